@@ -1,0 +1,74 @@
+package schema
+
+import (
+	"entgo.io/ent"
+	"entgo.io/ent/dialect/entsql"
+	"entgo.io/ent/schema"
+	"entgo.io/ent/schema/field"
+	"entgo.io/ent/schema/index"
+)
+
+// Payment is the record of collecting one amount for one reservation.
+type Payment struct{ ent.Schema }
+
+// Annotations of a Payment.
+func (Payment) Annotations() []schema.Annotation { return table("payments") }
+
+// Fields of a Payment.
+func (Payment) Fields() []ent.Field {
+	return []ent.Field{
+		showtimeKey(),
+		id(),
+		foreignID("reservation_id"),
+		foreignID("viewer_id"),
+		field.Text("gateway"),
+		field.Text("status").Default("PENDING"),
+		field.Int64("amount_minor"),
+		field.Int64("captured_minor").Default(0),
+		field.Int64("refunded_minor").Default(0),
+		field.Text("currency"),
+		createdAt(),
+		field.Time("updated_at").Annotations(now),
+	}
+}
+
+// Indexes of a Payment.
+func (Payment) Indexes() []ent.Index {
+	return []ent.Index{
+		index.Fields("showtime_id", "reservation_id").Unique().StorageKey("payments_reservation_key"),
+	}
+}
+
+// PaymentAttempt is one try at a gateway under a payment; the gateway knows it by its id.
+type PaymentAttempt struct{ ent.Schema }
+
+// Annotations of a PaymentAttempt.
+func (PaymentAttempt) Annotations() []schema.Annotation { return table("payment_attempts") }
+
+// Fields of a PaymentAttempt.
+func (PaymentAttempt) Fields() []ent.Field {
+	return []ent.Field{
+		showtimeKey(),
+		id(),
+		foreignID("payment_id"),
+		field.Int16("number"),
+		field.Text("status").Default("STARTED"),
+		field.Text("gateway_reference").Optional().Nillable(),
+		field.Text("decline_code").Optional().Nillable(),
+		field.Text("idempotency_key"),
+		field.Time("leased_until"),
+		createdAt(),
+		field.Time("updated_at").Annotations(now),
+	}
+}
+
+// Indexes of a PaymentAttempt. The partial predicates are written as PostgreSQL prints them.
+func (PaymentAttempt) Indexes() []ent.Index {
+	return []ent.Index{
+		index.Fields("showtime_id", "payment_id", "number").Unique().StorageKey("payment_attempts_number_key"),
+		index.Fields("showtime_id", "payment_id").Unique().StorageKey("payment_attempts_live_key").
+			Annotations(entsql.IndexWhere("(status = ANY (ARRAY['STARTED'::text, 'AUTHORIZED'::text, 'CAPTURED'::text, 'REFUND_PENDING'::text]))")),
+		index.Fields("leased_until").StorageKey("payment_attempts_unsettled_idx").
+			Annotations(entsql.IndexWhere("(status = ANY (ARRAY['STARTED'::text, 'AUTHORIZED'::text, 'VOID_PENDING'::text, 'REFUND_PENDING'::text]))")),
+	}
+}

@@ -1,0 +1,150 @@
+package graph
+
+import (
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"marquee/graph/model"
+	"marquee/internal/apperr"
+	"marquee/internal/booking"
+	"marquee/internal/identity"
+	"marquee/internal/money"
+	"marquee/internal/page"
+	"marquee/internal/seatfeed"
+	"marquee/internal/seating"
+	"marquee/internal/showtime"
+	"marquee/internal/theater"
+	"marquee/internal/typeid"
+)
+
+// decodeID returns the key of an id argument: BAD_USER_INPUT at path when it is not an id of the kind.
+func decodeID(kind typeid.Kind, path, id string) (uuid.UUID, error) {
+	key, err := typeid.Decode(kind, id)
+	if err != nil {
+		return key, apperr.Invalid(path, "This is not an id that starts with %s_.", kind)
+	}
+	return key, nil
+}
+
+// decodeIDIn is decodeID for a thing that lives within a showtime.
+func decodeIDIn(kind typeid.Kind, path, id string) (showtimeID, key uuid.UUID, err error) {
+	showtimeID, key, err = typeid.DecodeIn(kind, id)
+	if err != nil {
+		return showtimeID, key, apperr.Invalid(path, "This is not an id that starts with %s_.", kind)
+	}
+	return showtimeID, key, nil
+}
+
+// optionalID is decodeID for an argument that may be absent.
+func optionalID(kind typeid.Kind, path string, id *string) (*uuid.UUID, error) {
+	if id == nil {
+		return nil, nil
+	}
+	key, err := decodeID(kind, path, *id)
+	return &key, err
+}
+
+// edge is an item of a page with its cursor.
+type edge[T any] struct {
+	cursor string
+	node   T
+}
+
+// connect gives a page its cursors.
+func connect[T any](cursors *page.Signer, order string, p page.Page[T], key func(T) []string) ([]edge[T], model.PageInfo) {
+	edges := make([]edge[T], len(p.Items))
+	for i, item := range p.Items {
+		edges[i] = edge[T]{cursor: cursors.Encode(order, key(item)...), node: item}
+	}
+	info := model.PageInfo{HasNextPage: p.HasNext, HasPreviousPage: p.HasPrevious}
+	if len(edges) > 0 {
+		info.StartCursor, info.EndCursor = &edges[0].cursor, &edges[len(edges)-1].cursor
+	}
+	return edges, info
+}
+
+func mapped[T, U any](items []T, convert func(T) U) []U {
+	out := make([]U, len(items))
+	for i, item := range items {
+		out[i] = convert(item)
+	}
+	return out
+}
+
+func (r *Resolver) showtimeConnection(p page.Page[showtime.Showtime]) *model.ShowtimeConnection {
+	edges, info := connect(r.Cursors, showtime.CursorName, p, showtime.Showtime.CursorKey)
+	return &model.ShowtimeConnection{
+		Edges: mapped(edges, func(e edge[showtime.Showtime]) model.ShowtimeEdge {
+			return model.ShowtimeEdge{Cursor: e.cursor, Node: e.node}
+		}),
+		Nodes:    p.Items,
+		PageInfo: info,
+	}
+}
+
+func showtimeFilter(f *model.ShowtimeFilter) (showtime.Filter, error) {
+	if f == nil {
+		return showtime.Filter{}, nil
+	}
+	out := showtime.Filter{City: f.City, From: f.From, To: f.To}
+	var err error
+	if out.MovieID, err = optionalID(typeid.Movie, "filter.movieId", f.MovieID); err != nil {
+		return out, err
+	}
+	out.TheaterID, err = optionalID(typeid.Theater, "filter.theaterId", f.TheaterID)
+	return out, err
+}
+
+func movieShowtimeFilter(f *model.MovieShowtimeFilter) (showtime.Filter, error) {
+	if f == nil {
+		return showtime.Filter{}, nil
+	}
+	return showtimeFilter(&model.ShowtimeFilter{TheaterID: f.TheaterID, City: f.City, From: f.From, To: f.To})
+}
+
+func theaterShowtimeFilter(f *model.TheaterShowtimeFilter) (showtime.Filter, error) {
+	if f == nil {
+		return showtime.Filter{}, nil
+	}
+	return showtimeFilter(&model.ShowtimeFilter{MovieID: f.MovieID, From: f.From, To: f.To})
+}
+
+func seatPrice(p showtime.Price) model.SeatPrice {
+	return model.SeatPrice{Category: p.Category, Price: money.Money{AmountMinor: p.AmountMinor, Currency: p.Currency}}
+}
+
+// seatMapEvent gives an event of the feed the seats it is about.
+func seatMapEvent(layout *theater.Layout, event seatfeed.Event) model.SeatMapEvent {
+	if event.Snapshot {
+		return model.SeatMapSnapshot{
+			Version: event.Version,
+			SeatMap: seating.Map{ShowtimeID: event.ShowtimeID, Layout: layout, States: event.States},
+		}
+	}
+	return model.SeatMapDelta{
+		FromVersion: event.FromVersion,
+		Version:     event.Version,
+		Changes: mapped(event.Changes, func(c seatfeed.Change) model.SeatChange {
+			return model.SeatChange{SeatID: layout.Seats[c.SeatNo-1].NodeID(), Position: int32(c.SeatNo), State: c.State}
+		}),
+	}
+}
+
+func reserveInput(input model.ReserveSeatsInput) (booking.ReserveInput, error) {
+	in := booking.ReserveInput{IdempotencyKey: input.IdempotencyKey, SeatIDs: make([]uuid.UUID, len(input.SeatIds))}
+	var err error
+	if in.ShowtimeID, err = decodeID(typeid.Showtime, "input.showtimeId", input.ShowtimeID); err != nil {
+		return in, err
+	}
+	for i, id := range input.SeatIds {
+		if in.SeatIDs[i], err = decodeID(typeid.Seat, fmt.Sprintf("input.seatIds.%d", i), id); err != nil {
+			return in, err
+		}
+	}
+	return in, nil
+}
+
+func sessionPayload(s identity.Session) model.SessionPayload {
+	return model.SessionPayload{Token: s.Token, ExpiresAt: s.ExpiresAt, User: s.User}
+}

@@ -1,0 +1,185 @@
+// Package loader batches the reads that resolvers make one by one: fields of the same kind anywhere in one operation,
+// or in one event of a subscription, cost one statement together.
+//
+// A set of loaders lives for one operation or event, so that its cache can never show one viewer what another asked
+// for. It decides nothing: who may see a thing was decided where the key came from.
+package loader
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/graph-gophers/dataloader/v7"
+
+	"marquee/internal/apperr"
+	"marquee/internal/booking"
+	"marquee/internal/catalog"
+	"marquee/internal/page"
+	"marquee/internal/payment"
+	"marquee/internal/showtime"
+	"marquee/internal/theater"
+)
+
+// Services are where the loaders read.
+type Services struct {
+	Catalog  *catalog.Service
+	Theater  *theater.Service
+	Showtime *showtime.Service
+	Booking  *booking.Service
+	Payment  *payment.Service
+}
+
+// DefaultWait is how long the first key of a batch waits for others.
+const DefaultWait = time.Millisecond
+
+// Loaders is the set of one operation or event.
+type Loaders struct {
+	Movie         *One[uuid.UUID, catalog.Movie]
+	MovieGenres   *Many[uuid.UUID, catalog.Genre]
+	Genre         *One[uuid.UUID, catalog.Genre]
+	Seat          *One[uuid.UUID, theater.Seat]
+	Theater       *One[uuid.UUID, theater.Theater]
+	Screen        *One[uuid.UUID, theater.Screen]
+	Screens       *Many[uuid.UUID, theater.Screen]
+	Showtime      *One[uuid.UUID, showtime.Showtime]
+	Prices        *Many[uuid.UUID, showtime.Price]
+	Payment       *Maybe[payment.Reference, payment.Payment]
+	Tickets       *Many[payment.Reference, booking.Ticket]
+	services      Services
+	wait          time.Duration
+	mu            sync.Mutex
+	showtimePages map[showtimeList]*dataloader.Loader[uuid.UUID, page.Page[showtime.Showtime]]
+}
+
+// New returns a fresh set.
+func New(s Services, wait time.Duration) *Loaders {
+	return &Loaders{
+		Movie:         one("movie", s.Catalog.MoviesByID, wait),
+		MovieGenres:   many(s.Catalog.GenresByMovie, wait),
+		Genre:         one("genre", s.Catalog.GenresByID, wait),
+		Seat:          one("seat", s.Theater.SeatsByID, wait),
+		Theater:       one("theater", s.Theater.TheatersByID, wait),
+		Screen:        one("screen", s.Theater.ScreensByID, wait),
+		Screens:       many(s.Theater.ScreensByTheater, wait),
+		Showtime:      one("showtime", s.Showtime.ShowtimesByID, wait),
+		Prices:        many(s.Showtime.PricesByShowtime, wait),
+		Payment:       maybe(s.Payment.PaymentsByReservation, wait),
+		Tickets:       many(s.Booking.TicketsByReservation, wait),
+		services:      s,
+		wait:          wait,
+		showtimePages: map[showtimeList]*dataloader.Loader[uuid.UUID, page.Page[showtime.Showtime]]{},
+	}
+}
+
+// showtimeList is what tells lists of showtimes under different parents apart: the arguments of the field, by value.
+type showtimeList struct {
+	parent showtime.Parent
+	text   string
+}
+
+// ShowtimesOf returns a page of the showtimes of one parent; pages with the same arguments are read together.
+func (l *Loaders) ShowtimesOf(ctx context.Context, parent showtime.Parent, id uuid.UUID, filter showtime.Filter, request page.Request) (page.Page[showtime.Showtime], error) {
+	list := showtimeList{parent: parent, text: fmt.Sprintf("%v|%v|%v|%v|%v|%+v",
+		valueOf(filter.MovieID), valueOf(filter.TheaterID), valueOf(filter.City), valueOf(filter.From), valueOf(filter.To), request)}
+	l.mu.Lock()
+	pages := l.showtimePages[list]
+	if pages == nil {
+		pages = batched(func(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]page.Page[showtime.Showtime], error) {
+			return l.services.Showtime.ShowtimesOf(ctx, parent, ids, filter, request)
+		}, nil, l.wait)
+		l.showtimePages[list] = pages
+	}
+	l.mu.Unlock()
+	return pages.Load(ctx, id)()
+}
+
+// valueOf prints what a pointer points to, quoted so that no value can look like two.
+func valueOf[T any](p *T) string {
+	if p == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%q", fmt.Sprint(*p))
+}
+
+type contextKey struct{}
+
+// With returns a context that carries l.
+func With(ctx context.Context, l *Loaders) context.Context {
+	return context.WithValue(ctx, contextKey{}, l)
+}
+
+// From returns the loaders of the operation or event. It panics outside one, which is a defect of the wiring.
+func From(ctx context.Context) *Loaders {
+	l, ok := ctx.Value(contextKey{}).(*Loaders)
+	if !ok {
+		panic("loader: no loaders in this context")
+	}
+	return l
+}
+
+// One loads things that must exist: a missing one is NOT_FOUND.
+type One[K comparable, V any] struct{ inner *dataloader.Loader[K, V] }
+
+// Load returns the thing with the key.
+func (o *One[K, V]) Load(ctx context.Context, key K) (*V, error) {
+	v, err := o.inner.Load(ctx, key)()
+	if err != nil {
+		return nil, err
+	}
+	return &v, nil
+}
+
+func one[K comparable, V any](thing string, fetch func(context.Context, []K) (map[K]V, error), wait time.Duration) *One[K, V] {
+	return &One[K, V]{batched(fetch, apperr.Missing(thing), wait)}
+}
+
+// Many loads lists; one that nobody knows is empty.
+type Many[K comparable, V any] struct{ inner *dataloader.Loader[K, []V] }
+
+// Load returns the list of the key.
+func (m *Many[K, V]) Load(ctx context.Context, key K) ([]V, error) { return m.inner.Load(ctx, key)() }
+
+func many[K comparable, V any](fetch func(context.Context, []K) (map[K][]V, error), wait time.Duration) *Many[K, V] {
+	return &Many[K, V]{batched(fetch, nil, wait)}
+}
+
+// Maybe loads things that may be missing.
+type Maybe[K comparable, V any] struct{ inner *dataloader.Loader[K, *V] }
+
+// Load returns the thing with the key, or nil.
+func (m *Maybe[K, V]) Load(ctx context.Context, key K) (*V, error) { return m.inner.Load(ctx, key)() }
+
+func maybe[K comparable, V any](fetch func(context.Context, []K) (map[K]V, error), wait time.Duration) *Maybe[K, V] {
+	return &Maybe[K, V]{batched(func(ctx context.Context, keys []K) (map[K]*V, error) {
+		found, err := fetch(ctx, keys)
+		pointers := make(map[K]*V, len(found))
+		for key, v := range found {
+			pointers[key] = &v
+		}
+		return pointers, err
+	}, nil, wait)}
+}
+
+// batchCapacity bounds one statement's array.
+const batchCapacity = 1000
+
+// batched turns a read of many keys into a loader; missing is the error of a key that the read does not return, nil for
+// its zero value.
+func batched[K comparable, V any](fetch func(context.Context, []K) (map[K]V, error), missing error, wait time.Duration) *dataloader.Loader[K, V] {
+	return dataloader.NewBatchedLoader(func(ctx context.Context, keys []K) []*dataloader.Result[V] {
+		found, err := fetch(ctx, keys)
+		results := make([]*dataloader.Result[V], len(keys))
+		for i, key := range keys {
+			v, ok := found[key]
+			result := &dataloader.Result[V]{Data: v, Error: err}
+			if err == nil && !ok {
+				result.Error = missing
+			}
+			results[i] = result
+		}
+		return results
+	}, dataloader.WithWait[K, V](wait), dataloader.WithBatchCapacity[K, V](batchCapacity))
+}

@@ -1,0 +1,108 @@
+package graph
+
+import (
+	"context"
+	"sync"
+
+	"marquee/graph/loader"
+	"marquee/graph/model"
+	"marquee/internal/apperr"
+	"marquee/internal/auth"
+	"marquee/internal/payment"
+	"marquee/internal/typeid"
+)
+
+// node returns the thing that an id names, nil when there is none or it is not the viewer's: BAD_USER_INPUT at path
+// when it is no id at all.
+func (r *Resolver) node(ctx context.Context, path, id string) (model.Node, error) {
+	kind, err := typeid.KindOf(id)
+	if err != nil {
+		return nil, apperr.Invalid(path, "This is not an id.")
+	}
+	found, err := r.nodeOf(ctx, kind, path, id)
+	if apperr.CodeOf(err) == apperr.NotFound {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+func (r *Resolver) nodeOf(ctx context.Context, kind typeid.Kind, path, id string) (model.Node, error) {
+	switch kind {
+	case typeid.Reservation, typeid.Payment, typeid.Ticket:
+		return r.ownNode(ctx, kind, path, id)
+	default:
+	}
+	key, err := decodeID(kind, path, id)
+	if err != nil {
+		return nil, err
+	}
+	load := loader.From(ctx)
+	switch kind {
+	case typeid.Movie:
+		return load.Movie.Load(ctx, key)
+	case typeid.Theater:
+		return load.Theater.Load(ctx, key)
+	case typeid.Screen:
+		return load.Screen.Load(ctx, key)
+	case typeid.Showtime:
+		return load.Showtime.Load(ctx, key)
+	case typeid.Genre:
+		return load.Genre.Load(ctx, key)
+	case typeid.Seat:
+		return load.Seat.Load(ctx, key)
+	case typeid.SeatLayout:
+		return r.Services.Theater.Layout(ctx, key)
+	case typeid.User:
+		if viewer, ok := auth.ViewerFrom(ctx); !ok || viewer.UserID != key {
+			return nil, apperr.Missing("user")
+		}
+		user, err := r.Services.Identity.User(ctx, key)
+		return user, err
+	default:
+		return nil, apperr.Invalid(path, "No kind of thing has ids that start with this.")
+	}
+}
+
+// ownNode returns a thing that only its owner may see.
+func (r *Resolver) ownNode(ctx context.Context, kind typeid.Kind, path, id string) (model.Node, error) {
+	showtimeID, key, err := decodeIDIn(kind, path, id)
+	if err != nil {
+		return nil, err
+	}
+	viewer, ok := auth.ViewerFrom(ctx)
+	if !ok {
+		return nil, apperr.Missing("thing")
+	}
+	switch kind {
+	case typeid.Reservation:
+		return r.Services.Booking.Reservation(ctx, viewer, showtimeID, key)
+	case typeid.Ticket:
+		return r.Services.Booking.Ticket(ctx, viewer, showtimeID, key)
+	default:
+		found, ok, err := r.Services.Payment.PaymentOfViewer(ctx, viewer.UserID, payment.Reference{ShowtimeID: showtimeID, ID: key})
+		if err == nil && !ok {
+			err = apperr.Missing("payment")
+		}
+		return found, err
+	}
+}
+
+// nodes returns what node returns for each id, asked for at once so that the loaders can batch them.
+func (r *Resolver) nodes(ctx context.Context, ids []string) ([]model.Node, error) {
+	found := make([]model.Node, len(ids))
+	errs := make([]error, len(ids))
+	var wait sync.WaitGroup
+	for i, id := range ids {
+		wait.Go(func() { found[i], errs[i] = r.node(ctx, "ids", id) })
+	}
+	wait.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}

@@ -1,0 +1,79 @@
+package graph
+
+import (
+	"fmt"
+
+	"marquee/graph/model"
+	"marquee/internal/booking"
+)
+
+// reserveSeatsResult encodes what booking made of a request for seats.
+func reserveSeatsResult(result booking.ReserveResult) (model.ReserveSeatsResult, error) {
+	switch r := result.(type) {
+	case booking.Reserved:
+		return model.ReserveSeatsPayload{Reservation: r.Reservation, ServerTime: r.ServerTime}, nil
+	case booking.SeatsUnavailable:
+		return model.SeatsUnavailable{
+			Code:         model.UserErrorCodeSeatsUnavailable,
+			Message:      "At least one of these seats is taken, or just being taken.",
+			Seats:        r.Seats,
+			Alternatives: r.Alternatives,
+		}, nil
+	case booking.ShowtimeClosed:
+		return showtimeClosed(r), nil
+	case booking.LimitExceeded:
+		return model.LimitExceeded{
+			Code:    model.UserErrorCodeLimitExceeded,
+			Message: fmt.Sprintf("One customer may have at most %d seats at this showtime.", r.Limit),
+			Limit:   r.Limit, Remaining: r.Remaining,
+		}, nil
+	default:
+		return nil, fmt.Errorf("graph: no answer for %T", result)
+	}
+}
+
+// payReservationResult encodes what booking made of a request to pay.
+func payReservationResult(result booking.PayResult) (model.PayReservationResult, error) {
+	switch r := result.(type) {
+	case booking.Paid:
+		return model.PayReservationPayload{Reservation: r.Reservation}, nil
+	case booking.Expired:
+		return model.ReservationExpired{
+			Code:    model.UserErrorCodeReservationExpired,
+			Message: "The seats were held too long ago. Nothing was charged.", Reservation: r.Reservation,
+		}, nil
+	case booking.Declined:
+		return model.PaymentDeclined{
+			Code:    model.UserErrorCodePaymentDeclined,
+			Message: "The payment was declined. Nothing was charged.", DeclineCode: r.Code, Reservation: r.Reservation,
+		}, nil
+	case booking.Pending:
+		return model.PaymentPending{
+			Code:    model.UserErrorCodePaymentPending,
+			Message: "The payment is under way. It comes to its end by itself; ask again in a moment.", Reservation: r.Reservation,
+		}, nil
+	default:
+		return nil, fmt.Errorf("graph: no answer for %T", result)
+	}
+}
+
+// cancelReservationResult encodes what booking made of a request to give seats back.
+func cancelReservationResult(result booking.CancelResult) (model.CancelReservationResult, error) {
+	switch r := result.(type) {
+	case booking.Cancelled:
+		return model.CancelReservationPayload{Reservation: r.Reservation}, nil
+	case booking.ShowtimeClosed:
+		return showtimeClosed(r), nil
+	default:
+		return nil, fmt.Errorf("graph: no answer for %T", result)
+	}
+}
+
+func showtimeClosed(r booking.ShowtimeClosed) model.ShowtimeClosed {
+	messages := map[booking.ClosedReason]string{
+		booking.ClosedNotYetOpen: "Sales for this showtime have not begun.",
+		booking.ClosedSalesEnded: "Sales for this showtime have ended.",
+		booking.ClosedCancelled:  "This showtime was called off.",
+	}
+	return model.ShowtimeClosed{Code: model.UserErrorCodeShowtimeClosed, Message: messages[r.Reason], Reason: r.Reason}
+}

@@ -1,0 +1,125 @@
+package transport
+
+import (
+	"mime"
+	"net/http"
+	"net/url"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"marquee/internal/apperr"
+)
+
+// DefaultMaxQueryBytes is the default of [GET].MaxBytes.
+const DefaultMaxQueryBytes = 16 << 10
+
+// preflightHeaders are those that GraphQL clients send so that a browser asks for permission before it lets a page of
+// another site make the request. Any one of them, whatever its value, will do.
+var preflightHeaders = [...]string{"Apollo-Require-Preflight", "GraphQL-Require-Preflight", "X-Apollo-Operation-Name", "X-Requested-With"}
+
+// GET carries queries in the parameters of the address, so that their answers can be cached. HEAD is answered as GET
+// without the body. Mutations are refused with 405.
+//
+// A request that only a cookie authenticates is refused, for any site can make a browser send it. It passes when the
+// browser says that it comes from the API's own origin, when it carries a header that needed a preflight, or when it
+// is authenticated otherwise.
+type GET struct {
+	// MaxBytes is the largest length of the encoded parameters. Default 16 KiB.
+	MaxBytes int
+	// SessionCookie is the name of the cookie that authenticates. By default every cookie is taken for it.
+	SessionCookie string
+}
+
+var _ graphql.Transport = GET{}
+
+// Supports reports whether r is a GET or HEAD.
+func (GET) Supports(r *http.Request) bool {
+	return r.Method == http.MethodGet || r.Method == http.MethodHead
+}
+
+// Do answers the request.
+func (t GET) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
+	serve(w, r, exec,
+		func() (*graphql.RawParams, *rejection) { return t.read(r) },
+		func(kind ast.Operation) *rejection {
+			switch kind {
+			case ast.Query:
+				return nil
+			case ast.Subscription:
+				return refuseSubscription()
+			default:
+				return reject(http.StatusMethodNotAllowed, apperr.New(apperr.BadUserInput,
+					"A mutation changes data: send it with POST.")).with("Allow", http.MethodPost)
+			}
+		})
+}
+
+func (t GET) read(r *http.Request) (*graphql.RawParams, *rejection) {
+	limit := t.MaxBytes
+	if limit <= 0 {
+		limit = DefaultMaxQueryBytes
+	}
+	if len(r.URL.RawQuery) > limit {
+		return nil, reject(http.StatusRequestURITooLong, apperr.New(apperr.BadUserInput,
+			"The parameters are longer than %d bytes: send the query with POST.", limit))
+	}
+	if t.forgeable(r) {
+		return nil, reject(http.StatusForbidden, apperr.New(apperr.Forbidden,
+			"A GET authenticated by a cookie alone must carry the header %s.", preflightHeaders[0]))
+	}
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, reject(http.StatusBadRequest, apperr.New(apperr.BadUserInput,
+			"The parameters of the address are not encoded correctly."))
+	}
+	object := map[string]any{}
+	for _, name := range [...]string{"query", "operationName", "variables", "extensions"} {
+		switch given := values[name]; {
+		case len(given) > 1:
+			return nil, reject(http.StatusBadRequest, apperr.New(apperr.BadUserInput,
+				"The parameter %s is given more than once.", name))
+		case len(given) == 0 || given[0] == "":
+			continue
+		case name == "query" || name == "operationName":
+			object[name] = given[0]
+		default:
+			value, err := decodeJSON([]byte(given[0]))
+			if err != nil {
+				return nil, reject(http.StatusBadRequest, apperr.New(apperr.BadUserInput,
+					"The parameter %s %s.", name, err))
+			}
+			object[name] = value
+		}
+	}
+	raw, invalid := params(object)
+	if invalid != nil {
+		return nil, reject(http.StatusBadRequest, invalid)
+	}
+	return raw, nil
+}
+
+// forgeable reports whether a page of another site could have made the browser send r with its user's cookie.
+func (t GET) forgeable(r *http.Request) bool {
+	if t.SessionCookie != "" {
+		if _, err := r.Cookie(t.SessionCookie); err != nil {
+			return false
+		}
+	} else if r.Header.Get("Cookie") == "" {
+		return false
+	}
+	if r.Header.Get("Authorization") != "" || r.Header.Get("Sec-Fetch-Site") == "same-origin" {
+		return false
+	}
+	for _, name := range preflightHeaders {
+		if len(r.Header.Values(name)) > 0 {
+			return false
+		}
+	}
+	// The media types that a form can send need no preflight (Fetch standard, CORS-safelisted request-header).
+	switch media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); {
+	case err != nil, media == "text/plain", media == "multipart/form-data", media == "application/x-www-form-urlencoded":
+		return true
+	}
+	return false
+}

@@ -1,0 +1,774 @@
+package transport_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/executor"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"marquee/graph/transport"
+)
+
+const (
+	typeJSON    = "application/json; charset=utf-8"
+	typeGraphQL = "application/graphql-response+json; charset=utf-8"
+)
+
+// endpoint serves a schema over POST and GET and counts what ran.
+type endpoint struct {
+	*httptest.Server
+	ran chan string
+}
+
+func newEndpoint(t *testing.T, post transport.POST, get transport.GET, configure ...func(*executor.Executor)) *endpoint {
+	t.Helper()
+	e := &endpoint{ran: make(chan string, 100)}
+	s := newSchema()
+	s.ran = func(field string) { e.ran <- field }
+	exec := s.executor()
+	exec.Use(refuser{})
+	for _, f := range configure {
+		f(exec)
+	}
+	e.Server = httptest.NewServer(transport.Handler(exec, get, post, transport.Fallback{}))
+	t.Cleanup(e.Close)
+	return e
+}
+
+// reply is what came back.
+type reply struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (r reply) code(t *testing.T) string {
+	t.Helper()
+	var body struct {
+		Errors []struct{ Extensions struct{ Code string } }
+	}
+	if err := json.Unmarshal([]byte(r.body), &body); err != nil || len(body.Errors) == 0 {
+		t.Fatalf("no errors in the body %s (%v)", r.body, err)
+	}
+	return body.Errors[0].Extensions.Code
+}
+
+func (e *endpoint) do(t *testing.T, method, query string, header http.Header, body io.Reader) reply {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, e.URL+"/graphql"+query, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	maps.Copy(r.Header, header)
+	response, err := e.Client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reply{response.StatusCode, response.Header, string(text)}
+}
+
+// post sends a JSON body, accepting the given media type.
+func (e *endpoint) post(t *testing.T, accept, body string) reply {
+	t.Helper()
+	header := http.Header{"Content-Type": {"application/json"}}
+	if accept != "" {
+		header.Set("Accept", accept)
+	}
+	return e.do(t, http.MethodPost, "", header, strings.NewReader(body))
+}
+
+// mustNotRun fails the test when any root field was executed.
+func (e *endpoint) mustNotRun(t *testing.T) {
+	t.Helper()
+	select {
+	case field := <-e.ran:
+		t.Errorf("%s was executed", field)
+	default:
+	}
+}
+
+func TestPOST_Do(t *testing.T) {
+	t.Parallel()
+	e := newEndpoint(t, transport.POST{}, transport.GET{})
+	big := "9007199254740993" // not representable as a float64
+
+	tests := map[string]struct {
+		accept      string
+		body        string
+		status      int
+		contentType string
+		answer      string
+	}{
+		"query": {
+			body: `{"query":"{hello}"}`, status: 200, contentType: typeJSON, answer: `{"data":{"hello":"world"}}`,
+		},
+		"mutation": {
+			body: `{"query":"mutation{bump}"}`, status: 200, contentType: typeJSON, answer: `{"data":{"bump":1}}`,
+		},
+		"unknown_keys_and_nulls_are_ignored": {
+			body:   `{"query":"{hello}","operationName":null,"variables":null,"extensions":null,"Query":1,"id":2}`,
+			status: 200, contentType: typeJSON, answer: `{"data":{"hello":"world"}}`,
+		},
+		"operation_is_picked_by_name": {
+			body:   `{"query":"query A{hello} query B{b:hello}","operationName":"B"}`,
+			status: 200, contentType: typeJSON, answer: `{"data":{"b":"world"}}`,
+		},
+		"integers_keep_their_precision": {
+			body:   `{"query":"query($v:Any){echo(value:$v)}","variables":{"v":{"deep":[` + big + `]}}}`,
+			status: 200, contentType: typeJSON, answer: `{"data":{"echo":{"deep":[` + big + `]}}}`,
+		},
+		"integer_variable": {
+			body:   `{"query":"query($v:Int){echo(int:$v)}","variables":{"v":` + big + `}}`,
+			status: 200, contentType: typeJSON, answer: `{"data":{"echo":` + big + `}}`,
+		},
+		"field_error_keeps_data": {
+			accept: "application/graphql-response+json",
+			body:   `{"query":"{failing(times:1)}"}`,
+			status: 200, contentType: typeGraphQL, answer: `{"errors":[{"message":"failure 0"}],"data":{"failing":null}}`,
+		},
+		"errors_are_capped": {
+			body:   `{"query":"{failing(times:12)}"}`,
+			status: 200, contentType: typeJSON,
+			answer: `{"errors":[` + failures(10) + `],"data":{"failing":null},"extensions":{"errorsOmitted":2}}`,
+		},
+		"parse_failure_as_json": {
+			body: `{"query":"{"}`, status: 200, contentType: typeJSON,
+			answer: `{"errors":[{"message":"Expected Name, found \u003cEOF\u003e","locations":[{"line":1,"column":2}],` +
+				`"extensions":{"code":"GRAPHQL_PARSE_FAILED"}}]}`,
+		},
+		"parse_failure_as_graphql_response": {
+			accept: "application/graphql-response+json",
+			body:   `{"query":"{"}`, status: 400, contentType: typeGraphQL,
+			answer: `{"errors":[{"message":"Expected Name, found \u003cEOF\u003e","locations":[{"line":1,"column":2}],` +
+				`"extensions":{"code":"GRAPHQL_PARSE_FAILED"}}]}`,
+		},
+		"panic_is_masked": {
+			body: `{"query":"{panicking}"}`, status: 500, contentType: typeJSON,
+			answer: `{"errors":[{"message":"masked","extensions":{"code":"INTERNAL"}}]}`,
+		},
+		"unencodable_extension_is_a_defect_not_a_broken_answer": {
+			body: `{"query":"{unencodable}"}`, status: 500, contentType: typeJSON,
+			answer: `{"errors":[{"message":"masked","extensions":{"code":"INTERNAL"}}]}`,
+		},
+		"throttled": {
+			body: `{"query":"{refused(code:\"THROTTLED\")}"}`, status: 429, contentType: typeJSON,
+			answer: `{"errors":[{"message":"refused","extensions":{"code":"THROTTLED","retryAfter":1.5}}]}`,
+		},
+		"refusal_without_code_gets_one": {
+			accept: "application/graphql-response+json",
+			body:   `{"query":"{refused(code:\"\")}"}`, status: 400, contentType: typeGraphQL,
+			answer: `{"errors":[{"message":"refused","extensions":{"code":"BAD_USER_INPUT","hint":1}}]}`,
+		},
+		"unencodable_error_is_a_defect": {
+			body: `{"query":"{refused(code:\"UNENCODABLE\")}"}`, status: 500, contentType: typeJSON,
+			answer: `{"errors":[{"message":"masked","extensions":{"code":"INTERNAL"}}]}`,
+		},
+		"word_defer_is_not_the_directive": {
+			body: `{"query":"{defer:hello self{...{hello}} ...F} fragment F on Query{again:hello}"}`, status: 200, contentType: typeJSON,
+			answer: `{"data":{"defer":"world","self":null,"again":"world"}}`,
+		},
+		"persisted_hash_without_text_reaches_the_executor": {
+			body: `{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"0"}}}`, status: 200, contentType: typeJSON,
+			answer: `{"errors":[{"message":"no operation provided","extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}]}`,
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := e.post(t, test.accept, test.body)
+			if got.status != test.status || got.body != test.answer {
+				t.Errorf("got %d %s\nwant %d %s", got.status, got.body, test.status, test.answer)
+			}
+			for header, want := range map[string]string{
+				"Content-Type": test.contentType, "Vary": "Accept", "Cache-Control": "private, no-store",
+			} {
+				if value := got.header.Get(header); value != want {
+					t.Errorf("%s is %q, want %q", header, value, want)
+				}
+			}
+		})
+	}
+}
+
+func failures(n int) string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = fmt.Sprintf(`{"message":"failure %d"}`, i)
+	}
+	return strings.Join(list, ",")
+}
+
+func TestPOST_Do_statuses_of_refusals(t *testing.T) {
+	t.Parallel()
+	e := newEndpoint(t, transport.POST{}, transport.GET{})
+	for code, want := range map[string]struct{ json, graphql int }{
+		"BAD_USER_INPUT":  {200, 400},
+		"UNAUTHENTICATED": {200, 401},
+		"FORBIDDEN":       {200, 403},
+		"THROTTLED":       {429, 429},
+		"UNAVAILABLE":     {503, 503},
+		"INTERNAL":        {500, 500},
+		"SOMETHING_ELSE":  {200, 400},
+	} {
+		body := fmt.Sprintf(`{"query":"{refused(code:\"%s\")}"}`, code)
+		if got := e.post(t, "application/json", body); got.status != want.json {
+			t.Errorf("%s as json is %d, want %d", code, got.status, want.json)
+		}
+		got := e.post(t, "application/graphql-response+json", body)
+		if got.status != want.graphql {
+			t.Errorf("%s as graphql-response is %d, want %d", code, got.status, want.graphql)
+		}
+		if retry := got.header.Get("Retry-After"); retry != map[string]string{"THROTTLED": "2", "UNAVAILABLE": "7"}[code] {
+			t.Errorf("Retry-After of %s is %q", code, retry)
+		}
+		if challenge := got.header.Get("WWW-Authenticate"); (challenge != "") != (got.status == 401) {
+			t.Errorf("WWW-Authenticate of %s is %q", code, challenge)
+		}
+	}
+}
+
+// TestPOST_refuses covers what is refused before the executor sees it, and what of the GQ list concerns a transport.
+func TestPOST_refuses(t *testing.T) {
+	t.Parallel()
+	e := newEndpoint(t, transport.POST{MaxBytes: 1 << 20}, transport.GET{})
+	deep := 100_000
+
+	tests := map[string]struct {
+		body   string
+		status int
+	}{
+		"GQ5_list_of_ten_operations":         {`[` + strings.Repeat(`{"query":"{hello}"},`, 9) + `{"query":"{hello}"}]`, 400},
+		"GQ12_deep_list_in_the_document":     {`{"query":"{echo(value:` + nest(deep) + `)}"}`, 400},
+		"GQ12_deep_variables":                {`{"query":"query($v:Any){echo(value:$v)}","variables":{"v":` + nest(deep) + `}}`, 400},
+		"GQ12_deep_variables_unclosed":       {`{"query":"{hello}","variables":{"v":` + strings.Repeat("[", deep), 400},
+		"GQ12_deep_objects":                  {strings.Repeat(`{"a":`, deep) + "1" + strings.Repeat("}", deep), 400},
+		"GQ17_trailing_document":             {`{"query":"{hello}"}{"query":"{hello}"}`, 400},
+		"GQ17_trailing_garbage":              {`{"query":"{hello}"}x`, 400},
+		"GQ17_duplicate_query":               {`{"query":"{hello}","query":"{hello}"}`, 400},
+		"GQ17_duplicate_query_escaped":       {`{"query":"{hello}","\u0071uery":"{hello}"}`, 400},
+		"GQ17_duplicate_variable":            {`{"query":"{hello}","variables":{"a":1,"a":2}}`, 400},
+		"GQ17_null_query":                    {`{"query":null}`, 400},
+		"GQ17_variables_as_list":             {`{"query":"{hello}","variables":[]}`, 400},
+		"GQ17_variables_as_text":             {`{"query":"{hello}","variables":"{}"}`, 400},
+		"GQ18_unknown_operation_name":        {`{"query":"query A{hello}","operationName":"B"}`, 400},
+		"GQ18_two_operations_without_a_name": {`{"query":"query A{hello} query B{hello}"}`, 400},
+		"empty_body":                         {``, 400},
+		"empty_object":                       {`{}`, 400},
+		"null":                               {`null`, 400},
+		"text":                               {`"{hello}"`, 400},
+		"blank_query":                        {`{"query":" \n"}`, 400},
+		"query_of_other_case":                {`{"Query":"{hello}"}`, 400},
+		"extensions_as_list":                 {`{"query":"{hello}","extensions":[]}`, 400},
+		"operation_name_as_number":           {`{"query":"{hello}","operationName":1}`, 400},
+		"truncated":                          {`{"query":"{hello}"`, 400},
+		"not_utf8":                           {"{\"query\":\"{hello} #\xff\"}", 400},
+		"byte_order_mark":                    {"\ufeff" + `{"query":"{hello}"}`, 400},
+		"subscription":                       {`{"query":"subscription{ticks}"}`, 400},
+		"defer_on_fragment":                  {`{"query":"{...@defer{hello}}"}`, 400},
+		"defer_spread_with_blanks":           {`{"query":"query{...F @ ,defer(if:false)} fragment F on Query{hello}"}`, 400},
+		"defer_inside_a_field":               {`{"query":"{self{self{...@defer{hello}}}}"}`, 400},
+		"defer_inside_a_fragment":            {`{"query":"{...F} fragment F on Query{...{...@defer{hello}}}"}`, 400},
+		"defer_in_unused_operation":          {`{"query":"query A{hello} query B{...@defer{hello}}","operationName":"A"}`, 400},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := e.post(t, "application/graphql-response+json", test.body)
+			if got.status != test.status {
+				t.Errorf("status %d, want %d: %s", got.status, test.status, got.body)
+			}
+			if code := got.code(t); code != "BAD_USER_INPUT" && code != "GRAPHQL_PARSE_FAILED" {
+				t.Errorf("code %s", code)
+			}
+			if strings.Contains(got.body, `"data"`) {
+				t.Errorf("a request that was not executed has data: %s", got.body)
+			}
+		})
+	}
+	t.Cleanup(func() { e.mustNotRun(t) })
+}
+
+// nest is a list that holds itself depth times.
+func nest(depth int) string { return strings.Repeat("[", depth) + strings.Repeat("]", depth) }
+
+func TestPOST_refuses_hints(t *testing.T) {
+	t.Parallel()
+	e := newEndpoint(t, transport.POST{}, transport.GET{})
+	for body, hint := range map[string]string{
+		`[{"query":"{hello}"}]`:                        "one operation per request",
+		`{"query":"subscription{ticks}"}`:              "graphql-transport-ws",
+		`{"query":"{...@defer{hello}}"}`:               "without it",
+		`{"query":"query A{hello} query B{hello}"}`:    "operationName",
+		`{"query":"{hello}","variables":[]}`:           "variables must be an object",
+		`{"query":"{hello}","variables":{"a":[1,2,}}`:  "not valid JSON at byte",
+		`{"query":"{hello}","variables":{"a":1,"a":1}`: "a key twice",
+	} {
+		if got := e.post(t, "", body); !strings.Contains(got.body, hint) {
+			t.Errorf("%s is answered without %q: %s", body, hint, got.body)
+		}
+	}
+}
+
+func TestPOST_never_echoes_a_malformed_body(t *testing.T) {
+	t.Parallel()
+	e := newEndpoint(t, transport.POST{}, transport.GET{})
+	for _, body := range []string{ // GQ14
+		`{"query":"{hello}","variables":{"password":"hunter2"`,
+		`{"query":"{hello}","variables":{"password":hunter2}}`,
+		`{"query":"{hello}","variables":"hunter2"}`,
+		`{"query":"{hello}","operationName":["hunter2"]}`,
+		`{"query":"{hello}","hunter2":1,"hunter2":1}`,
+		`{"query":"query hunter{hello}","operationName":"hunter2"}`,
+		`{"query":"{hello}"} hunter2`,
+		`"hunter2"`,
+		`hunter2`,
+	} {
+		got := e.post(t, "application/graphql-response+json", body)
+		if got.status != 400 || strings.Contains(got.body, "hunter2") {
+			t.Errorf("%s is answered with %d %s", body, got.status, got.body)
+		}
+	}
+}
+
+func TestPOST_content(t *testing.T) {
+	t.Parallel()
+	e := newEndpoint(t, transport.POST{}, transport.GET{})
+	body := `{"query":"mutation{bump}"}`
+	for name, test := range map[string]struct {
+		header http.Header
+		status int
+	}{
+		"json":                      {http.Header{"Content-Type": {"application/json"}}, 200},
+		"json_in_utf8":              {http.Header{"Content-Type": {`application/json; charset="UTF-8"`}}, 200},
+		"json_in_capitals":          {http.Header{"Content-Type": {"Application/JSON"}}, 200},
+		"identity":                  {http.Header{"Content-Type": {"application/json"}, "Content-Encoding": {"identity"}}, 200},
+		"GQ16_text":                 {http.Header{"Content-Type": {"text/plain"}}, 415},
+		"GQ16_urlencoded":           {http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, 415},
+		"GQ16_multipart":            {http.Header{"Content-Type": {"multipart/form-data; boundary=x"}}, 415},
+		"none":                      {http.Header{}, 415},
+		"malformed":                 {http.Header{"Content-Type": {"application/json; ="}}, 415},
+		"json_hidden_in_parameter":  {http.Header{"Content-Type": {"text/plain; a=application/json"}}, 415},
+		"json_in_another_charset":   {http.Header{"Content-Type": {"application/json; charset=utf-16"}}, 415},
+		"compressed":                {http.Header{"Content-Type": {"application/json"}, "Content-Encoding": {"gzip"}}, 415},
+		"graphql_response_not_body": {http.Header{"Content-Type": {"application/graphql-response+json"}}, 415},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := e.do(t, http.MethodPost, "", test.header, strings.NewReader(body))
+			if got.status != test.status {
+				t.Fatalf("status %d, want %d: %s", got.status, test.status, got.body)
+			}
+			if test.status == 415 && (got.code(t) != "BAD_USER_INPUT" || got.header.Get("Content-Type") != typeJSON) {
+				t.Errorf("answered with %v %s", got.header, got.body)
+			}
+		})
+	}
+}
+
+// endless is a body that never ends.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) {
+	return copy(p, bytes.Repeat([]byte(" "), len(p))), nil
+}
+
+func TestPOST_body_limits(t *testing.T) {
+	t.Parallel()
+	header := http.Header{"Content-Type": {"application/json"}}
+
+	t.Run("GQ13_ten_megabytes", func(t *testing.T) {
+		t.Parallel()
+		e := newEndpoint(t, transport.POST{}, transport.GET{})
+		// Waiting for the answer keeps the client from racing it with ten megabytes that nobody reads.
+		e.Client().Transport.(*http.Transport).ExpectContinueTimeout = time.Minute
+		large := http.Header{"Content-Type": {"application/json"}, "Expect": {"100-continue"}}
+		got := e.do(t, http.MethodPost, "", large, bytes.NewReader(make([]byte, 10<<20)))
+		if got.status != 413 || got.code(t) != "BAD_USER_INPUT" {
+			t.Errorf("answered with %d %s", got.status, got.body)
+		}
+	})
+	t.Run("GQ13_chunked_without_end", func(t *testing.T) {
+		t.Parallel()
+		recorder := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodPost, "/graphql", endless{})
+		r.ContentLength = -1
+		r.Header = header.Clone()
+		transport.Handler(newSchema().executor(), transport.POST{}).ServeHTTP(recorder, r)
+		if recorder.Code != 413 {
+			t.Errorf("answered with %d %s", recorder.Code, recorder.Body)
+		}
+	})
+	t.Run("GQ13_chunked_that_stalls", func(t *testing.T) {
+		t.Parallel()
+		e := newEndpoint(t, transport.POST{ReadTimeout: 50 * time.Millisecond}, transport.GET{})
+		body, w := io.Pipe()
+		t.Cleanup(func() { _ = w.Close() })
+		got := e.do(t, http.MethodPost, "", header, body)
+		if got.status != 408 || got.code(t) != "BAD_USER_INPUT" {
+			t.Errorf("answered with %d %s", got.status, got.body)
+		}
+	})
+	t.Run("largest_allowed", func(t *testing.T) {
+		t.Parallel()
+		body := `{"query":"{hello}"}`
+		e := newEndpoint(t, transport.POST{MaxBytes: int64(len(body))}, transport.GET{})
+		if got := e.post(t, "", body); got.status != 200 {
+			t.Errorf("answered with %d %s", got.status, got.body)
+		}
+		if got := e.post(t, "", body+" "); got.status != 413 {
+			t.Errorf("one byte more is answered with %d %s", got.status, got.body)
+		}
+	})
+}
+
+func TestPOST_operation_that_yields_nothing(t *testing.T) {
+	t.Parallel()
+	around := func(middleware graphql.OperationMiddleware) func(*executor.Executor) {
+		return func(exec *executor.Executor) { exec.AroundOperations(middleware) }
+	}
+	t.Run("deadline", func(t *testing.T) {
+		t.Parallel()
+		e := newEndpoint(t, transport.POST{}, transport.GET{},
+			around(func(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
+				ctx, cancel := context.WithDeadline(ctx, time.Now())
+				t.Cleanup(cancel)
+				return next(ctx)
+			}))
+		got := e.post(t, "", `{"query":"{hello}"}`)
+		if got.status != 503 || got.code(t) != "UNAVAILABLE" {
+			t.Errorf("answered with %d %s", got.status, got.body)
+		}
+	})
+	t.Run("nil", func(t *testing.T) {
+		t.Parallel()
+		e := newEndpoint(t, transport.POST{}, transport.GET{},
+			around(func(context.Context, graphql.OperationHandler) graphql.ResponseHandler {
+				return func(context.Context) *graphql.Response { return nil }
+			}))
+		got := e.post(t, "", `{"query":"{hello}"}`)
+		if got.status != 500 || got.code(t) != "INTERNAL" {
+			t.Errorf("answered with %d %s", got.status, got.body)
+		}
+	})
+	t.Run("neither_data_nor_errors", func(t *testing.T) {
+		t.Parallel()
+		e := newEndpoint(t, transport.POST{}, transport.GET{},
+			around(func(context.Context, graphql.OperationHandler) graphql.ResponseHandler {
+				return graphql.OneShot(&graphql.Response{})
+			}))
+		got := e.post(t, "", `{"query":"{hello}"}`)
+		if got.status != 500 || got.code(t) != "INTERNAL" {
+			t.Errorf("answered with %d %s", got.status, got.body)
+		}
+	})
+	t.Run("errors_of_an_interceptor_are_capped", func(t *testing.T) {
+		t.Parallel()
+		e := newEndpoint(t, transport.POST{}, transport.GET{},
+			around(func(context.Context, graphql.OperationHandler) graphql.ResponseHandler {
+				errs := make(gqlerror.List, 11)
+				for i := range errs {
+					errs[i] = &gqlerror.Error{Message: fmt.Sprintf("failure %d", i)}
+				}
+				return graphql.OneShot(&graphql.Response{Errors: errs})
+			}))
+		got := e.post(t, "", `{"query":"{hello}"}`)
+		if want := `{"errors":[` + failures(10) + `],"extensions":{"errorsOmitted":1}}`; got.status != 200 || got.body != want {
+			t.Errorf("answered with %d %s", got.status, got.body)
+		}
+	})
+	t.Run("nil_from_a_response_extension", func(t *testing.T) {
+		t.Parallel()
+		e := newEndpoint(t, transport.POST{}, transport.GET{}, func(exec *executor.Executor) {
+			exec.AroundResponses(func(context.Context, graphql.ResponseHandler) *graphql.Response { return nil })
+		})
+		got := e.post(t, "", `{"query":"{"}`)
+		if got.status != 200 || got.code(t) != "GRAPHQL_PARSE_FAILED" {
+			t.Errorf("answered with %d %s", got.status, got.body)
+		}
+	})
+	t.Run("refusal_of_an_interceptor", func(t *testing.T) {
+		t.Parallel()
+		e := newEndpoint(t, transport.POST{}, transport.GET{},
+			around(func(ctx context.Context, _ graphql.OperationHandler) graphql.ResponseHandler {
+				return graphql.OneShot(graphql.ErrorResponse(ctx, "no"))
+			}))
+		got := e.post(t, "application/graphql-response+json", `{"query":"{hello}"}`)
+		if got.status != 400 || got.body != `{"errors":[{"message":"no"}]}` {
+			t.Errorf("answered with %d %s", got.status, got.body)
+		}
+	})
+}
+
+func TestPOST_body_that_ends_too_early(t *testing.T) {
+	t.Parallel()
+	e := newEndpoint(t, transport.POST{}, transport.GET{})
+	conn, err := net.Dial("tcp", e.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, err = conn.Write([]byte("POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusBadRequest {
+		t.Errorf("answered with %d", response.StatusCode)
+	}
+}
+
+func TestPOST_panics(t *testing.T) {
+	t.Parallel()
+	t.Run("abort_drops_the_connection", func(t *testing.T) {
+		t.Parallel()
+		e := newEndpoint(t, transport.POST{}, transport.GET{})
+		response, err := e.Client().Post(e.URL, "application/json", strings.NewReader(`{"query":"{aborting}"}`))
+		if err == nil {
+			response.Body.Close()
+			t.Errorf("answered with %d", response.StatusCode)
+		}
+	})
+	t.Run("error_without_a_code_gets_one", func(t *testing.T) {
+		t.Parallel()
+		e := newEndpoint(t, transport.POST{}, transport.GET{}, func(exec *executor.Executor) {
+			exec.SetRecoverFunc(func(context.Context, any) error { return errors.New("masked") })
+		})
+		got := e.post(t, "", `{"query":"{panicking}"}`)
+		if want := `{"errors":[{"message":"masked","extensions":{"code":"INTERNAL"}}]}`; got.status != 500 || got.body != want {
+			t.Errorf("answered with %d %s", got.status, got.body)
+		}
+	})
+	t.Run("executor_that_presents_none", func(t *testing.T) {
+		t.Parallel()
+		exec := struct{ graphql.GraphExecutor }{newSchema().executor()}
+		recorder := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodPost, "/graphql", strings.NewReader(`{"query":"{panicking}"}`))
+		r.Header.Set("Content-Type", "application/json")
+		transport.Handler(exec, transport.POST{}).ServeHTTP(recorder, r)
+		if recorder.Code != 500 || strings.Contains(recorder.Body.String(), "secret") {
+			t.Errorf("answered with %d %s", recorder.Code, recorder.Body)
+		}
+	})
+}
+
+func TestGET_Do(t *testing.T) {
+	t.Parallel()
+	e := newEndpoint(t, transport.POST{}, transport.GET{MaxBytes: 4096})
+	query := func(parameters ...string) string {
+		values := url.Values{}
+		for i := 0; i < len(parameters); i += 2 {
+			values.Add(parameters[i], parameters[i+1])
+		}
+		return "?" + values.Encode()
+	}
+	tests := map[string]struct {
+		query  string
+		status int
+		answer string
+	}{
+		"query":                     {query("query", "{hello}"), 200, `{"data":{"hello":"world"}}`},
+		"variables":                 {query("query", "query($v:Int){echo(int:$v)}", "variables", `{"v":9007199254740993}`), 200, `{"data":{"echo":9007199254740993}}`},
+		"operation_name":            {query("query", "query A{hello} query B{b:hello}", "operationName", "B"), 200, `{"data":{"b":"world"}}`},
+		"empty_parameters":          {query("query", "{hello}", "operationName", "", "variables", "", "extensions", ""), 200, `{"data":{"hello":"world"}}`},
+		"GQ15_mutation":             {query("query", "mutation{bump}"), 405, ""},
+		"mutation_picked_by_name":   {query("query", "query A{hello} mutation B{bump}", "operationName", "B"), 405, ""},
+		"subscription":              {query("query", "subscription{ticks}"), 400, ""},
+		"no_query":                  {"", 400, ""},
+		"two_queries":               {query("query", "{hello}", "query", "{hello}"), 400, ""},
+		"variables_as_list":         {query("query", "{hello}", "variables", "[]"), 400, ""},
+		"variables_malformed":       {query("query", "{hello}", "variables", "hunter2"), 400, ""},
+		"variables_with_tail":       {query("query", "{hello}", "variables", "{}{}"), 400, ""},
+		"variables_deep":            {query("query", "{hello}", "variables", `{"v":`+nest(200)+`}`), 400, ""},
+		"extensions_malformed":      {query("query", "{hello}", "extensions", "{"), 400, ""},
+		"address_encoded_wrongly":   {"?query=%zz", 400, ""},
+		"address_with_a_semicolon":  {"?query={hello};a=b", 400, ""},
+		"parameters_longer_than_it": {query("query", "{hello}"+strings.Repeat(" ", 4096)), 414, ""},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := e.do(t, http.MethodGet, test.query, http.Header{"Accept": {"application/graphql-response+json"}}, nil)
+			if got.status != test.status {
+				t.Fatalf("status %d, want %d: %s", got.status, test.status, got.body)
+			}
+			if test.status == 200 {
+				if got.body != test.answer {
+					t.Errorf("answered with %s, want %s", got.body, test.answer)
+				}
+				return
+			}
+			if code := got.code(t); code != "BAD_USER_INPUT" || strings.Contains(got.body, "hunter2") || strings.Contains(got.body, `"data"`) {
+				t.Errorf("answered with %s", got.body)
+			}
+			if allow := got.header.Get("Allow"); (allow == "POST") != (test.status == 405) {
+				t.Errorf("Allow is %q", allow)
+			}
+		})
+	}
+}
+
+func TestGET_cookie_alone_does_not_authenticate(t *testing.T) {
+	t.Parallel()
+	anyCookie := newEndpoint(t, transport.POST{}, transport.GET{})
+	session := newEndpoint(t, transport.POST{}, transport.GET{SessionCookie: "__Host-session"})
+	const cookie = "__Host-session=1"
+	for name, test := range map[string]struct {
+		e      *endpoint
+		header http.Header
+		status int
+	}{
+		"GQ15_cookie_only":                 {anyCookie, http.Header{"Cookie": {"a=1"}}, 403},
+		"GQ15_session_cookie_only":         {session, http.Header{"Cookie": {"a=1; " + cookie}}, 403},
+		"cookie_from_another_site":         {session, http.Header{"Cookie": {cookie}, "Sec-Fetch-Site": {"cross-site"}}, 403},
+		"cookie_from_a_sibling_site":       {session, http.Header{"Cookie": {cookie}, "Sec-Fetch-Site": {"same-site"}}, 403},
+		"cookie_with_the_type_of_a_form":   {session, http.Header{"Cookie": {cookie}, "Content-Type": {"text/plain"}}, 403},
+		"another_cookie":                   {session, http.Header{"Cookie": {"a=1"}}, 200},
+		"no_cookie":                        {anyCookie, http.Header{}, 200},
+		"cookie_from_the_same_origin":      {session, http.Header{"Cookie": {cookie}, "Sec-Fetch-Site": {"same-origin"}}, 200},
+		"cookie_with_a_preflight_header":   {session, http.Header{"Cookie": {cookie}, "Apollo-Require-Preflight": {""}}, 200},
+		"cookie_with_a_content_type":       {session, http.Header{"Cookie": {cookie}, "Content-Type": {"application/json"}}, 200},
+		"cookie_with_an_operation_name":    {session, http.Header{"Cookie": {cookie}, "X-Apollo-Operation-Name": {"A"}}, 200},
+		"cookie_beside_another_credential": {session, http.Header{"Cookie": {cookie}, "Authorization": {"Bearer x"}}, 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := test.e.do(t, http.MethodGet, "?query={hello}", test.header, nil)
+			if got.status != test.status {
+				t.Fatalf("status %d, want %d: %s", got.status, test.status, got.body)
+			}
+			if test.status == 403 && got.code(t) != "FORBIDDEN" {
+				t.Errorf("answered with %s", got.body)
+			}
+		})
+	}
+}
+
+func TestHandler_methods(t *testing.T) {
+	t.Parallel()
+	e := newEndpoint(t, transport.POST{}, transport.GET{})
+	const allow = "GET, HEAD, POST, OPTIONS"
+
+	t.Run("head_is_get_without_a_body", func(t *testing.T) {
+		t.Parallel()
+		get := e.do(t, http.MethodGet, "?query={hello}", nil, nil)
+		head := e.do(t, http.MethodHead, "?query={hello}", nil, nil)
+		if head.status != get.status || head.body != "" || head.header.Get("Content-Length") != get.header.Get("Content-Length") {
+			t.Errorf("HEAD is %+v, GET is %+v", head, get)
+		}
+	})
+	t.Run("options", func(t *testing.T) {
+		t.Parallel()
+		got := e.do(t, http.MethodOptions, "", nil, nil)
+		if got.status != 204 || got.header.Get("Allow") != allow || got.body != "" {
+			t.Errorf("answered with %+v", got)
+		}
+	})
+	for _, method := range []string{http.MethodPut, http.MethodDelete, http.MethodPatch, "BREW"} {
+		t.Run(method, func(t *testing.T) {
+			t.Parallel()
+			got := e.do(t, method, "?query={hello}", nil, strings.NewReader(`{"query":"{hello}"}`))
+			if got.status != 405 || got.header.Get("Allow") != allow || got.code(t) != "BAD_USER_INPUT" {
+				t.Errorf("answered with %+v", got)
+			}
+		})
+	}
+	t.Run("without_a_fallback_the_guard_stands", func(t *testing.T) {
+		t.Parallel()
+		recorder := httptest.NewRecorder()
+		transport.Handler(newSchema().executor(), transport.POST{}).
+			ServeHTTP(recorder, httptest.NewRequest(http.MethodPut, "/graphql", nil))
+		if recorder.Code != 405 {
+			t.Errorf("answered with %d", recorder.Code)
+		}
+	})
+	t.Run("methods_of_the_fallback", func(t *testing.T) {
+		t.Parallel()
+		recorder := httptest.NewRecorder()
+		transport.Handler(newSchema().executor(), transport.Fallback{Methods: []string{"POST"}}).
+			ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/graphql", nil))
+		if recorder.Code != 405 || recorder.Header().Get("Allow") != "POST, OPTIONS" {
+			t.Errorf("answered with %d, Allow %q", recorder.Code, recorder.Header().Get("Allow"))
+		}
+	})
+}
+
+func TestNegotiation(t *testing.T) {
+	t.Parallel()
+	e := newEndpoint(t, transport.POST{}, transport.GET{})
+	const jsonType, graphqlType = typeJSON, typeGraphQL
+	for name, test := range map[string]struct {
+		accept []string
+		want   string
+	}{
+		"none":                              {nil, jsonType},
+		"empty":                             {[]string{""}, jsonType},
+		"anything":                          {[]string{"*/*"}, jsonType},
+		"any_application":                   {[]string{"application/*"}, jsonType},
+		"json":                              {[]string{"application/json"}, jsonType},
+		"json_in_utf8":                      {[]string{"application/json; charset=UTF-8"}, jsonType},
+		"graphql":                           {[]string{"application/graphql-response+json"}, graphqlType},
+		"graphql_then_json":                 {[]string{"application/graphql-response+json, application/json"}, graphqlType},
+		"json_then_graphql":                 {[]string{"application/json, application/graphql-response+json"}, jsonType},
+		"in_two_headers":                    {[]string{"text/html", "application/graphql-response+json"}, graphqlType},
+		"graphql_then_anything":             {[]string{"application/graphql-response+json, */*"}, graphqlType},
+		"apollo_client_4":                   {[]string{"application/graphql-response+json,application/json;q=0.9"}, graphqlType},
+		"apollo_client_3":                   {[]string{"*/*"}, jsonType},
+		"urql":                              {[]string{"application/graphql-response+json, application/graphql+json, application/json, text/event-stream, multipart/mixed"}, graphqlType},
+		"multipart_of_apollo":               {[]string{"multipart/mixed;deferSpec=20220824,application/graphql-response+json,application/json;q=0.9"}, graphqlType},
+		"quality_beats_order":               {[]string{"application/graphql-response+json;q=0.4, application/json;q=0.5"}, jsonType},
+		"precise_quality_beats_wildcard":    {[]string{"application/graphql-response+json;q=0.5, */*"}, jsonType},
+		"zero_excludes":                     {[]string{"application/json;q=0, */*"}, graphqlType},
+		"browser_navigation":                {[]string{"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}, jsonType},
+		"unparsable_range_is_skipped":       {[]string{";;, application/graphql-response+json"}, graphqlType},
+		"unparsable_quality_is_skipped":     {[]string{"application/json;q=2, application/graphql-response+json;q=0.1"}, graphqlType},
+		"html_only":                         {[]string{"text/html"}, ""},
+		"everything_excluded":               {[]string{"*/*;q=0"}, ""},
+		"another_charset":                   {[]string{"application/json; charset=utf-16"}, ""},
+		"named_after_more_ranges_than_read": {[]string{strings.Repeat("text/html,", 32) + "application/json"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			header := http.Header{"Content-Type": {"application/json"}}
+			if test.accept != nil {
+				header["Accept"] = test.accept
+			}
+			got := e.do(t, http.MethodPost, "", header, strings.NewReader(`{"query":"{hello}"}`))
+			if test.want == "" {
+				if got.status != 406 || got.code(t) != "BAD_USER_INPUT" || got.header.Get("Content-Type") != typeJSON {
+					t.Errorf("answered with %+v", got)
+				}
+				return
+			}
+			if got.status != 200 || got.header.Get("Content-Type") != test.want {
+				t.Errorf("answered with %d %s, want %s", got.status, got.header.Get("Content-Type"), test.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,275 @@
+// Package app is the composition root: the one place that knows every package, builds them from a configuration, and
+// starts and stops them in order.
+//
+// It holds no rule of its own. What it opens it closes, in the reverse order, also when a later step fails.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/google/uuid"
+
+	"marquee/ent"
+	"marquee/graph"
+	"marquee/graph/limit"
+	"marquee/graph/transport"
+	"marquee/internal/apperr"
+	"marquee/internal/auth"
+	"marquee/internal/booking"
+	"marquee/internal/bus"
+	"marquee/internal/catalog"
+	"marquee/internal/clock"
+	"marquee/internal/config"
+	"marquee/internal/httpserver"
+	"marquee/internal/identity"
+	"marquee/internal/page"
+	"marquee/internal/payment"
+	"marquee/internal/payment/sandbox"
+	"marquee/internal/postgres"
+	"marquee/internal/seatfeed"
+	"marquee/internal/seating"
+	"marquee/internal/showtime"
+	"marquee/internal/theater"
+	"marquee/web"
+)
+
+// Seams are what tests replace; the zero value is the real thing.
+type Seams struct {
+	Clock       clock.Clock
+	Gateway     func(*postgres.DB) payment.Gateway
+	OnStatement func(sql string) // told of every SQL statement
+	LoaderWait  time.Duration
+}
+
+func (s Seams) withDefaults() Seams {
+	if s.Clock == nil {
+		s.Clock = clock.System{}
+	}
+	if s.Gateway == nil {
+		s.Gateway = func(db *postgres.DB) payment.Gateway { return sandbox.New(db) }
+	}
+	return s
+}
+
+// App is a running installation: listening when New returns, serving during Run.
+type App struct {
+	cfg       config.Config
+	log       *slog.Logger
+	closers   closers
+	db        *postgres.DB
+	listeners httpserver.Listeners
+	server    *httpserver.Server
+	metrics   *metrics
+
+	Identity *identity.Service
+	Booking  *booking.Service
+}
+
+const (
+	maxBody        = 100 << 10
+	gatewayTimeout = 8 * time.Second
+	// attemptLease covers the four calls to a gateway that one attempt can need, and the statements between them.
+	attemptLease = 60 * time.Second
+)
+
+// New opens the ports and the database, brings the schema up to date and builds everything. On failure nothing stays
+// open; errors of the surroundings (a port, a folder, a database) are one clear sentence.
+func New(ctx context.Context, cfg config.Config, log *slog.Logger, seams Seams) (_ *App, err error) {
+	seams = seams.withDefaults()
+	a := &App{cfg: cfg, log: log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Close())
+		}
+	}()
+	if a.listeners, err = httpserver.Listen(ctx, cfg.Listen, cfg.OpsListen); err != nil {
+		return nil, err
+	}
+	a.closers.add(a.listeners.Close)
+	if a.db, err = openDatabase(ctx, cfg, log, seams.OnStatement, &a.closers); err != nil {
+		return nil, err
+	}
+	if err = postgres.Migrate(ctx, a.db, log); err != nil {
+		return nil, err
+	}
+	key, err := secretKey(cfg)
+	if err != nil {
+		return nil, err
+	}
+	hints, err := bus.Start(ctx, bus.Config{
+		ClusterListen: cfg.ClusterListen, Peers: cfg.ClusterPeers, ClusterPassword: string(cfg.ClusterPassword), Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.closers.add(hints.Close)
+	return a, a.build(seams, key, hints)
+}
+
+// build wires the services. Nothing here talks to the outside.
+func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
+	a.metrics = newMetrics(a.db)
+	client := ent.Over(a.db.SQL())
+	a.Identity = identity.NewService(a.db, client, seams.Clock)
+	theaters := theater.NewService(client)
+	showtimes := showtime.NewService(a.db, seams.Clock)
+	seats := seating.NewService(a.db, showtimes, theaters)
+	payments := payment.NewService(a.db)
+	feed, err := seatfeed.New(seatfeed.Config{Source: seats.States, Bus: hints, Log: a.log})
+	if err != nil {
+		return err
+	}
+	a.closers.add(func() error { feed.Close(); return nil })
+	a.Booking = booking.NewService(booking.Deps{
+		DB: a.db, Showtimes: showtimes, Seating: seats, Payments: payments, Gateway: seams.Gateway(a.db),
+		Hint: func(id uuid.UUID) { feed.Hint(id) }, Log: a.log,
+	}, booking.Config{Hold: a.cfg.Hold, GatewayTimeout: gatewayTimeout, AttemptLease: attemptLease})
+
+	sockets := &transport.Registry{}
+	a.metrics.watchSockets(sockets.Len)
+	development := a.cfg.Env == config.Development
+	resolver := &graph.Resolver{
+		Services: graph.Services{
+			Identity: a.Identity, Catalog: catalog.NewService(client, seams.Clock), Theater: theaters, Showtime: showtimes,
+			Seating: seats, Booking: a.Booking, Payment: payments, Feed: feed,
+		},
+		Cursors:    page.NewSigner(key),
+		LoaderWait: seams.LoaderWait,
+	}
+	options := httpserver.Options{
+		Listeners: a.listeners,
+		GraphQL: graph.NewHandler(resolver, graph.Options{
+			Log: a.log, Classify: classify, RequestID: httpserver.RequestID, Introspection: development,
+			Limits: limit.Default, MaxBody: maxBody, Timeout: a.cfg.RequestTimeout, Observe: a.metrics.operation,
+			Websocket: a.websocket(sockets),
+		}),
+		Metrics:        a.metrics.handler(),
+		Authenticate:   a.Identity.Authenticate,
+		Ready:          func(ctx context.Context) error { return a.db.SQL().PingContext(ctx) },
+		CloseSockets:   sockets.Drain,
+		AllowedOrigins: a.cfg.AllowedOrigins,
+		Observe:        a.metrics.request,
+		Log:            a.log,
+	}
+	if development {
+		options.Console = web.Console()
+	}
+	a.server = httpserver.New(options)
+	return nil
+}
+
+// websocket is how sockets are authenticated: by connection_init, else by the upgrade request itself.
+func (a *App) websocket(sockets *transport.Registry) *transport.Websocket {
+	w := &transport.Websocket{
+		Registry: sockets,
+		Init: func(ctx context.Context, payload map[string]any, _ *http.Request) (context.Context, error) {
+			header, ok := payload["Authorization"].(string)
+			if !ok {
+				return ctx, nil
+			}
+			viewer, err := a.Identity.Authenticate(ctx, httpserver.BearerToken(header))
+			return auth.WithViewer(ctx, viewer), err
+		},
+		Recheck: func(ctx context.Context) error {
+			if viewer, ok := auth.ViewerFrom(ctx); ok {
+				return a.Identity.Recheck(ctx, viewer)
+			}
+			return nil
+		},
+		User: func(ctx context.Context) string {
+			if viewer, ok := auth.ViewerFrom(ctx); ok {
+				return viewer.UserID.String()
+			}
+			return ""
+		},
+		OperationContext: httpserver.WithRequestID,
+	}
+	if len(a.cfg.AllowedOrigins) > 0 {
+		w.CheckOrigin = allowOrigins(a.cfg.AllowedOrigins)
+	}
+	return w
+}
+
+// allowOrigins admits pages of the listed origins and of the host itself, and clients that are no browser.
+func allowOrigins(allowed []string) func(*http.Request) bool {
+	return func(r *http.Request) bool {
+		origin := r.Header.Get("Origin")
+		if origin == "" {
+			return true
+		}
+		for _, one := range allowed {
+			if origin == one {
+				return true
+			}
+		}
+		u, err := url.Parse(origin)
+		return err == nil && u.Host == r.Host
+	}
+}
+
+// classify says what a caller may know of a fault in the engines; nil: nothing.
+func classify(err error) *apperr.Error {
+	switch state := postgres.SQLState(err); {
+	case errors.Is(err, context.DeadlineExceeded), state == "57014", state == "55P03":
+		return apperr.Wrap(err, apperr.Unavailable, "This took too long. Try again.")
+	case errors.Is(err, context.Canceled):
+		return apperr.Wrap(err, apperr.Unavailable, "The request was given up.")
+	case postgres.IsConnectionFailure(err), state == "53300", state == "40001", state == "40P01":
+		return apperr.Wrap(err, apperr.Unavailable, "The service is not available at this moment. Try again.")
+	case state == "22021", state == "22P05":
+		return apperr.Wrap(err, apperr.BadUserInput, "A text holds characters that cannot be stored.")
+	default:
+		return nil
+	}
+}
+
+// Address returns where the public listener listens; OpsAddress is that of the operators.
+func (a *App) Address() net.Addr { return a.listeners.Public.Addr() }
+
+// OpsAddress returns where the operators' listener listens.
+func (a *App) OpsAddress() net.Addr { return a.listeners.Ops.Addr() }
+
+// DB returns the database, for commands and tests.
+func (a *App) DB() *postgres.DB { return a.db }
+
+// Run serves until ctx ends, then drains. Background work runs beside it and ends with it.
+func (a *App) Run(ctx context.Context) error {
+	background, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		a.background(background)
+	}()
+	err := a.server.Serve(ctx, a.cfg.DrainTimeout)
+	stop()
+	<-done
+	return err
+}
+
+// Close releases what New opened. It is safe to call twice.
+func (a *App) Close() error { return a.closers.close() }
+
+// closers remembers what was opened, to close it in the reverse order.
+type closers struct{ list []func() error }
+
+func (c *closers) add(f func() error) { c.list = append(c.list, f) }
+
+func (c *closers) close() error {
+	var errs []error
+	for len(c.list) > 0 {
+		last := c.list[len(c.list)-1]
+		c.list = c.list[:len(c.list)-1]
+		errs = append(errs, last())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("closing: %w", err)
+	}
+	return nil
+}

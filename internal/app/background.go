@@ -1,0 +1,72 @@
+package app
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+const (
+	sweepEvery        = time.Second
+	reconcileEvery    = 5 * time.Second
+	housekeepingEvery = time.Hour
+)
+
+// background does the periodic work of this node until ctx ends. Every job is safe to run on all nodes at once.
+func (a *App) background(ctx context.Context) {
+	var wait sync.WaitGroup
+	for _, job := range []struct {
+		name  string
+		every time.Duration
+		run   func(context.Context) error
+	}{
+		{"sweep", sweepEvery, a.sweep},
+		{"reconcile", reconcileEvery, a.reconcile},
+		{"housekeeping", housekeepingEvery, a.housekeeping},
+	} {
+		wait.Go(func() {
+			for {
+				// A little noise keeps the nodes of a cluster from working in step.
+				pause := time.NewTimer(job.every - time.Duration(rand.Int64N(int64(job.every/5))))
+				select {
+				case <-ctx.Done():
+					pause.Stop()
+					return
+				case <-pause.C:
+				}
+				if err := job.run(ctx); err != nil && ctx.Err() == nil {
+					a.log.WarnContext(ctx, "background work failed", "job", job.name, "error", err)
+				}
+			}
+		})
+	}
+	wait.Wait()
+}
+
+// sweep ends expired holds until there are no more.
+func (a *App) sweep(ctx context.Context) error {
+	for full := true; full; {
+		var ended int
+		var err error
+		if ended, full, err = a.Booking.Sweep(ctx); err != nil {
+			return err
+		}
+		a.metrics.expired.Add(float64(ended))
+	}
+	return nil
+}
+
+func (a *App) reconcile(ctx context.Context) error {
+	settled, err := a.Booking.Reconcile(ctx)
+	a.metrics.reconciled.Add(float64(settled))
+	return err
+}
+
+func (a *App) housekeeping(ctx context.Context) error {
+	if _, err := a.Booking.ForgetKeys(ctx); err != nil {
+		return err
+	}
+	_, err := a.Identity.ForgetSessions(ctx)
+	return err
+}

@@ -1,0 +1,224 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"marquee/ent"
+	"marquee/internal/auth"
+	"marquee/internal/clock"
+	"marquee/internal/config"
+	"marquee/internal/demo"
+	"marquee/internal/identity"
+	"marquee/internal/postgres"
+)
+
+// Command carries out what the command line asks for. Logs go to Log, what the operator asked to see to Out.
+type Command struct {
+	Config config.Config
+	Log    *slog.Logger
+	Out    io.Writer
+}
+
+// Serve runs the server until ctx ends. In development an empty database of its own gets the demo world, unless empty
+// is set, and an older demo world gets the showtimes of the days it lacks.
+func (c Command) Serve(ctx context.Context, empty bool) (err error) {
+	a, err := New(ctx, c.Config, c.Log, Seams{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.Close()) }()
+	if c.Config.Env == config.Development {
+		loaded, err := c.prepareDemo(ctx, a, empty)
+		if err != nil {
+			return err
+		}
+		c.greet(a, loaded)
+	}
+	c.Log.InfoContext(ctx, "serving", "address", a.Address().String(), "ops", a.OpsAddress().String())
+	return a.Run(ctx)
+}
+
+// prepareDemo reports whether the database holds the demo world afterwards.
+func (c Command) prepareDemo(ctx context.Context, a *App, empty bool) (loaded bool, err error) {
+	client := ent.Over(a.DB().SQL())
+	filled, err := client.Theater.Query().Exist(ctx)
+	if err != nil {
+		return false, fmt.Errorf("looking for theaters: %w", err)
+	}
+	if !filled {
+		if movies, err := client.Movie.Query().Exist(ctx); err != nil || movies || empty {
+			return false, err
+		}
+		return true, c.loadDemo(ctx, a.DB())
+	}
+	_, known, err := demo.TopUp(ctx, a.DB(), today(), c.Log)
+	return known, err
+}
+
+// demoUsers are the accounts of the demo world. Their passwords are no secret.
+var demoUsers = []struct {
+	identity.SignUpInput
+	role auth.Role
+}{
+	{identity.SignUpInput{Email: "customer@marquee.example", Name: "Casey Customer", Password: "customer at the movies"}, auth.RoleCustomer},
+	{identity.SignUpInput{Email: "manager@marquee.example", Name: "Morgan Manager", Password: "manager at the movies"}, auth.RoleTheaterManager},
+	{identity.SignUpInput{Email: "admin@marquee.example", Name: "Alex Admin", Password: "admin at the movies"}, auth.RoleAdmin},
+}
+
+func today() time.Time { return time.Now().UTC() }
+
+// Demo replaces the catalogue, the theaters and all reservations by a fresh demo world. It refuses to do so in
+// production.
+func (c Command) Demo(ctx context.Context) error {
+	if c.Config.Env == config.Production {
+		return errors.New("the demo world replaces the catalogue and all reservations: it is not loaded with MARQUEE_ENV=production")
+	}
+	return c.withDatabase(ctx, func(db *postgres.DB) error {
+		if err := postgres.Migrate(ctx, db, c.Log); err != nil {
+			return err
+		}
+		return c.loadDemo(ctx, db)
+	})
+}
+
+func (c Command) loadDemo(ctx context.Context, db *postgres.DB) error {
+	start := time.Now()
+	summary, err := demo.Load(ctx, db, today())
+	if err != nil {
+		return err
+	}
+	accounts := identity.NewService(db, ent.Over(db.SQL()), clock.System{})
+	for _, u := range demoUsers {
+		if _, err := accounts.CreateUser(ctx, u.SignUpInput, u.role); err != nil && !errors.Is(err, identity.ErrEmailTaken) {
+			return err
+		}
+	}
+	films := summary.Films
+	fmt.Fprintf(c.Out, "Demo world: %d theaters, %d screens, %d seats, %d showtimes in %d days, loaded in %s.\n",
+		summary.Theaters, summary.Screens, summary.Seats, summary.Showtimes, demo.Days, time.Since(start).Round(time.Millisecond))
+	fmt.Fprintf(c.Out, "Films: %d read, %d imported, %d repaired, %d skipped.\n", films.Read, films.Imported, films.Repaired, films.Skipped)
+	for _, line := range films.Lines() {
+		fmt.Fprintf(c.Out, "  %s\n", line)
+	}
+	return nil
+}
+
+// greet tells a developer where everything is.
+func (c Command) greet(a *App, demoLoaded bool) {
+	_, port, err := net.SplitHostPort(a.Address().String())
+	if err != nil {
+		port = "8080"
+	}
+	fmt.Fprintf(c.Out, "\nMarquee is open.\n\n  Console    http://localhost:%s/\n  GraphQL    http://localhost:%s/graphql  (HTTP and websocket)\n"+
+		"  Health     http://localhost:%s/readyz\n  Metrics    http://%s/metrics\n", port, port, port, a.OpsAddress())
+	if demoLoaded {
+		fmt.Fprint(c.Out, "\n  Demo sign-ins\n")
+		table := tabwriter.NewWriter(c.Out, 0, 0, 2, ' ', 0)
+		for _, u := range demoUsers {
+			fmt.Fprintf(table, "    %s\t%s\t%s\n", strings.ToLower(strings.ReplaceAll(string(u.role), "_", " ")), u.Email, u.Password)
+		}
+		_ = table.Flush()
+	}
+	fmt.Fprintln(c.Out)
+}
+
+// Migrate brings the schema up to date.
+func (c Command) Migrate(ctx context.Context) error {
+	return c.withDatabase(ctx, func(db *postgres.DB) error { return postgres.Migrate(ctx, db, c.Log) })
+}
+
+// MigrateDown takes the newest migration back.
+func (c Command) MigrateDown(ctx context.Context) error {
+	return c.withDatabase(ctx, func(db *postgres.DB) error { return postgres.MigrateDown(ctx, db, c.Log) })
+}
+
+// MigrateStatus lists the migrations and when each was applied.
+func (c Command) MigrateStatus(ctx context.Context) error {
+	return c.withDatabase(ctx, func(db *postgres.DB) error {
+		migrations, err := postgres.MigrationStatus(ctx, db)
+		if err != nil {
+			return err
+		}
+		for _, m := range migrations {
+			applied := "pending"
+			if !m.AppliedAt.IsZero() {
+				applied = m.AppliedAt.UTC().Format(time.RFC3339)
+			}
+			fmt.Fprintf(c.Out, "%05d  %-20s  %s\n", m.Version, applied, m.Name)
+		}
+		return nil
+	})
+}
+
+// CreateAdmin makes an administrator's account. An empty password is replaced by a random one, which is shown once.
+func (c Command) CreateAdmin(ctx context.Context, email, name, password string) error {
+	return c.withDatabase(ctx, func(db *postgres.DB) error {
+		if err := postgres.Migrate(ctx, db, c.Log); err != nil {
+			return err
+		}
+		made := password == ""
+		if made {
+			password = rand.Text()
+		}
+		accounts := identity.NewService(db, ent.Over(db.SQL()), clock.System{})
+		user, err := accounts.CreateUser(ctx, identity.SignUpInput{Email: email, Name: name, Password: password}, auth.RoleAdmin)
+		if errors.Is(err, identity.ErrEmailTaken) {
+			return fmt.Errorf("an account with the address %s exists already", email)
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(c.Out, "%s is an administrator.\n", user.Email)
+		if made {
+			fmt.Fprintf(c.Out, "Password, shown this once: %s\n", password)
+		}
+		return nil
+	})
+}
+
+// Healthcheck asks a running server on this machine whether it is ready.
+func (c Command) Healthcheck(ctx context.Context) (err error) {
+	host, port, err := net.SplitHostPort(c.Config.Listen)
+	if err != nil {
+		return fmt.Errorf("MARQUEE_LISTEN: %w", err)
+	}
+	if ip := net.ParseIP(host); host == "" || (ip != nil && ip.IsUnspecified()) {
+		host = "127.0.0.1"
+	}
+	const patience = 3 * time.Second
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/readyz", http.NoBody)
+	if err != nil {
+		return fmt.Errorf("asking for health: %w", err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return fmt.Errorf("no answer: %w", err)
+	}
+	defer func() { err = errors.Join(err, response.Body.Close()) }()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("not ready: %s", response.Status)
+	}
+	return nil
+}
+
+func (c Command) withDatabase(ctx context.Context, do func(*postgres.DB) error) (err error) {
+	var opened closers
+	defer func() { err = errors.Join(err, opened.close()) }()
+	db, err := openDatabase(ctx, c.Config, c.Log, nil, &opened)
+	if err != nil {
+		return err
+	}
+	return do(db)
+}

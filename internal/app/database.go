@@ -1,0 +1,70 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"marquee/internal/config"
+	"marquee/internal/postgres"
+	"marquee/internal/postgres/local"
+)
+
+// databaseName is the database in a private cluster.
+const databaseName = "marquee"
+
+// openDatabase connects to the configured database, or to the private cluster in the data folder, which it starts when
+// nobody has.
+func openDatabase(ctx context.Context, cfg config.Config, log *slog.Logger, onStatement func(string), c *closers) (*postgres.DB, error) {
+	address := string(cfg.DatabaseURL)
+	if address == "" {
+		cluster, err := local.Start(ctx, local.Options{Dir: filepath.Join(cfg.DataDir, "postgres"), BinDir: cfg.PostgresBin, Log: log})
+		if err != nil {
+			return nil, err
+		}
+		c.add(cluster.Close)
+		if err := cluster.EnsureDatabase(ctx, databaseName); err != nil {
+			return nil, err
+		}
+		address = cluster.URL(databaseName)
+	}
+	db, err := postgres.Open(ctx, postgres.Config{
+		URL: address, MaxConns: cfg.DatabaseConns, ApplicationName: "marquee", OnStatement: onStatement,
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.add(db.Close)
+	return db, nil
+}
+
+// secretKey returns the configured key, or one that is made once and kept in the data folder.
+func secretKey(cfg config.Config) ([]byte, error) {
+	key, err := cfg.Key()
+	if err != nil || key != nil {
+		return key, err
+	}
+	const size = 32
+	path := filepath.Join(cfg.DataDir, "secret.key")
+	key, err = os.ReadFile(path)
+	if err == nil && len(key) == size {
+		return key, nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("cannot read the secret key in the data folder: %w", err)
+	}
+	key = make([]byte, size)
+	_, _ = rand.Read(key) // never fails: crypto/rand ends the program instead
+	if err := os.MkdirAll(cfg.DataDir, 0o755); err != nil {
+		return nil, fmt.Errorf("cannot make the data folder: %w", err)
+	}
+	if err := os.WriteFile(path, key, 0o600); err != nil {
+		return nil, fmt.Errorf("cannot keep a secret key in the data folder: %w", err)
+	}
+	return key, nil
+}

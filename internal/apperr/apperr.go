@@ -1,0 +1,119 @@
+// Package apperr is the vocabulary of failures that may leave the program.
+//
+// A domain returns an *Error when the caller can do something about the condition; anything else that reaches the edge
+// is INTERNAL: its text goes to the log, never to the caller. Messages are sentences for people, without a secret,
+// an SQL text or another person's data. Refusals that carry data (lost seats, a decline) are not errors: they are
+// results of the domain call.
+package apperr
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+	"unicode/utf8"
+)
+
+// Code is the stable, machine-readable kind of an error, sent to clients as extensions.code.
+type Code string
+
+// The codes of the API. A client may branch on these and on nothing else.
+const (
+	Unauthenticated      Code = "UNAUTHENTICATED"        // no valid session
+	Forbidden            Code = "FORBIDDEN"              // signed in, but the role does not allow it
+	NotFound             Code = "NOT_FOUND"              // missing, or someone else's: indistinguishable on purpose
+	BadUserInput         Code = "BAD_USER_INPUT"         // the request can never succeed as it is
+	Conflict             Code = "CONFLICT"               // the state of the thing does not allow it
+	IdempotencyKeyReused Code = "IDEMPOTENCY_KEY_REUSED" // same key, other input
+	Throttled            Code = "THROTTLED"              // too many or too expensive; try later
+	Unavailable          Code = "UNAVAILABLE"            // a part of the service is away; try again
+	Internal             Code = "INTERNAL"               // a defect or an unforeseen fault
+)
+
+// FieldError says what is wrong with one input, by its path from the arguments: "input.seatIds.2".
+type FieldError struct {
+	Path    string
+	Message string
+}
+
+// Error is a failure that may be shown to the caller.
+type Error struct {
+	Code    Code
+	Message string
+	Fields  []FieldError
+	cause   error
+}
+
+// New returns an Error with a message fit for the caller.
+func New(code Code, format string, args ...any) *Error {
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// Wrap is New with a cause that is logged and never shown.
+func Wrap(cause error, code Code, format string, args ...any) *Error {
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...), cause: cause}
+}
+
+// Missing is the NOT_FOUND answer for a thing, whether it does not exist or belongs to someone else.
+func Missing(thing string) *Error { return New(NotFound, "There is no such %s.", thing) }
+
+// Invalid is the BAD_USER_INPUT answer for one field.
+func Invalid(path, format string, args ...any) *Error {
+	message := fmt.Sprintf(format, args...)
+	return &Error{Code: BadUserInput, Message: message, Fields: []FieldError{{Path: path, Message: message}}}
+}
+
+// Error returns the message, followed by the cause for the log.
+func (e *Error) Error() string {
+	if e.cause == nil {
+		return e.Message
+	}
+	return e.Message + ": " + e.cause.Error()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.cause }
+
+// CodeOf returns the code of the outermost *Error in err's chain, INTERNAL when there is none and "" for nil.
+func CodeOf(err error) Code {
+	if err == nil {
+		return ""
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Code
+	}
+	return Internal
+}
+
+// Fields collects what is wrong with an input, so that the caller learns everything at once. The zero value is ready.
+type Fields struct{ list []FieldError }
+
+// Add records a problem with the field at path.
+func (f *Fields) Add(path, format string, args ...any) {
+	f.list = append(f.list, FieldError{Path: path, Message: fmt.Sprintf(format, args...)})
+}
+
+// Text records a problem with an optional text that is not 1 to most characters of valid UTF-8 without NUL.
+func (f *Fields) Text(path string, text *string, most int) {
+	if text == nil {
+		return
+	}
+	n := utf8.RuneCountInString(*text)
+	if n < 1 || n > most || !utf8.ValidString(*text) || strings.ContainsRune(*text, 0) {
+		f.Add(path, "Give 1 to %d characters.", most)
+	}
+}
+
+// Err returns nil when nothing was recorded, else one BAD_USER_INPUT error that names every field.
+func (f *Fields) Err() error {
+	if len(f.list) == 0 {
+		return nil
+	}
+	fields := append([]FieldError(nil), f.list...)
+	sort.SliceStable(fields, func(i, j int) bool { return fields[i].Path < fields[j].Path })
+	messages := make([]string, len(fields))
+	for i, field := range fields {
+		messages[i] = field.Message
+	}
+	return &Error{Code: BadUserInput, Message: strings.Join(messages, " "), Fields: fields}
+}

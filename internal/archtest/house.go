@@ -1,0 +1,164 @@
+package archtest
+
+import "slices"
+
+// everything stands in Room.Uses for a room that may import any other.
+const everything = "*"
+
+// Room is a part of the module under one set of permissions: the package in its folder and those
+// below it, except where a folder below is a room of its own. Packages of one room import each
+// other freely. Another room reaches only the package at the top, unless the room is open.
+type Room struct {
+	// Path is the folder, relative to the root of the module; "." is the root package alone.
+	Path string
+	// Open lets other rooms import the packages below the top one too.
+	Open bool
+	// Uses names the rooms whose packages this one may import, or everything.
+	Uses []string
+	// Modules, unless nil, names the only third-party modules that code of this room may import.
+	// Its tests may import others.
+	Modules []string
+	// Bans names packages, with all below them, that neither code nor tests may import.
+	Bans []string
+}
+
+// Guard keeps a package, with all below it, to a few folders of the module.
+type Guard struct {
+	// Import is the guarded import path.
+	Import string
+	// In names the folders whose packages may import it.
+	In []string
+	// TestsIn names the folders whose tests may import it too; "." is the whole module.
+	TestsIn []string
+}
+
+// House is the table of docs/architecture.md, section 3, with the paragraph below it.
+type House struct {
+	// Module is the path of the module.
+	Module string
+	Rooms  []Room
+	// TestSupport names the rooms that every test may import beside what its package may.
+	TestSupport []string
+	Guards      []Guard
+}
+
+// Marquee returns the rules of this module. A package without a row is a violation: whoever adds
+// a room decides here what it may know.
+func Marquee() House {
+	leaves := []string{
+		"internal/apperr", "internal/auth", "internal/clock", "internal/money", "internal/page",
+		"internal/seatno", "internal/typeid",
+	}
+	// domain is a row of the domains, listed below in the order in which they may know each other.
+	domain := func(path string, below ...string) Room {
+		return Room{
+			Path: path,
+			Uses: slices.Concat(leaves, []string{"ent", "internal/postgres", "internal/jobs", "internal/audit"}, below),
+		}
+	}
+	// withoutRandom keeps a room that makes secrets away from numbers that can be guessed.
+	withoutRandom := func(room Room) Room {
+		room.Bans = append(room.Bans, "math/rand")
+		return room
+	}
+	toTheater := []string{"internal/identity", "internal/catalog"}
+	toShowtime := append(slices.Clone(toTheater), "internal/theater")
+	toSeating := append(slices.Clone(toShowtime), "internal/showtime")
+	toBooking := append(slices.Clone(toSeating), "internal/seating", "internal/pricing", "internal/payment")
+	aboveBooking := append(slices.Clone(toBooking), "internal/booking")
+	satellites := []string{"internal/ticket", "internal/review", "internal/notify", "internal/analytics"}
+	domains := slices.Concat(aboveBooking, satellites, []string{"internal/audit", "internal/privacy"})
+
+	outside := append(slices.Clone(leaves), "internal/gqlclient", "internal/postgres", "internal/postgres/local")
+
+	rooms := []Room{
+		{Path: ".", Uses: []string{"internal/config", "internal/app"}},
+		{Path: "internal/app", Uses: []string{everything}},
+		{Path: "internal/config", Uses: leaves},
+		{Path: "internal/httpserver", Uses: leaves},
+		{Path: "web", Modules: []string{}},
+
+		{
+			Path: "graph",
+			Uses: slices.Concat(domains, []string{
+				"internal/auth", "internal/apperr", "internal/money", "internal/page", "internal/typeid",
+			}),
+			Bans: []string{"database/sql"},
+		},
+
+		{Path: "ent", Open: true, Uses: append(slices.Clone(leaves), "ent/schema")},
+		{Path: "ent/schema", Uses: leaves, Modules: []string{"entgo.io/ent", "github.com/google/uuid"}},
+
+		domain("internal/audit"),
+		withoutRandom(domain("internal/identity")),
+		domain("internal/catalog"),
+		domain("internal/theater", toTheater...),
+		domain("internal/showtime", toShowtime...),
+		domain("internal/seating", toSeating...),
+		{Path: "internal/pricing", Uses: leaves, Bans: []string{"database/sql", "net"}},
+		domain("internal/payment", "internal/identity"),
+		domain("internal/booking", toBooking...),
+		withoutRandom(domain("internal/ticket", aboveBooking...)),
+		domain("internal/review", aboveBooking...),
+		domain("internal/notify", aboveBooking...),
+		domain("internal/analytics", aboveBooking...),
+		withoutRandom(domain("internal/privacy", slices.Concat(aboveBooking, satellites)...)),
+
+		{Path: "internal/seatfeed", Uses: append(slices.Clone(leaves), "internal/jobs", "internal/bus", "internal/postgres")},
+		{Path: "internal/jobs", Uses: append(slices.Clone(leaves), "internal/bus", "internal/postgres")},
+		{Path: "internal/bus", Uses: append(slices.Clone(leaves), "internal/postgres")},
+		{Path: "internal/postgres", Uses: append(slices.Clone(leaves), "internal/postgres/migrations")},
+		{Path: "internal/postgres/migrations", Modules: []string{}},
+		{Path: "internal/postgres/local", Uses: leaves},
+
+		// The demo world is data: it goes in through the domains, or past them in bulk.
+		{Path: "internal/demo", Uses: slices.Concat(leaves, domains, []string{"ent", "internal/postgres"})},
+
+		{Path: "internal/apitest", Uses: []string{everything}},
+		{Path: "internal/chaos", Uses: []string{everything}},
+		{Path: "internal/dbtest", Uses: append(slices.Clone(leaves), "ent", "internal/postgres", "internal/postgres/local", "internal/postgres/migrations")},
+		{Path: "internal/drift", Uses: append(slices.Clone(leaves), "ent", "internal/postgres", "internal/postgres/migrations")},
+		{Path: "internal/archtest", Modules: []string{}},
+
+		// These stand outside: they drive the built binary as a client would.
+		{Path: "internal/gqlclient", Uses: leaves},
+		{Path: "internal/smoke", Uses: outside},
+		{Path: "internal/bench", Uses: outside},
+	}
+	for _, leaf := range leaves {
+		rooms = append(rooms, Room{
+			Path:    leaf,
+			Uses:    leaves,
+			Modules: []string{"github.com/google/uuid", "golang.org/x/text"},
+		})
+	}
+
+	return House{
+		Module:      "marquee",
+		Rooms:       rooms,
+		TestSupport: []string{"internal/apitest", "internal/chaos", "internal/dbtest", "internal/gqlclient", "internal/postgres/local"},
+		Guards: []Guard{
+			{Import: "marquee/ent/schema", In: []string{"ent"}},
+			{
+				Import: "marquee/internal/postgres/local",
+				In: []string{
+					"internal/postgres/local", "internal/app", "internal/apitest", "internal/chaos",
+					"internal/dbtest", "internal/smoke", "internal/bench",
+				},
+				TestsIn: []string{"."},
+			},
+			{Import: "github.com/99designs/gqlgen", In: []string{"graph"}},
+			{Import: "github.com/vektah/gqlparser", In: []string{"graph"}},
+			{Import: "github.com/lib/pq", In: []string{"internal/postgres"}},
+			{
+				Import:  "github.com/gorilla/websocket",
+				In:      []string{"graph/transport", "internal/gqlclient", "internal/smoke", "internal/bench"},
+				TestsIn: []string{"."},
+			},
+			{Import: "github.com/riverqueue", In: []string{"internal/jobs"}},
+			{Import: "riverqueue.com", In: []string{"internal/jobs"}},
+			{Import: "github.com/jackc", In: []string{"internal/jobs"}},
+			{Import: "github.com/nats-io", In: []string{"internal/bus"}},
+		},
+	}
+}

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"marquee/internal/postgres"
+	"marquee/internal/typeid"
+)
+
+// The world that is booked: a chain of equal screens. Everything has a number, counted from 0, and a key and a token
+// that follow from it, so that neither side of the comparison has to look anything up.
+const (
+	screens   = 40
+	showtimes = 2000
+	seats     = 250 // of a screen, numbered from 1
+	viewers   = 2000
+	perScreen = showtimes / screens
+
+	rowLength  = 25
+	priceMinor = 1200
+	currency   = "EUR"
+)
+
+// kind tells the keys of different tables apart.
+type kind int
+
+const (
+	kindMovie kind = iota + 1
+	kindTheater
+	kindScreen
+	kindLayout
+	kindSeat
+	kindShowtime
+	kindSale
+	kindViewer
+	kindSession
+)
+
+// key returns the key of thing number n.
+func key(k kind, n int) uuid.UUID {
+	return uuid.MustParse(keyPrefix(k) + fmt.Sprintf("%012x", n))
+}
+
+// keyPrefix is what the keys of a kind begin with. They have the form of a UUID of version 7.
+func keyPrefix(k kind) string { return fmt.Sprintf("01990000-%04x-7000-8000-", int(k)) }
+
+// sqlKey is key as an SQL expression over an integer expression.
+func sqlKey(k kind, n string) string {
+	return fmt.Sprintf("('%s' || lpad(to_hex(%s), 12, '0'))::uuid", keyPrefix(k), n)
+}
+
+// seatKey returns the key of a seat of a screen.
+func seatKey(screen, seat int) uuid.UUID { return key(kindSeat, screen*(seats+1)+seat) }
+
+// tokenForm is what a viewer's session token looks like: as long as a real one.
+const tokenForm = "mqs_%043d"
+
+// names are the public ids and tokens that requests carry.
+type names struct {
+	showtimes []string
+	seats     [screens][seats + 1]string // by screen and seat number
+	tokens    []string
+}
+
+func newNames() *names {
+	n := &names{showtimes: make([]string, showtimes), tokens: make([]string, viewers)}
+	for i := range n.showtimes {
+		n.showtimes[i] = typeid.Encode(typeid.Showtime, key(kindShowtime, i))
+	}
+	for screen := range n.seats {
+		for seat := 1; seat <= seats; seat++ {
+			n.seats[screen][seat] = typeid.Encode(typeid.Seat, seatKey(screen, seat))
+		}
+	}
+	for i := range n.tokens {
+		n.tokens[i] = fmt.Sprintf(tokenForm, i)
+	}
+	return n
+}
+
+// screenOf is where a showtime runs.
+func screenOf(showtime int) int { return showtime % screens }
+
+// build migrates an empty database and fills it with the world.
+func build(ctx context.Context, db *postgres.DB) error {
+	if err := postgres.Migrate(ctx, db, slog.New(slog.DiscardHandler)); err != nil {
+		return err
+	}
+	for _, statement := range worldStatements() {
+		if _, err := db.SQL().ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("fill the database: %w: %s", err, strings.TrimSpace(statement))
+		}
+	}
+	return nil
+}
+
+// worldStatements makes the world. Showtimes of a screen follow each other every four hours, from tomorrow on; sales
+// are open and a viewer may have as many seats as there are, so that no rule but the claim itself refuses anything.
+func worldStatements() []string {
+	series := func(last int) string { return fmt.Sprintf("generate_series(0, %d) AS n", last-1) }
+	return []string{
+		`INSERT INTO movies (id, title, release_date, run_time_minutes) VALUES ('` + key(kindMovie, 0).String() + `', 'Load', '2026-01-01', 120)`,
+		`INSERT INTO theaters (id, name, address, city, country_code, latitude, longitude, time_zone, currency, opens_minute, closes_minute)
+			VALUES ('` + key(kindTheater, 0).String() + `', 'Bench', '1 Loop', 'Berlin', 'DE', 52.5, 13.4, 'Europe/Berlin', '` + currency + `', 0, 1440)`,
+		`INSERT INTO screens (id, theater_id, name, trailer_minutes, cleaning_minutes)
+			SELECT ` + sqlKey(kindScreen, "n") + `, '` + key(kindTheater, 0).String() + `', 'Screen ' || n, 15, 15 FROM ` + series(screens),
+		`INSERT INTO seat_layouts (id, screen_id, version, seat_count)
+			SELECT ` + sqlKey(kindLayout, "n") + `, ` + sqlKey(kindScreen, "n") + fmt.Sprintf(`, 1, %d FROM `, seats) + series(screens),
+		`INSERT INTO seats (id, layout_id, seat_no, row_label, number, x, y, category)
+			SELECT ` + sqlKey(kindSeat, fmt.Sprintf("n * %d + seat", seats+1)) + `, ` + sqlKey(kindLayout, "n") +
+			fmt.Sprintf(`, seat, chr(65 + (seat - 1) / %[1]d), (seat - 1) %% %[1]d + 1, (seat - 1) %% %[1]d + 1, (seat - 1) / %[1]d + 1, 'STANDARD'
+			FROM generate_series(1, %[2]d) AS seat, `, rowLength, seats) + series(screens),
+		`INSERT INTO showtimes (id, movie_id, theater_id, screen_id, layout_id, starts_at, ends_at, occupied_until, format, language)
+			SELECT ` + sqlKey(kindShowtime, "n") + `, '` + key(kindMovie, 0).String() + `', '` + key(kindTheater, 0).String() + `', ` +
+			sqlKey(kindScreen, "screen") + `, ` + sqlKey(kindLayout, "screen") + `, starts_at, starts_at + interval '2 hours', starts_at + interval '3 hours', '2D', 'en'
+			FROM (SELECT n, n % ` + fmt.Sprint(screens) + ` AS screen, now() + interval '1 day' + n / ` + fmt.Sprint(screens) + ` * interval '4 hours' AS starts_at
+				FROM ` + series(showtimes) + `) AS plan`,
+		`INSERT INTO showtime_sales (showtime_id, opens_at, closes_at, seat_count, max_seats, currency)
+			SELECT id, now() - interval '1 day', starts_at, ` + fmt.Sprint(seats) + `, 32767, '` + currency + `' FROM showtimes`,
+		`INSERT INTO price_tiers (id, showtime_id, category, amount_minor)
+			SELECT ` + sqlKey(kindSale, "n") + `, ` + sqlKey(kindShowtime, "n") + `, 'STANDARD', ` + fmt.Sprint(priceMinor) + ` FROM ` + series(showtimes),
+		`INSERT INTO users (id, email, name, password_hash)
+			SELECT ` + sqlKey(kindViewer, "n") + `, 'viewer' || n || '@bench.example', 'Viewer ' || n, 'none' FROM ` + series(viewers),
+		`INSERT INTO sessions (id, user_id, token_hash, expires_at)
+			SELECT ` + sqlKey(kindSession, "n") + `, ` + sqlKey(kindViewer, "n") + `, sha256(convert_to('mqs_' || lpad(n::text, 43, '0'), 'UTF8')), now() + interval '1 day'
+			FROM ` + series(viewers),
+		`VACUUM (ANALYZE)`,
+	}
+}
+
+// clear empties the tables of the booking core and writes everything to disk, so that each run begins alike and no
+// checkpoint falls into it for the sake of another.
+func clear(ctx context.Context, db *postgres.DB) error {
+	for _, statement := range []string{
+		`TRUNCATE reservations, seat_claims, idempotency_keys, payments, payment_attempts, tickets`,
+		`CHECKPOINT`,
+	} {
+		if _, err := db.SQL().ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("prepare a run: %w", err)
+		}
+	}
+	return nil
+}
+
+// patience bounds every statement outside the runs.
+const patience = time.Minute

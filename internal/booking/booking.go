@@ -1,0 +1,218 @@
+// Package booking owns reservations: the claim on seats of one showtime, from the hold to the tickets or the end.
+//
+// What never happens, because the database forbids it: a seat in two live reservations, a reservation with some of its
+// seats, a ticket without its seat. The claim of seats is one call of the SQL function claim_seats, which commits by
+// itself; every other step is a guarded transaction. Deadlines are judged by the database's clock alone. A hint to the
+// seat feed follows each commit; losing it delays a screen and nothing else.
+package booking
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"marquee/internal/money"
+	"marquee/internal/payment"
+	"marquee/internal/pricing"
+	"marquee/internal/seatno"
+	"marquee/internal/theater"
+	"marquee/internal/typeid"
+)
+
+// Status is where a reservation stands.
+type Status string
+
+// The states of a reservation.
+const (
+	StatusHeld      Status = "HELD"      // the seats are the viewer's until a deadline
+	StatusReserved  Status = "RESERVED"  // reserved in advance, unpaid
+	StatusConfirmed Status = "CONFIRMED" // paid, tickets issued
+	StatusCancelled Status = "CANCELLED" // given back
+	StatusExpired   Status = "EXPIRED"   // the deadline passed
+)
+
+// Event is what can happen to a reservation.
+type Event string
+
+// The events of a reservation.
+const (
+	EventConfirm Event = "CONFIRM" // its payment was captured
+	EventCancel  Event = "CANCEL"  // the customer gives it back
+	EventExpire  Event = "EXPIRE"  // its deadline has passed
+)
+
+// transitions is the whole life of a reservation: what is not here is forbidden.
+var transitions = map[Status]map[Event]Status{
+	StatusHeld:      {EventConfirm: StatusConfirmed, EventCancel: StatusCancelled, EventExpire: StatusExpired},
+	StatusReserved:  {EventConfirm: StatusConfirmed, EventCancel: StatusCancelled, EventExpire: StatusExpired},
+	StatusConfirmed: {EventCancel: StatusCancelled},
+}
+
+// After returns the state that event leads to from s; ok is false where the event is forbidden.
+func (s Status) After(event Event) (next Status, ok bool) {
+	next, ok = transitions[s][event]
+	return next, ok
+}
+
+// from lists the states in which event is allowed, for the guards of the SQL statements.
+func (e Event) from() []string {
+	var states []string
+	for _, s := range []Status{StatusHeld, StatusReserved, StatusConfirmed, StatusCancelled, StatusExpired} {
+		if _, ok := s.After(e); ok {
+			states = append(states, string(s))
+		}
+	}
+	return states
+}
+
+// Reservation is a customer's claim on seats of one showtime.
+type Reservation struct {
+	ShowtimeID uuid.UUID
+	ID         uuid.UUID
+	ViewerID   uuid.UUID
+	Status     Status // EXPIRED as soon as the deadline has passed
+	Positions  seatno.List
+	Seats      []theater.Seat // by position
+	Lines      []Line
+	Total      money.Money
+	HeldUntil  *time.Time // nil when a payment has secured the seats, and in every end state
+	CreatedAt  time.Time
+}
+
+// NodeID returns the reservation's public id, which carries its showtime.
+func (r Reservation) NodeID() string { return typeid.EncodeIn(typeid.Reservation, r.ShowtimeID, r.ID) }
+
+// IsNode marks what clients can read again by its id.
+func (Reservation) IsNode() {}
+
+// Reference names the reservation among those of all showtimes.
+func (r Reservation) Reference() payment.Reference {
+	return payment.Reference{ShowtimeID: r.ShowtimeID, ID: r.ID}
+}
+
+// CursorName is what cursors of the viewer's reservations are signed for.
+const CursorName = "reservations:newest"
+
+// CursorKey returns where r stands among the viewer's reservations; ids sort by creation time.
+func (r Reservation) CursorKey() []string { return []string{r.ID.String()} }
+
+// Line is one line of a reservation's price.
+type Line struct {
+	Description string
+	Category    theater.Category
+	Quantity    int32
+	UnitPrice   money.Money
+	Amount      money.Money
+}
+
+func linesOf(lines []pricing.Line, currency string) []Line {
+	out := make([]Line, len(lines))
+	for i, line := range lines {
+		out[i] = Line{
+			Description: line.Description,
+			Category:    theater.Category(line.Category),
+			Quantity:    line.Quantity,
+			UnitPrice:   money.Money{AmountMinor: line.UnitMinor, Currency: currency},
+			Amount:      money.Money{AmountMinor: line.AmountMinor, Currency: currency},
+		}
+	}
+	return out
+}
+
+// Ticket is the right of admission for one seat.
+type Ticket struct {
+	ShowtimeID uuid.UUID
+	ID         uuid.UUID
+	Code       string
+	Status     TicketStatus
+	Seat       theater.Seat
+}
+
+// NodeID returns the ticket's public id, which carries its showtime.
+func (t Ticket) NodeID() string { return typeid.EncodeIn(typeid.Ticket, t.ShowtimeID, t.ID) }
+
+// IsNode marks what clients can read again by its id.
+func (Ticket) IsNode() {}
+
+// TicketStatus is whether a ticket admits.
+type TicketStatus string
+
+// The states of a ticket.
+const (
+	TicketIssued   TicketStatus = "ISSUED"
+	TicketRedeemed TicketStatus = "REDEEMED"
+	TicketRevoked  TicketStatus = "REVOKED"
+)
+
+// Suggestion is a selection of seats that could be taken instead.
+type Suggestion struct {
+	Seats []theater.Seat
+	Total money.Money
+}
+
+// ClosedReason is why a showtime is not on sale.
+type ClosedReason string
+
+// The reasons.
+const (
+	ClosedNotYetOpen ClosedReason = "NOT_YET_OPEN"
+	ClosedSalesEnded ClosedReason = "SALES_ENDED"
+	ClosedCancelled  ClosedReason = "CANCELLED"
+)
+
+// Refusals: results that are not errors, because the caller asked for something sensible that cannot be had.
+type (
+	// SeatsUnavailable says that seats belong to someone else, and what could be had instead.
+	SeatsUnavailable struct {
+		Seats        []theater.Seat
+		Alternatives []Suggestion
+	}
+	// ShowtimeClosed says that the showtime is not on sale.
+	ShowtimeClosed struct{ Reason ClosedReason }
+	// LimitExceeded says that the viewer would have more seats than one customer may.
+	LimitExceeded struct{ Limit, Remaining int32 }
+	// Expired says that the hold ran out before it was paid.
+	Expired struct{ Reservation Reservation }
+	// Declined says that the issuer refused, or that the gateway never answered and the attempt was given up.
+	Declined struct {
+		Reservation Reservation
+		Code        string
+	}
+	// Pending says that the gateway has not said yet how it went.
+	Pending struct{ Reservation Reservation }
+)
+
+// Successes.
+type (
+	// Reserved says that the seats are held.
+	Reserved struct {
+		Reservation Reservation
+		ServerTime  time.Time // the database's clock
+	}
+	// Paid says that the reservation is paid and its tickets are issued.
+	Paid struct{ Reservation Reservation }
+	// Cancelled says that the reservation is given back.
+	Cancelled struct{ Reservation Reservation }
+)
+
+// ReserveResult is Reserved, SeatsUnavailable, ShowtimeClosed or LimitExceeded.
+type ReserveResult interface{ isReserveResult() }
+
+func (Reserved) isReserveResult()         {}
+func (SeatsUnavailable) isReserveResult() {}
+func (ShowtimeClosed) isReserveResult()   {}
+func (LimitExceeded) isReserveResult()    {}
+
+// PayResult is Paid, Expired, Declined or Pending.
+type PayResult interface{ isPayResult() }
+
+func (Paid) isPayResult()     {}
+func (Expired) isPayResult()  {}
+func (Declined) isPayResult() {}
+func (Pending) isPayResult()  {}
+
+// CancelResult is Cancelled or ShowtimeClosed.
+type CancelResult interface{ isCancelResult() }
+
+func (Cancelled) isCancelResult()      {}
+func (ShowtimeClosed) isCancelResult() {}

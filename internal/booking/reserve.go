@@ -1,0 +1,233 @@
+package booking
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"marquee/internal/apperr"
+	"marquee/internal/auth"
+	"marquee/internal/postgres"
+	"marquee/internal/pricing"
+	"marquee/internal/seating"
+	"marquee/internal/seatno"
+	"marquee/internal/showtime"
+	"marquee/internal/theater"
+	"marquee/internal/typeid"
+)
+
+// ReserveInput asks for seats of a showtime.
+type ReserveInput struct {
+	ShowtimeID     uuid.UUID
+	SeatIDs        []uuid.UUID
+	IdempotencyKey string
+}
+
+// Validate returns BAD_USER_INPUT when there is no seat, a seat twice, or no usable key.
+func (in ReserveInput) Validate() error {
+	var bad apperr.Fields
+	if len(in.SeatIDs) == 0 {
+		bad.Add("input.seatIds", "Choose at least one seat.")
+	}
+	seen := make(map[uuid.UUID]bool, len(in.SeatIDs))
+	for i, id := range in.SeatIDs {
+		if seen[id] {
+			bad.Add(fmt.Sprintf("input.seatIds.%d", i), "This seat stands in the list twice.")
+		}
+		seen[id] = true
+	}
+	checkKey(&bad, in.IdempotencyKey)
+	return bad.Err()
+}
+
+func checkKey(bad *apperr.Fields, key string) {
+	if n := utf8.RuneCountInString(key); n < 8 || n > 255 || !utf8.ValidString(key) || strings.ContainsRune(key, 0) {
+		bad.Add("input.idempotencyKey", "Give a key of 8 to 255 characters, new for each intent.")
+	}
+}
+
+// claimTries bounds how often a claim is repeated after it lost a race or quoted from an old price list.
+const claimTries = 3
+
+// alternatives is how many other selections a refusal offers.
+const alternatives = 3
+
+// Reserve holds seats for the viewer, all or none. Repeating it with the same key gives the same reservation as it
+// stands; the same key for other seats is IDEMPOTENCY_KEY_REUSED. NOT_FOUND for an unknown showtime, BAD_USER_INPUT for
+// a seat that is not one of the showtime's. One statement in the usual case.
+func (s *Service) Reserve(ctx context.Context, viewer auth.Viewer, in ReserveInput) (ReserveResult, error) {
+	if err := in.Validate(); err != nil {
+		return nil, err
+	}
+	for try := 1; ; try++ {
+		result, again, err := s.tryReserve(ctx, viewer, in)
+		if err != nil || !again {
+			return result, err
+		}
+		if try == claimTries {
+			return nil, apperr.New(apperr.Unavailable, "Too many people want these seats at this moment. Try again.")
+		}
+	}
+}
+
+// tryReserve is one try; again asks for another, because the price list was old or a race was lost.
+func (s *Service) tryReserve(ctx context.Context, viewer auth.Viewer, in ReserveInput) (result ReserveResult, again bool, err error) {
+	offer, err := s.showtimes.Offer(ctx, in.ShowtimeID)
+	if err != nil {
+		return nil, false, err
+	}
+	layout, err := s.seating.Layout(ctx, in.ShowtimeID)
+	if err != nil {
+		return nil, false, err
+	}
+	positions, err := positionsOf(layout, in.SeatIDs)
+	if err != nil {
+		return nil, false, err
+	}
+	seats := layout.SeatsAt(positions)
+	quote, err := quoteOf(offer, seats)
+	if errors.Is(err, pricing.ErrNotSold) {
+		return nil, false, apperr.Invalid("input.seatIds", "At least one of these seats is not for sale at this showtime.")
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	c, err := s.claim(ctx, viewer.UserID, offer, positions, quote, in)
+	if postgres.SQLState(err) == lostRace {
+		return nil, true, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	switch c.outcome {
+	case "CLAIMED":
+		s.hint(in.ShowtimeID)
+		held := Reservation{
+			ShowtimeID: in.ShowtimeID, ID: c.reservationID.UUID, ViewerID: viewer.UserID, Status: StatusHeld,
+			Positions: positions, Seats: seats, Lines: linesOf(quote.Lines, offer.Currency), Total: quote.Total,
+			HeldUntil: &c.heldUntil.Time, CreatedAt: c.createdAt.Time,
+		}
+		return Reserved{Reservation: held, ServerTime: c.createdAt.Time}, false, nil
+	case "REPLAYED":
+		r, now, err := s.reservation(ctx, viewer.UserID, in.ShowtimeID, c.reservationID.UUID)
+		return Reserved{Reservation: r, ServerTime: now}, false, err
+	case "KEY_REUSED":
+		return nil, false, apperr.New(apperr.IdempotencyKeyReused, "This idempotency key was used for another request.")
+	case "STALE_PRICE":
+		_, err := s.showtimes.FreshOffer(ctx, in.ShowtimeID)
+		return nil, true, err
+	case "NOT_YET_OPEN":
+		return ShowtimeClosed{Reason: ClosedNotYetOpen}, false, nil
+	case "CLOSED":
+		reason, err := s.closedReason(ctx, in.ShowtimeID)
+		return ShowtimeClosed{Reason: reason}, false, err
+	case "TOO_MANY":
+		return LimitExceeded{Limit: offer.MaxSeats, Remaining: c.seatsLeft.Int32}, false, nil
+	case "TAKEN":
+		refusal, err := s.refuse(ctx, offer, layout, seats, c.lost)
+		return refusal, false, err
+	case "NO_SHOWTIME":
+		return nil, false, apperr.Missing("showtime")
+	default:
+		return nil, false, fmt.Errorf("claim_seats answered %q", c.outcome)
+	}
+}
+
+// claimed is the answer of claim_seats.
+type claimed struct {
+	outcome       string
+	reservationID uuid.NullUUID
+	heldUntil     sql.NullTime
+	createdAt     sql.NullTime
+	lost          seatno.List
+	seatsLeft     sql.NullInt32
+}
+
+func (s *Service) claim(ctx context.Context, viewerID uuid.UUID, offer *showtime.Offer, positions seatno.List, quote pricing.Quote, in ReserveInput) (claimed, error) {
+	lines, err := json.Marshal(quote.Lines)
+	if err != nil {
+		return claimed{}, fmt.Errorf("writing price lines: %w", err)
+	}
+	var c claimed
+	err = s.db.SQL().QueryRowContext(ctx, `SELECT outcome, reservation_id, held_until, created_at, lost, seats_left
+		FROM claim_seats($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		in.ShowtimeID, typeid.New(), viewerID, positions, offer.PriceVersion, quote.Total.AmountMinor, offer.Currency,
+		string(lines), s.cfg.Hold.Milliseconds(), in.IdempotencyKey, fingerprint("RESERVE", in.ShowtimeID, positions)).
+		Scan(&c.outcome, &c.reservationID, &c.heldUntil, &c.createdAt, &c.lost, &c.seatsLeft)
+	if err != nil {
+		return claimed{}, fmt.Errorf("claiming seats: %w", err)
+	}
+	return c, nil
+}
+
+// fingerprint tells requests apart that come with the same idempotency key.
+func fingerprint(operation string, subject uuid.UUID, positions seatno.List) []byte {
+	h := sha256.New()
+	h.Write([]byte(operation))
+	h.Write(subject[:])
+	for _, position := range positions {
+		h.Write(binary.BigEndian.AppendUint16(nil, uint16(position)))
+	}
+	return h.Sum(nil)
+}
+
+func positionsOf(layout *theater.Layout, seatIDs []uuid.UUID) (seatno.List, error) {
+	var bad apperr.Fields
+	positions := make(seatno.List, 0, len(seatIDs))
+	for i, id := range seatIDs {
+		position, ok := layout.PositionOf(id)
+		if !ok {
+			bad.Add(fmt.Sprintf("input.seatIds.%d", i), "This seat is not one of this showtime.")
+		}
+		positions = append(positions, position)
+	}
+	return positions.Sorted(), bad.Err()
+}
+
+func quoteOf(offer *showtime.Offer, seats []theater.Seat) (pricing.Quote, error) {
+	items := make([]pricing.Item, len(seats))
+	for i, seat := range seats {
+		items[i] = pricing.Item{Category: string(seat.Category), Title: seat.Category.Title()}
+	}
+	prices := make(map[string]int64, len(offer.Prices))
+	for category, amount := range offer.Prices {
+		prices[string(category)] = amount
+	}
+	return pricing.Price(items, prices, offer.Currency)
+}
+
+func (s *Service) closedReason(ctx context.Context, showtimeID uuid.UUID) (ClosedReason, error) {
+	found, err := s.showtimes.ShowtimesByID(ctx, []uuid.UUID{showtimeID})
+	if err == nil && found[showtimeID].Status == showtime.StatusCancelled {
+		return ClosedCancelled, nil
+	}
+	return ClosedSalesEnded, err
+}
+
+// refuse names the lost seats and what could be had instead.
+func (s *Service) refuse(ctx context.Context, offer *showtime.Offer, layout *theater.Layout, wanted []theater.Seat, lost seatno.List) (SeatsUnavailable, error) {
+	states, _, err := s.seating.States(ctx, offer.ShowtimeID)
+	if err != nil {
+		return SeatsUnavailable{}, err
+	}
+	refusal := SeatsUnavailable{Seats: layout.SeatsAt(lost)}
+	for _, seats := range seating.Suggest(layout, states, wanted, alternatives) {
+		quote, err := quoteOf(offer, seats)
+		if errors.Is(err, pricing.ErrNotSold) {
+			continue
+		}
+		if err != nil {
+			return SeatsUnavailable{}, err
+		}
+		refusal.Alternatives = append(refusal.Alternatives, Suggestion{Seats: seats, Total: quote.Total})
+	}
+	return refusal, nil
+}

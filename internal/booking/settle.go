@@ -1,0 +1,277 @@
+package booking
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"marquee/internal/payment"
+	"marquee/internal/postgres"
+	"marquee/internal/seatno"
+	"marquee/internal/typeid"
+)
+
+// settle drives an attempt that the caller has leased, step by step, until it rests. Every step is one call to the
+// gateway followed by one guarded transaction, and may be repeated: a step that was done already is not done again.
+// An error leaves the attempt where it stands, for Reconcile.
+func (s *Service) settle(ctx context.Context, a payment.Attempt) (payment.Attempt, error) {
+	for !a.Status.Settled() {
+		before := a.Status
+		next, err := s.step(ctx, a)
+		if errors.Is(err, payment.ErrMoved) {
+			// Someone else took the step; go on from where it led.
+			if next, err = s.payments.Attempt(ctx, a.ShowtimeID, a.ID); err == nil && next.Status == before {
+				err = fmt.Errorf("attempt %s does not leave %s", a.ID, before)
+			}
+		}
+		if err != nil {
+			return a, err
+		}
+		a = next
+	}
+	return a, nil
+}
+
+func (s *Service) step(ctx context.Context, a payment.Attempt) (payment.Attempt, error) {
+	switch a.Status {
+	case payment.AttemptStarted:
+		charge, err := s.call(ctx, func(ctx context.Context) (payment.Charge, error) { return s.gateway.Authorize(ctx, a.Key(), a.Amount) })
+		if err != nil {
+			// Unknown: ask before anything else. An answer to this question is as good as the lost one.
+			if charge, err = s.lookup(ctx, a); err != nil {
+				return a, err
+			}
+		}
+		return s.authorized(ctx, a, charge)
+	case payment.AttemptAuthorized:
+		charge, err := s.call(ctx, func(ctx context.Context) (payment.Charge, error) { return s.gateway.Capture(ctx, a.Key()) })
+		if err != nil {
+			if charge, err = s.lookup(ctx, a); err != nil {
+				return a, err
+			}
+		}
+		return s.captured(ctx, a, charge)
+	case payment.AttemptVoidPending:
+		charge, err := s.call(ctx, func(ctx context.Context) (payment.Charge, error) { return s.gateway.Void(ctx, a.Key()) })
+		if err != nil {
+			return a, err
+		}
+		if charge.Status != payment.ChargeVoided && charge.Status != payment.ChargeDeclined {
+			return a, fmt.Errorf("the gateway did not void attempt %s: it is %s", a.ID, charge.Status)
+		}
+		return s.advance(ctx, a, payment.Step{To: payment.AttemptVoided}, nil)
+	case payment.AttemptRefundPending:
+		charge, err := s.call(ctx, func(ctx context.Context) (payment.Charge, error) {
+			return s.gateway.Refund(ctx, a.Key(), a.Key()+"/refund", a.Amount)
+		})
+		if err != nil {
+			return a, err
+		}
+		if charge.Refunded != a.Amount {
+			return a, fmt.Errorf("the gateway refunded %s of %s for attempt %s", charge.Refunded.Formatted(), a.Amount.Formatted(), a.ID)
+		}
+		return s.advance(ctx, a, payment.Step{To: payment.AttemptRefunded}, nil)
+	default:
+		return a, fmt.Errorf("attempt %s rests at %s", a.ID, a.Status)
+	}
+}
+
+// call gives one conversation with the gateway its time.
+func (s *Service) call(ctx context.Context, do func(context.Context) (payment.Charge, error)) (payment.Charge, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.GatewayTimeout)
+	defer cancel()
+	charge, err := do(ctx)
+	if err != nil {
+		return charge, fmt.Errorf("gateway %s: %w", s.gateway.Name(), err)
+	}
+	return charge, nil
+}
+
+func (s *Service) lookup(ctx context.Context, a payment.Attempt) (payment.Charge, error) {
+	return s.call(ctx, func(ctx context.Context) (payment.Charge, error) { return s.gateway.Lookup(ctx, a.Key()) })
+}
+
+// authorized acts on what the gateway says of a started attempt.
+func (s *Service) authorized(ctx context.Context, a payment.Attempt, charge payment.Charge) (payment.Attempt, error) {
+	switch charge.Status {
+	case payment.ChargeDeclined, payment.ChargeVoided:
+		code := charge.DeclineCode
+		if code == "" {
+			code = payment.DeclineNoAnswer
+		}
+		return s.advance(ctx, a, payment.Step{To: payment.AttemptDeclined, Reference: charge.Reference, DeclineCode: code}, nil)
+	case payment.ChargeAuthorized:
+	default:
+		return a, fmt.Errorf("the gateway says that attempt %s is %s before it was captured", a.ID, charge.Status)
+	}
+	next, err := s.advance(ctx, a, payment.Step{To: payment.AttemptAuthorized, Reference: charge.Reference}, func(tx *sql.Tx) error {
+		var secured bool
+		err := tx.QueryRowContext(ctx, `SELECT secure_reservation($1, $2)`, a.ShowtimeID, a.ReservationID).Scan(&secured)
+		if err == nil && !secured {
+			return errHoldLost
+		}
+		return err
+	})
+	if errors.Is(err, errHoldLost) || postgres.SQLState(err) == lostRace {
+		return s.advance(ctx, a, payment.Step{To: payment.AttemptVoidPending, Reference: charge.Reference}, nil)
+	}
+	if err == nil {
+		s.hint(a.ShowtimeID)
+	}
+	return next, err
+}
+
+var errHoldLost = errors.New("booking: the hold ran out")
+
+// captured acts on what the gateway says of an attempt whose seats are secured.
+func (s *Service) captured(ctx context.Context, a payment.Attempt, charge payment.Charge) (payment.Attempt, error) {
+	switch charge.Status {
+	case payment.ChargeCaptured:
+		if charge.Captured != a.Amount {
+			return a, fmt.Errorf("the gateway captured %s of %s for attempt %s", charge.Captured.Formatted(), a.Amount.Formatted(), a.ID)
+		}
+		next, err := s.advance(ctx, a, payment.Step{To: payment.AttemptCaptured}, func(tx *sql.Tx) error {
+			return s.confirmTx(ctx, tx, a.ShowtimeID, a.ReservationID)
+		})
+		if err == nil {
+			s.hint(a.ShowtimeID)
+		}
+		return next, err
+	case payment.ChargeVoided, payment.ChargeDeclined:
+		// The issuer went back on its word. The seats get a deadline again, so that another card can be tried.
+		code := charge.DeclineCode
+		if code == "" {
+			code = "authorization_lapsed"
+		}
+		next, err := s.advance(ctx, a, payment.Step{To: payment.AttemptVoidPending, DeclineCode: code}, func(tx *sql.Tx) error {
+			return s.reholdTx(ctx, tx, a.ShowtimeID, a.ReservationID)
+		})
+		if err == nil {
+			s.hint(a.ShowtimeID)
+		}
+		return next, err
+	default:
+		return a, fmt.Errorf("the gateway says that attempt %s is %s after its capture", a.ID, charge.Status)
+	}
+}
+
+// advance moves the attempt in one transaction together with what else must happen at that step.
+func (s *Service) advance(ctx context.Context, a payment.Attempt, step payment.Step, also func(tx *sql.Tx) error) (payment.Attempt, error) {
+	var next payment.Attempt
+	err := s.db.InTx(ctx, func(tx *sql.Tx) (err error) {
+		if also != nil {
+			if err := also(tx); err != nil {
+				return err
+			}
+		}
+		next, err = s.payments.AdvanceTx(ctx, tx, a, step)
+		return err
+	})
+	if err != nil {
+		return a, err
+	}
+	return next, nil
+}
+
+// confirmTx confirms a held reservation and issues one ticket a seat.
+func (s *Service) confirmTx(ctx context.Context, tx *sql.Tx, showtimeID, id uuid.UUID) error {
+	var seats seatno.List
+	err := tx.QueryRowContext(ctx, `UPDATE reservations SET status = 'CONFIRMED', held_until = NULL, confirmed_at = now()
+		WHERE showtime_id = $1 AND id = $2 AND status = ANY ($3::text[]) RETURNING seats`,
+		showtimeID, id, textArray(EventConfirm.from())).Scan(&seats)
+	if errors.Is(err, sql.ErrNoRows) {
+		return payment.ErrMoved
+	}
+	if err != nil {
+		return fmt.Errorf("confirming a reservation: %w", err)
+	}
+	// A paid reservation's seats are secured already; one that costs nothing secures them here.
+	result, err := tx.ExecContext(ctx, `UPDATE seat_claims SET held_until = NULL
+		WHERE showtime_id = $1 AND seat_no = ANY ($2) AND reservation_id = $3`, showtimeID, seats, id)
+	if err != nil {
+		return fmt.Errorf("confirming seats: %w", err)
+	}
+	if kept, err := result.RowsAffected(); err != nil || kept != int64(len(seats)) {
+		return fmt.Errorf("reservation %s has %d of %d seats: %w", id, kept, len(seats), err)
+	}
+	ids, codes := make(postgres.UUIDs, len(seats)), make([]string, len(seats))
+	for i := range seats {
+		ids[i], codes[i] = typeid.New(), newTicketCode()
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO tickets (showtime_id, id, reservation_id, seat_no, code)
+		SELECT $1, t.id, $2, t.seat_no, t.code FROM unnest($3::uuid[], $4::smallint[], $5::text[]) AS t (id, seat_no, code)`,
+		showtimeID, id, ids, seats, textArray(codes))
+	if err != nil {
+		return fmt.Errorf("issuing tickets: %w", err)
+	}
+	return nil
+}
+
+// reholdTx gives secured seats a deadline again.
+func (s *Service) reholdTx(ctx context.Context, tx *sql.Tx, showtimeID, id uuid.UUID) error {
+	for _, statement := range []string{
+		`UPDATE reservations SET held_until = now() + $3 * interval '1 millisecond'
+			WHERE showtime_id = $1 AND id = $2 AND status = 'HELD' AND held_until IS NULL`,
+		`UPDATE seat_claims SET held_until = now() + $3 * interval '1 millisecond'
+			WHERE showtime_id = $1 AND reservation_id = $2`,
+	} {
+		if _, err := tx.ExecContext(ctx, statement, showtimeID, id, s.cfg.Hold.Milliseconds()); err != nil {
+			return fmt.Errorf("holding seats again: %w", err)
+		}
+	}
+	return nil
+}
+
+var codeAlphabet = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPadding(base32.NoPadding)
+
+// newTicketCode returns 125 random bits in letters that people can read to each other.
+func newTicketCode() string {
+	var random [16]byte
+	_, _ = rand.Read(random[:]) // never fails: crypto/rand ends the program instead
+	return codeAlphabet.EncodeToString(random[:])[:25]
+}
+
+// textArray is a list of plain words (states, codes) as one text[] parameter.
+func textArray(words []string) string {
+	return "{" + strings.Join(words, ",") + "}"
+}
+
+// Reconcile takes over attempts whose driver has vanished and brings each to its end. It returns how many it settled;
+// those that the gateway still says nothing about come up again after the lease. Safe on every node at once.
+func (s *Service) Reconcile(ctx context.Context) (settled int, err error) {
+	const batch = 50
+	attempts, err := s.payments.LeaseUnsettled(ctx, batch, s.cfg.AttemptLease)
+	if err != nil {
+		return 0, err
+	}
+	for _, a := range attempts {
+		if err := s.takeOver(ctx, a); err != nil {
+			s.log.WarnContext(ctx, "payment attempt not settled yet", "attempt", a.ID, "status", a.Status, "error", err)
+			continue
+		}
+		settled++
+	}
+	return settled, nil
+}
+
+// takeOver settles an attempt that was left behind. A started one is looked up first; what the gateway has never heard
+// of is given up, and the gateway is told never to accept it.
+func (s *Service) takeOver(ctx context.Context, a payment.Attempt) error {
+	if a.Status == payment.AttemptStarted {
+		_, err := s.lookup(ctx, a)
+		if errors.Is(err, payment.ErrNoSuchCharge) {
+			a, err = s.advance(ctx, a, payment.Step{To: payment.AttemptVoidPending, DeclineCode: payment.DeclineNoAnswer}, nil)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	_, err := s.settle(ctx, a)
+	return err
+}

@@ -1,0 +1,176 @@
+package booking
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"marquee/internal/apperr"
+	"marquee/internal/auth"
+	"marquee/internal/page"
+	"marquee/internal/payment"
+	"marquee/internal/postgres"
+	"marquee/internal/pricing"
+)
+
+// A hold whose deadline has passed reads as EXPIRED, whether or not the sweeper has been there.
+const columns = `r.showtime_id, r.id, r.viewer_id,
+	CASE WHEN r.held_until <= now() THEN 'EXPIRED' ELSE r.status END AS effective_status,
+	r.seats, r.amount_minor, r.currency, r.lines, CASE WHEN r.held_until > now() THEN r.held_until END, r.created_at, now()`
+
+// scan reads columns; the seats themselves are filled in by complete.
+func scan(row interface{ Scan(...any) error }) (r Reservation, now time.Time, err error) {
+	var lines []byte
+	err = row.Scan(&r.ShowtimeID, &r.ID, &r.ViewerID, &r.Status, &r.Positions, &r.Total.AmountMinor, &r.Total.Currency, &lines,
+		&r.HeldUntil, &r.CreatedAt, &now)
+	if err != nil {
+		return r, now, err
+	}
+	var stored []pricing.Line
+	if err := json.Unmarshal(lines, &stored); err != nil {
+		return r, now, fmt.Errorf("reading price lines: %w", err)
+	}
+	r.Lines = linesOf(stored, r.Total.Currency)
+	return r, now, nil
+}
+
+// complete fills in the seats of reservations, from the layouts in memory.
+func (s *Service) complete(ctx context.Context, reservations ...*Reservation) error {
+	for _, r := range reservations {
+		layout, err := s.seating.Layout(ctx, r.ShowtimeID)
+		if err != nil {
+			return err
+		}
+		r.Seats = layout.SeatsAt(r.Positions.Sorted())
+	}
+	return nil
+}
+
+// reservation returns one of the viewer's reservations and the database's clock: NOT_FOUND when it is missing or
+// someone else's.
+func (s *Service) reservation(ctx context.Context, viewerID, showtimeID, id uuid.UUID) (Reservation, time.Time, error) {
+	r, now, err := scan(s.db.SQL().QueryRowContext(ctx, `SELECT `+columns+` FROM reservations r
+		WHERE r.showtime_id = $1 AND r.id = $2 AND r.viewer_id = $3`, showtimeID, id, viewerID))
+	if errors.Is(err, sql.ErrNoRows) {
+		return r, now, apperr.Missing("reservation")
+	}
+	if err != nil {
+		return r, now, fmt.Errorf("reading a reservation: %w", err)
+	}
+	return r, now, s.complete(ctx, &r)
+}
+
+// Reservation returns one of the viewer's reservations: NOT_FOUND when it is missing or someone else's.
+func (s *Service) Reservation(ctx context.Context, viewer auth.Viewer, showtimeID, id uuid.UUID) (Reservation, error) {
+	r, _, err := s.reservation(ctx, viewer.UserID, showtimeID, id)
+	return r, err
+}
+
+// Reservations returns a page of the viewer's reservations, newest first; status nil means all. One statement when the
+// layouts are in memory.
+func (s *Service) Reservations(ctx context.Context, viewer auth.Viewer, status *Status, request page.Request) (page.Page[Reservation], error) {
+	text := `SELECT ` + columns + ` FROM reservations r WHERE r.viewer_id = $1`
+	args := []any{viewer.UserID}
+	arg := func(v any) string {
+		args = append(args, v)
+		return fmt.Sprintf("$%d", len(args))
+	}
+	if status != nil {
+		text += ` AND CASE WHEN r.held_until <= now() THEN 'EXPIRED' ELSE r.status END = ` + arg(string(*status))
+	}
+	if request.After != nil {
+		text += ` AND r.id < ` + arg(request.After[0]) + `::uuid`
+	}
+	if request.Before != nil {
+		text += ` AND r.id > ` + arg(request.Before[0]) + `::uuid`
+	}
+	direction := ` DESC`
+	if request.Backward {
+		direction = ``
+	}
+	rows, err := s.db.SQL().QueryContext(ctx, text+` ORDER BY r.id`+direction+` LIMIT `+arg(request.Limit+1), args...)
+	if err != nil {
+		return page.Page[Reservation]{}, fmt.Errorf("reading reservations: %w", err)
+	}
+	reservations, err := postgres.Collect(rows, func(rows *sql.Rows) (Reservation, error) {
+		r, _, err := scan(rows)
+		return r, err
+	})
+	if err != nil {
+		return page.Page[Reservation]{}, err
+	}
+	for i := range reservations {
+		if err := s.complete(ctx, &reservations[i]); err != nil {
+			return page.Page[Reservation]{}, err
+		}
+	}
+	return page.Cut(request, reservations), nil
+}
+
+// TicketsByReservation returns the tickets of reservations, by seat. The caller has made sure that the viewer may see
+// the reservations. One statement.
+func (s *Service) TicketsByReservation(ctx context.Context, reservations []payment.Reference) (map[payment.Reference][]Ticket, error) {
+	showtimes, ids := payment.Columns(reservations)
+	rows, err := s.db.SQL().QueryContext(ctx, `SELECT t.reservation_id, t.showtime_id, t.id, t.code, t.status, t.seat_no
+		FROM unnest($1::uuid[], $2::uuid[]) AS wanted (showtime_id, id)
+		JOIN tickets t ON t.showtime_id = wanted.showtime_id AND t.reservation_id = wanted.id
+		ORDER BY t.showtime_id, t.seat_no`, showtimes, ids)
+	if err != nil {
+		return nil, fmt.Errorf("reading tickets: %w", err)
+	}
+	type row struct {
+		reservation uuid.UUID
+		ticket      Ticket
+		position    int16
+	}
+	found, err := postgres.Collect(rows, func(rows *sql.Rows) (r row, err error) {
+		return r, rows.Scan(&r.reservation, &r.ticket.ShowtimeID, &r.ticket.ID, &r.ticket.Code, &r.ticket.Status, &r.position)
+	})
+	if err != nil {
+		return nil, err
+	}
+	byReservation := make(map[payment.Reference][]Ticket, len(reservations))
+	for _, r := range found {
+		if err := s.seatTicket(ctx, &r.ticket, r.position); err != nil {
+			return nil, err
+		}
+		ref := payment.Reference{ShowtimeID: r.ticket.ShowtimeID, ID: r.reservation}
+		byReservation[ref] = append(byReservation[ref], r.ticket)
+	}
+	return byReservation, nil
+}
+
+// Ticket returns one of the viewer's tickets: NOT_FOUND when it is missing or someone else's.
+func (s *Service) Ticket(ctx context.Context, viewer auth.Viewer, showtimeID, id uuid.UUID) (Ticket, error) {
+	t := Ticket{ShowtimeID: showtimeID, ID: id}
+	var position int16
+	err := s.db.SQL().QueryRowContext(ctx, `SELECT t.code, t.status, t.seat_no FROM tickets t
+		JOIN reservations r ON r.showtime_id = t.showtime_id AND r.id = t.reservation_id
+		WHERE t.showtime_id = $1 AND t.id = $2 AND r.viewer_id = $3`, showtimeID, id, viewer.UserID).
+		Scan(&t.Code, &t.Status, &position)
+	if errors.Is(err, sql.ErrNoRows) {
+		return t, apperr.Missing("ticket")
+	}
+	if err != nil {
+		return t, fmt.Errorf("reading a ticket: %w", err)
+	}
+	return t, s.seatTicket(ctx, &t, position)
+}
+
+func (s *Service) seatTicket(ctx context.Context, t *Ticket, position int16) error {
+	layout, err := s.seating.Layout(ctx, t.ShowtimeID)
+	if err != nil {
+		return err
+	}
+	seats := layout.SeatsAt([]int16{position})
+	if len(seats) != 1 {
+		return fmt.Errorf("ticket %s is for seat %d, which does not exist", t.ID, position)
+	}
+	t.Seat = seats[0]
+	return nil
+}

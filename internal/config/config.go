@@ -1,0 +1,161 @@
+// Package config reads what the owner of an installation decides from the environment.
+//
+// It knows names, defaults and limits; it opens nothing. Validate reports every problem at once. Secrets print as
+// asterisks.
+package config
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+)
+
+// Config is the whole configuration. Each field's env tag is the variable's name; envDefault its default.
+type Config struct {
+	Env             Environment   `env:"MARQUEE_ENV" envDefault:"development"`
+	Listen          string        `env:"MARQUEE_LISTEN" envDefault:":8080"`
+	OpsListen       string        `env:"MARQUEE_OPS_LISTEN" envDefault:"127.0.0.1:9090"`
+	DataDir         string        `env:"MARQUEE_DATA_DIR"`
+	DatabaseURL     Secret        `env:"MARQUEE_DATABASE_URL"`
+	DatabaseConns   int           `env:"MARQUEE_DATABASE_CONNS" envDefault:"0"`
+	PostgresBin     string        `env:"MARQUEE_PG_BIN"`
+	SecretKey       Secret        `env:"MARQUEE_SECRET_KEY"`
+	AllowedOrigins  []string      `env:"MARQUEE_ALLOWED_ORIGINS"`
+	Hold            time.Duration `env:"MARQUEE_HOLD" envDefault:"10m"`
+	ClusterListen   string        `env:"MARQUEE_CLUSTER_LISTEN"`
+	ClusterPeers    []string      `env:"MARQUEE_CLUSTER_PEERS"`
+	ClusterPassword Secret        `env:"MARQUEE_CLUSTER_PASSWORD"`
+	RequestTimeout  time.Duration `env:"MARQUEE_REQUEST_TIMEOUT" envDefault:"10s"`
+	DrainTimeout    time.Duration `env:"MARQUEE_DRAIN_TIMEOUT" envDefault:"20s"`
+	LogLevel        slog.Level    `env:"MARQUEE_LOG_LEVEL" envDefault:"INFO"`
+}
+
+// Environment is where the program runs.
+type Environment string
+
+// The environments. Development serves the console and the schema to everybody and loads a demo world into an empty
+// database of its own; production does none of it.
+const (
+	Development Environment = "development"
+	Production  Environment = "production"
+)
+
+// Secret is a text that never prints.
+type Secret string
+
+// String returns asterisks.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return "******"
+}
+
+// GoString returns asterisks.
+func (s Secret) GoString() string { return s.String() }
+
+// LogValue returns asterisks.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalText returns asterisks.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Load reads and validates the configuration of this process.
+func Load() (Config, error) {
+	return FromEnvironment(env.ToMap(os.Environ()))
+}
+
+// FromEnvironment reads and validates a configuration from the given variables.
+func FromEnvironment(variables map[string]string) (Config, error) {
+	var c Config
+	if err := env.ParseWithOptions(&c, env.Options{Environment: variables}); err != nil {
+		return c, fmt.Errorf("configuration: %w", err)
+	}
+	if c.DataDir == "" {
+		c.DataDir = defaultDataDir(variables)
+	}
+	return c, c.Validate()
+}
+
+// defaultDataDir is where data of a program belongs: /var/lib for root, whose home others cannot enter, else the user's
+// own data folder.
+func defaultDataDir(variables map[string]string) string {
+	if os.Geteuid() == 0 {
+		return "/var/lib/marquee"
+	}
+	if dir := variables["XDG_DATA_HOME"]; filepath.IsAbs(dir) {
+		return filepath.Join(dir, "marquee")
+	}
+	return filepath.Join(variables["HOME"], ".local", "share", "marquee")
+}
+
+// Validate returns every problem of the configuration, one sentence each.
+func (c Config) Validate() error {
+	var problems []error
+	bad := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+	if c.Env != Development && c.Env != Production {
+		bad("MARQUEE_ENV must be development or production, not %q", c.Env)
+	}
+	for name, address := range map[string]string{
+		"MARQUEE_LISTEN": c.Listen, "MARQUEE_OPS_LISTEN": c.OpsListen, "MARQUEE_CLUSTER_LISTEN": c.ClusterListen,
+	} {
+		if address == "" && name == "MARQUEE_CLUSTER_LISTEN" {
+			continue
+		}
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			bad("%s must be host:port, not %q", name, address)
+		}
+	}
+	if c.DatabaseConns < 0 || c.DatabaseConns > 1000 {
+		bad("MARQUEE_DATABASE_CONNS must be between 0 (chosen by itself) and 1000")
+	}
+	for name, d := range map[string]time.Duration{
+		"MARQUEE_HOLD": c.Hold, "MARQUEE_REQUEST_TIMEOUT": c.RequestTimeout, "MARQUEE_DRAIN_TIMEOUT": c.DrainTimeout,
+	} {
+		if d < time.Millisecond || d > 24*time.Hour {
+			bad("%s must be between 1ms and 24h, not %s", name, d)
+		}
+	}
+	for _, origin := range c.AllowedOrigins {
+		if u, err := url.Parse(origin); err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" {
+			bad("MARQUEE_ALLOWED_ORIGINS must list origins like https://tickets.example, not %q", origin)
+		}
+	}
+	if c.ClusterListen == "" && len(c.ClusterPeers) > 0 {
+		bad("MARQUEE_CLUSTER_PEERS needs MARQUEE_CLUSTER_LISTEN")
+	}
+	if c.ClusterListen != "" && c.ClusterPassword == "" {
+		bad("MARQUEE_CLUSTER_LISTEN needs MARQUEE_CLUSTER_PASSWORD")
+	}
+	switch key, err := c.Key(); {
+	case err != nil:
+		bad("MARQUEE_SECRET_KEY must be at least 32 bytes in base64: make one with openssl rand -base64 32")
+	case key == nil && c.Env == Production:
+		bad("MARQUEE_SECRET_KEY is needed in production: make one with openssl rand -base64 32")
+	}
+	if c.Env == Production && c.DatabaseURL == "" {
+		bad("MARQUEE_DATABASE_URL is needed in production")
+	}
+	return errors.Join(problems...)
+}
+
+// Key returns the secret key, or nil when none is configured.
+func (c Config) Key() ([]byte, error) {
+	if c.SecretKey == "" {
+		return nil, nil
+	}
+	const keyBytes = 32
+	key, err := base64.StdEncoding.DecodeString(string(c.SecretKey))
+	if err != nil || len(key) < keyBytes {
+		return nil, errors.New("not a key of 32 bytes in base64")
+	}
+	return key, nil
+}

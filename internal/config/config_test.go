@@ -1,0 +1,64 @@
+package config_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"marquee/internal/config"
+)
+
+func TestFromEnvironment(t *testing.T) {
+	t.Parallel()
+	t.Run("development_needs_nothing", func(t *testing.T) {
+		t.Parallel()
+		c, err := config.FromEnvironment(map[string]string{"HOME": "/home/someone"})
+		if err != nil || c.Env != config.Development || c.Listen != ":8080" || c.Hold != 10*time.Minute || c.DataDir == "" {
+			t.Errorf("got %+v, %v", c, err)
+		}
+	})
+	t.Run("every_problem_is_named_at_once", func(t *testing.T) {
+		t.Parallel()
+		_, err := config.FromEnvironment(map[string]string{
+			"MARQUEE_ENV": "staging", "MARQUEE_LISTEN": "8080", "MARQUEE_HOLD": "0s", "MARQUEE_SECRET_KEY": "short",
+			"MARQUEE_ALLOWED_ORIGINS": "tickets.example", "MARQUEE_CLUSTER_PEERS": "nats-route://a:1", "MARQUEE_DATABASE_CONNS": "-1",
+		})
+		if err == nil {
+			t.Fatal("accepted")
+		}
+		for _, name := range []string{
+			"MARQUEE_ENV", "MARQUEE_LISTEN", "MARQUEE_HOLD", "MARQUEE_SECRET_KEY", "MARQUEE_ALLOWED_ORIGINS",
+			"MARQUEE_CLUSTER_PEERS", "MARQUEE_DATABASE_CONNS",
+		} {
+			if !strings.Contains(err.Error(), name) {
+				t.Errorf("%s is not named in: %v", name, err)
+			}
+		}
+	})
+	t.Run("production_needs_a_database_and_a_key", func(t *testing.T) {
+		t.Parallel()
+		_, err := config.FromEnvironment(map[string]string{"MARQUEE_ENV": "production"})
+		if err == nil || !strings.Contains(err.Error(), "MARQUEE_DATABASE_URL") || !strings.Contains(err.Error(), "MARQUEE_SECRET_KEY") {
+			t.Errorf("error = %v", err)
+		}
+	})
+}
+
+func TestSecret_never_prints(t *testing.T) {
+	t.Parallel()
+	c := config.Config{DatabaseURL: "postgres://u:hunter2@h/d", SecretKey: "hunter2", ClusterPassword: "hunter2"}
+	asJSON, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var logged strings.Builder
+	slog.New(slog.NewJSONHandler(&logged, nil)).Info("started", "config", c, "secret", c.SecretKey)
+	for _, printed := range []string{fmt.Sprintf("%v", c), fmt.Sprintf("%+v", c), fmt.Sprintf("%#v", c), fmt.Sprint(c.SecretKey), string(asJSON), logged.String()} {
+		if strings.Contains(printed, "hunter2") {
+			t.Errorf("a secret was printed: %s", printed)
+		}
+	}
+}

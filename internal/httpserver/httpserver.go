@@ -1,0 +1,208 @@
+// Package httpserver owns the network edge: addresses, headers, who is calling, health, and the order of going away.
+//
+// It knows nothing of GraphQL: it is given handlers. Two listeners serve: a public one, and one for operators (metrics,
+// profiles) that belongs on a loopback address.
+package httpserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"github.com/rs/cors"
+
+	"marquee/internal/auth"
+)
+
+// Options are what a Server serves and how.
+type Options struct {
+	Listeners      Listeners
+	GraphQL        http.Handler
+	Console        http.Handler // nil: none
+	Metrics        http.Handler
+	Authenticate   func(ctx context.Context, token string) (auth.Viewer, error)
+	Ready          func(ctx context.Context) error      // nil error: requests can be served
+	CloseSockets   func(ctx context.Context) error      // tells open sockets to move and waits for them
+	AllowedOrigins []string                             // of pages on other hosts; same-origin pages always may
+	Observe        func(status int, took time.Duration) // told of every public request; may be nil
+	Log            *slog.Logger
+}
+
+const (
+	readHeaderTimeout = 5 * time.Second
+	writeTimeout      = 60 * time.Second
+	idleTimeout       = 120 * time.Second
+	maxHeaderBytes    = 32 << 10
+	readyTimeout      = 2 * time.Second
+	// retireDelay lets load balancers see a red /readyz before connections are refused.
+	retireDelay = 500 * time.Millisecond
+)
+
+// Listeners are the open ports: one for everybody, one for operators.
+type Listeners struct{ Public, Ops net.Listener }
+
+// Listen opens the ports; an occupied one is one clear sentence.
+func Listen(ctx context.Context, public, ops string) (l Listeners, err error) {
+	var listen net.ListenConfig
+	if l.Public, err = listen.Listen(ctx, "tcp", public); err != nil {
+		return l, fmt.Errorf("cannot listen on %s (MARQUEE_LISTEN): %w", public, reason(err))
+	}
+	if l.Ops, err = listen.Listen(ctx, "tcp", ops); err != nil {
+		return l, errors.Join(fmt.Errorf("cannot listen on %s (MARQUEE_OPS_LISTEN): %w", ops, reason(err)), l.Public.Close())
+	}
+	return l, nil
+}
+
+// Close closes both ports.
+func (l Listeners) Close() error {
+	err := errors.Join(l.Public.Close(), l.Ops.Close())
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// Server serves on a pair of listeners.
+type Server struct {
+	o           Options
+	public, ops *http.Server
+	retired     chan struct{}
+}
+
+// New returns a Server; Serve serves.
+func New(o Options) *Server {
+	s := &Server{o: o, retired: make(chan struct{})}
+	s.public = s.server(s.Handler())
+	s.ops = s.server(s.opsHandler())
+	return s
+}
+
+// reason is the last cause of a failed listen: "address already in use".
+func reason(err error) error {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Err
+	}
+	return err
+}
+
+func (s *Server) server(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: readHeaderTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(s.o.Log.Handler(), slog.LevelDebug),
+	}
+}
+
+// Handler returns what the public listener serves.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
+	mux.HandleFunc("GET /readyz", s.readyz)
+	crossOrigin := http.NewCrossOriginProtection()
+	for _, origin := range s.o.AllowedOrigins {
+		// Validate of the configuration has parsed them; a malformed one only fails to be trusted.
+		if err := crossOrigin.AddTrustedOrigin(origin); err != nil {
+			s.o.Log.Warn("origin not trusted", "origin", origin, "error", err)
+		}
+	}
+	crossOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		graphqlError(w, http.StatusForbidden, "FORBIDDEN", "Requests from this origin are not allowed.")
+	}))
+	mux.Handle("/graphql", crossOrigin.Handler(s.authenticate(s.o.GraphQL)))
+	if s.o.Console != nil {
+		mux.Handle("/", s.o.Console)
+	}
+	return s.observe(secure(cors.New(cors.Options{
+		AllowedOrigins:   s.o.AllowedOrigins,
+		AllowOriginFunc:  s.originFunc(),
+		AllowedMethods:   []string{http.MethodGet, http.MethodPost},
+		AllowedHeaders:   []string{"Authorization", "Content-Type", "Accept"},
+		ExposedHeaders:   []string{requestIDHeader, "Retry-After"},
+		AllowCredentials: true,
+		MaxAge:           600,
+	}).Handler(mux)))
+}
+
+// originFunc refuses every other origin where none is configured: the library's default would allow them all.
+func (s *Server) originFunc() func(string) bool {
+	if len(s.o.AllowedOrigins) > 0 {
+		return nil
+	}
+	return func(string) bool { return false }
+}
+
+func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
+	select {
+	case <-s.retired:
+		say(w, http.StatusServiceUnavailable, "going away")
+		return
+	default:
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
+	defer cancel()
+	if err := s.o.Ready(ctx); err != nil {
+		s.o.Log.WarnContext(ctx, "not ready", "error", err)
+		say(w, http.StatusServiceUnavailable, "not ready")
+		return
+	}
+	say(w, http.StatusOK, "ready")
+}
+
+func say(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(text + "\n"))
+}
+
+func (s *Server) opsHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", s.o.Metrics)
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	return mux
+}
+
+// Serve serves until ctx ends, then goes away in order: not ready, no new connections, sockets told to move, running
+// requests finished. It returns nil after an orderly end and never takes longer than drain after ctx has ended.
+func (s *Server) Serve(ctx context.Context, drain time.Duration) error {
+	failed := make(chan error, 2)
+	for _, one := range []struct {
+		server *http.Server
+		on     net.Listener
+	}{{s.public, s.o.Listeners.Public}, {s.ops, s.o.Listeners.Ops}} {
+		go func() {
+			if err := one.server.Serve(one.on); !errors.Is(err, http.ErrServerClosed) {
+				failed <- err
+			}
+		}()
+	}
+	var cause error
+	select {
+	case <-ctx.Done():
+	case cause = <-failed:
+	}
+	close(s.retired)
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+	defer cancel()
+	select {
+	case <-time.After(min(retireDelay, drain/10)):
+	case <-bounded.Done():
+	}
+	sockets := make(chan error, 1)
+	go func() { sockets <- s.o.CloseSockets(bounded) }()
+	err := s.public.Shutdown(bounded)
+	err = errors.Join(cause, err, <-sockets, s.ops.Shutdown(bounded))
+	if err != nil {
+		_ = s.public.Close()
+		_ = s.ops.Close()
+	}
+	return err
+}

@@ -1,0 +1,150 @@
+package httpserver
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"marquee/internal/apperr"
+	"marquee/internal/auth"
+)
+
+const requestIDHeader = "X-Request-Id"
+
+type requestIDKey struct{}
+
+// RequestID returns the id of the request that ctx belongs to, "" outside one.
+func RequestID(ctx context.Context) string {
+	id, _ := ctx.Value(requestIDKey{}).(string)
+	return id
+}
+
+// WithRequestID returns a context of a fresh request id; for what does not come as an HTTP request of its own.
+func WithRequestID(ctx context.Context) context.Context {
+	return context.WithValue(ctx, requestIDKey{}, uuid.NewString())
+}
+
+// observe gives each request an id, logs how it went, and turns a panic into a 500.
+func (s *Server) observe(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx := WithRequestID(r.Context())
+		r = r.WithContext(ctx)
+		w.Header().Set(requestIDHeader, RequestID(ctx))
+		out := &recorder{ResponseWriter: w, status: http.StatusOK}
+		start := time.Now()
+		defer func() {
+			switch panicked := recover(); panicked {
+			case nil:
+			case http.ErrAbortHandler:
+				panic(panicked)
+			default:
+				s.o.Log.ErrorContext(ctx, "panic", "panic", panicked, "stack", string(debug.Stack()))
+				if !out.wrote {
+					graphqlError(out, http.StatusInternalServerError, string(apperr.Internal), "Something went wrong on our side.")
+				}
+			}
+			took := time.Since(start)
+			s.o.Log.DebugContext(ctx, "request", "method", r.Method, "path", r.URL.Path, "status", out.status, "ms", took.Milliseconds())
+			if s.o.Observe != nil {
+				s.o.Observe(out.status, took)
+			}
+		}()
+		next.ServeHTTP(out, r)
+	})
+}
+
+// recorder remembers the status of an answer.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	wrote  bool
+}
+
+func (r *recorder) WriteHeader(status int) {
+	if !r.wrote {
+		r.status, r.wrote = status, true
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(b []byte) (int, error) {
+	r.wrote = true
+	return r.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// Hijack hands the connection to a websocket.
+func (r *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	r.status, r.wrote = http.StatusSwitchingProtocols, true
+	return http.NewResponseController(r.ResponseWriter).Hijack()
+}
+
+// secure sets the headers that every answer carries.
+func secure(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// authenticate finds the viewer of a request that carries a bearer token. A token that is no good is refused at once:
+// answering as if nobody were signed in would hide it from the client.
+func (s *Server) authenticate(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header := r.Header.Get("Authorization")
+		if header == "" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		viewer, err := s.o.Authenticate(r.Context(), BearerToken(header))
+		switch code := apperr.CodeOf(err); code {
+		case "":
+			next.ServeHTTP(w, r.WithContext(auth.WithViewer(r.Context(), viewer)))
+		case apperr.Unauthenticated:
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			graphqlError(w, http.StatusUnauthorized, string(code), "Your session has ended. Sign in again.")
+		default:
+			s.o.Log.WarnContext(r.Context(), "cannot authenticate", "error", err)
+			w.Header().Set("Retry-After", "1")
+			graphqlError(w, http.StatusServiceUnavailable, string(apperr.Unavailable), "The service is not available at this moment. Try again.")
+		}
+	})
+}
+
+// BearerToken returns the token of an Authorization header, "" when it holds none.
+func BearerToken(header string) string {
+	scheme, token, _ := strings.Cut(header, " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+// graphqlError answers a request that never reaches the GraphQL endpoint in the shape its clients know.
+func graphqlError(w http.ResponseWriter, status int, code, message string) {
+	extensions := map[string]any{"code": code}
+	if id := w.Header().Get(requestIDHeader); id != "" {
+		extensions["requestId"] = id
+	}
+	body, err := json.Marshal(map[string]any{"errors": []any{map[string]any{"message": message, "extensions": extensions}}})
+	if err != nil {
+		panic("httpserver: strings always marshal: " + err.Error())
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+}

@@ -1,0 +1,96 @@
+package identity
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/crypto/argon2"
+
+	"marquee/internal/apperr"
+)
+
+// hashParams are the cost of argon2id: the first choice of RFC 9106 scaled down to OWASP's second recommendation, so
+// that one core hashes some tens of passwords a second.
+type hashParams struct {
+	memoryKiB uint32
+	passes    uint32
+	lanes     uint8
+}
+
+var currentParams = hashParams{memoryKiB: 19 * 1024, passes: 2, lanes: 1}
+
+const (
+	saltBytes = 16
+	hashBytes = 32
+)
+
+// hasher bounds how many passwords are hashed at once and how many callers may wait: hashing is the cheapest way to
+// choke the service.
+type hasher struct {
+	running chan struct{}
+	waiting chan struct{}
+}
+
+func newHasher(parallel, queue int) *hasher {
+	return &hasher{running: make(chan struct{}, parallel), waiting: make(chan struct{}, parallel+queue)}
+}
+
+// do runs work when its turn comes: THROTTLED when the queue is full, ctx's error when the caller gives up.
+func (h *hasher) do(ctx context.Context, work func()) error {
+	select {
+	case h.waiting <- struct{}{}:
+		defer func() { <-h.waiting }()
+	default:
+		return apperr.New(apperr.Throttled, "Too many people are signing in at this moment. Try again in a few seconds.")
+	}
+	select {
+	case h.running <- struct{}{}:
+		defer func() { <-h.running }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	work()
+	return nil
+}
+
+// hashPassword returns the PHC string of a password.
+func hashPassword(password string) string {
+	salt := make([]byte, saltBytes)
+	_, _ = rand.Read(salt) // never fails: crypto/rand ends the program instead
+	p := currentParams
+	sum := argon2.IDKey([]byte(password), salt, p.passes, p.memoryKiB, p.lanes, hashBytes)
+	b64 := base64.RawStdEncoding
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, p.memoryKiB, p.passes, p.lanes,
+		b64.EncodeToString(salt), b64.EncodeToString(sum))
+}
+
+// verifyPassword compares a password with a PHC string, in the same time whatever the outcome.
+func verifyPassword(password, phc string) (bool, error) {
+	parts := strings.Split(phc, "$")
+	if len(parts) != 6 || parts[1] != "argon2id" {
+		return false, errors.New("identity: not an argon2id hash")
+	}
+	var version int
+	var p hashParams
+	if _, err := fmt.Sscanf(parts[2], "v=%d", &version); err != nil || version != argon2.Version {
+		return false, errors.New("identity: unknown argon2 version")
+	}
+	if _, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &p.memoryKiB, &p.passes, &p.lanes); err != nil {
+		return false, fmt.Errorf("identity: malformed hash parameters: %w", err)
+	}
+	salt, err := base64.RawStdEncoding.DecodeString(parts[4])
+	if err != nil {
+		return false, fmt.Errorf("identity: malformed salt: %w", err)
+	}
+	want, err := base64.RawStdEncoding.DecodeString(parts[5])
+	if err != nil {
+		return false, fmt.Errorf("identity: malformed hash: %w", err)
+	}
+	got := argon2.IDKey([]byte(password), salt, p.passes, p.memoryKiB, p.lanes, uint32(len(want)))
+	return subtle.ConstantTimeCompare(got, want) == 1, nil
+}

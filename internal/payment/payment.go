@@ -1,0 +1,109 @@
+// Package payment owns the record of collecting money: payments, the attempts under them, and the gateways that move it.
+//
+// A payment collects one amount for one reservation. Each try at a gateway is an attempt; the gateway knows it by the
+// attempt's id, so that asking twice never takes money twice. States only move forward, each step guarded by the state
+// it starts from, and at most one attempt of a payment can take money: the database has a unique index for it. What a
+// payment is for (seats, tickets) and when its steps happen is the business of booking.
+package payment
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"marquee/internal/money"
+	"marquee/internal/typeid"
+)
+
+// Status is where a payment stands.
+type Status string
+
+// The states of a payment.
+const (
+	StatusPending       Status = "PENDING"        // an attempt is under way, or can be made
+	StatusCaptured      Status = "CAPTURED"       // the money was taken
+	StatusRefundPending Status = "REFUND_PENDING" // the money is on its way back
+	StatusRefunded      Status = "REFUNDED"       // given back in full
+	StatusFailed        Status = "FAILED"         // no money was taken, and none will be
+)
+
+// Payment is the record of collecting one amount for one reservation.
+type Payment struct {
+	ShowtimeID    uuid.UUID
+	ID            uuid.UUID
+	ReservationID uuid.UUID
+	Gateway       string
+	Status        Status
+	Amount        money.Money
+	Refunded      money.Money
+	CreatedAt     time.Time
+}
+
+// NodeID returns the payment's public id, which carries its showtime.
+func (p Payment) NodeID() string { return typeid.EncodeIn(typeid.Payment, p.ShowtimeID, p.ID) }
+
+// IsNode marks what clients can read again by its id.
+func (Payment) IsNode() {}
+
+// AttemptStatus is where an attempt stands.
+type AttemptStatus string
+
+// The states of an attempt.
+const (
+	AttemptStarted       AttemptStatus = "STARTED"        // recorded; what the gateway did is not known
+	AttemptAuthorized    AttemptStatus = "AUTHORIZED"     // funds are reserved and the seats are secured
+	AttemptCaptured      AttemptStatus = "CAPTURED"       // the money was taken
+	AttemptDeclined      AttemptStatus = "DECLINED"       // the issuer refused
+	AttemptVoidPending   AttemptStatus = "VOID_PENDING"   // the reserved funds are to be let go
+	AttemptVoided        AttemptStatus = "VOIDED"         // they were
+	AttemptRefundPending AttemptStatus = "REFUND_PENDING" // the money is to be given back
+	AttemptRefunded      AttemptStatus = "REFUNDED"       // it was
+)
+
+// attemptEdges is every step an attempt may take. Nothing moves backward.
+var attemptEdges = map[AttemptStatus][]AttemptStatus{
+	AttemptStarted:       {AttemptAuthorized, AttemptDeclined, AttemptVoidPending},
+	AttemptAuthorized:    {AttemptCaptured, AttemptVoidPending},
+	AttemptCaptured:      {AttemptRefundPending},
+	AttemptVoidPending:   {AttemptVoided},
+	AttemptRefundPending: {AttemptRefunded},
+}
+
+// CanBecome reports whether an attempt may step from s to next.
+func (s AttemptStatus) CanBecome(next AttemptStatus) bool {
+	for _, allowed := range attemptEdges[s] {
+		if allowed == next {
+			return true
+		}
+	}
+	return false
+}
+
+// Settled reports whether nothing remains to be done at the gateway.
+func (s AttemptStatus) Settled() bool {
+	switch s {
+	case AttemptCaptured, AttemptDeclined, AttemptVoided, AttemptRefunded:
+		return true
+	default:
+		return false
+	}
+}
+
+// DeclineNoAnswer is the decline code of an attempt that was given up because the gateway never said how it went. The
+// gateway is told to let go of whatever it may have reserved.
+const DeclineNoAnswer = "gateway_no_answer"
+
+// Attempt is one try at a gateway, with what is needed to drive it.
+type Attempt struct {
+	ShowtimeID    uuid.UUID
+	ID            uuid.UUID
+	PaymentID     uuid.UUID
+	ReservationID uuid.UUID
+	Gateway       string
+	Amount        money.Money
+	Status        AttemptStatus
+	DeclineCode   string // set when it was declined or given up
+}
+
+// Key is what the gateway knows the attempt by.
+func (a Attempt) Key() string { return a.ID.String() }

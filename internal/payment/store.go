@@ -1,0 +1,261 @@
+package payment
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"marquee/internal/money"
+	"marquee/internal/postgres"
+	"marquee/internal/typeid"
+)
+
+// ErrMoved is returned when an attempt or payment is not in the state a step starts from: someone else took it.
+var ErrMoved = errors.New("payment: no longer in the expected state")
+
+// Service keeps the records of payments. It is safe for concurrent use.
+type Service struct {
+	db *postgres.DB
+}
+
+// NewService returns a Service that keeps its records in db.
+func NewService(db *postgres.DB) *Service { return &Service{db: db} }
+
+// Opening is what a new attempt needs.
+type Opening struct {
+	ShowtimeID     uuid.UUID
+	ReservationID  uuid.UUID
+	ViewerID       uuid.UUID
+	Gateway        string
+	Amount         money.Money
+	IdempotencyKey string
+	Lease          time.Duration // how long the caller may drive the attempt before others take it over
+}
+
+// OpenAttemptTx records a new attempt, and its payment when it is the first. ErrMoved when another attempt of the
+// payment can still take money. The caller holds the reservation's row lock.
+func (s *Service) OpenAttemptTx(ctx context.Context, tx *sql.Tx, o Opening) (Attempt, error) {
+	attempt := Attempt{
+		ShowtimeID: o.ShowtimeID, ID: typeid.New(), ReservationID: o.ReservationID,
+		Gateway: o.Gateway, Amount: o.Amount, Status: AttemptStarted,
+	}
+	err := tx.QueryRowContext(ctx, `INSERT INTO payments (showtime_id, id, reservation_id, viewer_id, gateway, amount_minor, currency)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT (showtime_id, reservation_id) DO UPDATE SET updated_at = now()
+		RETURNING id`,
+		o.ShowtimeID, typeid.New(), o.ReservationID, o.ViewerID, o.Gateway, o.Amount.AmountMinor, o.Amount.Currency).
+		Scan(&attempt.PaymentID)
+	if err != nil {
+		return Attempt{}, fmt.Errorf("recording a payment: %w", err)
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO payment_attempts (showtime_id, id, payment_id, number, idempotency_key, leased_until)
+		SELECT $1::uuid, $2::uuid, $3::uuid, 1 + count(*), $4::text, now() + $5 * interval '1 millisecond'
+		FROM payment_attempts WHERE showtime_id = $1 AND payment_id = $3`,
+		o.ShowtimeID, attempt.ID, attempt.PaymentID, o.IdempotencyKey, o.Lease.Milliseconds())
+	if postgres.IsUniqueViolation(err, "payment_attempts_live_key") {
+		return Attempt{}, ErrMoved
+	}
+	if err != nil {
+		return Attempt{}, fmt.Errorf("recording an attempt: %w", err)
+	}
+	return attempt, nil
+}
+
+const attemptColumns = `a.showtime_id, a.id, a.payment_id, p.reservation_id, p.gateway, p.amount_minor, p.currency, a.status,
+	coalesce(a.decline_code, '')`
+
+const attemptSource = ` FROM payment_attempts a JOIN payments p ON p.showtime_id = a.showtime_id AND p.id = a.payment_id`
+
+func scanAttempt(row interface{ Scan(...any) error }) (Attempt, error) {
+	var a Attempt
+	err := row.Scan(&a.ShowtimeID, &a.ID, &a.PaymentID, &a.ReservationID, &a.Gateway, &a.Amount.AmountMinor,
+		&a.Amount.Currency, &a.Status, &a.DeclineCode)
+	return a, err
+}
+
+// Attempt returns an attempt as it stands.
+func (s *Service) Attempt(ctx context.Context, showtimeID, id uuid.UUID) (Attempt, error) {
+	a, err := scanAttempt(s.db.SQL().QueryRowContext(ctx,
+		`SELECT `+attemptColumns+attemptSource+` WHERE a.showtime_id = $1 AND a.id = $2`, showtimeID, id))
+	if err != nil {
+		return Attempt{}, fmt.Errorf("reading an attempt: %w", err)
+	}
+	return a, nil
+}
+
+// AttemptByKeyTx returns the attempt that a command with this idempotency key made; ok is false when there is none.
+func (s *Service) AttemptByKeyTx(ctx context.Context, tx *sql.Tx, showtimeID, reservationID uuid.UUID, key string) (a Attempt, ok bool, err error) {
+	return maybeAttempt(tx.QueryRowContext(ctx, `SELECT `+attemptColumns+attemptSource+`
+		WHERE p.showtime_id = $1 AND p.reservation_id = $2 AND a.idempotency_key = $3 ORDER BY a.number DESC LIMIT 1`,
+		showtimeID, reservationID, key))
+}
+
+// LatestAttemptTx returns the newest attempt for a reservation; ok is false when there is none.
+func (s *Service) LatestAttemptTx(ctx context.Context, tx *sql.Tx, showtimeID, reservationID uuid.UUID) (a Attempt, ok bool, err error) {
+	return maybeAttempt(tx.QueryRowContext(ctx, `SELECT `+attemptColumns+attemptSource+`
+		WHERE p.showtime_id = $1 AND p.reservation_id = $2 ORDER BY a.number DESC LIMIT 1`, showtimeID, reservationID))
+}
+
+func maybeAttempt(row *sql.Row) (Attempt, bool, error) {
+	a, err := scanAttempt(row)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Attempt{}, false, nil
+	}
+	if err != nil {
+		return Attempt{}, false, fmt.Errorf("reading an attempt: %w", err)
+	}
+	return a, true, nil
+}
+
+// Step is one move of an attempt.
+type Step struct {
+	To          AttemptStatus
+	Reference   string // the gateway's id, when it became known
+	DeclineCode string
+}
+
+// AdvanceTx moves an attempt one step and keeps its payment in line. ErrMoved when it is no longer where a stands; a
+// step the table of states does not have is a defect.
+func (s *Service) AdvanceTx(ctx context.Context, tx *sql.Tx, a Attempt, step Step) (Attempt, error) {
+	if !a.Status.CanBecome(step.To) {
+		return a, fmt.Errorf("payment: an attempt cannot go from %s to %s", a.Status, step.To)
+	}
+	result, err := tx.ExecContext(ctx, `UPDATE payment_attempts SET status = $4, updated_at = now(),
+			gateway_reference = coalesce(nullif($5, ''), gateway_reference), decline_code = coalesce(nullif($6, ''), decline_code)
+		WHERE showtime_id = $1 AND id = $2 AND status = $3`,
+		a.ShowtimeID, a.ID, a.Status, step.To, step.Reference, step.DeclineCode)
+	if err := changedOne(result, err); err != nil {
+		return a, err
+	}
+	a.Status = step.To
+	if step.DeclineCode != "" {
+		a.DeclineCode = step.DeclineCode
+	}
+	switch step.To {
+	case AttemptCaptured:
+		err = s.moveTx(ctx, tx, a, `status = 'CAPTURED', captured_minor = amount_minor`, StatusPending)
+	case AttemptRefundPending:
+		err = s.moveTx(ctx, tx, a, `status = 'REFUND_PENDING'`, StatusCaptured)
+	case AttemptRefunded:
+		err = s.moveTx(ctx, tx, a, `status = 'REFUNDED', refunded_minor = captured_minor`, StatusRefundPending)
+	default:
+	}
+	return a, err
+}
+
+// moveTx changes the payment of an attempt from one state; set is a constant of this package.
+func (s *Service) moveTx(ctx context.Context, tx *sql.Tx, a Attempt, set string, from Status) error {
+	return changedOne(tx.ExecContext(ctx, `UPDATE payments SET `+set+`, updated_at = now()
+		WHERE showtime_id = $1 AND id = $2 AND status = $3`, a.ShowtimeID, a.PaymentID, from))
+}
+
+// LeaseUnsettled takes over up to limit attempts whose driver has let its lease run out, for the given time. Two
+// callers never get the same attempt.
+func (s *Service) LeaseUnsettled(ctx context.Context, limit int, lease time.Duration) ([]Attempt, error) {
+	type key struct{ showtime, id uuid.UUID }
+	rows, err := s.db.SQL().QueryContext(ctx, `SELECT showtime_id, id FROM payment_attempts
+		WHERE status IN ('STARTED', 'AUTHORIZED', 'VOID_PENDING', 'REFUND_PENDING') AND leased_until < now()
+		ORDER BY leased_until LIMIT $1`, limit)
+	if err != nil {
+		return nil, fmt.Errorf("looking for unsettled attempts: %w", err)
+	}
+	keys, err := postgres.Collect(rows, func(rows *sql.Rows) (k key, err error) { return k, rows.Scan(&k.showtime, &k.id) })
+	if err != nil {
+		return nil, err
+	}
+	var leased []Attempt
+	for _, k := range keys {
+		result, err := s.db.SQL().ExecContext(ctx, `UPDATE payment_attempts SET leased_until = now() + $3 * interval '1 millisecond'
+			WHERE showtime_id = $1 AND id = $2 AND leased_until < now()`, k.showtime, k.id, lease.Milliseconds())
+		if err := changedOne(result, err); errors.Is(err, ErrMoved) {
+			continue
+		} else if err != nil {
+			return leased, err
+		}
+		a, err := s.Attempt(ctx, k.showtime, k.id)
+		if err != nil {
+			return leased, err
+		}
+		leased = append(leased, a)
+	}
+	return leased, nil
+}
+
+// Release lets go of an attempt's lease after the given time, so that the reconciler takes it up then.
+func (s *Service) Release(ctx context.Context, a Attempt, after time.Duration) error {
+	_, err := s.db.SQL().ExecContext(ctx, `UPDATE payment_attempts SET leased_until = now() + $3 * interval '1 millisecond'
+		WHERE showtime_id = $1 AND id = $2`, a.ShowtimeID, a.ID, after.Milliseconds())
+	if err != nil {
+		return fmt.Errorf("releasing an attempt: %w", err)
+	}
+	return nil
+}
+
+// Reference names a thing of the booking core: its key is unique within its showtime.
+type Reference struct{ ShowtimeID, ID uuid.UUID }
+
+// PaymentsByReservation returns the payments of reservations; one without a payment is absent. One statement.
+func (s *Service) PaymentsByReservation(ctx context.Context, reservations []Reference) (map[Reference]Payment, error) {
+	return s.payments(ctx, `p.reservation_id = wanted.id`, reservations, func(p Payment) Reference {
+		return Reference{p.ShowtimeID, p.ReservationID}
+	}, uuid.NullUUID{})
+}
+
+// PaymentOfViewer returns one of the viewer's payments; ok is false when it is missing or someone else's.
+func (s *Service) PaymentOfViewer(ctx context.Context, viewerID uuid.UUID, ref Reference) (p Payment, ok bool, err error) {
+	found, err := s.payments(ctx, `p.id = wanted.id`, []Reference{ref}, func(p Payment) Reference {
+		return Reference{p.ShowtimeID, p.ID}
+	}, uuid.NullUUID{UUID: viewerID, Valid: true})
+	p, ok = found[ref]
+	return p, ok, err
+}
+
+func (s *Service) payments(ctx context.Context, join string, wanted []Reference, key func(Payment) Reference, viewer uuid.NullUUID) (map[Reference]Payment, error) {
+	showtimes, ids := Columns(wanted)
+	rows, err := s.db.SQL().QueryContext(ctx, `SELECT p.showtime_id, p.id, p.reservation_id, p.gateway, p.status, p.amount_minor,
+			p.refunded_minor, p.currency, p.created_at
+		FROM unnest($1::uuid[], $2::uuid[]) AS wanted (showtime_id, id)
+		JOIN payments p ON p.showtime_id = wanted.showtime_id AND `+join+`
+		WHERE $3::uuid IS NULL OR p.viewer_id = $3`, showtimes, ids, viewer)
+	if err != nil {
+		return nil, fmt.Errorf("reading payments: %w", err)
+	}
+	payments, err := postgres.Collect(rows, func(rows *sql.Rows) (p Payment, err error) {
+		err = rows.Scan(&p.ShowtimeID, &p.ID, &p.ReservationID, &p.Gateway, &p.Status, &p.Amount.AmountMinor,
+			&p.Refunded.AmountMinor, &p.Amount.Currency, &p.CreatedAt)
+		p.Refunded.Currency = p.Amount.Currency
+		return p, err
+	})
+	found := make(map[Reference]Payment, len(payments))
+	for _, p := range payments {
+		found[key(p)] = p
+	}
+	return found, err
+}
+
+// Columns splits references into two array parameters, for unnest side by side.
+func Columns(refs []Reference) (showtimes, ids postgres.UUIDs) {
+	showtimes, ids = make(postgres.UUIDs, len(refs)), make(postgres.UUIDs, len(refs))
+	for i, ref := range refs {
+		showtimes[i], ids[i] = ref.ShowtimeID, ref.ID
+	}
+	return showtimes, ids
+}
+
+func changedOne(result sql.Result, err error) error {
+	if err != nil {
+		return fmt.Errorf("changing a payment: %w", err)
+	}
+	n, err := result.RowsAffected()
+	if err != nil {
+		return fmt.Errorf("changing a payment: %w", err)
+	}
+	if n != 1 {
+		return ErrMoved
+	}
+	return nil
+}

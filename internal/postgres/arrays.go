@@ -1,0 +1,27 @@
+package postgres
+
+import (
+	"database/sql/driver"
+
+	"github.com/google/uuid"
+)
+
+// UUIDs is a list of keys that travels to PostgreSQL as one uuid[] parameter.
+type UUIDs []uuid.UUID
+
+// Value returns the array literal.
+func (u UUIDs) Value() (driver.Value, error) {
+	out := make([]byte, 0, 2+37*len(u))
+	out = append(out, '{')
+	for i, id := range u {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		text, err := id.MarshalText()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, text...)
+	}
+	return string(append(out, '}')), nil
+}

@@ -1,0 +1,10 @@
+// Package migrations holds the database schema: one SQL file for each step, applied in the order of their numbers by
+// postgres.Migrate. A file that has been released is never changed; a correction is a further file.
+package migrations
+
+import "embed"
+
+// FS contains every migration, embedded so that a binary always carries the schema it was built for.
+//
+//go:embed *.sql
+var FS embed.FS

@@ -1,0 +1,263 @@
+package showtime
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/hashicorp/golang-lru/v2/expirable"
+
+	"marquee/internal/apperr"
+	"marquee/internal/clock"
+	"marquee/internal/page"
+	"marquee/internal/postgres"
+	"marquee/internal/theater"
+)
+
+const (
+	cachedOffers = 10_000
+	// offerAge bounds how long a node may quote from memory. A stale quote is refused by the claim and read again, so
+	// this is about memory, not about correctness.
+	offerAge = time.Minute
+)
+
+// Service answers questions about showtimes. It is safe for concurrent use.
+type Service struct {
+	db     *postgres.DB
+	clock  clock.Clock
+	offers *expirable.LRU[uuid.UUID, *Offer]
+	zones  sync.Map // IANA name -> *time.Location
+}
+
+// NewService returns a Service that reads from db.
+func NewService(db *postgres.DB, c clock.Clock) *Service {
+	return &Service{db: db, clock: c, offers: expirable.NewLRU[uuid.UUID, *Offer](cachedOffers, nil, offerAge)}
+}
+
+const columns = `s.id, s.movie_id, s.theater_id, s.screen_id, s.layout_id, s.starts_at, s.ends_at, t.time_zone, s.format,
+	s.language, s.subtitles, s.status, sale.currency, sale.opens_at, sale.closes_at, sale.max_seats`
+
+const source = ` FROM showtimes s JOIN theaters t ON t.id = s.theater_id JOIN showtime_sales sale ON sale.showtime_id = s.id`
+
+// Showtimes returns a page of the showtimes that match filter, soonest first. One statement.
+func (s *Service) Showtimes(ctx context.Context, filter Filter, request page.Request) (page.Page[Showtime], error) {
+	if err := filter.Validate(); err != nil {
+		return page.Page[Showtime]{}, err
+	}
+	q := query{}
+	q.text.WriteString(`SELECT ` + columns + source + ` WHERE true`)
+	s.restrict(&q, filter)
+	q.page(request)
+	rows, err := s.db.SQL().QueryContext(ctx, q.text.String(), q.args...)
+	if err != nil {
+		return page.Page[Showtime]{}, fmt.Errorf("reading showtimes: %w", err)
+	}
+	showtimes, err := postgres.Collect(rows, func(rows *sql.Rows) (Showtime, error) { return s.scan(rows) })
+	if err != nil {
+		return page.Page[Showtime]{}, err
+	}
+	return page.Cut(request, showtimes), nil
+}
+
+// Parent is the column that a list of showtimes hangs from.
+type Parent string
+
+// The parents of showtimes.
+const (
+	ParentMovie   Parent = "movie_id"
+	ParentTheater Parent = "theater_id"
+)
+
+// ShowtimesOf returns for each parent a page of its showtimes that match filter, soonest first. One statement, however
+// many parents.
+func (s *Service) ShowtimesOf(ctx context.Context, parent Parent, ids []uuid.UUID, filter Filter, request page.Request) (map[uuid.UUID]page.Page[Showtime], error) {
+	if err := filter.Validate(); err != nil {
+		return nil, err
+	}
+	q := query{}
+	q.text.WriteString(`SELECT parent.id, child.* FROM unnest(` + q.arg(postgres.UUIDs(ids)) + `::uuid[]) AS parent (id)
+		CROSS JOIN LATERAL (SELECT ` + columns + source + ` WHERE s.` + string(parent) + ` = parent.id`)
+	s.restrict(&q, filter)
+	q.page(request)
+	q.text.WriteString(`) AS child`)
+	rows, err := s.db.SQL().QueryContext(ctx, q.text.String(), q.args...)
+	if err != nil {
+		return nil, fmt.Errorf("reading showtimes of a %s: %w", parent, err)
+	}
+	type pair struct {
+		parent uuid.UUID
+		child  Showtime
+	}
+	pairs, err := postgres.Collect(rows, func(rows *sql.Rows) (p pair, err error) {
+		p.child, err = s.scan(rows, &p.parent)
+		return p, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	children := make(map[uuid.UUID][]Showtime, len(ids))
+	for _, p := range pairs {
+		children[p.parent] = append(children[p.parent], p.child)
+	}
+	pages := make(map[uuid.UUID]page.Page[Showtime], len(ids))
+	for _, id := range ids {
+		pages[id] = page.Cut(request, children[id])
+	}
+	return pages, nil
+}
+
+// ShowtimesByID returns the showtimes that exist among ids. One statement.
+func (s *Service) ShowtimesByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]Showtime, error) {
+	rows, err := s.db.SQL().QueryContext(ctx, `SELECT `+columns+source+` WHERE s.id = ANY ($1::uuid[])`, postgres.UUIDs(ids))
+	if err != nil {
+		return nil, fmt.Errorf("reading showtimes by id: %w", err)
+	}
+	showtimes, err := postgres.Collect(rows, func(rows *sql.Rows) (Showtime, error) { return s.scan(rows) })
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[uuid.UUID]Showtime, len(showtimes))
+	for _, one := range showtimes {
+		found[one.ID] = one
+	}
+	return found, nil
+}
+
+// PricesByShowtime returns the prices of each showtime, dearest first. One statement.
+func (s *Service) PricesByShowtime(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID][]Price, error) {
+	rows, err := s.db.SQL().QueryContext(ctx, `SELECT p.showtime_id, p.category, p.amount_minor, sale.currency
+		FROM price_tiers p JOIN showtime_sales sale ON sale.showtime_id = p.showtime_id
+		WHERE p.showtime_id = ANY ($1::uuid[]) ORDER BY p.amount_minor DESC, p.category`, postgres.UUIDs(ids))
+	if err != nil {
+		return nil, fmt.Errorf("reading prices: %w", err)
+	}
+	type pair struct {
+		showtime uuid.UUID
+		price    Price
+	}
+	pairs, err := postgres.Collect(rows, func(rows *sql.Rows) (p pair, err error) {
+		return p, rows.Scan(&p.showtime, &p.price.Category, &p.price.AmountMinor, &p.price.Currency)
+	})
+	if err != nil {
+		return nil, err
+	}
+	byShowtime := make(map[uuid.UUID][]Price, len(ids))
+	for _, p := range pairs {
+		byShowtime[p.showtime] = append(byShowtime[p.showtime], p.price)
+	}
+	return byShowtime, nil
+}
+
+// Offer returns what is needed to quote seats of a showtime: NOT_FOUND when there is none. It may come from memory and
+// be up to a minute old; the price version tells.
+func (s *Service) Offer(ctx context.Context, id uuid.UUID) (*Offer, error) {
+	if offer, ok := s.offers.Get(id); ok {
+		return offer, nil
+	}
+	return s.FreshOffer(ctx, id)
+}
+
+// FreshOffer is Offer past the memory.
+func (s *Service) FreshOffer(ctx context.Context, id uuid.UUID) (*Offer, error) {
+	rows, err := s.db.SQL().QueryContext(ctx, `SELECT s.layout_id, sale.currency, sale.price_version, sale.max_seats, p.category, p.amount_minor
+		FROM showtimes s JOIN showtime_sales sale ON sale.showtime_id = s.id LEFT JOIN price_tiers p ON p.showtime_id = s.id
+		WHERE s.id = $1`, id)
+	if err != nil {
+		return nil, fmt.Errorf("reading an offer: %w", err)
+	}
+	offer := &Offer{ShowtimeID: id, Prices: map[theater.Category]int64{}}
+	lines, err := postgres.Collect(rows, func(rows *sql.Rows) (struct{}, error) {
+		var category *theater.Category
+		var amount *int64
+		if err := rows.Scan(&offer.LayoutID, &offer.Currency, &offer.PriceVersion, &offer.MaxSeats, &category, &amount); err != nil {
+			return struct{}{}, err
+		}
+		if category != nil && amount != nil {
+			offer.Prices[*category] = *amount
+		}
+		return struct{}{}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(lines) == 0 {
+		return nil, apperr.Missing("showtime")
+	}
+	s.offers.Add(id, offer)
+	return offer, nil
+}
+
+func (s *Service) restrict(q *query, f Filter) {
+	from := s.clock.Now()
+	if f.From != nil {
+		from = *f.From
+	}
+	q.text.WriteString(` AND s.starts_at >= ` + q.arg(from))
+	if f.To != nil {
+		q.text.WriteString(` AND s.starts_at < ` + q.arg(*f.To))
+	}
+	if f.MovieID != nil {
+		q.text.WriteString(` AND s.movie_id = ` + q.arg(*f.MovieID))
+	}
+	if f.TheaterID != nil {
+		q.text.WriteString(` AND s.theater_id = ` + q.arg(*f.TheaterID))
+	}
+	if f.City != nil {
+		q.text.WriteString(` AND lower(t.city) = lower(` + q.arg(*f.City) + `)`)
+	}
+}
+
+// query is an SQL text under construction with its arguments.
+type query struct {
+	text strings.Builder
+	args []any
+}
+
+func (q *query) arg(v any) string {
+	q.args = append(q.args, v)
+	return fmt.Sprintf("$%d", len(q.args))
+}
+
+func (q *query) page(r page.Request) {
+	if r.After != nil {
+		q.text.WriteString(` AND (s.starts_at, s.id) > (` + q.arg(r.After[0]) + `::timestamptz, ` + q.arg(r.After[1]) + `::uuid)`)
+	}
+	if r.Before != nil {
+		q.text.WriteString(` AND (s.starts_at, s.id) < (` + q.arg(r.Before[0]) + `::timestamptz, ` + q.arg(r.Before[1]) + `::uuid)`)
+	}
+	direction := ``
+	if r.Backward {
+		direction = ` DESC`
+	}
+	q.text.WriteString(` ORDER BY s.starts_at` + direction + `, s.id` + direction + ` LIMIT ` + q.arg(r.Limit+1))
+}
+
+// scan reads the columns of a showtime, after those of leading.
+func (s *Service) scan(rows *sql.Rows, leading ...any) (Showtime, error) {
+	var one Showtime
+	var zone string
+	into := append(leading, &one.ID, &one.MovieID, &one.TheaterID, &one.ScreenID, &one.LayoutID, &one.StartsAt, &one.EndsAt, &zone,
+		&one.Format, &one.Language, &one.Subtitles, &one.Status, &one.Currency, &one.SalesOpenAt, &one.SalesCloseAt, &one.MaxSeats)
+	if err := rows.Scan(into...); err != nil {
+		return Showtime{}, err
+	}
+	var err error
+	one.Zone, err = s.zone(zone)
+	return one, err
+}
+
+func (s *Service) zone(name string) (*time.Location, error) {
+	if zone, ok := s.zones.Load(name); ok {
+		return zone.(*time.Location), nil
+	}
+	zone, err := time.LoadLocation(name)
+	if err != nil {
+		return nil, fmt.Errorf("a theater's time zone: %w", err)
+	}
+	s.zones.Store(name, zone)
+	return zone, nil
+}

@@ -1,0 +1,82 @@
+// Marquee is the backend of a movie-ticket box office: a GraphQL API over PostgreSQL.
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"marquee/internal/app"
+	"marquee/internal/config"
+)
+
+// version is stamped by the build.
+var version = "development"
+
+var cli struct {
+	Serve struct {
+		Empty bool `help:"Do not load the demo world into an empty database."`
+	} `cmd:"" default:"withargs" help:"Serve the API (the default)."`
+	Migrate struct {
+		Up     struct{} `cmd:"" default:"withargs" help:"Bring the schema up to date (the default)."`
+		Down   struct{} `cmd:"" help:"Take the newest migration back."`
+		Status struct{} `cmd:"" help:"List the migrations."`
+	} `cmd:"" help:"Change the database schema."`
+	Demo  struct{} `cmd:"" help:"Replace the catalogue and all reservations by a fresh demo world."`
+	Admin struct {
+		Email         string `required:"" help:"Address to sign in with."`
+		Name          string `default:"Administrator" help:"How to call them."`
+		PasswordStdin bool   `help:"Read the password from the first line of standard input; without it one is made."`
+	} `cmd:"" help:"Make an administrator's account."`
+	Healthcheck struct{}         `cmd:"" help:"Ask the server on this machine whether it is ready."`
+	Version     kong.VersionFlag `help:"Print the version."`
+}
+
+func main() {
+	command := kong.Parse(&cli, kong.Name("marquee"), kong.Vars{"version": version},
+		kong.Description("The backend of a movie-ticket box office. Configuration: environment variables, see README.md."))
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, command.Command())
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "marquee:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, command string) error {
+	cfg, err := config.Load()
+	if err != nil {
+		return err
+	}
+	log := slog.New(app.LogHandler(os.Stderr, cfg.LogLevel))
+	c := app.Command{Config: cfg, Log: log, Out: os.Stdout}
+	switch command {
+	case "migrate", "migrate up":
+		return c.Migrate(ctx)
+	case "migrate down":
+		return c.MigrateDown(ctx)
+	case "migrate status":
+		return c.MigrateStatus(ctx)
+	case "demo":
+		return c.Demo(ctx)
+	case "admin":
+		password := ""
+		if cli.Admin.PasswordStdin {
+			line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
+			password = strings.TrimRight(line, "\r\n")
+		}
+		return c.CreateAdmin(ctx, cli.Admin.Email, cli.Admin.Name, password)
+	case "healthcheck":
+		return c.Healthcheck(ctx)
+	default:
+		return c.Serve(ctx, cli.Serve.Empty)
+	}
+}
