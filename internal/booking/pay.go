@@ -121,6 +121,12 @@ func (s *Service) openAttempt(ctx context.Context, viewer auth.Viewer, in PayInp
 			return apperr.New(apperr.Conflict, "This reservation was cancelled.")
 		}
 		if r.Total.AmountMinor == 0 {
+			if err := s.secureTx(ctx, tx, in.ShowtimeID, in.ReservationID); errors.Is(err, errHoldLost) {
+				out.expired = true
+				return errKeepNothing
+			} else if err != nil {
+				return err
+			}
 			out.free = true
 			return s.confirmTx(ctx, tx, in.ShowtimeID, in.ReservationID)
 		}

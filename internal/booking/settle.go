@@ -111,14 +111,9 @@ func (s *Service) authorized(ctx context.Context, a payment.Attempt, charge paym
 		return a, fmt.Errorf("the gateway says that attempt %s is %s before it was captured", a.ID, charge.Status)
 	}
 	next, err := s.advance(ctx, a, payment.Step{To: payment.AttemptAuthorized, Reference: charge.Reference}, func(tx *sql.Tx) error {
-		var secured bool
-		err := tx.QueryRowContext(ctx, `SELECT secure_reservation($1, $2)`, a.ShowtimeID, a.ReservationID).Scan(&secured)
-		if err == nil && !secured {
-			return errHoldLost
-		}
-		return err
+		return s.secureTx(ctx, tx, a.ShowtimeID, a.ReservationID)
 	})
-	if errors.Is(err, errHoldLost) || postgres.SQLState(err) == lostRace {
+	if errors.Is(err, errHoldLost) {
 		return s.advance(ctx, a, payment.Step{To: payment.AttemptVoidPending, Reference: charge.Reference}, nil)
 	}
 	if err == nil {
@@ -128,6 +123,20 @@ func (s *Service) authorized(ctx context.Context, a payment.Attempt, charge paym
 }
 
 var errHoldLost = errors.New("booking: the hold ran out")
+
+// secureTx makes the seats of a held reservation stop expiring; errHoldLost when its deadline has passed.
+func (s *Service) secureTx(ctx context.Context, tx *sql.Tx, showtimeID, id uuid.UUID) error {
+	var secured bool
+	err := tx.QueryRowContext(ctx, `SELECT secure_reservation($1, $2)`, showtimeID, id).Scan(&secured)
+	switch {
+	case postgres.SQLState(err) == lostRace, err == nil && !secured:
+		return errHoldLost
+	case err != nil:
+		return fmt.Errorf("securing seats: %w", err)
+	default:
+		return nil
+	}
+}
 
 // captured acts on what the gateway says of an attempt whose seats are secured.
 func (s *Service) captured(ctx context.Context, a payment.Attempt, charge payment.Charge) (payment.Attempt, error) {
@@ -179,26 +188,17 @@ func (s *Service) advance(ctx context.Context, a payment.Attempt, step payment.S
 	return next, nil
 }
 
-// confirmTx confirms a held reservation and issues one ticket a seat.
+// confirmTx confirms a reservation whose seats are secured and issues one ticket a seat.
 func (s *Service) confirmTx(ctx context.Context, tx *sql.Tx, showtimeID, id uuid.UUID) error {
 	var seats seatno.List
-	err := tx.QueryRowContext(ctx, `UPDATE reservations SET status = 'CONFIRMED', held_until = NULL, confirmed_at = now()
-		WHERE showtime_id = $1 AND id = $2 AND status = ANY ($3::text[]) RETURNING seats`,
+	err := tx.QueryRowContext(ctx, `UPDATE reservations SET status = 'CONFIRMED', confirmed_at = now()
+		WHERE showtime_id = $1 AND id = $2 AND status = ANY ($3::text[]) AND held_until IS NULL RETURNING seats`,
 		showtimeID, id, textArray(EventConfirm.from())).Scan(&seats)
 	if errors.Is(err, sql.ErrNoRows) {
 		return payment.ErrMoved
 	}
 	if err != nil {
 		return fmt.Errorf("confirming a reservation: %w", err)
-	}
-	// A paid reservation's seats are secured already; one that costs nothing secures them here.
-	result, err := tx.ExecContext(ctx, `UPDATE seat_claims SET held_until = NULL
-		WHERE showtime_id = $1 AND seat_no = ANY ($2) AND reservation_id = $3`, showtimeID, seats, id)
-	if err != nil {
-		return fmt.Errorf("confirming seats: %w", err)
-	}
-	if kept, err := result.RowsAffected(); err != nil || kept != int64(len(seats)) {
-		return fmt.Errorf("reservation %s has %d of %d seats: %w", id, kept, len(seats), err)
 	}
 	ids, codes := make(postgres.UUIDs, len(seats)), make([]string, len(seats))
 	for i := range seats {
