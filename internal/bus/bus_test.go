@@ -261,6 +261,30 @@ func TestBus_mesh(t *testing.T) {
 		meshed(t, a, b, c)
 	})
 
+	t.Run("a learnt peer that is away for a while is found again", func(t *testing.T) {
+		t.Parallel()
+		a := start(t, node())
+		b, logB := startLogged(t, node(a))
+		cfg := node(a)
+		cfg.ClusterListen = freeAddress(t)
+		c, err := bus.Start(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		meshed(t, a, b, c)
+		if err := c.Close(); err != nil {
+			t.Fatalf("Close: %v", err)
+		}
+		logB.wait(t, "Error trying to connect to route")
+
+		// It comes back knowing nobody: only b, which nobody told of it but a,
+		// can make the connection.
+		cfg.Peers = nil
+		c = start(t, cfg)
+		hears(t, b, c)
+		hears(t, c, b)
+	})
+
 	t.Run("a route that breaks and heals at once is a gap on both sides", func(t *testing.T) {
 		t.Parallel()
 		a, logA := startLogged(t, node())

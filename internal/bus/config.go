@@ -30,10 +30,11 @@ type Config struct {
 	// the system choose. Empty means a single node: no listener, no peers.
 	ClusterListen string
 
-	// Peers are the addresses of other nodes, nats-route://host:port. A node
-	// learns the peers of its peers, so naming one or two that are always there
-	// is enough; naming itself is harmless. A full mesh is sound up to about ten
-	// nodes.
+	// Peers are the addresses of other nodes, nats-route://host:port. They are
+	// dialled until they answer. A node also learns the peers of its peers, and
+	// dials one that it has lost for about an hour; so naming one or two nodes
+	// does, and naming all is safest. Naming itself is harmless. A full mesh is
+	// sound up to about ten nodes.
 	Peers []string
 
 	// ClusterPassword is the secret that admits a peer, the same on every node.
@@ -64,6 +65,11 @@ const (
 	routePingInterval         = 5 * time.Second
 	routePingsMissed          = 2
 	defaultRouteWriteDeadline = 2 * time.Second
+
+	// The wait between two dials doubles from one second to thirty. Routes do
+	// not forward, so that a learnt peer that was given up would stay unheard;
+	// yet addresses of nodes that were replaced must be forgotten some day.
+	learntPeerDials = 120
 )
 
 // withDefaults checks c and fills in what it leaves open. The error joins every
@@ -167,18 +173,20 @@ func (c Config) serverOptions(credential localCredential) (*server.Options, erro
 	options.Port = server.RANDOM_PORT
 	secret := routeSecret(c.ClusterPassword)
 	options.Cluster = server.ClusterOpts{
-		Name:          clusterName,
-		Host:          host,
-		Port:          port,
-		Username:      routeUser,
-		Password:      secret,
-		TLSConfig:     c.ClusterTLS.Clone(),
-		NoAdvertise:   true, // of the client listener; peers still learn of each other
-		PoolSize:      -1,   // one connection per peer: hints are few and small
-		PingInterval:  routePingInterval,
-		MaxPingsOut:   routePingsMissed,
-		WriteDeadline: c.routeWriteDeadline,
-		WriteTimeout:  server.WriteTimeoutPolicyClose,
+		Name:           clusterName,
+		Host:           host,
+		Port:           port,
+		Username:       routeUser,
+		Password:       secret,
+		TLSConfig:      c.ClusterTLS.Clone(),
+		ConnectBackoff: true,
+		ConnectRetries: learntPeerDials,
+		NoAdvertise:    true, // of the client listener; peers still learn of each other
+		PoolSize:       -1,   // one connection per peer: hints are few and small
+		PingInterval:   routePingInterval,
+		MaxPingsOut:    routePingsMissed,
+		WriteDeadline:  c.routeWriteDeadline,
+		WriteTimeout:   server.WriteTimeoutPolicyClose,
 	}
 	for _, peer := range c.Peers {
 		u, err := parsePeer(peer)

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"time"
 
 	"github.com/caarlos0/env/v11"
@@ -77,12 +78,34 @@ func Load() (Config, error) {
 func FromEnvironment(variables map[string]string) (Config, error) {
 	var c Config
 	if err := env.ParseWithOptions(&c, env.Options{Environment: variables}); err != nil {
-		return c, fmt.Errorf("configuration: %w", err)
+		return c, unreadable(err)
 	}
 	if c.DataDir == "" {
 		c.DataDir = defaultDataDir(variables)
 	}
 	return c, c.Validate()
+}
+
+// unreadable names the variables whose text could not be read, one sentence each.
+func unreadable(err error) error {
+	all, ok := errors.AsType[env.AggregateError](err)
+	if !ok {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	var problems []error
+	for _, one := range all.Errors {
+		parse, ok := errors.AsType[env.ParseError](one)
+		if !ok {
+			problems = append(problems, one)
+			continue
+		}
+		name := parse.Name
+		if field, found := reflect.TypeFor[Config]().FieldByName(parse.Name); found {
+			name = field.Tag.Get("env")
+		}
+		problems = append(problems, fmt.Errorf("%s cannot be read: %w", name, parse.Err))
+	}
+	return errors.Join(problems...)
 }
 
 // defaultDataDir is where data of a program belongs: /var/lib for root, whose home others cannot enter, else the user's

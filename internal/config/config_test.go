@@ -38,6 +38,13 @@ func TestFromEnvironment(t *testing.T) {
 			}
 		}
 	})
+	t.Run("a_text_that_cannot_be_read_is_named_by_its_variable", func(t *testing.T) {
+		t.Parallel()
+		_, err := config.FromEnvironment(map[string]string{"MARQUEE_HOLD": "soon", "MARQUEE_DATABASE_CONNS": "many"})
+		if err == nil || !strings.Contains(err.Error(), "MARQUEE_HOLD cannot be read") || !strings.Contains(err.Error(), "MARQUEE_DATABASE_CONNS cannot be read") {
+			t.Errorf("error = %v", err)
+		}
+	})
 	t.Run("production_needs_a_database_and_a_key", func(t *testing.T) {
 		t.Parallel()
 		_, err := config.FromEnvironment(map[string]string{"MARQUEE_ENV": "production"})

@@ -199,7 +199,7 @@ func (f *follower) watch(ctx context.Context) (<-chan Event, error) {
 	select {
 	case <-f.ready:
 	case <-ctx.Done():
-		return nil, fmt.Errorf("seatfeed: watch showtime %s: %w", f.showtimeID, context.Cause(ctx))
+		return nil, fmt.Errorf("seatfeed: watch showtime %s: %w", f.showtimeID, ctx.Err())
 	}
 	if f.err != nil {
 		return nil, f.err
