@@ -28,9 +28,13 @@ type presenter struct {
 
 // present gives err its code, fields and request id. What nobody translated is INTERNAL: its cause goes to the log only.
 func (p presenter) present(ctx context.Context, err error) *gqlerror.Error {
-	shown := &gqlerror.Error{Path: graphql.GetPath(ctx)}
+	shown := &gqlerror.Error{Path: graphql.GetPath(ctx), Extensions: map[string]any{}}
 	if from, ok := errors.AsType[*gqlerror.Error](err); ok {
 		shown.Locations = from.Locations
+		// Seconds, from the limits; the transport makes a Retry-After header of it.
+		if seconds, ok := from.Extensions["retryAfter"]; ok {
+			shown.Extensions["retryAfter"] = seconds
+		}
 		if len(from.Path) > 0 {
 			shown.Path = from.Path
 		}
@@ -38,7 +42,7 @@ func (p presenter) present(ctx context.Context, err error) *gqlerror.Error {
 	known := p.translate(ctx, err)
 	shown.Err = known
 	shown.Message = known.Message
-	shown.Extensions = map[string]any{"code": string(known.Code)}
+	shown.Extensions["code"] = string(known.Code)
 	if len(known.Fields) > 0 {
 		fields := make([]map[string]string, len(known.Fields))
 		for i, field := range known.Fields {

@@ -33,6 +33,8 @@ type Options struct {
 }
 
 const (
+	// sessionCookie is the one cookie that would authenticate a request: a GET that carries it could be forged.
+	sessionCookie = "__Host-marquee-session"
 	// parserTokens bounds the work of parsing and of the validation rules that compare fields with each other.
 	parserTokens = 2000
 	// cachedDocuments times cachedDocumentBytes bounds the memory of the document cache.
@@ -73,7 +75,7 @@ func NewHandler(r *Resolver, o Options) http.Handler {
 	exec.AroundResponses(func(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
 		return next(loader.With(ctx, r.loaders()))
 	})
-	return transport.Handler(exec, o.Websocket, transport.GET{}, transport.POST{MaxBytes: o.MaxBody})
+	return transport.Handler(exec, o.Websocket, transport.GET{SessionCookie: sessionCookie}, transport.POST{MaxBytes: o.MaxBody})
 }
 
 // NewSchema returns the executable schema over r.

@@ -484,6 +484,11 @@ func (c *connection) run(op *operation, raw *graphql.RawParams) {
 		if !c.deliver(op, append(frame, '}')) {
 			return
 		}
+		if admitted.Operation.Operation != ast.Subscription {
+			// All there is; an extension may have ended the context of the operation with its only response.
+			c.finish(op, append(op.begin("complete", 0), '}'))
+			return
+		}
 	}
 }
 

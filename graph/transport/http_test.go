@@ -75,6 +75,9 @@ func (e *endpoint) do(t *testing.T, method, query string, header http.Header, bo
 		t.Fatal(err)
 	}
 	maps.Copy(r.Header, header)
+	if sized, ok := body.(interface{ Len() int }); ok {
+		r.ContentLength = int64(sized.Len())
+	}
 	response, err := e.Client().Do(r)
 	if err != nil {
 		t.Fatal(err)
@@ -392,6 +395,19 @@ func (endless) Read(p []byte) (int, error) {
 	return copy(p, bytes.Repeat([]byte(" "), len(p))), nil
 }
 
+// counter is a body of ten megabytes that counts what is read of it.
+type counter struct{ n int }
+
+func (c *counter) Len() int { return 10 << 20 }
+
+func (c *counter) Read(p []byte) (int, error) {
+	if c.n >= c.Len() {
+		return 0, io.EOF
+	}
+	c.n += len(p)
+	return len(p), nil
+}
+
 func TestPOST_body_limits(t *testing.T) {
 	t.Parallel()
 	header := http.Header{"Content-Type": {"application/json"}}
@@ -399,12 +415,13 @@ func TestPOST_body_limits(t *testing.T) {
 	t.Run("GQ13_ten_megabytes", func(t *testing.T) {
 		t.Parallel()
 		e := newEndpoint(t, transport.POST{}, transport.GET{})
-		// Waiting for the answer keeps the client from racing it with ten megabytes that nobody reads.
+		// A client that asks whether it may send its body is refused before it has sent a byte.
 		e.Client().Transport.(*http.Transport).ExpectContinueTimeout = time.Minute
+		sent := &counter{}
 		large := http.Header{"Content-Type": {"application/json"}, "Expect": {"100-continue"}}
-		got := e.do(t, http.MethodPost, "", large, bytes.NewReader(make([]byte, 10<<20)))
-		if got.status != 413 || got.code(t) != "BAD_USER_INPUT" {
-			t.Errorf("answered with %d %s", got.status, got.body)
+		got := e.do(t, http.MethodPost, "", large, sent)
+		if got.status != 413 || got.code(t) != "BAD_USER_INPUT" || sent.n != 0 {
+			t.Errorf("answered with %d %s after %d bytes", got.status, got.body, sent.n)
 		}
 	})
 	t.Run("GQ13_chunked_without_end", func(t *testing.T) {
@@ -437,6 +454,10 @@ func TestPOST_body_limits(t *testing.T) {
 		}
 		if got := e.post(t, "", body+" "); got.status != 413 {
 			t.Errorf("one byte more is answered with %d %s", got.status, got.body)
+		}
+		unknownLength := io.MultiReader(strings.NewReader(body + " "))
+		if got := e.do(t, http.MethodPost, "", header, unknownLength); got.status != 413 {
+			t.Errorf("one byte more in chunks is answered with %d %s", got.status, got.body)
 		}
 	})
 }

@@ -1,4 +1,3 @@
-//nolint:paralleltest // a socket test ends by counting the goroutines of the whole process
 package transport_test
 
 import (

@@ -213,8 +213,9 @@ func (c *client) wantClose(code int, reason string) {
 // wantCut expects the connection to end, whatever comes before.
 func (c *client) wantCut() {
 	c.t.Helper()
+	_ = c.SetReadDeadline(time.Now().Add(patience))
 	for {
-		if _, err := c.receive(); err != nil {
+		if _, _, err := c.ReadMessage(); err != nil {
 			var timeout net.Error
 			if errors.As(err, &timeout) && timeout.Timeout() {
 				c.t.Fatal("the connection goes on")

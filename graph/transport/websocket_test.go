@@ -1,4 +1,3 @@
-//nolint:paralleltest // a socket test ends by counting the goroutines of the whole process
 package transport_test
 
 import (
@@ -130,6 +129,23 @@ func TestWebsocket_Do_deadline_of_an_extension(t *testing.T) {
 	c := s.begin(t)
 	c.subscribe("a", "{hello}")
 	c.want(errorMessage("a", "The operation took too long and was stopped.", "UNAVAILABLE"))
+}
+
+func TestWebsocket_Do_extension_that_cancels_with_the_response(t *testing.T) {
+	s := newSockets(t, &transport.Websocket{}, func(exec *executor.Executor, _ *schema) {
+		exec.AroundOperations(func(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
+			ctx, cancel := context.WithCancel(ctx)
+			answer := next(ctx)
+			return func(ctx context.Context) *graphql.Response {
+				defer cancel()
+				return answer(ctx)
+			}
+		})
+	})
+	c := s.begin(t)
+	c.subscribe("a", "{hello}")
+	c.want(nextMessage("a", `{"hello":"world"}`))
+	c.want(completeMessage("a"))
 }
 
 func TestWebsocket_Do_client_completes(t *testing.T) {

@@ -46,6 +46,7 @@ type Seams struct {
 	Gateway     func(*postgres.DB) payment.Gateway
 	OnStatement func(sql string) // told of every SQL statement
 	LoaderWait  time.Duration
+	Still       bool // no periodic work beside the requests
 }
 
 func (s Seams) withDefaults() Seams {
@@ -67,6 +68,7 @@ type App struct {
 	listeners httpserver.Listeners
 	server    *httpserver.Server
 	metrics   *metrics
+	still     bool
 
 	Identity *identity.Service
 	Booking  *booking.Service
@@ -83,7 +85,7 @@ const (
 // open; errors of the surroundings (a port, a folder, a database) are one clear sentence.
 func New(ctx context.Context, cfg config.Config, log *slog.Logger, seams Seams) (_ *App, err error) {
 	seams = seams.withDefaults()
-	a := &App{cfg: cfg, log: log}
+	a := &App{cfg: cfg, log: log, still: seams.Still}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())
@@ -175,11 +177,11 @@ func (a *App) websocket(sockets *transport.Registry) *transport.Websocket {
 				return ctx, nil
 			}
 			viewer, err := a.Identity.Authenticate(ctx, httpserver.BearerToken(header))
-			return auth.WithViewer(ctx, viewer), err
+			return auth.WithViewer(ctx, viewer), translated(err)
 		},
 		Recheck: func(ctx context.Context) error {
 			if viewer, ok := auth.ViewerFrom(ctx); ok {
-				return a.Identity.Recheck(ctx, viewer)
+				return translated(a.Identity.Recheck(ctx, viewer))
 			}
 			return nil
 		},
@@ -189,6 +191,7 @@ func (a *App) websocket(sockets *transport.Registry) *transport.Websocket {
 			}
 			return ""
 		},
+		Address:          httpserver.ClientAddress(a.cfg.TrustedProxies),
 		OperationContext: httpserver.WithRequestID,
 	}
 	if len(a.cfg.AllowedOrigins) > 0 {
@@ -212,6 +215,15 @@ func allowOrigins(allowed []string) func(*http.Request) bool {
 		u, err := url.Parse(origin)
 		return err == nil && u.Host == r.Host
 	}
+}
+
+// translated is classify for those who read codes of errors: a database that is away must not look like a session that
+// has ended.
+func translated(err error) error {
+	if known := classify(err); known != nil {
+		return known
+	}
+	return err
 }
 
 // classify says what a caller may know of a fault in the engines; nil: nothing.
@@ -245,7 +257,9 @@ func (a *App) Run(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		a.background(background)
+		if !a.still {
+			a.background(background)
+		}
 	}()
 	err := a.server.Serve(ctx, a.cfg.DrainTimeout)
 	stop()

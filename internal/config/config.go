@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -21,22 +22,23 @@ import (
 
 // Config is the whole configuration. Each field's env tag is the variable's name; envDefault its default.
 type Config struct {
-	Env             Environment   `env:"MARQUEE_ENV" envDefault:"development"`
-	Listen          string        `env:"MARQUEE_LISTEN" envDefault:":8080"`
-	OpsListen       string        `env:"MARQUEE_OPS_LISTEN" envDefault:"127.0.0.1:9090"`
-	DataDir         string        `env:"MARQUEE_DATA_DIR"`
-	DatabaseURL     Secret        `env:"MARQUEE_DATABASE_URL"`
-	DatabaseConns   int           `env:"MARQUEE_DATABASE_CONNS" envDefault:"0"`
-	PostgresBin     string        `env:"MARQUEE_PG_BIN"`
-	SecretKey       Secret        `env:"MARQUEE_SECRET_KEY"`
-	AllowedOrigins  []string      `env:"MARQUEE_ALLOWED_ORIGINS"`
-	Hold            time.Duration `env:"MARQUEE_HOLD" envDefault:"10m"`
-	ClusterListen   string        `env:"MARQUEE_CLUSTER_LISTEN"`
-	ClusterPeers    []string      `env:"MARQUEE_CLUSTER_PEERS"`
-	ClusterPassword Secret        `env:"MARQUEE_CLUSTER_PASSWORD"`
-	RequestTimeout  time.Duration `env:"MARQUEE_REQUEST_TIMEOUT" envDefault:"10s"`
-	DrainTimeout    time.Duration `env:"MARQUEE_DRAIN_TIMEOUT" envDefault:"20s"`
-	LogLevel        slog.Level    `env:"MARQUEE_LOG_LEVEL" envDefault:"INFO"`
+	Env             Environment    `env:"MARQUEE_ENV" envDefault:"development"`
+	Listen          string         `env:"MARQUEE_LISTEN" envDefault:":8080"`
+	OpsListen       string         `env:"MARQUEE_OPS_LISTEN" envDefault:"127.0.0.1:9090"`
+	DataDir         string         `env:"MARQUEE_DATA_DIR"`
+	DatabaseURL     Secret         `env:"MARQUEE_DATABASE_URL"`
+	DatabaseConns   int            `env:"MARQUEE_DATABASE_CONNS" envDefault:"0"`
+	PostgresBin     string         `env:"MARQUEE_PG_BIN"`
+	SecretKey       Secret         `env:"MARQUEE_SECRET_KEY"`
+	AllowedOrigins  []string       `env:"MARQUEE_ALLOWED_ORIGINS"`
+	TrustedProxies  []netip.Prefix `env:"MARQUEE_TRUSTED_PROXIES"`
+	Hold            time.Duration  `env:"MARQUEE_HOLD" envDefault:"10m"`
+	ClusterListen   string         `env:"MARQUEE_CLUSTER_LISTEN"`
+	ClusterPeers    []string       `env:"MARQUEE_CLUSTER_PEERS"`
+	ClusterPassword Secret         `env:"MARQUEE_CLUSTER_PASSWORD"`
+	RequestTimeout  time.Duration  `env:"MARQUEE_REQUEST_TIMEOUT" envDefault:"10s"`
+	DrainTimeout    time.Duration  `env:"MARQUEE_DRAIN_TIMEOUT" envDefault:"20s"`
+	LogLevel        slog.Level     `env:"MARQUEE_LOG_LEVEL" envDefault:"INFO"`
 }
 
 // Environment is where the program runs.
