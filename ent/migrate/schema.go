@@ -306,7 +306,7 @@ var (
 	}
 	// SeatClaimsColumns holds the columns for the "seat_claims" table.
 	SeatClaimsColumns = []*schema.Column{
-		{Name: "seat_no", Type: field.TypeInt16, Increment: true},
+		{Name: "seat_no", Type: field.TypeInt16},
 		{Name: "showtime_id", Type: field.TypeUUID},
 		{Name: "reservation_id", Type: field.TypeUUID, Nullable: true},
 		{Name: "held_until", Type: field.TypeTime, Nullable: true},

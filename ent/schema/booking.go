@@ -91,7 +91,7 @@ func (SeatClaim) Annotations() []schema.Annotation { return table("seat_claims")
 func (SeatClaim) Fields() []ent.Field {
 	return []ent.Field{
 		showtimeKey(),
-		field.Int16("id").StorageKey("seat_no").Immutable(),
+		field.Int16("id").StorageKey("seat_no").Immutable().Annotations(entsql.Annotation{Incremental: new(bool)}),
 		field.UUID("reservation_id", uuid.UUID{}).Optional().Nillable(),
 		field.Time("held_until").Optional().Nillable(),
 	}

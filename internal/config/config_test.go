@@ -20,6 +20,15 @@ func TestFromEnvironment(t *testing.T) {
 			t.Errorf("got %+v, %v", c, err)
 		}
 	})
+	t.Run("lists_are_separated_by_commas", func(t *testing.T) {
+		t.Parallel()
+		c, err := config.FromEnvironment(map[string]string{
+			"MARQUEE_TRUSTED_PROXIES": "10.0.0.0/8,fd00::/8", "MARQUEE_ALLOWED_ORIGINS": "https://a.example,https://b.example",
+		})
+		if err != nil || len(c.TrustedProxies) != 2 || len(c.AllowedOrigins) != 2 {
+			t.Errorf("got %v, %v, %v", c.TrustedProxies, c.AllowedOrigins, err)
+		}
+	})
 	t.Run("every_problem_is_named_at_once", func(t *testing.T) {
 		t.Parallel()
 		_, err := config.FromEnvironment(map[string]string{
