@@ -1,3 +1,5 @@
+//go:build unix && !aix && !solaris
+
 package local_test
 
 import (
@@ -314,6 +316,25 @@ func postmaster(t *testing.T, dir string) int {
 	pid, err := strconv.Atoi(first)
 	must(t, err)
 	return pid
+}
+
+// descriptors lists this process's open files of one path.
+func descriptors(t *testing.T, path string) []int {
+	t.Helper()
+	info, err := os.Stat(path)
+	must(t, err)
+	want := info.Sys().(*syscall.Stat_t)
+	var found []int
+	for fd := range 1024 {
+		var st syscall.Stat_t
+		if syscall.Fstat(fd, &st) == nil && st.Dev == want.Dev && st.Ino == want.Ino {
+			found = append(found, fd)
+		}
+	}
+	if len(found) == 0 {
+		t.Fatalf("%s is not open", path)
+	}
+	return found
 }
 
 // setPID changes the process id in a lock file of PostgreSQL.

@@ -131,7 +131,7 @@ func (c *Cluster) initialise(ctx context.Context) error {
 
 // initdb inherits the server lock: should this process die, the next one waits for initdb before it clears up.
 func (c *Cluster) initdb(ctx context.Context, locale string) (said string, err error) {
-	hold, err := c.holdServerLock()
+	hold, err := c.holdServerLock(ctx)
 	if err != nil {
 		return "", err
 	}

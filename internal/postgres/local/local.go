@@ -254,7 +254,8 @@ func (c *Cluster) closeFiles() error {
 // process should be closed before. Further calls return the first one's result.
 func (c *Cluster) Close() error {
 	c.leaving.Do(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), c.limits.claim)
+		ctx, cancel := context.WithTimeoutCause(context.Background(), c.limits.claim,
+			errors.New("another process has been starting or stopping it for too long"))
 		defer cancel()
 		if err := c.start.exclusive(ctx); err != nil {
 			c.left = errors.Join(fmt.Errorf("leave the private PostgreSQL cluster in %s: %w", c.dir, err), c.closeFiles())

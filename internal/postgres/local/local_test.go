@@ -1,3 +1,5 @@
+//go:build unix && !aix && !solaris
+
 package local_test
 
 import (
@@ -13,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -182,6 +185,50 @@ func TestStart_Sharing(t *testing.T) {
 			t.Error("Close did not wait")
 		}
 		eventually(t, "the end of the server", func() bool { return len(processesBelow(dir)) == 0 })
+	})
+
+	t.Run("a_fork_at_the_wrong_moment_keeps_no_claim", func(t *testing.T) {
+		t.Parallel()
+		dir := cluster(t)
+		first, second := start(t, dir), start(t, dir)
+		// Between fork and exec a child of this process shares all its open files, as these duplicates do.
+		for _, name := range []string{"start.lock", "users.lock"} {
+			for _, fd := range descriptors(t, filepath.Join(dir, name)) {
+				twin, err := syscall.Dup(fd)
+				must(t, err)
+				defer func() { _ = syscall.Close(twin) }()
+			}
+		}
+		stop(t, first)
+		stop(t, second)
+		assertNoServer(t, dir)
+	})
+
+	t.Run("a_fork_at_the_wrong_moment_only_delays_a_start", func(t *testing.T) {
+		t.Parallel()
+		dir := folder(t)
+		o := local.Options{Dir: dir, Ephemeral: true}
+		started := make(chan error, 1)
+		var c *local.Cluster
+		go func() {
+			var err error
+			c, err = local.StartWith(t.Context(), o, local.Seams{})
+			started <- err
+		}()
+		eventually(t, "initdb at work", func() bool { return exists(filepath.Join(dir, "data.new", "PG_VERSION")) })
+		var twins []int
+		for _, fd := range descriptors(t, filepath.Join(dir, "server.lock")) {
+			twin, err := syscall.Dup(fd)
+			must(t, err)
+			twins = append(twins, twin)
+		}
+		eventually(t, "the end of initdb", func() bool { return exists(filepath.Join(dir, "marquee.conf")) })
+		for _, twin := range twins {
+			must(t, syscall.Close(twin))
+		}
+		must(t, <-started)
+		expect(t, c.URL("postgres"), "SELECT 1", "1")
+		stop(t, c)
 	})
 
 	t.Run("many_users_at_once_share_one_server", func(t *testing.T) {
@@ -755,8 +802,13 @@ func TestStart_Folder(t *testing.T) {
 		t.Cleanup(func() { assertNoServer(t, dir) })
 		c := start(t, dir)
 		stop(t, c)
-		for _, taken := range []string{c.SocketDir(), filepath.Join("/tmp", filepath.Base(c.SocketDir()))} {
-			must(t, os.WriteFile(taken, nil, 0o600))
+		both := []string{c.SocketDir(), filepath.Join("/tmp", filepath.Base(c.SocketDir()))}
+		for _, taken := range slices.Compact(both) {
+			if os.Geteuid() == 0 {
+				must(t, errors.Join(os.Mkdir(taken, 0o700), os.Chmod(taken, 0o777), os.Chown(taken, 54321, 54321)))
+			} else {
+				must(t, os.WriteFile(taken, nil, 0o600)) // a folder of another user is beyond this one
+			}
 			t.Cleanup(func() { _ = os.Remove(taken) })
 		}
 		refused(t, local.Options{Dir: dir}, local.Seams{}, local.ErrUnwritable, c.SocketDir())
@@ -906,9 +958,14 @@ func TestStart_Unprivileged(t *testing.T) {
 		third.leave()
 		assertNoServer(t, dir)
 
-		// Root, and the user again, find the data and run it as its owner.
+		// Root runs it as the owner of the data, and leaves nothing that shuts the owner out, a fresh log included.
+		must(t, os.Truncate(filepath.Join(dir, "postgres.log"), 5<<20))
 		c := start(t, dir)
 		expect(t, c.URL("postgres"), "SELECT label FROM seats", "A1")
+		stop(t, c)
+		last := joinAs(t, o, exe, cred)
+		expect(t, last.url(), "SELECT label FROM seats", "A1")
+		last.leave()
 	})
 
 	t.Run("a_folder_of_somebody_else_is_refused", func(t *testing.T) {

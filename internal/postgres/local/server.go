@@ -295,7 +295,7 @@ func (c *Cluster) launchOnce(ctx context.Context) (taken bool, err error) {
 // server lock: it is free exactly when none of them lives, whatever becomes of process ids. said returns what this
 // server wrote to its log.
 func (c *Cluster) spawn(ctx context.Context) (said func() string, err error) {
-	hold, err := c.holdServerLock()
+	hold, err := c.holdServerLock(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -309,6 +309,10 @@ func (c *Cluster) spawn(ctx context.Context) (said func() string, err error) {
 	defer out.Close()
 	info, err := out.Stat()
 	if err != nil {
+		return nil, err
+	}
+	// The data's owner may be an ordinary user, who will want to write to the log when root has left.
+	if err := c.account.give(path); err != nil {
 		return nil, err
 	}
 	said = func() string { return readFrom(path, info.Size()) }
@@ -326,17 +330,16 @@ func (c *Cluster) spawn(ctx context.Context) (said func() string, err error) {
 	return said, nil
 }
 
-// holdServerLock takes the server lock through an open file of its own, to be inherited by a server binary.
-func (c *Cluster) holdServerLock() (*lock, error) {
+// holdServerLock takes the server lock through an open file of its own, to be inherited by a server binary. It may have
+// to wait: a child that another goroutine forks shares the file handed to the binary before until it calls exec.
+func (c *Cluster) holdServerLock(ctx context.Context) (*lock, error) {
 	hold, err := openLock(filepath.Join(c.dir, serverLock))
 	if err != nil {
 		return nil, err
 	}
-	got, err := hold.tryExclusive()
-	if err == nil && !got {
-		err = errors.New("the server lock of the private PostgreSQL cluster is held although no server runs")
-	}
-	if err != nil {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.limits.leftover, c.leftover())
+	defer cancel()
+	if err := hold.exclusive(ctx); err != nil {
 		return nil, errors.Join(err, hold.drop())
 	}
 	return hold, nil
@@ -391,7 +394,7 @@ func telling(log string) string {
 			continue
 		}
 		last = line
-		for _, level := range []string{"FATAL:", "PANIC:", "error:"} {
+		for _, level := range []string{"FATAL:", "PANIC:", "ERROR:", "error:"} {
 			if i := strings.Index(line, level); i >= 0 {
 				fatal = strings.TrimSpace(line[i:])
 			}
@@ -403,14 +406,19 @@ func telling(log string) string {
 	return last
 }
 
-// readFrom returns the file's text from offset on, at most 64 KiB of it.
+// readFrom returns the file's text from offset on, the last 64 KiB of it; nothing when it cannot be read.
 func readFrom(path string, offset int64) string {
 	f, err := os.Open(path)
 	if err != nil {
 		return ""
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.NewSectionReader(f, offset, 64<<10))
+	info, err := f.Stat()
+	if err != nil {
+		return ""
+	}
+	const most = 64 << 10
+	text, err := io.ReadAll(io.NewSectionReader(f, max(offset, info.Size()-most), most))
 	if err != nil {
 		return ""
 	}
