@@ -20,7 +20,7 @@ help: ## List the targets
 .PHONY: run
 run: build ## Serve on port 8080, with a private PostgreSQL unless MARQUEE_DATABASE_URL is set
 	@[[ -n "$${MARQUEE_DATABASE_URL:-}" ]] || script/ensure-postgres
-	@exec bin/marquee serve
+	@exec bin/marquee serve $(ARGS)
 
 .PHONY: build
 build: ## Build the static binary bin/marquee

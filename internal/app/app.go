@@ -112,7 +112,8 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger, seams Seams) 
 		return nil, err
 	}
 	a.closers.add(hints.Close)
-	return a, a.build(seams, key, hints)
+	err = a.build(seams, key, hints)
+	return a, err
 }
 
 // build wires the services. Nothing here talks to the outside.

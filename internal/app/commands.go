@@ -202,7 +202,8 @@ func (c Command) Healthcheck(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("asking for health: %w", err)
 	}
-	response, err := http.DefaultClient.Do(request)
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(request)
 	if err != nil {
 		return fmt.Errorf("no answer: %w", err)
 	}

@@ -1,4 +1,4 @@
-// Package archtest keeps the import rules of docs/architecture.md, section 3: who may import whom.
+// Package archtest keeps the import rules of docs/architecture.md, "Who may import whom".
 //
 // The rules stand once, as the table in Marquee. The test of this package holds every import of the
 // module against it, so that the walls stand without a linter, and keeps the depguard rules in
@@ -33,6 +33,16 @@ func (h House) Check(edges []Edge) []string {
 		}
 	}
 	return breaches
+}
+
+// HasRoom reports whether a package of the module stands in a room.
+func (h House) HasRoom(importPath string) bool {
+	folder, ok := h.folder(importPath)
+	if !ok {
+		return false
+	}
+	_, ok = h.roomOf(folder)
+	return ok
 }
 
 // breach says what is wrong with an edge, or nothing.
@@ -75,7 +85,11 @@ func (h House) breachWithin(room Room, from, to string, test bool) string {
 	if target.Path == room.Path || slices.Contains(room.Uses, everything) {
 		return ""
 	}
-	if !slices.Contains(room.Uses, target.Path) && (!test || !slices.Contains(h.TestSupport, target.Path)) {
+	usable := room.Uses
+	if test {
+		usable = slices.Concat(room.Uses, room.TestsUse, h.TestSupport)
+	}
+	if !slices.Contains(usable, target.Path) {
 		return fmt.Sprintf("%s may not import %s", from, to)
 	}
 	if to != target.Path && !target.Open {
@@ -97,7 +111,7 @@ func (h House) roomOf(folder string) (Room, bool) {
 	var innermost Room
 	found := false
 	for _, room := range h.Rooms {
-		if room.Path != folder && (room.Path == "." || !isWithin(folder, room.Path)) {
+		if !isWithin(folder, room.Path) {
 			continue
 		}
 		if !found || len(room.Path) > len(innermost.Path) {

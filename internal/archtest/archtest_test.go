@@ -27,11 +27,17 @@ const (
 
 func TestHouse_Stands(t *testing.T) {
 	t.Parallel()
-	edges := edgesOfModule(t)
-	if len(edges) < 50 {
-		t.Fatalf("go list shows %d imports, too few to be this module", len(edges))
+	house := archtest.Marquee()
+	packages, edges := listModule(t)
+	if len(packages) < 10 || len(edges) < 50 {
+		t.Fatalf("go list shows %d packages with %d imports, too few to be this module", len(packages), len(edges))
 	}
-	for _, breach := range archtest.Marquee().Check(edges) {
+	for _, pkg := range packages {
+		if !house.HasRoom(pkg) {
+			t.Errorf("%s is in no room of the house: give it one in the table of internal/archtest", pkg)
+		}
+	}
+	for _, breach := range house.Check(edges) {
 		t.Error(breach)
 	}
 }
@@ -75,7 +81,7 @@ func TestHouse_NamesItsOwnRooms(t *testing.T) {
 		paths[room.Path] = true
 	}
 	for _, room := range house.Rooms {
-		for _, name := range room.Uses {
+		for _, name := range slices.Concat(room.Uses, room.TestsUse) {
 			if name != "*" && !paths[name] {
 				t.Errorf("%s may import %s, which is no room", room.Path, name)
 			}
@@ -108,7 +114,6 @@ func TestHouse_Check(t *testing.T) {
 		"graph reads ent":                            {"marquee/graph", "marquee/ent", !test, "graph may not import ent"},
 		"graph below reads ent's predicates":         {"marquee/graph/loader", "marquee/ent/movie", !test, "may not import"},
 		"graph reads postgres":                       {"marquee/graph/loader", "marquee/internal/postgres", !test, "may not import"},
-		"graph enqueues a job":                       {"marquee/graph", "marquee/internal/jobs", !test, "may not import"},
 		"graph publishes":                            {"marquee/graph", "marquee/internal/bus", !test, "may not import"},
 		"graph speaks SQL":                           {"marquee/graph", "database/sql", !test, "may not import database/sql"},
 		"graph's tests speak SQL":                    {"marquee/graph", "database/sql", test, "may not import database/sql"},
@@ -120,6 +125,8 @@ func TestHouse_Check(t *testing.T) {
 		"booking takes payment":                      {"marquee/internal/booking", "marquee/internal/payment", !test, ""},
 		"booking picks a gateway":                    {"marquee/internal/booking", "marquee/internal/payment/sandbox", !test, "private to internal/payment"},
 		"a gateway serves payment":                   {"marquee/internal/payment/sandbox", "marquee/internal/payment", !test, ""},
+		"a conformance suite in production":          {"marquee/internal/booking", "marquee/internal/payment/gatewaytest", !test, "may not import"},
+		"a conformance suite in tests":               {"marquee/internal/booking", "marquee/internal/payment/gatewaytest", test, ""},
 		"theater goes uphill":                        {"marquee/internal/theater", "marquee/internal/showtime", !test, "may not import"},
 		"catalog knows its neighbour":                {"marquee/internal/catalog", "marquee/internal/identity", !test, "may not import"},
 		"payment goes uphill":                        {"marquee/internal/payment", "marquee/internal/booking", !test, "may not import"},
@@ -134,8 +141,11 @@ func TestHouse_Check(t *testing.T) {
 		"a domain's tests have a database":           {"marquee/internal/booking", "marquee/internal/dbtest", test, ""},
 		"a domain has a test database":               {"marquee/internal/booking", "marquee/internal/dbtest", !test, "may not import"},
 		"an engine knows a domain":                   {"marquee/internal/seatfeed", "marquee/internal/seating", !test, "may not import"},
-		"engines go downhill":                        {"marquee/internal/seatfeed", "marquee/internal/bus", !test, ""},
-		"engines go uphill":                          {"marquee/internal/postgres", "marquee/internal/bus", !test, "may not import"},
+		"an engine knows a leaf":                     {"marquee/internal/bus", "marquee/internal/apperr", !test, ""},
+		"an engine knows another":                    {"marquee/internal/seatfeed", "marquee/internal/bus", !test, "may not import"},
+		"an engine is tested with another":           {"marquee/internal/seatfeed", "marquee/internal/bus", test, ""},
+		"that other is not tested with it":           {"marquee/internal/bus", "marquee/internal/seatfeed", test, "may not import"},
+		"graph watches":                              {"marquee/graph", "marquee/internal/seatfeed", !test, ""},
 		"a private cluster is for development":       {"marquee/internal/postgres", "marquee/internal/postgres/local", !test, "kept to"},
 		"a leaf knows a leaf":                        {"marquee/internal/page", "marquee/internal/apperr", !test, ""},
 		"a leaf knows an engine":                     {"marquee/internal/money", "marquee/internal/postgres", !test, "may not import"},
@@ -154,7 +164,6 @@ func TestHouse_Check(t *testing.T) {
 		"gorilla elsewhere in graph":                 {"marquee/graph", "github.com/gorilla/websocket", !test, "kept to graph/transport"},
 		"gorilla in any test":                        {"marquee/internal/app", "github.com/gorilla/websocket", test, ""},
 		"gorilla in a client":                        {"marquee/internal/bench/booking", "github.com/gorilla/websocket", !test, ""},
-		"pgx outside jobs":                           {"marquee/internal/postgres", "github.com/jackc/pgx/v5/pgxpool", !test, "kept to internal/jobs"},
 		"a client reaches into a domain":             {"marquee/internal/smoke", "marquee/internal/booking", !test, "may not import"},
 		"the console knows nothing":                  {"marquee/web", "marquee/internal/auth", !test, "may not import"},
 		"a package without a room":                   {"marquee/internal/util", "fmt", !test, "is in no room"},
@@ -179,6 +188,25 @@ func TestHouse_Check(t *testing.T) {
 	}
 }
 
+func TestHouse_HasRoom(t *testing.T) {
+	t.Parallel()
+	for importPath, want := range map[string]bool{
+		"marquee":                            true,
+		"marquee/internal/money":             true,
+		"marquee/internal/payment/sandbox":   true,
+		"marquee/ent/schema":                 true,
+		"marquee/internal":                   false,
+		"marquee/internal/util":              false,
+		"marquee/internal/moneybag":          false,
+		"marquee/cmd/marquee":                false,
+		"example.org/marquee/internal/money": false,
+	} {
+		if got := archtest.Marquee().HasRoom(importPath); got != want {
+			t.Errorf("HasRoom(%q) is %t, want %t", importPath, got, want)
+		}
+	}
+}
+
 func TestHouse_Check_ReportsEachBreachOnce(t *testing.T) {
 	t.Parallel()
 	edge := archtest.Edge{From: "marquee/internal/money", To: "marquee/internal/bus"}
@@ -194,8 +222,8 @@ func TestHouse_Check_ReportsEachBreachOnce(t *testing.T) {
 	}
 }
 
-// edgesOfModule asks the go command for every import of every package, tests included.
-func edgesOfModule(t *testing.T) []archtest.Edge {
+// listModule asks the go command for every package and its imports, those of its tests included.
+func listModule(t *testing.T) (packages []string, edges []archtest.Edge) {
 	t.Helper()
 	openSourceFolders(t)
 	command := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports,TestImports,XTestImports", "./...")
@@ -207,7 +235,6 @@ func edgesOfModule(t *testing.T) []archtest.Edge {
 		t.Fatalf("go list: %v\n%s", err, complaint.Bytes())
 	}
 
-	var edges []archtest.Edge
 	for decoder := json.NewDecoder(bytes.NewReader(listed)); ; {
 		var pkg struct {
 			ImportPath                         string
@@ -215,11 +242,12 @@ func edgesOfModule(t *testing.T) []archtest.Edge {
 		}
 		err := decoder.Decode(&pkg)
 		if errors.Is(err, io.EOF) {
-			return edges
+			return packages, edges
 		}
 		if err != nil {
 			t.Fatalf("decode the answer of go list: %v", err)
 		}
+		packages = append(packages, pkg.ImportPath)
 		for _, to := range pkg.Imports {
 			edges = append(edges, archtest.Edge{From: pkg.ImportPath, To: to})
 		}

@@ -10,22 +10,54 @@ import (
 // .golangci.yml. They cover code, not tests, whose additional freedoms Check alone knows.
 //
 // depguard compares an import with no more than one entry of a list, the last that does not sort
-// after it. So each rule denies one prefix, and what it allows again are whole paths, or folders
-// with a closing slash.
+// after it. So each rule denies one prefix, what it allows again are whole paths, or folders with a
+// closing slash, and no entry lies within another.
 func (h House) Depguard() string {
 	var out strings.Builder
+	for _, rule := range h.depguardRules() {
+		fmt.Fprintf(&out, "        %s:\n          list-mode: %s\n          files: %s\n", rule.name, rule.mode, flow(rule.files))
+		if len(rule.allow) > 0 {
+			fmt.Fprintf(&out, "          allow: %s\n", flow(rule.allow))
+		}
+		if rule.deny != "" {
+			fmt.Fprintf(&out, "          deny: [{pkg: %q, desc: %q}]\n", rule.deny, "docs/architecture.md, Who may import whom")
+		}
+	}
+	return out.String()
+}
+
+// depguardRule is one rule of depguard. All rules that match a file must let an import pass.
+type depguardRule struct {
+	name  string
+	mode  string // lax: only deny is refused, but for allow; strict: only allow passes
+	files []string
+	allow []string
+	deny  string
+}
+
+func (h House) depguardRules() []depguardRule {
+	var rules []depguardRule
 	for _, room := range h.Rooms {
 		if slices.Contains(room.Uses, everything) {
 			continue
 		}
-		name := ruleName(room.Path)
+		name, files := ruleName(room.Path), h.filesOf(room)
 		if room.Modules == nil {
-			h.writeRule(&out, name, h.filesOf(room), h.allowed(room), h.Module+"/")
+			rules = append(rules, depguardRule{name: name, mode: "lax", files: files, allow: h.allowed(room), deny: h.Module + "/"})
 		} else {
-			h.writeStrictRule(&out, name, h.filesOf(room), append(h.allowed(room), room.Modules...))
+			allow := slices.Concat([]string{"$gostd"}, h.allowed(room), room.Modules)
+			rules = append(rules, depguardRule{name: name, mode: "strict", files: files, allow: allow})
 		}
 		for _, ban := range room.Bans {
-			h.writeRule(&out, name+"-without-"+ruleName(ban), h.filesOf(room), nil, ban)
+			rules = append(rules, depguardRule{name: name + "-without-" + ruleName(ban), mode: "lax", files: files, deny: ban})
+		}
+		for _, below := range h.roomsBelow(room) {
+			// The room's own entry covers that folder as well; what lies below its top stays private.
+			deny := h.Module + "/" + below.Path
+			if slices.Contains(room.Uses, below.Path) {
+				deny += "/"
+			}
+			rules = append(rules, depguardRule{name: name + "-without-" + ruleName(below.Path), mode: "lax", files: files, deny: deny})
 		}
 	}
 	for _, guard := range h.Guards {
@@ -33,9 +65,10 @@ func (h House) Depguard() string {
 		for _, folder := range guard.In {
 			files = append(files, "!"+filesBelow(folder))
 		}
-		h.writeRule(&out, "only-"+ruleName(guard.In[0])+"-has-"+ruleName(guard.Import), files, nil, guard.Import)
+		name := "only-" + ruleName(guard.In[0]) + "-has-" + ruleName(guard.Import)
+		rules = append(rules, depguardRule{name: name, mode: "lax", files: files, deny: guard.Import})
 	}
-	return out.String()
+	return rules
 }
 
 // filesOf returns depguard's patterns for the code of a room.
@@ -44,12 +77,21 @@ func (h House) filesOf(room Room) []string {
 		return []string{"!$test", "${config-path}/*.go"}
 	}
 	files := []string{"!$test", filesBelow(room.Path)}
-	for _, other := range h.Rooms {
-		if other.Path != room.Path && isWithin(other.Path, room.Path) {
-			files = append(files, "!"+filesBelow(other.Path))
-		}
+	for _, below := range h.roomsBelow(room) {
+		files = append(files, "!"+filesBelow(below.Path))
 	}
 	return files
+}
+
+// roomsBelow returns the rooms in folders below a room's own.
+func (h House) roomsBelow(room Room) []Room {
+	var below []Room
+	for _, other := range h.Rooms {
+		if other.Path != room.Path && isWithin(other.Path, room.Path) {
+			below = append(below, other)
+		}
+	}
+	return below
 }
 
 // allowed returns depguard's entries for all packages of the module that a room may import.
@@ -65,20 +107,12 @@ func (h House) allowed(room Room) []string {
 		}
 	}
 	slices.Sort(entries)
-	return slices.Compact(entries)
-}
-
-func (h House) writeRule(out *strings.Builder, name string, files, allow []string, deny string) {
-	fmt.Fprintf(out, "        %s:\n          list-mode: lax\n          files: %s\n", name, flow(files))
-	if len(allow) > 0 {
-		fmt.Fprintf(out, "          allow: %s\n", flow(allow))
-	}
-	fmt.Fprintf(out, "          deny: [{pkg: %q, desc: %q}]\n", deny, "docs/architecture.md, section 3")
-}
-
-func (h House) writeStrictRule(out *strings.Builder, name string, files, allow []string) {
-	fmt.Fprintf(out, "        %s:\n          list-mode: strict\n          files: %s\n          allow: %s\n",
-		name, flow(files), flow(append([]string{"$gostd"}, allow...)))
+	entries = slices.Compact(entries)
+	return slices.DeleteFunc(slices.Clone(entries), func(entry string) bool {
+		return slices.ContainsFunc(entries, func(folder string) bool {
+			return folder != entry && strings.HasSuffix(folder, "/") && strings.HasPrefix(entry, folder)
+		})
+	})
 }
 
 // flow renders a YAML flow sequence.

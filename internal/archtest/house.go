@@ -15,6 +15,8 @@ type Room struct {
 	Open bool
 	// Uses names the rooms whose packages this one may import, or everything.
 	Uses []string
+	// TestsUse names rooms that the tests of this one may import as well.
+	TestsUse []string
 	// Modules, unless nil, names the only third-party modules that code of this room may import.
 	// Its tests may import others.
 	Modules []string
@@ -32,7 +34,7 @@ type Guard struct {
 	TestsIn []string
 }
 
-// House is the table of docs/architecture.md, section 3, with the paragraph below it.
+// House is the table of docs/architecture.md, "Who may import whom", and the paragraph below it.
 type House struct {
 	// Module is the path of the module.
 	Module string
@@ -53,22 +55,20 @@ func Marquee() House {
 	domain := func(path string, below ...string) Room {
 		return Room{
 			Path: path,
-			Uses: slices.Concat(leaves, []string{"ent", "internal/postgres", "internal/jobs", "internal/audit"}, below),
+			Uses: slices.Concat(leaves, []string{"ent", "internal/postgres", "internal/seatfeed"}, below),
 		}
-	}
-	// withoutRandom keeps a room that makes secrets away from numbers that can be guessed.
-	withoutRandom := func(room Room) Room {
-		room.Bans = append(room.Bans, "math/rand")
-		return room
 	}
 	toTheater := []string{"internal/identity", "internal/catalog"}
 	toShowtime := append(slices.Clone(toTheater), "internal/theater")
 	toSeating := append(slices.Clone(toShowtime), "internal/showtime")
 	toBooking := append(slices.Clone(toSeating), "internal/seating", "internal/pricing", "internal/payment")
-	aboveBooking := append(slices.Clone(toBooking), "internal/booking")
-	satellites := []string{"internal/ticket", "internal/review", "internal/notify", "internal/analytics"}
-	domains := slices.Concat(aboveBooking, satellites, []string{"internal/audit", "internal/privacy"})
+	domains := append(slices.Clone(toBooking), "internal/booking")
 
+	// Numbers that can be guessed have no place where secrets are made.
+	identity := domain("internal/identity")
+	identity.Bans = []string{"math/rand"}
+
+	// outside is what a program may use that drives the built binary as a client would.
 	outside := append(slices.Clone(leaves), "internal/gqlclient", "internal/postgres", "internal/postgres/local")
 
 	rooms := []Room{
@@ -81,32 +81,29 @@ func Marquee() House {
 		{
 			Path: "graph",
 			Uses: slices.Concat(domains, []string{
-				"internal/auth", "internal/apperr", "internal/money", "internal/page", "internal/typeid",
+				"internal/seatfeed", "internal/auth", "internal/apperr", "internal/money", "internal/page",
+				"internal/typeid", "internal/seatno",
 			}),
-			Bans: []string{"database/sql"},
+			// apitest is told the configuration of the app that it starts.
+			TestsUse: []string{"internal/config"},
+			Bans:     []string{"database/sql"},
 		},
 
 		{Path: "ent", Open: true, Uses: append(slices.Clone(leaves), "ent/schema")},
 		{Path: "ent/schema", Uses: leaves, Modules: []string{"entgo.io/ent", "github.com/google/uuid"}},
 
-		domain("internal/audit"),
-		withoutRandom(domain("internal/identity")),
+		identity,
 		domain("internal/catalog"),
 		domain("internal/theater", toTheater...),
 		domain("internal/showtime", toShowtime...),
 		domain("internal/seating", toSeating...),
 		{Path: "internal/pricing", Uses: leaves, Bans: []string{"database/sql", "net"}},
 		domain("internal/payment", "internal/identity"),
+		domain("internal/payment/gatewaytest", "internal/payment"),
 		domain("internal/booking", toBooking...),
-		withoutRandom(domain("internal/ticket", aboveBooking...)),
-		domain("internal/review", aboveBooking...),
-		domain("internal/notify", aboveBooking...),
-		domain("internal/analytics", aboveBooking...),
-		withoutRandom(domain("internal/privacy", slices.Concat(aboveBooking, satellites)...)),
 
-		{Path: "internal/seatfeed", Uses: append(slices.Clone(leaves), "internal/jobs", "internal/bus", "internal/postgres")},
-		{Path: "internal/jobs", Uses: append(slices.Clone(leaves), "internal/bus", "internal/postgres")},
-		{Path: "internal/bus", Uses: append(slices.Clone(leaves), "internal/postgres")},
+		{Path: "internal/seatfeed", Uses: leaves, TestsUse: []string{"internal/bus"}},
+		{Path: "internal/bus", Uses: leaves},
 		{Path: "internal/postgres", Uses: append(slices.Clone(leaves), "internal/postgres/migrations")},
 		{Path: "internal/postgres/migrations", Modules: []string{}},
 		{Path: "internal/postgres/local", Uses: leaves},
@@ -115,15 +112,15 @@ func Marquee() House {
 		{Path: "internal/demo", Uses: slices.Concat(leaves, domains, []string{"ent", "internal/postgres"})},
 
 		{Path: "internal/apitest", Uses: []string{everything}},
-		{Path: "internal/chaos", Uses: []string{everything}},
 		{Path: "internal/dbtest", Uses: append(slices.Clone(leaves), "ent", "internal/postgres", "internal/postgres/local", "internal/postgres/migrations")},
+		{Path: "internal/dbtest/fixture", Uses: append(slices.Clone(leaves), "ent", "internal/postgres")},
 		{Path: "internal/drift", Uses: append(slices.Clone(leaves), "ent", "internal/postgres", "internal/postgres/migrations")},
 		{Path: "internal/archtest", Modules: []string{}},
 
-		// These stand outside: they drive the built binary as a client would.
 		{Path: "internal/gqlclient", Uses: leaves},
-		{Path: "internal/smoke", Uses: outside},
-		{Path: "internal/bench", Uses: outside},
+		{Path: "internal/smoke", Uses: append(slices.Clone(outside), "internal/bench/server")},
+		{Path: "internal/bench", Uses: append(slices.Clone(outside), "internal/bench/server")},
+		{Path: "internal/bench/server", Uses: outside},
 	}
 	for _, leaf := range leaves {
 		rooms = append(rooms, Room{
@@ -134,16 +131,19 @@ func Marquee() House {
 	}
 
 	return House{
-		Module:      "marquee",
-		Rooms:       rooms,
-		TestSupport: []string{"internal/apitest", "internal/chaos", "internal/dbtest", "internal/gqlclient", "internal/postgres/local"},
+		Module: "marquee",
+		Rooms:  rooms,
+		TestSupport: []string{
+			"internal/apitest", "internal/dbtest", "internal/dbtest/fixture", "internal/gqlclient",
+			"internal/payment/gatewaytest", "internal/postgres/local",
+		},
 		Guards: []Guard{
 			{Import: "marquee/ent/schema", In: []string{"ent"}},
 			{
 				Import: "marquee/internal/postgres/local",
 				In: []string{
-					"internal/postgres/local", "internal/app", "internal/apitest", "internal/chaos",
-					"internal/dbtest", "internal/smoke", "internal/bench",
+					"internal/postgres/local", "internal/app", "internal/apitest", "internal/dbtest",
+					"internal/smoke", "internal/bench",
 				},
 				TestsIn: []string{"."},
 			},
@@ -155,9 +155,6 @@ func Marquee() House {
 				In:      []string{"graph/transport", "internal/gqlclient", "internal/smoke", "internal/bench"},
 				TestsIn: []string{"."},
 			},
-			{Import: "github.com/riverqueue", In: []string{"internal/jobs"}},
-			{Import: "riverqueue.com", In: []string{"internal/jobs"}},
-			{Import: "github.com/jackc", In: []string{"internal/jobs"}},
 			{Import: "github.com/nats-io", In: []string{"internal/bus"}},
 		},
 	}

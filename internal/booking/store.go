@@ -62,7 +62,8 @@ func (s *Service) reservation(ctx context.Context, viewerID, showtimeID, id uuid
 	if err != nil {
 		return r, now, fmt.Errorf("reading a reservation: %w", err)
 	}
-	return r, now, s.complete(ctx, &r)
+	err = s.complete(ctx, &r)
+	return r, now, err
 }
 
 // Reservation returns one of the viewer's reservations: NOT_FOUND when it is missing or someone else's.
@@ -129,7 +130,8 @@ func (s *Service) TicketsByReservation(ctx context.Context, reservations []payme
 		position    int16
 	}
 	found, err := postgres.Collect(rows, func(rows *sql.Rows) (r row, err error) {
-		return r, rows.Scan(&r.reservation, &r.ticket.ShowtimeID, &r.ticket.ID, &r.ticket.Code, &r.ticket.Status, &r.position)
+		err = rows.Scan(&r.reservation, &r.ticket.ShowtimeID, &r.ticket.ID, &r.ticket.Code, &r.ticket.Status, &r.position)
+		return r, err
 	})
 	if err != nil {
 		return nil, err
@@ -159,7 +161,8 @@ func (s *Service) Ticket(ctx context.Context, viewer auth.Viewer, showtimeID, id
 	if err != nil {
 		return t, fmt.Errorf("reading a ticket: %w", err)
 	}
-	return t, s.seatTicket(ctx, &t, position)
+	err = s.seatTicket(ctx, &t, position)
+	return t, err
 }
 
 func (s *Service) seatTicket(ctx context.Context, t *Ticket, position int16) error {

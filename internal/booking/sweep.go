@@ -28,7 +28,8 @@ func (s *Service) Sweep(ctx context.Context) (ended int, full bool, err error) {
 		return 0, false, fmt.Errorf("looking for expired holds: %w", err)
 	}
 	expired, err := postgres.Collect(rows, func(rows *sql.Rows) (r payment.Reference, err error) {
-		return r, rows.Scan(&r.ShowtimeID, &r.ID)
+		err = rows.Scan(&r.ShowtimeID, &r.ID)
+		return r, err
 	})
 	if err != nil {
 		return 0, false, err

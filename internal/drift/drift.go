@@ -96,5 +96,9 @@ func Inventory(ctx context.Context, db *postgres.DB) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing the schema: %w", err)
 	}
-	return postgres.Collect(rows, func(rows *sql.Rows) (line string, err error) { return line, rows.Scan(&line) })
+	return postgres.Collect(rows, func(rows *sql.Rows) (string, error) {
+		var line string
+		err := rows.Scan(&line)
+		return line, err
+	})
 }

@@ -163,7 +163,10 @@ func (s *Service) LeaseUnsettled(ctx context.Context, limit int, lease time.Dura
 	if err != nil {
 		return nil, fmt.Errorf("looking for unsettled attempts: %w", err)
 	}
-	keys, err := postgres.Collect(rows, func(rows *sql.Rows) (k key, err error) { return k, rows.Scan(&k.showtime, &k.id) })
+	keys, err := postgres.Collect(rows, func(rows *sql.Rows) (k key, err error) {
+		err = rows.Scan(&k.showtime, &k.id)
+		return k, err
+	})
 	if err != nil {
 		return nil, err
 	}
