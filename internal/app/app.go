@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -208,10 +209,8 @@ func allowOrigins(allowed []string) func(*http.Request) bool {
 		if origin == "" {
 			return true
 		}
-		for _, one := range allowed {
-			if origin == one {
-				return true
-			}
+		if slices.Contains(allowed, origin) {
+			return true
 		}
 		u, err := url.Parse(origin)
 		return err == nil && u.Host == r.Host

@@ -342,7 +342,7 @@ func inBatches[T any](all []T, do func([]T) error) error {
 }
 
 // Lines tells the report in sentences' bones: what was repaired, then why records were skipped, most frequent first.
-func (r Report) Lines() []string {
+func (r *Report) Lines() []string {
 	var lines []string
 	for _, part := range []struct {
 		verb   string

@@ -289,6 +289,6 @@ func theaterTable() []site {
 }
 
 // clock returns a wall time as an offset from local midnight; hours past 24 belong to the night before.
-func clock(hours, minutes time.Duration) time.Duration {
-	return hours*time.Hour + minutes*time.Minute
+func clock(hours, minutes int) time.Duration {
+	return time.Duration(hours*60+minutes) * time.Minute
 }

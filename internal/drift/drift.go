@@ -41,7 +41,7 @@ func Plan(ctx context.Context, db *postgres.DB) (string, error) {
 				if err != nil {
 					return nil, err
 				}
-				return real(changes), nil
+				return knowable(changes), nil
 			})
 		}))
 	if err != nil {
@@ -50,8 +50,8 @@ func Plan(ctx context.Context, db *postgres.DB) (string, error) {
 	return strings.TrimSpace(plan.String()), nil
 }
 
-// real drops the changes that only say what ent cannot know, and table changes that are empty without them.
-func real(changes []atlas.Change) []atlas.Change {
+// knowable drops the changes that only say what ent cannot know, and table changes that are empty without them.
+func knowable(changes []atlas.Change) []atlas.Change {
 	var kept []atlas.Change
 	for _, change := range changes {
 		modify, ok := change.(*atlas.ModifyTable)

@@ -12,8 +12,6 @@ import (
 	"marquee/internal/page"
 )
 
-func ptr[T any](v T) *T { return &v }
-
 func TestSigner_Parse_refuses(t *testing.T) {
 	t.Parallel()
 	signer := page.NewSigner([]byte("key of this installation"))
@@ -22,16 +20,16 @@ func TestSigner_Parse_refuses(t *testing.T) {
 	tampered[20] ^= 1
 	for name, args := range map[string]page.Args{
 		"neither_first_nor_last":        {},
-		"both":                          {First: ptr(int32(1)), Last: ptr(int32(1))},
-		"zero":                          {First: ptr(int32(0))},
-		"negative":                      {Last: ptr(int32(-1))},
-		"too_many":                      {First: ptr(int32(101))},
-		"a_cursor_that_is_not_base64":   {First: ptr(int32(1)), After: ptr("%%%")},
-		"an_empty_cursor":               {First: ptr(int32(1)), After: ptr("")},
-		"a_tampered_cursor":             {First: ptr(int32(1)), After: ptr(string(tampered))},
-		"a_cursor_of_another_ordering":  {First: ptr(int32(1)), After: ptr(signer.Encode("movies by date", "Alien", "1"))},
-		"a_cursor_of_another_key":       {First: ptr(int32(1)), Before: ptr(page.NewSigner([]byte("other")).Encode("movies by title", "Alien", "1"))},
-		"a_cursor_without_any_sort_key": {First: ptr(int32(1)), After: ptr(signer.Encode("movies by title"))},
+		"both":                          {First: new(int32(1)), Last: new(int32(1))},
+		"zero":                          {First: new(int32(0))},
+		"negative":                      {Last: new(int32(-1))},
+		"too_many":                      {First: new(int32(101))},
+		"a_cursor_that_is_not_base64":   {First: new(int32(1)), After: new("%%%")},
+		"an_empty_cursor":               {First: new(int32(1)), After: new("")},
+		"a_tampered_cursor":             {First: new(int32(1)), After: new(string(tampered))},
+		"a_cursor_of_another_ordering":  {First: new(int32(1)), After: new(signer.Encode("movies by date", "Alien", "1"))},
+		"a_cursor_of_another_key":       {First: new(int32(1)), Before: new(page.NewSigner([]byte("other")).Encode("movies by title", "Alien", "1"))},
+		"a_cursor_without_any_sort_key": {First: new(int32(1)), After: new(signer.Encode("movies by title"))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -40,7 +38,7 @@ func TestSigner_Parse_refuses(t *testing.T) {
 			}
 		})
 	}
-	request, err := signer.Parse("movies by title", page.Args{First: ptr(int32(7)), After: ptr(good)})
+	request, err := signer.Parse("movies by title", page.Args{First: new(int32(7)), After: new(good)})
 	if err != nil || request.Limit != 7 || !slices.Equal(request.After, []string{"Alien", "1"}) {
 		t.Errorf("Parse = %+v, %v", request, err)
 	}
@@ -79,7 +77,7 @@ func TestCut_walks_the_whole_list(t *testing.T) {
 			if backward {
 				edge = got.Items[0]
 			}
-			cursor = ptr(signer.Encode("ints", strconv.Itoa(edge)))
+			cursor = new(signer.Encode("ints", strconv.Itoa(edge)))
 		}
 		if !slices.Equal(seen, items) {
 			t.Fatalf("saw %v, want %v", seen, items)

@@ -7,6 +7,7 @@
 package payment
 
 import (
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -71,12 +72,7 @@ var attemptEdges = map[AttemptStatus][]AttemptStatus{
 
 // CanBecome reports whether an attempt may step from s to next.
 func (s AttemptStatus) CanBecome(next AttemptStatus) bool {
-	for _, allowed := range attemptEdges[s] {
-		if allowed == next {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(attemptEdges[s], next)
 }
 
 // Settled reports whether nothing remains to be done at the gateway.

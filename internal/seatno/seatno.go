@@ -19,11 +19,8 @@ func (l List) Sorted() List {
 	return sorted
 }
 
-// Value returns the PostgreSQL array literal.
+// Value returns the PostgreSQL array literal; a nil list is an empty array.
 func (l List) Value() (driver.Value, error) {
-	if l == nil {
-		return nil, nil
-	}
 	out := make([]byte, 0, 2+4*len(l))
 	out = append(out, '{')
 	for i, n := range l {

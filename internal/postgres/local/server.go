@@ -227,7 +227,7 @@ func (c *Cluster) launch(ctx context.Context) error {
 			return err
 		}
 	}
-	last, err := c.disarmPIDFile()
+	last, err := c.disarmPIDFile(ctx)
 	if err != nil {
 		return err
 	}
@@ -351,7 +351,7 @@ const nobodysPID = 1<<31 - 1
 // disarmPIDFile keeps a dead server's file from stopping the next one, because its process id belongs to an unrelated
 // process by now, or because the disk lost what was in it. It changes the id and leaves the rest: PostgreSQL itself
 // shall check the shared memory named in the file for survivors. The returned file says where the dead server listened.
-func (c *Cluster) disarmPIDFile() (pidFile, error) {
+func (c *Cluster) disarmPIDFile(ctx context.Context) (pidFile, error) {
 	text, err := os.ReadFile(c.pidFilePath())
 	if errors.Is(err, fs.ErrNotExist) {
 		return pidFile{}, nil
@@ -363,7 +363,7 @@ func (c *Cluster) disarmPIDFile() (pidFile, error) {
 	if p.pid > 0 && !pidInUse(p.pid) {
 		return p, nil
 	}
-	if p.socketDir == "" && listening(p.port) {
+	if p.socketDir == "" && listening(ctx, p.port) {
 		return p, problem(ErrLeftover, nil,
 			"a PostgreSQL server that Marquee did not start seems to work on %s as process %d: stop it first", c.dataDir(), p.pid)
 	}
@@ -490,8 +490,8 @@ func (c *Cluster) stop() error {
 }
 
 // listening reports whether somebody takes connections on the port of the loopback interface.
-func listening(port int) bool {
-	conn, err := net.DialTimeout("tcp4", loopback(port), answerWithin)
+func listening(ctx context.Context, port int) bool {
+	conn, err := (&net.Dialer{Timeout: answerWithin}).DialContext(ctx, "tcp4", loopback(port))
 	if err != nil {
 		return false
 	}
