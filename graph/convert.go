@@ -131,7 +131,13 @@ func seatMapEvent(layout *theater.Layout, event seatfeed.Event) model.SeatMapEve
 	}
 }
 
+// maxSeatIDs is more seats than any house lets one customer have. It bounds an answer that names each wrong one.
+const maxSeatIDs = 100
+
 func reserveInput(input model.ReserveSeatsInput) (booking.ReserveInput, error) {
+	if len(input.SeatIds) > maxSeatIDs {
+		return booking.ReserveInput{}, apperr.Invalid("input.seatIds", "Choose at most %d seats at once.", maxSeatIDs)
+	}
 	in := booking.ReserveInput{IdempotencyKey: input.IdempotencyKey, SeatIDs: make([]uuid.UUID, len(input.SeatIds))}
 	var err error
 	if in.ShowtimeID, err = decodeID(typeid.Showtime, "input.showtimeId", input.ShowtimeID); err != nil {

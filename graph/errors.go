@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
+	"strings"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"marquee/internal/apperr"
@@ -29,26 +32,29 @@ type presenter struct {
 // present gives err its code, fields and request id. What nobody translated is INTERNAL: its cause goes to the log only.
 func (p presenter) present(ctx context.Context, err error) *gqlerror.Error {
 	shown := &gqlerror.Error{Path: graphql.GetPath(ctx), Extensions: map[string]any{}}
+	input := ""
 	if from, ok := errors.AsType[*gqlerror.Error](err); ok {
 		shown.Locations = from.Locations
 		// Seconds, from the limits; the transport makes a Retry-After header of it.
 		if seconds, ok := from.Extensions["retryAfter"]; ok {
 			shown.Extensions["retryAfter"] = seconds
 		}
-		if len(from.Path) > 0 {
-			shown.Path = from.Path
-		}
+		shown.Path, input = splitPath(shown.Path, from.Path)
 	}
 	known := p.translate(ctx, err)
 	shown.Err = known
 	shown.Message = known.Message
 	shown.Extensions["code"] = string(known.Code)
-	if len(known.Fields) > 0 {
-		fields := make([]map[string]string, len(known.Fields))
-		for i, field := range known.Fields {
-			fields[i] = map[string]string{"path": field.Path, "message": field.Message}
+	fields := known.Fields
+	if input != "" && len(fields) == 0 && known.Code == apperr.BadUserInput {
+		fields = []apperr.FieldError{{Path: input, Message: known.Message}}
+	}
+	if len(fields) > 0 {
+		list := make([]map[string]string, len(fields))
+		for i, field := range fields {
+			list[i] = map[string]string{"path": field.Path, "message": field.Message}
 		}
-		shown.Extensions["fields"] = fields
+		shown.Extensions["fields"] = list
 	}
 	if id := p.requestID(ctx); id != "" {
 		shown.Extensions["requestId"] = id
@@ -56,10 +62,37 @@ func (p presenter) present(ctx context.Context, err error) *gqlerror.Error {
 	return shown
 }
 
+// variableRoot begins the paths that the validator gives to errors of variables.
+const variableRoot = ast.PathName("variable")
+
+// splitPath tells the path in the answer, which is that of the field at hand, from the path of the input that the
+// libraries append to it or put in its place.
+func splitPath(field, given ast.Path) (answer ast.Path, input string) {
+	switch {
+	case len(given) == 0:
+		return field, ""
+	case len(field) == 0 && given[0] == variableRoot:
+		return nil, "$" + dotted(given[1:])
+	case len(field) > 0 && len(given) > len(field) && slices.Equal(given[:len(field)], field):
+		return field, dotted(given[len(field):])
+	default:
+		return given, ""
+	}
+}
+
+// dotted writes a path as inputs are named: "filter.from", "input.seatIds.2".
+func dotted(path ast.Path) string {
+	parts := make([]string, len(path))
+	for i, part := range path {
+		parts[i] = fmt.Sprint(part)
+	}
+	return strings.Join(parts, ".")
+}
+
 func (p presenter) translate(ctx context.Context, err error) *apperr.Error {
 	if known, ok := errors.AsType[*apperr.Error](err); ok {
 		if known.Code == apperr.Internal {
-			p.log.ErrorContext(ctx, "internal error", "path", graphql.GetPath(ctx).String(), "error", err)
+			return p.internal(ctx, err)
 		}
 		return known
 	}
@@ -70,6 +103,11 @@ func (p presenter) translate(ctx context.Context, err error) *apperr.Error {
 	if fault := requestFault(err); fault != nil {
 		return fault
 	}
+	return p.internal(ctx, err)
+}
+
+// internal hides what went wrong: it goes to the log only.
+func (p presenter) internal(ctx context.Context, err error) *apperr.Error {
 	p.log.ErrorContext(ctx, "internal error", "path", graphql.GetPath(ctx).String(), "error", err)
 	return apperr.New(apperr.Internal, internalMessage)
 }
@@ -88,6 +126,10 @@ func requestFault(err error) *apperr.Error {
 		return nil
 	}
 	_, coded := document.Extensions["code"]
+	if len(document.Path) > 0 && document.Path[0] == variableRoot && document.Err == nil {
+		_, variable := splitPath(nil, document.Path)
+		return apperr.New(apperr.BadUserInput, "Variable %s: %s.", variable, document.Message)
+	}
 	if document.Rule != "" || coded || document.Err == nil {
 		return apperr.New(apperr.BadUserInput, "%s", document.Message)
 	}

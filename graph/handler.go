@@ -44,7 +44,8 @@ const (
 
 // NewHandler returns the GraphQL endpoint: POST, GET and graphql-transport-ws at one address.
 func NewHandler(r *Resolver, o Options) http.Handler {
-	exec := executor.New(NewSchema(r))
+	schema := NewSchema(r)
+	exec := executor.New(schema)
 	exec.SetParserTokenLimit(parserTokens)
 	exec.SetDisableSuggestion(!o.Introspection)
 	exec.SetQueryCache(smallDocuments{lru.New[*ast.QueryDocument](cachedDocuments)})
@@ -54,6 +55,7 @@ func NewHandler(r *Resolver, o Options) http.Handler {
 	if o.Introspection {
 		exec.Use(introspection{})
 	}
+	exec.Use(strictVariables{schema.Schema()})
 	exec.Use(limit.Extension{Limits: o.Limits})
 	exec.AroundOperations(func(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
 		if graphql.GetOperationContext(ctx).Operation.Operation == ast.Subscription {

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"context"
+	"fmt"
 	"sync"
 
 	"marquee/graph/loader"
@@ -33,8 +34,15 @@ func (r *Resolver) nodeOf(ctx context.Context, kind typeid.Kind, path, id string
 	switch kind {
 	case typeid.Reservation, typeid.Payment, typeid.Ticket:
 		return r.ownNode(ctx, kind, path, id)
+	case typeid.Movie, typeid.Theater, typeid.Screen, typeid.Showtime, typeid.Genre, typeid.Seat, typeid.SeatLayout, typeid.User:
+		return r.publicNode(ctx, kind, path, id)
 	default:
+		return nil, apperr.Invalid(path, "No kind of thing has ids that start with this.")
 	}
+}
+
+// publicNode returns a thing that everybody may see, and a user to themselves.
+func (r *Resolver) publicNode(ctx context.Context, kind typeid.Kind, path, id string) (model.Node, error) {
 	key, err := decodeID(kind, path, id)
 	if err != nil {
 		return nil, err
@@ -55,14 +63,11 @@ func (r *Resolver) nodeOf(ctx context.Context, kind typeid.Kind, path, id string
 		return load.Seat.Load(ctx, key)
 	case typeid.SeatLayout:
 		return r.Services.Theater.Layout(ctx, key)
-	case typeid.User:
+	default:
 		if viewer, ok := auth.ViewerFrom(ctx); !ok || viewer.UserID != key {
 			return nil, apperr.Missing("user")
 		}
-		user, err := r.Services.Identity.User(ctx, key)
-		return user, err
-	default:
-		return nil, apperr.Invalid(path, "No kind of thing has ids that start with this.")
+		return r.Services.Identity.User(ctx, key)
 	}
 }
 
@@ -94,11 +99,21 @@ func (r *Resolver) ownNode(ctx context.Context, kind typeid.Kind, path, id strin
 func (r *Resolver) nodes(ctx context.Context, ids []string) ([]model.Node, error) {
 	found := make([]model.Node, len(ids))
 	errs := make([]error, len(ids))
+	panics := make([]any, len(ids))
 	var wait sync.WaitGroup
 	for i, id := range ids {
-		wait.Go(func() { found[i], errs[i] = r.node(ctx, "ids", id) })
+		wait.Go(func() {
+			defer func() { panics[i] = recover() }()
+			found[i], errs[i] = r.node(ctx, fmt.Sprintf("ids.%d", i), id)
+		})
 	}
 	wait.Wait()
+	for _, panicked := range panics {
+		if panicked != nil {
+			// The executor masks a panic of the resolver's own goroutine; one of these would end the program.
+			panic(panicked)
+		}
+	}
 	for _, err := range errs {
 		if err != nil {
 			return nil, err

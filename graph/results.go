@@ -63,7 +63,10 @@ func cancelReservationResult(result booking.CancelResult) (model.CancelReservati
 	case booking.Cancelled:
 		return model.CancelReservationPayload{Reservation: r.Reservation}, nil
 	case booking.ShowtimeClosed:
-		return showtimeClosed(r), nil
+		return model.ShowtimeClosed{
+			Code:    model.UserErrorCodeShowtimeClosed,
+			Message: "The showtime has started. Its seats cannot be given back any more.", Reason: r.Reason,
+		}, nil
 	default:
 		return nil, fmt.Errorf("graph: no answer for %T", result)
 	}

@@ -1,14 +1,15 @@
-// Package scalar reads and writes the custom scalars of the schema. It stands beside graph because generated code
-// imports it.
+// Package scalar reads and writes the custom scalars of the schema. What cannot be read is BAD_USER_INPUT. It stands
+// beside graph because generated code imports it.
 package scalar
 
 import (
-	"errors"
 	"io"
 	"strconv"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
+
+	"marquee/internal/apperr"
 )
 
 // MarshalDateTime writes a moment in UTC, RFC 3339.
@@ -20,11 +21,11 @@ func MarshalDateTime(t time.Time) graphql.Marshaler {
 func UnmarshalDateTime(v any) (time.Time, error) {
 	text, ok := v.(string)
 	if !ok {
-		return time.Time{}, errors.New("a DateTime is a string")
+		return time.Time{}, apperr.New(apperr.BadUserInput, "A DateTime is a text.")
 	}
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return time.Time{}, errors.New("a DateTime looks like 2026-11-22T19:30:00Z")
+		return time.Time{}, apperr.New(apperr.BadUserInput, "A DateTime looks like 2026-11-22T19:30:00Z.")
 	}
 	return t.UTC(), nil
 }
@@ -38,11 +39,11 @@ func MarshalLocalDateTime(t time.Time) graphql.Marshaler {
 func UnmarshalLocalDateTime(v any) (time.Time, error) {
 	text, ok := v.(string)
 	if !ok {
-		return time.Time{}, errors.New("a LocalDateTime is a string")
+		return time.Time{}, apperr.New(apperr.BadUserInput, "A LocalDateTime is a text.")
 	}
 	t, err := time.Parse("2006-01-02T15:04:05", text)
 	if err != nil {
-		return time.Time{}, errors.New("a LocalDateTime looks like 2026-11-22T20:30:00")
+		return time.Time{}, apperr.New(apperr.BadUserInput, "A LocalDateTime looks like 2026-11-22T20:30:00.")
 	}
 	return t, nil
 }
@@ -56,11 +57,11 @@ func MarshalDate(t time.Time) graphql.Marshaler {
 func UnmarshalDate(v any) (time.Time, error) {
 	text, ok := v.(string)
 	if !ok {
-		return time.Time{}, errors.New("a Date is a string")
+		return time.Time{}, apperr.New(apperr.BadUserInput, "A Date is a text.")
 	}
 	t, err := time.Parse(time.DateOnly, text)
 	if err != nil {
-		return time.Time{}, errors.New("a Date looks like 2026-11-22")
+		return time.Time{}, apperr.New(apperr.BadUserInput, "A Date looks like 2026-11-22.")
 	}
 	return t, nil
 }
@@ -74,11 +75,11 @@ func MarshalBigInt(n int64) graphql.Marshaler {
 func UnmarshalBigInt(v any) (int64, error) {
 	text, ok := v.(string)
 	if !ok {
-		return 0, errors.New("a BigInt is a string of digits")
+		return 0, apperr.New(apperr.BadUserInput, "A BigInt is a text of digits.")
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
-		return 0, errors.New("a BigInt is a string of digits within 64 bits")
+		return 0, apperr.New(apperr.BadUserInput, "A BigInt is a text of digits within 64 bits.")
 	}
 	return n, nil
 }

@@ -135,7 +135,7 @@ func Marquee() House {
 		Rooms:  rooms,
 		TestSupport: []string{
 			"internal/apitest", "internal/dbtest", "internal/dbtest/fixture", "internal/gqlclient",
-			"internal/payment/gatewaytest", "internal/postgres/local",
+			"internal/payment/gatewaytest", "internal/payment/sandbox", "internal/postgres/local",
 		},
 		Guards: []Guard{
 			{Import: "marquee/ent/schema", In: []string{"ent"}},

@@ -20,63 +20,72 @@ type CancelInput struct {
 
 // Cancel gives a reservation back before its showtime starts; what was paid is refunded in full, at once or, when the
 // gateway does not answer, by Reconcile. Cancelling twice gives the same answer. NOT_FOUND when the reservation is
-// missing or someone else's; CONFLICT when it has expired or a payment for it is under way.
+// missing or someone else's; CONFLICT when it has expired, a payment for it is under way, or one of its tickets has
+// admitted someone.
 func (s *Service) Cancel(ctx context.Context, viewer auth.Viewer, in CancelInput) (CancelResult, error) {
-	var refund *payment.Attempt
-	var changed, started bool
-	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
-		refund, changed, started = nil, false, false
-		r, err := s.lockTx(ctx, tx, viewer.UserID, in.ShowtimeID, in.ReservationID)
-		if err != nil {
-			return err
-		}
-		if r.Status == StatusCancelled {
-			return nil
-		}
-		if _, allowed := r.Status.After(EventCancel); !allowed {
-			return apperr.New(apperr.Conflict, "This reservation has expired.")
-		}
-		attempt, paid, err := s.payments.LatestAttemptTx(ctx, tx, in.ShowtimeID, in.ReservationID)
-		if err != nil {
-			return err
-		}
-		switch {
-		case r.Status == StatusConfirmed:
-			if started, err = s.startedTx(ctx, tx, in.ShowtimeID); err != nil || started {
-				return err
-			}
-			if err := s.revokeTicketsTx(ctx, tx, in.ShowtimeID, in.ReservationID); err != nil {
-				return err
-			}
-			if paid {
-				attempt, err = s.payments.AdvanceTx(ctx, tx, attempt, payment.Step{To: payment.AttemptRefundPending})
-				if err != nil {
-					return err
-				}
-				refund = &attempt
-			}
-		case paid && (attempt.Status == payment.AttemptStarted || attempt.Status == payment.AttemptAuthorized):
-			return apperr.New(apperr.Conflict, "A payment for this reservation is under way. Try again in a moment.")
-		}
-		changed, err = s.endTx(ctx, tx, in.ShowtimeID, in.ReservationID, EventCancel)
+	var c cancellation
+	err := s.db.InTx(ctx, func(tx *sql.Tx) (err error) {
+		c, err = s.cancelTx(ctx, tx, viewer.UserID, in)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	if started {
+	if c.tooLate {
 		return ShowtimeClosed{Reason: ClosedSalesEnded}, nil
 	}
-	if changed {
+	if c.ended {
 		s.hint(in.ShowtimeID)
 	}
-	if refund != nil {
-		if _, err := s.settle(context.WithoutCancel(ctx), *refund); err != nil {
-			s.log.WarnContext(ctx, "refund left to the reconciler", "attempt", refund.ID, "error", err)
+	if c.refund != nil {
+		if _, err := s.settle(context.WithoutCancel(ctx), *c.refund); err != nil {
+			s.log.WarnContext(ctx, "refund left to the reconciler", "attempt", c.refund.ID, "error", err)
+			if err := s.payments.Release(context.WithoutCancel(ctx), *c.refund, 0); err != nil {
+				return nil, err
+			}
 		}
 	}
 	r, _, err := s.reservation(ctx, viewer.UserID, in.ShowtimeID, in.ReservationID)
 	return Cancelled{Reservation: r}, err
+}
+
+// cancellation is what came of the transaction.
+type cancellation struct {
+	ended   bool             // the reservation ended by it; false when it was cancelled before
+	tooLate bool             // the showtime has started; nothing was changed
+	refund  *payment.Attempt // to be given back, driven by this call
+}
+
+func (s *Service) cancelTx(ctx context.Context, tx *sql.Tx, viewerID uuid.UUID, in CancelInput) (c cancellation, err error) {
+	r, err := s.lockTx(ctx, tx, viewerID, in.ShowtimeID, in.ReservationID)
+	if err != nil || r.Status == StatusCancelled {
+		return c, err
+	}
+	if _, allowed := r.Status.After(EventCancel); !allowed {
+		return c, apperr.New(apperr.Conflict, "This reservation has expired.")
+	}
+	attempt, tried, err := s.payments.LatestAttemptTx(ctx, tx, in.ShowtimeID, in.ReservationID)
+	if err != nil {
+		return c, err
+	}
+	if r.Status == StatusConfirmed {
+		if c.tooLate, err = s.startedTx(ctx, tx, in.ShowtimeID); err != nil || c.tooLate {
+			return c, err
+		}
+		if err := s.revokeTicketsTx(ctx, tx, r); err != nil {
+			return c, err
+		}
+		if tried {
+			if attempt, err = s.payments.AdvanceTx(ctx, tx, attempt, payment.Step{To: payment.AttemptRefundPending}); err != nil {
+				return c, err
+			}
+			c.refund = &attempt
+		}
+	} else if tried && (attempt.Status == payment.AttemptStarted || attempt.Status == payment.AttemptAuthorized) {
+		return c, apperr.New(apperr.Conflict, "A payment for this reservation is under way. Try again in a moment.")
+	}
+	c.ended, err = s.endTx(ctx, tx, in.ShowtimeID, in.ReservationID, EventCancel)
+	return c, err
 }
 
 func (s *Service) startedTx(ctx context.Context, tx *sql.Tx, showtimeID uuid.UUID) (started bool, err error) {
@@ -87,19 +96,30 @@ func (s *Service) startedTx(ctx context.Context, tx *sql.Tx, showtimeID uuid.UUI
 	return started, nil
 }
 
-func (s *Service) revokeTicketsTx(ctx context.Context, tx *sql.Tx, showtimeID, reservationID uuid.UUID) error {
-	_, err := tx.ExecContext(ctx, `UPDATE tickets SET status = 'REVOKED' WHERE showtime_id = $1 AND reservation_id = $2`,
-		showtimeID, reservationID)
+// revokeTicketsTx takes the right of admission from every ticket of a reservation; CONFLICT when one has been used.
+func (s *Service) revokeTicketsTx(ctx context.Context, tx *sql.Tx, r Reservation) error {
+	result, err := tx.ExecContext(ctx, `UPDATE tickets SET status = 'REVOKED'
+		WHERE showtime_id = $1 AND reservation_id = $2 AND status <> 'REDEEMED'`, r.ShowtimeID, r.ID)
 	if err != nil {
 		return fmt.Errorf("revoking tickets: %w", err)
+	}
+	revoked, err := result.RowsAffected()
+	if err != nil {
+		return fmt.Errorf("revoking tickets: %w", err)
+	}
+	if revoked != int64(len(r.Positions)) {
+		return apperr.New(apperr.Conflict, "A ticket of this reservation has been used.")
 	}
 	return nil
 }
 
+// querier is a transaction, or the pool for a statement that is one by itself.
+type querier interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
 // endTx ends a reservation by an event and frees its seats; false when it was not in a state that allows the event.
-func (s *Service) endTx(ctx context.Context, tx interface {
-	QueryRowContext(context.Context, string, ...any) *sql.Row
-}, showtimeID, id uuid.UUID, event Event) (ended bool, err error) {
+func (s *Service) endTx(ctx context.Context, tx querier, showtimeID, id uuid.UUID, event Event) (ended bool, err error) {
 	to := StatusCancelled
 	if event == EventExpire {
 		to = StatusExpired

@@ -112,8 +112,11 @@ func (s *Service) openAttempt(ctx context.Context, viewer auth.Viewer, in PayInp
 		case StatusConfirmed:
 			var found bool
 			out.attempt, found, err = s.payments.LatestAttemptTx(ctx, tx, in.ShowtimeID, in.ReservationID)
-			out.free = err == nil && !found
-			return errors.Join(err, errKeepNothing)
+			if err != nil {
+				return err
+			}
+			out.free = !found
+			return errKeepNothing
 		case StatusExpired:
 			out.expired = true
 			return errKeepNothing
@@ -155,9 +158,9 @@ var errKeepNothing = errors.New("booking: nothing to keep")
 
 // rememberKeyTx stores the command's key; replayed is true when it was stored before for the same command.
 func (s *Service) rememberKeyTx(ctx context.Context, tx *sql.Tx, viewerID uuid.UUID, in PayInput) (replayed bool, err error) {
-	print := fingerprint("PAY", in.ReservationID, nil)
+	asked := fingerprint("PAY", in.ReservationID, nil)
 	result, err := tx.ExecContext(ctx, `INSERT INTO idempotency_keys (showtime_id, viewer_id, key, operation, fingerprint, reservation_id)
-		VALUES ($1, $2, $3, 'PAY', $4, $5) ON CONFLICT DO NOTHING`, in.ShowtimeID, viewerID, in.IdempotencyKey, print, in.ReservationID)
+		VALUES ($1, $2, $3, 'PAY', $4, $5) ON CONFLICT DO NOTHING`, in.ShowtimeID, viewerID, in.IdempotencyKey, asked, in.ReservationID)
 	if err != nil {
 		return false, fmt.Errorf("remembering a key: %w", err)
 	}
@@ -166,7 +169,7 @@ func (s *Service) rememberKeyTx(ctx context.Context, tx *sql.Tx, viewerID uuid.U
 	}
 	var same bool
 	err = tx.QueryRowContext(ctx, `SELECT operation = 'PAY' AND fingerprint = $4 FROM idempotency_keys
-		WHERE showtime_id = $1 AND viewer_id = $2 AND key = $3`, in.ShowtimeID, viewerID, in.IdempotencyKey, print).Scan(&same)
+		WHERE showtime_id = $1 AND viewer_id = $2 AND key = $3`, in.ShowtimeID, viewerID, in.IdempotencyKey, asked).Scan(&same)
 	if err != nil {
 		return false, fmt.Errorf("reading a key: %w", err)
 	}

@@ -78,7 +78,8 @@ func (s *Service) Reserve(ctx context.Context, viewer auth.Viewer, in ReserveInp
 	}
 }
 
-// tryReserve is one try; again asks for another, because the price list was old or a race was lost.
+// tryReserve is one try; again asks for another, because the price list was old, or a race for a seat or for the key
+// was lost.
 func (s *Service) tryReserve(ctx context.Context, viewer auth.Viewer, in ReserveInput) (result ReserveResult, again bool, err error) {
 	offer, err := s.showtimes.Offer(ctx, in.ShowtimeID)
 	if err != nil {
@@ -101,7 +102,7 @@ func (s *Service) tryReserve(ctx context.Context, viewer auth.Viewer, in Reserve
 		return nil, false, err
 	}
 	c, err := s.claim(ctx, viewer.UserID, offer, positions, quote, in)
-	if postgres.SQLState(err) == lostRace {
+	if postgres.SQLState(err) == lostRace || postgres.IsUniqueViolation(err, "idempotency_keys_pkey") {
 		return nil, true, nil
 	}
 	if err != nil {
@@ -217,6 +218,10 @@ func (s *Service) refuse(ctx context.Context, offer *showtime.Offer, layout *the
 	states, _, err := s.seating.States(ctx, offer.ShowtimeID)
 	if err != nil {
 		return SeatsUnavailable{}, err
+	}
+	// A claim under way is not in the map yet.
+	for _, position := range lost {
+		states[position-1] = seating.Held
 	}
 	refusal := SeatsUnavailable{Seats: layout.SeatsAt(lost)}
 	for _, seats := range seating.Suggest(layout, states, wanted, alternatives) {

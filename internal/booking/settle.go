@@ -107,6 +107,9 @@ func (s *Service) authorized(ctx context.Context, a payment.Attempt, charge paym
 		}
 		return s.advance(ctx, a, payment.Step{To: payment.AttemptDeclined, Reference: charge.Reference, DeclineCode: code}, nil)
 	case payment.ChargeAuthorized:
+	case payment.ChargeCaptured:
+		// Only a driver that took over while this one waited can have gone on so far.
+		return a, payment.ErrMoved
 	default:
 		return a, fmt.Errorf("the gateway says that attempt %s is %s before it was captured", a.ID, charge.Status)
 	}
@@ -217,7 +220,7 @@ func (s *Service) confirmTx(ctx context.Context, tx *sql.Tx, showtimeID, id uuid
 func (s *Service) reholdTx(ctx context.Context, tx *sql.Tx, showtimeID, id uuid.UUID) error {
 	for _, statement := range []string{
 		`UPDATE reservations SET held_until = now() + $3 * interval '1 millisecond'
-			WHERE showtime_id = $1 AND id = $2 AND status = 'HELD' AND held_until IS NULL`,
+			WHERE showtime_id = $1 AND id = $2 AND status IN ('HELD', 'RESERVED') AND held_until IS NULL`,
 		`UPDATE seat_claims SET held_until = now() + $3 * interval '1 millisecond'
 			WHERE showtime_id = $1 AND reservation_id = $2`,
 	} {

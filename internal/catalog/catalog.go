@@ -23,6 +23,9 @@ type Movie struct {
 	Director       *string
 	Distributor    *string
 	Rating         *Rating // nil: nobody has rated it
+
+	// What the orders go by. A mean without votes is no Rating, but sorts as it is stored.
+	meanTenths, votes int32
 }
 
 // NodeID returns the movie's public id.
@@ -89,16 +92,12 @@ func (o MovieOrder) CursorName() string { return "movies:" + string(o) }
 
 // CursorKey returns where m stands in the ordering.
 func (o MovieOrder) CursorKey(m Movie) []string {
-	rating := Rating{}
-	if m.Rating != nil {
-		rating = *m.Rating
-	}
 	var first string
 	switch o {
 	case MovieOrderPopularity:
-		first = strconv.Itoa(int(rating.Votes))
+		first = strconv.Itoa(int(m.votes))
 	case MovieOrderRating:
-		first = strconv.Itoa(int(rating.MeanTenths))
+		first = strconv.Itoa(int(m.meanTenths))
 	case MovieOrderReleaseDate:
 		first = unknownRelease
 		if m.ReleaseDate != nil {

@@ -84,7 +84,7 @@ func (s *Service) matches(f MovieFilter) []predicate.Movie {
 	if f.Genre != nil {
 		all = append(all, movie.HasGenresWith(genre.NameEqualFold(*f.Genre)))
 	}
-	upcoming := []predicate.Showtime{showtime.StartsAtGT(s.clock.Now()), showtime.StatusEQ("SCHEDULED")}
+	upcoming := []predicate.Showtime{showtime.StartsAtGTE(s.clock.Now()), showtime.StatusEQ("SCHEDULED")}
 	if f.Playing != nil {
 		playing := movie.HasShowtimesWith(upcoming...)
 		if !*f.Playing {
@@ -175,6 +175,8 @@ func fromEnt(row *ent.Movie) Movie {
 		Certificate:    row.Certificate,
 		Director:       row.Director,
 		Distributor:    row.Distributor,
+		meanTenths:     row.ImdbRatingTenths,
+		votes:          row.ImdbVotes,
 	}
 	if row.ImdbVotes > 0 {
 		m.Rating = &Rating{MeanTenths: row.ImdbRatingTenths, Votes: row.ImdbVotes, Source: RatingSourceIMDB}

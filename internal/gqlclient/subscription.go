@@ -96,6 +96,7 @@ func (c Client) dial(ctx context.Context) (*websocket.Conn, error) {
 		address, scheme = strings.TrimPrefix(c.URL, "http://"), "ws://"
 	}
 	dialer := websocket.Dialer{Subprotocols: []string{subprotocol}}
+	//nolint:bodyclose // gorilla has read what there is of the body, and says that it need not be closed
 	socket, answer, err := dialer.DialContext(ctx, scheme+address, nil)
 	if err != nil {
 		if errors.Is(err, websocket.ErrBadHandshake) && answer != nil {

@@ -75,7 +75,7 @@ func (s *Service) CreateUser(ctx context.Context, in SignUpInput, role auth.Role
 		return User{}, err
 	}
 	row, err := s.ent.User.Create().
-		SetID(typeid.New()).SetEmail(in.Email).SetName(in.Name).SetPasswordHash(hash).SetRole(string(role)).
+		SetID(typeid.New()).SetEmail(in.Email).SetName(in.Name).SetPasswordHash(hash).SetRole(string(role)).SetCreatedAt(s.now()).
 		Save(ctx)
 	if postgres.IsUniqueViolation(err, "users_email_key") {
 		return User{}, ErrEmailTaken
@@ -118,15 +118,19 @@ func (s *Service) open(ctx context.Context, u User) (Session, error) {
 	random := make([]byte, tokenBytes)
 	_, _ = rand.Read(random) // never fails: crypto/rand ends the program instead
 	token := tokenPrefix + base64.RawURLEncoding.EncodeToString(random)
-	expires := s.clock.Now().Add(sessionAge)
+	now := s.now()
+	expires := now.Add(sessionAge)
 	err := s.ent.Session.Create().
-		SetID(typeid.New()).SetUserID(u.ID).SetTokenHash(tokenHash(token)).SetExpiresAt(expires).
+		SetID(typeid.New()).SetUserID(u.ID).SetTokenHash(tokenHash(token)).SetCreatedAt(now).SetExpiresAt(expires).
 		Exec(ctx)
 	if err != nil {
 		return Session{}, fmt.Errorf("starting a session: %w", err)
 	}
 	return Session{Token: token, ExpiresAt: expires, User: u}, nil
 }
+
+// now returns the present as the database keeps it, so that a moment reads back as it was shown.
+func (s *Service) now() time.Time { return s.clock.Now().Truncate(time.Microsecond) }
 
 func tokenHash(token string) []byte {
 	sum := sha256.Sum256([]byte(token))
@@ -197,5 +201,5 @@ func (s *Service) ForgetSessions(ctx context.Context) (int, error) {
 }
 
 func fromEnt(row *ent.User) User {
-	return User{ID: row.ID, Email: row.Email, Name: row.Name, Role: auth.Role(row.Role), CreatedAt: row.CreatedAt}
+	return User{ID: row.ID, Email: row.Email, Name: row.Name, Role: auth.Role(row.Role), CreatedAt: row.CreatedAt.UTC()}
 }

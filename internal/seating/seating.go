@@ -23,6 +23,9 @@ import (
 // State is whether a seat can be had.
 type State = seatfeed.State
 
+// Held is the State of a seat in someone's hands, for callers that know of a claim before the map does.
+const Held = seatfeed.Held
+
 // Map is the seats of a showtime and their states. It is a snapshot.
 type Map struct {
 	ShowtimeID uuid.UUID

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/hashicorp/golang-lru/v2/expirable"
+	lru "github.com/hashicorp/golang-lru/v2"
 
 	"marquee/internal/apperr"
 	"marquee/internal/clock"
@@ -29,13 +29,23 @@ const (
 type Service struct {
 	db     *postgres.DB
 	clock  clock.Clock
-	offers *expirable.LRU[uuid.UUID, *Offer]
+	offers *lru.Cache[uuid.UUID, cachedOffer]
 	zones  sync.Map // IANA name -> *time.Location
+}
+
+// cachedOffer is an offer with the moment from which it must be read again.
+type cachedOffer struct {
+	offer *Offer
+	until time.Time
 }
 
 // NewService returns a Service that reads from db.
 func NewService(db *postgres.DB, c clock.Clock) *Service {
-	return &Service{db: db, clock: c, offers: expirable.NewLRU[uuid.UUID, *Offer](cachedOffers, nil, offerAge)}
+	offers, err := lru.New[uuid.UUID, cachedOffer](cachedOffers)
+	if err != nil {
+		panic("showtime: the cache size is positive: " + err.Error())
+	}
+	return &Service{db: db, clock: c, offers: offers}
 }
 
 const columns = `s.id, s.movie_id, s.theater_id, s.screen_id, s.layout_id, s.starts_at, s.ends_at, t.time_zone, s.format,
@@ -140,7 +150,8 @@ func (s *Service) PricesByShowtime(ctx context.Context, ids []uuid.UUID) (map[uu
 		price    Price
 	}
 	pairs, err := postgres.Collect(rows, func(rows *sql.Rows) (p pair, err error) {
-		return p, rows.Scan(&p.showtime, &p.price.Category, &p.price.AmountMinor, &p.price.Currency)
+		err = rows.Scan(&p.showtime, &p.price.Category, &p.price.AmountMinor, &p.price.Currency)
+		return p, err
 	})
 	if err != nil {
 		return nil, err
@@ -155,8 +166,8 @@ func (s *Service) PricesByShowtime(ctx context.Context, ids []uuid.UUID) (map[uu
 // Offer returns what is needed to quote seats of a showtime: NOT_FOUND when there is none. It may come from memory and
 // be up to a minute old; the price version tells.
 func (s *Service) Offer(ctx context.Context, id uuid.UUID) (*Offer, error) {
-	if offer, ok := s.offers.Get(id); ok {
-		return offer, nil
+	if cached, ok := s.offers.Get(id); ok && s.clock.Now().Before(cached.until) {
+		return cached.offer, nil
 	}
 	return s.FreshOffer(ctx, id)
 }
@@ -187,7 +198,7 @@ func (s *Service) FreshOffer(ctx context.Context, id uuid.UUID) (*Offer, error) 
 	if len(lines) == 0 {
 		return nil, apperr.Missing("showtime")
 	}
-	s.offers.Add(id, offer)
+	s.offers.Add(id, cachedOffer{offer, s.clock.Now().Add(offerAge)})
 	return offer, nil
 }
 

@@ -71,8 +71,8 @@ func newWriter(n *names, address string) (*writer, error) {
 	}, nil
 }
 
-// write returns the request for a selection under an idempotency key. It is valid until the next call.
-func (w *writer) write(s selection, key uint64) []byte {
+// write returns the request for a selection under a numbered idempotency key. It is valid until the next call.
+func (w *writer) write(s selection, number uint64) []byte {
 	b := append(w.body[:0], w.opening...)
 	b = append(b, w.names.showtimes[s.showtime]...)
 	b = append(b, `","seatIds":[`...)
@@ -85,7 +85,7 @@ func (w *writer) write(s selection, key uint64) []byte {
 		b = append(b, '"')
 	}
 	b = append(b, `],"idempotencyKey":"`...)
-	b = fmt.Appendf(b, keyForm, key)
+	b = fmt.Appendf(b, keyForm, number)
 	w.body = append(b, `"}}}`...)
 
 	o := append(w.out[:0], w.head...)
@@ -97,5 +97,5 @@ func (w *writer) write(s selection, key uint64) []byte {
 	return w.out
 }
 
-// newKey returns an idempotency key's number; all 63 bits are random, as pgbench has them.
+// newKey returns an idempotency key's number, of 63 random bits, as pgbench makes it.
 func newKey(random *rand.Rand) uint64 { return random.Uint64() >> 1 }

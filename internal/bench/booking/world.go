@@ -134,9 +134,9 @@ func worldStatements() []string {
 	}
 }
 
-// clear empties the tables of the booking core and writes everything to disk, so that each run begins alike and no
+// reset empties the tables of the booking core and writes everything to disk, so that each run begins alike and no
 // checkpoint falls into it for the sake of another.
-func clear(ctx context.Context, db *postgres.DB) error {
+func reset(ctx context.Context, db *postgres.DB) error {
 	for _, statement := range []string{
 		`TRUNCATE reservations, seat_claims, idempotency_keys, payments, payment_attempts, tickets`,
 		`CHECKPOINT`,

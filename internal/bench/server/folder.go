@@ -15,7 +15,7 @@ func Folder(pattern string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("make a temporary folder: %w", err)
 	}
-	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // to pass through is the purpose; nobody can list it
+	if err := os.Chmod(dir, 0o711); err != nil {
 		return "", fmt.Errorf("open a temporary folder: %w", errors.Join(err, os.RemoveAll(dir)))
 	}
 	return dir, nil

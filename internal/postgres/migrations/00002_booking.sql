@@ -192,9 +192,14 @@ BEGIN
         RETURN;
     END IF;
 
-    -- Only an optimisation: who comes second turns away at once instead of waiting for a row that will be refused.
-    SELECT array_agg(u ORDER BY u) INTO lost FROM unnest(p_seats) u
-        WHERE NOT pg_try_advisory_xact_lock(hashtext(p_showtime_id::text), u);
+    -- Only an optimisation: who comes second turns away at once instead of waiting for a row that will be refused. It
+    -- stops at the first seat that is gone, in the order of all: going on, two losers could keep the seats from each other.
+    FOR v_seat IN SELECT u FROM unnest(p_seats) u ORDER BY u LOOP
+        IF NOT pg_try_advisory_xact_lock(hashtext(p_showtime_id::text), v_seat) THEN
+            lost := ARRAY[v_seat];
+            EXIT;
+        END IF;
+    END LOOP;
     IF lost IS NULL THEN
         SELECT array_agg(c.seat_no ORDER BY c.seat_no) INTO lost FROM seat_claims c
             WHERE c.showtime_id = p_showtime_id AND c.seat_no = ANY (p_seats) AND (c.held_until IS NULL OR c.held_until > v_now);
@@ -227,18 +232,23 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- Makes the seats of a HELD reservation stop expiring, because a payment for it is authorized. False when the hold has
--- run out. Raises MQ001 when a claim that began a moment later has taken over a seat just at the deadline.
+-- Makes the seats of a HELD or RESERVED reservation stop expiring, because a payment for it is authorized. False when the
+-- deadline has passed. Raises MQ001 when a claim that began a moment later has taken over a seat just at the deadline.
 -- +goose StatementBegin
 CREATE FUNCTION secure_reservation(p_showtime_id uuid, p_reservation_id uuid) RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE
-    v_now   timestamptz := now();
+    v_now   timestamptz;
     v_seats smallint[];
     v_rows  integer;
 BEGIN
+    -- The same lock as in claim_seats, and the time after it: a claim of this viewer either counts these seats to the
+    -- limit, or it began after the deadline and they are not secured any more.
+    PERFORM pg_advisory_xact_lock(hashtextextended(r.viewer_id::text, hashtextextended(p_showtime_id::text, 0)))
+        FROM reservations r WHERE r.showtime_id = p_showtime_id AND r.id = p_reservation_id;
+    v_now := clock_timestamp();
     UPDATE reservations SET held_until = NULL
-        WHERE showtime_id = p_showtime_id AND id = p_reservation_id AND status = 'HELD' AND held_until > v_now
+        WHERE showtime_id = p_showtime_id AND id = p_reservation_id AND status IN ('HELD', 'RESERVED') AND held_until > v_now
         RETURNING seats INTO v_seats;
     IF NOT FOUND THEN RETURN false; END IF;
     PERFORM 1 FROM seat_claims WHERE showtime_id = p_showtime_id AND seat_no = ANY (v_seats) ORDER BY seat_no FOR UPDATE;

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"marquee/internal/bench/wire"
+)
+
+// result is what a run came to.
+type result struct {
+	reserved, refused, failed int
+	failure                   string          // the first answer that was neither
+	latencies                 []time.Duration // of every request, ascending
+	elapsed                   time.Duration
+}
+
+func (r *result) attempts() int { return r.reserved + r.refused + r.failed }
+
+func (r *result) attemptsPerSecond() float64 { return float64(r.attempts()) / r.elapsed.Seconds() }
+
+func (r *result) reservedPerSecond() float64 { return float64(r.reserved) / r.elapsed.Seconds() }
+
+// add counts one request.
+func (r *result) add(o outcome, took time.Duration, body []byte) {
+	r.latencies = append(r.latencies, took)
+	switch o {
+	case reserved:
+		r.reserved++
+	case refused:
+		r.refused++
+	default:
+		r.failed++
+		if r.failure == "" {
+			const telling = 300
+			r.failure = string(body[:min(len(body), telling)])
+		}
+	}
+}
+
+// merge adds another client's counts.
+func (r *result) merge(other *result) {
+	r.reserved += other.reserved
+	r.refused += other.refused
+	r.failed += other.failed
+	if r.failure == "" {
+		r.failure = other.failure
+	}
+	r.latencies = append(r.latencies, other.latencies...)
+}
+
+// load drives the API: one connection and one goroutine for each client, each with one request under way.
+type load struct {
+	names   *names
+	address string
+	order   []int // in which the spots are walked
+}
+
+func newLoad(n *names, address string) *load {
+	return &load{names: n, address: address, order: rand.Perm(spots)}
+}
+
+// client is one connection with all that it needs, so that the run itself begins at once.
+type client struct {
+	conn   *wire.Conn
+	writer *writer
+	random *rand.Rand
+	pick   pick
+	result result
+}
+
+// grace is how long the last requests of a run may take.
+const grace = 30 * time.Second
+
+// run sends requests for the given time.
+func (l *load) run(ctx context.Context, s scenario, clients int, duration time.Duration) (_ *result, err error) {
+	crew, err := l.crew(ctx, s, clients, time.Now().Add(duration+grace))
+	defer func() {
+		for _, c := range crew {
+			err = errors.Join(err, c.conn.Close())
+		}
+	}()
+	if err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	group, ctx := errgroup.WithContext(ctx)
+	for _, c := range crew {
+		group.Go(func() error { return c.run(ctx, start.Add(duration)) })
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	total := &result{elapsed: time.Since(start)}
+	for _, c := range crew {
+		total.merge(&c.result)
+	}
+	slices.Sort(total.latencies)
+	return total, nil
+}
+
+// crew connects the clients; on failure it returns those that are connected.
+func (l *load) crew(ctx context.Context, s scenario, clients int, deadline time.Time) ([]*client, error) {
+	var taken atomic.Int64
+	next := func() int { return int(taken.Add(1) - 1) }
+	crew := make([]*client, 0, clients)
+	for range clients {
+		conn, err := wire.Dial(ctx, l.address, deadline)
+		if err != nil {
+			return crew, err
+		}
+		c := &client{conn: conn, random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))}
+		crew = append(crew, c)
+		if c.writer, err = newWriter(l.names, l.address); err != nil {
+			return crew, err
+		}
+		if c.pick = hotPick(c.random); s.spread {
+			c.pick = spreadPick(c.random, l.order, next)
+		}
+	}
+	return crew, nil
+}
+
+// run sends one request after the other until the time is over, and waits for the last answer.
+func (c *client) run(ctx context.Context, until time.Time) error {
+	for begun := time.Now(); begun.Before(until) && ctx.Err() == nil; {
+		s, ok := c.pick()
+		if !ok {
+			return errors.New("there are no more seats to ask for: choose a shorter -duration")
+		}
+		status, body, err := c.conn.Do(c.writer.write(s, newKey(c.random)))
+		if err != nil {
+			return fmt.Errorf("a client of the API: %w", err)
+		}
+		answered := time.Now()
+		c.result.add(judge(status, body), answered.Sub(begun), body)
+		begun = answered
+	}
+	return ctx.Err()
+}

@@ -1,0 +1,177 @@
+package booking_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"marquee/internal/apperr"
+	"marquee/internal/auth"
+	"marquee/internal/booking"
+	"marquee/internal/dbtest/fixture"
+	"marquee/internal/payment/gatewaytest"
+)
+
+// TestStories lets two customers do whatever they like with the same few seats while the gateway and the process fail in
+// any way at any call: every rule holds after each step, and when all has healed, money and seats come to rest in
+// agreement with the gateway's books.
+func TestStories(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, fixture.Plan{MaxSeats: 4})
+	rapid.Check(t, func(rt *rapid.T) {
+		s := newStory(t, h)
+		for range rapid.IntRange(1, 8).Draw(rt, "steps") {
+			s.fail(rt)
+			s.step(rt)
+			if breaches, err := audit(t.Context(), h.DB.SQL(), always); err != nil || len(breaches) != 0 {
+				rt.Fatalf("%q, %v", breaches, err)
+			}
+		}
+		s.end(rt)
+	})
+}
+
+// story is one run: customers with their reservations, and what they were told.
+type story struct {
+	*house
+	t         *testing.T
+	customers []*customer
+}
+
+type customer struct {
+	viewer   auth.Viewer
+	held     []booking.Reservation
+	payments []booking.PayInput
+	paid     []booking.Reservation // of which the customer was told so
+}
+
+// newStory clears the tables and the gateway's books.
+func newStory(t *testing.T, h *house) *story {
+	t.Helper()
+	for _, table := range []string{"tickets", "payment_attempts", "payments", "seat_claims", "idempotency_keys", "reservations"} {
+		h.Exec(t, `DELETE FROM `+table)
+	}
+	h.gateway = gatewaytest.NewFake()
+	s := &story{house: h, t: t}
+	for range 2 {
+		s.customers = append(s.customers, &customer{viewer: newViewer()})
+	}
+	return s
+}
+
+// fail sets what goes wrong during the next step.
+func (s *story) fail(rt *rapid.T) {
+	s.gateway.Heal()
+	faults := map[string]gatewaytest.Fault{
+		"honest": gatewaytest.Honest, "never arrives": gatewaytest.NeverArrives, "answer lost": gatewaytest.AnswerLost,
+		"dies before": gatewaytest.DiesBefore, "dies after": gatewaytest.DiesAfter,
+		"declines": s.gateway.Declines("do_not_honor"), "lapses": s.gateway.Lapses,
+		"holds run out before": gatewaytest.Before(s.expire), "holds run out after": gatewaytest.After(s.expire),
+	}
+	names := []string{
+		"honest", "honest", "honest", "never arrives", "answer lost", "dies before", "dies after", "lapses",
+		"holds run out before", "holds run out after",
+	}
+	for _, op := range []gatewaytest.Op{gatewaytest.Authorize, gatewaytest.Capture, gatewaytest.Void, gatewaytest.Refund, gatewaytest.Lookup} {
+		possible := names
+		if op == gatewaytest.Authorize {
+			possible = append(slices.Clone(names), "declines")
+		}
+		for _, name := range rapid.SliceOfN(rapid.SampledFrom(possible), 0, 2).Draw(rt, string(op)) {
+			s.gateway.Next(op, faults[name])
+		}
+	}
+}
+
+// expire lets every hold run out.
+func (s *story) expire() {
+	for _, c := range s.customers {
+		for _, r := range c.held {
+			s.Expire(s.t, r.ShowtimeID, r.ID)
+		}
+	}
+}
+
+// step does one thing, in a process that may die of it.
+func (s *story) step(rt *rapid.T) {
+	c := rapid.SampledFrom(s.customers).Draw(rt, "customer")
+	process := s.process(s.gateway, settings)
+	defer func() {
+		if cause := recover(); cause != nil && cause != gatewaytest.Death {
+			panic(cause)
+		}
+	}()
+	switch rapid.SampledFrom([]string{"reserve", "reserve", "pay", "pay", "pay again", "cancel", "reconcile", "sweep", "expire"}).Draw(rt, "step") {
+	case "reserve":
+		positions := rapid.SliceOfNDistinct(rapid.SampledFrom([]int{2, 11, 12, 13}), 1, 3, rapid.ID).Draw(rt, "seats")
+		result, err := process.Reserve(s.t.Context(), c.viewer, s.request(positions...))
+		if reserved, ok := result.(booking.Reserved); ok {
+			c.held = append(c.held, reserved.Reservation)
+		} else if err != nil {
+			rt.Fatal(err)
+		}
+	case "pay":
+		if len(c.held) > 0 {
+			in := payInput(rapid.SampledFrom(c.held).Draw(rt, "reservation"))
+			c.payments = append(c.payments, in)
+			s.pay(rt, process, c, in)
+		}
+	case "pay again":
+		if len(c.payments) > 0 {
+			s.pay(rt, process, c, rapid.SampledFrom(c.payments).Draw(rt, "payment"))
+		}
+	case "cancel":
+		if len(c.held) > 0 {
+			in := cancelInput(rapid.SampledFrom(c.held).Draw(rt, "reservation"))
+			if result, err := process.Cancel(s.t.Context(), c.viewer, in); err != nil && apperr.CodeOf(err) != apperr.Conflict {
+				rt.Fatalf("cancel: %#v, %v", result, err)
+			}
+		}
+	case "reconcile":
+		s.endLeases(s.t)
+		if _, err := process.Reconcile(s.t.Context()); err != nil {
+			rt.Fatal(err)
+		}
+	case "sweep":
+		if _, _, err := process.Sweep(s.t.Context()); err != nil {
+			rt.Fatal(err)
+		}
+	case "expire":
+		s.expire()
+	}
+}
+
+func (s *story) pay(rt *rapid.T, process *booking.Service, c *customer, in booking.PayInput) {
+	result, err := process.Pay(s.t.Context(), c.viewer, in)
+	switch result := result.(type) {
+	case booking.Paid:
+		c.paid = append(c.paid, result.Reservation)
+	case booking.Declined, booking.Expired, booking.Pending:
+	default:
+		if apperr.CodeOf(err) != apperr.Conflict {
+			rt.Fatalf("pay: %#v, %v", result, err)
+		}
+	}
+}
+
+// end heals everything and looks at what has become of it.
+func (s *story) end(rt *rapid.T) {
+	s.gateway.Heal()
+	s.reconcile(s.t)
+	if _, _, err := s.booking.Sweep(s.t.Context()); err != nil {
+		rt.Fatal(err)
+	}
+	if breaches := s.audit(s.t); len(breaches) != 0 {
+		rt.Fatal(breaches)
+	}
+	for i, c := range s.customers {
+		for _, r := range c.paid {
+			read, err := s.booking.Reservation(s.t.Context(), c.viewer, r.ShowtimeID, r.ID)
+			if err != nil || read.Status != booking.StatusConfirmed && read.Status != booking.StatusCancelled {
+				rt.Fatal(fmt.Sprintf("customer %d was told that %s is paid; it is %s, %v", i, r.ID, read.Status, err))
+			}
+		}
+	}
+}

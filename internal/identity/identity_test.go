@@ -1,0 +1,402 @@
+package identity_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/text/unicode/norm"
+
+	"marquee/ent"
+	"marquee/internal/apperr"
+	"marquee/internal/auth"
+	"marquee/internal/clock"
+	"marquee/internal/dbtest"
+	"marquee/internal/identity"
+	"marquee/internal/postgres"
+	"marquee/internal/typeid"
+)
+
+func TestMain(m *testing.M) { os.Exit(dbtest.Main(m)) }
+
+const passphrase = "correct horse battery staple"
+
+// bundle is a service on a database of its own.
+type bundle struct {
+	*identity.Service
+
+	db    *postgres.DB
+	clock *clock.Fake
+}
+
+func setup(t *testing.T) bundle {
+	t.Helper()
+	db := dbtest.New(t)
+	fake := clock.NewFake(time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC))
+	return bundle{Service: identity.NewService(db, ent.Over(db.SQL()), fake), db: db, clock: fake}
+}
+
+func (b bundle) value(t *testing.T, query string, args ...any) string {
+	t.Helper()
+	var value string
+	if err := b.db.SQL().QueryRowContext(t.Context(), query, args...).Scan(&value); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return value
+}
+
+func (b bundle) signUp(t *testing.T, email, password string) identity.Session {
+	t.Helper()
+	s, err := b.SignUp(t.Context(), identity.SignUpInput{Email: email, Password: password, Name: "Someone"})
+	if err != nil {
+		t.Fatalf("sign up %s: %v", email, err)
+	}
+	return s
+}
+
+func TestSignUpInput_Validate(t *testing.T) {
+	t.Parallel()
+	good := identity.SignUpInput{Email: "someone@example.com", Password: passphrase, Name: "Someone"}
+	long := strings.Repeat
+	for name, test := range map[string]struct {
+		change func(in *identity.SignUpInput)
+		fields []string // that are named; none: it is good
+	}{
+		"good":                               {func(*identity.SignUpInput) {}, nil},
+		"password_of_15":                     {func(in *identity.SignUpInput) { in.Password = long("p", 15) }, nil},
+		"password_of_14":                     {func(in *identity.SignUpInput) { in.Password = long("p", 14) }, []string{"input.password"}},
+		"password_of_256":                    {func(in *identity.SignUpInput) { in.Password = long("p", 256) }, nil},
+		"password_of_257":                    {func(in *identity.SignUpInput) { in.Password = long("p", 257) }, []string{"input.password"}},
+		"password_of_15_letters_of_4_bytes":  {func(in *identity.SignUpInput) { in.Password = long("𝔘", 15) }, nil},
+		"password_of_15_after_normalisation": {func(in *identity.SignUpInput) { in.Password = long("ﬃ", 5) }, nil},
+		"password_of_14_after_normalisation": {func(in *identity.SignUpInput) { in.Password = long("e\u0301", 14) }, []string{"input.password"}},
+		"password_of_blanks":                 {func(in *identity.SignUpInput) { in.Password = long(" ", 20) }, nil},
+		"password_with_nul":                  {func(in *identity.SignUpInput) { in.Password += "\x00" }, []string{"input.password"}},
+		"password_that_is_no_text":           {func(in *identity.SignUpInput) { in.Password += "\xff" }, []string{"input.password"}},
+		"email_with_blanks_around":           {func(in *identity.SignUpInput) { in.Email = "  someone@example.com\t" }, nil},
+		"email_of_another_script":            {func(in *identity.SignUpInput) { in.Email = "günther@bücher.example" }, nil},
+		"email_without_at":                   {func(in *identity.SignUpInput) { in.Email = "someone.example.com" }, []string{"input.email"}},
+		"email_without_domain":               {func(in *identity.SignUpInput) { in.Email = "someone@" }, []string{"input.email"}},
+		"email_of_a_bare_host":               {func(in *identity.SignUpInput) { in.Email = "someone@localhost" }, []string{"input.email"}},
+		"email_with_a_dot_at_the_end":        {func(in *identity.SignUpInput) { in.Email = "someone@example." }, []string{"input.email"}},
+		"email_with_a_name":                  {func(in *identity.SignUpInput) { in.Email = "S <someone@example.com>" }, []string{"input.email"}},
+		"email_of_two":                       {func(in *identity.SignUpInput) { in.Email = "a@example.com, b@example.com" }, []string{"input.email"}},
+		"email_with_a_line_break":            {func(in *identity.SignUpInput) { in.Email = "a@example.com\r\nBcc: b@example.com" }, []string{"input.email"}},
+		"email_of_254_bytes":                 {func(in *identity.SignUpInput) { in.Email = long("e", 254-len("@example.com")) + "@example.com" }, nil},
+		"email_of_255_bytes":                 {func(in *identity.SignUpInput) { in.Email = long("e", 255-len("@example.com")) + "@example.com" }, []string{"input.email"}},
+		"email_that_is_no_text":              {func(in *identity.SignUpInput) { in.Email = "some\xffone@example.com" }, []string{"input.email"}},
+		"name_empty":                         {func(in *identity.SignUpInput) { in.Name = "" }, []string{"input.name"}},
+		"name_blank":                         {func(in *identity.SignUpInput) { in.Name = " \t " }, []string{"input.name"}},
+		"name_of_100":                        {func(in *identity.SignUpInput) { in.Name = long("ü", 100) }, nil},
+		"name_of_101":                        {func(in *identity.SignUpInput) { in.Name = long("ü", 101) }, []string{"input.name"}},
+		"name_with_control_characters":       {func(in *identity.SignUpInput) { in.Name = "a\x1bb" }, []string{"input.name"}},
+		"name_that_turns_the_direction":      {func(in *identity.SignUpInput) { in.Name = "a\u202eb" }, []string{"input.name"}},
+		"name_of_many_scripts":               {func(in *identity.SignUpInput) { in.Name = "Ана 美咲 O'Neil-Müller" }, nil},
+		"nothing":                            {func(in *identity.SignUpInput) { *in = identity.SignUpInput{} }, []string{"input.email", "input.name", "input.password"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in := good
+			test.change(&in)
+			err := in.Validate()
+			if test.fields == nil {
+				if err != nil {
+					t.Errorf("%v", err)
+				}
+				return
+			}
+			refusal, ok := errors.AsType[*apperr.Error](err)
+			if !ok || refusal.Code != apperr.BadUserInput {
+				t.Fatalf("%v", err)
+			}
+			var named []string
+			for _, field := range refusal.Fields {
+				named = append(named, field.Path)
+			}
+			if strings.Join(named, " ") != strings.Join(test.fields, " ") {
+				t.Errorf("it names %v, want %v", named, test.fields)
+			}
+		})
+	}
+}
+
+func TestService_SignUp(t *testing.T) {
+	t.Parallel()
+	t.Run("normalises_and_hides", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		s, err := b.SignUp(t.Context(), identity.SignUpInput{Email: " Some.One@Example.COM ", Password: passphrase, Name: "  Ange\u0301la "})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if u := s.User; u.Email != "some.one@example.com" || u.Name != "Angéla" || u.Role != auth.RoleCustomer || u.CreatedAt.IsZero() {
+			t.Errorf("%+v", u)
+		}
+		if want := b.clock.Now().Add(30 * 24 * time.Hour); !s.ExpiresAt.Equal(want) {
+			t.Errorf("the session ends at %s, want %s", s.ExpiresAt, want)
+		}
+		if !strings.HasPrefix(s.Token, "mqs_") || len(s.Token) < 40 {
+			t.Errorf("the token is %q", s.Token)
+		}
+		stored := b.value(t, `SELECT (SELECT string_agg(u::text, ' ') FROM users u) || (SELECT string_agg(s::text, ' ') FROM sessions s)`)
+		if strings.Contains(stored, passphrase) || strings.Contains(stored, strings.TrimPrefix(s.Token, "mqs_")) {
+			t.Errorf("a secret is stored as it is: %s", stored)
+		}
+		if hash := b.value(t, `SELECT password_hash FROM users`); !strings.HasPrefix(hash, "$argon2id$v=19$m=19456,t=2,p=1$") {
+			t.Errorf("the password is kept as %s", hash)
+		}
+	})
+	t.Run("an_address_has_one_account_in_any_letters", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.signUp(t, "twin@example.com", passphrase)
+		for _, twin := range []string{"TWIN@example.com", "twin@EXAMPLE.com", " twin@example.com", "ｔｗｉｎ@example.com"} {
+			if _, err := b.SignUp(t.Context(), identity.SignUpInput{Email: twin, Password: passphrase, Name: "Twin"}); !errors.Is(err, identity.ErrEmailTaken) {
+				t.Errorf("%s: %v", twin, err)
+			}
+		}
+		if n := b.value(t, `SELECT count(*) FROM users`); n != "1" {
+			t.Errorf("%s accounts", n)
+		}
+	})
+	t.Run("of_many_at_once_one_wins", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		const rivals = 12
+		errs := make([]error, rivals)
+		var wait sync.WaitGroup
+		for i := range rivals {
+			wait.Go(func() {
+				_, errs[i] = b.SignUp(t.Context(), identity.SignUpInput{Email: "one@example.com", Password: passphrase, Name: "One"})
+			})
+		}
+		wait.Wait()
+		won := 0
+		for _, err := range errs {
+			switch {
+			case err == nil:
+				won++
+			case !errors.Is(err, identity.ErrEmailTaken):
+				t.Errorf("%v", err)
+			}
+		}
+		if n := b.value(t, `SELECT count(*) || ' ' || (SELECT count(*) FROM sessions) FROM users`); won != 1 || n != "1 1" {
+			t.Errorf("%d won; accounts and sessions: %s", won, n)
+		}
+	})
+	t.Run("bad_input_is_not_stored", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		if _, err := b.SignUp(t.Context(), identity.SignUpInput{Email: "x", Password: "y"}); apperr.CodeOf(err) != apperr.BadUserInput {
+			t.Errorf("%v", err)
+		}
+		if n := b.value(t, `SELECT count(*) FROM users`); n != "0" {
+			t.Errorf("%s accounts", n)
+		}
+	})
+}
+
+func TestService_CreateUser(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	u, err := b.CreateUser(t.Context(), identity.SignUpInput{Email: "admin@example.com", Password: passphrase, Name: "Admin"}, auth.RoleAdmin)
+	if err != nil || u.Role != auth.RoleAdmin {
+		t.Fatalf("%+v, %v", u, err)
+	}
+	again, err := b.User(t.Context(), u.ID)
+	if err != nil || again != u {
+		t.Errorf("read again: %+v, %v; want %+v", again, err, u)
+	}
+	if _, err := b.User(t.Context(), typeid.New()); apperr.CodeOf(err) != apperr.NotFound {
+		t.Errorf("an unknown user: %v", err)
+	}
+	if _, err := b.CreateUser(t.Context(), identity.SignUpInput{Email: "x@example.com", Password: passphrase, Name: "X"}, "OWNER"); err == nil {
+		t.Error("an unknown role was given")
+	}
+}
+
+func TestService_SignIn(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	long := strings.Repeat("long passwords count to their end ", 4)
+	for email, password := range map[string]string{
+		"plain@example.com":  passphrase,
+		"long@example.com":   long,
+		"accent@example.com": "é à ü ñ ç ø å ß and more",
+		"wide@example.com":   "Ｗｉｄｅ letters of ﬁve",
+	} {
+		b.signUp(t, email, password)
+	}
+	for name, test := range map[string]struct {
+		email, password string
+		right           bool
+	}{
+		"right":                             {"plain@example.com", passphrase, true},
+		"address_in_other_letters":          {" PLAIN@Example.com ", passphrase, true},
+		"wrong":                             {"plain@example.com", passphrase + "!", false},
+		"password_in_other_letters":         {"plain@example.com", strings.ToUpper(passphrase), false},
+		"blank_at_the_end":                  {"plain@example.com", passphrase + " ", false},
+		"empty":                             {"plain@example.com", "", false},
+		"unknown_user":                      {"nobody@example.com", passphrase, false},
+		"someone_elses_password":            {"plain@example.com", long, false},
+		"whole_long_password":               {"long@example.com", long, true},
+		"first_72_bytes_of_it":              {"long@example.com", long[:72], false},
+		"all_but_its_last_letter":           {"long@example.com", long[:len(long)-2], false},
+		"decomposed_letters":                {"accent@example.com", norm.NFD.String("é à ü ñ ç ø å ß and more"), true},
+		"letters_without_accents":           {"accent@example.com", "e a u n c ø a ß and more", false},
+		"narrow_letters_for_wide":           {"wide@example.com", "Wide letters of five", true},
+		"password_with_nul":                 {"plain@example.com", passphrase + "\x00", false},
+		"address_with_nul":                  {"plain@example.com\x00", passphrase, false},
+		"address_that_is_no_text":           {"plain@example.com\xff", passphrase, false},
+		"password_that_is_no_text":          {"plain@example.com", "\xff\xfe", false},
+		"endless_password":                  {"plain@example.com", strings.Repeat("p", 1<<20), false},
+		"endless_address":                   {strings.Repeat("e", 1<<20), passphrase, false},
+		"address_that_grows_when_read_well": {strings.Repeat("ﷺ", 80), passphrase, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, err := b.SignIn(t.Context(), test.email, test.password)
+			if test.right {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if v, err := b.Authenticate(t.Context(), s.Token); err != nil || v.UserID != s.User.ID {
+					t.Errorf("the session is %+v's, %v", v, err)
+				}
+				return
+			}
+			if !errors.Is(err, identity.ErrInvalidCredentials) || err.Error() != identity.ErrInvalidCredentials.Error() {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+func TestService_sessions(t *testing.T) {
+	t.Parallel()
+	refused := func(t *testing.T, what string, err error) {
+		t.Helper()
+		if apperr.CodeOf(err) != apperr.Unauthenticated {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	t.Run("one_ends_at_its_time", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		s := b.signUp(t, "a@example.com", passphrase)
+		b.clock.Advance(30*24*time.Hour - time.Second)
+		v, err := b.Authenticate(t.Context(), s.Token)
+		if err != nil || v.UserID != s.User.ID || v.Role != auth.RoleCustomer || v.SessionID == uuid.Nil {
+			t.Fatalf("a second before: %+v, %v", v, err)
+		}
+		if err := b.Recheck(t.Context(), v); err != nil {
+			t.Errorf("a second before: %v", err)
+		}
+		b.clock.Advance(time.Second)
+		_, err = b.Authenticate(t.Context(), s.Token)
+		refused(t, "at its time", err)
+		refused(t, "at its time, seen again", b.Recheck(t.Context(), v))
+	})
+	t.Run("signing_out_ends_that_one_at_once", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		first := b.signUp(t, "a@example.com", passphrase)
+		second, err := b.SignIn(t.Context(), "a@example.com", passphrase)
+		if err != nil || second.Token == first.Token {
+			t.Fatalf("%v", err)
+		}
+		v, err := b.Authenticate(t.Context(), first.Token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := b.SignOut(t.Context(), v); err != nil {
+				t.Errorf("%v", err)
+			}
+		}
+		_, err = b.Authenticate(t.Context(), first.Token)
+		refused(t, "the token", err)
+		refused(t, "the viewer", b.Recheck(t.Context(), v))
+		if _, err := b.Authenticate(t.Context(), second.Token); err != nil {
+			t.Errorf("the other session: %v", err)
+		}
+	})
+	t.Run("nobody_ends_anothers", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		mine, theirs := b.signUp(t, "a@example.com", passphrase), b.signUp(t, "b@example.com", passphrase)
+		v, err := b.Authenticate(t.Context(), theirs.Token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.UserID = mine.User.ID
+		if err := b.SignOut(t.Context(), v); err != nil {
+			t.Error(err)
+		}
+		if _, err := b.Authenticate(t.Context(), theirs.Token); err != nil {
+			t.Errorf("%v", err)
+		}
+	})
+	t.Run("another_role_or_no_account_ends_it_for_who_looks_again", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		s := b.signUp(t, "a@example.com", passphrase)
+		v, err := b.Authenticate(t.Context(), s.Token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.db.SQL().ExecContext(t.Context(), `UPDATE users SET role = 'ADMIN'`); err != nil {
+			t.Fatal(err)
+		}
+		refused(t, "with another role", b.Recheck(t.Context(), v))
+		if v, err := b.Authenticate(t.Context(), s.Token); err != nil || v.Role != auth.RoleAdmin {
+			t.Errorf("a next request: %+v, %v", v, err)
+		}
+		if _, err := b.db.SQL().ExecContext(t.Context(), `DELETE FROM users`); err != nil {
+			t.Fatal(err)
+		}
+		_, err = b.Authenticate(t.Context(), s.Token)
+		refused(t, "without an account", err)
+	})
+	t.Run("a_token_is_all_or_nothing", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		token := b.signUp(t, "a@example.com", passphrase).Token
+		for _, wrong := range []string{"", "mqs_", token[:len(token)-1], token + "A", strings.ToUpper(token), strings.TrimPrefix(token, "mqs_"), "mqs_" + token, token + "\x00", "mqs_\xff"} {
+			_, err := b.Authenticate(t.Context(), wrong)
+			refused(t, wrong, err)
+		}
+	})
+	t.Run("those_that_are_over_are_forgotten", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.signUp(t, "a@example.com", passphrase)
+		b.clock.Advance(24 * time.Hour)
+		fresh := b.signUp(t, "b@example.com", passphrase)
+		b.clock.Advance(29 * 24 * time.Hour)
+		if n, err := b.ForgetSessions(t.Context()); err != nil || n != 1 {
+			t.Errorf("forgot %d, %v; want 1", n, err)
+		}
+		if _, err := b.Authenticate(t.Context(), fresh.Token); err != nil {
+			t.Errorf("the other session: %v", err)
+		}
+		if n, err := b.ForgetSessions(t.Context()); err != nil || n != 0 {
+			t.Errorf("a second time: %d, %v", n, err)
+		}
+	})
+	t.Run("a_database_that_is_away_ends_none", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		token := b.signUp(t, "a@example.com", passphrase).Token
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := b.Authenticate(ctx, token); err == nil || apperr.CodeOf(err) == apperr.Unauthenticated {
+			t.Errorf("%v", err)
+		}
+	})
+}

@@ -1,0 +1,193 @@
+package identity
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+
+	"marquee/ent"
+	"marquee/internal/apperr"
+	"marquee/internal/clock"
+	"marquee/internal/dbtest"
+)
+
+func TestVerifyPassword(t *testing.T) {
+	t.Parallel()
+	hash := hashPassword("a password of some length")
+	if other := hashPassword("a password of some length"); other == hash {
+		t.Error("two hashes of one password are equal: there is no salt")
+	}
+	for password, want := range map[string]bool{"a password of some length": true, "a password of some lengtH": false, "": false} {
+		if right, err := verifyPassword(password, hash); err != nil || right != want {
+			t.Errorf("%q: %v, %v", password, right, err)
+		}
+	}
+	parts := strings.Split(hash, "$")
+	for name, broken := range map[string]string{
+		"empty":             "",
+		"another_algorithm": strings.Replace(hash, "argon2id", "argon2i", 1),
+		"another_version":   strings.Replace(hash, "v=19", "v=16", 1),
+		"no_parameters":     strings.Replace(hash, parts[3], "", 1),
+		"no_base64_in_salt": strings.Replace(hash, parts[4], "!!!", 1),
+		"no_base64_in_hash": strings.Replace(hash, parts[5], "!!!", 1),
+		"a_part_too_many":   hash + "$",
+	} {
+		if right, err := verifyPassword("a password of some length", broken); err == nil || right {
+			t.Errorf("%s: %v, %v", name, right, err)
+		}
+	}
+	t.Run("parameters_of_old_hashes_are_theirs", func(t *testing.T) {
+		t.Parallel()
+		// argon2id of "password" with the salt "somesalt", from the tests of the reference implementation: 2 passes over 64 MiB.
+		const known = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"
+		if right, err := verifyPassword("password", known); err != nil || !right {
+			t.Errorf("%v, %v", right, err)
+		}
+	})
+}
+
+// busy occupies every place of a hasher that works on one password and lets nobody wait.
+func busy(t *testing.T) (h *hasher, free func()) {
+	t.Helper()
+	h = newHasher(1, 0)
+	begun, done := make(chan struct{}), make(chan struct{})
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		if err := h.do(context.Background(), func() { close(begun); <-done }); err != nil {
+			t.Error(err)
+		}
+	})
+	<-begun
+	return h, sync.OnceFunc(func() { close(done); wait.Wait() })
+}
+
+func TestHasher_do(t *testing.T) {
+	t.Parallel()
+	t.Run("the_queue_is_bounded", func(t *testing.T) {
+		t.Parallel()
+		const parallel, queue = 2, 3
+		h := newHasher(parallel, queue)
+		hold := make(chan struct{})
+		started := make(chan struct{}, parallel+queue)
+		var mu sync.Mutex
+		running, most := 0, 0
+		var wait sync.WaitGroup
+		for range parallel + queue {
+			wait.Go(func() {
+				started <- struct{}{}
+				err := h.do(context.Background(), func() {
+					mu.Lock()
+					running++
+					most = max(most, running)
+					mu.Unlock()
+					<-hold
+					mu.Lock()
+					running--
+					mu.Unlock()
+				})
+				if err != nil {
+					t.Errorf("%v", err)
+				}
+			})
+		}
+		// Everybody has a place as soon as the queue is full.
+		for len(h.waiting) < parallel+queue {
+			select {
+			case <-started:
+			default:
+			}
+		}
+		for range 3 {
+			if err := h.do(context.Background(), func() { t.Error("worked past the queue") }); apperr.CodeOf(err) != apperr.Throttled {
+				t.Errorf("with a full queue: %v", err)
+			}
+		}
+		close(hold)
+		wait.Wait()
+		if most > parallel {
+			t.Errorf("%d at once", most)
+		}
+		if err := h.do(context.Background(), func() {}); err != nil {
+			t.Errorf("with an empty queue: %v", err)
+		}
+	})
+	t.Run("who_gives_up_leaves_the_queue", func(t *testing.T) {
+		t.Parallel()
+		h := newHasher(1, 1)
+		begun, done := make(chan struct{}), make(chan struct{})
+		var wait sync.WaitGroup
+		wait.Go(func() { _ = h.do(context.Background(), func() { close(begun); <-done }) })
+		<-begun
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		for range 3 {
+			if err := h.do(ctx, func() { t.Error("worked for somebody who had gone") }); !errors.Is(err, context.Canceled) {
+				t.Errorf("%v", err)
+			}
+		}
+		close(done)
+		wait.Wait()
+	})
+	t.Run("a_panic_gives_its_place_back", func(t *testing.T) {
+		t.Parallel()
+		h := newHasher(1, 0)
+		for range 3 {
+			func() {
+				defer func() { _ = recover() }()
+				_ = h.do(context.Background(), func() { panic("broken") })
+			}()
+		}
+		if err := h.do(context.Background(), func() {}); err != nil {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// TestService_SignIn_work makes sure that a known and an unknown address cost the same hash: where no password can be
+// hashed, neither gets an answer.
+func TestService_SignIn_work(t *testing.T) {
+	t.Parallel()
+	db := dbtest.New(t)
+	s := NewService(db, ent.Over(db.SQL()), clock.System{})
+	const password = "correct horse battery staple"
+	if _, err := s.SignUp(t.Context(), SignUpInput{Email: "known@example.com", Password: password, Name: "Known"}); err != nil {
+		t.Fatal(err)
+	}
+	h, free := busy(t)
+	defer free()
+	s.hasher = h
+	for name, try := range map[string]func() error{
+		"known address, right password": func() error { _, err := s.SignIn(t.Context(), "known@example.com", password); return err },
+		"known address, wrong password": func() error {
+			_, err := s.SignIn(t.Context(), "known@example.com", "wrong horse battery staple")
+			return err
+		},
+		"unknown address": func() error { _, err := s.SignIn(t.Context(), "unknown@example.com", password); return err },
+		"new account": func() error {
+			_, err := s.SignUp(t.Context(), SignUpInput{Email: "new@example.com", Password: password, Name: "New"})
+			return err
+		},
+		"taken address": func() error {
+			_, err := s.SignUp(t.Context(), SignUpInput{Email: "known@example.com", Password: password, Name: "Twin"})
+			return err
+		},
+	} {
+		if err := try(); apperr.CodeOf(err) != apperr.Throttled {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	free()
+	// The hash for nobody takes as long as anybody's.
+	var known string
+	if err := db.SQL().QueryRowContext(t.Context(), `SELECT password_hash FROM users`).Scan(&known); err != nil {
+		t.Fatal(err)
+	}
+	if cost := func(phc string) string { return strings.Join(strings.Split(phc, "$")[:4], "$") }; cost(known) != cost(s.decoy) {
+		t.Errorf("a known password costs %s, an unknown one %s", cost(known), cost(s.decoy))
+	}
+	if _, err := s.SignIn(t.Context(), "unknown@example.com", password); !errors.Is(err, ErrInvalidCredentials) {
+		t.Errorf("%v", err)
+	}
+}
