@@ -325,8 +325,10 @@ func (w *badWorld) pages() []badInput {
 		return badInput{name: name, who: w.customer, query: `{ movies(` + arguments + `) { nodes { title } } }`}
 	}
 	variable := func(name, number string) badInput {
-		return badInput{name: name, who: w.customer,
-			body: `{"query":"query ($n: Int) { movies(first: $n) { nodes { title } } }","variables":{"n":` + number + `}}`}
+		return badInput{
+			name: name, who: w.customer,
+			body: `{"query":"query ($n: Int) { movies(first: $n) { nodes { title } } }","variables":{"n":` + number + `}}`,
+		}
 	}
 	cursor := func(name, cursor string) badInput {
 		return badInput{name: name, who: w.customer, query: `query ($c: String) { movies(first: 2, after: $c) { nodes { title } } }`, vars: vars{"c": cursor}}
@@ -356,8 +358,10 @@ func (w *badWorld) pages() []badInput {
 		variable("first as truth value in a variable", `true`),
 		variable("first as list in a variable", `[1]`),
 		variable("first as object in a variable", `{"n":1}`),
-		{name: "default of a variable beyond 64 bits", who: w.customer,
-			query: `query ($n: Int = 99999999999999999999) { movies(first: $n) { nodes { title } } }`},
+		{
+			name: "default of a variable beyond 64 bits", who: w.customer,
+			query: `query ($n: Int = 99999999999999999999) { movies(first: $n) { nodes { title } } }`,
+		},
 		cursor("cursor tampered with", string(tampered)),
 		cursor("cursor cut", w.movieCursor[:len(w.movieCursor)-4]),
 		cursor("cursor of another list", w.theaterCursor),

@@ -100,7 +100,7 @@ func TestNew_refusals(t *testing.T) {
 	})
 	t.Run("an_address_that_is_none", func(t *testing.T) {
 		t.Parallel()
-		sentence(t, start(t, configuration(t, "postgres://marquee:top-secret@host:port/%zz")), "MARQUEE_DATABASE_URL", "top-secret")
+		sentence(t, start(t, configuration(t, "postgres://marquee:top-secret@host:port/%zz")), "database URL", "top-secret")
 	})
 	t.Run("a_database_newer_than_the_program", func(t *testing.T) {
 		t.Parallel()
@@ -135,10 +135,29 @@ func changed(t *testing.T, raw string, change func(*url.URL)) string {
 	return u.String()
 }
 
+// enterable returns a folder that the user of the database server can enter, which t.TempDir's is not for all.
+func enterable(t *testing.T) string {
+	t.Helper()
+	folder, err := os.MkdirTemp("", "marquee-app-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(folder); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.Chmod(folder, 0o755); err != nil { //nolint:gosec // others must be able to enter it
+		t.Fatal(err)
+	}
+	return folder
+}
+
 // TestNew_privateCluster starts the program without any database of its own, twice.
 func TestNew_privateCluster(t *testing.T) {
 	t.Parallel()
 	cfg := configuration(t, "")
+	cfg.DataDir = enterable(t)
 	var ids []string
 	for round := range 2 {
 		a, err := app.New(timeLimit(t), cfg, quiet, app.Seams{})
@@ -341,4 +360,3 @@ func TestApp_origins(t *testing.T) {
 		}
 	}
 }
-

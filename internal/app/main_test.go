@@ -168,4 +168,3 @@ func nobody(t *testing.T, database string) {
 		return texts(t, db, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name <> 'looking on'`)[0] == "0"
 	})
 }
-

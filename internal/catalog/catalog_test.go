@@ -340,7 +340,9 @@ func TestIndexes(t *testing.T) {
 		catalog.MovieOrderPopularity: "1000", catalog.MovieOrderRating: "50", catalog.MovieOrderReleaseDate: "1952-01-01", catalog.MovieOrderTitle: "Movie 5",
 	} {
 		for _, request := range []page.Request{
-			{Limit: 10}, {Limit: 10, Backward: true}, {Limit: 10, After: []string{key, uuid.Nil.String()}},
+			{Limit: 10},
+			{Limit: 10, Backward: true},
+			{Limit: 10, After: []string{key, uuid.Nil.String()}},
 			{Limit: 10, Backward: true, Before: []string{key, uuid.Nil.String()}},
 		} {
 			b.statements.Take()

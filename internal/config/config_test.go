@@ -72,7 +72,7 @@ func TestSecret_never_prints(t *testing.T) {
 	}
 	var logged strings.Builder
 	slog.New(slog.NewJSONHandler(&logged, nil)).Info("started", "config", c, "secret", c.SecretKey)
-	for _, printed := range []string{fmt.Sprintf("%v", c), fmt.Sprintf("%+v", c), fmt.Sprintf("%#v", c), fmt.Sprint(c.SecretKey), string(asJSON), logged.String()} {
+	for _, printed := range []string{fmt.Sprintf("%v", c), fmt.Sprintf("%+v", c), fmt.Sprintf("%#v", c), c.SecretKey.String(), string(asJSON), logged.String()} {
 		if strings.Contains(printed, "hunter2") {
 			t.Errorf("a secret was printed: %s", printed)
 		}

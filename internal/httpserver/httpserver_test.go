@@ -210,7 +210,7 @@ func TestServer_Handler(t *testing.T) {
 		o := options()
 		o.GraphQL = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 		defer func() {
-			if recover() != http.ErrAbortHandler {
+			if err, ok := recover().(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
 				t.Error("the server does not learn of it")
 			}
 		}()

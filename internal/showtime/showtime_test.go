@@ -279,8 +279,10 @@ func TestService_PricesByShowtime(t *testing.T) {
 	b.sends(1, "PricesByShowtime", func() error {
 		found, err := b.PricesByShowtime(t.Context(), []uuid.UUID{priced, free, typeid.New()})
 		want := []showtime.Price{
-			{Category: theater.CategoryPremium, AmountMinor: 1500, Currency: "EUR"}, {Category: theater.CategoryStandard, AmountMinor: 1200, Currency: "EUR"},
-			{Category: theater.CategoryCompanion, AmountMinor: 900, Currency: "EUR"}, {Category: theater.CategoryWheelchair, AmountMinor: 900, Currency: "EUR"},
+			{Category: theater.CategoryPremium, AmountMinor: 1500, Currency: "EUR"},
+			{Category: theater.CategoryStandard, AmountMinor: 1200, Currency: "EUR"},
+			{Category: theater.CategoryCompanion, AmountMinor: 900, Currency: "EUR"},
+			{Category: theater.CategoryWheelchair, AmountMinor: 900, Currency: "EUR"},
 		}
 		if !slices.Equal(found[priced], want) || len(found[free]) != 0 {
 			t.Errorf("%+v", found)

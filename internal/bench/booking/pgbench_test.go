@@ -31,9 +31,12 @@ func TestParseSummary(t *testing.T) {
 	if r.refused != 3000 || r.failed != 12 || r.elapsed != 2*time.Second {
 		t.Errorf("got %+v", r)
 	}
+	connectedOnly := strings.Replace(strings.Replace(summary, "3000", "0", 1), "1500.000000", "-nan", 1)
+	if r, err := parseSummary([]byte(connectedOnly)); err != nil || r.attempts() != 12 || r.elapsed != 0 {
+		t.Errorf("a run without a transaction is %+v, %v", r, err)
+	}
 	for name, said := range map[string]string{
 		"nothing":            "",
-		"no transaction":     strings.Replace(summary, "3000", "0", 1),
 		"no number":          strings.Replace(summary, "3000", "many", 1),
 		"no rate":            strings.Replace(summary, "tps", "xyz", 1),
 		"a rate that is NaN": strings.Replace(summary, "1500.000000", "nan(?)", 1),

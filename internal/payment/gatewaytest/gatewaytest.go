@@ -295,7 +295,7 @@ var checks = []check{
 			"Refund":  func(key string) (payment.Charge, error) { return s.Gateway.Refund(ctx, key, key+"/refund", s.Good) },
 		} {
 			if charge, err := call(newKey()); !errors.Is(err, payment.ErrNoSuchCharge) {
-				return fmt.Errorf("%s of an unknown key gives %+v, %v; want ErrNoSuchCharge", name, charge, err)
+				return fmt.Errorf("%s of an unknown key gives %+v, %v; want ErrNoSuchCharge", name, charge, fmt.Sprint(err))
 			}
 		}
 		return nil
@@ -306,7 +306,7 @@ var checks = []check{
 		}
 		key := newKey()
 		if charge, err := s.Gateway.Authorize(ctx, key, s.LostAnswer); err == nil || errors.Is(err, payment.ErrNoSuchCharge) {
-			return fmt.Errorf("the answer was to be lost, but is %+v, %v", charge, err)
+			return fmt.Errorf("the answer was to be lost, but is %+v, %v", charge, fmt.Sprint(err))
 		}
 		found, err := s.Gateway.Lookup(ctx, key)
 		if err := expect(found, err, payment.ChargeAuthorized, 0, 0); err != nil {
@@ -334,7 +334,7 @@ var checks = []check{
 			"Lookup":    func() (payment.Charge, error) { return s.Gateway.Lookup(ended, key) },
 		} {
 			if charge, err := call(); !errors.Is(err, context.Canceled) {
-				return fmt.Errorf("%s with an ended context gives %+v, %v; want context.Canceled", name, charge, err)
+				return fmt.Errorf("%s with an ended context gives %+v, %v; want context.Canceled", name, charge, fmt.Sprint(err))
 			}
 		}
 		return nil

@@ -234,7 +234,7 @@ func refused(t *testing.T, o local.Options, s local.Seams, kind error, words ...
 
 func isSentence(t *testing.T, err, kind error, words ...string) {
 	t.Helper()
-	sentence, ok := err.(*local.Error)
+	sentence, ok := errors.AsType[*local.Error](err)
 	if !ok || !errors.Is(err, kind) {
 		t.Fatalf("error %T %v, want *Error of kind %v", err, err, kind)
 	}

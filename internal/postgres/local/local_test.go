@@ -114,14 +114,14 @@ func TestStart(t *testing.T) {
 
 	t.Run("a_system_without_C_UTF8_gets_C", func(t *testing.T) {
 		t.Parallel()
-		real := realBin(t)
+		installed := realBin(t)
 		bin := fakeBin(t, nil)
 		for _, name := range []string{"postgres", "pg_ctl", "psql"} {
-			must(t, os.Symlink(filepath.Join(real, name), filepath.Join(bin, name)))
+			must(t, os.Symlink(filepath.Join(installed, name), filepath.Join(bin, name)))
 		}
 		script(t, filepath.Join(bin, "initdb"), fmt.Sprintf(
 			`case "$*" in *--locale=C.UTF-8*) echo 'initdb: error: invalid locale name "C.UTF-8"' >&2; exit 1;; esac
-exec %s "$@"`, filepath.Join(real, "initdb")))
+exec %s "$@"`, filepath.Join(installed, "initdb")))
 		c := startWith(t, local.Options{Dir: folder(t), BinDir: bin, Ephemeral: true}, local.Seams{})
 		if c.BinDir() != bin {
 			t.Errorf("BinDir = %s", c.BinDir())
@@ -196,7 +196,7 @@ func TestStart_Sharing(t *testing.T) {
 			for _, fd := range descriptors(t, filepath.Join(dir, name)) {
 				twin, err := syscall.Dup(fd)
 				must(t, err)
-				defer func() { _ = syscall.Close(twin) }()
+				t.Cleanup(func() { _ = syscall.Close(twin) })
 			}
 		}
 		stop(t, first)

@@ -440,6 +440,8 @@ func (c *Cluster) rotateLog() error {
 // stop ends the server and waits until none of its processes lives. The start lock is held and nobody else uses the
 // cluster. A fast shutdown that takes too long is followed by an immediate one, which loses nothing: the next start
 // recovers from the log. Processes without a main process that listens are waited for, not signalled.
+//
+//nolint:gocognit // one wait with three ends; taken apart, its variables would have to travel together
 func (c *Cluster) stop() error {
 	ctx := context.Background()
 	var sent syscall.Signal
