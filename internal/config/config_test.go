@@ -15,7 +15,7 @@ func TestFromEnvironment(t *testing.T) {
 	t.Parallel()
 	t.Run("development_needs_nothing", func(t *testing.T) {
 		t.Parallel()
-		c, err := config.FromEnvironment(map[string]string{"HOME": "/home/someone"})
+		c, err := config.FromEnvironment(map[string]string{"HOME": "/home/someone", "MARQUEE_ALLOWED_ORIGINS": "", "MARQUEE_DATABASE_URL": ""})
 		if err != nil || c.Env != config.Development || c.Listen != ":8080" || c.Hold != 10*time.Minute || c.DataDir == "" {
 			t.Errorf("got %+v, %v", c, err)
 		}
