@@ -4,6 +4,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -71,7 +72,9 @@ func run(ctx context.Context, command string) error {
 		password := ""
 		if cli.Admin.PasswordStdin {
 			line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
-			password = strings.TrimRight(line, "\r\n")
+			if password = strings.TrimRight(line, "\r\n"); password == "" {
+				return errors.New("no password on standard input")
+			}
 		}
 		return c.CreateAdmin(ctx, cli.Admin.Email, cli.Admin.Name, password)
 	case "healthcheck":

@@ -95,17 +95,28 @@ func (r *Resolver) ownNode(ctx context.Context, kind typeid.Kind, path, id strin
 	}
 }
 
-// nodes returns what node returns for each id, asked for at once so that the loaders can batch them.
+// nodes returns what node returns for each id. What the loaders read is asked for at once, so that they batch it; what
+// has a statement of its own is read one after the other, so that a long list never takes many connections.
 func (r *Resolver) nodes(ctx context.Context, ids []string) ([]model.Node, error) {
 	found := make([]model.Node, len(ids))
 	errs := make([]error, len(ids))
 	panics := make([]any, len(ids))
+	read := func(i int) {
+		defer func() { panics[i] = recover() }()
+		found[i], errs[i] = r.node(ctx, fmt.Sprintf("ids.%d", i), ids[i])
+	}
+	var single []int
 	var wait sync.WaitGroup
 	for i, id := range ids {
-		wait.Go(func() {
-			defer func() { panics[i] = recover() }()
-			found[i], errs[i] = r.node(ctx, fmt.Sprintf("ids.%d", i), id)
-		})
+		switch kind, _ := typeid.KindOf(id); kind {
+		case typeid.Reservation, typeid.Payment, typeid.Ticket, typeid.SeatLayout, typeid.User:
+			single = append(single, i)
+		default:
+			wait.Go(func() { read(i) })
+		}
+	}
+	for _, i := range single {
+		read(i)
 	}
 	wait.Wait()
 	for _, panicked := range panics {

@@ -40,12 +40,12 @@ func payReservationResult(result booking.PayResult) (model.PayReservationResult,
 	case booking.Expired:
 		return model.ReservationExpired{
 			Code:    model.UserErrorCodeReservationExpired,
-			Message: "The seats were held too long ago. Nothing was charged.", Reservation: r.Reservation,
+			Message: "The seats were held too long ago. You pay nothing; money that was taken is given back.", Reservation: r.Reservation,
 		}, nil
 	case booking.Declined:
 		return model.PaymentDeclined{
 			Code:    model.UserErrorCodePaymentDeclined,
-			Message: "The payment was declined. Nothing was charged.", DeclineCode: r.Code, Reservation: r.Reservation,
+			Message: "The payment was declined. You pay nothing.", DeclineCode: r.Code, Reservation: r.Reservation,
 		}, nil
 	case booking.Pending:
 		return model.PaymentPending{

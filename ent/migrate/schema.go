@@ -144,7 +144,7 @@ var (
 				Unique:  true,
 				Columns: []*schema.Column{PaymentAttemptsColumns[1], PaymentAttemptsColumns[2]},
 				Annotation: &entsql.IndexAnnotation{
-					Where: "(status = ANY (ARRAY['STARTED'::text, 'AUTHORIZED'::text, 'CAPTURED'::text, 'REFUND_PENDING'::text]))",
+					Where: "(status = ANY (ARRAY['STARTED'::text, 'AUTHORIZED'::text, 'CAPTURED'::text]))",
 				},
 			},
 			{

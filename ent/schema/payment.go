@@ -67,7 +67,7 @@ func (PaymentAttempt) Indexes() []ent.Index {
 	return []ent.Index{
 		index.Fields("showtime_id", "payment_id", "number").Unique().StorageKey("payment_attempts_number_key"),
 		index.Fields("showtime_id", "payment_id").Unique().StorageKey("payment_attempts_live_key").
-			Annotations(entsql.IndexWhere("(status = ANY (ARRAY['STARTED'::text, 'AUTHORIZED'::text, 'CAPTURED'::text, 'REFUND_PENDING'::text]))")),
+			Annotations(entsql.IndexWhere("(status = ANY (ARRAY['STARTED'::text, 'AUTHORIZED'::text, 'CAPTURED'::text]))")),
 		index.Fields("leased_until").StorageKey("payment_attempts_unsettled_idx").
 			Annotations(entsql.IndexWhere("(status = ANY (ARRAY['STARTED'::text, 'AUTHORIZED'::text, 'VOID_PENDING'::text, 'REFUND_PENDING'::text]))")),
 	}

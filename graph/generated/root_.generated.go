@@ -627,7 +627,7 @@ type PayReservationPayload @auth {
   reservation: Reservation!
 }
 
-"The hold ran out before it was paid; no money was taken."
+"The hold ran out before it was paid; money that was taken is given back."
 type ReservationExpired implements UserError @auth {
   "Always ` + "`" + `RESERVATION_EXPIRED` + "`" + `."
   code: UserErrorCode!
@@ -637,7 +637,7 @@ type ReservationExpired implements UserError @auth {
   reservation: Reservation!
 }
 
-"The issuer refused; no money was taken. The seats stay held until their deadline: try again with a new key."
+"The issuer refused, or the gateway never answered and was told to let go. The seats stay held until their deadline: try again with a new key."
 type PaymentDeclined implements UserError @auth {
   "Always ` + "`" + `PAYMENT_DECLINED` + "`" + `."
   code: UserErrorCode!

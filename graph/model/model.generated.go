@@ -170,7 +170,7 @@ type PayReservationPayload struct {
 
 func (PayReservationPayload) IsPayReservationResult() {}
 
-// The issuer refused; no money was taken. The seats stay held until their deadline: try again with a new key.
+// The issuer refused, or the gateway never answered and was told to let go. The seats stay held until their deadline: try again with a new key.
 type PaymentDeclined struct {
 	// Always `PAYMENT_DECLINED`.
 	Code UserErrorCode `json:"code"`
@@ -218,7 +218,7 @@ type ReservationEdge struct {
 	Node booking.Reservation `json:"node"`
 }
 
-// The hold ran out before it was paid; no money was taken.
+// The hold ran out before it was paid; money that was taken is given back.
 type ReservationExpired struct {
 	// Always `RESERVATION_EXPIRED`.
 	Code UserErrorCode `json:"code"`

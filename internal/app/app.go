@@ -182,8 +182,13 @@ func (a *App) websocket(sockets *transport.Registry) *transport.Websocket {
 			return auth.WithViewer(ctx, viewer), translated(err)
 		},
 		Recheck: func(ctx context.Context) error {
-			if viewer, ok := auth.ViewerFrom(ctx); ok {
-				return translated(a.Identity.Recheck(ctx, viewer))
+			viewer, ok := auth.ViewerFrom(ctx)
+			if !ok {
+				return nil
+			}
+			// Only a session that has ended closes the socket: while the database is away, nobody can have signed out.
+			if err := a.Identity.Recheck(ctx, viewer); apperr.CodeOf(err) == apperr.Unauthenticated {
+				return err
 			}
 			return nil
 		},

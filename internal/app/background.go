@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -64,9 +65,7 @@ func (a *App) reconcile(ctx context.Context) error {
 }
 
 func (a *App) housekeeping(ctx context.Context) error {
-	if _, err := a.Booking.ForgetKeys(ctx); err != nil {
-		return err
-	}
-	_, err := a.Identity.ForgetSessions(ctx)
-	return err
+	_, keys := a.Booking.ForgetKeys(ctx)
+	_, sessions := a.Identity.ForgetSessions(ctx)
+	return errors.Join(keys, sessions)
 }

@@ -29,19 +29,21 @@ type Command struct {
 	Out    io.Writer
 }
 
-// Serve runs the server until ctx ends. In development an empty database of its own gets the demo world, unless empty
-// is set, and an older demo world gets the showtimes of the days it lacks.
+// Serve runs the server until ctx ends. Where the configuration loads the demo world, an empty database gets it, unless
+// empty is set, and an older demo world gets the showtimes of the days it lacks.
 func (c Command) Serve(ctx context.Context, empty bool) (err error) {
 	a, err := New(ctx, c.Config, c.Log, Seams{})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
-	if c.Config.Env == config.Development {
-		loaded, err := c.prepareDemo(ctx, a, empty)
-		if err != nil {
+	loaded := false
+	if c.Config.LoadsDemo() {
+		if loaded, err = c.prepareDemo(ctx, a, empty); err != nil {
 			return err
 		}
+	}
+	if c.Config.Env == config.Development {
 		c.greet(a, loaded)
 	}
 	c.Log.InfoContext(ctx, "serving", "address", a.Address().String(), "ops", a.OpsAddress().String())

@@ -37,10 +37,12 @@ func (s *Service) Cancel(ctx context.Context, viewer auth.Viewer, in CancelInput
 	if c.ended {
 		s.hint(in.ShowtimeID)
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	defer cancel()
 	if c.refund != nil {
-		if _, err := s.settle(context.WithoutCancel(ctx), *c.refund); err != nil {
+		if _, err := s.settle(ctx, *c.refund); err != nil {
 			s.log.WarnContext(ctx, "refund left to the reconciler", "attempt", c.refund.ID, "error", err)
-			if err := s.payments.Release(context.WithoutCancel(ctx), *c.refund, 0); err != nil {
+			if err := s.payments.Release(ctx, *c.refund, 0); err != nil {
 				return nil, err
 			}
 		}
@@ -75,17 +77,19 @@ func (s *Service) cancelTx(ctx context.Context, tx *sql.Tx, viewerID uuid.UUID, 
 		if err := s.revokeTicketsTx(ctx, tx, r); err != nil {
 			return c, err
 		}
-		if tried {
-			if attempt, err = s.payments.AdvanceTx(ctx, tx, attempt, payment.Step{To: payment.AttemptRefundPending}); err != nil {
-				return c, err
-			}
-			c.refund = &attempt
-		}
 	} else if tried && (attempt.Status == payment.AttemptStarted || attempt.Status == payment.AttemptAuthorized) {
 		return c, apperr.New(apperr.Conflict, "A payment for this reservation is under way. Try again in a moment.")
 	}
-	c.ended, err = s.endTx(ctx, tx, in.ShowtimeID, in.ReservationID, EventCancel)
-	return c, err
+	if c.ended, err = s.endTx(ctx, tx, in.ShowtimeID, in.ReservationID, EventCancel); err != nil {
+		return c, err
+	}
+	if tried && attempt.Status == payment.AttemptCaptured {
+		if attempt, err = s.payments.AdvanceTx(ctx, tx, attempt, payment.Step{To: payment.AttemptRefundPending}); err != nil {
+			return c, err
+		}
+		c.refund = &attempt
+	}
+	return c, nil
 }
 
 func (s *Service) startedTx(ctx context.Context, tx *sql.Tx, showtimeID uuid.UUID) (started bool, err error) {

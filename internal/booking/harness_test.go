@@ -47,6 +47,7 @@ type house struct {
 	payments *payment.Service
 	seating  *seating.Service
 	hints    *hints
+	later    func() // what goes wrong before the reconciler comes; nil: nothing
 }
 
 func newHouse(t *testing.T, plan fixture.Plan, opts ...dbtest.Option) *house {
@@ -187,7 +188,10 @@ func (h *house) attempts(t testing.TB, r booking.Reservation) []payment.AttemptS
 	if err != nil {
 		t.Fatal(err)
 	}
-	states, err := postgres.Collect(rows, func(rows *sql.Rows) (s payment.AttemptStatus, err error) { return s, rows.Scan(&s) })
+	states, err := postgres.Collect(rows, func(rows *sql.Rows) (s payment.AttemptStatus, err error) {
+		err = rows.Scan(&s)
+		return s, err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +226,7 @@ func (h *house) captured() (minor int64) {
 // endLeases lets the reconciler take over every attempt.
 func (h *house) endLeases(t testing.TB) {
 	t.Helper()
-	h.Exec(t, `UPDATE payment_attempts SET leased_until = now() - interval '1 second'`)
+	h.Exec(t, `UPDATE payment_attempts SET leased_until = now() - interval '1 second' WHERE leased_until > now()`)
 }
 
 // reconcile lets a process that knows nothing take over everything, and returns how much it settled.

@@ -42,11 +42,14 @@ func (s *Service) Pay(ctx context.Context, viewer auth.Viewer, in PayInput) (Pay
 		return nil, err
 	}
 	attempt := opened.attempt
+	// The customer may close the tab, or the request run out of time: the money must come to rest all the same, and the
+	// answer says how it did.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	defer cancel()
 	if opened.drive {
-		// The customer may close the tab now: the money must come to rest all the same.
-		if attempt, err = s.settle(context.WithoutCancel(ctx), attempt); err != nil {
+		if attempt, err = s.settle(ctx, attempt); err != nil {
 			s.log.WarnContext(ctx, "payment attempt left to the reconciler", "attempt", attempt.ID, "status", attempt.Status, "error", err)
-			if err := s.payments.Release(context.WithoutCancel(ctx), attempt, 0); err != nil {
+			if err := s.payments.Release(ctx, attempt, 0); err != nil {
 				return nil, err
 			}
 		}
@@ -66,12 +69,15 @@ func payResult(opened opened, attempt payment.Attempt, r Reservation) PayResult 
 	switch {
 	case opened.expired:
 		return Expired{Reservation: r}
-	case attempt.Status == payment.AttemptCaptured,
-		attempt.Status == payment.AttemptRefundPending,
-		attempt.Status == payment.AttemptRefunded:
+	case attempt.Status == payment.AttemptCaptured:
 		return Paid{Reservation: r}
 	case attempt.DeclineCode != "" && attempt.Status != payment.AttemptStarted:
 		return Declined{Reservation: r, Code: attempt.DeclineCode}
+	case attempt.Status == payment.AttemptRefundPending, attempt.Status == payment.AttemptRefunded:
+		if r.Status == StatusCancelled {
+			return Paid{Reservation: r} // and given back since
+		}
+		return Expired{Reservation: r} // the money came when the seats were gone, and goes back
 	case attempt.Status == payment.AttemptVoided, attempt.Status == payment.AttemptVoidPending:
 		return Expired{Reservation: r}
 	default:
@@ -146,7 +152,7 @@ func (s *Service) openAttempt(ctx context.Context, viewer auth.Viewer, in PayInp
 	case errors.Is(err, payment.ErrMoved):
 		// Another attempt is under way; its owner or the reconciler will bring it to an end.
 		return opened{attempt: payment.Attempt{Status: payment.AttemptStarted}}, nil
-	case err == nil && out.free && !out.drive:
+	case err == nil && out.free:
 		s.hint(in.ShowtimeID)
 	}
 	return out, err

@@ -279,6 +279,9 @@ func TestService_Pay_gateway(t *testing.T) {
 	lapsed := outcome{
 		result: booking.Declined{}, code: "authorization_lapsed", stored: "HELD", attempts: is(voided), settled: "HELD", final: is(voided),
 	}
+	givenBack := outcome{
+		result: booking.Expired{}, stored: "HELD", attempts: is(payment.AttemptRefunded), settled: "EXPIRED", final: is(payment.AttemptRefunded),
+	}
 	expired := outcome{result: booking.Expired{}, stored: "HELD", attempts: is(voided), settled: "HELD", final: is(voided)}
 	for name, test := range map[string]struct {
 		faults func(t *testing.T, h *house, r booking.Reservation)
@@ -308,10 +311,56 @@ func TestService_Pay_gateway(t *testing.T) {
 				h.gateway.Next(authorize, gatewaytest.NeverArrives)
 			}, givenUp,
 		},
-		"authorize_says_captured": {
+		"authorize_takes_the_money_at_once": {
+			func(_ *testing.T, h *house, _ booking.Reservation) { h.gateway.Next(authorize, h.gateway.Takes) }, paid,
+		},
+		"authorize_takes_the_money_unanswered": {
 			func(_ *testing.T, h *house, _ booking.Reservation) {
-				h.gateway.Next(authorize, gatewaytest.Says(func(c *payment.Charge) { c.Status = payment.ChargeCaptured }))
-			}, later(started),
+				h.gateway.Next(authorize, func(ctx context.Context, key string, effect gatewaytest.Effect) (payment.Charge, error) {
+					_, err := h.gateway.Takes(ctx, key, effect)
+					return payment.Charge{}, errors.Join(gatewaytest.ErrNoAnswer, err)
+				})
+			}, paid,
+		},
+		"the_hold_runs_out_and_authorize_takes_the_money": {
+			func(t *testing.T, h *house, r booking.Reservation) {
+				h.gateway.Next(authorize, func(ctx context.Context, key string, effect gatewaytest.Effect) (payment.Charge, error) {
+					h.Expire(t, h.Show(), r.ID)
+					return h.gateway.Takes(ctx, key, effect)
+				})
+			}, givenBack,
+		},
+		"the_hold_runs_out_and_void_finds_the_money_taken": {
+			func(t *testing.T, h *house, r booking.Reservation) {
+				h.gateway.Next(authorize, gatewaytest.After(func() { h.Expire(t, h.Show(), r.ID) }))
+				h.gateway.Next(void, h.gateway.Takes)
+			}, givenBack,
+		},
+		"a_lapse_was_none_and_void_finds_the_money_taken": {
+			func(_ *testing.T, h *house, _ booking.Reservation) {
+				h.gateway.Next(capture, func(context.Context, string, gatewaytest.Effect) (payment.Charge, error) {
+					return payment.Charge{Status: payment.ChargeVoided}, nil
+				})
+				h.gateway.Next(void, h.gateway.Takes)
+			}, outcome{
+				result: booking.Declined{}, code: "authorization_lapsed", stored: "HELD", attempts: is(payment.AttemptRefunded),
+				settled: "HELD", final: is(payment.AttemptRefunded),
+			},
+		},
+		"authorize_unanswered_and_the_gateway_forgets_for_a_while": {
+			func(_ *testing.T, h *house, _ booking.Reservation) {
+				forgets := func(context.Context, string, gatewaytest.Effect) (payment.Charge, error) {
+					return payment.Charge{}, payment.ErrNoSuchCharge
+				}
+				h.gateway.Next(authorize, gatewaytest.AnswerLost)
+				h.gateway.Next(lookup, forgets)
+				h.later = func() {
+					h.gateway.Next(lookup, forgets)
+					h.gateway.Next(void, h.gateway.Takes)
+				}
+			}, outcome{
+				result: booking.Pending{}, stored: "HELD", attempts: is(started), settled: "HELD", final: is(payment.AttemptRefunded),
+			},
 		},
 		"authorize_says_nonsense": {
 			func(_ *testing.T, h *house, _ booking.Reservation) {
@@ -402,6 +451,10 @@ func TestService_Pay_gateway(t *testing.T) {
 				t.Errorf("%v did not happen", left)
 			}
 
+			if h.later != nil {
+				h.later()
+				h.later = nil
+			}
 			h.reconcile(t)
 			if _, _, err := h.booking.Sweep(t.Context()); err != nil {
 				t.Fatal(err)
@@ -570,13 +623,10 @@ func TestService_Pay_goes_on_without_the_customer(t *testing.T) {
 			ctx, leave := context.WithCancel(t.Context())
 			h.gateway.Next(op, gatewaytest.Before(leave))
 			in := payInput(r)
-			if result, err := h.booking.Pay(ctx, viewer, in); !errors.Is(err, context.Canceled) {
-				t.Errorf("the result is %#v, %v", result, err)
-			}
+			result, err := h.booking.Pay(ctx, viewer, in)
+			is[booking.Paid](t, result, err)
 			h.wantStored(t, "without the customer", r, "CONFIRMED")
 			h.rests(t)
-			result, err := h.booking.Pay(t.Context(), viewer, in)
-			is[booking.Paid](t, result, err)
 		})
 	}
 }
@@ -754,11 +804,13 @@ func TestReconcile_beside_a_slow_driver(t *testing.T) {
 	}{
 		"authorize_not_yet_sent": {
 			func(g gate) gatewaytest.Fault { return gatewaytest.Before(wait(g)) }, gatewaytest.Authorize,
-			booking.Declined{}, payment.DeclineNoAnswer, "HELD",
+			booking.Declined{},
+			payment.DeclineNoAnswer, "HELD",
 		},
 		"authorize_not_yet_answered": {
 			func(g gate) gatewaytest.Fault { return gatewaytest.After(wait(g)) }, gatewaytest.Authorize,
-			booking.Paid{}, "", "CONFIRMED",
+			booking.Paid{},
+			"", "CONFIRMED",
 		},
 		"authorize_answered_with_what_came_later": {
 			func(g gate) gatewaytest.Fault {
@@ -773,11 +825,13 @@ func TestReconcile_beside_a_slow_driver(t *testing.T) {
 		},
 		"capture_not_yet_sent": {
 			func(g gate) gatewaytest.Fault { return gatewaytest.Before(wait(g)) }, gatewaytest.Capture,
-			booking.Paid{}, "", "CONFIRMED",
+			booking.Paid{},
+			"", "CONFIRMED",
 		},
 		"capture_not_yet_answered": {
 			func(g gate) gatewaytest.Fault { return gatewaytest.After(wait(g)) }, gatewaytest.Capture,
-			booking.Paid{}, "", "CONFIRMED",
+			booking.Paid{},
+			"", "CONFIRMED",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -804,16 +858,15 @@ func TestReconcile_beside_a_slow_driver(t *testing.T) {
 			h.rests(t)
 		})
 	}
-	// No lease protects a driver here: reconcilers drive every attempt beside it, from the first moment on.
+	// No lease protects a driver for long: reconcilers drive every attempt beside it, from the first moment on.
 	t.Run("everywhere_at_once", func(t *testing.T) {
-		unprotected := settings
-		unprotected.AttemptLease = -time.Second
 		stop, ready := make(chan struct{}), make(chan struct{}, 3)
 		var reconcilers sync.WaitGroup
 		for range 3 {
 			reconcilers.Go(func() {
-				node := h.process(h.gateway, unprotected)
+				node := h.process(h.gateway, settings)
 				for first := true; ; first = false {
+					h.endLeases(t)
 					if _, err := node.Reconcile(t.Context()); err != nil {
 						t.Error(err)
 					}
@@ -831,14 +884,13 @@ func TestReconcile_beside_a_slow_driver(t *testing.T) {
 		for range 3 {
 			<-ready
 		}
-		node := h.process(h.gateway, unprotected)
 		viewer := newViewer()
 		held := make([]booking.Reservation, 20)
 		for i := range held {
 			held[i] = h.hold(t, viewer, h.fresh(1)...)
 		}
 		together(len(held), func(i int) {
-			result, err := node.Pay(t.Context(), viewer, payInput(held[i]))
+			result, err := h.booking.Pay(t.Context(), viewer, payInput(held[i]))
 			switch result.(type) {
 			case booking.Paid, booking.Pending, booking.Declined:
 			default:
@@ -865,6 +917,72 @@ func TestService_Pay_reserved(t *testing.T) {
 	}
 	result, err = h.booking.Pay(t.Context(), viewer, payInput(r))
 	is[booking.Paid](t, result, err)
+	h.rests(t)
+}
+
+// While another card is tried, the gateway turns out to have taken the money of an attempt that was given up: it goes
+// back, and the other attempt is none the worse.
+func TestService_Pay_beside_a_refund(t *testing.T) {
+	t.Parallel()
+	h, viewer := newHouse(t, fixture.Plan{}), newViewer()
+	r := h.hold(t, viewer, 11)
+	h.gateway.Next(gatewaytest.Authorize, gatewaytest.AnswerLost)
+	for range 2 {
+		h.gateway.Next(gatewaytest.Lookup, func(context.Context, string, gatewaytest.Effect) (payment.Charge, error) {
+			return payment.Charge{}, payment.ErrNoSuchCharge
+		})
+	}
+	first := payInput(r)
+	result, err := h.booking.Pay(t.Context(), viewer, first)
+	is[booking.Pending](t, result, err)
+	h.gateway.Next(gatewaytest.Void, gatewaytest.NeverArrives)
+	h.reconcile(t)
+	h.wantAttempts(t, r, payment.AttemptVoidPending)
+
+	h.gateway.Next(gatewaytest.Void, h.gateway.Takes)
+	h.gateway.Next(gatewaytest.Capture, gatewaytest.Before(func() {
+		h.Exec(t, `UPDATE payment_attempts SET leased_until = now() - interval '1 second' WHERE status = 'VOID_PENDING'`)
+		if n, err := h.process(h.gateway, settings).Reconcile(t.Context()); n != 1 || err != nil {
+			t.Errorf("%d settled, %v; want one", n, err)
+		}
+	}))
+	result, err = h.booking.Pay(t.Context(), viewer, payInput(r))
+	is[booking.Paid](t, result, err)
+	h.wantAttempts(t, r, payment.AttemptRefunded, payment.AttemptCaptured)
+	if p := h.paymentOf(t, r); p.Status != payment.StatusCaptured || p.Refunded != nzd(0) {
+		t.Errorf("the payment is %+v", p)
+	}
+	h.rests(t)
+	result, err = h.booking.Pay(t.Context(), viewer, first)
+	if got := is[booking.Declined](t, result, err).Code; got != payment.DeclineNoAnswer {
+		t.Errorf("the first attempt was declined with %q", got)
+	}
+
+	cancelled, err := h.booking.Cancel(t.Context(), viewer, cancelInput(r))
+	is[booking.Cancelled](t, cancelled, err)
+	if p := h.paymentOf(t, r); p.Status != payment.StatusRefunded || p.Refunded != nzd(1200) || h.captured() != 0 {
+		t.Errorf("the payment is %+v, the gateway has %d", p, h.captured())
+	}
+	h.rests(t)
+}
+
+// What went through a gateway that this installation does not have waits for one that does.
+func TestService_Reconcile_knows_its_gateway(t *testing.T) {
+	t.Parallel()
+	h, viewer := newHouse(t, fixture.Plan{}), newViewer()
+	r := h.hold(t, viewer, 11)
+	h.gateway.Next(gatewaytest.Authorize, gatewaytest.DiesBefore)
+	died(t, func() { _, _ = h.booking.Pay(t.Context(), viewer, payInput(r)) })
+	h.Exec(t, `UPDATE payments SET gateway = 'another'`)
+	calls := len(h.gateway.Calls())
+	if n := h.reconcile(t); n != 0 || len(h.gateway.Calls()) != calls {
+		t.Errorf("%d settled, calls %v", n, h.gateway.Calls()[calls:])
+	}
+	h.wantAttempts(t, r, payment.AttemptStarted)
+	h.Exec(t, `UPDATE payments SET gateway = 'fake'`)
+	if n := h.reconcile(t); n != 1 {
+		t.Errorf("%d settled, want one", n)
+	}
 	h.rests(t)
 }
 

@@ -2,6 +2,7 @@ package booking_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -219,7 +220,8 @@ func TestService_Reserve_bad_input(t *testing.T) {
 			result, err := h.booking.Reserve(t.Context(), viewer, in)
 			refused(t, result, err, test.code)
 			var fields []string
-			for _, field := range err.(*apperr.Error).Fields {
+			refusal, _ := errors.AsType[*apperr.Error](err)
+			for _, field := range refusal.Fields {
 				fields = append(fields, field.Path)
 			}
 			if test.fields != nil && !slices.Equal(fields, test.fields) {

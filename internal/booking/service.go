@@ -50,5 +50,8 @@ func NewService(d Deps, cfg Config) *Service {
 	}
 }
 
+// settleTime bounds what a command does after its caller may have gone.
+const settleTime = time.Minute
+
 // lostRace is raised by the SQL functions when a seat changes hands between a check and a write.
 const lostRace = "MQ001"

@@ -39,6 +39,9 @@ func (s *Service) settle(ctx context.Context, a payment.Attempt) (payment.Attemp
 }
 
 func (s *Service) step(ctx context.Context, a payment.Attempt) (payment.Attempt, error) {
+	if a.Gateway != s.gateway.Name() {
+		return a, fmt.Errorf("attempt %s went through gateway %q, which this installation does not have", a.ID, a.Gateway)
+	}
 	switch a.Status {
 	case payment.AttemptStarted:
 		charge, err := s.call(ctx, func(ctx context.Context) (payment.Charge, error) { return s.gateway.Authorize(ctx, a.Key(), a.Amount) })
@@ -62,10 +65,15 @@ func (s *Service) step(ctx context.Context, a payment.Attempt) (payment.Attempt,
 		if err != nil {
 			return a, err
 		}
-		if charge.Status != payment.ChargeVoided && charge.Status != payment.ChargeDeclined {
+		switch charge.Status {
+		case payment.ChargeVoided, payment.ChargeDeclined:
+			return s.advance(ctx, a, payment.Step{To: payment.AttemptVoided}, nil)
+		case payment.ChargeCaptured:
+			// The money was taken after all, by the gateway itself or by hand: it goes back.
+			return s.giveBack(ctx, a, charge)
+		default:
 			return a, fmt.Errorf("the gateway did not void attempt %s: it is %s", a.ID, charge.Status)
 		}
-		return s.advance(ctx, a, payment.Step{To: payment.AttemptVoided}, nil)
 	case payment.AttemptRefundPending:
 		charge, err := s.call(ctx, func(ctx context.Context) (payment.Charge, error) {
 			return s.gateway.Refund(ctx, a.Key(), a.Key()+"/refund", a.Amount)
@@ -106,10 +114,8 @@ func (s *Service) authorized(ctx context.Context, a payment.Attempt, charge paym
 			code = payment.DeclineNoAnswer
 		}
 		return s.advance(ctx, a, payment.Step{To: payment.AttemptDeclined, Reference: charge.Reference, DeclineCode: code}, nil)
-	case payment.ChargeAuthorized:
-	case payment.ChargeCaptured:
-		// Only a driver that took over while this one waited can have gone on so far.
-		return a, payment.ErrMoved
+	case payment.ChargeAuthorized, payment.ChargeCaptured:
+		// Captured already: a gateway that captures by itself. The seats are secured all the same, or the money goes back.
 	default:
 		return a, fmt.Errorf("the gateway says that attempt %s is %s before it was captured", a.ID, charge.Status)
 	}
@@ -117,6 +123,9 @@ func (s *Service) authorized(ctx context.Context, a payment.Attempt, charge paym
 		return s.secureTx(ctx, tx, a.ShowtimeID, a.ReservationID)
 	})
 	if errors.Is(err, errHoldLost) {
+		if charge.Status == payment.ChargeCaptured {
+			return s.giveBack(ctx, a, charge)
+		}
 		return s.advance(ctx, a, payment.Step{To: payment.AttemptVoidPending, Reference: charge.Reference}, nil)
 	}
 	if err == nil {
@@ -173,6 +182,26 @@ func (s *Service) captured(ctx context.Context, a payment.Attempt, charge paymen
 	}
 }
 
+// giveBack begins to refund money that was taken for no tickets. The payment goes with it, unless another attempt can
+// still make it good.
+func (s *Service) giveBack(ctx context.Context, a payment.Attempt, charge payment.Charge) (next payment.Attempt, err error) {
+	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
+		step := payment.Step{To: payment.AttemptRefundPending, Reference: charge.Reference}
+		err := tx.QueryRowContext(ctx, `SELECT status = ANY ($3::text[]) AND (held_until IS NULL OR held_until > clock_timestamp())
+			FROM reservations WHERE showtime_id = $1 AND id = $2 FOR UPDATE`,
+			a.ShowtimeID, a.ReservationID, textArray(EventConfirm.from())).Scan(&step.Aside)
+		if err != nil {
+			return fmt.Errorf("looking for the reservation of a payment: %w", err)
+		}
+		next, err = s.payments.AdvanceTx(ctx, tx, a, step)
+		return err
+	})
+	if err != nil {
+		return a, err
+	}
+	return next, nil
+}
+
 // advance moves the attempt in one transaction together with what else must happen at that step.
 func (s *Service) advance(ctx context.Context, a payment.Attempt, step payment.Step, also func(tx *sql.Tx) error) (payment.Attempt, error) {
 	var next payment.Attempt
@@ -216,17 +245,21 @@ func (s *Service) confirmTx(ctx context.Context, tx *sql.Tx, showtimeID, id uuid
 	return nil
 }
 
-// reholdTx gives secured seats a deadline again.
+// reholdTx gives secured seats a deadline again; payment.ErrMoved when they are not secured.
 func (s *Service) reholdTx(ctx context.Context, tx *sql.Tx, showtimeID, id uuid.UUID) error {
-	for _, statement := range []string{
-		`UPDATE reservations SET held_until = now() + $3 * interval '1 millisecond'
-			WHERE showtime_id = $1 AND id = $2 AND status IN ('HELD', 'RESERVED') AND held_until IS NULL`,
-		`UPDATE seat_claims SET held_until = now() + $3 * interval '1 millisecond'
-			WHERE showtime_id = $1 AND reservation_id = $2`,
-	} {
-		if _, err := tx.ExecContext(ctx, statement, showtimeID, id, s.cfg.Hold.Milliseconds()); err != nil {
-			return fmt.Errorf("holding seats again: %w", err)
-		}
+	result, err := tx.ExecContext(ctx, `UPDATE reservations SET held_until = now() + $3 * interval '1 millisecond'
+		WHERE showtime_id = $1 AND id = $2 AND status IN ('HELD', 'RESERVED') AND held_until IS NULL`,
+		showtimeID, id, s.cfg.Hold.Milliseconds())
+	if err != nil {
+		return fmt.Errorf("holding seats again: %w", err)
+	}
+	if changed, err := result.RowsAffected(); err != nil || changed != 1 {
+		return errors.Join(err, payment.ErrMoved)
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE seat_claims SET held_until = now() + $3 * interval '1 millisecond'
+		WHERE showtime_id = $1 AND reservation_id = $2`, showtimeID, id, s.cfg.Hold.Milliseconds())
+	if err != nil {
+		return fmt.Errorf("holding seats again: %w", err)
 	}
 	return nil
 }
@@ -249,16 +282,19 @@ func textArray(words []string) string {
 // those that the gateway still says nothing about come up again after the lease. Safe on every node at once.
 func (s *Service) Reconcile(ctx context.Context) (settled int, err error) {
 	const batch = 50
-	attempts, err := s.payments.LeaseUnsettled(ctx, batch, s.cfg.AttemptLease)
-	if err != nil {
-		return 0, err
-	}
-	for _, a := range attempts {
-		if err := s.takeOver(ctx, a); err != nil {
-			s.log.WarnContext(ctx, "payment attempt not settled yet", "attempt", a.ID, "status", a.Status, "error", err)
-			continue
+	for range batch {
+		// One at a time: a lease must not run out while others are being driven.
+		attempts, err := s.payments.LeaseUnsettled(ctx, 1, s.cfg.AttemptLease)
+		if err != nil || len(attempts) == 0 {
+			return settled, err
 		}
-		settled++
+		for _, a := range attempts {
+			if err := s.takeOver(ctx, a); err != nil {
+				s.log.WarnContext(ctx, "payment attempt not settled yet", "attempt", a.ID, "status", a.Status, "error", err)
+				continue
+			}
+			settled++
+		}
 	}
 	return settled, nil
 }
@@ -266,7 +302,7 @@ func (s *Service) Reconcile(ctx context.Context) (settled int, err error) {
 // takeOver settles an attempt that was left behind. A started one is looked up first; what the gateway has never heard
 // of is given up, and the gateway is told never to accept it.
 func (s *Service) takeOver(ctx context.Context, a payment.Attempt) error {
-	if a.Status == payment.AttemptStarted {
+	if a.Status == payment.AttemptStarted && a.Gateway == s.gateway.Name() {
 		_, err := s.lookup(ctx, a)
 		if errors.Is(err, payment.ErrNoSuchCharge) {
 			a, err = s.advance(ctx, a, payment.Step{To: payment.AttemptVoidPending, DeclineCode: payment.DeclineNoAnswer}, nil)

@@ -3,6 +3,7 @@ package booking
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -35,6 +36,7 @@ func (s *Service) Sweep(ctx context.Context) (ended int, full bool, err error) {
 		return 0, false, err
 	}
 	changed := map[uuid.UUID]bool{}
+	var failed error
 	defer func() {
 		for id := range changed {
 			s.hint(id)
@@ -43,22 +45,32 @@ func (s *Service) Sweep(ctx context.Context) (ended int, full bool, err error) {
 	for _, r := range expired {
 		done, err := s.endTx(ctx, s.db.SQL(), r.ShowtimeID, r.ID, EventExpire)
 		if err != nil {
-			return ended, false, err
+			failed = errors.Join(failed, err)
+			continue
 		}
 		if done {
 			ended++
 			changed[r.ShowtimeID] = true
 		}
 	}
-	return ended, len(expired) == sweepBatch, nil
+	// A batch in which others were faster does not call for another at once.
+	return ended, len(expired) == sweepBatch && ended > 0, failed
 }
 
 // ForgetKeys deletes idempotency keys older than KeyAge and returns how many.
-func (s *Service) ForgetKeys(ctx context.Context) (int64, error) {
-	result, err := s.db.SQL().ExecContext(ctx, `DELETE FROM idempotency_keys WHERE created_at < now() - $1 * interval '1 second'`,
-		KeyAge.Seconds())
-	if err != nil {
-		return 0, fmt.Errorf("forgetting keys: %w", err)
+func (s *Service) ForgetKeys(ctx context.Context) (forgotten int64, err error) {
+	const batch = 5000
+	for {
+		result, err := s.db.SQL().ExecContext(ctx, `DELETE FROM idempotency_keys WHERE (showtime_id, viewer_id, key) IN (
+			SELECT showtime_id, viewer_id, key FROM idempotency_keys WHERE created_at < now() - $1 * interval '1 second' LIMIT $2)`,
+			KeyAge.Seconds(), batch)
+		if err != nil {
+			return forgotten, fmt.Errorf("forgetting keys: %w", err)
+		}
+		n, err := result.RowsAffected()
+		forgotten += n
+		if err != nil || n < batch {
+			return forgotten, err
+		}
 	}
-	return result.RowsAffected()
 }

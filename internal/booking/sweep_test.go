@@ -2,14 +2,17 @@ package booking_test
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"marquee/internal/booking"
+	"marquee/internal/dbtest"
 	"marquee/internal/dbtest/fixture"
 	"marquee/internal/payment"
 	"marquee/internal/payment/gatewaytest"
+	"marquee/internal/postgres"
 )
 
 func TestService_Sweep(t *testing.T) {
@@ -152,14 +155,37 @@ func TestService_Sweep(t *testing.T) {
 		}
 		h.rests(t)
 	})
-	t.Run("gives_hints_of_what_it_ended_before_a_fault", func(t *testing.T) {
+	t.Run("goes_on_after_a_fault_and_tells_of_it", func(t *testing.T) {
+		t.Parallel()
+		h := newHouse(t, fixture.Plan{}, dbtest.With(func(c *postgres.Config) { c.LockTimeout = 20 * time.Millisecond }))
+		stuck, free := h.hold(t, newViewer(), 11), h.hold(t, newViewer(), 12)
+		h.Expire(t, h.Show(), stuck.ID)
+		h.Expire(t, h.Show(), free.ID)
+		exec, commit := h.begin(t)
+		exec(`SELECT FROM seat_claims WHERE reservation_id = $1 FOR UPDATE`, stuck.ID)
+		h.hints.take()
+		if n, full, err := h.booking.Sweep(t.Context()); n != 1 || full || postgres.SQLState(err) != "55P03" {
+			t.Errorf("%d ended, full %t, %v; want one, and the fault", n, full, err)
+		}
+		h.wantStored(t, "after the fault", stuck, "HELD")
+		h.wantStored(t, "beside the fault", free, "EXPIRED")
+		if h.hints.take()[h.Show()] != 1 {
+			t.Error("no hint was given")
+		}
+		commit()
+		if n, _, err := h.booking.Sweep(t.Context()); n != 1 || err != nil {
+			t.Errorf("%d ended later, %v; want one", n, err)
+		}
+		h.rests(t)
+	})
+	t.Run("ends_nothing_when_it_may_not_begin", func(t *testing.T) {
 		t.Parallel()
 		h := newHouse(t, fixture.Plan{})
-		ended, end := context.WithCancel(t.Context())
-		end()
 		r := h.hold(t, newViewer(), 11)
 		h.Expire(t, h.Show(), r.ID)
-		if n, full, err := h.booking.Sweep(ended); n != 0 || full || err == nil {
+		ended, end := context.WithCancel(t.Context())
+		end()
+		if n, full, err := h.booking.Sweep(ended); n != 0 || full || !errors.Is(err, context.Canceled) {
 			t.Errorf("%d ended, full %t, %v; want an error", n, full, err)
 		}
 		h.wantStored(t, "after a sweep that could not", r, "HELD")

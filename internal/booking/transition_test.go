@@ -95,12 +95,12 @@ func TestTransitions_in_the_database(t *testing.T) {
 				t.Run(fmt.Sprintf("%s_until_%s_by_%s", status, when, event), func(t *testing.T) {
 					r := h.plant(t, newViewer(), status, position, 1200, deadline)
 					next, allowed := status.After(event)
-					if event == booking.EventConfirm {
-						// What confirming a paid reservation begins with.
-						allowed = allowed && when == "future"
-						next = status
-					} else if event == booking.EventExpire {
+					switch event {
+					case booking.EventConfirm: // which begins with securing the seats
+						allowed, next = allowed && when == "future", status
+					case booking.EventExpire:
 						allowed = allowed && when == "past"
+					case booking.EventCancel:
 					}
 					if done := h.step(t, r, event); done != allowed {
 						t.Errorf("done: %t, want %t", done, allowed)
@@ -245,16 +245,19 @@ func TestTables_forbid_impossible_reservations(t *testing.T) {
 		},
 		"a_second_live_ticket_for_a_seat": {
 			`INSERT INTO tickets (showtime_id, id, reservation_id, seat_no, code) VALUES ($1, gen_random_uuid(), $2, 11, 'code')`,
-			[]any{h.Show(), other.ID}, "tickets_seat_key",
+			[]any{h.Show(), other.ID},
+			"tickets_seat_key",
 		},
 		"a_ticket_of_an_unknown_reservation": {
 			`INSERT INTO tickets (showtime_id, id, reservation_id, seat_no, code) VALUES ($1, gen_random_uuid(), $2, 20, 'code')`,
-			[]any{h.Show(), uuid.New()}, "tickets_reservation_fkey",
+			[]any{h.Show(), uuid.New()},
+			"tickets_reservation_fkey",
 		},
 		"a_second_payment_of_a_reservation": {
 			`INSERT INTO payments (showtime_id, id, reservation_id, viewer_id, gateway, amount_minor, currency)
 				VALUES ($1, gen_random_uuid(), $2, $3, 'fake', 1, 'NZD')`,
-			[]any{h.Show(), r.ID, viewer.UserID}, "payments_reservation_key",
+			[]any{h.Show(), r.ID, viewer.UserID},
+			"payments_reservation_key",
 		},
 		"more_refunded_than_captured": {
 			`UPDATE payments SET refunded_minor = captured_minor + 1 WHERE reservation_id = $1`, []any{r.ID}, "payments_amounts_check",

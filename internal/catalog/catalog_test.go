@@ -130,6 +130,10 @@ func TestService_Movies(t *testing.T) {
 	t.Run("each_order_visits_all_once", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
+		// Without their indexes, movies that are alike have no order but the one that is asked for.
+		if _, err := b.db.SQL().ExecContext(t.Context(), `DROP INDEX movies_votes_idx, movies_rating_idx, movies_release_idx, movies_title_idx`); err != nil {
+			t.Fatal(err)
+		}
 		day := func(d int) func(*ent.MovieCreate) {
 			return func(c *ent.MovieCreate) { c.SetReleaseDate(time.Date(2000, time.January, d, 0, 0, 0, 0, time.UTC)) }
 		}

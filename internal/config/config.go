@@ -32,6 +32,8 @@ type Config struct {
 	SecretKey       Secret         `env:"MARQUEE_SECRET_KEY"`
 	AllowedOrigins  []string       `env:"MARQUEE_ALLOWED_ORIGINS"`
 	TrustedProxies  []netip.Prefix `env:"MARQUEE_TRUSTED_PROXIES"`
+	Demo            *bool          `env:"MARQUEE_DEMO"`
+	Gateway         string         `env:"MARQUEE_GATEWAY"`
 	Hold            time.Duration  `env:"MARQUEE_HOLD" envDefault:"10m"`
 	ClusterListen   string         `env:"MARQUEE_CLUSTER_LISTEN"`
 	ClusterPeers    []string       `env:"MARQUEE_CLUSTER_PEERS"`
@@ -41,11 +43,23 @@ type Config struct {
 	LogLevel        slog.Level     `env:"MARQUEE_LOG_LEVEL" envDefault:"INFO"`
 }
 
+// maxRequestTimeout leaves the connection time to carry the answer.
+const maxRequestTimeout = 50 * time.Second
+
+// LoadsDemo reports whether serve fills an empty database with the demo world: by itself only in development and only
+// in the private cluster, since the demo accounts' passwords are no secret.
+func (c Config) LoadsDemo() bool {
+	if c.Demo != nil {
+		return *c.Demo
+	}
+	return c.Env == Development && c.DatabaseURL == ""
+}
+
 // Environment is where the program runs.
 type Environment string
 
 // The environments. Development serves the console and the schema to everybody and loads a demo world into an empty
-// database of its own; production does none of it.
+// private database; production does none of it.
 const (
 	Development Environment = "development"
 	Production  Environment = "production"
@@ -148,6 +162,18 @@ func (c Config) Validate() error {
 		if d < time.Millisecond || d > 24*time.Hour {
 			bad("%s must be between 1ms and 24h, not %s", name, d)
 		}
+	}
+	if c.RequestTimeout > maxRequestTimeout {
+		bad("MARQUEE_REQUEST_TIMEOUT must be at most %s: a connection takes no answer after a minute", maxRequestTimeout)
+	}
+	if c.Env == Production && c.LoadsDemo() {
+		bad("MARQUEE_DEMO must not be set in production: the passwords of the demo accounts are no secret")
+	}
+	if c.Env == Production && c.Gateway == "" {
+		bad("MARQUEE_GATEWAY is needed in production: sandbox, which moves no money, is the only one there is")
+	}
+	if c.Gateway != "" && c.Gateway != "sandbox" {
+		bad("MARQUEE_GATEWAY must be sandbox, not %q", c.Gateway)
 	}
 	for _, origin := range c.AllowedOrigins {
 		if u, err := url.Parse(origin); err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" {

@@ -63,10 +63,10 @@ const (
 
 // attemptEdges is every step an attempt may take. Nothing moves backward.
 var attemptEdges = map[AttemptStatus][]AttemptStatus{
-	AttemptStarted:       {AttemptAuthorized, AttemptDeclined, AttemptVoidPending},
+	AttemptStarted:       {AttemptAuthorized, AttemptDeclined, AttemptVoidPending, AttemptRefundPending},
 	AttemptAuthorized:    {AttemptCaptured, AttemptVoidPending},
 	AttemptCaptured:      {AttemptRefundPending},
-	AttemptVoidPending:   {AttemptVoided},
+	AttemptVoidPending:   {AttemptVoided, AttemptRefundPending},
 	AttemptRefundPending: {AttemptRefunded},
 }
 

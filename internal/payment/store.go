@@ -45,7 +45,7 @@ func (s *Service) OpenAttemptTx(ctx context.Context, tx *sql.Tx, o Opening) (Att
 	}
 	err := tx.QueryRowContext(ctx, `INSERT INTO payments (showtime_id, id, reservation_id, viewer_id, gateway, amount_minor, currency)
 		VALUES ($1, $2, $3, $4, $5, $6, $7)
-		ON CONFLICT (showtime_id, reservation_id) DO UPDATE SET updated_at = now()
+		ON CONFLICT (showtime_id, reservation_id) DO UPDATE SET gateway = excluded.gateway, updated_at = now()
 		RETURNING id`,
 		o.ShowtimeID, typeid.New(), o.ReservationID, o.ViewerID, o.Gateway, o.Amount.AmountMinor, o.Amount.Currency).
 		Scan(&attempt.PaymentID)
@@ -116,6 +116,7 @@ type Step struct {
 	To          AttemptStatus
 	Reference   string // the gateway's id, when it became known
 	DeclineCode string
+	Aside       bool // the payment stays as it is, for another attempt
 }
 
 // AdvanceTx moves an attempt one step and keeps its payment in line. ErrMoved when it is no longer where a stands; a
@@ -131,26 +132,47 @@ func (s *Service) AdvanceTx(ctx context.Context, tx *sql.Tx, a Attempt, step Ste
 	if err := changedOne(result, err); err != nil {
 		return a, err
 	}
+	from := a.Status
 	a.Status = step.To
 	if step.DeclineCode != "" {
 		a.DeclineCode = step.DeclineCode
 	}
-	switch step.To {
-	case AttemptCaptured:
-		err = s.moveTx(ctx, tx, a, `status = 'CAPTURED', captured_minor = amount_minor`, StatusPending)
-	case AttemptRefundPending:
-		err = s.moveTx(ctx, tx, a, `status = 'REFUND_PENDING'`, StatusCaptured)
-	case AttemptRefunded:
-		err = s.moveTx(ctx, tx, a, `status = 'REFUNDED', refunded_minor = captured_minor`, StatusRefundPending)
-	default:
+	if step.Aside {
+		return a, nil
 	}
-	return a, err
+	return a, s.followTx(ctx, tx, a, from)
 }
 
-// moveTx changes the payment of an attempt from one state; set is a constant of this package.
-func (s *Service) moveTx(ctx context.Context, tx *sql.Tx, a Attempt, set string, from Status) error {
-	return changedOne(tx.ExecContext(ctx, `UPDATE payments SET `+set+`, updated_at = now()
-		WHERE showtime_id = $1 AND id = $2 AND status = $3`, a.ShowtimeID, a.PaymentID, from))
+// followTx keeps the payment in line with an attempt that has just left the state from. An attempt whose money was
+// taken without us and goes back does not touch a payment that another attempt has made good.
+func (s *Service) followTx(ctx context.Context, tx *sql.Tx, a Attempt, from AttemptStatus) error {
+	move := func(set, condition string) (sql.Result, error) {
+		return tx.ExecContext(ctx, `UPDATE payments p SET `+set+`, updated_at = now()
+			WHERE p.showtime_id = $1 AND p.id = $2 AND `+condition, a.ShowtimeID, a.PaymentID)
+	}
+	switch {
+	case a.Status == AttemptCaptured:
+		// Money that came without us and went back leaves its mark on the payment; what is captured in order replaces it.
+		return changedOne(move(`status = 'CAPTURED', captured_minor = amount_minor, refunded_minor = 0`,
+			`p.status IN ('PENDING', 'REFUND_PENDING', 'REFUNDED')`))
+	case a.Status == AttemptRefundPending && from == AttemptCaptured:
+		return changedOne(move(`status = 'REFUND_PENDING'`, `p.status = 'CAPTURED'`))
+	case a.Status == AttemptRefundPending:
+		return changedAny(move(`status = 'REFUND_PENDING', captured_minor = amount_minor`, `p.status IN ('PENDING', 'FAILED')`))
+	case a.Status == AttemptRefunded:
+		return changedAny(move(`status = 'REFUNDED', refunded_minor = captured_minor`, `p.status = 'REFUND_PENDING'
+			AND NOT EXISTS (SELECT FROM payment_attempts o WHERE o.showtime_id = p.showtime_id AND o.payment_id = p.id
+				AND o.status = 'REFUND_PENDING')`))
+	default:
+		return nil
+	}
+}
+
+func changedAny(_ sql.Result, err error) error {
+	if err != nil {
+		return fmt.Errorf("changing a payment: %w", err)
+	}
+	return nil
 }
 
 // LeaseUnsettled takes over up to limit attempts whose driver has let its lease run out, for the given time. Two

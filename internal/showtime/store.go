@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	_ "time/tzdata" // theaters keep local time on machines without a zone database
 
 	"github.com/google/uuid"
 	lru "github.com/hashicorp/golang-lru/v2"

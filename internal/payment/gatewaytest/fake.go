@@ -148,6 +148,36 @@ func (f *Fake) Lapses(ctx context.Context, key string, effect Effect) (payment.C
 	return effect(ctx)
 }
 
+// Takes is a Fault of Authorize and Void: the gateway takes the money of an authorized charge by itself.
+func (f *Fake) Takes(ctx context.Context, key string, effect Effect) (payment.Charge, error) {
+	f.take(key)
+	charge, err := effect(ctx)
+	if taken, ok := f.take(key); ok {
+		charge = taken
+	}
+	return charge, err
+}
+
+// take captures a charge if it is authorized, and returns it.
+func (f *Fake) take(key string) (charge payment.Charge, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	a, ok := f.charges[key]
+	if !ok {
+		return charge, false
+	}
+	a.capture()
+	return a.charge, true
+}
+
+// capture takes the whole authorized amount. The caller holds the lock.
+func (a *account) capture() {
+	if a.charge.Status == payment.ChargeAuthorized {
+		a.charge.Status, a.charge.Captured = payment.ChargeCaptured, a.amount
+		a.charge.Refunded.Currency = a.amount.Currency
+	}
+}
+
 // Charges returns the books: every charge by its key.
 func (f *Fake) Charges() map[string]payment.Charge {
 	f.mu.Lock()
@@ -210,10 +240,7 @@ func (f *Fake) Authorize(ctx context.Context, key string, amount money.Money) (p
 // Capture takes the whole authorized amount.
 func (f *Fake) Capture(ctx context.Context, key string) (payment.Charge, error) {
 	return f.change(ctx, Capture, key, func(a *account) error {
-		if a.charge.Status == payment.ChargeAuthorized {
-			a.charge.Status, a.charge.Captured = payment.ChargeCaptured, a.amount
-			a.charge.Refunded.Currency = a.amount.Currency
-		}
+		a.capture()
 		return nil
 	})
 }

@@ -252,6 +252,10 @@ func TestFake_faults(t *testing.T) {
 			fault: func(f *Fake) Fault { return f.Declines("do_not_honor") },
 			hears: payment.ChargeDeclined, stands: payment.ChargeDeclined,
 		},
+		"takes": {
+			fault: func(f *Fake) Fault { return f.Takes },
+			hears: payment.ChargeCaptured, stands: payment.ChargeCaptured,
+		},
 		"says": {
 			fault: func(*Fake) Fault { return Says(func(c *payment.Charge) { c.Status = payment.ChargeCaptured }) },
 			hears: payment.ChargeCaptured, stands: payment.ChargeAuthorized,
@@ -287,6 +291,16 @@ func TestFake_faults(t *testing.T) {
 		charge, captureErr := f.Capture(t.Context(), "key")
 		if err := errors.Join(err, captureErr); err != nil || charge.Status != payment.ChargeVoided {
 			t.Errorf("the capture gives %+v, %v; want VOIDED", charge, err)
+		}
+	})
+	t.Run("what_is_taken_is_not_voided", func(t *testing.T) {
+		t.Parallel()
+		f := NewFake()
+		f.Next(Void, f.Takes)
+		_, err := f.Authorize(t.Context(), "key", good)
+		charge, voidErr := f.Void(t.Context(), "key")
+		if err := errors.Join(err, voidErr); err != nil || charge.Status != payment.ChargeCaptured || charge.Captured != good {
+			t.Errorf("the void gives %+v, %v; want CAPTURED", charge, err)
 		}
 	})
 	t.Run("actions_stand_before_and_after_the_effect", func(t *testing.T) {

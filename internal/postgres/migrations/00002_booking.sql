@@ -113,7 +113,7 @@ CREATE TABLE payment_attempts (
 );
 -- At most one attempt of a payment may be able to take money.
 CREATE UNIQUE INDEX payment_attempts_live_key ON payment_attempts (showtime_id, payment_id)
-    WHERE (status IN ('STARTED', 'AUTHORIZED', 'CAPTURED', 'REFUND_PENDING'));
+    WHERE (status IN ('STARTED', 'AUTHORIZED', 'CAPTURED'));
 CREATE INDEX payment_attempts_unsettled_idx ON payment_attempts (leased_until)
     WHERE (status IN ('STARTED', 'AUTHORIZED', 'VOID_PENDING', 'REFUND_PENDING'));
 

@@ -1,0 +1,565 @@
+package payment_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"pgregory.net/rapid"
+
+	"marquee/internal/dbtest"
+	"marquee/internal/dbtest/fixture"
+	"marquee/internal/money"
+	"marquee/internal/payment"
+	"marquee/internal/typeid"
+)
+
+func TestMain(m *testing.M) { os.Exit(dbtest.Main(m)) }
+
+var states = []payment.AttemptStatus{
+	payment.AttemptStarted, payment.AttemptAuthorized, payment.AttemptCaptured, payment.AttemptDeclined,
+	payment.AttemptVoidPending, payment.AttemptVoided, payment.AttemptRefundPending, payment.AttemptRefunded,
+}
+
+// edges is every step there is, as the package promises it.
+var edges = map[payment.AttemptStatus][]payment.AttemptStatus{
+	payment.AttemptStarted: {
+		payment.AttemptAuthorized, payment.AttemptDeclined, payment.AttemptVoidPending, payment.AttemptRefundPending,
+	},
+	payment.AttemptAuthorized:    {payment.AttemptCaptured, payment.AttemptVoidPending},
+	payment.AttemptCaptured:      {payment.AttemptRefundPending},
+	payment.AttemptVoidPending:   {payment.AttemptVoided, payment.AttemptRefundPending},
+	payment.AttemptRefundPending: {payment.AttemptRefunded},
+}
+
+// pathTo leads from the first state to each.
+var pathTo = map[payment.AttemptStatus][]payment.AttemptStatus{
+	payment.AttemptStarted:       {},
+	payment.AttemptAuthorized:    {payment.AttemptAuthorized},
+	payment.AttemptCaptured:      {payment.AttemptAuthorized, payment.AttemptCaptured},
+	payment.AttemptDeclined:      {payment.AttemptDeclined},
+	payment.AttemptVoidPending:   {payment.AttemptVoidPending},
+	payment.AttemptVoided:        {payment.AttemptVoidPending, payment.AttemptVoided},
+	payment.AttemptRefundPending: {payment.AttemptAuthorized, payment.AttemptCaptured, payment.AttemptRefundPending},
+	payment.AttemptRefunded: {
+		payment.AttemptAuthorized, payment.AttemptCaptured, payment.AttemptRefundPending, payment.AttemptRefunded,
+	},
+}
+
+// paymentIn is where the payment stands with its only attempt.
+var paymentIn = map[payment.AttemptStatus]payment.Status{
+	payment.AttemptStarted: payment.StatusPending, payment.AttemptAuthorized: payment.StatusPending,
+	payment.AttemptCaptured: payment.StatusCaptured, payment.AttemptDeclined: payment.StatusPending,
+	payment.AttemptVoidPending: payment.StatusPending, payment.AttemptVoided: payment.StatusPending,
+	payment.AttemptRefundPending: payment.StatusRefundPending, payment.AttemptRefunded: payment.StatusRefunded,
+}
+
+func TestAttemptStatus_CanBecome(t *testing.T) {
+	t.Parallel()
+	for _, from := range states {
+		for _, to := range states {
+			if got, want := from.CanBecome(to), slices.Contains(edges[from], to); got != want {
+				t.Errorf("%s can become %s: %t, want %t", from, to, got, want)
+			}
+		}
+		if got, want := from.Settled(), len(edges[from]) == 0 || from == payment.AttemptCaptured; got != want {
+			t.Errorf("%s is settled: %t, want %t", from, got, want)
+		}
+		if from.CanBecome("UNHEARD_OF") {
+			t.Errorf("%s can become anything", from)
+		}
+	}
+	if payment.AttemptStatus("UNHEARD_OF").Settled() {
+		t.Error("an unknown state is settled")
+	}
+}
+
+// till is a database with payments in it.
+type till struct {
+	*fixture.World
+	*payment.Service
+}
+
+func newTill(t *testing.T) *till {
+	t.Helper()
+	db := dbtest.New(t)
+	return &till{World: fixture.New(t, db, fixture.Plan{Showtimes: 2}), Service: payment.NewService(db)}
+}
+
+const price = 1200
+
+func nzd(minor int64) money.Money { return money.Money{AmountMinor: minor, Currency: fixture.Currency} }
+
+// opening prepares an attempt for a reservation that did not exist before.
+func (l *till) opening(t testing.TB) payment.Opening {
+	t.Helper()
+	o := payment.Opening{
+		ShowtimeID: l.Show(), ReservationID: typeid.New(), ViewerID: l.Users[0].ID, Gateway: "fake", Amount: nzd(price),
+		IdempotencyKey: typeid.New().String(), Lease: time.Hour,
+	}
+	l.Exec(t, `INSERT INTO reservations (showtime_id, id, viewer_id, seats, amount_minor, currency, lines)
+		VALUES ($1, $2, $3, '{1}', $4, 'NZD', '[]')`, o.ShowtimeID, o.ReservationID, o.ViewerID, price)
+	return o
+}
+
+func (l *till) open(t testing.TB, o payment.Opening) (a payment.Attempt, err error) {
+	t.Helper()
+	err = l.DB.InTx(t.Context(), func(tx *sql.Tx) (err error) {
+		a, err = l.OpenAttemptTx(t.Context(), tx, o)
+		return err
+	})
+	return a, err
+}
+
+func (l *till) advance(t testing.TB, a payment.Attempt, step payment.Step) (next payment.Attempt, err error) {
+	t.Helper()
+	err = l.DB.InTx(t.Context(), func(tx *sql.Tx) (err error) {
+		next, err = l.AdvanceTx(t.Context(), tx, a, step)
+		return err
+	})
+	return next, err
+}
+
+// in returns a fresh attempt that stands in a state.
+func (l *till) in(t testing.TB, status payment.AttemptStatus) payment.Attempt {
+	t.Helper()
+	a, err := l.open(t, l.opening(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, to := range pathTo[status] {
+		if a, err = l.advance(t, a, payment.Step{To: to}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return a
+}
+
+// payment returns the payment of an attempt.
+func (l *till) payment(t testing.TB, a payment.Attempt) payment.Payment {
+	t.Helper()
+	ref := payment.Reference{ShowtimeID: a.ShowtimeID, ID: a.PaymentID}
+	p, ok, err := l.PaymentOfViewer(t.Context(), l.Users[0].ID, ref)
+	if err != nil || !ok {
+		t.Fatalf("payment %v: %t, %v", ref, ok, err)
+	}
+	return p
+}
+
+// TestService_AdvanceTx takes every step from every state: the tables move along the edges and nowhere else.
+func TestService_AdvanceTx(t *testing.T) {
+	t.Parallel()
+	l := newTill(t)
+	for _, from := range states {
+		for _, to := range states {
+			t.Run(string(from)+"_to_"+string(to), func(t *testing.T) {
+				a := l.in(t, from)
+				next, err := l.advance(t, a, payment.Step{To: to, DeclineCode: "a code", Reference: "a reference"})
+				want, allowed := to, slices.Contains(edges[from], to)
+				if !allowed {
+					want = from
+				}
+				if (err == nil) != allowed || errors.Is(err, payment.ErrMoved) {
+					t.Errorf("error %v, allowed %t", err, allowed)
+				}
+				read, err := l.Attempt(t.Context(), a.ShowtimeID, a.ID)
+				if err != nil || read.Status != want {
+					t.Errorf("the attempt is %s, %v; want %s", read.Status, err, want)
+				}
+				if allowed && (next != read || read.DeclineCode != "a code") {
+					t.Errorf("returned %+v, stored %+v", next, read)
+				}
+				p := l.payment(t, a)
+				refunded := nzd(0)
+				if want == payment.AttemptRefunded {
+					refunded = nzd(price)
+				}
+				if p.Status != paymentIn[want] || p.Refunded != refunded || p.Amount != nzd(price) {
+					t.Errorf("the payment is %+v, want %s", p, paymentIn[want])
+				}
+			})
+		}
+	}
+	t.Run("from_a_state_that_is_past", func(t *testing.T) {
+		stale := l.in(t, payment.AttemptStarted)
+		if _, err := l.advance(t, stale, payment.Step{To: payment.AttemptAuthorized, Reference: "first"}); err != nil {
+			t.Fatal(err)
+		}
+		for _, to := range edges[payment.AttemptStarted] {
+			if _, err := l.advance(t, stale, payment.Step{To: to}); !errors.Is(err, payment.ErrMoved) {
+				t.Errorf("to %s: error %v, want ErrMoved", to, err)
+			}
+		}
+	})
+	t.Run("of_an_attempt_that_is_not_there", func(t *testing.T) {
+		a := l.in(t, payment.AttemptStarted)
+		a.ID = typeid.New()
+		if _, err := l.advance(t, a, payment.Step{To: payment.AttemptAuthorized}); !errors.Is(err, payment.ErrMoved) {
+			t.Errorf("error %v, want ErrMoved", err)
+		}
+	})
+	t.Run("a_payment_out_of_step_stops_it", func(t *testing.T) {
+		a := l.in(t, payment.AttemptAuthorized)
+		l.Exec(t, `UPDATE payments SET status = 'FAILED' WHERE id = $1`, a.PaymentID)
+		if _, err := l.advance(t, a, payment.Step{To: payment.AttemptCaptured}); !errors.Is(err, payment.ErrMoved) {
+			t.Errorf("error %v, want ErrMoved", err)
+		}
+		if read, err := l.Attempt(t.Context(), a.ShowtimeID, a.ID); err != nil || read.Status != payment.AttemptAuthorized {
+			t.Errorf("the attempt is %s, %v: half a step was taken", read.Status, err)
+		}
+	})
+	t.Run("what_is_known_is_not_forgotten", func(t *testing.T) {
+		a, err := l.advance(t, l.in(t, payment.AttemptStarted), payment.Step{To: payment.AttemptVoidPending, Reference: "ref", DeclineCode: "why"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, err = l.advance(t, a, payment.Step{To: payment.AttemptVoided}); err != nil || a.DeclineCode != "why" {
+			t.Errorf("declined because %q, %v", a.DeclineCode, err)
+		}
+		if ref := fixture.Get[string](t, l.DB, `SELECT gateway_reference FROM payment_attempts WHERE id = $1`, a.ID); ref != "ref" {
+			t.Errorf("the gateway's reference is %q", ref)
+		}
+	})
+	t.Run("of_many_at_once_one_is_taken", func(t *testing.T) {
+		a := l.in(t, payment.AttemptStarted)
+		var mu sync.Mutex
+		taken := map[payment.AttemptStatus]int{}
+		var all sync.WaitGroup
+		for i := range 20 {
+			to := edges[payment.AttemptStarted][i%3]
+			all.Go(func() {
+				if _, err := l.advance(t, a, payment.Step{To: to}); err == nil {
+					mu.Lock()
+					defer mu.Unlock()
+					taken[to]++
+				} else if !errors.Is(err, payment.ErrMoved) {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		read, err := l.Attempt(t.Context(), a.ShowtimeID, a.ID)
+		if err != nil || len(taken) != 1 || taken[read.Status] != 1 {
+			t.Errorf("taken %v, and it is %s, %v", taken, read.Status, err)
+		}
+	})
+}
+
+// TestService_AdvanceTx_in_any_order brings the same events of one attempt late, doubled and out of order: it moves along
+// the edges and never back.
+func TestService_AdvanceTx_in_any_order(t *testing.T) {
+	t.Parallel()
+	l := newTill(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		a := l.in(t, payment.AttemptStarted)
+		stands := payment.AttemptStarted
+		for _, event := range rapid.SliceOfN(rapid.SampledFrom(states), 1, 8).Draw(rt, "events") {
+			seen := rapid.SampledFrom([]payment.AttemptStatus{stands, payment.AttemptStarted, payment.AttemptAuthorized}).Draw(rt, "as seen")
+			claimed := a
+			claimed.Status = seen
+			_, err := l.advance(t, claimed, payment.Step{To: event})
+			possible := seen == stands && slices.Contains(edges[stands], event)
+			if (err == nil) != possible {
+				rt.Fatalf("%s to %s, seen as %s: %v", stands, event, seen, err)
+			}
+			if possible {
+				stands = event
+			}
+		}
+		if read, err := l.Attempt(t.Context(), a.ShowtimeID, a.ID); err != nil || read.Status != stands {
+			rt.Fatalf("it is %s, %v; want %s", read.Status, err, stands)
+		}
+		if p := l.payment(t, a); p.Status != paymentIn[stands] {
+			rt.Fatalf("the payment is %s, want %s", p.Status, paymentIn[stands])
+		}
+	})
+}
+
+func TestService_OpenAttemptTx(t *testing.T) {
+	t.Parallel()
+	l := newTill(t)
+	t.Run("records_what_is_needed_to_drive_it", func(t *testing.T) {
+		t.Parallel()
+		o := l.opening(t)
+		a, err := l.open(t, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := payment.Attempt{
+			ShowtimeID: o.ShowtimeID, ID: a.ID, PaymentID: a.PaymentID, ReservationID: o.ReservationID, Gateway: "fake",
+			Amount: nzd(price), Status: payment.AttemptStarted,
+		}
+		if a != want || a.Key() != a.ID.String() {
+			t.Errorf("%+v, want %+v", a, want)
+		}
+		if read, err := l.Attempt(t.Context(), a.ShowtimeID, a.ID); err != nil || read != want {
+			t.Errorf("read %+v, %v; want %+v", read, err, want)
+		}
+		if p := l.payment(t, a); p.Status != payment.StatusPending || p.ReservationID != o.ReservationID || p.Gateway != "fake" {
+			t.Errorf("the payment is %+v", p)
+		}
+	})
+	for _, status := range states[:len(states)-1] { // after a refund the reservation is over, and booking asks for no more
+		t.Run("after_one_that_is_"+string(status), func(t *testing.T) {
+			t.Parallel()
+			o := l.opening(t)
+			first, err := l.open(t, o)
+			for _, to := range pathTo[status] {
+				if err == nil {
+					first, err = l.advance(t, first, payment.Step{To: to})
+				}
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			over := status == payment.AttemptDeclined || status == payment.AttemptVoidPending || status == payment.AttemptVoided ||
+				status == payment.AttemptRefundPending
+			o.IdempotencyKey = typeid.New().String()
+			second, err := l.open(t, o)
+			if over {
+				if err != nil || second.PaymentID != first.PaymentID || second.ID == first.ID {
+					t.Errorf("%+v, %v; want another attempt of the same payment", second, err)
+				}
+			} else if !errors.Is(err, payment.ErrMoved) {
+				t.Errorf("%+v, %v; want ErrMoved", second, err)
+			}
+		})
+	}
+	t.Run("many_at_once_are_one", func(t *testing.T) {
+		t.Parallel()
+		o := l.opening(t)
+		var mu sync.Mutex
+		opened := 0
+		var all sync.WaitGroup
+		for range 20 {
+			all.Go(func() {
+				mine := o
+				mine.IdempotencyKey = typeid.New().String()
+				if _, err := l.open(t, mine); err == nil {
+					mu.Lock()
+					defer mu.Unlock()
+					opened++
+				} else if !errors.Is(err, payment.ErrMoved) {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if opened != 1 {
+			t.Errorf("%d attempts can take money", opened)
+		}
+	})
+	t.Run("for_nothing_is_refused", func(t *testing.T) {
+		t.Parallel()
+		o := l.opening(t)
+		o.Amount = nzd(0)
+		if a, err := l.open(t, o); err == nil {
+			t.Errorf("%+v", a)
+		}
+	})
+}
+
+func TestService_attempts_of_a_reservation(t *testing.T) {
+	t.Parallel()
+	l := newTill(t)
+	o := l.opening(t)
+	first, err := l.open(t, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first, err = l.advance(t, first, payment.Step{To: payment.AttemptDeclined, DeclineCode: "do_not_honor"}); err != nil {
+		t.Fatal(err)
+	}
+	again := o
+	again.IdempotencyKey = typeid.New().String()
+	second, err := l.open(t, again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := l.in(t, payment.AttemptCaptured)
+	err = l.DB.InTx(t.Context(), func(tx *sql.Tx) error {
+		for _, test := range []struct {
+			show, reservation uuid.UUID
+			key               string // "": the latest
+			want              payment.Attempt
+		}{
+			{o.ShowtimeID, o.ReservationID, o.IdempotencyKey, first},
+			{o.ShowtimeID, o.ReservationID, again.IdempotencyKey, second},
+			{o.ShowtimeID, o.ReservationID, "", second},
+			{o.ShowtimeID, other.ReservationID, "", other},
+			{o.ShowtimeID, other.ReservationID, o.IdempotencyKey, payment.Attempt{}},
+			{l.Showtimes[1].ID, o.ReservationID, "", payment.Attempt{}},
+			{o.ShowtimeID, typeid.New(), "", payment.Attempt{}},
+		} {
+			got, ok, err := l.LatestAttemptTx(t.Context(), tx, test.show, test.reservation)
+			if test.key != "" {
+				got, ok, err = l.AttemptByKeyTx(t.Context(), tx, test.show, test.reservation, test.key)
+			}
+			if err != nil || got != test.want || ok != (test.want != payment.Attempt{}) {
+				t.Errorf("%s by %q: %+v, %t, %v; want %+v", test.reservation, test.key, got, ok, err, test.want)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := l.Attempt(t.Context(), o.ShowtimeID, typeid.New()); !errors.Is(err, sql.ErrNoRows) {
+		t.Errorf("a missing attempt is %+v, %v", got, err)
+	}
+}
+
+func TestService_LeaseUnsettled(t *testing.T) {
+	t.Parallel()
+	l := newTill(t)
+	unsettled := map[uuid.UUID]bool{}
+	for _, status := range states {
+		a := l.in(t, status)
+		if !status.Settled() {
+			unsettled[a.ID] = true
+		}
+	}
+	lease := func(limit int, d time.Duration) []payment.Attempt {
+		t.Helper()
+		leased, err := l.LeaseUnsettled(t.Context(), limit, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return leased
+	}
+	if got := lease(100, time.Hour); len(got) != 0 {
+		t.Errorf("%v are leased to another", got)
+	}
+	release := func() {
+		t.Helper()
+		l.Exec(t, `UPDATE payment_attempts SET leased_until = now() - interval '1 second'`)
+	}
+	release()
+	var mu sync.Mutex
+	seen := map[uuid.UUID]int{}
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			leased, err := l.LeaseUnsettled(t.Context(), 100, time.Hour)
+			if err != nil {
+				t.Error(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for _, a := range leased {
+				seen[a.ID]++
+			}
+		})
+	}
+	all.Wait()
+	if len(seen) != len(unsettled) {
+		t.Errorf("%d attempts leased, want %d", len(seen), len(unsettled))
+	}
+	for id, times := range seen {
+		if times != 1 || !unsettled[id] {
+			t.Errorf("%s was leased %d times; unsettled: %t", id, times, unsettled[id])
+		}
+	}
+	if got := lease(100, time.Hour); len(got) != 0 {
+		t.Errorf("%v are leased twice", got)
+	}
+	release()
+	if got := lease(2, time.Hour); len(got) != 2 {
+		t.Errorf("%d leased of a limit of 2", len(got))
+	}
+	rest := lease(100, -time.Second)
+	if len(rest) != len(unsettled)-2 {
+		t.Errorf("%d leased, want the other %d", len(rest), len(unsettled)-2)
+	}
+	// A lease that has run out by then is there to be taken; one that is released later is not.
+	if err := l.Release(t.Context(), rest[0], time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if got := lease(100, -time.Second); len(got) != len(rest)-1 {
+		t.Errorf("%d leased, want %d", len(got), len(rest)-1)
+	}
+	if err := l.Release(t.Context(), rest[0], -time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if got := lease(100, time.Hour); len(got) != len(rest) {
+		t.Errorf("%d leased, want %d", len(got), len(rest))
+	}
+}
+
+func TestService_payments(t *testing.T) {
+	t.Parallel()
+	var statements dbtest.Statements
+	db := dbtest.New(t, dbtest.Record(&statements))
+	l := &till{World: fixture.New(t, db, fixture.Plan{}), Service: payment.NewService(db)}
+	pending, captured := l.in(t, payment.AttemptStarted), l.in(t, payment.AttemptCaptured)
+	statements.Take()
+	of := func(a payment.Attempt) payment.Reference {
+		return payment.Reference{ShowtimeID: a.ShowtimeID, ID: a.ReservationID}
+	}
+	found, err := l.PaymentsByReservation(t.Context(), []payment.Reference{of(pending), of(captured), {ShowtimeID: l.Show(), ID: typeid.New()}})
+	if texts := statements.Take(); err != nil || len(texts) != 1 || len(found) != 2 {
+		t.Fatalf("%v, %v, statements %q", found, err, texts)
+	}
+	if p := found[of(captured)]; p.ID != captured.PaymentID || p.Status != payment.StatusCaptured || p.Refunded != nzd(0) {
+		t.Errorf("%+v", p)
+	}
+	p := found[of(pending)]
+	if show, id, err := typeid.DecodeIn(typeid.Payment, p.NodeID()); err != nil || show != p.ShowtimeID || id != p.ID {
+		t.Errorf("%s names %s, %s, %v", p.NodeID(), show, id, err)
+	}
+	ref := payment.Reference{ShowtimeID: p.ShowtimeID, ID: p.ID}
+	if got, ok, err := l.PaymentOfViewer(t.Context(), l.Users[0].ID, ref); err != nil || !ok || got != p {
+		t.Errorf("%+v, %t, %v; want %+v", got, ok, err, p)
+	}
+	if got, ok, err := l.PaymentOfViewer(t.Context(), l.Users[1].ID, ref); err != nil || ok || got != (payment.Payment{}) {
+		t.Errorf("another customer reads %+v, %t, %v", got, ok, err)
+	}
+	if got, ok, err := l.PaymentOfViewer(t.Context(), l.Users[0].ID, payment.Reference{ShowtimeID: l.Show(), ID: typeid.New()}); err != nil || ok {
+		t.Errorf("a missing payment is %+v, %t, %v", got, ok, err)
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if got, err := l.PaymentsByReservation(ended, []payment.Reference{of(pending)}); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
+// Money that a gateway took without being asked goes back, and does not stand in the way of what another attempt takes
+// in order.
+func TestService_AdvanceTx_stray_money_goes_back_beside_a_capture(t *testing.T) {
+	t.Parallel()
+	l := newTill(t)
+	o := l.opening(t)
+	stray, err := l.open(t, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stray, err = l.advance(t, stray, payment.Step{To: payment.AttemptVoidPending}); err != nil {
+		t.Fatal(err)
+	}
+	if stray, err = l.advance(t, stray, payment.Step{To: payment.AttemptRefundPending}); err != nil {
+		t.Fatal(err)
+	}
+	o.IdempotencyKey = typeid.New().String()
+	good, err := l.open(t, o)
+	for _, to := range []payment.AttemptStatus{payment.AttemptAuthorized, payment.AttemptCaptured} {
+		if err == nil {
+			good, err = l.advance(t, good, payment.Step{To: to})
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.advance(t, stray, payment.Step{To: payment.AttemptRefunded}); err != nil {
+		t.Fatal(err)
+	}
+	if p := l.payment(t, good); p.Status != payment.StatusCaptured || p.Refunded != nzd(0) {
+		t.Errorf("the payment is %+v, want CAPTURED with nothing refunded", p)
+	}
+}
