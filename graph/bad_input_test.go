@@ -498,7 +498,7 @@ func (w *badWorld) requests() []badInput {
 			return w.customer.Send(r)
 		}}
 	}
-	const json = "application/json"
+	const asJSON = "application/json"
 	url := w.customer.URL
 	return []badInput{
 		body("not JSON", `{"query":`),
@@ -518,14 +518,14 @@ func (w *badWorld) requests() []badInput {
 		body("persisted document", `{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"aa"}}}`),
 		request("content of another type", http.MethodPost, url, "text/plain", `{"query":"{ me { name } }"}`),
 		request("form", http.MethodPost, url, "application/x-www-form-urlencoded", `query={me{name}}`),
-		request("mutation by GET", http.MethodGet, w.customer.GetURL(`mutation { signOut { signedOut } }`), json, ""),
-		request("PUT", http.MethodPut, url, json, `{"query":"{ me { name } }"}`),
-		request("answer in another type", http.MethodPost, url, json, `{"query":"{ me { name } }"}`, "Accept", "text/html"),
-		request("page of another site", http.MethodPost, url, json, `{"query":"{ me { name } }"}`, "Sec-Fetch-Site", "cross-site"),
-		request("origin of another site", http.MethodPost, url, json, `{"query":"{ me { name } }"}`, "Origin", "https://evil.example"),
-		request("token that is none", http.MethodPost, url, json, `{"query":"{ me { name } }"}`, "Authorization", "Bearer mqs_nobody"),
-		request("token of another kind", http.MethodPost, url, json, `{"query":"{ me { name } }"}`, "Authorization", "Basic YTpi"),
-		request("token empty", http.MethodPost, url, json, `{"query":"{ me { name } }"}`, "Authorization", "Bearer "),
+		request("mutation by GET", http.MethodGet, w.customer.GetURL(`mutation { signOut { signedOut } }`), asJSON, ""),
+		request("PUT", http.MethodPut, url, asJSON, `{"query":"{ me { name } }"}`),
+		request("answer in another type", http.MethodPost, url, asJSON, `{"query":"{ me { name } }"}`, "Accept", "text/html"),
+		request("page of another site", http.MethodPost, url, asJSON, `{"query":"{ me { name } }"}`, "Sec-Fetch-Site", "cross-site"),
+		request("origin of another site", http.MethodPost, url, asJSON, `{"query":"{ me { name } }"}`, "Origin", "https://evil.example"),
+		request("token that is none", http.MethodPost, url, asJSON, `{"query":"{ me { name } }"}`, "Authorization", "Bearer mqs_nobody"),
+		request("token of another kind", http.MethodPost, url, asJSON, `{"query":"{ me { name } }"}`, "Authorization", "Basic YTpi"),
+		request("token empty", http.MethodPost, url, asJSON, `{"query":"{ me { name } }"}`, "Authorization", "Bearer "),
 	}
 }
 

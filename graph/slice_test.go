@@ -198,7 +198,7 @@ func showtimeOf(t *testing.T, a *apitest.App, id string) apitest.Showtime {
 // TestExpiry lets a hold run out by itself: no sweep helps.
 func TestExpiry(t *testing.T) {
 	t.Parallel()
-	const hold = 1500 * time.Millisecond
+	const hold = 3 * time.Second
 	a := apitest.New(t, apitest.Still(), apitest.With(func(c *config.Config) { c.Hold = hold }))
 	show, slow, quick := a.World.Showtimes[0], a.Customer(), a.Customer()
 	seats := a.Anonymous().WatchSeats(show.ID())
@@ -283,8 +283,8 @@ func TestSubscription(t *testing.T) {
 		if closed, ok := errors.AsType[*gqlclient.CloseError](err); !ok || closed.Code != 4403 {
 			t.Errorf("%v, want the close code 4403", err)
 		}
-		// The interval of 3 s, and as much again for a busy machine.
-		if took := time.Since(start); took > 6*time.Second {
+		// The interval is 3 s; the rest is for a busy machine.
+		if took := time.Since(start); took > 10*time.Second {
 			t.Errorf("the socket was closed after %s", took)
 		}
 	})

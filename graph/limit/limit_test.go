@@ -37,7 +37,7 @@ const sdl = `
 func operation(t *testing.T, query, variables string) *graphql.OperationContext {
 	t.Helper()
 	schema := gqlparser.MustLoadSchema(&ast.Source{Input: sdl})
-	document, errs := gqlparser.LoadQuery(schema, query)
+	document, errs := gqlparser.LoadQueryWithRules(schema, query, nil)
 	if len(errs) > 0 {
 		t.Fatalf("%s: %v", query, errs)
 	}
@@ -169,7 +169,7 @@ func TestExtension_cycles(t *testing.T) {
 		`{ item { ...a } } fragment a on Item { item { ...a } }`,
 		`{ item { ...a } } fragment a on Item { ...b } fragment b on Item { ...a }`,
 	} {
-		if _, errs := gqlparser.LoadQuery(schema, query); len(errs) == 0 {
+		if _, errs := gqlparser.LoadQueryWithRules(schema, query, nil); len(errs) == 0 {
 			t.Errorf("validation lets a cycle through: %s", query)
 		}
 	}

@@ -72,6 +72,7 @@ func (a *App) signUp(role auth.Role) Client {
 
 // With returns a client that reports to another test: a subtest.
 func (c Client) With(t testing.TB) Client {
+	t.Helper()
 	c.t = t
 	return c
 }

@@ -147,7 +147,7 @@ func enterable(t *testing.T) string {
 			t.Error(err)
 		}
 	})
-	if err := os.Chmod(folder, 0o755); err != nil { //nolint:gosec // others must be able to enter it
+	if err := os.Chmod(folder, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return folder

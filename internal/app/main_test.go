@@ -3,7 +3,6 @@ package app_test
 import (
 	"context"
 	"database/sql"
-	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -99,7 +98,7 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+var quiet = slog.New(slog.DiscardHandler)
 
 func command(cfg config.Config) (app.Command, *output) {
 	out := &output{}

@@ -98,7 +98,8 @@ func Marquee() House {
 		domain("internal/showtime", toShowtime...),
 		domain("internal/seating", toSeating...),
 		{Path: "internal/pricing", Uses: leaves, Bans: []string{"database/sql", "net"}},
-		domain("internal/payment", "internal/identity"),
+		domain("internal/payment"),
+		{Path: "internal/payment/sandbox", Uses: append(slices.Clone(leaves), "internal/payment", "internal/postgres")},
 		domain("internal/payment/gatewaytest", "internal/payment"),
 		domain("internal/booking", toBooking...),
 

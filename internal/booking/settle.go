@@ -70,7 +70,7 @@ func (s *Service) step(ctx context.Context, a payment.Attempt) (payment.Attempt,
 			return s.advance(ctx, a, payment.Step{To: payment.AttemptVoided}, nil)
 		case payment.ChargeCaptured:
 			// The money was taken after all, by the gateway itself or by hand: it goes back.
-			return s.giveBack(ctx, a, charge)
+			return s.advance(ctx, a, payment.Step{To: payment.AttemptRefundPending, Reference: charge.Reference}, nil)
 		default:
 			return a, fmt.Errorf("the gateway did not void attempt %s: it is %s", a.ID, charge.Status)
 		}
@@ -123,10 +123,11 @@ func (s *Service) authorized(ctx context.Context, a payment.Attempt, charge paym
 		return s.secureTx(ctx, tx, a.ShowtimeID, a.ReservationID)
 	})
 	if errors.Is(err, errHoldLost) {
+		to := payment.AttemptVoidPending
 		if charge.Status == payment.ChargeCaptured {
-			return s.giveBack(ctx, a, charge)
+			to = payment.AttemptRefundPending
 		}
-		return s.advance(ctx, a, payment.Step{To: payment.AttemptVoidPending, Reference: charge.Reference}, nil)
+		return s.advance(ctx, a, payment.Step{To: to, Reference: charge.Reference}, nil)
 	}
 	if err == nil {
 		s.hint(a.ShowtimeID)
@@ -180,26 +181,6 @@ func (s *Service) captured(ctx context.Context, a payment.Attempt, charge paymen
 	default:
 		return a, fmt.Errorf("the gateway says that attempt %s is %s after its capture", a.ID, charge.Status)
 	}
-}
-
-// giveBack begins to refund money that was taken for no tickets. The payment goes with it, unless another attempt can
-// still make it good.
-func (s *Service) giveBack(ctx context.Context, a payment.Attempt, charge payment.Charge) (next payment.Attempt, err error) {
-	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
-		step := payment.Step{To: payment.AttemptRefundPending, Reference: charge.Reference}
-		err := tx.QueryRowContext(ctx, `SELECT status = ANY ($3::text[]) AND (held_until IS NULL OR held_until > clock_timestamp())
-			FROM reservations WHERE showtime_id = $1 AND id = $2 FOR UPDATE`,
-			a.ShowtimeID, a.ReservationID, textArray(EventConfirm.from())).Scan(&step.Aside)
-		if err != nil {
-			return fmt.Errorf("looking for the reservation of a payment: %w", err)
-		}
-		next, err = s.payments.AdvanceTx(ctx, tx, a, step)
-		return err
-	})
-	if err != nil {
-		return a, err
-	}
-	return next, nil
 }
 
 // advance moves the attempt in one transaction together with what else must happen at that step.

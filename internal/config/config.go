@@ -166,12 +166,6 @@ func (c Config) Validate() error {
 	if c.RequestTimeout > maxRequestTimeout {
 		bad("MARQUEE_REQUEST_TIMEOUT must be at most %s: a connection takes no answer after a minute", maxRequestTimeout)
 	}
-	if c.Env == Production && c.LoadsDemo() {
-		bad("MARQUEE_DEMO must not be set in production: the passwords of the demo accounts are no secret")
-	}
-	if c.Env == Production && c.Gateway == "" {
-		bad("MARQUEE_GATEWAY is needed in production: sandbox, which moves no money, is the only one there is")
-	}
 	if c.Gateway != "" && c.Gateway != "sandbox" {
 		bad("MARQUEE_GATEWAY must be sandbox, not %q", c.Gateway)
 	}
@@ -186,14 +180,30 @@ func (c Config) Validate() error {
 	if c.ClusterListen != "" && c.ClusterPassword == "" {
 		bad("MARQUEE_CLUSTER_LISTEN needs MARQUEE_CLUSTER_PASSWORD")
 	}
-	switch key, err := c.Key(); {
-	case err != nil:
+	if _, err := c.Key(); err != nil {
 		bad("MARQUEE_SECRET_KEY must be at least 32 bytes in base64: make one with openssl rand -base64 32")
-	case key == nil && c.Env == Production:
-		bad("MARQUEE_SECRET_KEY is needed in production: make one with openssl rand -base64 32")
 	}
-	if c.Env == Production && c.DatabaseURL == "" {
-		bad("MARQUEE_DATABASE_URL is needed in production")
+	return errors.Join(append(problems, c.validateProduction())...)
+}
+
+// validateProduction names what production needs and development does without.
+func (c Config) validateProduction() error {
+	if c.Env != Production {
+		return nil
+	}
+	var problems []error
+	for _, need := range []struct {
+		missing  bool
+		sentence string
+	}{
+		{c.DatabaseURL == "", "MARQUEE_DATABASE_URL is needed in production"},
+		{c.SecretKey == "", "MARQUEE_SECRET_KEY is needed in production: make one with openssl rand -base64 32"},
+		{c.Gateway == "", "MARQUEE_GATEWAY is needed in production: sandbox, which moves no money, is the only one there is"},
+		{c.LoadsDemo(), "MARQUEE_DEMO must not be set in production: the passwords of the demo accounts are no secret"},
+	} {
+		if need.missing {
+			problems = append(problems, errors.New(need.sentence))
+		}
 	}
 	return errors.Join(problems...)
 }

@@ -57,7 +57,8 @@ func TestFromEnvironment(t *testing.T) {
 	t.Run("production_needs_a_database_and_a_key", func(t *testing.T) {
 		t.Parallel()
 		_, err := config.FromEnvironment(map[string]string{"MARQUEE_ENV": "production"})
-		if err == nil || !strings.Contains(err.Error(), "MARQUEE_DATABASE_URL") || !strings.Contains(err.Error(), "MARQUEE_SECRET_KEY") {
+		if err == nil || !strings.Contains(err.Error(), "MARQUEE_DATABASE_URL") || !strings.Contains(err.Error(), "MARQUEE_SECRET_KEY") ||
+			!strings.Contains(err.Error(), "MARQUEE_GATEWAY") {
 			t.Errorf("error = %v", err)
 		}
 	})

@@ -16,6 +16,7 @@ import (
 	"entgo.io/ent/dialect/sql/schema"
 
 	"marquee/ent"
+	"marquee/ent/migrate"
 	"marquee/internal/postgres"
 )
 
@@ -48,6 +49,25 @@ func Plan(ctx context.Context, db *postgres.DB) (string, error) {
 		return "", fmt.Errorf("planning ent's changes: %w", err)
 	}
 	return strings.TrimSpace(plan.String()), nil
+}
+
+// versions is the table of the migrations themselves.
+const versions = "goose_db_version"
+
+// Strangers returns the tables that ent's schema does not have, which Plan does not look at.
+func Strangers(ctx context.Context, db *postgres.DB) ([]string, error) {
+	rows, err := db.SQL().QueryContext(ctx, `SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1`)
+	if err != nil {
+		return nil, fmt.Errorf("listing the tables: %w", err)
+	}
+	tables, err := postgres.Collect(rows, func(rows *sql.Rows) (string, error) {
+		var name string
+		err := rows.Scan(&name)
+		return name, err
+	})
+	return slices.DeleteFunc(tables, func(name string) bool {
+		return name == versions || slices.ContainsFunc(migrate.Tables, func(t *schema.Table) bool { return t.Name == name })
+	}), err
 }
 
 // knowable drops the changes that only say what ent cannot know, and table changes that are empty without them.

@@ -100,6 +100,21 @@ func TestInventory_notices_a_missing_guard(t *testing.T) {
 	}
 }
 
+// A table that only the migrations have would be in nobody's sight.
+func TestStrangers(t *testing.T) {
+	t.Parallel()
+	db := dbtest.New(t)
+	if found, err := drift.Strangers(t.Context(), db); err != nil || len(found) > 0 {
+		t.Errorf("ent does not know %v, %v", found, err)
+	}
+	if _, err := db.SQL().ExecContext(t.Context(), `CREATE TABLE visitors (id uuid)`); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := drift.Strangers(t.Context(), db); err != nil || !slices.Equal(found, []string{"visitors"}) {
+		t.Errorf("with a table more: %v, %v", found, err)
+	}
+}
+
 func plan(t *testing.T, db *postgres.DB) string {
 	t.Helper()
 	text, err := drift.Plan(t.Context(), db)

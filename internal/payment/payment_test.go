@@ -251,6 +251,89 @@ func TestService_AdvanceTx(t *testing.T) {
 	})
 }
 
+// TestService_AdvanceTx_of_stray_money follows a payment of which a gateway has taken the money of an attempt by itself.
+func TestService_AdvanceTx_of_stray_money(t *testing.T) {
+	t.Parallel()
+	l := newTill(t)
+	const (
+		authorized, captured = payment.AttemptAuthorized, payment.AttemptCaptured
+		refunding, refunded  = payment.AttemptRefundPending, payment.AttemptRefunded
+	)
+	type move struct {
+		attempt int // 0 is the stray one
+		to      payment.AttemptStatus
+		payment payment.Status // where it stands then
+	}
+	const (
+		pending, paid    = payment.StatusPending, payment.StatusCaptured
+		goesBack, isBack = payment.StatusRefundPending, payment.StatusRefunded
+	)
+	for name, moves := range map[string][]move{
+		"alone": {{0, refunding, goesBack}, {0, refunded, isBack}},
+		"after_a_void_that_came_too_late": {
+			{0, payment.AttemptVoidPending, pending}, {0, refunding, goesBack}, {0, refunded, isBack},
+		},
+		"back_before_another_pays": {
+			{0, refunding, goesBack}, {0, refunded, isBack}, {1, authorized, isBack}, {1, captured, paid}, {1, refunding, goesBack}, {1, refunded, isBack},
+		},
+		"back_after_another_has_paid": {
+			{0, refunding, goesBack}, {1, authorized, goesBack}, {1, captured, paid}, {0, refunded, paid}, {1, refunding, goesBack}, {1, refunded, isBack},
+		},
+		"noticed_after_another_has_paid": {
+			{0, payment.AttemptVoidPending, pending}, {1, authorized, pending}, {1, captured, paid}, {0, refunding, paid}, {0, refunded, paid},
+		},
+		"back_last_of_all": {
+			{0, refunding, goesBack}, {1, authorized, goesBack}, {1, captured, paid}, {1, refunding, goesBack}, {1, refunded, goesBack}, {0, refunded, isBack},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := l.opening(t)
+			first, err := l.open(t, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			attempts := []payment.Attempt{first}
+			for i, m := range moves {
+				if m.attempt == len(attempts) {
+					o.IdempotencyKey = typeid.New().String()
+					another, err := l.open(t, o)
+					if err != nil {
+						t.Fatal(err)
+					}
+					attempts = append(attempts, another)
+				}
+				next, err := l.advance(t, attempts[m.attempt], payment.Step{To: m.to})
+				if err != nil {
+					t.Fatalf("move %d: %v", i, err)
+				}
+				attempts[m.attempt] = next
+				p, back := l.payment(t, next), int64(0)
+				if m.payment == isBack {
+					back = price
+				}
+				if p.Status != m.payment || p.Refunded != nzd(back) {
+					t.Errorf("after move %d the payment is %+v, want %s", i, p, m.payment)
+				}
+			}
+		})
+	}
+	t.Run("of_a_payment_that_had_failed", func(t *testing.T) {
+		t.Parallel()
+		a := l.in(t, payment.AttemptVoidPending)
+		l.Exec(t, `UPDATE payments SET status = 'FAILED' WHERE id = $1`, a.PaymentID)
+		for _, to := range []payment.AttemptStatus{refunding, refunded} {
+			var err error
+			if a, err = l.advance(t, a, payment.Step{To: to}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if p := l.payment(t, a); p.Status != isBack || p.Refunded != nzd(price) {
+			t.Errorf("the payment is %+v", p)
+		}
+	})
+}
+
 // TestService_AdvanceTx_in_any_order brings the same events of one attempt late, doubled and out of order: it moves along
 // the edges and never back.
 func TestService_AdvanceTx_in_any_order(t *testing.T) {

@@ -116,7 +116,6 @@ type Step struct {
 	To          AttemptStatus
 	Reference   string // the gateway's id, when it became known
 	DeclineCode string
-	Aside       bool // the payment stays as it is, for another attempt
 }
 
 // AdvanceTx moves an attempt one step and keeps its payment in line. ErrMoved when it is no longer where a stands; a
@@ -136,9 +135,6 @@ func (s *Service) AdvanceTx(ctx context.Context, tx *sql.Tx, a Attempt, step Ste
 	a.Status = step.To
 	if step.DeclineCode != "" {
 		a.DeclineCode = step.DeclineCode
-	}
-	if step.Aside {
-		return a, nil
 	}
 	return a, s.followTx(ctx, tx, a, from)
 }
