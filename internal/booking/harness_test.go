@@ -47,7 +47,6 @@ type house struct {
 	payments *payment.Service
 	seating  *seating.Service
 	hints    *hints
-	later    func() // what goes wrong before the reconciler comes; nil: nothing
 }
 
 func newHouse(t *testing.T, plan fixture.Plan, opts ...dbtest.Option) *house {

@@ -249,6 +249,8 @@ type outcome struct {
 	settled  string
 	final    []payment.AttemptStatus
 	captured int64
+
+	meanwhile func(f *gatewaytest.Fake) // what will go wrong for the reconciler; nil: nothing
 }
 
 // TestService_Pay_gateway leads a payment through every way a gateway can behave.
@@ -349,17 +351,14 @@ func TestService_Pay_gateway(t *testing.T) {
 		},
 		"authorize_unanswered_and_the_gateway_forgets_for_a_while": {
 			func(_ *testing.T, h *house, _ booking.Reservation) {
-				forgets := func(context.Context, string, gatewaytest.Effect) (payment.Charge, error) {
-					return payment.Charge{}, payment.ErrNoSuchCharge
-				}
 				h.gateway.Next(authorize, gatewaytest.AnswerLost)
 				h.gateway.Next(lookup, forgets)
-				h.later = func() {
-					h.gateway.Next(lookup, forgets)
-					h.gateway.Next(void, h.gateway.Takes)
-				}
 			}, outcome{
 				result: booking.Pending{}, stored: "HELD", attempts: is(started), settled: "HELD", final: is(payment.AttemptRefunded),
+				meanwhile: func(f *gatewaytest.Fake) {
+					f.Next(lookup, forgets)
+					f.Next(void, f.Takes)
+				},
 			},
 		},
 		"authorize_says_nonsense": {
@@ -451,9 +450,8 @@ func TestService_Pay_gateway(t *testing.T) {
 				t.Errorf("%v did not happen", left)
 			}
 
-			if h.later != nil {
-				h.later()
-				h.later = nil
+			if test.want.meanwhile != nil {
+				test.want.meanwhile(h.gateway)
 			}
 			h.reconcile(t)
 			if _, _, err := h.booking.Sweep(t.Context()); err != nil {
@@ -495,6 +493,11 @@ func TestService_Pay_gateway(t *testing.T) {
 			}
 		})
 	}
+}
+
+// forgets is a gateway that does not know yet what it has done.
+func forgets(context.Context, string, gatewaytest.Effect) (payment.Charge, error) {
+	return payment.Charge{}, payment.ErrNoSuchCharge
 }
 
 // with is an outcome after which the sweeper finds the hold expired.
@@ -927,11 +930,7 @@ func TestService_Pay_beside_a_refund(t *testing.T) {
 	h, viewer := newHouse(t, fixture.Plan{}), newViewer()
 	r := h.hold(t, viewer, 11)
 	h.gateway.Next(gatewaytest.Authorize, gatewaytest.AnswerLost)
-	for range 2 {
-		h.gateway.Next(gatewaytest.Lookup, func(context.Context, string, gatewaytest.Effect) (payment.Charge, error) {
-			return payment.Charge{}, payment.ErrNoSuchCharge
-		})
-	}
+	h.gateway.Next(gatewaytest.Lookup, forgets, forgets)
 	first := payInput(r)
 	result, err := h.booking.Pay(t.Context(), viewer, first)
 	is[booking.Pending](t, result, err)
