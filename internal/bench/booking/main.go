@@ -214,6 +214,7 @@ func (b *bench) serve(s scenario) (_ *server.Server, logPath string, err error) 
 		Args:   []string{"--empty"},
 		Env: map[string]string{
 			"MARQUEE_ENV":          "production",
+			"MARQUEE_GATEWAY":      "sandbox",
 			"MARQUEE_DATA_DIR":     filepath.Join(b.dir, "data"),
 			"MARQUEE_DATABASE_URL": b.url,
 			"MARQUEE_SECRET_KEY":   base64.StdEncoding.EncodeToString(secret),
