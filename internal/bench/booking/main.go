@@ -150,6 +150,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	for _, scenario := range scenarios {
 		pairs, err := b.play(ctx, scenario)
 		if err != nil {
+			fmt.Fprintln(out, "RESULT errors=1 verdict=failed")
 			return fmt.Errorf("scenario %s: %w", scenario.name, err)
 		}
 		r.pairs = append(r.pairs, pairs...)

@@ -50,6 +50,9 @@ func (r report) print(out io.Writer, took time.Duration) error {
 		printSide(table, p, "api", p.api, fmt.Sprintf("%.2f\t%.2f", requests, kept))
 		ratio := p.ratio(p.scenario.rate)
 		line = append(line, fmt.Sprintf("ratio_%s=%.2f", p.name(), ratio))
+		if !p.scenario.spread {
+			line = append(line, fmt.Sprintf("reserved_%s=%.2f", p.name(), kept))
+		}
 		if ratio < r.bar {
 			errs = append(errs, fmt.Errorf("%s with %d clients reaches %.2f of the database alone, less than %.2f", p.scenario.name, p.clients, ratio, r.bar))
 		}

@@ -28,8 +28,8 @@ func TestReport_Print(t *testing.T) {
 		line  string
 		fails bool
 	}{
-		"everything holds": {0.5, []*pair{spread(), hot()}, "RESULT ratio_spread_16=0.50 ratio_hot_64=0.70 ", false},
-		"one ratio is low": {0.6, []*pair{spread(), hot()}, "RESULT ratio_spread_16=0.50 ratio_hot_64=0.70 ", true},
+		"everything holds": {0.5, []*pair{spread(), hot()}, "RESULT ratio_spread_16=0.50 ratio_hot_64=0.70 reserved_hot_64=0.40 ", false},
+		"one ratio is low": {0.6, []*pair{spread(), hot()}, "RESULT ratio_spread_16=0.50 ratio_hot_64=0.70 reserved_hot_64=0.40 ", true},
 		"a seat was sold twice": {0.1, []*pair{spread(), func() *pair {
 			p := hot()
 			p.audit = audit{reservations: 5, soldTwice: 1}
