@@ -304,11 +304,10 @@ func (h *house) blocked(t testing.TB, n int) {
 	}
 }
 
-// begin opens a transaction of the test's own. It is over when done is called, or the test.
-func (h *house) begin(t testing.TB) (exec func(statement string, args ...any), done func()) {
+// beginTx opens a transaction of the test's own, which ends with the test.
+func (h *house) beginTx(t testing.TB) *sql.Tx {
 	t.Helper()
-	ctx := context.WithoutCancel(t.Context())
-	tx, err := h.DB.SQL().BeginTx(ctx, nil)
+	tx, err := h.DB.SQL().BeginTx(context.WithoutCancel(t.Context()), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -317,6 +316,13 @@ func (h *house) begin(t testing.TB) (exec func(statement string, args ...any), d
 			t.Error(err)
 		}
 	})
+	return tx
+}
+
+// begin opens a transaction of the test's own. It is over when done is called, or the test.
+func (h *house) begin(t testing.TB) (exec func(statement string, args ...any), done func()) {
+	t.Helper()
+	ctx, tx := context.WithoutCancel(t.Context()), h.beginTx(t)
 	exec = func(statement string, args ...any) {
 		t.Helper()
 		if _, err := tx.ExecContext(ctx, statement, args...); err != nil {

@@ -416,11 +416,7 @@ func TestService_Reserve_limit(t *testing.T) {
 		t.Parallel()
 		h, viewer := houseIn(t, db, fixture.Plan{MaxSeats: 2}), newViewer()
 		r := h.hold(t, viewer, 11, 12)
-		tx, err := h.DB.SQL().BeginTx(t.Context(), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = tx.Rollback() }()
+		tx := h.beginTx(t)
 		var began time.Time
 		if err := tx.QueryRowContext(t.Context(), `SELECT now()`).Scan(&began); err != nil {
 			t.Fatal(err)

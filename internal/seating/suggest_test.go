@@ -105,6 +105,7 @@ func TestSuggest(t *testing.T) {
 		"none_when_no_row_is_long_enough":         {[]string{"ssSss", "ssSss"}, "A1 A2 A3", 3, nil},
 		"not_across_an_aisle":                     {[]string{"ss ss", "SSS  "}, "B1 B2 B3", 3, nil},
 		"not_across_rows":                         {[]string{"Sss", "ssS"}, "A1 A2 A3", 3, nil},
+		"not_from_the_end_of_a_row_into_the_next": {[]string{"ss", "  ss", "SSS"}, "C1 C2 C3", 3, nil},
 		"another_row_is_one_and_a_half_seats":     {[]string{"ssssS", "sssss"}, "A5", 4, []string{"A4", "B5", "A3", "B4"}},
 		"another_category_is_further_still":       {[]string{"pSsss"}, "A2", 4, []string{"A3", "A4", "A5", "A1"}},
 		"a_love_seat_whole":                       {[]string{"LLllLL"}, "A3 A4", 3, []string{"A1 A2", "A5 A6"}},
