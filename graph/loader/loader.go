@@ -51,7 +51,7 @@ type Loaders struct {
 	services      Services
 	wait          time.Duration
 	mu            sync.Mutex
-	showtimePages map[showtimeList]*dataloader.Loader[uuid.UUID, page.Page[showtime.Showtime]]
+	showtimePages map[showtimeList]*batch[uuid.UUID, page.Page[showtime.Showtime]]
 }
 
 // New returns a fresh set.
@@ -70,7 +70,7 @@ func New(s Services, wait time.Duration) *Loaders {
 		Tickets:       many(s.Booking.TicketsByReservation, wait),
 		services:      s,
 		wait:          wait,
-		showtimePages: map[showtimeList]*dataloader.Loader[uuid.UUID, page.Page[showtime.Showtime]]{},
+		showtimePages: map[showtimeList]*batch[uuid.UUID, page.Page[showtime.Showtime]]{},
 	}
 }
 
@@ -87,13 +87,16 @@ func (l *Loaders) ShowtimesOf(ctx context.Context, parent showtime.Parent, id uu
 	l.mu.Lock()
 	pages := l.showtimePages[list]
 	if pages == nil {
-		pages = batched(func(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]page.Page[showtime.Showtime], error) {
-			return l.services.Showtime.ShowtimesOf(ctx, parent, ids, filter, request)
-		}, nil, l.wait)
+		pages = &batch[uuid.UUID, page.Page[showtime.Showtime]]{
+			wait: l.wait,
+			fetch: func(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]page.Page[showtime.Showtime], error) {
+				return l.services.Showtime.ShowtimesOf(ctx, parent, ids, filter, request)
+			},
+		}
 		l.showtimePages[list] = pages
 	}
 	l.mu.Unlock()
-	return pages.Load(ctx, id)()
+	return pages.load(ctx, id)
 }
 
 // valueOf prints what a pointer points to, quoted so that no value can look like two.
@@ -120,12 +123,45 @@ func From(ctx context.Context) *Loaders {
 	return l
 }
 
+// batch is a loader that is built when it is first asked, since most operations ask few of the set.
+type batch[K comparable, V any] struct {
+	fetch   func(context.Context, []K) (map[K]V, error)
+	missing error // of a key that fetch does not return; nil gives the zero value
+	wait    time.Duration
+	once    sync.Once
+	inner   *dataloader.Loader[K, V]
+}
+
+func (b *batch[K, V]) load(ctx context.Context, key K) (V, error) {
+	b.once.Do(func() {
+		b.inner = dataloader.NewBatchedLoader(b.read, dataloader.WithWait[K, V](b.wait), dataloader.WithBatchCapacity[K, V](batchCapacity))
+	})
+	return b.inner.Load(ctx, key)()
+}
+
+func (b *batch[K, V]) read(ctx context.Context, keys []K) []*dataloader.Result[V] {
+	found, err := b.fetch(ctx, keys)
+	results := make([]*dataloader.Result[V], len(keys))
+	for i, key := range keys {
+		v, ok := found[key]
+		result := &dataloader.Result[V]{Data: v, Error: err}
+		if err == nil && !ok {
+			result.Error = b.missing
+		}
+		results[i] = result
+	}
+	return results
+}
+
+// batchCapacity bounds one statement's array.
+const batchCapacity = 1000
+
 // One loads things that must exist: a missing one is NOT_FOUND.
-type One[K comparable, V any] struct{ inner *dataloader.Loader[K, V] }
+type One[K comparable, V any] struct{ batch batch[K, V] }
 
 // Load returns the thing with the key.
 func (o *One[K, V]) Load(ctx context.Context, key K) (*V, error) {
-	v, err := o.inner.Load(ctx, key)()
+	v, err := o.batch.load(ctx, key)
 	if err != nil {
 		return nil, err
 	}
@@ -133,53 +169,33 @@ func (o *One[K, V]) Load(ctx context.Context, key K) (*V, error) {
 }
 
 func one[K comparable, V any](thing string, fetch func(context.Context, []K) (map[K]V, error), wait time.Duration) *One[K, V] {
-	return &One[K, V]{batched(fetch, apperr.Missing(thing), wait)}
+	return &One[K, V]{batch[K, V]{fetch: fetch, missing: apperr.Missing(thing), wait: wait}}
 }
 
 // Many loads lists; one that nobody knows is empty.
-type Many[K comparable, V any] struct{ inner *dataloader.Loader[K, []V] }
+type Many[K comparable, V any] struct{ batch batch[K, []V] }
 
 // Load returns the list of the key.
-func (m *Many[K, V]) Load(ctx context.Context, key K) ([]V, error) { return m.inner.Load(ctx, key)() }
+func (m *Many[K, V]) Load(ctx context.Context, key K) ([]V, error) { return m.batch.load(ctx, key) }
 
 func many[K comparable, V any](fetch func(context.Context, []K) (map[K][]V, error), wait time.Duration) *Many[K, V] {
-	return &Many[K, V]{batched(fetch, nil, wait)}
+	return &Many[K, V]{batch[K, []V]{fetch: fetch, wait: wait}}
 }
 
 // Maybe loads things that may be missing.
-type Maybe[K comparable, V any] struct{ inner *dataloader.Loader[K, *V] }
+type Maybe[K comparable, V any] struct{ batch batch[K, *V] }
 
 // Load returns the thing with the key, or nil.
-func (m *Maybe[K, V]) Load(ctx context.Context, key K) (*V, error) { return m.inner.Load(ctx, key)() }
+func (m *Maybe[K, V]) Load(ctx context.Context, key K) (*V, error) { return m.batch.load(ctx, key) }
 
 func maybe[K comparable, V any](fetch func(context.Context, []K) (map[K]V, error), wait time.Duration) *Maybe[K, V] {
-	return &Maybe[K, V]{batched(func(ctx context.Context, keys []K) (map[K]*V, error) {
+	pointers := func(ctx context.Context, keys []K) (map[K]*V, error) {
 		found, err := fetch(ctx, keys)
 		pointers := make(map[K]*V, len(found))
 		for key, v := range found {
 			pointers[key] = &v
 		}
 		return pointers, err
-	}, nil, wait)}
-}
-
-// batchCapacity bounds one statement's array.
-const batchCapacity = 1000
-
-// batched turns a read of many keys into a loader; missing is the error of a key that the read does not return, nil for
-// its zero value.
-func batched[K comparable, V any](fetch func(context.Context, []K) (map[K]V, error), missing error, wait time.Duration) *dataloader.Loader[K, V] {
-	return dataloader.NewBatchedLoader(func(ctx context.Context, keys []K) []*dataloader.Result[V] {
-		found, err := fetch(ctx, keys)
-		results := make([]*dataloader.Result[V], len(keys))
-		for i, key := range keys {
-			v, ok := found[key]
-			result := &dataloader.Result[V]{Data: v, Error: err}
-			if err == nil && !ok {
-				result.Error = missing
-			}
-			results[i] = result
-		}
-		return results
-	}, dataloader.WithWait[K, V](wait), dataloader.WithBatchCapacity[K, V](batchCapacity))
+	}
+	return &Maybe[K, V]{batch[K, *V]{fetch: pointers, wait: wait}}
 }

@@ -215,11 +215,11 @@ func (s *Service) closedReason(ctx context.Context, showtimeID uuid.UUID) (Close
 
 // refuse names the lost seats and what could be had instead.
 func (s *Service) refuse(ctx context.Context, offer *showtime.Offer, layout *theater.Layout, wanted []theater.Seat, lost seatno.List) (SeatsUnavailable, error) {
-	states, _, err := s.seating.States(ctx, offer.ShowtimeID)
+	states, err := s.seating.RecentStates(ctx, offer.ShowtimeID)
 	if err != nil {
 		return SeatsUnavailable{}, err
 	}
-	// A claim under way is not in the map yet.
+	// A claim under way, or a recent one, is not in the map yet.
 	for _, position := range lost {
 		states[position-1] = seating.Held
 	}

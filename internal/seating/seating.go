@@ -9,9 +9,12 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
+	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/sync/singleflight"
 
 	"marquee/internal/postgres"
 	"marquee/internal/seatfeed"
@@ -86,11 +89,31 @@ type Service struct {
 	db        *postgres.DB
 	showtimes *showtime.Service
 	theaters  *theater.Service
+	recent    *lru.Cache[uuid.UUID, snapshot]
+	reads     singleflight.Group
 }
+
+// snapshot is the states of a showtime's seats as they were. It is shared: do not change it.
+type snapshot struct {
+	states []State
+	at     time.Time
+}
+
+const (
+	// recently is how old the states may be that a suggestion is made of: a refused crowd asks at once, and a suggestion
+	// is out of date sooner than it is read anyway.
+	recently = 20 * time.Millisecond
+	// recentShowtimes bounds the memory of the snapshots: one takes a byte a seat.
+	recentShowtimes = 1000
+)
 
 // NewService returns a Service over the primary database.
 func NewService(db *postgres.DB, showtimes *showtime.Service, theaters *theater.Service) *Service {
-	return &Service{db: db, showtimes: showtimes, theaters: theaters}
+	recent, err := lru.New[uuid.UUID, snapshot](recentShowtimes)
+	if err != nil {
+		panic("seating: the cache size is positive: " + err.Error())
+	}
+	return &Service{db: db, showtimes: showtimes, theaters: theaters, recent: recent}
 }
 
 // Layout returns the seat layout that a showtime was published with: NOT_FOUND when there is no such showtime.
@@ -120,6 +143,27 @@ func (s *Service) States(ctx context.Context, showtimeID uuid.UUID) (states []St
 		return nil, 0, err
 	}
 	return s.read(ctx, showtimeID, layout)
+}
+
+// RecentStates returns the states of a showtime's seats by position as they were within the last 20 ms. Refusals of one
+// hot showtime share a read this way; whoever must know calls States. The slice is the caller's own.
+func (s *Service) RecentStates(ctx context.Context, showtimeID uuid.UUID) ([]State, error) {
+	if kept, ok := s.recent.Get(showtimeID); ok && time.Since(kept.at) < recently {
+		return slices.Clone(kept.states), nil
+	}
+	read, err, _ := s.reads.Do(string(showtimeID[:]), func() (any, error) {
+		at := time.Now()
+		// Whoever asked first may leave; the others still wait for the answer.
+		states, _, err := s.States(context.WithoutCancel(ctx), showtimeID)
+		if err == nil {
+			s.recent.Add(showtimeID, snapshot{states, at})
+		}
+		return states, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return slices.Clone(read.([]State)), nil
 }
 
 func (s *Service) read(ctx context.Context, showtimeID uuid.UUID, layout *theater.Layout) ([]State, time.Duration, error) {

@@ -5,7 +5,9 @@
 package theater
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/google/uuid"
@@ -73,6 +75,7 @@ type Layout struct {
 	Version   int32
 	Seats     []Seat // by position: Seats[i].Position == i+1
 	positions map[uuid.UUID]int16
+	rowOrder  []int16
 }
 
 // NewLayout returns a layout over seats in the order of their positions.
@@ -80,9 +83,17 @@ func NewLayout(id, screenID uuid.UUID, version int32, seats []Seat) *Layout {
 	l := &Layout{ID: id, ScreenID: screenID, Version: version, Seats: seats, positions: make(map[uuid.UUID]int16, len(seats))}
 	for _, seat := range seats {
 		l.positions[seat.ID] = seat.Position
+		l.rowOrder = append(l.rowOrder, seat.Position)
 	}
+	slices.SortFunc(l.rowOrder, func(a, b int16) int {
+		one, other := seats[a-1], seats[b-1]
+		return cmp.Or(cmp.Compare(one.Y, other.Y), cmp.Compare(one.X, other.X))
+	})
 	return l
 }
+
+// RowOrder returns the positions of the seats row by row, each row from the left. It is shared: do not change it.
+func (l *Layout) RowOrder() []int16 { return l.rowOrder }
 
 // NodeID returns the layout's public id.
 func (l *Layout) NodeID() string { return typeid.Encode(typeid.SeatLayout, l.ID) }
