@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -40,7 +41,14 @@ var cli struct {
 	Version     kong.VersionFlag `help:"Print the version."`
 }
 
+// garbagePercent lets the heap grow before it is searched for garbage. The program's live heap is small, so this costs some
+// tens of megabytes and saves a tenth of its processor time under load. GOGC in the environment overrules it.
+const garbagePercent = 400
+
 func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbagePercent)
+	}
 	command := kong.Parse(&cli, kong.Name("marquee"), kong.Vars{"version": version},
 		kong.Description("The backend of a movie-ticket box office. Configuration: environment variables, see README.md."))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

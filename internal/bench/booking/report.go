@@ -45,13 +45,13 @@ func (r report) print(out io.Writer, took time.Duration) error {
 	var total audit
 	var errs []error
 	for _, p := range r.pairs {
-		requests, kept := p.ratio((*result).attemptsPerSecond), p.ratio((*result).reservedPerSecond)
+		requests, ratio := p.ratio((*result).attemptsPerSecond), p.ratio((*result).reservedPerSecond)
 		printSide(table, p, "pgbench", p.floor, "\t")
-		printSide(table, p, "api", p.api, fmt.Sprintf("%.2f\t%.2f", requests, kept))
-		ratio := p.ratio(p.scenario.rate)
+		printSide(table, p, "api", p.api, fmt.Sprintf("%.2f\t%.2f", requests, ratio))
 		line = append(line, fmt.Sprintf("ratio_%s=%.2f", p.name(), ratio))
 		if !p.scenario.spread {
-			line = append(line, fmt.Sprintf("reserved_%s=%.2f", p.name(), kept))
+			// A request that is refused counts here too: the share of refusals differs between the sides.
+			line = append(line, fmt.Sprintf("requests_%s=%.2f", p.name(), requests))
 		}
 		if ratio < r.bar {
 			errs = append(errs, fmt.Errorf("%s with %d clients reaches %.2f of the database alone, less than %.2f", p.scenario.name, p.clients, ratio, r.bar))

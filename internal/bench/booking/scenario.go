@@ -20,14 +20,6 @@ var scenarios = []scenario{
 	{name: "hot", hold: 20 * time.Millisecond},
 }
 
-// rate is what the ratio of a scenario compares: reservations where every request succeeds, else requests answered.
-func (s scenario) rate(r *result) float64 {
-	if s.spread {
-		return r.reservedPerSecond()
-	}
-	return r.attemptsPerSecond()
-}
-
 // script is what each client of pgbench repeats: the selections of pick, and the call that the API makes of them. Keys
 // and numbers become arguments as cheaply as pgbench allows; the largest of them, the price lines, is put together as
 // text, as the API does it.
