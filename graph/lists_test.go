@@ -342,6 +342,13 @@ func TestStatements(t *testing.T) {
 				t.Errorf("%d statements for %d, want at most %d:\n%s\n\n%d for %d:\n%s", len(forFew), few, test.most, strings.Join(forFew, "\n"),
 					len(forMany), many, strings.Join(forMany, "\n"))
 			}
+			// Offers, layouts and their seats come into the memory of another node.
+			const memory = 3
+			cold := apitest.New(t, apitest.Beside(a), apitest.Still(), apitest.Batched())
+			c.URL = cold.URL + "/graphql"
+			if first := cold.Statements(func() { c.Get(test.query, vars{"n": many}, nil) }); len(first) > test.most+memory {
+				t.Errorf("%d statements on a node that just started, want at most %d:\n%s", len(first), test.most+memory, strings.Join(first, "\n"))
+			}
 		})
 	}
 	t.Run("lists_with_the_same_arguments_share_a_statement_and_others_do_not", func(t *testing.T) {

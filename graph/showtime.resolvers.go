@@ -55,7 +55,11 @@ func (r *showtimeResolver) Screen(ctx context.Context, obj *showtime.Showtime) (
 }
 
 func (r *showtimeResolver) SeatLayout(ctx context.Context, obj *showtime.Showtime) (*theater.Layout, error) {
-	return r.Services.Theater.Layout(ctx, obj.LayoutID)
+	layout, err := loader.From(ctx).Layout.Load(ctx, obj.LayoutID)
+	if err != nil {
+		return nil, err
+	}
+	return *layout, nil
 }
 
 func (r *showtimeResolver) Prices(ctx context.Context, obj *showtime.Showtime) ([]model.SeatPrice, error) {

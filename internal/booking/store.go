@@ -16,6 +16,7 @@ import (
 	"marquee/internal/payment"
 	"marquee/internal/postgres"
 	"marquee/internal/pricing"
+	"marquee/internal/theater"
 )
 
 // A hold whose deadline has passed reads as EXPIRED, whether or not the sweeper has been there.
@@ -40,11 +41,20 @@ func scan(row interface{ Scan(...any) error }) (r Reservation, now time.Time, er
 }
 
 // complete fills in the seats of reservations, from the layouts in memory.
-func (s *Service) complete(ctx context.Context, reservations ...*Reservation) error {
-	for _, r := range reservations {
-		layout, err := s.seating.Layout(ctx, r.ShowtimeID)
-		if err != nil {
-			return err
+func (s *Service) complete(ctx context.Context, reservations []Reservation) error {
+	showtimes := make([]uuid.UUID, len(reservations))
+	for i, r := range reservations {
+		showtimes[i] = r.ShowtimeID
+	}
+	layouts, err := s.seating.Layouts(ctx, showtimes)
+	if err != nil {
+		return err
+	}
+	for i := range reservations {
+		r := &reservations[i]
+		layout := layouts[r.ShowtimeID]
+		if layout == nil {
+			return fmt.Errorf("reservation %s is of showtime %s, which has no layout", r.ID, r.ShowtimeID)
 		}
 		r.Seats = layout.SeatsAt(r.Positions.Sorted())
 	}
@@ -62,8 +72,9 @@ func (s *Service) reservation(ctx context.Context, viewerID, showtimeID, id uuid
 	if err != nil {
 		return r, now, fmt.Errorf("reading a reservation: %w", err)
 	}
-	err = s.complete(ctx, &r)
-	return r, now, err
+	one := []Reservation{r}
+	err = s.complete(ctx, one)
+	return one[0], now, err
 }
 
 // Reservation returns one of the viewer's reservations: NOT_FOUND when it is missing or someone else's.
@@ -105,10 +116,8 @@ func (s *Service) Reservations(ctx context.Context, viewer auth.Viewer, status *
 	if err != nil {
 		return page.Page[Reservation]{}, err
 	}
-	for i := range reservations {
-		if err := s.complete(ctx, &reservations[i]); err != nil {
-			return page.Page[Reservation]{}, err
-		}
+	if err := s.complete(ctx, reservations); err != nil {
+		return page.Page[Reservation]{}, err
 	}
 	return page.Cut(request, reservations), nil
 }
@@ -136,9 +145,13 @@ func (s *Service) TicketsByReservation(ctx context.Context, reservations []payme
 	if err != nil {
 		return nil, err
 	}
+	layouts, err := s.seating.Layouts(ctx, showtimes)
+	if err != nil {
+		return nil, err
+	}
 	byReservation := make(map[payment.Reference][]Ticket, len(reservations))
 	for _, r := range found {
-		if err := s.seatTicket(ctx, &r.ticket, r.position); err != nil {
+		if err := r.ticket.seatAt(layouts[r.ticket.ShowtimeID], r.position); err != nil {
 			return nil, err
 		}
 		ref := payment.Reference{ShowtimeID: r.ticket.ShowtimeID, ID: r.reservation}
@@ -161,19 +174,18 @@ func (s *Service) Ticket(ctx context.Context, viewer auth.Viewer, showtimeID, id
 	if err != nil {
 		return t, fmt.Errorf("reading a ticket: %w", err)
 	}
-	err = s.seatTicket(ctx, &t, position)
-	return t, err
+	layout, err := s.seating.Layout(ctx, showtimeID)
+	if err != nil {
+		return t, err
+	}
+	return t, t.seatAt(layout, position)
 }
 
-func (s *Service) seatTicket(ctx context.Context, t *Ticket, position int16) error {
-	layout, err := s.seating.Layout(ctx, t.ShowtimeID)
-	if err != nil {
-		return err
-	}
-	seats := layout.SeatsAt([]int16{position})
-	if len(seats) != 1 {
+// seatAt fills in the seat at a position of the layout.
+func (t *Ticket) seatAt(layout *theater.Layout, position int16) error {
+	if layout == nil || position < 1 || position > int16(len(layout.Seats)) {
 		return fmt.Errorf("ticket %s is for seat %d, which does not exist", t.ID, position)
 	}
-	t.Seat = seats[0]
+	t.Seat = layout.Seats[position-1]
 	return nil
 }

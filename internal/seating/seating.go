@@ -6,6 +6,7 @@
 package seating
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"fmt"
@@ -123,6 +124,31 @@ func (s *Service) Layout(ctx context.Context, showtimeID uuid.UUID) (*theater.La
 		return nil, err
 	}
 	return s.theaters.Layout(ctx, offer.LayoutID)
+}
+
+// Layouts returns the layouts of the showtimes that exist among ids, as Layout does. At most three statements, none when
+// all is in memory.
+func (s *Service) Layouts(ctx context.Context, showtimeIDs []uuid.UUID) (map[uuid.UUID]*theater.Layout, error) {
+	offers, err := s.showtimes.Offers(ctx, showtimeIDs)
+	if err != nil {
+		return nil, err
+	}
+	var ids []uuid.UUID
+	for _, offer := range offers {
+		ids = append(ids, offer.LayoutID)
+	}
+	slices.SortFunc(ids, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+	layouts, err := s.theaters.LayoutsByID(ctx, slices.Compact(ids))
+	if err != nil {
+		return nil, err
+	}
+	byShowtime := make(map[uuid.UUID]*theater.Layout, len(offers))
+	for id, offer := range offers {
+		if l := layouts[offer.LayoutID]; l != nil {
+			byShowtime[id] = l
+		}
+	}
+	return byShowtime, nil
 }
 
 // Map returns the seat map of a showtime: NOT_FOUND when there is none. One statement when the layout is in memory.

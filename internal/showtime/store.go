@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/sync/singleflight"
 
 	"marquee/internal/apperr"
 	"marquee/internal/clock"
@@ -31,6 +33,7 @@ type Service struct {
 	db     *postgres.DB
 	clock  clock.Clock
 	offers *lru.Cache[uuid.UUID, cachedOffer]
+	reads  singleflight.Group // of offers, by showtime
 	zones  sync.Map // IANA name -> *time.Location
 }
 
@@ -165,28 +168,77 @@ func (s *Service) PricesByShowtime(ctx context.Context, ids []uuid.UUID) (map[uu
 }
 
 // Offer returns what is needed to quote seats of a showtime: NOT_FOUND when there is none. It may come from memory and
-// be up to a minute old; the price version tells.
+// be up to a minute old; the price version tells. Those who ask for it together share one statement.
 func (s *Service) Offer(ctx context.Context, id uuid.UUID) (*Offer, error) {
-	if cached, ok := s.offers.Get(id); ok && s.clock.Now().Before(cached.until) {
-		return cached.offer, nil
+	if offer, ok := s.remembered(id); ok {
+		return offer, nil
 	}
-	return s.FreshOffer(ctx, id)
+	read, err, _ := s.reads.Do(string(id[:]), func() (any, error) {
+		// Whoever asked first may leave; the others still wait for the answer.
+		return s.FreshOffer(context.WithoutCancel(ctx), id)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return read.(*Offer), nil
+}
+
+// Offers returns the offers of the showtimes that exist among ids, as Offer does. At most one statement.
+func (s *Service) Offers(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*Offer, error) {
+	offers := make(map[uuid.UUID]*Offer, len(ids))
+	var unknown []uuid.UUID
+	for _, id := range ids {
+		if offer, ok := s.remembered(id); ok {
+			offers[id] = offer
+		} else {
+			unknown = append(unknown, id)
+		}
+	}
+	if len(unknown) == 0 {
+		return offers, nil
+	}
+	read, err := s.readOffers(ctx, unknown)
+	maps.Copy(offers, read)
+	return offers, err
 }
 
 // FreshOffer is Offer past the memory.
 func (s *Service) FreshOffer(ctx context.Context, id uuid.UUID) (*Offer, error) {
-	rows, err := s.db.SQL().QueryContext(ctx, `SELECT s.layout_id, sale.currency, sale.price_version, sale.max_seats, p.category, p.amount_minor
-		FROM showtimes s JOIN showtime_sales sale ON sale.showtime_id = s.id LEFT JOIN price_tiers p ON p.showtime_id = s.id
-		WHERE s.id = $1`, id)
+	offers, err := s.readOffers(ctx, []uuid.UUID{id})
 	if err != nil {
-		return nil, fmt.Errorf("reading an offer: %w", err)
+		return nil, err
 	}
-	offer := &Offer{ShowtimeID: id, Prices: map[theater.Category]int64{}}
-	lines, err := postgres.Collect(rows, func(rows *sql.Rows) (struct{}, error) {
+	if offers[id] == nil {
+		return nil, apperr.Missing("showtime")
+	}
+	return offers[id], nil
+}
+
+func (s *Service) remembered(id uuid.UUID) (*Offer, bool) {
+	cached, ok := s.offers.Get(id)
+	return cached.offer, ok && s.clock.Now().Before(cached.until)
+}
+
+func (s *Service) readOffers(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*Offer, error) {
+	rows, err := s.db.SQL().QueryContext(ctx, `SELECT s.id, s.layout_id, sale.currency, sale.price_version, sale.max_seats, p.category, p.amount_minor
+		FROM showtimes s JOIN showtime_sales sale ON sale.showtime_id = s.id LEFT JOIN price_tiers p ON p.showtime_id = s.id
+		WHERE s.id = ANY($1)`, postgres.UUIDs(ids))
+	if err != nil {
+		return nil, fmt.Errorf("reading offers: %w", err)
+	}
+	offers := make(map[uuid.UUID]*Offer, len(ids))
+	_, err = postgres.Collect(rows, func(rows *sql.Rows) (struct{}, error) {
+		var found Offer
 		var category *theater.Category
 		var amount *int64
-		if err := rows.Scan(&offer.LayoutID, &offer.Currency, &offer.PriceVersion, &offer.MaxSeats, &category, &amount); err != nil {
+		if err := rows.Scan(&found.ShowtimeID, &found.LayoutID, &found.Currency, &found.PriceVersion, &found.MaxSeats, &category, &amount); err != nil {
 			return struct{}{}, err
+		}
+		offer := offers[found.ShowtimeID]
+		if offer == nil {
+			offer = &found
+			offer.Prices = map[theater.Category]int64{}
+			offers[found.ShowtimeID] = offer
 		}
 		if category != nil && amount != nil {
 			offer.Prices[*category] = *amount
@@ -196,11 +248,11 @@ func (s *Service) FreshOffer(ctx context.Context, id uuid.UUID) (*Offer, error) 
 	if err != nil {
 		return nil, err
 	}
-	if len(lines) == 0 {
-		return nil, apperr.Missing("showtime")
+	until := s.clock.Now().Add(offerAge)
+	for id, offer := range offers {
+		s.offers.Add(id, cachedOffer{offer, until})
 	}
-	s.offers.Add(id, cachedOffer{offer, s.clock.Now().Add(offerAge)})
-	return offer, nil
+	return offers, nil
 }
 
 func (s *Service) restrict(q *query, f Filter) {

@@ -3,10 +3,12 @@ package theater
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	"entgo.io/ent/dialect/sql"
 	"github.com/google/uuid"
 	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/sync/singleflight"
 
 	"marquee/ent"
 	"marquee/ent/predicate"
@@ -26,6 +28,7 @@ const cachedLayouts = 1000
 type Service struct {
 	ent     *ent.Client
 	layouts *lru.Cache[uuid.UUID, *Layout]
+	reads   singleflight.Group // of layouts, by id
 }
 
 // NewService returns a Service that reads through client.
@@ -119,31 +122,68 @@ func (s *Service) ScreensByTheater(ctx context.Context, theaterIDs []uuid.UUID) 
 	return byTheater, nil
 }
 
-// Layout returns a layout with its seats: NOT_FOUND when there is none. From memory after the first time.
+// Layout returns a layout with its seats: NOT_FOUND when there is none. From memory after the first time; those who ask
+// for it together share one read.
 func (s *Service) Layout(ctx context.Context, id uuid.UUID) (*Layout, error) {
 	if l, ok := s.layouts.Get(id); ok {
 		return l, nil
 	}
-	row, err := s.ent.SeatLayout.Query().
-		Where(seatlayout.ID(id)).
-		WithSeats(func(q *ent.SeatQuery) { q.Order(seat.BySeatNo()) }).
-		Only(ctx)
-	if ent.IsNotFound(err) {
-		return nil, apperr.Missing("seat layout")
-	}
+	read, err, _ := s.reads.Do(string(id[:]), func() (any, error) {
+		// Whoever asked first may leave; the others still wait for the answer.
+		found, err := s.readLayouts(context.WithoutCancel(ctx), []uuid.UUID{id})
+		return found[id], err
+	})
 	if err != nil {
-		return nil, fmt.Errorf("reading a seat layout: %w", err)
+		return nil, err
 	}
-	seats := make([]Seat, len(row.Edges.Seats))
-	for i, r := range row.Edges.Seats {
-		seats[i] = seatFromEnt(r)
-		if int(r.SeatNo) != i+1 {
-			return nil, fmt.Errorf("layout %s has no seat %d", id, i+1)
+	if l := read.(*Layout); l != nil {
+		return l, nil
+	}
+	return nil, apperr.Missing("seat layout")
+}
+
+// LayoutsByID returns the layouts that exist among ids, with their seats. Two statements when one is not in memory.
+func (s *Service) LayoutsByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*Layout, error) {
+	layouts := make(map[uuid.UUID]*Layout, len(ids))
+	var unknown []uuid.UUID
+	for _, id := range ids {
+		if l, ok := s.layouts.Get(id); ok {
+			layouts[id] = l
+		} else {
+			unknown = append(unknown, id)
 		}
 	}
-	l := NewLayout(row.ID, row.ScreenID, row.Version, seats)
-	s.layouts.Add(id, l)
-	return l, nil
+	if len(unknown) == 0 {
+		return layouts, nil
+	}
+	read, err := s.readLayouts(ctx, unknown)
+	maps.Copy(layouts, read)
+	return layouts, err
+}
+
+func (s *Service) readLayouts(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*Layout, error) {
+	rows, err := s.ent.SeatLayout.Query().
+		Where(ent.AnyOf(seatlayout.FieldID, "uuid[]", postgres.UUIDs(ids))).
+		WithSeats(func(q *ent.SeatQuery) { q.Order(seat.BySeatNo()) }).
+		All(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading seat layouts: %w", err)
+	}
+	layouts := make(map[uuid.UUID]*Layout, len(rows))
+	for _, row := range rows {
+		seats := make([]Seat, len(row.Edges.Seats))
+		for i, r := range row.Edges.Seats {
+			seats[i] = seatFromEnt(r)
+			if int(r.SeatNo) != i+1 {
+				return nil, fmt.Errorf("layout %s has no seat %d", row.ID, i+1)
+			}
+		}
+		layouts[row.ID] = NewLayout(row.ID, row.ScreenID, row.Version, seats)
+	}
+	for id, l := range layouts {
+		s.layouts.Add(id, l)
+	}
+	return layouts, nil
 }
 
 // SeatsByID returns the seats that exist among ids. One statement.
