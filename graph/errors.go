@@ -128,12 +128,32 @@ func requestFault(err error) *apperr.Error {
 	_, coded := document.Extensions["code"]
 	if len(document.Path) > 0 && document.Path[0] == variableRoot && document.Err == nil {
 		_, variable := splitPath(nil, document.Path)
-		return apperr.New(apperr.BadUserInput, "Variable %s: %s.", variable, document.Message)
+		return apperr.New(apperr.BadUserInput, "Variable %s %s.", variable, variableFault(document.Message))
 	}
 	if document.Rule != "" || coded || document.Err == nil {
 		return apperr.New(apperr.BadUserInput, "%s", document.Message)
 	}
 	return nil
+}
+
+// variableFault says what the libraries found wrong with a variable, so that it ends a sentence of which the variable is
+// the subject.
+func variableFault(message string) string {
+	if strings.HasPrefix(message, "cannot use ") {
+		if is, known := scalars[message[strings.LastIndexByte(message, ' ')+1:]]; known {
+			return "must be " + is.called
+		}
+	}
+	if _, kind, found := strings.Cut(message, " is not a valid "); found {
+		return "must be a value of " + kind
+	}
+	switch message {
+	case "unknown field":
+		return "is not a field of this input"
+	case "enums must be ints or strings":
+		return "must be the name of a value"
+	}
+	return message
 }
 
 // recovered turns a panic in a resolver into an error for present, with its stack in the log.

@@ -71,8 +71,8 @@ func TestPresenter_Present(t *testing.T) {
 		"an_error_of_a_variable_names_it": {
 			ctx:  t.Context(),
 			err:  gqlerror.ErrorPathf(ast.Path{ast.PathName("variable"), ast.PathName("in"), ast.PathName("seatIds"), ast.PathIndex(2)}, "cannot be null"),
-			code: apperr.BadUserInput, message: "Variable $in.seatIds.2: cannot be null.",
-			fields: []map[string]string{{"path": "$in.seatIds.2", "message": "Variable $in.seatIds.2: cannot be null."}},
+			code: apperr.BadUserInput, message: "Variable $in.seatIds.2 cannot be null.",
+			fields: []map[string]string{{"path": "$in.seatIds.2", "message": "Variable $in.seatIds.2 cannot be null."}},
 		},
 		"an_error_of_an_argument_names_it": {
 			ctx: field,

@@ -10,13 +10,15 @@ import (
 	"github.com/99designs/gqlgen/graphql/executor"
 	"github.com/99designs/gqlgen/graphql/handler/lru"
 	"github.com/vektah/gqlparser/v2/ast"
-	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"marquee/graph/generated"
 	"marquee/graph/limit"
 	"marquee/graph/loader"
+	"marquee/graph/persisted"
 	"marquee/graph/transport"
 	"marquee/internal/apperr"
+	"marquee/internal/peer"
+	"marquee/internal/ratelimit"
 )
 
 // Options are how the endpoint behaves.
@@ -24,39 +26,53 @@ type Options struct {
 	Log           *slog.Logger
 	Classify      func(error) *apperr.Error                           // translates faults of the engines; nil result: unknown
 	RequestID     func(context.Context) string                        // of the request in ctx
-	Introspection bool                                                // whether anybody may read the schema
-	Limits        limit.Limits                                        // largest operation
+	Introspection bool                                                // whether everybody may read the schema; else administrators
+	AdminsOnly    bool                                                // whether others may do nothing but sign in and out
+	Limits        limit.Limits                                        // largest document and operation
+	Rates         *ratelimit.Limiter                                  // accounts of the callers
+	Address       func(*http.Request) string                          // names the client of a request for Rates; nil: the peer
 	MaxBody       int64                                               // bytes of a request
 	Timeout       time.Duration                                       // for a query or mutation
+	Documents     *persisted.Documents                                // documents that clients name instead of sending them; may be nil
 	Websocket     *transport.Websocket                                // socket settings, with what authenticates them
+	Events        *transport.SSE                                      // settings of event streams; may be nil: there are none
 	Observe       func(operation, outcome string, took time.Duration) // told of every query and mutation; may be nil
 }
 
 const (
 	// sessionCookie is the one cookie that would authenticate a request: a GET that carries it could be forged.
 	sessionCookie = "__Host-marquee-session"
-	// parserTokens bounds the work of parsing and of the validation rules that compare fields with each other.
-	parserTokens = 2000
 	// cachedDocuments times cachedDocumentBytes bounds the memory of the document cache.
 	cachedDocuments     = 1000
 	cachedDocumentBytes = 8 << 10
 )
 
-// NewHandler returns the GraphQL endpoint: POST, GET and graphql-transport-ws at one address.
+// NewHandler returns the GraphQL endpoint: POST, GET, server-sent events and graphql-transport-ws at one address. It
+// tells o.Websocket which streams may be shared.
 func NewHandler(r *Resolver, o Options) http.Handler {
 	schema := NewSchema(r)
 	exec := executor.New(schema)
-	exec.SetParserTokenLimit(parserTokens)
+	exec.SetParserTokenLimit(o.Limits.Tokens)
+	exec.SetDefaultRulesFn(validation(o.Introspection))
 	exec.SetDisableSuggestion(!o.Introspection)
-	exec.SetQueryCache(smallDocuments{lru.New[*ast.QueryDocument](cachedDocuments)})
+	var documents graphql.Cache[*ast.QueryDocument] = smallDocuments{lru.New[*ast.QueryDocument](cachedDocuments)}
+	if o.Documents != nil {
+		documents = o.Documents.Cache(documents)
+		exec.Use(o.Documents)
+	}
+	exec.SetQueryCache(documents)
 	p := presenter{log: o.Log, classify: o.Classify, requestID: o.RequestID}
 	exec.SetErrorPresenter(p.present)
 	exec.SetRecoverFunc(p.recovered)
-	if o.Introspection {
-		exec.Use(introspection{})
+	if o.AdminsOnly {
+		exec.Use(adminsOnly{})
 	}
+	exec.Use(introspection{everybody: o.Introspection})
 	exec.Use(strictVariables{schema.Schema()})
-	exec.Use(limit.Extension{Limits: o.Limits})
+	exec.Use(limit.Extension{Limits: o.Limits, Schema: schema.Schema(), Documents: documents, Rates: o.Rates})
+	if o.Documents != nil {
+		exec.Use(o.Documents.Registration())
+	}
 	exec.AroundOperations(func(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
 		if graphql.GetOperationContext(ctx).Operation.Operation == ast.Subscription {
 			return next(ctx)
@@ -77,7 +93,18 @@ func NewHandler(r *Resolver, o Options) http.Handler {
 	exec.AroundResponses(func(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
 		return next(loader.With(ctx, r.loaders()))
 	})
-	return transport.Handler(exec, o.Websocket, transport.GET{SessionCookie: sessionCookie}, transport.POST{MaxBytes: o.MaxBody})
+	o.Websocket.Shared = shareable(schema.Schema())
+	get := transport.GET{SessionCookie: sessionCookie, MaxAge: cacheable(schema.Schema())}
+	post := transport.POST{MaxBytes: o.MaxBody}
+	ways := []graphql.Transport{o.Websocket, get, post}
+	if o.Events != nil {
+		o.Events.GET, o.Events.POST = get, post
+		ways = []graphql.Transport{o.Websocket, o.Events, get, post}
+	}
+	if o.Address == nil {
+		o.Address = peer.Address(nil)
+	}
+	return limit.Arrivals(o.Address, transport.Handler(exec, ways...))
 }
 
 // NewSchema returns the executable schema over r.
@@ -86,23 +113,6 @@ func NewSchema(r *Resolver) graphql.ExecutableSchema {
 		Resolvers:  r,
 		Directives: generated.DirectiveRoot{Auth: requireRole},
 	})
-}
-
-// introspection lets anybody read the schema.
-type introspection struct{}
-
-var _ graphql.OperationContextMutator = introspection{}
-
-// ExtensionName names the extension to the executor.
-func (introspection) ExtensionName() string { return "Introspection" }
-
-// Validate has nothing to check.
-func (introspection) Validate(graphql.ExecutableSchema) error { return nil }
-
-// MutateOperationContext allows the introspection fields.
-func (introspection) MutateOperationContext(_ context.Context, op *graphql.OperationContext) *gqlerror.Error {
-	op.DisableIntrospection = false
-	return nil
 }
 
 // kindOf names an operation for metrics: its kind and its first field, both from the schema, never from the client.

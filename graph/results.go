@@ -2,10 +2,22 @@ package graph
 
 import (
 	"fmt"
+	"time"
 
+	"marquee/graph/limit"
 	"marquee/graph/model"
 	"marquee/internal/booking"
 )
+
+// rateLimit encodes what an operation was charged, and how its caller stands.
+func rateLimit(report limit.Report) *model.RateLimit {
+	shown := &model.RateLimit{Cost: int32(report.Cost)}
+	if s := report.Standing; s.Limit > 0 {
+		most, left, rate, full := int32(s.Limit), int32(s.Remaining), int32(s.PerSecond), s.FullAt.Truncate(time.Millisecond)
+		shown.Limit, shown.Remaining, shown.RestoreRate, shown.ResetAt = &most, &left, &rate, &full
+	}
+	return shown
+}
 
 // reserveSeatsResult encodes what booking made of a request for seats.
 func reserveSeatsResult(result booking.ReserveResult) (model.ReserveSeatsResult, error) {

@@ -9,10 +9,15 @@ import (
 	"context"
 
 	"marquee/graph/generated"
+	"marquee/graph/limit"
 	"marquee/graph/model"
 	"marquee/internal/apperr"
 	"marquee/internal/page"
 )
+
+func (r *queryResolver) RateLimit(ctx context.Context) (*model.RateLimit, error) {
+	return rateLimit(limit.ReportFrom(ctx)), nil
+}
 
 func (r *queryResolver) Node(ctx context.Context, id string) (model.Node, error) {
 	return r.node(ctx, "id", id)

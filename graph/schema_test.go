@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -76,6 +77,8 @@ func TestSchemaRules(t *testing.T) {
 	const preamble = `
 		"d" directive @auth on OBJECT | FIELD_DEFINITION
 		"d" directive @public on OBJECT | FIELD_DEFINITION
+		"d" directive @cost(weight: Int! lane: Lane! = BROWSE) on FIELD_DEFINITION
+		"d" enum Lane { "d" BROWSE "d" PURCHASE }
 		"d" directive @listSize(slicingArguments: [String!] assumedSize: Int) on FIELD_DEFINITION
 		type Query { a(b: Int): A }
 	`
@@ -93,6 +96,12 @@ func TestSchemaRules(t *testing.T) {
 			`type A { a: Int } input XInput { a: Int } type Mutation { doIt(input: XInput!): A }`,
 			`type A { a: Int } input DoItInput { a: Int } type Mutation { doIt(input: DoItInput!): A }`,
 			`type A { a: Int } type Cinema { a: Int }`,
+		},
+		"costs": {
+			`type A { a: Int } type Mutation { doIt: A }`, `type A { a: Int } type Subscription { watchIt: A }`,
+			`type A { a: Int @cost(weight: 0) }`, `type A { a: Int @cost(weight: -1) }`,
+			`type A { a: Int } type Mutation { reserveSeats: A @cost(weight: 1) }`,
+			`type A { a: Int } type Mutation { doIt: A @cost(weight: 1, lane: PURCHASE) }`,
 		},
 		"money": {`type A { price: Float }`, `type A { totalAmount: Int }`, `type A { fee: String }`, `type A { refunded: BigInt } scalar BigInt`},
 	} {
@@ -118,6 +127,7 @@ var rules = map[string]func(*ast.Schema) []string{
 	"list_size":    unsized,
 	"names":        misnamed,
 	"money":        uncounted,
+	"costs":        unpriced,
 }
 
 // breaches collects sentences.
@@ -264,6 +274,33 @@ func uncounted(schema *ast.Schema) []string {
 		for _, field := range fieldsOf(definition) {
 			if monetary.MatchString(field.Name) && field.Type.Name() != "Money" {
 				found.add("%s.%s is %s, not Money", definition.Name, field.Name, field.Type)
+			}
+		}
+	}
+	return found
+}
+
+// purchases are the mutations that browsing must never keep anybody from.
+var purchases = []string{"reserveSeats", "payReservation"}
+
+// unpriced finds mutations and subscriptions that cost nothing by themselves, and those in the wrong lane.
+func unpriced(schema *ast.Schema) []string {
+	var found breaches
+	for _, definition := range contract(schema) {
+		for _, field := range fieldsOf(definition) {
+			cost := field.Directives.ForName("cost")
+			if cost == nil {
+				if definition == schema.Mutation || definition == schema.Subscription {
+					found.add("%s.%s has no @cost", definition.Name, field.Name)
+				}
+				continue
+			}
+			if weight, err := strconv.Atoi(cost.Arguments.ForName("weight").Value.Raw); err != nil || weight < 1 {
+				found.add("%s.%s costs less than a point", definition.Name, field.Name)
+			}
+			lane := cost.Arguments.ForName("lane")
+			if isPurchase := lane != nil && lane.Value.Raw == "PURCHASE"; isPurchase != slices.Contains(purchases, field.Name) {
+				found.add("%s.%s is in the wrong lane", definition.Name, field.Name)
 			}
 		}
 	}

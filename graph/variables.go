@@ -14,8 +14,9 @@ import (
 	"marquee/internal/apperr"
 )
 
-// strictVariables refuses variables that the libraries bend into shape where GraphQL demands an error: a text for a
-// number, a number for a text, and an enum value in other letters, which would reach a resolver as no value at all.
+// strictVariables refuses variables that the libraries let pass where GraphQL demands an error: a text for a number, a
+// number for a text, an enum value in other letters, which would reach a resolver as no value at all, and an input of
+// which exactly one field must be given with none, several or null.
 type strictVariables struct{ schema *ast.Schema }
 
 var (
@@ -31,7 +32,7 @@ func (strictVariables) Validate(graphql.ExecutableSchema) error { return nil }
 
 // MutateOperationContext refuses an operation with a variable that is not of its type: BAD_USER_INPUT.
 func (s strictVariables) MutateOperationContext(_ context.Context, op *graphql.OperationContext) *gqlerror.Error {
-	var bad apperr.Fields
+	var bad problems
 	for _, definition := range op.Operation.VariableDefinitions {
 		s.check(&bad, "$"+definition.Variable, definition.Type, op.Variables[definition.Variable])
 	}
@@ -41,10 +42,25 @@ func (s strictVariables) MutateOperationContext(_ context.Context, op *graphql.O
 	return nil
 }
 
+// maxProblems are as many as an answer tells of. A list in a variable can be long.
+const maxProblems = 10
+
+// problems are the first few things that are wrong with the variables.
+type problems struct {
+	apperr.Fields
+
+	count int
+}
+
+func (p *problems) add(path, format string, args ...any) {
+	p.count++
+	p.Add(path, format, args...)
+}
+
 // check records what is wrong with the value at path. That nothing is null or missing that must be there has been
 // checked before.
-func (s strictVariables) check(bad *apperr.Fields, path string, t *ast.Type, value any) {
-	if value == nil {
+func (s strictVariables) check(bad *problems, path string, t *ast.Type, value any) {
+	if value == nil || bad.count == maxProblems {
 		return
 	}
 	if t.Elem != nil {
@@ -62,18 +78,30 @@ func (s strictVariables) check(bad *apperr.Fields, path string, t *ast.Type, val
 	switch definition.Kind {
 	case ast.InputObject:
 		object, _ := value.(map[string]any)
+		if definition.Directives.ForName("oneOf") != nil && !isOne(object) {
+			bad.add(path, "Variable %s must have exactly one field, and not null.", path)
+			return
+		}
 		for _, field := range definition.Fields {
 			s.check(bad, path+"."+field.Name, field.Type, object[field.Name])
 		}
 	case ast.Enum:
 		if text, ok := value.(string); !ok || definition.EnumValues.ForName(text) == nil {
-			bad.Add(path, "Variable %s must be a value of %s.", path, t.NamedType)
+			bad.add(path, "Variable %s must be a value of %s.", path, t.NamedType)
 		}
 	default:
 		if is, known := scalars[t.NamedType]; known && !is.of(value) {
-			bad.Add(path, "Variable %s must be %s.", path, is.called)
+			bad.add(path, "Variable %s must be %s.", path, is.called)
 		}
 	}
+}
+
+// isOne reports whether an input has one field, with a value.
+func isOne(object map[string]any) bool {
+	for _, value := range object {
+		return len(object) == 1 && value != nil
+	}
+	return false
 }
 
 // builtIn is a scalar of the GraphQL specification. Numbers of a request are json.Number; those that the variable

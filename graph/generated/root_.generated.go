@@ -361,9 +361,9 @@ extend type Query {
 
 extend type Mutation {
   "Holds seats for some minutes, all of them or none."
-  reserveSeats("The seats." input: ReserveSeatsInput!): ReserveSeatsResult! @auth
+  reserveSeats("The seats." input: ReserveSeatsInput!): ReserveSeatsResult! @auth @cost(weight: 20, lane: PURCHASE)
   "Gives a reservation back before the showtime starts."
-  cancelReservation("The reservation." input: CancelReservationInput!): CancelReservationResult! @auth
+  cancelReservation("The reservation." input: CancelReservationInput!): CancelReservationResult! @auth @cost(weight: 50)
 }
 `, BuiltIn: false},
 	{Name: "../../schema/catalog.graphqls", Input: `"A title that can be shown."
@@ -398,7 +398,7 @@ type Movie implements Node @public {
     before: String
     "Restricts the list."
     filter: MovieShowtimeFilter
-  ): ShowtimeConnection! @listSize(slicingArguments: ["first", "last"])
+  ): ShowtimeConnection! @cacheControl(maxAge: 30) @listSize(slicingArguments: ["first", "last"])
 }
 
 "A kind of movie."
@@ -482,11 +482,11 @@ extend type Query {
     filter: MovieFilter
     "Order of the list."
     orderBy: MovieOrder! = POPULARITY
-  ): MovieConnection! @public @listSize(slicingArguments: ["first", "last"])
+  ): MovieConnection! @public @cacheControl(maxAge: 60) @cost(weight: 10) @listSize(slicingArguments: ["first", "last"])
   "One movie; ` + "`" + `NOT_FOUND` + "`" + ` when there is none."
-  movie("Id of the movie." id: ID!): Movie @public
+  movie("Id of the movie." id: ID!): Movie @public @cacheControl(maxAge: 60)
   "All genres, by name."
-  genres: [Genre!]! @public @listSize(assumedSize: 20)
+  genres: [Genre!]! @public @cacheControl(maxAge: 300) @listSize(assumedSize: 20)
 }
 `, BuiltIn: false},
 	{Name: "../../schema/identity.graphqls", Input: `"What a user may do on the platform; each role includes those before it."
@@ -520,11 +520,11 @@ extend type Query {
 
 extend type Mutation {
   "Makes an account and signs it in."
-  signUp("The new account." input: SignUpInput!): SignUpResult! @public
+  signUp("The new account." input: SignUpInput!): SignUpResult! @public @cost(weight: 1000)
   "Starts a session."
-  signIn("The credentials." input: SignInInput!): SignInResult! @public
+  signIn("The credentials." input: SignInInput!): SignInResult! @public @cost(weight: 1000)
   "Ends the session that makes the request."
-  signOut: SignOutPayload! @auth
+  signOut: SignOutPayload! @auth @cost(weight: 10)
 }
 
 "A new account."
@@ -664,7 +664,7 @@ union PayReservationResult = PayReservationPayload | ReservationExpired | Paymen
 
 extend type Mutation {
   "Pays a held reservation and issues its tickets."
-  payReservation("What to pay." input: PayReservationInput!): PayReservationResult! @auth
+  payReservation("What to pay." input: PayReservationInput!): PayReservationResult! @auth @cost(weight: 50, lane: PURCHASE)
 }
 `, BuiltIn: false},
 	{Name: "../../schema/schema.graphqls", Input: `"""
@@ -683,6 +683,32 @@ directive @listSize(
   "Items to assume when no argument says it."
   assumedSize: Int
 ) on FIELD_DEFINITION
+
+"""
+What a field costs each time it is resolved, beside the things that it yields, which cost one point each: the measure is
+a thing read from memory. A field without it costs nothing but those.
+"""
+directive @cost(
+  "Points."
+  weight: Int!
+  "The account that an operation is charged to whose fields all say so."
+  lane: RateLane! = BROWSE
+) on FIELD_DEFINITION
+
+"A kind of work with a rate of its own: browsing, however heavy, never keeps a customer from buying."
+enum RateLane {
+  "Everything else."
+  BROWSE
+  "Reserving and paying. A mutation counts here if all its fields do, written in the operation itself."
+  PURCHASE
+}
+
+"""
+For how many seconds the answer to a query may be given to anybody who asks the same, when nobody is signed in and the
+document is persisted. A field of the query itself without it is asked for each time; of several fields the shortest
+time counts, those inside others among them.
+"""
+directive @cacheControl("Seconds." maxAge: Int!) on FIELD_DEFINITION
 
 "A moment in time, RFC 3339 in UTC: ` + "`" + `2026-11-22T19:30:00Z` + "`" + `."
 scalar DateTime @specifiedBy(url: "https://scalars.graphql.org/andimarek/date-time.html")
@@ -752,8 +778,24 @@ type PageInfo @public {
   endCursor: String
 }
 
+"How much work the caller may ask for. Points come back with time; an operation that costs more than remains is refused with ` + "`" + `THROTTLED` + "`" + `."
+type RateLimit @public {
+  "What this operation costs."
+  cost: Int!
+  "Points that can be saved up; null where nothing is limited."
+  limit: Int
+  "Points that remain after this operation; null where nothing is limited."
+  remaining: Int
+  "Points that come back each second; null where nothing is limited."
+  restoreRate: Int
+  "When all points have come back if nothing more is asked for; null where nothing is limited."
+  resetAt: DateTime
+}
+
 "What can be read."
 type Query {
+  "What the operation costs, and what the caller may still ask for: the stricter of the viewer's account and the address's."
+  rateLimit: RateLimit! @public
   "Any thing by its id; null when there is none or it is not the viewer's."
   node("Id of the thing." id: ID!): Node @public
   "Several things by their ids, in the same order, with null where ` + "`" + `node` + "`" + ` gives null. At most 100."
@@ -766,7 +808,13 @@ type Mutation
 "What can be watched."
 type Subscription
 `, BuiltIn: false},
-	{Name: "../../schema/seating.graphqls", Input: `"Whether a seat can be had."
+	{Name: "../../schema/seating.graphqls", Input: `"""
+A stream that everybody who asks for the same sees alike: while all that is selected is public, it is executed once for
+all of them, as nobody.
+"""
+directive @shared on FIELD_DEFINITION
+
+"Whether a seat can be had."
 enum SeatState {
   "Free to reserve."
   AVAILABLE
@@ -808,7 +856,10 @@ type SeatChange @public {
   state: SeatState!
 }
 
-"The whole map: the first event of each subscription."
+"""
+The whole map: the first event of each subscription, and the next one of a reader so slow that the changes it has missed
+were dropped.
+"""
 type SeatMapSnapshot @public {
   "Counts the changes of this stream; comparable within one subscription only."
   version: Int!
@@ -818,7 +869,7 @@ type SeatMapSnapshot @public {
 
 """
 What changed. It applies to the map as it was at ` + "`" + `fromVersion` + "`" + `, which is the version of the event before it. A slow
-reader gets fewer and larger deltas; none is lost.
+reader gets fewer and larger deltas, or the whole map again; nothing is lost.
 """
 type SeatMapDelta @public {
   "The version it applies to."
@@ -834,12 +885,12 @@ union SeatMapEvent = SeatMapSnapshot | SeatMapDelta
 
 extend type Query {
   "The seat map of a showtime; ` + "`" + `NOT_FOUND` + "`" + ` when there is no such showtime."
-  seatMap("Id of the showtime." showtimeId: ID!): SeatMap @public
+  seatMap("Id of the showtime." showtimeId: ID!): SeatMap @public @cost(weight: 5)
 }
 
 extend type Subscription {
   "The seat map of a showtime, live: first the whole map, then what changes, until the client stops it."
-  seatMapChanged("Id of the showtime." showtimeId: ID!): SeatMapEvent! @public
+  seatMapChanged("Id of the showtime." showtimeId: ID!): SeatMapEvent! @public @shared @cost(weight: 10)
 }
 `, BuiltIn: false},
 	{Name: "../../schema/showtime.graphqls", Input: `"One projection of a movie on a screen."
@@ -961,9 +1012,9 @@ extend type Query {
     before: String
     "Restricts the list."
     filter: ShowtimeFilter
-  ): ShowtimeConnection! @public @listSize(slicingArguments: ["first", "last"])
+  ): ShowtimeConnection! @public @cacheControl(maxAge: 30) @cost(weight: 10) @listSize(slicingArguments: ["first", "last"])
   "One showtime; ` + "`" + `NOT_FOUND` + "`" + ` when there is none."
-  showtime("Id of the showtime." id: ID!): Showtime @public
+  showtime("Id of the showtime." id: ID!): Showtime @public @cacheControl(maxAge: 30)
 }
 `, BuiltIn: false},
 	{Name: "../../schema/theater.graphqls", Input: `"A site with screens."
@@ -1004,7 +1055,7 @@ type Theater implements Node @public {
     before: String
     "Restricts the list."
     filter: TheaterShowtimeFilter
-  ): ShowtimeConnection! @listSize(slicingArguments: ["first", "last"])
+  ): ShowtimeConnection! @cacheControl(maxAge: 30) @listSize(slicingArguments: ["first", "last"])
 }
 
 "One auditorium of a theater."
@@ -1108,9 +1159,9 @@ extend type Query {
     before: String
     "Restricts the list."
     filter: TheaterFilter
-  ): TheaterConnection! @public @listSize(slicingArguments: ["first", "last"])
+  ): TheaterConnection! @public @cacheControl(maxAge: 300) @listSize(slicingArguments: ["first", "last"])
   "One theater; ` + "`" + `NOT_FOUND` + "`" + ` when there is none."
-  theater("Id of the theater." id: ID!): Theater @public
+  theater("Id of the theater." id: ID!): Theater @public @cacheControl(maxAge: 300)
 }
 `, BuiltIn: false},
 }
@@ -1248,6 +1299,22 @@ func (ec *executionContext) childFields_PriceLine(ctx context.Context, field gra
 		return ec.fieldContext_PriceLine_amount(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type PriceLine", field.Name)
+}
+
+func (ec *executionContext) childFields_RateLimit(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cost":
+		return ec.fieldContext_RateLimit_cost(ctx, field)
+	case "limit":
+		return ec.fieldContext_RateLimit_limit(ctx, field)
+	case "remaining":
+		return ec.fieldContext_RateLimit_remaining(ctx, field)
+	case "restoreRate":
+		return ec.fieldContext_RateLimit_restoreRate(ctx, field)
+	case "resetAt":
+		return ec.fieldContext_RateLimit_resetAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RateLimit", field.Name)
 }
 
 func (ec *executionContext) childFields_Reservation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -200,6 +200,20 @@ func (PaymentPending) IsUserError() {}
 
 func (PaymentPending) IsPayReservationResult() {}
 
+// How much work the caller may ask for. Points come back with time; an operation that costs more than remains is refused with `THROTTLED`.
+type RateLimit struct {
+	// What this operation costs.
+	Cost int32 `json:"cost"`
+	// Points that can be saved up; null where nothing is limited.
+	Limit *int32 `json:"limit,omitempty"`
+	// Points that remain after this operation; null where nothing is limited.
+	Remaining *int32 `json:"remaining,omitempty"`
+	// Points that come back each second; null where nothing is limited.
+	RestoreRate *int32 `json:"restoreRate,omitempty"`
+	// When all points have come back if nothing more is asked for; null where nothing is limited.
+	ResetAt *time.Time `json:"resetAt,omitempty"`
+}
+
 // A page of the viewer's reservations.
 type ReservationConnection struct {
 	// The reservations with their cursors.
@@ -263,7 +277,7 @@ type SeatChange struct {
 }
 
 // What changed. It applies to the map as it was at `fromVersion`, which is the version of the event before it. A slow
-// reader gets fewer and larger deltas; none is lost.
+// reader gets fewer and larger deltas, or the whole map again; nothing is lost.
 type SeatMapDelta struct {
 	// The version it applies to.
 	FromVersion int32 `json:"fromVersion"`
@@ -275,7 +289,8 @@ type SeatMapDelta struct {
 
 func (SeatMapDelta) IsSeatMapEvent() {}
 
-// The whole map: the first event of each subscription.
+// The whole map: the first event of each subscription, and the next one of a reader so slow that the changes it has missed
+// were dropped.
 type SeatMapSnapshot struct {
 	// Counts the changes of this stream; comparable within one subscription only.
 	Version int32 `json:"version"`
@@ -421,6 +436,64 @@ type TheaterShowtimeFilter struct {
 	From *time.Time `json:"from,omitempty"`
 	// Only those that start before this moment.
 	To *time.Time `json:"to,omitempty"`
+}
+
+// A kind of work with a rate of its own: browsing, however heavy, never keeps a customer from buying.
+type RateLane string
+
+const (
+	// Everything else.
+	RateLaneBrowse RateLane = "BROWSE"
+	// Reserving and paying. A mutation counts here if all its fields do, written in the operation itself.
+	RateLanePurchase RateLane = "PURCHASE"
+)
+
+var AllRateLane = []RateLane{
+	RateLaneBrowse,
+	RateLanePurchase,
+}
+
+func (e RateLane) IsValid() bool {
+	switch e {
+	case RateLaneBrowse, RateLanePurchase:
+		return true
+	}
+	return false
+}
+
+func (e RateLane) String() string {
+	return string(e)
+}
+
+func (e *RateLane) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = RateLane(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid RateLane", str)
+	}
+	return nil
+}
+
+func (e RateLane) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *RateLane) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e RateLane) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
 }
 
 // The kinds of refusal.

@@ -29,13 +29,14 @@ var (
 //
 // Its goroutines are the reader, which is the goroutine of the HTTP handler and owns the protocol's state, the keeper,
 // which owns everything that happens by time, and one per operation, which pulls that operation's events and writes
-// each before it asks for the next. Three contexts end them: ctx with the TCP connection, base when closing begins,
-// and session, that of Init, with base.
+// each before it asks for the next. An operation that shares a stream needs no goroutine: its audience writes. Three
+// contexts end them: ctx with the TCP connection, base when closing begins, and session, that of Init, with base.
 type connection struct {
 	*Websocket
 	exec    graphql.GraphExecutor
 	request *http.Request
 	socket  *websocket.Conn
+	line    *line // what socket writes to
 	entry   *entry
 	inbound allowance
 
@@ -49,8 +50,7 @@ type connection struct {
 	// acknowledged is closed when the session begins.
 	acknowledged chan struct{}
 
-	writing sync.Mutex // held for one message
-	group   sync.WaitGroup
+	group sync.WaitGroup
 
 	mu         sync.Mutex
 	closing    bool
@@ -64,18 +64,20 @@ type operation struct {
 	head   []byte // {"id":"...","type":
 	ctx    context.Context
 	cancel context.CancelFunc
+	member *member // where the operation shares a stream; guarded by the connection's mu
 }
 
 func newConnection(
 	ctx context.Context, cut context.CancelFunc, t *Websocket, exec graphql.GraphExecutor,
-	r *http.Request, socket *websocket.Conn, entry *entry,
+	r *http.Request, socket *websocket.Conn, line *line, entry *entry,
 ) *connection {
 	c := &connection{
-		Websocket: t, exec: exec, request: r, socket: socket, entry: entry, ctx: ctx, cut: cut,
+		Websocket: t, exec: exec, request: r, socket: socket, line: line, entry: entry, ctx: ctx, cut: cut,
 		inbound:      newAllowance(t.MessageRate),
 		acknowledged: make(chan struct{}), operations: map[string]*operation{},
 	}
 	c.base, c.endBase = context.WithCancel(ctx)
+	line.backlog, line.spawn = c.backlog, c.group.Go
 	socket.SetReadLimit(t.ReadLimit)
 	countControl := func(respond func(string) error) func(string) error {
 		return func(data string) error {
@@ -94,10 +96,14 @@ func newConnection(
 func (c *connection) serve() {
 	stop := context.AfterFunc(c.ctx, func() { _ = c.socket.Close() })
 	defer func() {
-		c.endBase()
+		c.mu.Lock()
+		c.closing = true
+		c.mu.Unlock()
+		c.end()
 		c.cut()
 		stop()
 		_ = c.socket.Close()
+		c.line.shut() // and so nothing joins the group from outside any more
 		c.group.Wait()
 	}()
 	c.group.Go(c.keep)
@@ -178,13 +184,35 @@ func (c *connection) readFailed(err error) {
 	c.mu.Lock()
 	c.closing = true
 	c.mu.Unlock()
+	c.end()
+	_ = c.line.CloseWrite()
+	_ = c.line.SetReadDeadline(time.Now().Add(closeGrace))
+	_, _ = io.Copy(io.Discard, c.line)
+}
+
+// end stops every operation, once closing is set.
+func (c *connection) end() {
+	c.line.muted.Store(true)
 	c.endBase()
-	conn := c.socket.NetConn()
-	if half, ok := conn.(interface{ CloseWrite() error }); ok {
-		_ = half.CloseWrite()
+	c.mu.Lock()
+	var shared []*member
+	for _, op := range c.operations {
+		if op.member != nil {
+			shared = append(shared, op.member)
+			op.member = nil
+		}
 	}
-	_ = conn.SetReadDeadline(time.Now().Add(closeGrace))
-	_, _ = io.Copy(io.Discard, conn)
+	c.mu.Unlock()
+	for _, m := range shared {
+		c.leave(m)
+	}
+}
+
+// leave ends a membership. What ends with the last member ends before the connection.
+func (c *connection) leave(m *member) {
+	if wait := m.leave(); wait != nil {
+		c.group.Go(wait)
+	}
 }
 
 // keep does what is due by time and ends when closing begins.
@@ -370,9 +398,16 @@ func (c *connection) complete(message map[string]any) {
 	c.mu.Lock()
 	op := c.operations[id]
 	delete(c.operations, id)
+	var shared *member
+	if op != nil {
+		shared, op.member = op.member, nil
+	}
 	c.mu.Unlock()
 	if op != nil {
 		op.cancel()
+	}
+	if shared != nil {
+		c.leave(shared)
 	}
 }
 
@@ -441,11 +476,14 @@ func (c *connection) register(op *operation) registration {
 // run serves an operation from its parameters to its last message.
 func (c *connection) run(op *operation, raw *graphql.RawParams) {
 	ctx := op.ctx
+	shared := false
 	defer func() {
 		if panicked := recover(); panicked != nil {
 			c.finish(op, op.failure(recovered(ctx, c.exec, panicked).response))
 		}
-		c.finish(op, nil)
+		if !shared {
+			c.finish(op, nil)
+		}
 		op.cancel()
 		c.mu.Lock()
 		c.running--
@@ -459,6 +497,10 @@ func (c *connection) run(op *operation, raw *graphql.RawParams) {
 	ctx, admitted, refused := admit(ctx, c.exec, raw, refuseMutation)
 	if refused != nil {
 		c.finish(op, op.failure(refused.response))
+		return
+	}
+	if c.Shared != nil && admitted.Operation.Operation == ast.Subscription && c.Shared(admitted) {
+		shared = c.share(op, admitted)
 		return
 	}
 	next, ctx := c.exec.DispatchOperation(ctx, admitted)
@@ -492,6 +534,47 @@ func (c *connection) run(op *operation, raw *graphql.RawParams) {
 	}
 }
 
+// share makes an operation one of those that share a stream. It reports whether the operation goes on.
+func (c *connection) share(op *operation, admitted *graphql.OperationContext) bool {
+	key, err := keyOf(admitted)
+	if err != nil {
+		panic(err)
+	}
+	t, exec, operation := c.Websocket, c.exec, forNobody(admitted)
+	m := t.audiences.join(key, t.SharedPace, c, op, func(ctx context.Context, a *audience) {
+		a.pull(ctx, exec, operation, t.OperationContext)
+	})
+	c.mu.Lock()
+	live := !c.closing && c.operations[op.id] == op
+	if live {
+		op.member = m
+	}
+	c.mu.Unlock()
+	if !live {
+		c.leave(m)
+		return false
+	}
+	m.attach()
+	return true
+}
+
+// backlog appends the frames that shared operations have ready. The caller has the turn of the line.
+func (c *connection) backlog(dst []byte) []byte {
+	c.mu.Lock()
+	shared := make([]*member, 0, len(c.operations))
+	for _, op := range c.operations {
+		if op.member != nil {
+			shared = append(shared, op.member)
+		}
+	}
+	c.mu.Unlock()
+	for _, m := range shared {
+		past := m.audience.look()
+		dst = m.compose(dst, &past)
+	}
+	return dst
+}
+
 func refuseMutation(kind ast.Operation) *rejection {
 	if kind != ast.Mutation {
 		return nil
@@ -509,60 +592,55 @@ func (op *operation) begin(kind string, payloadSize int) []byte {
 
 // failure is the error message of an operation that yields no data.
 func (op *operation) failure(response *graphql.Response) []byte {
+	payload := failurePayload(response)
+	return append(append(append(op.begin("error", len(payload)), payloadKey...), payload...), '}')
+}
+
+// failurePayload is the payload of an error message.
+func failurePayload(response *graphql.Response) []byte {
 	errs := response.Errors
 	if len(errs) > MaxErrors {
 		errs = errs[:MaxErrors]
 	}
 	payload, err := json.Marshal(errs)
 	if err != nil || len(errs) == 0 {
-		payload = encoded(ended(context.Background()).response.Errors)
+		return encoded(ended(context.Background()).response.Errors)
 	}
-	return append(append(append(op.begin("error", len(payload)), payloadKey...), payload...), '}')
+	return payload
 }
 
-// finish frees the id of an operation and sends its last message, unless the id was freed before: by the client, to
-// which nothing more may be said under this id, or by an earlier finish.
-func (c *connection) finish(op *operation, last []byte) {
+// free frees the id of an operation and reports whether it was taken by it until then. It was not if the client has
+// freed it, to which nothing more may be said under this id, or if the operation has had its last message.
+func (c *connection) free(op *operation) bool {
 	c.mu.Lock()
-	live := c.operations[op.id] == op
-	if live {
-		delete(c.operations, op.id)
+	defer c.mu.Unlock()
+	if c.operations[op.id] != op {
+		return false
 	}
-	c.mu.Unlock()
-	if live && last != nil {
+	delete(c.operations, op.id)
+	op.member = nil
+	return true
+}
+
+// finish frees the id of an operation and sends its last message, unless the id was freed before.
+func (c *connection) finish(op *operation, last []byte) {
+	if c.free(op) && last != nil {
 		c.send(last)
 	}
 }
 
 // deliver sends an event of an operation and reports whether the operation goes on.
-func (c *connection) deliver(op *operation, frame []byte) bool {
-	c.writing.Lock()
-	defer c.writing.Unlock()
-	c.mu.Lock()
-	live := c.operations[op.id] == op
-	c.mu.Unlock()
-	return live && c.write(frame)
+func (c *connection) deliver(op *operation, message []byte) bool {
+	return c.line.message(appendText(nil, message), func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.operations[op.id] == op
+	})
 }
 
-// send sends a message.
-func (c *connection) send(frame []byte) {
-	c.writing.Lock()
-	defer c.writing.Unlock()
-	c.write(frame)
-}
-
-// write sends a message within the write timeout, or ends the connection. It reports whether the connection goes on.
-// The caller holds writing.
-func (c *connection) write(frame []byte) bool {
-	if c.isClosing() {
-		return false
-	}
-	_ = c.socket.SetWriteDeadline(time.Now().Add(c.WriteTimeout)) // never fails
-	err := c.socket.WriteMessage(websocket.TextMessage, frame)
-	if err != nil && !errors.Is(err, websocket.ErrCloseSent) { // which the reader has sent, and ends upon
-		c.cut()
-	}
-	return err == nil
+// send sends a message within the write timeout, or ends the connection.
+func (c *connection) send(message []byte) {
+	c.line.message(appendText(nil, message), func() bool { return true })
 }
 
 func (c *connection) isClosing() bool {
@@ -583,7 +661,7 @@ func (c *connection) close(code int, reason string) {
 	// The reader must end even if the close frame cannot be written.
 	_ = c.socket.SetReadDeadline(time.Now().Add(c.WriteTimeout + closeGrace))
 	c.mu.Unlock()
-	c.endBase()
+	c.end()
 	frame := websocket.FormatCloseMessage(code, truncate(reason, maxCloseReason))
 	if err := c.socket.WriteControl(websocket.CloseMessage, frame, time.Now().Add(c.WriteTimeout)); err != nil {
 		c.cut()

@@ -236,12 +236,22 @@ func (s *scanner) digits() bool {
 	return s.at > start
 }
 
+// DocumentID is the name of the parameter that names a persisted document (GraphQL-over-HTTP, appendix A) and of the
+// extension under which the executor's extensions find it.
+const DocumentID = "documentId"
+
+// maxDocumentID is the longest id of a persisted document in bytes.
+const maxDocumentID = 256
+
+// relayIDs are the names under which Relay's network functions commonly send the id of a persisted document. They are
+// looked at only in a request that says in no other way what to execute: "id" means anything.
+var relayIDs = [...]string{"doc_id", "id"}
+
 // params reads the parameters of a GraphQL request from a decoded object. Names are matched exactly, unknown ones are
-// ignored. A request that names a persisted document by its hash need not carry the text. The error is BAD_USER_INPUT.
+// ignored. A request that names a persisted document need not carry the text. The error is BAD_USER_INPUT.
 func params(object map[string]any) (*graphql.RawParams, *apperr.Error) {
 	var (
 		raw graphql.RawParams
-		ok  bool
 		err *apperr.Error
 	)
 	if raw.Variables, err = objectParam(object, "variables"); err != nil {
@@ -250,20 +260,53 @@ func params(object map[string]any) (*graphql.RawParams, *apperr.Error) {
 	if raw.Extensions, err = objectParam(object, "extensions"); err != nil {
 		return nil, err
 	}
-	if name := object["operationName"]; name != nil {
-		if raw.OperationName, ok = name.(string); !ok {
-			return nil, apperr.New(apperr.BadUserInput, "The parameter operationName must be a string.")
+	if raw.OperationName, err = textParam(object, "operationName"); err != nil {
+		return nil, err
+	}
+	if raw.Query, err = textParam(object, "query"); err != nil {
+		return nil, err
+	}
+	id, err := textParam(object, DocumentID)
+	if err != nil {
+		return nil, err
+	}
+	hasText := strings.TrimSpace(raw.Query) != ""
+	_, hashed := raw.Extensions["persistedQuery"].(map[string]any)
+	for _, name := range relayIDs {
+		if id != "" || hasText || hashed {
+			break
+		}
+		if id, err = textParam(object, name); err != nil {
+			return nil, err
 		}
 	}
-	if query := object["query"]; query != nil {
-		if raw.Query, ok = query.(string); !ok {
-			return nil, apperr.New(apperr.BadUserInput, "The parameter query must be a string.")
-		}
+	if len(id) > maxDocumentID {
+		return nil, apperr.New(apperr.BadUserInput, "The id of a persisted document has at most %d bytes.", maxDocumentID)
 	}
-	if _, persisted := raw.Extensions["persistedQuery"].(map[string]any); !persisted && strings.TrimSpace(raw.Query) == "" {
+	if id != "" {
+		if raw.Extensions == nil {
+			raw.Extensions = map[string]any{}
+		}
+		raw.Extensions[DocumentID] = id
+	} else {
+		delete(raw.Extensions, DocumentID)
+	}
+	if !hashed && !hasText && id == "" {
 		return nil, apperr.New(apperr.BadUserInput, "The parameter query is missing.")
 	}
 	return &raw, nil
+}
+
+// textParam returns the text under name, "" when it is absent or null.
+func textParam(object map[string]any, name string) (string, *apperr.Error) {
+	value := object[name]
+	if value == nil {
+		return "", nil
+	}
+	if value, ok := value.(string); ok {
+		return value, nil
+	}
+	return "", apperr.New(apperr.BadUserInput, "The parameter %s must be a string.", name)
 }
 
 // objectParam returns the object under name, nil when it is absent or null.

@@ -1,9 +1,11 @@
 package transport
 
 import (
+	"context"
 	"mime"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
@@ -21,6 +23,9 @@ var preflightHeaders = [...]string{"Apollo-Require-Preflight", "GraphQL-Require-
 // GET carries queries in the parameters of the address, so that their answers can be cached. HEAD is answered as GET
 // without the body. Mutations are refused with 405.
 //
+// An answer that MaxAge allows to be shared carries Cache-Control: public with a strong ETag, and a client that has it
+// already is answered with 304. Every other answer is private and not to be stored.
+//
 // A request that only a cookie authenticates is refused, for any site can make a browser send it. It passes when the
 // browser says that it comes from the API's own origin, when it carries a header that needed a preflight, or when it
 // is authenticated otherwise.
@@ -29,6 +34,9 @@ type GET struct {
 	MaxBytes int
 	// SessionCookie is the name of the cookie that authenticates. By default every cookie is taken for it.
 	SessionCookie string
+	// MaxAge decides for how long anybody may be given the answer to an operation that had no errors, in whole seconds;
+	// not at all for 0. It is asked before the operation runs. By default no answer is shared.
+	MaxAge func(ctx context.Context, operation *graphql.OperationContext) time.Duration
 }
 
 var _ graphql.Transport = GET{}
@@ -40,19 +48,25 @@ func (GET) Supports(r *http.Request) bool {
 
 // Do answers the request.
 func (t GET) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
-	serve(w, r, exec,
-		func() (*graphql.RawParams, *rejection) { return t.read(r) },
-		func(kind ast.Operation) *rejection {
-			switch kind {
-			case ast.Query:
-				return nil
-			case ast.Subscription:
-				return refuseSubscription()
-			default:
-				return reject(http.StatusMethodNotAllowed, apperr.New(apperr.BadUserInput,
-					"A mutation changes data: send it with POST.")).with("Allow", http.MethodPost)
+	serve(w, r, exec, exchange{
+		read: func() (*graphql.RawParams, *rejection) { return t.read(r) },
+		permit: func(kind ast.Operation) *rejection {
+			if refused := refuseSubscription(kind); refused != nil {
+				return refused
 			}
-		})
+			return t.permit(kind)
+		},
+		maxAge: t.MaxAge,
+	})
+}
+
+// permit refuses the kinds of operation that must not be sent with GET.
+func (GET) permit(kind ast.Operation) *rejection {
+	if kind != ast.Mutation {
+		return nil
+	}
+	return reject(http.StatusMethodNotAllowed, apperr.New(apperr.BadUserInput,
+		"A mutation changes data: send it with POST.")).with("Allow", http.MethodPost)
 }
 
 func (t GET) read(r *http.Request) (*graphql.RawParams, *rejection) {
@@ -74,14 +88,14 @@ func (t GET) read(r *http.Request) (*graphql.RawParams, *rejection) {
 			"The parameters of the address are not encoded correctly."))
 	}
 	object := map[string]any{}
-	for _, name := range [...]string{"query", "operationName", "variables", "extensions"} {
+	for _, name := range [...]string{"query", "operationName", "variables", "extensions", DocumentID, relayIDs[0], relayIDs[1]} {
 		switch given := values[name]; {
 		case len(given) > 1:
 			return nil, reject(http.StatusBadRequest, apperr.New(apperr.BadUserInput,
 				"The parameter %s is given more than once.", name))
 		case len(given) == 0 || given[0] == "":
 			continue
-		case name == "query" || name == "operationName":
+		case name != "variables" && name != "extensions":
 			object[name] = given[0]
 		default:
 			value, err := decodeJSON([]byte(given[0]))

@@ -1,8 +1,10 @@
 package transport
 
 import (
+	"context"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
@@ -11,7 +13,7 @@ import (
 )
 
 // Handler serves a GraphQL endpoint over the given ways in. The first that supports a request carries it, and
-// [Fallback] what none does. Order matters: Websocket before GET, whose requests it upgrades.
+// [Fallback] what none does. Order matters: Websocket and SSE before GET and POST, whose requests they take over.
 //
 // It does the work of gqlgen's handler.Server for an executor that the caller has configured.
 func Handler(exec graphql.GraphExecutor, transports ...graphql.Transport) http.Handler {
@@ -55,23 +57,28 @@ func (f Fallback) Do(w http.ResponseWriter, r *http.Request, _ graphql.GraphExec
 	if !ok {
 		media = mediaJSON
 	}
-	answer{w, media}.reject(reject(http.StatusMethodNotAllowed, apperr.New(apperr.BadUserInput,
+	answer{w, r, media}.reject(reject(http.StatusMethodNotAllowed, apperr.New(apperr.BadUserInput,
 		"This method is not supported here: send the operation with POST.")).with("Allow", allow))
 }
 
-// serve carries one HTTP exchange: it reads the parameters with read, executes the operation unless permit refuses its
-// kind, and writes one answer. A panic before the answer becomes a 500 that the executor's recover function has seen.
-func serve(
-	w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor,
-	read func() (*graphql.RawParams, *rejection), permit func(ast.Operation) *rejection,
-) {
+// exchange is what differs between the ways in that give one answer.
+type exchange struct {
+	read   func() (*graphql.RawParams, *rejection)
+	permit func(ast.Operation) *rejection
+	// maxAge is for how long the answer to an operation may be shared; nil: no answer is.
+	maxAge func(context.Context, *graphql.OperationContext) time.Duration
+}
+
+// serve carries one HTTP exchange: it reads the parameters, executes the operation unless its kind is refused, and
+// writes one answer. A panic before the answer becomes a 500 that the executor's recover function has seen.
+func serve(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor, x exchange) {
 	media, acceptable := negotiate(r.Header.Values("Accept"))
 	if !acceptable {
-		answer{w, mediaJSON}.reject(reject(http.StatusNotAcceptable, apperr.New(apperr.BadUserInput,
+		answer{w, r, mediaJSON}.reject(reject(http.StatusNotAcceptable, apperr.New(apperr.BadUserInput,
 			"Answers come as %s or %s: accept one of them.", mediaGraphQL, mediaJSON)))
 		return
 	}
-	out := answer{w, media}
+	out := answer{w, r, media}
 	ctx := r.Context()
 	defer func() {
 		switch panicked := recover(); panicked {
@@ -84,7 +91,7 @@ func serve(
 	}()
 
 	start := graphql.Now()
-	raw, refused := read()
+	raw, refused := x.read()
 	if refused != nil {
 		out.reject(refused)
 		return
@@ -92,10 +99,14 @@ func serve(
 	raw.Headers = r.Header
 	raw.ReadTime = graphql.TraceTiming{Start: start, End: graphql.Now()}
 
-	ctx, operation, refused := admit(ctx, exec, raw, permit)
+	ctx, operation, refused := admit(ctx, exec, raw, x.permit)
 	if refused != nil {
 		out.reject(refused)
 		return
+	}
+	var maxAge time.Duration
+	if x.maxAge != nil {
+		maxAge = x.maxAge(ctx, operation)
 	}
 	next, ctx := exec.DispatchOperation(ctx, operation)
 	response := next(ctx)
@@ -103,12 +114,16 @@ func serve(
 		out.reject(ended(ctx))
 		return
 	}
-	out.respond(response)
+	out.respond(response, maxAge)
 }
 
 // refuseSubscription refuses what needs a stream. Subscriptions answered with their first event alone would look as
 // if they worked.
-func refuseSubscription() *rejection {
+func refuseSubscription(kind ast.Operation) *rejection {
+	if kind != ast.Subscription {
+		return nil
+	}
 	return reject(http.StatusBadRequest, apperr.New(apperr.BadUserInput,
-		"A subscription needs a stream: open a websocket on this address with the subprotocol %s.", subprotocol))
+		"A subscription needs a stream: open a websocket on this address with the subprotocol %s, or accept %s.",
+		subprotocol, mediaEvents))
 }

@@ -203,7 +203,7 @@ func TestPOST_Do(t *testing.T) {
 				t.Errorf("got %d %s\nwant %d %s", got.status, got.body, test.status, test.answer)
 			}
 			for header, want := range map[string]string{
-				"Content-Type": test.contentType, "Vary": "Accept", "Cache-Control": "private, no-store",
+				"Content-Type": test.contentType, "Vary": "Accept, Accept-Encoding", "Cache-Control": "private, no-store",
 			} {
 				if value := got.header.Get(header); value != want {
 					t.Errorf("%s is %q, want %q", header, value, want)
@@ -789,6 +789,45 @@ func TestNegotiation(t *testing.T) {
 			}
 			if got.status != 200 || got.header.Get("Content-Type") != test.want {
 				t.Errorf("answered with %d %s, want %s", got.status, got.header.Get("Content-Type"), test.want)
+			}
+		})
+	}
+}
+
+// TestGET_MaxAge shares what the rule allows, without what extensions tell of one request.
+func TestGET_MaxAge(t *testing.T) {
+	t.Parallel()
+	const query = "?query={hello}"
+	for name, test := range map[string]struct {
+		age   time.Duration
+		query string
+		want  string
+		body  string
+	}{
+		"for_a_minute":      {time.Minute + time.Millisecond, query, "public, max-age=60", `{"data":{"hello":"world"}}`},
+		"not_for_a_moment":  {time.Millisecond, query, "private, no-store", `{"data":{"hello":"world"},"extensions":{"trace":1}}`},
+		"not_at_all":        {0, query, "private, no-store", `{"data":{"hello":"world"},"extensions":{"trace":1}}`},
+		"not_with_an_error": {time.Minute, "?query={failing(times:1)}", "private, no-store", `{"errors":[{"message":"failure 0"}],"data":{"failing":null},"extensions":{"trace":1}}`},
+		"not_a_refusal":     {time.Minute, "?query={nothing}", "private, no-store", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rule := func(_ context.Context, operation *graphql.OperationContext) time.Duration {
+				if operation.Operation == nil {
+					t.Error("the rule is asked of no operation")
+				}
+				return test.age
+			}
+			e := newEndpoint(t, transport.POST{}, transport.GET{MaxAge: rule}, func(exec *executor.Executor) {
+				exec.AroundResponses(func(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
+					response := next(ctx)
+					response.Extensions = map[string]any{"trace": 1}
+					return response
+				})
+			})
+			got := e.do(t, http.MethodGet, test.query, nil, nil)
+			if got.header.Get("Cache-Control") != test.want || test.body != "" && got.body != test.body {
+				t.Errorf("%s %s", got.header.Get("Cache-Control"), got.body)
 			}
 		})
 	}

@@ -82,18 +82,20 @@ func present(ctx context.Context, exec graphql.GraphExecutor, errs gqlerror.List
 	}
 	for i, err := range response.Errors {
 		if _, coded := err.Extensions["code"]; !coded {
-			response.Errors[i] = withCode(err, apperr.BadUserInput)
+			response.Errors[i] = withExtension(err, "code", string(apperr.BadUserInput))
 		}
 	}
 	return response
 }
 
-// withCode returns a copy of err with a code. The original may be shared with other requests by a cache.
-func withCode(err *gqlerror.Error, code apperr.Code) *gqlerror.Error {
-	coded := *err
-	coded.Extensions = map[string]any{"code": string(code)}
-	maps.Copy(coded.Extensions, err.Extensions)
-	return &coded
+// withExtension returns a copy of err with one more extension. The original may be shared with other requests by a
+// cache.
+func withExtension(err *gqlerror.Error, name, value string) *gqlerror.Error {
+	extended := *err
+	extended.Extensions = map[string]any{}
+	maps.Copy(extended.Extensions, err.Extensions)
+	extended.Extensions[name] = value
+	return &extended
 }
 
 // ended explains why an operation yielded no response at all.
@@ -118,7 +120,7 @@ func recovered(ctx context.Context, exec graphql.GraphExecutor, panicked any) (r
 	defer func() { _ = recover() }()
 	if shown, ok := errors.AsType[*gqlerror.Error](executor.PresentRecoveredError(ctx, panicked)); ok && shown != nil {
 		if _, coded := shown.Extensions["code"]; !coded {
-			shown = withCode(shown, apperr.Internal)
+			shown = withExtension(shown, "code", string(apperr.Internal))
 		}
 		refused.response.Errors = gqlerror.List{shown}
 	}

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
-	"github.com/vektah/gqlparser/v2/ast"
 
 	"marquee/internal/apperr"
 )
@@ -39,14 +38,10 @@ func (POST) Supports(r *http.Request) bool { return r.Method == http.MethodPost 
 
 // Do answers the request.
 func (t POST) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
-	serve(w, r, exec,
-		func() (*graphql.RawParams, *rejection) { return t.read(w, r) },
-		func(kind ast.Operation) *rejection {
-			if kind == ast.Subscription {
-				return refuseSubscription()
-			}
-			return nil
-		})
+	serve(w, r, exec, exchange{
+		read:   func() (*graphql.RawParams, *rejection) { return t.read(w, r) },
+		permit: refuseSubscription,
+	})
 }
 
 func (t POST) read(w http.ResponseWriter, r *http.Request) (*graphql.RawParams, *rejection) {

@@ -1,12 +1,17 @@
 package transport
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/gqlerror"
@@ -18,23 +23,33 @@ import (
 // many were left out is told in extensions.errorsOmitted.
 const MaxErrors = 10
 
+// requestIDHeader is the header of the answer in which the server in front has put the id of the request.
+const requestIDHeader = "X-Request-Id"
+
 // answer writes the one response of an HTTP exchange.
 type answer struct {
 	w     http.ResponseWriter
+	r     *http.Request
 	media mediaType
 }
 
-// respond writes the result of an executed operation, or the refusal of one that an extension answered itself.
-func (a answer) respond(response *graphql.Response) {
-	if len(response.Data) == 0 {
+// respond writes the result of an executed operation, or the refusal of one that an extension answered itself. A
+// result without errors may be given to anybody for maxAge; the extensions, which tell of this one request, are then
+// left out.
+func (a answer) respond(response *graphql.Response, maxAge time.Duration) {
+	switch {
+	case len(response.Data) == 0:
 		a.reject(&rejection{response: response})
-		return
+	case maxAge < time.Second || len(response.Errors) > 0:
+		a.send(http.StatusOK, response)
+	default:
+		a.share(&graphql.Response{Data: response.Data}, maxAge)
 	}
-	a.send(http.StatusOK, response)
 }
 
 // reject writes the answer to a request that was not executed.
 func (a answer) reject(r *rejection) {
+	a.nameRequest(r.response.Errors)
 	header := a.w.Header()
 	maps.Copy(header, r.header)
 	status := r.status
@@ -104,22 +119,84 @@ func retryAfter(errs gqlerror.List) (string, bool) {
 	return "", false
 }
 
-// send writes headers and body. An answer is private to its caller until something that knows better has said
-// otherwise in Cache-Control.
+// nameRequest puts the id of the request into errors that no error presenter has seen.
+func (a answer) nameRequest(errs gqlerror.List) {
+	id := a.w.Header().Get(requestIDHeader)
+	if id == "" {
+		return
+	}
+	for i, err := range errs {
+		if _, named := err.Extensions["requestId"]; !named {
+			errs[i] = withExtension(err, "requestId", id)
+		}
+	}
+}
+
+// send writes an answer that is for its caller alone.
 func (a answer) send(status int, response *graphql.Response) {
+	body := encode(response)
+	a.w.Header().Set("Cache-Control", "private, no-store")
+	a.write(status, body, codingFor(a.r.Header, len(body)))
+}
+
+// share writes an answer that anybody may be given for maxAge, or tells the client that the one it has is still good.
+// Each combination of media type and content coding is another representation, with an ETag of its own.
+func (a answer) share(response *graphql.Response, maxAge time.Duration) {
+	body := encode(response)
+	coding := codingFor(a.r.Header, len(body))
+	sum := sha256.New()
+	_, _ = io.WriteString(sum, string(a.media)+"\n"+string(coding)+"\n") // a hash takes everything
+	_, _ = sum.Write(body)
+	tag := `"` + base64.RawURLEncoding.EncodeToString(sum.Sum(nil)[:18]) + `"`
+
+	header := a.w.Header()
+	header.Set("Cache-Control", "public, max-age="+strconv.Itoa(int(maxAge/time.Second)))
+	header.Set("ETag", tag)
+	header.Add("Vary", "Authorization")
+	if holds(a.r.Header.Values("If-None-Match"), tag) {
+		header.Add("Vary", varyAnswers)
+		a.w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	a.write(http.StatusOK, body, coding)
+}
+
+// varyAnswers names the headers of a request on which the form of every answer depends.
+const varyAnswers = "Accept, Accept-Encoding"
+
+// write writes headers and body, which it compresses.
+func (a answer) write(status int, body []byte, coding coding) {
+	header := a.w.Header()
+	header.Set("Content-Type", a.media.contentType())
+	header.Add("Vary", varyAnswers)
+	if coding != identity {
+		header.Set("Content-Encoding", string(coding))
+		body = compress(coding, body)
+	}
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	a.w.WriteHeader(status)
+	_, _ = a.w.Write(body) // the only failure is a client that has gone
+}
+
+// holds reports whether a list of entity tags has the tag or is "*" (RFC 9110, section 13.1.2). A weak tag of the same
+// text counts: some proxies weaken what they pass on.
+func holds(list []string, tag string) bool {
+	for entry := range strings.SplitSeq(strings.Join(list, ","), ",") {
+		entry = strings.TrimSpace(entry)
+		if entry == "*" || strings.TrimPrefix(entry, "W/") == tag {
+			return true
+		}
+	}
+	return false
+}
+
+// encode returns the JSON of a response. An extension that put there what JSON cannot express is a defect.
+func encode(response *graphql.Response) []byte {
 	body, err := appendResponse(make([]byte, 0, sizeOf(response)), response)
 	if err != nil {
 		panic(err)
 	}
-	header := a.w.Header()
-	header.Set("Content-Type", a.media.contentType())
-	header.Set("Content-Length", strconv.Itoa(len(body)))
-	header.Add("Vary", "Accept")
-	if header.Get("Cache-Control") == "" {
-		header.Set("Cache-Control", "private, no-store")
-	}
-	a.w.WriteHeader(status)
-	_, _ = a.w.Write(body) // the only failure is a client that has gone
+	return body
 }
 
 // appendResponse appends the JSON of a response: errors first, as the GraphQL specification asks, and the data key only

@@ -5,9 +5,6 @@ import (
 	"context"
 	"net"
 	"net/http"
-	"net/netip"
-	"net/url"
-	"strings"
 	"sync"
 	"time"
 
@@ -15,6 +12,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"marquee/internal/apperr"
+	"marquee/internal/peer"
 )
 
 // subprotocol is the only one spoken. The older graphql-ws, which other servers fall back to, is not.
@@ -49,6 +47,7 @@ const (
 	DefaultPongTimeout     = 10 * time.Second
 	DefaultWriteTimeout    = 5 * time.Second
 	DefaultRecheckInterval = 3 * time.Second
+	DefaultSharedPace      = 2 * time.Second
 	DefaultReadLimit       = 64 << 10
 	DefaultMessageRate     = 25
 	DefaultMaxOperations   = 10
@@ -96,6 +95,17 @@ type Websocket struct {
 	// OperationContext installs what lives as long as one operation, such as a request id or data loaders.
 	OperationContext func(ctx context.Context) context.Context
 
+	// Shared reports whether a subscription may share one stream with all others of the same document, operation name
+	// and variables, whoever asks: nothing that it selects may depend on the viewer or on the request. It is executed
+	// once for all of them, in a context without viewer, headers, deadline or anything else of a caller; its resolver
+	// finds a [Sharing] there. Admission stays each operation's own. By default nothing is shared. A Websocket with
+	// Shared serves one executor.
+	Shared func(*graphql.OperationContext) bool
+
+	// SharedPace is how long the whole picture that was made for one who joined a shared stream serves others who
+	// join, with the steps since. Default 2 s.
+	SharedPace time.Duration
+
 	// Registry knows the open sockets. By default a registry of its own, which nothing can drain.
 	Registry *Registry
 
@@ -113,8 +123,9 @@ type Websocket struct {
 	MaxPerUser     int // sockets; more are closed with 1013; default 20
 	MaxPerAddress  int // sockets; more are refused with 429; default 256
 
-	prepare sync.Once
-	buffers sync.Pool // write buffers of gorilla, taken for the duration of a write
+	prepare   sync.Once
+	buffers   sync.Pool // write buffers of gorilla, taken for the duration of a write
+	audiences audiences
 }
 
 var _ graphql.Transport = (*Websocket)(nil)
@@ -127,7 +138,7 @@ func (t *Websocket) Supports(r *http.Request) bool {
 // Do upgrades the connection and serves it until it ends.
 func (t *Websocket) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
 	t.prepare.Do(t.setDefaults)
-	out := answer{w, mediaJSON}
+	out := answer{w, r, mediaJSON}
 	if !t.CheckOrigin(r) {
 		out.reject(reject(http.StatusForbidden, apperr.New(apperr.Forbidden,
 			"This site may not open a connection here.")))
@@ -160,30 +171,33 @@ func (t *Websocket) Do(w http.ResponseWriter, r *http.Request, exec graphql.Grap
 				"The connection cannot be upgraded to a websocket.")).with("Sec-Websocket-Version", "13"))
 		},
 	}
-	socket, err := upgrader.Upgrade(hijackable{w}, r, nil)
+	taken := &hijackable{ResponseWriter: w, timeout: t.WriteTimeout, cut: cancel}
+	socket, err := upgrader.Upgrade(taken, r, nil)
 	if err != nil {
 		return // answered by upgrader.Error, or the client has gone
 	}
-	newConnection(ctx, cancel, t, exec, r, socket, entry).serve()
+	newConnection(ctx, cancel, t, exec, r, socket, taken.line, entry).serve()
 }
 
 // setDefaults fills in what was left zero.
 func (t *Websocket) setDefaults() {
 	if t.CheckOrigin == nil {
-		t.CheckOrigin = sameHost
+		t.CheckOrigin = peer.AllowOrigins(nil)
 	}
 	if t.Address == nil {
-		t.Address = peerAddress
+		t.Address = peer.Address(nil)
 	}
 	if t.Registry == nil {
 		t.Registry = &Registry{}
 	}
 	positive(&t.RecheckInterval, DefaultRecheckInterval)
+	positive(&t.SharedPace, DefaultSharedPace)
 	positive(&t.InitTimeout, DefaultInitTimeout)
 	positive(&t.PingInterval, DefaultPingInterval)
 	positive(&t.PongTimeout, DefaultPongTimeout)
 	positive(&t.WriteTimeout, DefaultWriteTimeout)
 	positive(&t.ReadLimit, DefaultReadLimit)
+	fill(&t.audiences.shardMembers, defaultShardMembers)
 	fill(&t.MessageRate, DefaultMessageRate)
 	fill(&t.MaxOperations, DefaultMaxOperations)
 	fill(&t.MaxConnections, DefaultMaxConnections)
@@ -205,37 +219,21 @@ func fill(setting *int, value int) {
 	}
 }
 
-// sameHost accepts an absent Origin and one whose host is that of the request. The scheme is not compared, since a
-// proxy may have ended TLS.
-func sameHost(r *http.Request) bool {
-	switch origins := r.Header.Values("Origin"); len(origins) {
-	case 0:
-		return true
-	case 1:
-		origin, err := url.Parse(origins[0])
-		return err == nil && origin.Host != "" && strings.EqualFold(origin.Host, r.Host)
-	}
-	return false
+// hijackable lets gorilla take over a connection whose writer is wrapped by middleware that only offers Unwrap, and puts
+// a line before it.
+type hijackable struct {
+	http.ResponseWriter
+
+	timeout time.Duration
+	cut     context.CancelFunc
+	line    *line
 }
 
-// peerAddress is the address of the peer without its port.
-func peerAddress(r *http.Request) string {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+func (h *hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buffered, err := http.NewResponseController(h.ResponseWriter).Hijack()
 	if err != nil {
-		return r.RemoteAddr
+		return nil, nil, err
 	}
-	address := peer.Addr().Unmap().WithZone("")
-	if address.Is6() {
-		if network, err := address.Prefix(64); err == nil {
-			return network.String()
-		}
-	}
-	return address.String()
-}
-
-// hijackable lets gorilla take over a connection whose writer is wrapped by middleware that only offers Unwrap.
-type hijackable struct{ http.ResponseWriter }
-
-func (h hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	return http.NewResponseController(h.ResponseWriter).Hijack()
+	h.line = newLine(conn, h.timeout, h.cut)
+	return h.line, buffered, nil
 }

@@ -814,6 +814,29 @@ func TestWebsocket_WS7_session_is_rechecked(t *testing.T) {
 
 var errPanic = errors.New("panic")
 
+// TestWebsocket_WS8_mutations_are_refused holds that none is executed, however it is sent, and that the socket stays.
+func TestWebsocket_WS8_mutations_are_refused(t *testing.T) {
+	var ran atomic.Int32
+	s := newSockets(t, &transport.Websocket{}, func(_ *executor.Executor, schema *schema) {
+		schema.ran = func(string) { ran.Add(1) }
+	})
+	c := s.begin(t)
+	for _, payload := range []string{
+		`{"query":"mutation{bump}"}`,
+		`{"query":"mutation M{bump bump2:bump}","operationName":"M"}`,
+		`{"query":"query A{hello} mutation B{bump}","operationName":"B"}`,
+		`{"query":"mutation{...f} fragment f on Mutation{bump}"}`,
+	} {
+		c.send(`{"id":"a","type":"subscribe","payload":` + payload + `}`)
+		c.want(errorMessage("a", noMutate, "BAD_USER_INPUT"))
+	}
+	if n := ran.Load(); n != 0 {
+		t.Errorf("%d fields were executed", n)
+	}
+	c.send(`{"type":"ping"}`)
+	c.want(`{"type":"pong"}`)
+}
+
 func TestWebsocket_Supports(t *testing.T) {
 	t.Parallel()
 	upgrade := http.Header{"Connection": {"keep-alive, Upgrade"}, "Upgrade": {"websocket"}}

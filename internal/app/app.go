@@ -11,8 +11,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,6 +18,7 @@ import (
 	"marquee/ent"
 	"marquee/graph"
 	"marquee/graph/limit"
+	"marquee/graph/persisted"
 	"marquee/graph/transport"
 	"marquee/internal/apperr"
 	"marquee/internal/auth"
@@ -33,7 +32,9 @@ import (
 	"marquee/internal/page"
 	"marquee/internal/payment"
 	"marquee/internal/payment/sandbox"
+	"marquee/internal/peer"
 	"marquee/internal/postgres"
+	"marquee/internal/ratelimit"
 	"marquee/internal/seatfeed"
 	"marquee/internal/seating"
 	"marquee/internal/showtime"
@@ -126,7 +127,7 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	showtimes := showtime.NewService(a.db, seams.Clock)
 	seats := seating.NewService(a.db, showtimes, theaters)
 	payments := payment.NewService(a.db)
-	feed, err := seatfeed.New(seatfeed.Config{Source: seats.States, Bus: hints, Log: a.log})
+	feed, err := seatfeed.New(seatfeed.Config{Source: seats.States, Bus: hints, Window: a.cfg.LiveInterval, Log: a.log})
 	if err != nil {
 		return err
 	}
@@ -147,79 +148,118 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 		Cursors:    page.NewSigner(key),
 		LoaderWait: seams.LoaderWait,
 	}
+	documents, err := a.documents(resolver)
+	if err != nil {
+		return err
+	}
+	endpoint := graph.Options{
+		Log: a.log, Classify: classify, RequestID: httpserver.RequestID, Introspection: development,
+		Limits: limit.Default, Rates: a.rates(seams.Clock), Address: peer.Address(a.cfg.TrustedProxies),
+		MaxBody: maxBody, Timeout: a.cfg.RequestTimeout, Observe: a.metrics.operation,
+		Documents: documents, Websocket: a.websocket(sockets), Events: a.events(sockets),
+	}
 	options := httpserver.Options{
-		Listeners: a.listeners,
-		GraphQL: graph.NewHandler(resolver, graph.Options{
-			Log: a.log, Classify: classify, RequestID: httpserver.RequestID, Introspection: development,
-			Limits: limit.Default, MaxBody: maxBody, Timeout: a.cfg.RequestTimeout, Observe: a.metrics.operation,
-			Websocket: a.websocket(sockets),
-		}),
+		Listeners:      a.listeners,
+		GraphQL:        graph.NewHandler(resolver, endpoint),
 		Metrics:        a.metrics.handler(),
 		Authenticate:   a.Identity.Authenticate,
 		Ready:          func(ctx context.Context) error { return a.db.SQL().PingContext(ctx) },
 		CloseSockets:   sockets.Drain,
 		AllowedOrigins: a.cfg.AllowedOrigins,
+		TrustedProxies: a.cfg.TrustedProxies,
 		Observe:        a.metrics.request,
 		Log:            a.log,
 	}
-	if development {
-		options.Console = web.Console()
+	if console := web.Console(a.consoleSettings(client)); development {
+		options.Console = console
+	} else {
+		options.OpsConsole = console
+		options.OpsGraphQL = graph.NewHandler(resolver, adminEndpoint(endpoint, a.websocket(sockets)))
 	}
 	a.server = httpserver.New(options)
 	return nil
 }
 
+// rates are the accounts of this node's callers.
+func (a *App) rates(c clock.Clock) *ratelimit.Limiter {
+	return ratelimit.New(c, ratelimit.Rates{
+		Browse:   ratelimit.Rate{Viewer: a.cfg.RateViewer, Address: a.cfg.RateAddress},
+		Purchase: ratelimit.Rate{Viewer: a.cfg.RatePurchaseViewer, Address: a.cfg.RatePurchaseAddress},
+	})
+}
+
 // websocket is how sockets are authenticated: by connection_init, else by the upgrade request itself.
 func (a *App) websocket(sockets *transport.Registry) *transport.Websocket {
-	w := &transport.Websocket{
+	return &transport.Websocket{
 		Registry: sockets,
 		Init: func(ctx context.Context, payload map[string]any, _ *http.Request) (context.Context, error) {
 			header, ok := payload["Authorization"].(string)
 			if !ok {
 				return ctx, nil
 			}
-			viewer, err := a.Identity.Authenticate(ctx, httpserver.BearerToken(header))
+			token, malformed := httpserver.BearerToken(header)
+			if malformed != nil {
+				return nil, malformed
+			}
+			viewer, err := a.Identity.Authenticate(ctx, token)
 			return auth.WithViewer(ctx, viewer), translated(err)
 		},
-		Recheck: func(ctx context.Context) error {
-			viewer, ok := auth.ViewerFrom(ctx)
-			if !ok {
-				return nil
-			}
-			// Only a session that has ended closes the socket: while the database is away, nobody can have signed out.
-			if err := a.Identity.Recheck(ctx, viewer); apperr.CodeOf(err) == apperr.Unauthenticated {
-				return err
-			}
-			return nil
-		},
-		User: func(ctx context.Context) string {
-			if viewer, ok := auth.ViewerFrom(ctx); ok {
-				return viewer.UserID.String()
-			}
-			return ""
-		},
-		Address:          httpserver.ClientAddress(a.cfg.TrustedProxies),
+		Recheck:          a.recheck,
+		User:             userOf,
+		CheckOrigin:      peer.AllowOrigins(a.cfg.AllowedOrigins),
+		Address:          peer.Address(a.cfg.TrustedProxies),
 		OperationContext: httpserver.WithRequestID,
 	}
-	if len(a.cfg.AllowedOrigins) > 0 {
-		w.CheckOrigin = allowOrigins(a.cfg.AllowedOrigins)
-	}
-	return w
 }
 
-// allowOrigins admits pages of the listed origins and of the host itself, and clients that are no browser.
-func allowOrigins(allowed []string) func(*http.Request) bool {
-	return func(r *http.Request) bool {
-		origin := r.Header.Get("Origin")
-		if origin == "" {
-			return true
-		}
-		if slices.Contains(allowed, origin) {
-			return true
-		}
-		u, err := url.Parse(origin)
-		return err == nil && u.Host == r.Host
+// events is how streams of events are watched; their requests are authenticated as every request is.
+func (a *App) events(sockets *transport.Registry) *transport.SSE {
+	return &transport.SSE{
+		Registry: sockets, Recheck: a.recheck, User: userOf, Address: peer.Address(a.cfg.TrustedProxies),
 	}
+}
+
+// recheck refuses a session that has ended or whose role has changed, and no other: while the database is away, nobody
+// can have signed out.
+func (a *App) recheck(ctx context.Context) error {
+	viewer, ok := auth.ViewerFrom(ctx)
+	if !ok {
+		return nil
+	}
+	if err := a.Identity.Recheck(ctx, viewer); apperr.CodeOf(err) == apperr.Unauthenticated {
+		return err
+	}
+	return nil
+}
+
+// userOf names the viewer of ctx, "" for nobody.
+func userOf(ctx context.Context) string {
+	if viewer, ok := auth.ViewerFrom(ctx); ok {
+		return viewer.UserID.String()
+	}
+	return ""
+}
+
+// documents loads and checks the documents that clients may name.
+func (a *App) documents(resolver *graph.Resolver) (*persisted.Documents, error) {
+	options := persisted.Options{Mode: persisted.Mode(a.cfg.PersistedMode), Trusted: isAdmin, Log: a.log}
+	if path := a.cfg.PersistedDocuments; path != "" {
+		var err error
+		if options.Manifest, err = persisted.LoadManifest(path); err != nil {
+			return nil, fmt.Errorf("MARQUEE_PERSISTED_DOCUMENTS: %w", err)
+		}
+		a.log.Info("persisted documents loaded", "ids", options.Manifest.Len(), "mode", a.cfg.PersistedMode)
+	}
+	documents, err := persisted.New(graph.NewSchema(resolver).Schema(), limit.Default.Tokens, options)
+	if err != nil {
+		return nil, fmt.Errorf("MARQUEE_PERSISTED_DOCUMENTS: %w", err)
+	}
+	return documents, nil
+}
+
+func isAdmin(ctx context.Context) bool {
+	_, err := auth.Require(ctx, auth.RoleAdmin)
+	return err == nil
 }
 
 // translated is classify for those who read codes of errors: a database that is away must not look like a session that

@@ -47,6 +47,25 @@ func TestNew_refusals(t *testing.T) {
 		sentence(t, start(t, cfg), "MARQUEE_OPS_LISTEN")
 		free(t, cfg.Listen)
 	})
+	t.Run("persisted_documents_that_cannot_be_read", func(t *testing.T) {
+		t.Parallel()
+		cfg := configuration(t, dbtest.NewURL(t))
+		cfg.Listen, cfg.PersistedDocuments = spare(t), filepath.Join(cfg.DataDir, "manifest.json")
+		sentence(t, start(t, cfg), "MARQUEE_PERSISTED_DOCUMENTS: read the manifest")
+		free(t, cfg.Listen)
+		nobody(t, string(cfg.DatabaseURL))
+	})
+	t.Run("persisted_documents_of_another_schema", func(t *testing.T) {
+		t.Parallel()
+		cfg := configuration(t, dbtest.NewURL(t))
+		cfg.Listen, cfg.PersistedDocuments = spare(t), filepath.Join(cfg.DataDir, "manifest.json")
+		if err := os.WriteFile(cfg.PersistedDocuments, []byte(`{"films":"{ films { title } }"}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		sentence(t, start(t, cfg), `MARQUEE_PERSISTED_DOCUMENTS: the persisted document "films": line 1, column 3`)
+		free(t, cfg.Listen)
+		nobody(t, string(cfg.DatabaseURL))
+	})
 	t.Run("a_folder_that_cannot_be_written", func(t *testing.T) {
 		t.Parallel()
 		cfg := configuration(t, dbtest.NewURL(t))

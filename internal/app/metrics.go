@@ -49,7 +49,7 @@ func newMetrics(db *postgres.DB) *metrics {
 
 func (m *metrics) watchSockets(count func() int) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "marquee_websockets_open", Help: "Open websocket connections.",
+		Name: "marquee_websockets_open", Help: "Open websocket connections and event streams.",
 	}, func() float64 { return float64(count()) }))
 }
 

@@ -104,16 +104,21 @@ func (f *Fields) Text(path string, text *string, most int) {
 	}
 }
 
-// Err returns nil when nothing was recorded, else one BAD_USER_INPUT error that names every field.
+// Err returns nil when nothing was recorded, else one BAD_USER_INPUT error that names every field. Its message says each
+// sentence once.
 func (f *Fields) Err() error {
 	if len(f.list) == 0 {
 		return nil
 	}
 	fields := append([]FieldError(nil), f.list...)
 	sort.SliceStable(fields, func(i, j int) bool { return fields[i].Path < fields[j].Path })
-	messages := make([]string, len(fields))
-	for i, field := range fields {
-		messages[i] = field.Message
+	var messages []string
+	said := map[string]bool{}
+	for _, field := range fields {
+		if !said[field.Message] {
+			messages = append(messages, field.Message)
+			said[field.Message] = true
+		}
 	}
 	return &Error{Code: BadUserInput, Message: strings.Join(messages, " "), Fields: fields}
 }

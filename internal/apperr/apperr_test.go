@@ -74,12 +74,13 @@ func TestFields_Err(t *testing.T) {
 	fields.Add("b", "Second %s.", "sentence")
 	fields.Add("a", "First sentence.")
 	fields.Add("b", "Third sentence.")
+	fields.Add("c", "First sentence.")
 	err := fields.Err()
 	got, ok := errors.AsType[*apperr.Error](err)
 	if !ok || got.Code != apperr.BadUserInput || got.Message != "First sentence. Second sentence. Third sentence." {
 		t.Fatalf("%#v", err)
 	}
-	want := []apperr.FieldError{{Path: "a", Message: "First sentence."}, {Path: "b", Message: "Second sentence."}, {Path: "b", Message: "Third sentence."}}
+	want := []apperr.FieldError{{Path: "a", Message: "First sentence."}, {Path: "b", Message: "Second sentence."}, {Path: "b", Message: "Third sentence."}, {Path: "c", Message: "First sentence."}}
 	if !slices.Equal(got.Fields, want) {
 		t.Errorf("%+v, want %+v", got.Fields, want)
 	}

@@ -49,7 +49,7 @@ type House struct {
 func Marquee() House {
 	leaves := []string{
 		"internal/apperr", "internal/auth", "internal/clock", "internal/money", "internal/page",
-		"internal/seatno", "internal/typeid",
+		"internal/peer", "internal/seatno", "internal/typeid",
 	}
 	// domain is a row of the domains, listed below in the order in which they may know each other.
 	domain := func(path string, below ...string) Room {
@@ -82,10 +82,10 @@ func Marquee() House {
 			Path: "graph",
 			Uses: slices.Concat(domains, []string{
 				"internal/seatfeed", "internal/auth", "internal/apperr", "internal/money", "internal/page",
-				"internal/typeid", "internal/seatno",
+				"internal/typeid", "internal/seatno", "internal/peer", "internal/ratelimit",
 			}),
 			// apitest is told the configuration of the app that it starts.
-			TestsUse: []string{"internal/config"},
+			TestsUse: []string{"internal/config", "internal/clock", "internal/app"},
 			Bans:     []string{"database/sql"},
 		},
 
@@ -105,6 +105,7 @@ func Marquee() House {
 
 		{Path: "internal/seatfeed", Uses: leaves, TestsUse: []string{"internal/bus"}},
 		{Path: "internal/bus", Uses: leaves},
+		{Path: "internal/ratelimit", Uses: leaves},
 		{Path: "internal/postgres", Uses: append(slices.Clone(leaves), "internal/postgres/migrations")},
 		{Path: "internal/postgres/migrations", Modules: []string{}},
 		{Path: "internal/postgres/local", Uses: leaves},
@@ -120,8 +121,11 @@ func Marquee() House {
 
 		{Path: "internal/gqlclient", Uses: leaves},
 		{Path: "internal/smoke", Uses: append(slices.Clone(outside), "internal/bench/server")},
-		{Path: "internal/bench", Uses: append(slices.Clone(outside), "internal/bench/server")},
+		{Path: "internal/bench", Uses: append(slices.Clone(outside), "internal/bench/server", "internal/bench/wire")},
 		{Path: "internal/bench/server", Uses: outside},
+		{Path: "internal/bench/wire", Uses: leaves},
+		// The live benchmark hints as another node of the cluster would.
+		{Path: "internal/bench/live", Uses: append(slices.Clone(outside), "internal/bench/server", "internal/bench/wire", "internal/bus", "internal/seatfeed")},
 	}
 	for _, leaf := range leaves {
 		rooms = append(rooms, Room{

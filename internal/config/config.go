@@ -40,8 +40,20 @@ type Config struct {
 	ClusterPassword Secret         `env:"MARQUEE_CLUSTER_PASSWORD"`
 	RequestTimeout  time.Duration  `env:"MARQUEE_REQUEST_TIMEOUT" envDefault:"10s"`
 	DrainTimeout    time.Duration  `env:"MARQUEE_DRAIN_TIMEOUT" envDefault:"20s"`
-	LogLevel        slog.Level     `env:"MARQUEE_LOG_LEVEL" envDefault:"INFO"`
+	LiveInterval    time.Duration  `env:"MARQUEE_LIVE_INTERVAL" envDefault:"50ms"`
+	// The manifest of documents that clients may name, and what happens to those that are not in it.
+	PersistedDocuments string `env:"MARQUEE_PERSISTED_DOCUMENTS"`
+	PersistedMode      string `env:"MARQUEE_PERSISTED_MODE" envDefault:"off"`
+	// Points a second that a caller may cost; 0 limits nobody.
+	RateViewer          int        `env:"MARQUEE_RATE_VIEWER" envDefault:"1000"`
+	RateAddress         int        `env:"MARQUEE_RATE_ADDRESS" envDefault:"4000"`
+	RatePurchaseViewer  int        `env:"MARQUEE_RATE_PURCHASE_VIEWER" envDefault:"200"`
+	RatePurchaseAddress int        `env:"MARQUEE_RATE_PURCHASE_ADDRESS" envDefault:"2000"`
+	LogLevel            slog.Level `env:"MARQUEE_LOG_LEVEL" envDefault:"INFO"`
 }
+
+// maxRate is more than a machine can serve.
+const maxRate = 1_000_000
 
 // maxRequestTimeout leaves the connection time to carry the answer.
 const maxRequestTimeout = 50 * time.Second
@@ -59,7 +71,7 @@ func (c Config) LoadsDemo() bool {
 type Environment string
 
 // The environments. Development serves the console and the schema to everybody and loads a demo world into an empty
-// private database; production does none of it.
+// private database; production serves both to administrators only and loads nothing.
 const (
 	Development Environment = "development"
 	Production  Environment = "production"
@@ -163,6 +175,9 @@ func (c Config) Validate() error {
 			bad("%s must be between 1ms and 24h, not %s", name, d)
 		}
 	}
+	if c.LiveInterval < time.Millisecond || c.LiveInterval > time.Minute {
+		bad("MARQUEE_LIVE_INTERVAL must be between 1ms and 1m, not %s", c.LiveInterval)
+	}
 	if c.RequestTimeout > maxRequestTimeout {
 		bad("MARQUEE_REQUEST_TIMEOUT must be at most %s: a connection takes no answer after a minute", maxRequestTimeout)
 	}
@@ -183,7 +198,35 @@ func (c Config) Validate() error {
 	if _, err := c.Key(); err != nil {
 		bad("MARQUEE_SECRET_KEY must be at least 32 bytes in base64: make one with openssl rand -base64 32")
 	}
-	return errors.Join(append(problems, c.validateProduction())...)
+	return errors.Join(append(problems, c.validatePersisted(), c.validateRates(), c.validateProduction())...)
+}
+
+// validatePersisted names what is wrong with the settings of persisted documents.
+func (c Config) validatePersisted() error {
+	switch c.PersistedMode {
+	case "off":
+	case "log", "require":
+		if c.PersistedDocuments == "" {
+			return fmt.Errorf("MARQUEE_PERSISTED_MODE=%s needs MARQUEE_PERSISTED_DOCUMENTS", c.PersistedMode)
+		}
+	default:
+		return fmt.Errorf("MARQUEE_PERSISTED_MODE must be off, log or require, not %q", c.PersistedMode)
+	}
+	return nil
+}
+
+// validateRates names rates that are none.
+func (c Config) validateRates() error {
+	var problems []error
+	for name, rate := range map[string]int{
+		"MARQUEE_RATE_VIEWER": c.RateViewer, "MARQUEE_RATE_PURCHASE_VIEWER": c.RatePurchaseViewer,
+		"MARQUEE_RATE_ADDRESS": c.RateAddress, "MARQUEE_RATE_PURCHASE_ADDRESS": c.RatePurchaseAddress,
+	} {
+		if rate < 0 || rate > maxRate {
+			problems = append(problems, fmt.Errorf("%s must be between 0 (no limit) and %d points a second", name, maxRate))
+		}
+	}
+	return errors.Join(problems...)
 }
 
 // validateProduction names what production needs and development does without.

@@ -20,6 +20,19 @@ func TestFromEnvironment(t *testing.T) {
 			t.Errorf("got %+v, %v", c, err)
 		}
 	})
+	t.Run("callers_are_limited_unless_said_otherwise", func(t *testing.T) {
+		t.Parallel()
+		c, err := config.FromEnvironment(nil)
+		if err != nil || c.RateViewer <= 0 || c.RateAddress < c.RateViewer || c.RatePurchaseViewer <= 0 || c.RatePurchaseAddress < c.RatePurchaseViewer {
+			t.Errorf("got %+v, %v", c, err)
+		}
+		c, err = config.FromEnvironment(map[string]string{
+			"MARQUEE_RATE_VIEWER": "0", "MARQUEE_RATE_ADDRESS": "1000000", "MARQUEE_RATE_PURCHASE_VIEWER": "3", "MARQUEE_RATE_PURCHASE_ADDRESS": "4",
+		})
+		if err != nil || c.RateViewer != 0 || c.RateAddress != 1_000_000 || c.RatePurchaseViewer != 3 || c.RatePurchaseAddress != 4 {
+			t.Errorf("got %+v, %v", c, err)
+		}
+	})
 	t.Run("lists_are_separated_by_commas", func(t *testing.T) {
 		t.Parallel()
 		c, err := config.FromEnvironment(map[string]string{
@@ -34,16 +47,31 @@ func TestFromEnvironment(t *testing.T) {
 		_, err := config.FromEnvironment(map[string]string{
 			"MARQUEE_ENV": "staging", "MARQUEE_LISTEN": "8080", "MARQUEE_HOLD": "0s", "MARQUEE_SECRET_KEY": "short",
 			"MARQUEE_ALLOWED_ORIGINS": "tickets.example", "MARQUEE_CLUSTER_PEERS": "nats-route://a:1", "MARQUEE_DATABASE_CONNS": "-1",
+			"MARQUEE_LIVE_INTERVAL": "2m", "MARQUEE_RATE_VIEWER": "-1", "MARQUEE_RATE_PURCHASE_ADDRESS": "1000001",
 		})
 		if err == nil {
 			t.Fatal("accepted")
 		}
 		for _, name := range []string{
 			"MARQUEE_ENV", "MARQUEE_LISTEN", "MARQUEE_HOLD", "MARQUEE_SECRET_KEY", "MARQUEE_ALLOWED_ORIGINS",
-			"MARQUEE_CLUSTER_PEERS", "MARQUEE_DATABASE_CONNS",
+			"MARQUEE_CLUSTER_PEERS", "MARQUEE_DATABASE_CONNS", "MARQUEE_LIVE_INTERVAL",
+			"MARQUEE_RATE_VIEWER", "MARQUEE_RATE_PURCHASE_ADDRESS",
 		} {
 			if !strings.Contains(err.Error(), name) {
 				t.Errorf("%s is not named in: %v", name, err)
+			}
+		}
+	})
+	t.Run("persisted_documents", func(t *testing.T) {
+		t.Parallel()
+		for mode, accepted := range map[string]map[bool]bool{ // by whether there is a manifest
+			"off": {false: true, true: true}, "log": {false: false, true: true}, "require": {false: false, true: true}, "on": {}, "": {false: true, true: true},
+		} {
+			for _, manifest := range []string{"", "manifest.json"} {
+				_, err := config.FromEnvironment(map[string]string{"MARQUEE_PERSISTED_MODE": mode, "MARQUEE_PERSISTED_DOCUMENTS": manifest})
+				if want := accepted[manifest != ""]; (err == nil) != want || err != nil && !strings.Contains(err.Error(), "MARQUEE_PERSISTED_MODE") {
+					t.Errorf("mode %q with the manifest %q: %v", mode, manifest, err)
+				}
 			}
 		}
 	})

@@ -1,7 +1,7 @@
 // Package httpserver owns the network edge: addresses, headers, who is calling, health, and the order of going away.
 //
 // It knows nothing of GraphQL: it is given handlers. Two listeners serve: a public one, and one for operators (metrics,
-// profiles) that belongs on a loopback address.
+// profiles, where wanted a console for administrators) that belongs on a loopback address.
 package httpserver
 
 import (
@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"net/netip"
 	"time"
 
 	"github.com/rs/cors"
@@ -24,13 +25,23 @@ type Options struct {
 	Listeners      Listeners
 	GraphQL        http.Handler
 	Console        http.Handler // nil: none
+	OpsConsole     http.Handler // the same for administrators, on the operators' listener; nil: none
+	OpsGraphQL     http.Handler // the endpoint of OpsConsole, which answers administrators only
 	Metrics        http.Handler
 	Authenticate   func(ctx context.Context, token string) (auth.Viewer, error)
 	Ready          func(ctx context.Context) error      // nil error: requests can be served
 	CloseSockets   func(ctx context.Context) error      // tells open sockets to move and waits for them
 	AllowedOrigins []string                             // of pages on other hosts; same-origin pages always may
-	Observe        func(status int, took time.Duration) // told of every public request; may be nil
+	TrustedProxies []netip.Prefix                       // whose word on the client's connection is believed
+	Observe        func(status int, took time.Duration) // told of every request but streams of events and the operators' probes; may be nil
 	Log            *slog.Logger
+}
+
+// allowedHeaders are those that pages of the allowed origins may send: what the endpoint reads, and what clients send
+// with a GET so that the browser asks for permission first.
+var allowedHeaders = []string{
+	"Authorization", "Content-Type", "Accept",
+	"Apollo-Require-Preflight", "GraphQL-Require-Preflight", "X-Apollo-Operation-Name", "X-Requested-With",
 }
 
 const (
@@ -102,8 +113,25 @@ func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.Handle("/graphql", s.guarded(s.o.GraphQL, s.o.AllowedOrigins))
+	if s.o.Console != nil {
+		mux.Handle("/", s.o.Console)
+	}
+	return s.observe(s.secure(cors.New(cors.Options{
+		AllowedOrigins:   s.o.AllowedOrigins,
+		AllowOriginFunc:  s.originFunc(),
+		AllowedMethods:   []string{http.MethodGet, http.MethodHead, http.MethodPost},
+		AllowedHeaders:   allowedHeaders,
+		ExposedHeaders:   []string{requestIDHeader, "Retry-After"},
+		AllowCredentials: true,
+		MaxAge:           600,
+	}).Handler(mux)))
+}
+
+// guarded is an endpoint that learns its viewer and answers pages of its own host and of the given origins.
+func (s *Server) guarded(endpoint http.Handler, origins []string) http.Handler {
 	crossOrigin := http.NewCrossOriginProtection()
-	for _, origin := range s.o.AllowedOrigins {
+	for _, origin := range origins {
 		// Validate of the configuration has parsed them; a malformed one only fails to be trusted.
 		if err := crossOrigin.AddTrustedOrigin(origin); err != nil {
 			s.o.Log.Warn("origin not trusted", "origin", origin, "error", err)
@@ -112,19 +140,7 @@ func (s *Server) Handler() http.Handler {
 	crossOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		graphqlError(w, http.StatusForbidden, "FORBIDDEN", "Requests from this origin are not allowed.")
 	}))
-	mux.Handle("/graphql", crossOrigin.Handler(s.authenticate(s.o.GraphQL)))
-	if s.o.Console != nil {
-		mux.Handle("/", s.o.Console)
-	}
-	return s.observe(secure(cors.New(cors.Options{
-		AllowedOrigins:   s.o.AllowedOrigins,
-		AllowOriginFunc:  s.originFunc(),
-		AllowedMethods:   []string{http.MethodGet, http.MethodPost},
-		AllowedHeaders:   []string{"Authorization", "Content-Type", "Accept"},
-		ExposedHeaders:   []string{requestIDHeader, "Retry-After"},
-		AllowCredentials: true,
-		MaxAge:           600,
-	}).Handler(mux)))
+	return crossOrigin.Handler(s.authenticate(endpoint))
 }
 
 // originFunc refuses every other origin where none is configured: the library's default would allow them all.
@@ -167,6 +183,10 @@ func (s *Server) opsHandler() http.Handler {
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	if s.o.OpsConsole != nil {
+		mux.Handle("/", s.observe(s.secure(s.o.OpsConsole)))
+		mux.Handle("/graphql", s.observe(s.secure(s.guarded(s.o.OpsGraphQL, nil))))
+	}
 	return mux
 }
 

@@ -229,6 +229,10 @@ func TestServer_Handler(t *testing.T) {
 		ask(o, http.MethodPost, "/graphql")
 		ask(o, http.MethodGet, "/nowhere")
 		ask(o, http.MethodPost, "/graphql", "Authorization", "Bearer bad")
+		o.GraphQL = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
+		})
+		ask(o, http.MethodPost, "/graphql")
 		if want := []int{200, 404, 401}; !slices.Equal(observed, want) {
 			t.Errorf("%v, want %v", observed, want)
 		}
@@ -509,6 +513,61 @@ func TestServer_Serve(t *testing.T) {
 		}
 		if status, _ := s.get(s.ops + "/graphql"); status != http.StatusNotFound {
 			t.Errorf("the endpoint on the operators' port: %d", status)
+		}
+		s.stop()
+		if err := s.end(t); err != nil {
+			t.Errorf("the end: %v", err)
+		}
+	})
+	t.Run("operators_have_the_console_where_there_is_one", func(t *testing.T) {
+		t.Parallel()
+		o := options()
+		var who auth.Viewer
+		o.OpsConsole = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("console")) })
+		o.OpsGraphQL = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			who, _ = auth.ViewerFrom(r.Context())
+			_, _ = w.Write([]byte("for administrators"))
+		})
+		o.AllowedOrigins = []string{"https://tickets.example"}
+		s := serve(t, o, patience)
+		if status, text := s.get(s.ops + "/"); status != http.StatusOK || text != "console" {
+			t.Errorf("the page: %d %s", status, text)
+		}
+		if status, _ := s.get(s.url + "/"); status != http.StatusNotFound {
+			t.Errorf("the page on the public port: %d", status)
+		}
+		if status, text := s.get(s.ops + "/metrics"); status != http.StatusOK || text != "metrics" {
+			t.Errorf("/metrics beside it: %d %s", status, text)
+		}
+		for name, test := range map[string]struct {
+			headers map[string]string
+			status  int
+		}{
+			"a_session":                 {map[string]string{"Authorization": "Bearer " + goodToken}, http.StatusOK},
+			"a_session_that_has_ended":  {map[string]string{"Authorization": "Bearer bad"}, http.StatusUnauthorized},
+			"a_page_of_another_host":    {map[string]string{"Origin": "https://evil.example"}, http.StatusForbidden},
+			"a_page_the_public_may_use": {map[string]string{"Origin": "https://tickets.example"}, http.StatusForbidden},
+		} {
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.ops+"/graphql", strings.NewReader("{}"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for header, value := range test.headers {
+				r.Header.Set(header, value)
+			}
+			who = auth.Viewer{}
+			response, err := s.client.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := io.ReadAll(response.Body)
+			_ = response.Body.Close()
+			if err != nil || response.StatusCode != test.status || (who == viewer) != (test.status == http.StatusOK) {
+				t.Errorf("%s: %d %s, viewer %+v, %v", name, response.StatusCode, text, who, err)
+			}
+			if response.Header.Get("X-Frame-Options") != "DENY" || response.Header.Get("X-Request-Id") == "" {
+				t.Errorf("%s: the headers of the house are missing: %v", name, response.Header)
+			}
 		}
 		s.stop()
 		if err := s.end(t); err != nil {

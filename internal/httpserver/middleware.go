@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
+	"regexp"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 
 	"marquee/internal/apperr"
 	"marquee/internal/auth"
+	"marquee/internal/peer"
 )
 
 const requestIDHeader = "X-Request-Id"
@@ -52,7 +54,8 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			}
 			took := time.Since(start)
 			s.o.Log.DebugContext(ctx, "request", "method", r.Method, "path", r.URL.Path, "status", out.status, "ms", took.Milliseconds())
-			if s.o.Observe != nil {
+			// How long somebody watches a stream says nothing of how fast requests are answered.
+			if s.o.Observe != nil && !strings.HasPrefix(w.Header().Get("Content-Type"), "text/event-stream") {
 				s.o.Observe(out.status, took)
 			}
 		}()
@@ -88,14 +91,28 @@ func (r *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return http.NewResponseController(r.ResponseWriter).Hijack()
 }
 
+// noPage is the policy of answers that are no page: nothing in them may be run, shown or framed. The console brings
+// its own.
+const noPage = "default-src 'none'; frame-ancestors 'none'"
+
+// oneYear is for how long a browser that came by TLS shall not come without it.
+const oneYear = "max-age=31536000"
+
 // secure sets the headers that every answer carries.
-func secure(next http.Handler) http.Handler {
+func (s *Server) secure(next http.Handler) http.Handler {
+	overTLS := peer.Secure(s.o.TrustedProxies)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Frame-Options", "DENY")
+		h.Set("Content-Security-Policy", noPage)
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		// Pages of other origins read answers through CORS, which this does not touch, or not at all.
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		if overTLS(r) {
+			h.Set("Strict-Transport-Security", oneYear)
+		}
 		next.ServeHTTP(w, r)
 	})
 }
@@ -104,17 +121,24 @@ func secure(next http.Handler) http.Handler {
 // answering as if nobody were signed in would hide it from the client.
 func (s *Server) authenticate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		header := r.Header.Get("Authorization")
-		if header == "" {
+		headers := r.Header.Values("Authorization")
+		// Many clients send the header empty while nobody is signed in.
+		if strings.TrimSpace(strings.Join(headers, "")) == "" {
 			next.ServeHTTP(w, r)
 			return
 		}
-		viewer, err := s.o.Authenticate(r.Context(), BearerToken(header))
+		token, malformed := BearerToken(headers...)
+		if malformed != nil {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			graphqlError(w, http.StatusUnauthorized, string(malformed.Code), malformed.Message)
+			return
+		}
+		viewer, err := s.o.Authenticate(r.Context(), token)
 		switch code := apperr.CodeOf(err); code {
 		case "":
 			next.ServeHTTP(w, r.WithContext(auth.WithViewer(r.Context(), viewer)))
 		case apperr.Unauthenticated:
-			w.Header().Set("WWW-Authenticate", "Bearer")
+			w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 			graphqlError(w, http.StatusUnauthorized, string(code), "Your session has ended. Sign in again.")
 		default:
 			s.o.Log.WarnContext(r.Context(), "cannot authenticate", "error", err)
@@ -124,13 +148,23 @@ func (s *Server) authenticate(next http.Handler) http.Handler {
 	})
 }
 
-// BearerToken returns the token of an Authorization header, "" when it holds none.
-func BearerToken(header string) string {
-	scheme, token, _ := strings.Cut(header, " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return ""
+// isToken is the syntax of a bearer token (RFC 6750, section 2.1).
+var isToken = regexp.MustCompile(`^[0-9A-Za-z._~+/-]+=*$`).MatchString
+
+// BearerToken returns the token of the values of the Authorization header. The error is UNAUTHENTICATED and says what
+// is wrong with their form.
+func BearerToken(headers ...string) (string, *apperr.Error) {
+	if len(headers) != 1 {
+		return "", apperr.New(apperr.Unauthenticated, "Send one Authorization header, with one token.")
 	}
-	return strings.TrimSpace(token)
+	scheme, token, _ := strings.Cut(strings.TrimSpace(headers[0]), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return "", apperr.New(apperr.Unauthenticated, "The Authorization header must be of the scheme Bearer: Bearer, a space, the token.")
+	}
+	if token = strings.TrimSpace(token); !isToken(token) {
+		return "", apperr.New(apperr.Unauthenticated, "The Authorization header holds no well-formed token: Bearer, a space, the token.")
+	}
+	return token, nil
 }
 
 // graphqlError answers a request that never reaches the GraphQL endpoint in the shape its clients know.

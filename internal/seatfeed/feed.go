@@ -25,6 +25,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -58,6 +59,19 @@ type Event struct {
 
 	// Changes holds each seat that differs, by ascending number.
 	Changes []Change
+}
+
+// Then returns the snapshot that this one becomes with the next event of its
+// stream. It leaves both as they are.
+func (e Event) Then(next Event) Event {
+	if next.Snapshot {
+		return next
+	}
+	states := slices.Clone(e.States)
+	for _, change := range next.Changes {
+		states[change.SeatNo-1] = change.State
+	}
+	return Event{ShowtimeID: e.ShowtimeID, Snapshot: true, Version: next.Version, States: states}
 }
 
 // Source reads the truth about a showtime: the state of each seat, that of seat

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -744,3 +745,20 @@ func TestNew(t *testing.T) {
 type readError int64
 
 func (e readError) Error() string { return fmt.Sprintf("read %d failed", int64(e)) }
+
+func TestEvent_Then(t *testing.T) {
+	t.Parallel()
+	show := uuid.New()
+	first := seatfeed.Event{ShowtimeID: show, Snapshot: true, Version: 3, States: []seatfeed.State{seatfeed.Available, seatfeed.Held, seatfeed.Taken}}
+	step := seatfeed.Event{ShowtimeID: show, FromVersion: 3, Version: 5, Changes: changes(1, int(seatfeed.Held), 3, int(seatfeed.Blocked))}
+	want := seatfeed.Event{ShowtimeID: show, Snapshot: true, Version: 5, States: []seatfeed.State{seatfeed.Held, seatfeed.Held, seatfeed.Blocked}}
+	if got := first.Then(step); !reflect.DeepEqual(got, want) {
+		t.Errorf("a step leads to %+v, want %+v", got, want)
+	}
+	if first.States[0] != seatfeed.Available {
+		t.Error("the snapshot was changed")
+	}
+	if got := (seatfeed.Event{}).Then(first); !reflect.DeepEqual(got, first) {
+		t.Errorf("a snapshot leads to %+v", got)
+	}
+}

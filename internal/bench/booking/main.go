@@ -220,6 +220,11 @@ func (b *bench) serve(s scenario) (_ *server.Server, logPath string, err error) 
 			"MARQUEE_DATABASE_URL": b.url,
 			"MARQUEE_SECRET_KEY":   base64.StdEncoding.EncodeToString(secret),
 			"MARQUEE_HOLD":         s.hold.String(),
+			// All clients come from one address.
+			"MARQUEE_RATE_VIEWER":           "0",
+			"MARQUEE_RATE_ADDRESS":          "0",
+			"MARQUEE_RATE_PURCHASE_VIEWER":  "0",
+			"MARQUEE_RATE_PURCHASE_ADDRESS": "0",
 		},
 		Log: log,
 	})

@@ -45,11 +45,11 @@ const poll = 10 * time.Millisecond
 
 // Start starts the binary on two free ports of the loopback interface and does not wait for it. Who starts must Stop.
 func Start(o Options) (*Server, error) {
-	address, err := freeAddress()
+	address, err := FreeAddress()
 	if err != nil {
 		return nil, err
 	}
-	ops, err := freeAddress()
+	ops, err := FreeAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -81,14 +81,17 @@ func environment(parent []string) []string {
 	})
 }
 
-// freeAddress returns an address of the loopback interface that nobody listens on at this moment.
-func freeAddress() (string, error) {
+// FreeAddress returns an address of the loopback interface that nobody listens on at this moment.
+func FreeAddress() (string, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", fmt.Errorf("look for a free port: %w", err)
 	}
 	return listener.Addr().String(), listener.Close()
 }
+
+// PID is the id of the process.
+func (s *Server) PID() int { return s.process.Pid }
 
 // Address is where the API listens, as host:port.
 func (s *Server) Address() string { return s.address }

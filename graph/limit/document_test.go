@@ -1,0 +1,151 @@
+package limit_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"marquee/graph/limit"
+	"marquee/internal/apperr"
+)
+
+// read gives a document to the extension.
+func read(e limit.Extension, query string) *gqlerror.Error {
+	return e.MutateOperationParameters(context.Background(), &graphql.RawParams{Query: query})
+}
+
+// TestExtension_MutateOperationParameters admits a document at exactly its measure, and refuses it one below.
+func TestExtension_MutateOperationParameters(t *testing.T) {
+	t.Parallel()
+	bounds := map[string]func(l *limit.Limits, n int){
+		"tokens":      func(l *limit.Limits, n int) { l.Tokens = n },
+		"directives":  func(l *limit.Limits, n int) { l.Directives = n },
+		"comparisons": func(l *limit.Limits, n int) { l.Comparisons = n },
+	}
+	for _, test := range []struct {
+		name, bound, query string
+		want               int
+	}{
+		{"words_and_signs", "tokens", `{ item(id: "a b c") { name } }`, 11},
+		{"directives_everywhere", "directives", `query ($a: Int @once) @once { name @once ... @once { id } ...f @once } fragment f on Query @once { name @once @once }`, 8},
+		{"directives_nobody_knows", "directives", `{ name ` + strings.Repeat("@a ", 50) + `}`, 50},
+		{"directives_of_a_fragment_spread_twice", "directives", `{ item { ...f ...f } } fragment f on Item { id @once }`, 1},
+		{"no_field_twice", "comparisons", `{ a b c }`, 0},
+		{"one_field_five_times", "comparisons", `{ a a a a a }`, 10},
+		{"two_fields_thrice", "comparisons", `{ a b a b a b }`, 6},
+		{"one_name_of_several_fields", "comparisons", `{ a: b a: c a }`, 3},
+		{"several_names_of_one_field", "comparisons", `{ a: d b: d c: d }`, 0},
+		{"fields_below_each_other", "comparisons", `{ a { b } a { b } a { b } }`, 6},
+		{"fields_in_fragments", "comparisons", `{ ...f a ... on Query { a } } fragment f on Query { a a }`, 6},
+		{"fields_of_several_operations", "comparisons", `query A { a } query B { a }`, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			limits := unlimited
+			bounds[test.bound](&limits, test.want)
+			if err := read(limit.Extension{Limits: limits}, test.query); err != nil {
+				t.Errorf("with %d: %v", test.want, err)
+			}
+			if test.want == 0 {
+				return
+			}
+			bounds[test.bound](&limits, test.want-1)
+			if err := read(limit.Extension{Limits: limits}, test.query); err == nil || apperr.CodeOf(err) != apperr.BadUserInput {
+				t.Errorf("with %d: %v", test.want-1, err)
+			}
+		})
+	}
+}
+
+func TestExtension_MutateOperationParameters_sentences(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		query, want string
+		line        int
+	}{
+		"not_a_document": {"{ name ", "The document cannot be read: expected Name, found the end.", 1},
+		"a_text_open":    {"{\n name(a: \"b) }", "The document cannot be read: unexpected sign.", 2},
+		"nothing":        {"", "The document holds no operation.", 0},
+		"a_remark":       {"# hello", "The document holds no operation.", 0},
+		"no_operation":   {"fragment f on Item { id }", "The document holds no operation.", 0},
+		"too_long":       {"{" + strings.Repeat(" name", 2000) + "}", "This document has more than 2000 words and signs. Ask for less at once.", 0},
+		"too_repetitive": {"{" + strings.Repeat(" name", 1500) + "}", "This document names the same fields too often. Ask for each once.", 0},
+		"too_directed":   {"{ name" + strings.Repeat(" @once", 101) + "}", "This document has more than 100 directives. Ask for less at once.", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			err := read(limit.Extension{Limits: limit.Default}, test.query)
+			if err == nil || err.Message != test.want || apperr.CodeOf(err) != apperr.BadUserInput {
+				t.Fatalf("%v, want %q", err, test.want)
+			}
+			if test.line == 0 && len(err.Locations) > 0 || test.line > 0 && (len(err.Locations) != 1 || err.Locations[0].Line != test.line) {
+				t.Errorf("at %v, want line %d", err.Locations, test.line)
+			}
+		})
+	}
+}
+
+// TestExtension_known_documents makes sure that a document that was read before is neither read nor charged again.
+func TestExtension_known_documents(t *testing.T) {
+	t.Parallel()
+	known := graphql.MapCache[*ast.QueryDocument]{}
+	query := "{" + strings.Repeat(" name", 5) + "}"
+	e := limit.Extension{Limits: limit.Limits{Tokens: 3}, Documents: known}
+	if err := read(e, query); err == nil {
+		t.Fatal("an unknown document was not read")
+	}
+	known.Add(context.Background(), query, &ast.QueryDocument{})
+	if err := read(e, query); err != nil {
+		t.Errorf("a known document was read: %v", err)
+	}
+}
+
+// BenchmarkReading prints what it takes to admit a document that names one field as often as it may.
+func BenchmarkReading(b *testing.B) {
+	schema := contract()
+	e := limit.Extension{Limits: limit.Default, Schema: schema}
+	query := "{ item {" + strings.Repeat(" id", 500) + " } }"
+	for b.Loop() {
+		if err := read(e, query); err != nil {
+			b.Fatal(err)
+		}
+		if _, errs := gqlparser.LoadQueryWithRules(schema, query, nil); len(errs) > 0 {
+			b.Fatal(errs)
+		}
+	}
+}
+
+// BenchmarkRefusal prints what it takes to refuse documents that are made to choke the server, from the text on.
+func BenchmarkRefusal(b *testing.B) {
+	schema := contract()
+	e := limit.Extension{Limits: limit.Default, Schema: schema}
+	for _, test := range []struct{ name, query string }{
+		{"fragment_bomb", bomb(22, "a: item { name }")},
+		{"duplicates", "{ item {" + strings.Repeat(" id", 4000) + " } }"},
+		{"duplicates_within_the_tokens", "{ item {" + strings.Repeat(" id", 1980) + " } }"},
+		{"directives", "{ name " + strings.Repeat("@a", 50_000) + "}"},
+		{"aliases", "{" + strings.Repeat(" a: name", 660) + "}"},
+	} {
+		b.Run(fmt.Sprintf("%s_%d_bytes", test.name, len(test.query)), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if read(e, test.query) != nil {
+					continue
+				}
+				document, errs := gqlparser.LoadQueryWithRules(schema, test.query, nil)
+				if len(errs) > 0 {
+					b.Fatal(errs)
+				}
+				if refusal(&graphql.OperationContext{Operation: document.Operations[0], Doc: document}, limit.Default) == nil {
+					b.Fatal("it is not refused")
+				}
+			}
+		})
+	}
+}

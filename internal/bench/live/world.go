@@ -1,0 +1,95 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"marquee/internal/postgres"
+	"marquee/internal/typeid"
+)
+
+// The world that is watched: one showtime whose seats many viewers take and give back.
+const (
+	seats   = 250 // numbered from 1
+	viewers = 200
+)
+
+// Keys follow from what a thing is and its number.
+const (
+	movieKey    = "01990000-0001-7000-8000-000000000000"
+	theaterKey  = "01990000-0002-7000-8000-000000000000"
+	screenKey   = "01990000-0003-7000-8000-000000000000"
+	layoutKey   = "01990000-0004-7000-8000-000000000000"
+	showtimeKey = "01990000-0005-7000-8000-000000000000"
+	seatPrefix  = "01990000-0006-7000-8000-"
+)
+
+func seatID(seat int) string {
+	return typeid.Encode(typeid.Seat, uuid.MustParse(seatPrefix+fmt.Sprintf("%012x", seat)))
+}
+
+func showtimeID() string { return typeid.Encode(typeid.Showtime, uuid.MustParse(showtimeKey)) }
+
+// token is the session token of a viewer: as long as a real one.
+func token(viewer int) string { return fmt.Sprintf("mqs_%043d", viewer) }
+
+// patience bounds every statement.
+const patience = time.Minute
+
+// build migrates an empty database and fills it with the world. A viewer may have all the seats there are, so that no
+// rule refuses anything.
+func build(ctx context.Context, db *postgres.DB) error {
+	if err := postgres.Migrate(ctx, db, slog.New(slog.DiscardHandler)); err != nil {
+		return err
+	}
+	for _, statement := range []string{
+		`INSERT INTO movies (id, title, release_date, run_time_minutes) VALUES ('` + movieKey + `', 'Load', '2026-01-01', 120)`,
+		`INSERT INTO theaters (id, name, address, city, country_code, latitude, longitude, time_zone, currency, opens_minute, closes_minute)
+			VALUES ('` + theaterKey + `', 'Bench', '1 Loop', 'Berlin', 'DE', 52.5, 13.4, 'Europe/Berlin', 'EUR', 0, 1440)`,
+		`INSERT INTO screens (id, theater_id, name, trailer_minutes, cleaning_minutes)
+			VALUES ('` + screenKey + `', '` + theaterKey + `', 'Screen', 15, 15)`,
+		fmt.Sprintf(`INSERT INTO seat_layouts (id, screen_id, version, seat_count) VALUES ('%s', '%s', 1, %d)`, layoutKey, screenKey, seats),
+		fmt.Sprintf(`INSERT INTO seats (id, layout_id, seat_no, row_label, number, x, y, category)
+			SELECT ('%s' || lpad(to_hex(n), 12, '0'))::uuid, '%s', n, chr(65 + (n - 1) / 25), (n - 1) %% 25 + 1, (n - 1) %% 25 + 1, (n - 1) / 25 + 1, 'STANDARD'
+			FROM generate_series(1, %d) AS n`, seatPrefix, layoutKey, seats),
+		`INSERT INTO showtimes (id, movie_id, theater_id, screen_id, layout_id, starts_at, ends_at, occupied_until, format, language)
+			SELECT '` + showtimeKey + `', '` + movieKey + `', '` + theaterKey + `', '` + screenKey + `', '` + layoutKey + `',
+			at, at + interval '2 hours', at + interval '3 hours', '2D', 'en' FROM (SELECT now() + interval '1 day' AS at) AS tomorrow`,
+		fmt.Sprintf(`INSERT INTO showtime_sales (showtime_id, opens_at, closes_at, seat_count, max_seats, currency)
+			SELECT id, now() - interval '1 day', starts_at, %d, %[1]d, 'EUR' FROM showtimes`, seats),
+		`INSERT INTO price_tiers (id, showtime_id, category, amount_minor)
+			VALUES ('01990000-0007-7000-8000-000000000000', '` + showtimeKey + `', 'STANDARD', 1200)`,
+		fmt.Sprintf(`INSERT INTO users (id, email, name, password_hash)
+			SELECT ('01990000-0008-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'viewer' || n || '@bench.example', 'Viewer ' || n, 'none'
+			FROM generate_series(0, %d) AS n`, viewers-1),
+		fmt.Sprintf(`INSERT INTO sessions (id, user_id, token_hash, expires_at)
+			SELECT ('01990000-0009-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, ('01990000-0008-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid,
+			sha256(convert_to('mqs_' || lpad(n::text, 43, '0'), 'UTF8')), now() + interval '1 day' FROM generate_series(0, %d) AS n`, viewers-1),
+		`VACUUM (ANALYZE)`,
+	} {
+		if _, err := db.SQL().ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("fill the database: %w: %s", err, strings.TrimSpace(statement))
+		}
+	}
+	return nil
+}
+
+// reset frees all seats.
+func reset(ctx context.Context, db *postgres.DB) error {
+	for _, statement := range []string{
+		`TRUNCATE reservations, seat_claims, idempotency_keys, payments, payment_attempts, tickets`,
+		`CHECKPOINT`,
+	} {
+		if _, err := db.SQL().ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("prepare a run: %w", err)
+		}
+	}
+	return nil
+}
