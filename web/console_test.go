@@ -21,7 +21,7 @@ func TestNewConsole_RefusesWhatIsNoBuild(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := newConsole(test.built)
+			_, err := newConsole(test.built, nil)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error %v, want one that says %s", err, test.want)
 			}
@@ -31,7 +31,7 @@ func TestNewConsole_RefusesWhatIsNoBuild(t *testing.T) {
 
 func TestConsole_DamagedFileIsAnError(t *testing.T) {
 	t.Parallel()
-	handler, err := newConsole(fstest.MapFS{"index.html.gz": {Data: []byte("not gzip")}})
+	handler, err := newConsole(fstest.MapFS{"index.html.gz": {Data: []byte("not gzip")}}, nil)
 	if err != nil {
 		t.Fatalf("newConsole: %v", err)
 	}

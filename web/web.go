@@ -2,16 +2,19 @@
 // web/console into web/dist and embedded in the binary, so that it works with no other host in
 // reach.
 //
-// It knows nothing of GraphQL, sessions or configuration; whether the console is offered at all is
-// for the caller to decide. Nothing is read from disk once the program is built.
+// It knows nothing of GraphQL, sessions or configuration; whether the console is offered at all, to
+// whom and with which sign-ins, is for the caller to decide. The page itself holds no secret.
+// Nothing is read from disk once the program is built.
 package web
 
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
@@ -30,44 +33,68 @@ var dist embed.FS
 
 // contentSecurityPolicy lets the page run its own code and talk to its own server, and nothing
 // else. Monaco, the editor inside, sets style attributes and may start its workers from blobs;
-// GraphiQL's stylesheet carries its fonts as data. Not every browser counts a websocket to the
-// page's own host as 'self', hence the two schemes.
+// GraphiQL's stylesheet carries its fonts as data. A websocket to the page's own host is 'self' to
+// every browser that can run the build.
 const contentSecurityPolicy = "default-src 'none'; " +
 	"script-src 'self'; " +
 	"worker-src 'self' blob:; " +
 	"style-src 'self' 'unsafe-inline'; " +
 	"font-src 'self' data:; " +
 	"img-src 'self' data:; " +
-	"connect-src 'self' ws: wss:; " +
+	"connect-src 'self'; " +
 	"base-uri 'none'; " +
 	"form-action 'none'; " +
 	"frame-ancestors 'none'"
 
+// settingsPath is where the page asks for its Settings.
+const settingsPath = "/console.json"
+
+// Settings are what the page asks its server before it shows anything. Whoever can reach the page
+// can read them.
+type Settings struct {
+	// Environment is "development" or "production". In production the page keeps still until an
+	// administrator has signed in.
+	Environment string `json:"environment"`
+	// SignIns are accounts that one click signs in with, in the order of the buttons.
+	SignIns []SignIn `json:"signIns"`
+}
+
+// SignIn is an account whose password is no secret.
+type SignIn struct {
+	Role     string `json:"role"`
+	Email    string `json:"email"`
+	Password string `json:"password"`
+}
+
 // Console returns the handler of the GraphiQL console. It answers GET and HEAD of "/", of
-// "/assets/…" and of "/licenses.md" (the notices of the software inside), 405 to other methods and
-// 404 to other paths, so it may be mounted at "/" of a mux. The page expects the API at "/graphql"
-// of its own host, for POST and for graphql-transport-ws.
+// "/assets/…", of "/licenses.md" (the notices of the software inside) and of "/console.json" (what
+// settings returns at that moment), 405 to other methods and 404 to other paths, so it may be
+// mounted at "/" of a mux. The page expects the API at "/graphql" of its own host, for POST and for
+// graphql-transport-ws.
 //
 // Assets carry a hash of their content in their name and may be cached for ever; the other files
-// are revalidated by their ETag. A client that does not accept gzip gets the same files unpacked.
+// are revalidated by their ETag, and the settings are never kept. A client that does not accept
+// gzip gets the same files unpacked.
 //
-// The handler is safe for concurrent use and holds no state between requests. Console panics when
-// the embedded files are not a console, which can only be a mistake of the build.
-func Console() http.Handler {
+// The handler is safe for concurrent use, as settings must be, and holds no state between requests.
+// Console panics when the embedded files are not a console, which can only be a mistake of the
+// build.
+func Console(settings func(ctx context.Context) Settings) http.Handler {
 	built, err := fs.Sub(dist, "dist")
 	if err != nil {
 		panic(fmt.Sprintf("web: open the embedded console: %v", err))
 	}
-	handler, err := newConsole(built)
+	handler, err := newConsole(built, settings)
 	if err != nil {
 		panic(fmt.Sprintf("web: %v", err))
 	}
 	return handler
 }
 
-// console serves a fixed set of gzip files by URL path. It is immutable.
+// console serves a fixed set of gzip files by URL path, and the settings. It is immutable.
 type console struct {
-	files map[string]file
+	files    map[string]file
+	settings func(ctx context.Context) Settings
 }
 
 // file is one file of the console.
@@ -80,7 +107,7 @@ type file struct {
 
 // newConsole reads all of built, in which every file ends in ".gz" and index.html.gz is the page
 // at "/".
-func newConsole(built fs.FS) (*console, error) {
+func newConsole(built fs.FS, settings func(ctx context.Context) Settings) (*console, error) {
 	files := make(map[string]file)
 	err := fs.WalkDir(built, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -113,7 +140,7 @@ func newConsole(built fs.FS) (*console, error) {
 	if _, ok := files["/"]; !ok {
 		return nil, fmt.Errorf("read the built console: index.html.gz: %w", fs.ErrNotExist)
 	}
-	return &console{files: files}, nil
+	return &console{files: files, settings: settings}, nil
 }
 
 func urlPathOf(name string) string {
@@ -159,6 +186,10 @@ func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "The console is read with GET or HEAD.", http.StatusMethodNotAllowed)
 		return
 	}
+	if r.URL.Path == settingsPath {
+		c.serveSettings(w, r)
+		return
+	}
 	found, ok := c.files[r.URL.Path]
 	if !ok {
 		http.Error(w, "There is no such page.", http.StatusNotFound)
@@ -187,6 +218,25 @@ func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if encoding != "" {
 		header.Set("Content-Encoding", encoding)
 	}
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
+}
+
+// serveSettings answers what holds at this moment.
+func (c *console) serveSettings(w http.ResponseWriter, r *http.Request) {
+	settings := c.settings(r.Context())
+	if settings.SignIns == nil {
+		settings.SignIns = []SignIn{}
+	}
+	content, err := json.Marshal(settings)
+	if err != nil {
+		panic("web: strings always marshal: " + err.Error())
+	}
+	header := w.Header()
+	header.Set("Content-Security-Policy", contentSecurityPolicy)
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Referrer-Policy", "no-referrer")
+	header.Set("Content-Type", "application/json; charset=utf-8")
+	header.Set("Cache-Control", "no-store")
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
 }
 

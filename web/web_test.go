@@ -3,6 +3,7 @@ package web_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"io"
 	"io/fs"
 	"maps"
@@ -42,14 +43,14 @@ func TestConsole_ContentSecurityPolicy(t *testing.T) {
 		"script-src 'self'",
 		"worker-src 'self' blob:",
 		"style-src 'self' 'unsafe-inline'",
-		"connect-src 'self' ws: wss:",
+		"connect-src 'self'",
 		"frame-ancestors 'none'",
 	} {
 		if !strings.Contains(policy+"; ", directive+"; ") {
 			t.Errorf("the policy lacks %q: %s", directive, policy)
 		}
 	}
-	if strings.Contains(policy, "http") || strings.Contains(policy, "unsafe-eval") {
+	if strings.Contains(policy, "http") || strings.Contains(policy, "ws") || strings.Contains(policy, "unsafe-eval") {
 		t.Errorf("the policy opens more than the console needs: %s", policy)
 	}
 }
@@ -163,6 +164,53 @@ func TestConsole_Head(t *testing.T) {
 	}
 }
 
+func TestConsole_Settings(t *testing.T) {
+	t.Parallel()
+	t.Run("without_sign_ins", func(t *testing.T) {
+		t.Parallel()
+		reply := serve(t, http.MethodGet, "/console.json", http.Header{"Accept-Encoding": {"gzip"}})
+		if reply.Code != http.StatusOK {
+			t.Fatalf("status %d, want 200", reply.Code)
+		}
+		wantHeader(t, reply, "Content-Type", "application/json; charset=utf-8")
+		wantHeader(t, reply, "Cache-Control", "no-store")
+		wantHeader(t, reply, "X-Content-Type-Options", "nosniff")
+		if got, want := reply.Body.String(), `{"environment":"production","signIns":[]}`; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	})
+	t.Run("what_holds_at_the_moment", func(t *testing.T) {
+		t.Parallel()
+		var offered []web.SignIn
+		handler := web.Console(func(context.Context) web.Settings {
+			return web.Settings{Environment: "development", SignIns: offered}
+		})
+		offered = []web.SignIn{{Role: "ADMIN", Email: "a@b.example", Password: "no secret"}}
+		recorder := httptest.NewRecorder()
+		handler.ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/console.json", http.NoBody))
+		want := `{"environment":"development","signIns":[{"role":"ADMIN","email":"a@b.example","password":"no secret"}]}`
+		if got := recorder.Body.String(); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	})
+	t.Run("only_read", func(t *testing.T) {
+		t.Parallel()
+		if reply := serve(t, http.MethodPost, "/console.json", nil); reply.Code != http.StatusMethodNotAllowed {
+			t.Errorf("status %d, want 405", reply.Code)
+		}
+	})
+}
+
+// What the binary carries is read by whoever reaches the page, in production too.
+func TestConsole_CarriesNoPassword(t *testing.T) {
+	t.Parallel()
+	for _, target := range builtFiles(t) {
+		if content := readAll(t, serve(t, http.MethodGet, target, nil).Body); bytes.Contains(content, []byte(" at the movies")) {
+			t.Errorf("%s holds the password of a demo account", target)
+		}
+	}
+}
+
 func TestConsole_UnknownPathsAndMethods(t *testing.T) {
 	t.Parallel()
 	for _, target := range []string{
@@ -221,7 +269,7 @@ func serve(t *testing.T, method, target string, header http.Header) *httptest.Re
 	request := httptest.NewRequestWithContext(t.Context(), method, target, http.NoBody)
 	maps.Copy(request.Header, header)
 	recorder := httptest.NewRecorder()
-	web.Console().ServeHTTP(recorder, request)
+	web.Console(func(context.Context) web.Settings { return web.Settings{Environment: "production"} }).ServeHTTP(recorder, request)
 	return recorder
 }
 

@@ -1,42 +1,46 @@
-import { createGraphiQLFetcher, type Fetcher } from '@graphiql/toolkit';
-import { createClient } from 'graphql-ws';
+import type { Fetcher } from '@graphiql/toolkit';
+import { type DocumentNode, getOperationAST, type OperationDefinitionNode, parse } from 'graphql';
 
-const httpEndpoint = '/graphql';
+import { type Answer, type Api, typedAuthorization } from './api';
+import type { Observer, Sockets } from './sockets';
 
-/** The same endpoint as a websocket, encrypted exactly when the page is. */
-function socketEndpoint(): string {
-  const url = new URL(httpEndpoint, window.location.href);
-  url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
-  return url.href;
-}
+const introspection = 'IntrospectionQuery';
 
 /**
- * A browser cannot set headers on a websocket, so the credential of the header editor travels as
- * the payload of `connection_init`, under the one spelling the server reads. The other headers
- * mean nothing there and stay behind.
+ * Sends queries and mutations by POST and subscriptions over a socket. `observe` is told of the answer to each
+ * operation that a user ran.
  */
-function connectionParams(headers: Record<string, unknown>): Record<string, unknown> {
-  for (const [name, value] of Object.entries(headers)) {
-    if (name.toLowerCase() === 'authorization') {
-      return { Authorization: value };
+export function createFetcher(api: Api, sockets: Sockets, observe: (answer: Answer) => void): Fetcher {
+  return (operation, { headers = {} } = {}) => {
+    if (operation.operationName === introspection) {
+      return api.post(operation, headers);
     }
-  }
-  return {};
+    const chosen = chosenOperation(operation.query, operation.operationName);
+    const named = { ...operation, operationName: chosen?.name?.value ?? operation.operationName };
+    if (chosen?.operation === 'subscription') {
+      return {
+        subscribe: (observer) => ({
+          unsubscribe: sockets.subscribe(named, typedAuthorization(headers), observer as Observer),
+        }),
+      };
+    }
+    return api.post(named, headers).then((answer) => {
+      observe(answer);
+      return answer;
+    });
+  };
 }
 
 /**
- * Sends queries and mutations by POST and subscriptions over graphql-transport-ws. A socket client
- * opens its connection with its first subscription and closes it with the last; one per run makes
- * each subscription use the credential that the header editor shows.
+ * The operation that runs: the one of that name, else the only one, since the name that GraphiQL tells is for a moment
+ * still that of the tab before.
  */
-export const fetcher: Fetcher = (params, options) => {
-  const send = createGraphiQLFetcher({
-    url: httpEndpoint,
-    wsClient: createClient({
-      url: socketEndpoint(),
-      connectionParams: connectionParams(options?.headers ?? {}),
-    }),
-    enableIncrementalDelivery: false,
-  });
-  return send(params, options);
-};
+function chosenOperation(query: string, name: string | null | undefined): OperationDefinitionNode | null | undefined {
+  let document: DocumentNode;
+  try {
+    document = parse(query);
+  } catch {
+    return undefined; // the server says best what is wrong with it
+  }
+  return getOperationAST(document, name) ?? getOperationAST(document);
+}

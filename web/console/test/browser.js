@@ -1,0 +1,365 @@
+// Drives the console of the built binary in a headless Chromium, as a person would, beside a second customer who is no
+// browser. It prints one line a step, keeps its pictures in build/console, and ends with exit code 0 only when every
+// step held and the page was quiet: nothing asked of another host, no error in the browser's console, no breach of the
+// content security policy.
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
+
+import { chromium } from 'playwright-core';
+
+import { Refused, withMarquee } from '../../audit/marquee.js';
+
+const pictures = path.resolve(import.meta.dirname, '../../../build/console');
+const patience = 20_000; // for a step; nothing takes that long on a machine that works
+
+/** What the page did that a quiet page does not do. */
+class Watch {
+  foreign = [];
+  errors = [];
+  breaches = [];
+  sockets = [];
+
+  constructor(address) {
+    this.address = address;
+  }
+
+  async follow(context) {
+    context.on('request', (request) => this.#visit(request.url()));
+    context.on('weberror', (error) => this.errors.push(error.error().message));
+    context.on('console', (message) => {
+      if (message.type() === 'error') {
+        this.errors.push(message.text());
+      }
+    });
+    await context.exposeBinding('reportBreach', (_, breach) => this.breaches.push(breach));
+    await context.addInitScript(() => {
+      document.addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) =>
+        window.reportBreach(`${violatedDirective} ${blockedURI}`),
+      );
+    });
+    context.on('page', (page) =>
+      page.on('websocket', (socket) => {
+        this.#visit(socket.url());
+        this.sockets.push(socket);
+      }),
+    );
+  }
+
+  #visit(text) {
+    const url = new URL(text);
+    if (!['data:', 'blob:'].includes(url.protocol) && url.host !== this.address) {
+      this.foreign.push(text);
+    }
+  }
+}
+
+/** The page as a person sees it. */
+class ConsolePage {
+  constructor(page) {
+    this.page = page;
+    this.bar = page.getByRole('banner');
+    this.tabs = page.getByRole('tab');
+  }
+
+  /** What an editor shows, from the top; the editor itself keeps its lines in any order and wraps long ones. */
+  async text(region) {
+    const lines = await this.page.locator(`${region} .view-lines`).first().evaluate((all) =>
+      [...all.children]
+        .sort((one, other) => Number.parseFloat(one.style.top) - Number.parseFloat(other.style.top))
+        .map((line) => line.textContent),
+    );
+    return lines.join('\n').replaceAll('\u00a0', ' ');
+  }
+
+  async until(what, holds) {
+    for (const late = Date.now() + patience; ; await this.page.waitForTimeout(20)) {
+      const seen = await holds();
+      if (seen) {
+        return seen;
+      }
+      if (Date.now() > late) {
+        throw new Error(`${what}: it does not come to that; the answer reads\n${await this.text('.graphiql-response')}`);
+      }
+    }
+  }
+
+  /** Brings a tab to the front and returns the variables it shows, once they are filled. */
+  async open(name) {
+    await this.page.getByRole('tablist').getByRole('button', { name, exact: true }).click();
+    return this.until(`the variables of ${name}`, async () => {
+      const shown = await this.text('[aria-label="Variables"]');
+      return !/""|\[\]/.test(shown) && /^\{[^]*\}$/.test(shown) && shown;
+    });
+  }
+
+  async run() {
+    await this.page.getByRole('button', { name: /^(Execute|Stop) query/ }).click();
+  }
+
+  /** Runs what is in front and waits for an answer that has the pattern, and never for one with errors. */
+  async answer(what, pattern) {
+    return this.until(what, async () => {
+      const shown = await this.text('.graphiql-response');
+      if (/"errors": \[/.test(shown)) {
+        throw new Error(`${what}: refused\n${shown}`);
+      }
+      return pattern.test(shown) && shown;
+    });
+  }
+
+  async example(name, pattern) {
+    const variables = await this.open(name);
+    await this.run();
+    await this.answer(name, pattern);
+    return variables;
+  }
+
+  async signIn(email, password) {
+    const form = this.page.getByRole('form', { name: 'Sign in' });
+    await form.getByLabel('E-mail').fill(email);
+    await form.getByLabel('Password').fill(password);
+    await form.getByRole('button', { name: 'Sign in', exact: true }).click();
+  }
+
+  async shows(...texts) {
+    await this.until(`the bar shows ${texts}`, async () => {
+      const shown = await this.bar.innerText();
+      return texts.every((text) => shown.includes(text));
+    });
+  }
+
+  async signOut() {
+    await this.bar.getByRole('button', { name: 'Sign out' }).click();
+    await this.shows('Demo');
+  }
+
+  stored() {
+    return this.page.evaluate(() => JSON.parse(window.sessionStorage.getItem('marquee:session') ?? 'null'));
+  }
+
+  /** Takes a picture once the editors have coloured what they show and found no fault in it. */
+  async picture(name) {
+    await this.until('a settled page', () =>
+      this.page.evaluate(() => {
+        const tokens = document.querySelectorAll('.graphiql-query-editor .view-line span[class^=mtk]');
+        const colours = new Set([...tokens].map((token) => token.className));
+        return colours.size > 1 && document.querySelector('.squiggly-error') === null;
+      }),
+    );
+    await this.snap(name);
+  }
+
+  async snap(name) {
+    const file = path.join(pictures, name);
+    await this.page.screenshot({ path: file });
+    console.log(`           picture  ${path.relative(process.cwd(), file)}`);
+  }
+}
+
+/** A page in a browser of its own, which remembers nothing, watched from its first request. */
+async function openPage(browser, watch, answers = {}) {
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, colorScheme: 'light' });
+  context.setDefaultTimeout(patience);
+  await watch.follow(context);
+  for (const [url, json] of Object.entries(answers)) {
+    await context.route(url, (route) => route.fulfill({ json }));
+  }
+  return context.newPage();
+}
+
+function must(holds, otherwise) {
+  if (!holds) {
+    throw new Error(otherwise);
+  }
+}
+
+/** The story, step by step. */
+function story(server, watch, page, browser) {
+  const at = new ConsolePage(page);
+  let showtimeId;
+  let token;
+  const endElsewhere = async () => {
+    const elsewhere = server.visitor();
+    ({ token: elsewhere.token } = await at.stored());
+    await elsewhere.signOut();
+  };
+
+  return [
+    ['the page opens with the examples in tabs and nobody signed in', async () => {
+      await page.goto(`http://${server.address}/`);
+      await at.shows('Development', 'Customer', 'Theater manager', 'Admin');
+      await at.until('tabs', async () => (await at.tabs.count()) === 9);
+      must((await at.stored()) === null, 'somebody is signed in');
+      await at.picture('signed-out-light.png');
+    }],
+    ['a wrong password is a sentence in the bar', async () => {
+      await at.signIn('customer@marquee.example', 'not the password of it');
+      await at.until('a refusal', async () => (await at.bar.getByRole('alert').innerText()).length > 10);
+    }],
+    ['the demo customer signs in through the form', async () => {
+      await at.signIn('customer@marquee.example', 'customer at the movies');
+      await at.shows('Casey Customer', 'customer@marquee.example', 'Sign out');
+      ({ token } = await at.stored());
+      must((await page.evaluate((t) => JSON.stringify(window.localStorage).includes(t), token)) === false, 'the token is kept beyond the tab');
+    }],
+    ['the session outlives a reload of the page', async () => {
+      await page.reload();
+      await at.shows('Casey Customer');
+      must((await at.tabs.count()) === 9, `${await at.tabs.count()} tabs came back`);
+    }],
+    ['the schema is read: the documentation lists the root types', async () => {
+      await page.getByRole('button', { name: 'Show Documentation Explorer' }).click();
+      await at.until('the root types', async () => /query: ?Query/.test(await page.locator('.graphiql-plugin').innerText()));
+      await page.getByRole('button', { name: 'Hide Documentation Explorer' }).click();
+    }],
+    ['a query runs: movies with showtimes', async () => {
+      await at.example('Movies', /"title": ".+"/);
+    }],
+    ['the live subscription shows the whole map first', async () => {
+      const variables = await at.example('SeatMapLive', /"stateLetters":\s+"[AHTB]+/);
+      [, showtimeId] = /"showtimeId": "(sho_\w+)"/.exec(variables);
+      must(watch.sockets.length === 1, `${watch.sockets.length} sockets are open`);
+    }],
+    ['another customer reserves a seat: the delta arrives in the console', async () => {
+      const other = await server.customer();
+      const { seatIds } = await other.freeSeats(showtimeId, 1);
+      await other.reserve(showtimeId, seatIds);
+      const shown = await at.answer('the delta', /"changes": \[/);
+      must(shown.includes(seatIds[0]) && shown.includes('"HELD"'), `it is another delta:\n${shown}`);
+      await at.picture('live-light.png');
+    }],
+    ['signing out ends the session on the server, and the subscription goes on by a socket without it', async () => {
+      await at.signOut();
+      await at.answer('the map again', /"stateLetters"/);
+      must(watch.sockets.length === 2 && watch.sockets[0].isClosed() && !watch.sockets[1].isClosed(), 'the socket did not change');
+      const old = server.visitor();
+      old.token = token;
+      await old.ask('{ genres { name } }').then(
+        () => must(false, 'the token still works'),
+        (refused) => must(refused instanceof Refused && refused.code === 'UNAUTHENTICATED', `refused: ${refused}`),
+      );
+      must((await at.stored()) === null, 'the token is still here');
+      await at.run(); // stops it
+      await at.until('the socket closes', async () => watch.sockets[1].isClosed());
+    }],
+    ['an operation signs up and in: the bar shows the account, and the next ones are of its', async () => {
+      await at.example('SignUp', /"token": "mqs_/);
+      await at.shows('Vera Visitor');
+      await at.open('ReserveSeats');
+      await at.until('seats that are free', async () => {
+        const { available } = await server.visitor().freeSeats(showtimeId);
+        const free = await server.visitor().freeSeats(showtimeId, available);
+        const offered = (await at.text('[aria-label="Variables"]')).match(/sea_\w+/g);
+        return offered?.length === 2 && offered.every((id) => free.seatIds.includes(id));
+      });
+      await at.run();
+      await at.answer('ReserveSeats', /"status": "HELD"/);
+      await at.example('PayReservation', /"status": "CONFIRMED"/);
+      await at.example('MyReservations', /"status": "CONFIRMED"/);
+      await at.example('CancelReservation', /"status": "CANCELLED"/);
+      await at.example('NodeById', /"__typename": "Showtime"/);
+      await at.signOut();
+      await at.example('SignIn', /"token": "mqs_/);
+      await at.shows('Casey Customer');
+      await at.signOut();
+    }],
+    ['an example opens again from its pane, with other seats', async () => {
+      await at.bar.getByRole('button', { name: 'Customer' }).click();
+      await at.shows('Casey Customer');
+      await page.getByRole('button', { name: 'Show Examples' }).click();
+      await page.getByRole('region', { name: 'Examples' }).getByRole('button', { name: 'ReserveSeats' }).click();
+      await at.until('a tenth tab', async () => (await at.tabs.count()) === 10);
+      await at.run();
+      await at.answer('ReserveSeats', /"status": "HELD"/);
+      await at.signOut();
+    }],
+    ['one click signs the administrator in, in the dark', async () => {
+      await page.emulateMedia({ colorScheme: 'dark' });
+      await at.bar.getByRole('button', { name: 'Admin' }).click();
+      await at.shows('Alex Admin', 'Admin', 'Sign out');
+      await at.example('Movies', /"title": ".+"/);
+      await at.picture('admin-dark.png');
+    }],
+    ['a session that was ended elsewhere ends the live subscription, and is said', async () => {
+      await at.example('SeatMapLive', /"stateLetters"/);
+      await endElsewhere();
+      await at.shows('Your session has ended. Sign in again.', 'Demo');
+      await at.until('the reason', async () => /The socket was closed/.test(await at.text('.graphiql-response')));
+      must(!(await at.text('.graphiql-response')).includes('stack'), 'the answer shows the script');
+      must((await at.stored()) === null, 'the token is still here');
+      must(watch.sockets.every((socket) => socket.isClosed()), 'a socket is still open');
+    }],
+    ['so it is when the next query is refused', async () => {
+      await at.bar.getByRole('button', { name: 'Admin' }).click();
+      await at.shows('Alex Admin');
+      await at.open('Movies');
+      await endElsewhere();
+      await at.run();
+      await at.shows('Your session has ended. Sign in again.', 'Demo');
+      must((await at.stored()) === null, 'the token is still here');
+      must(watch.errors.length === 1 && watch.errors[0].includes('401'), `the browser tells other errors than the 401: ${watch.errors}`);
+      watch.errors.length = 0;
+      await at.picture('signed-out-dark.png');
+    }],
+    ['told that it is in production, the page asks nothing before an administrator has signed in', async () => {
+      const strict = await openPage(browser, watch, { '**/console.json': { environment: 'production', signIns: [] } });
+      const there = new ConsolePage(strict);
+      const asked = [];
+      strict.on('request', (request) => request.url().endsWith('/graphql') && asked.push(request.postDataJSON().operationName));
+      await strict.goto(`http://${server.address}/`);
+      await there.shows('Production', 'Sign in as an administrator to begin.');
+      await there.until('tabs', async () => (await there.tabs.count()) === 7);
+      await there.signIn('customer@marquee.example', 'customer at the movies');
+      await there.shows('This console is for administrators only.');
+      must((await there.stored()) === null, 'a customer is signed in');
+      must(asked.length === 2, `before an administrator came it asked ${asked}`);
+      await there.signIn('admin@marquee.example', 'admin at the movies');
+      await there.shows('Alex Admin');
+      await there.until('the schema is read', async () => asked.includes('IntrospectionQuery'));
+      await there.example('SeatMapLive', /"stateLetters"/);
+      await there.picture('production-light.png');
+      await strict.context().close();
+    }],
+    ['the page was quiet: no other host, no error, no breach of its policy', async () => {
+      const noise = [...watch.foreign, ...watch.errors, ...watch.breaches];
+      must(noise.length === 0, noise.join('\n'));
+    }],
+  ];
+}
+
+await withMarquee(async (server) => {
+  const began = Date.now();
+  await mkdir(pictures, { recursive: true });
+  const browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM,
+    args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-background-networking'],
+  });
+  const watch = new Watch(server.address);
+  let done = 0;
+  let steps = [];
+  try {
+    const page = await openPage(browser, watch);
+    steps = story(server, watch, page, browser);
+    for (const [name, step] of steps) {
+      const start = Date.now();
+      try {
+        await step();
+      } catch (error) {
+        console.log(`${String(Date.now() - start).padStart(6)} ms  FAILED   ${name}\n${error.stack}`);
+        await new ConsolePage(page).snap('failed.png').catch(() => {});
+        break;
+      }
+      done++;
+      console.log(`${String(Date.now() - start).padStart(6)} ms  ok       ${name}`);
+    }
+  } finally {
+    await browser.close();
+  }
+  const passed = done > 0 && done === steps.length;
+  const seconds = ((Date.now() - began) / 1000).toFixed(1);
+  console.log(
+    `RESULT console steps=${done} of=${steps.length} foreign=${watch.foreign.length} errors=${watch.errors.length} ` +
+      `breaches=${watch.breaches.length} sockets=${watch.sockets.length} seconds=${seconds} verdict=${passed ? 'ok' : 'failed'}`,
+  );
+  return passed;
+});

@@ -1,0 +1,143 @@
+package web_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"marquee/internal/apitest"
+)
+
+func TestMain(m *testing.M) { os.Exit(apitest.Main(m)) }
+
+// The examples tell a story in the order of their names; each must be an operation that the server carries out.
+func TestConsole_Examples(t *testing.T) {
+	t.Parallel()
+	a := apitest.New(t)
+	client := a.Anonymous()
+	showtime := a.World.Showtimes[0]
+	known := map[string]any{
+		"showtimeId": showtime.ID(), "seatIds": showtime.Screen.SeatIDs(1, 2), "id": showtime.ID(),
+		"email": "vera@marquee.example",
+	}
+	examples := documents(t, "console/src/examples")
+	if len(examples) != 9 {
+		t.Errorf("%d examples, want 9", len(examples))
+	}
+	for _, file := range examples {
+		name := strings.TrimSuffix(filepath.Base(file), ".graphql")
+		query := read(t, file)
+		if !strings.HasPrefix(query, "# ") {
+			t.Errorf("%s does not begin with a comment that says what it does", name)
+		}
+		var template map[string]any
+		if err := json.Unmarshal([]byte(read(t, strings.TrimSuffix(file, "graphql")+"json")), &template); err != nil {
+			t.Fatalf("%s: its variables: %v", name, err)
+		}
+		known["idempotencyKey"] = "of-example-" + name
+		variables := filled(t, name, template, known)
+		if password, ok := at(template, "input", "password").(string); ok && password != "" {
+			known["password"] = password // of the sign-up, for the sign-in
+		}
+
+		var answer map[string]any
+		if strings.Contains(query, "\nsubscription ") {
+			watcher := client.Watch(query, variables)
+			watcher.Next(&answer)
+			watcher.Close()
+		} else {
+			client.Get(query, variables, &answer)
+		}
+		for field, value := range answer {
+			if at(value, "message") != nil {
+				t.Errorf("%s is refused: %v", name, value)
+			}
+			if token, ok := at(value, "token").(string); ok {
+				client.Token = token
+			}
+			if id, ok := at(value, "reservation", "id").(string); ok {
+				known["reservationId"] = id
+			}
+			if value == nil {
+				t.Errorf("%s: %s is null", name, field)
+			}
+		}
+	}
+}
+
+// What the page asks on its own account must be part of the API too.
+func TestConsole_Operations(t *testing.T) {
+	t.Parallel()
+	a := apitest.New(t)
+	customer := a.Customer()
+	variables := map[string]apitest.Vars{
+		"sign-in":   {"input": map[string]any{"email": customer.User.Email, "password": apitest.Password}},
+		"showtimes": {"from": time.Now().UTC().Format(time.RFC3339), "first": 8},
+		"seats":     {"showtimeId": a.World.Showtimes[0].ID()},
+		"me":        nil,
+		"sign-out":  nil, // ends the session: it comes last by its name
+	}
+	files := documents(t, "console/src/operations")
+	if len(files) != len(variables) {
+		t.Errorf("%d operations, want %d", len(files), len(variables))
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".graphql")
+		var answer map[string]any
+		customer.Get(read(t, file), variables[name], &answer)
+		for field, value := range answer {
+			if value == nil || at(value, "message") != nil {
+				t.Errorf("%s: %s is %v", name, field, value)
+			}
+		}
+	}
+}
+
+// documents lists the GraphQL documents of a folder by name.
+func documents(t *testing.T, folder string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(folder, "*.graphql"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+// filled puts what is known in the place of empty values, as the page does.
+func filled(t *testing.T, name string, template, known map[string]any) apitest.Vars {
+	t.Helper()
+	result := apitest.Vars{}
+	for key, value := range template {
+		if inner, ok := value.(map[string]any); ok {
+			value = map[string]any(filled(t, name, inner, known))
+		}
+		if list, ok := value.([]any); value == "" || ok && len(list) == 0 {
+			if value = known[key]; value == nil {
+				t.Fatalf("%s: nothing is known for %s", name, key)
+			}
+		}
+		result[key] = value
+	}
+	return result
+}
+
+// at returns the value at a path inside decoded JSON, nil where there is none.
+func at(value any, path ...string) any {
+	for _, key := range path {
+		object, _ := value.(map[string]any)
+		value = object[key]
+	}
+	return value
+}
