@@ -41,9 +41,29 @@ test-race: ensure-postgres ## Run all tests under the race detector
 smoke: build ensure-postgres ## Book a seat through the built binary, from nothing, as a client would
 	$(GO) run ./internal/smoke
 
+.PHONY: audit-http
+audit-http: build ensure-postgres ## Every audit of graphql-http against the built binary; needs Node.js
+	script/audit http
+
+.PHONY: audit-ws
+audit-ws: build ensure-postgres ## graphql-ws and raw frames against the built binary; needs Node.js
+	script/audit ws
+
+.PHONY: audit-clients
+audit-clients: build ensure-postgres ## Apollo Client, urql and Relay against the built binary; needs Node.js
+	script/audit clients
+
+.PHONY: test-console
+test-console: build ensure-postgres ## The console of the built binary in headless Chromium; needs Node.js
+	script/console test
+
 .PHONY: bench-booking
 bench-booking: build ensure-postgres ## Reservations per second beside pgbench; ARGS=-short for a minute's version
 	$(GO) run ./internal/bench/booking $(ARGS)
+
+.PHONY: bench-live
+bench-live: build ensure-postgres ## Live seat maps to 5,000 sockets beside a bare broadcast; ARGS=-short for a minute's version
+	$(GO) run ./internal/bench/live $(ARGS)
 
 .PHONY: migrate-check
 migrate-check: ensure-postgres ## Compare the migrations with ent's schema
@@ -53,6 +73,10 @@ migrate-check: ensure-postgres ## Compare the migrations with ent's schema
 check-schema: ## Check the names and descriptions of the GraphQL schema
 	@$(GO) test -count=1 -v -run '^TestSchema' ./graph/... | awk '1; /^--- PASS: TestSchema/ { ran = 1 } \
 		END { if (!ran) { print "No test of the schema ran."; exit 1 } }'
+
+.PHONY: check-sdl
+check-sdl: ## graphql-eslint on the schema, and what it breaks of the last release; needs Node.js
+	script/audit schema
 
 ##@ Change
 
@@ -65,16 +89,21 @@ fmt: $(GOLANGCI) ## Format Go code with gofumpt
 	script/ensure-go $(GOLANGCI) fmt ./...
 
 .PHONY: generate
-generate: $(GOLANGCI) ## Regenerate ent's and gqlgen's code
+generate: $(GOLANGCI) ## Regenerate ent's and gqlgen's code, the SDL file and the guide to the API
 	$(GO) generate ./ent
 	$(GO) tool gqlgen generate
 	script/ensure-go $(GOLANGCI) fmt graph/*.resolvers.go
+	$(GO) run ./graph/guide
 
 .PHONY: check-generate
 check-generate: generate ## Fail when the generated code is not what the schemas say
-	@git diff --exit-code -- ent graph || { echo "Run 'make generate' and commit the result." >&2; exit 1; }
-	@stray=$$(git ls-files --others --exclude-standard -- ent graph); \
+	@git diff --exit-code -- ent graph docs/api.md docs/schema.graphql || { echo "Run 'make generate' and commit the result." >&2; exit 1; }
+	@stray=$$(git ls-files --others --exclude-standard -- ent graph docs/api.md docs/schema.graphql); \
 		[[ -z $$stray ]] || { printf 'Generated, but not in git:\n%s\n' "$$stray" >&2; exit 1; }
+
+.PHONY: release-sdl
+release-sdl: ## Make the present schema the released one, which later changes must not break; needs Node.js
+	script/audit release
 
 .PHONY: migrate-new
 migrate-new: ## Begin a migration: make migrate-new NAME=add_reviews
