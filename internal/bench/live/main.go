@@ -84,7 +84,7 @@ func parse(args []string) (settings, error) {
 	flags.Float64Var(&s.rate, "rate", 20, "`events` a second of the phase with a rate")
 	flags.DurationVar(&s.interval, "interval", time.Millisecond, "the server's MARQUEE_LIVE_INTERVAL")
 	flags.Float64Var(&s.bar, "bar", 1, "least `ratio` of messages a second to the broadcast")
-	flags.DurationVar(&s.p99, "p99", 150*time.Millisecond, "longest 99th percentile of the phase with a rate, unless the broadcast takes longer")
+	flags.DurationVar(&s.p99, "p99", 150*time.Millisecond, "longest 99th percentile of the phase with a rate")
 	short := flags.Bool("short", false, "a minute's version for machines that do other things too: 1,000 sockets, and a p99 of half a second")
 	if err := flags.Parse(args); err != nil {
 		return s, err

@@ -26,10 +26,10 @@ func TestReport(t *testing.T) {
 		floor   time.Duration
 		want    string
 	}{
-		"both_bars_hold":            {[]*outcome{ran(250_000, fine), ran(220_000, fine), ran(90_000, fine)}, fine, "ratio_1000=1.10 "},
-		"too_few_messages":          {[]*outcome{ran(190_000, fine), ran(190_000, fine), ran(900_000, fine)}, fine, "verdict=failed"},
-		"messages_too_late":         {[]*outcome{ran(250_000, fine), ran(250_000, time.Second), ran(250_000, time.Second)}, fine, "verdict=failed"},
-		"late_but_before_the_floor": {[]*outcome{ran(250_000, time.Second), ran(250_000, time.Second), ran(250_000, time.Second)}, 2 * time.Second, "verdict=ok"},
+		"both_bars_hold":               {[]*outcome{ran(250_000, fine), ran(220_000, fine), ran(90_000, fine)}, fine, "ratio_1000=1.10 "},
+		"too_few_messages":             {[]*outcome{ran(190_000, fine), ran(190_000, fine), ran(900_000, fine)}, fine, "verdict=failed"},
+		"messages_too_late":            {[]*outcome{ran(250_000, fine), ran(250_000, time.Second), ran(250_000, time.Second)}, fine, "verdict=failed"},
+		"late_though_before_the_floor": {[]*outcome{ran(250_000, time.Second), ran(250_000, time.Second), ran(250_000, time.Second)}, 2 * time.Second, "verdict=failed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
