@@ -8,7 +8,6 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/executor"
-	"github.com/99designs/gqlgen/graphql/handler/lru"
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"marquee/graph/generated"
@@ -42,8 +41,10 @@ type Options struct {
 const (
 	// sessionCookie is the one cookie that would authenticate a request: a GET that carries it could be forged.
 	sessionCookie = "__Host-marquee-session"
-	// cachedDocuments times cachedDocumentBytes bounds the memory of the document cache.
+	// cachedDocuments and cachedBytes bound the document cache: how many, and the length of all their texts. What is kept
+	// of a document takes some sixty times its text.
 	cachedDocuments     = 1000
+	cachedBytes         = 1 << 20
 	cachedDocumentBytes = 8 << 10
 )
 
@@ -55,7 +56,7 @@ func NewHandler(r *Resolver, o Options) http.Handler {
 	exec.SetParserTokenLimit(o.Limits.Tokens)
 	exec.SetDefaultRulesFn(validation(o.Introspection))
 	exec.SetDisableSuggestion(!o.Introspection)
-	var documents graphql.Cache[*ast.QueryDocument] = smallDocuments{lru.New[*ast.QueryDocument](cachedDocuments)}
+	var documents graphql.Cache[*ast.QueryDocument] = newDocumentCache()
 	if o.Documents != nil {
 		documents = o.Documents.Cache(documents)
 		exec.Use(o.Documents)
@@ -134,16 +135,4 @@ func outcomeOf(response *graphql.Response) string {
 		return code
 	}
 	return string(apperr.Internal)
-}
-
-// smallDocuments caches parsed documents up to a length, so that the cache's memory is bounded by more than a count.
-type smallDocuments struct {
-	graphql.Cache[*ast.QueryDocument]
-}
-
-// Add remembers a document unless it is long.
-func (c smallDocuments) Add(ctx context.Context, key string, document *ast.QueryDocument) {
-	if len(key) <= cachedDocumentBytes {
-		c.Cache.Add(ctx, key, document)
-	}
 }

@@ -2,13 +2,11 @@ package graph
 
 import (
 	"context"
-	"errors"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
-	"marquee/internal/apperr"
 	"marquee/internal/auth"
 )
 
@@ -29,14 +27,11 @@ func (introspection) Validate(graphql.ExecutableSchema) error { return nil }
 // MutateOperationContext refuses an operation that reads the schema for somebody who may not: UNAUTHENTICATED or
 // FORBIDDEN.
 func (i introspection) MutateOperationContext(ctx context.Context, op *graphql.OperationContext) *gqlerror.Error {
-	if !i.everybody {
-		_, err := auth.Require(ctx, auth.RoleAdmin)
-		if refused, ok := errors.AsType[*apperr.Error](err); ok {
-			if readsSchema(op.Operation.SelectionSet, map[string]bool{}) {
-				return &gqlerror.Error{Err: refused, Message: refused.Message}
-			}
-			return nil
+	if _, err := auth.Require(ctx, auth.RoleAdmin); err != nil && !i.everybody {
+		if readsSchema(op.Operation.SelectionSet, map[string]bool{}) {
+			return &gqlerror.Error{Err: err, Message: err.Error()}
 		}
+		return nil
 	}
 	op.DisableIntrospection = false
 	return nil

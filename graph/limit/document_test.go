@@ -42,7 +42,10 @@ func TestExtension_MutateOperationParameters(t *testing.T) {
 		{"one_name_of_several_fields", "comparisons", `{ a: b a: c a }`, 3},
 		{"several_names_of_one_field", "comparisons", `{ a: d b: d c: d }`, 0},
 		{"fields_below_each_other", "comparisons", `{ a { b } a { b } a { b } }`, 6},
-		{"fields_in_fragments", "comparisons", `{ ...f a ... on Query { a } } fragment f on Query { a a }`, 6},
+		{"fields_in_fragments", "comparisons", `{ ...f a ... on Query { a } } fragment f on Query { a a }`, 24},
+		{"fields_in_nested_fragments", "comparisons", `{ ... { ... { a a } ... { b } } }`, 9},
+		{"gathering_alone", "comparisons", `{ ... { a b c d } }`, 8},
+		{"a_fragment_of_several_operations", "comparisons", `query A { ...f } query B { ...f } fragment f on Query { a a }`, 6},
 		{"fields_of_several_operations", "comparisons", `query A { a } query B { a }`, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -75,7 +78,7 @@ func TestExtension_MutateOperationParameters_sentences(t *testing.T) {
 		"a_remark":       {"# hello", "The document holds no operation.", 0},
 		"no_operation":   {"fragment f on Item { id }", "The document holds no operation.", 0},
 		"too_long":       {"{" + strings.Repeat(" name", 2000) + "}", "This document has more than 2000 words and signs. Ask for less at once.", 0},
-		"too_repetitive": {"{" + strings.Repeat(" name", 1500) + "}", "This document names the same fields too often. Ask for each once.", 0},
+		"too_repetitive": {"{" + strings.Repeat(" name", 1500) + "}", "This document names the same fields too often, or in too many fragments. Ask for each once.", 0},
 		"too_directed":   {"{ name" + strings.Repeat(" @once", 101) + "}", "This document has more than 100 directives. Ask for less at once.", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -106,19 +109,35 @@ func TestExtension_known_documents(t *testing.T) {
 	}
 }
 
-// BenchmarkReading prints what it takes to admit a document that names one field as often as it may.
+// BenchmarkReading prints what it takes to admit documents that take as long as they may.
 func BenchmarkReading(b *testing.B) {
 	schema := contract()
 	e := limit.Extension{Limits: limit.Default, Schema: schema}
-	query := "{ item {" + strings.Repeat(" id", 500) + " } }"
-	for b.Loop() {
-		if err := read(e, query); err != nil {
-			b.Fatal(err)
-		}
-		if _, errs := gqlparser.LoadQueryWithRules(schema, query, nil); len(errs) > 0 {
-			b.Fatal(errs)
-		}
+	for name, query := range map[string]string{
+		"one_name_again_and_again":         "{ item {" + strings.Repeat(" id", 500) + " } }",
+		"inline_fragments_around_names":    "{" + strings.Repeat("...{", 490) + strings.Repeat(" name", 22) + strings.Repeat("}", 491),
+		"operations_over_nested_fragments": manyOperations(40, strings.Repeat("...{", 100)+strings.Repeat(" name", 8)+strings.Repeat("}", 100)),
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if err := read(e, query); err != nil {
+					b.Fatal(err)
+				}
+				if _, errs := gqlparser.LoadQueryWithRules(schema, query, nil); len(errs) > 0 {
+					b.Fatal(errs)
+				}
+			}
+		})
 	}
+}
+
+// manyOperations is a document of n operations that all spread one fragment.
+func manyOperations(n int, selection string) string {
+	var text strings.Builder
+	for i := range n {
+		fmt.Fprintf(&text, "query Q%d{...F} ", i)
+	}
+	return text.String() + "fragment F on Query{" + selection + "}"
 }
 
 // BenchmarkRefusal prints what it takes to refuse documents that are made to choke the server, from the text on.
@@ -129,6 +148,8 @@ func BenchmarkRefusal(b *testing.B) {
 		{"fragment_bomb", bomb(22, "a: item { name }")},
 		{"duplicates", "{ item {" + strings.Repeat(" id", 4000) + " } }"},
 		{"duplicates_within_the_tokens", "{ item {" + strings.Repeat(" id", 1980) + " } }"},
+		{"inline_fragments_around_duplicates", "{" + strings.Repeat("...{", 240) + strings.Repeat(" name", 500) + strings.Repeat("}", 241)},
+		{"operations_over_a_fragment", manyOperations(120, strings.Repeat("...{", 240)+strings.Repeat(" name", 500)+strings.Repeat("}", 240))},
 		{"directives", "{ name " + strings.Repeat("@a", 50_000) + "}"},
 		{"aliases", "{" + strings.Repeat(" a: name", 660) + "}"},
 	} {

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bytes"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -108,5 +109,6 @@ func compress(coding coding, body []byte) []byte {
 	// Memory takes everything, so that neither call fails.
 	_, _ = writer.Write(body)
 	_ = writer.Close()
+	writer.Reset(io.Discard) // the pool keeps no answer
 	return out.Bytes()
 }

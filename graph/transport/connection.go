@@ -254,7 +254,11 @@ func (c *connection) keep() {
 				c.close(closeInitTimeout, "Connection initialisation timeout")
 			}
 		case <-pings:
-			c.send([]byte(`{"type":"ping"}`))
+			// A line that somebody else has the turn of is being written to, or cut: it needs no ping, and a client that
+			// does not read must not keep its session from being looked at.
+			if c.line.claim() {
+				c.line.push(appendText(nil, []byte(`{"type":"ping"}`)))
+			}
 			ping.Reset(c.PingInterval)
 		case <-rechecks:
 			if err := c.recheck(); err != nil {

@@ -185,16 +185,20 @@ func (s *stream) serve(ctx context.Context, r *http.Request) *rejection {
 		return nil
 	}
 	group.Go(func() { s.pull(ctx, func() result { return s.ask(operationCtx, next) }, results, more) })
-	if s.Recheck != nil {
+	if s.Recheck != nil && operation.Operation.Operation == ast.Subscription {
 		group.Go(func() { s.watchSession(ctx, sessionEnded) })
 	}
 	silence := time.NewTimer(s.KeepAlive)
 	defer silence.Stop()
+	var restart <-chan struct{}
+	if operation.Operation.Operation == ast.Subscription {
+		restart = s.entry.restart // what ends by itself, and soon, is not cut short
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-s.entry.restart:
+		case <-restart:
 			return nil
 		case err := <-sessionEnded:
 			s.refuse(ctx, err)

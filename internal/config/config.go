@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/caarlos0/env/v11"
@@ -185,7 +186,7 @@ func (c Config) Validate() error {
 		bad("MARQUEE_GATEWAY must be sandbox, not %q", c.Gateway)
 	}
 	for _, origin := range c.AllowedOrigins {
-		if u, err := url.Parse(origin); err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" {
+		if u, err := url.Parse(origin); err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" || strings.Contains(origin, "*") {
 			bad("MARQUEE_ALLOWED_ORIGINS must list origins like https://tickets.example, not %q", origin)
 		}
 	}
