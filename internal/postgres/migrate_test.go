@@ -109,7 +109,8 @@ func TestMigrate(t *testing.T) {
 		}
 		defer other.Close()
 		mustExec(t, other, "SELECT pg_advisory_lock($1)", postgres.MigrationLockID)
-		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		// Long enough to get as far as the lock, also on a busy machine.
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		err = postgres.MigrateFS(ctx, db, silent(), steps("CREATE TABLE step_1 ()"))
 		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "another process is migrating") {
