@@ -151,7 +151,7 @@ func (s *Service) TicketsByReservation(ctx context.Context, reservations []payme
 	}
 	byReservation := make(map[payment.Reference][]Ticket, len(reservations))
 	for _, r := range found {
-		if err := r.ticket.seatAt(layouts[r.ticket.ShowtimeID], r.position); err != nil {
+		if r.ticket.Seat, err = seatAt(layouts[r.ticket.ShowtimeID], r.position); err != nil {
 			return nil, err
 		}
 		ref := payment.Reference{ShowtimeID: r.ticket.ShowtimeID, ID: r.reservation}
@@ -178,14 +178,14 @@ func (s *Service) Ticket(ctx context.Context, viewer auth.Viewer, showtimeID, id
 	if err != nil {
 		return t, err
 	}
-	return t, t.seatAt(layout, position)
+	t.Seat, err = seatAt(layout, position)
+	return t, err
 }
 
-// seatAt fills in the seat at a position of the layout.
-func (t *Ticket) seatAt(layout *theater.Layout, position int16) error {
+// seatAt returns the seat of a ticket.
+func seatAt(layout *theater.Layout, position int16) (theater.Seat, error) {
 	if layout == nil || position < 1 || position > int16(len(layout.Seats)) {
-		return fmt.Errorf("ticket %s is for seat %d, which does not exist", t.ID, position)
+		return theater.Seat{}, fmt.Errorf("a ticket is for seat %d, which does not exist", position)
 	}
-	t.Seat = layout.Seats[position-1]
-	return nil
+	return layout.Seats[position-1], nil
 }

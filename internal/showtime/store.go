@@ -34,7 +34,7 @@ type Service struct {
 	clock  clock.Clock
 	offers *lru.Cache[uuid.UUID, cachedOffer]
 	reads  singleflight.Group // of offers, by showtime
-	zones  sync.Map // IANA name -> *time.Location
+	zones  sync.Map           // IANA name -> *time.Location
 }
 
 // cachedOffer is an offer with the moment from which it must be read again.
