@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+	"github.com/vektah/gqlparser/v2/parser"
 
 	"marquee/graph/limit"
 	"marquee/internal/apperr"
@@ -67,6 +68,34 @@ func throttled(t *testing.T, err *gqlerror.Error, seconds int) {
 
 func TestExtension_rates(t *testing.T) {
 	t.Parallel()
+	t.Run("a_known_document_is_charged_for_its_variables", func(t *testing.T) {
+		t.Parallel()
+		e, _ := metered()
+		const query = `query ($ids: [ID!]!) { some { name } }`
+		document, err := parser.ParseQuery(&ast.Source{Input: query})
+		if err != nil {
+			t.Fatal(err)
+		}
+		known := graphql.MapCache[*ast.QueryDocument]{}
+		known.Add(t.Context(), query, document)
+		e.Documents = known
+		send := func(values int) *gqlerror.Error {
+			return e.MutateOperationParameters(from(http.MethodPost, "a", false), &graphql.RawParams{
+				Query: query, Variables: map[string]any{"ids": make([]any, values)},
+			})
+		}
+		for range 100 {
+			if err := send(3); err != nil {
+				t.Fatalf("a few: %v", err)
+			}
+		}
+		for range 2 {
+			if err := send(158); err != nil { // ten points of twenty, with the list and what holds it
+				t.Fatalf("many: %v", err)
+			}
+		}
+		throttled(t, send(158), 10)
+	})
 	t.Run("an_operation_is_charged_its_cost", func(t *testing.T) {
 		t.Parallel()
 		e, c := metered()

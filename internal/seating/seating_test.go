@@ -3,6 +3,7 @@ package seating_test
 import (
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -95,6 +96,30 @@ func TestService_Map(t *testing.T) {
 			t.Errorf("%+v, %v", m, err)
 		}
 	})
+}
+
+// TestService_RecentStates makes sure that those who share a read cannot see each other's changes.
+func TestService_RecentStates(t *testing.T) {
+	t.Parallel()
+	w := fixture.New(t, dbtest.New(t), fixture.Plan{Seats: 12})
+	s := newService(w)
+	claim(t, w, time.Hour, 1, 2)
+	const callers = 16
+	var wait sync.WaitGroup
+	for range callers {
+		wait.Go(func() {
+			states, err := s.RecentStates(t.Context(), w.Show())
+			if err != nil || len(states) != 12 || states[0] != seatfeed.Held || states[2] != seatfeed.Available {
+				t.Errorf("%v, %v", states, err)
+				return
+			}
+			states[2] = seating.Held
+		})
+	}
+	wait.Wait()
+	if states, err := s.RecentStates(t.Context(), typeid.New()); apperr.CodeOf(err) != apperr.NotFound || states != nil {
+		t.Errorf("an unknown showtime has %v, %v", states, err)
+	}
 }
 
 func TestService_States(t *testing.T) {
