@@ -16,6 +16,7 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/executor"
+	"github.com/vektah/gqlparser/v2/ast"
 	"go.uber.org/goleak"
 
 	"marquee/graph/transport"
@@ -386,6 +387,42 @@ func TestSSE_Do_drain(t *testing.T) {
 	}
 	if l := s.listen(t, http.MethodPost, "subscription{ticks}"); l.StatusCode != http.StatusServiceUnavailable || l.Header.Get("Retry-After") == "" {
 		t.Errorf("%d, retry after %q", l.StatusCode, l.Header.Get("Retry-After"))
+	}
+}
+
+// TestSSE_Do_drain_lets_a_query_end makes sure that what ends by itself gets its answer although the process is going.
+func TestSSE_Do_drain_lets_a_query_end(t *testing.T) {
+	sse := &transport.SSE{}
+	release := make(chan struct{})
+	s := newStreams(t, sse, func(_ *http.Server, exec *executor.Executor) {
+		exec.AroundResponses(func(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
+			if graphql.GetOperationContext(ctx).Operation.Operation == ast.Query {
+				select {
+				case <-release:
+				case <-ctx.Done():
+					t.Error("the query was cut short")
+				}
+			}
+			return next(ctx)
+		})
+	})
+	query := s.listen(t, http.MethodPost, "{hello}")
+	var streams []*listener
+	for range 10 {
+		streams = append(streams, s.listen(t, http.MethodPost, "subscription{ticks}"))
+		s.next(t)
+	}
+	drained := make(chan error, 1)
+	go func() { drained <- sse.Registry.Drain(within(t, patience)) }()
+	for _, l := range streams {
+		l.want(ended)
+	}
+	close(release)
+	if text, err := io.ReadAll(query.Body); err != nil || !strings.Contains(string(text), "event: next") || !strings.Contains(string(text), "event: complete") {
+		t.Errorf("the query is answered %q, %v", text, err)
+	}
+	if err := <-drained; err != nil {
+		t.Error(err)
 	}
 }
 
