@@ -139,7 +139,8 @@ type compiled struct {
 	parsed map[string]*ast.QueryDocument // by text
 }
 
-// compile parses and validates every document, as the executor would.
+// compile parses every document and validates it by the rules of GraphQL. What the executor asks beyond them, such as the
+// size of an Int, is asked when a document is sent.
 func (m Manifest) compile(schema *ast.Schema, maxTokens int) (compiled, error) {
 	c := compiled{byID: m.texts, byHash: map[string]string{}, parsed: map[string]*ast.QueryDocument{}}
 	var faults faults

@@ -11,6 +11,17 @@ import (
 	"marquee/internal/config"
 )
 
+// TestFromEnvironment_wildcard_origin: what CORS would take for a pattern, the check of sockets takes literally.
+func TestFromEnvironment_wildcard_origin(t *testing.T) {
+	t.Parallel()
+	for _, origin := range []string{"https://*", "https://*.example", "*"} {
+		_, err := config.FromEnvironment(map[string]string{"HOME": "/home/someone", "MARQUEE_ALLOWED_ORIGINS": origin})
+		if err == nil || !strings.Contains(err.Error(), "MARQUEE_ALLOWED_ORIGINS") {
+			t.Errorf("%s: %v", origin, err)
+		}
+	}
+}
+
 func TestFromEnvironment(t *testing.T) {
 	t.Parallel()
 	t.Run("development_needs_nothing", func(t *testing.T) {
