@@ -15,7 +15,7 @@ install_packages() {
   local as_root=()
   [[ $(id -u) -eq 0 ]] || as_root=(sudo -n)
   say "Installing Debian's $* …"
-  "${as_root[@]}" apt-get update -qq >&2
+  "${as_root[@]}" apt-get update -qq -o Acquire::Retries=3 >&2
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-    apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 "$@" >&2
+    apt-get install -y -qq --no-install-recommends -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 "$@" >&2
 }

@@ -650,8 +650,8 @@ func TestWebsocket_Shared_slow_reader_begins_anew(t *testing.T) {
 		quick.mustReach(version, version*(version+1)/2)
 	}
 	slow.mustReach(steps, steps*(steps+1)/2)
-	if slow.wholes != 2 || slow.deltas > steps/2 {
-		t.Errorf("the slow reader got %d pictures and %d steps, want a second picture for most of the steps", slow.wholes, slow.deltas)
+	if slow.wholes < 2 || slow.wholes+slow.deltas > steps/2 {
+		t.Errorf("the slow reader got %d pictures and %d steps, want pictures for most of the steps", slow.wholes, slow.deltas)
 	}
 	if quick.wholes != 1 {
 		t.Errorf("the quick reader got %d pictures", quick.wholes)
