@@ -12,6 +12,7 @@ import (
 	"marquee/ent/migrate"
 
 	"marquee/ent/genre"
+	"marquee/ent/guess"
 	"marquee/ent/idempotencykey"
 	"marquee/ent/movie"
 	"marquee/ent/payment"
@@ -23,6 +24,7 @@ import (
 	"marquee/ent/seatclaim"
 	"marquee/ent/seatlayout"
 	"marquee/ent/session"
+	"marquee/ent/sessionrevocation"
 	"marquee/ent/showtime"
 	"marquee/ent/showtimesale"
 	"marquee/ent/theater"
@@ -45,6 +47,8 @@ type Client struct {
 	Schema *migrate.Schema
 	// Genre is the client for interacting with the Genre builders.
 	Genre *GenreClient
+	// Guess is the client for interacting with the Guess builders.
+	Guess *GuessClient
 	// IdempotencyKey is the client for interacting with the IdempotencyKey builders.
 	IdempotencyKey *IdempotencyKeyClient
 	// Movie is the client for interacting with the Movie builders.
@@ -67,6 +71,8 @@ type Client struct {
 	SeatLayout *SeatLayoutClient
 	// Session is the client for interacting with the Session builders.
 	Session *SessionClient
+	// SessionRevocation is the client for interacting with the SessionRevocation builders.
+	SessionRevocation *SessionRevocationClient
 	// Showtime is the client for interacting with the Showtime builders.
 	Showtime *ShowtimeClient
 	// ShowtimeSale is the client for interacting with the ShowtimeSale builders.
@@ -89,6 +95,7 @@ func NewClient(opts ...Option) *Client {
 func (c *Client) init() {
 	c.Schema = migrate.NewSchema(c.driver)
 	c.Genre = NewGenreClient(c.config)
+	c.Guess = NewGuessClient(c.config)
 	c.IdempotencyKey = NewIdempotencyKeyClient(c.config)
 	c.Movie = NewMovieClient(c.config)
 	c.Payment = NewPaymentClient(c.config)
@@ -100,6 +107,7 @@ func (c *Client) init() {
 	c.SeatClaim = NewSeatClaimClient(c.config)
 	c.SeatLayout = NewSeatLayoutClient(c.config)
 	c.Session = NewSessionClient(c.config)
+	c.SessionRevocation = NewSessionRevocationClient(c.config)
 	c.Showtime = NewShowtimeClient(c.config)
 	c.ShowtimeSale = NewShowtimeSaleClient(c.config)
 	c.Theater = NewTheaterClient(c.config)
@@ -195,25 +203,27 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 	cfg := c.config
 	cfg.driver = tx
 	return &Tx{
-		ctx:            ctx,
-		config:         cfg,
-		Genre:          NewGenreClient(cfg),
-		IdempotencyKey: NewIdempotencyKeyClient(cfg),
-		Movie:          NewMovieClient(cfg),
-		Payment:        NewPaymentClient(cfg),
-		PaymentAttempt: NewPaymentAttemptClient(cfg),
-		PriceTier:      NewPriceTierClient(cfg),
-		Reservation:    NewReservationClient(cfg),
-		Screen:         NewScreenClient(cfg),
-		Seat:           NewSeatClient(cfg),
-		SeatClaim:      NewSeatClaimClient(cfg),
-		SeatLayout:     NewSeatLayoutClient(cfg),
-		Session:        NewSessionClient(cfg),
-		Showtime:       NewShowtimeClient(cfg),
-		ShowtimeSale:   NewShowtimeSaleClient(cfg),
-		Theater:        NewTheaterClient(cfg),
-		Ticket:         NewTicketClient(cfg),
-		User:           NewUserClient(cfg),
+		ctx:               ctx,
+		config:            cfg,
+		Genre:             NewGenreClient(cfg),
+		Guess:             NewGuessClient(cfg),
+		IdempotencyKey:    NewIdempotencyKeyClient(cfg),
+		Movie:             NewMovieClient(cfg),
+		Payment:           NewPaymentClient(cfg),
+		PaymentAttempt:    NewPaymentAttemptClient(cfg),
+		PriceTier:         NewPriceTierClient(cfg),
+		Reservation:       NewReservationClient(cfg),
+		Screen:            NewScreenClient(cfg),
+		Seat:              NewSeatClient(cfg),
+		SeatClaim:         NewSeatClaimClient(cfg),
+		SeatLayout:        NewSeatLayoutClient(cfg),
+		Session:           NewSessionClient(cfg),
+		SessionRevocation: NewSessionRevocationClient(cfg),
+		Showtime:          NewShowtimeClient(cfg),
+		ShowtimeSale:      NewShowtimeSaleClient(cfg),
+		Theater:           NewTheaterClient(cfg),
+		Ticket:            NewTicketClient(cfg),
+		User:              NewUserClient(cfg),
 	}, nil
 }
 
@@ -231,25 +241,27 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 	cfg := c.config
 	cfg.driver = &txDriver{tx: tx, drv: c.driver}
 	return &Tx{
-		ctx:            ctx,
-		config:         cfg,
-		Genre:          NewGenreClient(cfg),
-		IdempotencyKey: NewIdempotencyKeyClient(cfg),
-		Movie:          NewMovieClient(cfg),
-		Payment:        NewPaymentClient(cfg),
-		PaymentAttempt: NewPaymentAttemptClient(cfg),
-		PriceTier:      NewPriceTierClient(cfg),
-		Reservation:    NewReservationClient(cfg),
-		Screen:         NewScreenClient(cfg),
-		Seat:           NewSeatClient(cfg),
-		SeatClaim:      NewSeatClaimClient(cfg),
-		SeatLayout:     NewSeatLayoutClient(cfg),
-		Session:        NewSessionClient(cfg),
-		Showtime:       NewShowtimeClient(cfg),
-		ShowtimeSale:   NewShowtimeSaleClient(cfg),
-		Theater:        NewTheaterClient(cfg),
-		Ticket:         NewTicketClient(cfg),
-		User:           NewUserClient(cfg),
+		ctx:               ctx,
+		config:            cfg,
+		Genre:             NewGenreClient(cfg),
+		Guess:             NewGuessClient(cfg),
+		IdempotencyKey:    NewIdempotencyKeyClient(cfg),
+		Movie:             NewMovieClient(cfg),
+		Payment:           NewPaymentClient(cfg),
+		PaymentAttempt:    NewPaymentAttemptClient(cfg),
+		PriceTier:         NewPriceTierClient(cfg),
+		Reservation:       NewReservationClient(cfg),
+		Screen:            NewScreenClient(cfg),
+		Seat:              NewSeatClient(cfg),
+		SeatClaim:         NewSeatClaimClient(cfg),
+		SeatLayout:        NewSeatLayoutClient(cfg),
+		Session:           NewSessionClient(cfg),
+		SessionRevocation: NewSessionRevocationClient(cfg),
+		Showtime:          NewShowtimeClient(cfg),
+		ShowtimeSale:      NewShowtimeSaleClient(cfg),
+		Theater:           NewTheaterClient(cfg),
+		Ticket:            NewTicketClient(cfg),
+		User:              NewUserClient(cfg),
 	}, nil
 }
 
@@ -279,9 +291,10 @@ func (c *Client) Close() error {
 // In order to add hooks to a specific client, call: `client.Node.Use(...)`.
 func (c *Client) Use(hooks ...Hook) {
 	for _, n := range []interface{ Use(...Hook) }{
-		c.Genre, c.IdempotencyKey, c.Movie, c.Payment, c.PaymentAttempt, c.PriceTier,
-		c.Reservation, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout, c.Session,
-		c.Showtime, c.ShowtimeSale, c.Theater, c.Ticket, c.User,
+		c.Genre, c.Guess, c.IdempotencyKey, c.Movie, c.Payment, c.PaymentAttempt,
+		c.PriceTier, c.Reservation, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout,
+		c.Session, c.SessionRevocation, c.Showtime, c.ShowtimeSale, c.Theater,
+		c.Ticket, c.User,
 	} {
 		n.Use(hooks...)
 	}
@@ -291,9 +304,10 @@ func (c *Client) Use(hooks ...Hook) {
 // In order to add interceptors to a specific client, call: `client.Node.Intercept(...)`.
 func (c *Client) Intercept(interceptors ...Interceptor) {
 	for _, n := range []interface{ Intercept(...Interceptor) }{
-		c.Genre, c.IdempotencyKey, c.Movie, c.Payment, c.PaymentAttempt, c.PriceTier,
-		c.Reservation, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout, c.Session,
-		c.Showtime, c.ShowtimeSale, c.Theater, c.Ticket, c.User,
+		c.Genre, c.Guess, c.IdempotencyKey, c.Movie, c.Payment, c.PaymentAttempt,
+		c.PriceTier, c.Reservation, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout,
+		c.Session, c.SessionRevocation, c.Showtime, c.ShowtimeSale, c.Theater,
+		c.Ticket, c.User,
 	} {
 		n.Intercept(interceptors...)
 	}
@@ -304,6 +318,8 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 	switch m := m.(type) {
 	case *GenreMutation:
 		return c.Genre.mutate(ctx, m)
+	case *GuessMutation:
+		return c.Guess.mutate(ctx, m)
 	case *IdempotencyKeyMutation:
 		return c.IdempotencyKey.mutate(ctx, m)
 	case *MovieMutation:
@@ -326,6 +342,8 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.SeatLayout.mutate(ctx, m)
 	case *SessionMutation:
 		return c.Session.mutate(ctx, m)
+	case *SessionRevocationMutation:
+		return c.SessionRevocation.mutate(ctx, m)
 	case *ShowtimeMutation:
 		return c.Showtime.mutate(ctx, m)
 	case *ShowtimeSaleMutation:
@@ -487,6 +505,139 @@ func (c *GenreClient) mutate(ctx context.Context, m *GenreMutation) (Value, erro
 		return (&GenreDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
 	default:
 		return nil, fmt.Errorf("ent: unknown Genre mutation op: %q", m.Op())
+	}
+}
+
+// GuessClient is a client for the Guess schema.
+type GuessClient struct {
+	config
+}
+
+// NewGuessClient returns a client for the Guess from the given config.
+func NewGuessClient(c config) *GuessClient {
+	return &GuessClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `guess.Hooks(f(g(h())))`.
+func (c *GuessClient) Use(hooks ...Hook) {
+	c.hooks.Guess = append(c.hooks.Guess, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `guess.Intercept(f(g(h())))`.
+func (c *GuessClient) Intercept(interceptors ...Interceptor) {
+	c.inters.Guess = append(c.inters.Guess, interceptors...)
+}
+
+// Create returns a builder for creating a Guess entity.
+func (c *GuessClient) Create() *GuessCreate {
+	mutation := newGuessMutation(c.config, OpCreate)
+	return &GuessCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of Guess entities.
+func (c *GuessClient) CreateBulk(builders ...*GuessCreate) *GuessCreateBulk {
+	return &GuessCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *GuessClient) MapCreateBulk(slice any, setFunc func(*GuessCreate, int)) *GuessCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &GuessCreateBulk{err: fmt.Errorf("calling to GuessClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*GuessCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &GuessCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for Guess.
+func (c *GuessClient) Update() *GuessUpdate {
+	mutation := newGuessMutation(c.config, OpUpdate)
+	return &GuessUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *GuessClient) UpdateOne(_m *Guess) *GuessUpdateOne {
+	mutation := newGuessMutation(c.config, OpUpdateOne, withGuess(_m))
+	return &GuessUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *GuessClient) UpdateOneID(id uuid.UUID) *GuessUpdateOne {
+	mutation := newGuessMutation(c.config, OpUpdateOne, withGuessID(id))
+	return &GuessUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for Guess.
+func (c *GuessClient) Delete() *GuessDelete {
+	mutation := newGuessMutation(c.config, OpDelete)
+	return &GuessDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *GuessClient) DeleteOne(_m *Guess) *GuessDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *GuessClient) DeleteOneID(id uuid.UUID) *GuessDeleteOne {
+	builder := c.Delete().Where(guess.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &GuessDeleteOne{builder}
+}
+
+// Query returns a query builder for Guess.
+func (c *GuessClient) Query() *GuessQuery {
+	return &GuessQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeGuess},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a Guess entity by its id.
+func (c *GuessClient) Get(ctx context.Context, id uuid.UUID) (*Guess, error) {
+	return c.Query().Where(guess.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *GuessClient) GetX(ctx context.Context, id uuid.UUID) *Guess {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *GuessClient) Hooks() []Hook {
+	return c.hooks.Guess
+}
+
+// Interceptors returns the client interceptors.
+func (c *GuessClient) Interceptors() []Interceptor {
+	return c.inters.Guess
+}
+
+func (c *GuessClient) mutate(ctx context.Context, m *GuessMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&GuessCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&GuessUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&GuessUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&GuessDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown Guess mutation op: %q", m.Op())
 	}
 }
 
@@ -2097,6 +2248,139 @@ func (c *SessionClient) mutate(ctx context.Context, m *SessionMutation) (Value, 
 	}
 }
 
+// SessionRevocationClient is a client for the SessionRevocation schema.
+type SessionRevocationClient struct {
+	config
+}
+
+// NewSessionRevocationClient returns a client for the SessionRevocation from the given config.
+func NewSessionRevocationClient(c config) *SessionRevocationClient {
+	return &SessionRevocationClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `sessionrevocation.Hooks(f(g(h())))`.
+func (c *SessionRevocationClient) Use(hooks ...Hook) {
+	c.hooks.SessionRevocation = append(c.hooks.SessionRevocation, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `sessionrevocation.Intercept(f(g(h())))`.
+func (c *SessionRevocationClient) Intercept(interceptors ...Interceptor) {
+	c.inters.SessionRevocation = append(c.inters.SessionRevocation, interceptors...)
+}
+
+// Create returns a builder for creating a SessionRevocation entity.
+func (c *SessionRevocationClient) Create() *SessionRevocationCreate {
+	mutation := newSessionRevocationMutation(c.config, OpCreate)
+	return &SessionRevocationCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of SessionRevocation entities.
+func (c *SessionRevocationClient) CreateBulk(builders ...*SessionRevocationCreate) *SessionRevocationCreateBulk {
+	return &SessionRevocationCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *SessionRevocationClient) MapCreateBulk(slice any, setFunc func(*SessionRevocationCreate, int)) *SessionRevocationCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &SessionRevocationCreateBulk{err: fmt.Errorf("calling to SessionRevocationClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*SessionRevocationCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &SessionRevocationCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for SessionRevocation.
+func (c *SessionRevocationClient) Update() *SessionRevocationUpdate {
+	mutation := newSessionRevocationMutation(c.config, OpUpdate)
+	return &SessionRevocationUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *SessionRevocationClient) UpdateOne(_m *SessionRevocation) *SessionRevocationUpdateOne {
+	mutation := newSessionRevocationMutation(c.config, OpUpdateOne, withSessionRevocation(_m))
+	return &SessionRevocationUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *SessionRevocationClient) UpdateOneID(id uuid.UUID) *SessionRevocationUpdateOne {
+	mutation := newSessionRevocationMutation(c.config, OpUpdateOne, withSessionRevocationID(id))
+	return &SessionRevocationUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for SessionRevocation.
+func (c *SessionRevocationClient) Delete() *SessionRevocationDelete {
+	mutation := newSessionRevocationMutation(c.config, OpDelete)
+	return &SessionRevocationDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *SessionRevocationClient) DeleteOne(_m *SessionRevocation) *SessionRevocationDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *SessionRevocationClient) DeleteOneID(id uuid.UUID) *SessionRevocationDeleteOne {
+	builder := c.Delete().Where(sessionrevocation.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &SessionRevocationDeleteOne{builder}
+}
+
+// Query returns a query builder for SessionRevocation.
+func (c *SessionRevocationClient) Query() *SessionRevocationQuery {
+	return &SessionRevocationQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeSessionRevocation},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a SessionRevocation entity by its id.
+func (c *SessionRevocationClient) Get(ctx context.Context, id uuid.UUID) (*SessionRevocation, error) {
+	return c.Query().Where(sessionrevocation.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *SessionRevocationClient) GetX(ctx context.Context, id uuid.UUID) *SessionRevocation {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *SessionRevocationClient) Hooks() []Hook {
+	return c.hooks.SessionRevocation
+}
+
+// Interceptors returns the client interceptors.
+func (c *SessionRevocationClient) Interceptors() []Interceptor {
+	return c.inters.SessionRevocation
+}
+
+func (c *SessionRevocationClient) mutate(ctx context.Context, m *SessionRevocationMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&SessionRevocationCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&SessionRevocationUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&SessionRevocationUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&SessionRevocationDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown SessionRevocation mutation op: %q", m.Op())
+	}
+}
+
 // ShowtimeClient is a client for the Showtime schema.
 type ShowtimeClient struct {
 	config
@@ -2861,14 +3145,14 @@ func (c *UserClient) mutate(ctx context.Context, m *UserMutation) (Value, error)
 // hooks and interceptors per client, for fast access.
 type (
 	hooks struct {
-		Genre, IdempotencyKey, Movie, Payment, PaymentAttempt, PriceTier, Reservation,
-		Screen, Seat, SeatClaim, SeatLayout, Session, Showtime, ShowtimeSale, Theater,
-		Ticket, User []ent.Hook
+		Genre, Guess, IdempotencyKey, Movie, Payment, PaymentAttempt, PriceTier,
+		Reservation, Screen, Seat, SeatClaim, SeatLayout, Session, SessionRevocation,
+		Showtime, ShowtimeSale, Theater, Ticket, User []ent.Hook
 	}
 	inters struct {
-		Genre, IdempotencyKey, Movie, Payment, PaymentAttempt, PriceTier, Reservation,
-		Screen, Seat, SeatClaim, SeatLayout, Session, Showtime, ShowtimeSale, Theater,
-		Ticket, User []ent.Interceptor
+		Genre, Guess, IdempotencyKey, Movie, Payment, PaymentAttempt, PriceTier,
+		Reservation, Screen, Seat, SeatClaim, SeatLayout, Session, SessionRevocation,
+		Showtime, ShowtimeSale, Theater, Ticket, User []ent.Interceptor
 	}
 )
 

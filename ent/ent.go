@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"marquee/ent/genre"
+	"marquee/ent/guess"
 	"marquee/ent/idempotencykey"
 	"marquee/ent/movie"
 	"marquee/ent/payment"
@@ -18,6 +19,7 @@ import (
 	"marquee/ent/seatclaim"
 	"marquee/ent/seatlayout"
 	"marquee/ent/session"
+	"marquee/ent/sessionrevocation"
 	"marquee/ent/showtime"
 	"marquee/ent/showtimesale"
 	"marquee/ent/theater"
@@ -89,23 +91,25 @@ var (
 func checkColumn(t, c string) error {
 	initCheck.Do(func() {
 		columnCheck = sql.NewColumnCheck(map[string]func(string) bool{
-			genre.Table:          genre.ValidColumn,
-			idempotencykey.Table: idempotencykey.ValidColumn,
-			movie.Table:          movie.ValidColumn,
-			payment.Table:        payment.ValidColumn,
-			paymentattempt.Table: paymentattempt.ValidColumn,
-			pricetier.Table:      pricetier.ValidColumn,
-			reservation.Table:    reservation.ValidColumn,
-			screen.Table:         screen.ValidColumn,
-			seat.Table:           seat.ValidColumn,
-			seatclaim.Table:      seatclaim.ValidColumn,
-			seatlayout.Table:     seatlayout.ValidColumn,
-			session.Table:        session.ValidColumn,
-			showtime.Table:       showtime.ValidColumn,
-			showtimesale.Table:   showtimesale.ValidColumn,
-			theater.Table:        theater.ValidColumn,
-			ticket.Table:         ticket.ValidColumn,
-			user.Table:           user.ValidColumn,
+			genre.Table:             genre.ValidColumn,
+			guess.Table:             guess.ValidColumn,
+			idempotencykey.Table:    idempotencykey.ValidColumn,
+			movie.Table:             movie.ValidColumn,
+			payment.Table:           payment.ValidColumn,
+			paymentattempt.Table:    paymentattempt.ValidColumn,
+			pricetier.Table:         pricetier.ValidColumn,
+			reservation.Table:       reservation.ValidColumn,
+			screen.Table:            screen.ValidColumn,
+			seat.Table:              seat.ValidColumn,
+			seatclaim.Table:         seatclaim.ValidColumn,
+			seatlayout.Table:        seatlayout.ValidColumn,
+			session.Table:           session.ValidColumn,
+			sessionrevocation.Table: sessionrevocation.ValidColumn,
+			showtime.Table:          showtime.ValidColumn,
+			showtimesale.Table:      showtimesale.ValidColumn,
+			theater.Table:           theater.ValidColumn,
+			ticket.Table:            ticket.ValidColumn,
+			user.Table:              user.ValidColumn,
 		})
 	})
 	return columnCheck(t, c)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"marquee/ent/genre"
+	"marquee/ent/guess"
 	"marquee/ent/idempotencykey"
 	"marquee/ent/movie"
 	"marquee/ent/payment"
@@ -20,6 +21,7 @@ import (
 	"marquee/ent/seatclaim"
 	"marquee/ent/seatlayout"
 	"marquee/ent/session"
+	"marquee/ent/sessionrevocation"
 	"marquee/ent/showtime"
 	"marquee/ent/showtimesale"
 	"marquee/ent/theater"
@@ -43,23 +45,25 @@ const (
 	OpUpdateOne = ent.OpUpdateOne
 
 	// Node types.
-	TypeGenre          = "Genre"
-	TypeIdempotencyKey = "IdempotencyKey"
-	TypeMovie          = "Movie"
-	TypePayment        = "Payment"
-	TypePaymentAttempt = "PaymentAttempt"
-	TypePriceTier      = "PriceTier"
-	TypeReservation    = "Reservation"
-	TypeScreen         = "Screen"
-	TypeSeat           = "Seat"
-	TypeSeatClaim      = "SeatClaim"
-	TypeSeatLayout     = "SeatLayout"
-	TypeSession        = "Session"
-	TypeShowtime       = "Showtime"
-	TypeShowtimeSale   = "ShowtimeSale"
-	TypeTheater        = "Theater"
-	TypeTicket         = "Ticket"
-	TypeUser           = "User"
+	TypeGenre             = "Genre"
+	TypeGuess             = "Guess"
+	TypeIdempotencyKey    = "IdempotencyKey"
+	TypeMovie             = "Movie"
+	TypePayment           = "Payment"
+	TypePaymentAttempt    = "PaymentAttempt"
+	TypePriceTier         = "PriceTier"
+	TypeReservation       = "Reservation"
+	TypeScreen            = "Screen"
+	TypeSeat              = "Seat"
+	TypeSeatClaim         = "SeatClaim"
+	TypeSeatLayout        = "SeatLayout"
+	TypeSession           = "Session"
+	TypeSessionRevocation = "SessionRevocation"
+	TypeShowtime          = "Showtime"
+	TypeShowtimeSale      = "ShowtimeSale"
+	TypeTheater           = "Theater"
+	TypeTicket            = "Ticket"
+	TypeUser              = "User"
 )
 
 // GenreMutation represents an operation that mutates the Genre nodes in the graph.
@@ -485,6 +489,504 @@ func (m *GenreMutation) ResetEdge(name string) error {
 		return nil
 	}
 	return fmt.Errorf("unknown Genre edge %s", name)
+}
+
+// GuessMutation represents an operation that mutates the Guess nodes in the graph.
+type GuessMutation struct {
+	config
+	op            Op
+	typ           string
+	id            *uuid.UUID
+	failures      *int32
+	addfailures   *int32
+	failed_at     *time.Time
+	succeeded_at  *time.Time
+	clearedFields map[string]struct{}
+	done          bool
+	oldValue      func(context.Context) (*Guess, error)
+	predicates    []predicate.Guess
+}
+
+var _ ent.Mutation = (*GuessMutation)(nil)
+
+// guessOption allows management of the mutation configuration using functional options.
+type guessOption func(*GuessMutation)
+
+// newGuessMutation creates new mutation for the Guess entity.
+func newGuessMutation(c config, op Op, opts ...guessOption) *GuessMutation {
+	m := &GuessMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeGuess,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withGuessID sets the ID field of the mutation.
+func withGuessID(id uuid.UUID) guessOption {
+	return func(m *GuessMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *Guess
+		)
+		m.oldValue = func(ctx context.Context) (*Guess, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().Guess.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withGuess sets the old Guess of the mutation.
+func withGuess(node *Guess) guessOption {
+	return func(m *GuessMutation) {
+		m.oldValue = func(context.Context) (*Guess, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m GuessMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m GuessMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of Guess entities.
+func (m *GuessMutation) SetID(id uuid.UUID) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *GuessMutation) ID() (id uuid.UUID, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *GuessMutation) IDs(ctx context.Context) ([]uuid.UUID, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []uuid.UUID{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().Guess.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetFailures sets the "failures" field.
+func (m *GuessMutation) SetFailures(i int32) {
+	m.failures = &i
+	m.addfailures = nil
+}
+
+// Failures returns the value of the "failures" field in the mutation.
+func (m *GuessMutation) Failures() (r int32, exists bool) {
+	v := m.failures
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldFailures returns the old "failures" field's value of the Guess entity.
+// If the Guess object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *GuessMutation) OldFailures(ctx context.Context) (v int32, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldFailures is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldFailures requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldFailures: %w", err)
+	}
+	return oldValue.Failures, nil
+}
+
+// AddFailures adds i to the "failures" field.
+func (m *GuessMutation) AddFailures(i int32) {
+	if m.addfailures != nil {
+		*m.addfailures += i
+	} else {
+		m.addfailures = &i
+	}
+}
+
+// AddedFailures returns the value that was added to the "failures" field in this mutation.
+func (m *GuessMutation) AddedFailures() (r int32, exists bool) {
+	v := m.addfailures
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetFailures resets all changes to the "failures" field.
+func (m *GuessMutation) ResetFailures() {
+	m.failures = nil
+	m.addfailures = nil
+}
+
+// SetFailedAt sets the "failed_at" field.
+func (m *GuessMutation) SetFailedAt(t time.Time) {
+	m.failed_at = &t
+}
+
+// FailedAt returns the value of the "failed_at" field in the mutation.
+func (m *GuessMutation) FailedAt() (r time.Time, exists bool) {
+	v := m.failed_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldFailedAt returns the old "failed_at" field's value of the Guess entity.
+// If the Guess object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *GuessMutation) OldFailedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldFailedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldFailedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldFailedAt: %w", err)
+	}
+	return oldValue.FailedAt, nil
+}
+
+// ResetFailedAt resets all changes to the "failed_at" field.
+func (m *GuessMutation) ResetFailedAt() {
+	m.failed_at = nil
+}
+
+// SetSucceededAt sets the "succeeded_at" field.
+func (m *GuessMutation) SetSucceededAt(t time.Time) {
+	m.succeeded_at = &t
+}
+
+// SucceededAt returns the value of the "succeeded_at" field in the mutation.
+func (m *GuessMutation) SucceededAt() (r time.Time, exists bool) {
+	v := m.succeeded_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldSucceededAt returns the old "succeeded_at" field's value of the Guess entity.
+// If the Guess object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *GuessMutation) OldSucceededAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldSucceededAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldSucceededAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldSucceededAt: %w", err)
+	}
+	return oldValue.SucceededAt, nil
+}
+
+// ClearSucceededAt clears the value of the "succeeded_at" field.
+func (m *GuessMutation) ClearSucceededAt() {
+	m.succeeded_at = nil
+	m.clearedFields[guess.FieldSucceededAt] = struct{}{}
+}
+
+// SucceededAtCleared returns if the "succeeded_at" field was cleared in this mutation.
+func (m *GuessMutation) SucceededAtCleared() bool {
+	_, ok := m.clearedFields[guess.FieldSucceededAt]
+	return ok
+}
+
+// ResetSucceededAt resets all changes to the "succeeded_at" field.
+func (m *GuessMutation) ResetSucceededAt() {
+	m.succeeded_at = nil
+	delete(m.clearedFields, guess.FieldSucceededAt)
+}
+
+// Where appends a list predicates to the GuessMutation builder.
+func (m *GuessMutation) Where(ps ...predicate.Guess) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the GuessMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *GuessMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.Guess, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *GuessMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *GuessMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (Guess).
+func (m *GuessMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *GuessMutation) Fields() []string {
+	fields := make([]string, 0, 3)
+	if m.failures != nil {
+		fields = append(fields, guess.FieldFailures)
+	}
+	if m.failed_at != nil {
+		fields = append(fields, guess.FieldFailedAt)
+	}
+	if m.succeeded_at != nil {
+		fields = append(fields, guess.FieldSucceededAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *GuessMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case guess.FieldFailures:
+		return m.Failures()
+	case guess.FieldFailedAt:
+		return m.FailedAt()
+	case guess.FieldSucceededAt:
+		return m.SucceededAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *GuessMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case guess.FieldFailures:
+		return m.OldFailures(ctx)
+	case guess.FieldFailedAt:
+		return m.OldFailedAt(ctx)
+	case guess.FieldSucceededAt:
+		return m.OldSucceededAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown Guess field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *GuessMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case guess.FieldFailures:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetFailures(v)
+		return nil
+	case guess.FieldFailedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetFailedAt(v)
+		return nil
+	case guess.FieldSucceededAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetSucceededAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown Guess field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *GuessMutation) AddedFields() []string {
+	var fields []string
+	if m.addfailures != nil {
+		fields = append(fields, guess.FieldFailures)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *GuessMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case guess.FieldFailures:
+		return m.AddedFailures()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *GuessMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case guess.FieldFailures:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddFailures(v)
+		return nil
+	}
+	return fmt.Errorf("unknown Guess numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *GuessMutation) ClearedFields() []string {
+	var fields []string
+	if m.FieldCleared(guess.FieldSucceededAt) {
+		fields = append(fields, guess.FieldSucceededAt)
+	}
+	return fields
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *GuessMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *GuessMutation) ClearField(name string) error {
+	switch name {
+	case guess.FieldSucceededAt:
+		m.ClearSucceededAt()
+		return nil
+	}
+	return fmt.Errorf("unknown Guess nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *GuessMutation) ResetField(name string) error {
+	switch name {
+	case guess.FieldFailures:
+		m.ResetFailures()
+		return nil
+	case guess.FieldFailedAt:
+		m.ResetFailedAt()
+		return nil
+	case guess.FieldSucceededAt:
+		m.ResetSucceededAt()
+		return nil
+	}
+	return fmt.Errorf("unknown Guess field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *GuessMutation) AddedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *GuessMutation) AddedIDs(name string) []ent.Value {
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *GuessMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *GuessMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *GuessMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *GuessMutation) EdgeCleared(name string) bool {
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *GuessMutation) ClearEdge(name string) error {
+	return fmt.Errorf("unknown Guess unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *GuessMutation) ResetEdge(name string) error {
+	return fmt.Errorf("unknown Guess edge %s", name)
 }
 
 // IdempotencyKeyMutation represents an operation that mutates the IdempotencyKey nodes in the graph.
@@ -8523,7 +9025,13 @@ type SessionMutation struct {
 	op            Op
 	typ           string
 	id            *uuid.UUID
-	token_hash    *[]byte
+	device        *string
+	salt          *[]byte
+	renewals      *int64
+	addrenewals   *int64
+	renewed_at    *time.Time
+	generation    *int32
+	addgeneration *int32
 	created_at    *time.Time
 	expires_at    *time.Time
 	clearedFields map[string]struct{}
@@ -8674,40 +9182,224 @@ func (m *SessionMutation) ResetUserID() {
 	m.user = nil
 }
 
-// SetTokenHash sets the "token_hash" field.
-func (m *SessionMutation) SetTokenHash(b []byte) {
-	m.token_hash = &b
+// SetDevice sets the "device" field.
+func (m *SessionMutation) SetDevice(s string) {
+	m.device = &s
 }
 
-// TokenHash returns the value of the "token_hash" field in the mutation.
-func (m *SessionMutation) TokenHash() (r []byte, exists bool) {
-	v := m.token_hash
+// Device returns the value of the "device" field in the mutation.
+func (m *SessionMutation) Device() (r string, exists bool) {
+	v := m.device
 	if v == nil {
 		return
 	}
 	return *v, true
 }
 
-// OldTokenHash returns the old "token_hash" field's value of the Session entity.
+// OldDevice returns the old "device" field's value of the Session entity.
 // If the Session object wasn't provided to the builder, the object is fetched from the database.
 // An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *SessionMutation) OldTokenHash(ctx context.Context) (v []byte, err error) {
+func (m *SessionMutation) OldDevice(ctx context.Context) (v string, err error) {
 	if !m.op.Is(OpUpdateOne) {
-		return v, errors.New("OldTokenHash is only allowed on UpdateOne operations")
+		return v, errors.New("OldDevice is only allowed on UpdateOne operations")
 	}
 	if m.id == nil || m.oldValue == nil {
-		return v, errors.New("OldTokenHash requires an ID field in the mutation")
+		return v, errors.New("OldDevice requires an ID field in the mutation")
 	}
 	oldValue, err := m.oldValue(ctx)
 	if err != nil {
-		return v, fmt.Errorf("querying old value for OldTokenHash: %w", err)
+		return v, fmt.Errorf("querying old value for OldDevice: %w", err)
 	}
-	return oldValue.TokenHash, nil
+	return oldValue.Device, nil
 }
 
-// ResetTokenHash resets all changes to the "token_hash" field.
-func (m *SessionMutation) ResetTokenHash() {
-	m.token_hash = nil
+// ResetDevice resets all changes to the "device" field.
+func (m *SessionMutation) ResetDevice() {
+	m.device = nil
+}
+
+// SetSalt sets the "salt" field.
+func (m *SessionMutation) SetSalt(b []byte) {
+	m.salt = &b
+}
+
+// Salt returns the value of the "salt" field in the mutation.
+func (m *SessionMutation) Salt() (r []byte, exists bool) {
+	v := m.salt
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldSalt returns the old "salt" field's value of the Session entity.
+// If the Session object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *SessionMutation) OldSalt(ctx context.Context) (v []byte, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldSalt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldSalt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldSalt: %w", err)
+	}
+	return oldValue.Salt, nil
+}
+
+// ResetSalt resets all changes to the "salt" field.
+func (m *SessionMutation) ResetSalt() {
+	m.salt = nil
+}
+
+// SetRenewals sets the "renewals" field.
+func (m *SessionMutation) SetRenewals(i int64) {
+	m.renewals = &i
+	m.addrenewals = nil
+}
+
+// Renewals returns the value of the "renewals" field in the mutation.
+func (m *SessionMutation) Renewals() (r int64, exists bool) {
+	v := m.renewals
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldRenewals returns the old "renewals" field's value of the Session entity.
+// If the Session object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *SessionMutation) OldRenewals(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldRenewals is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldRenewals requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldRenewals: %w", err)
+	}
+	return oldValue.Renewals, nil
+}
+
+// AddRenewals adds i to the "renewals" field.
+func (m *SessionMutation) AddRenewals(i int64) {
+	if m.addrenewals != nil {
+		*m.addrenewals += i
+	} else {
+		m.addrenewals = &i
+	}
+}
+
+// AddedRenewals returns the value that was added to the "renewals" field in this mutation.
+func (m *SessionMutation) AddedRenewals() (r int64, exists bool) {
+	v := m.addrenewals
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetRenewals resets all changes to the "renewals" field.
+func (m *SessionMutation) ResetRenewals() {
+	m.renewals = nil
+	m.addrenewals = nil
+}
+
+// SetRenewedAt sets the "renewed_at" field.
+func (m *SessionMutation) SetRenewedAt(t time.Time) {
+	m.renewed_at = &t
+}
+
+// RenewedAt returns the value of the "renewed_at" field in the mutation.
+func (m *SessionMutation) RenewedAt() (r time.Time, exists bool) {
+	v := m.renewed_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldRenewedAt returns the old "renewed_at" field's value of the Session entity.
+// If the Session object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *SessionMutation) OldRenewedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldRenewedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldRenewedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldRenewedAt: %w", err)
+	}
+	return oldValue.RenewedAt, nil
+}
+
+// ResetRenewedAt resets all changes to the "renewed_at" field.
+func (m *SessionMutation) ResetRenewedAt() {
+	m.renewed_at = nil
+}
+
+// SetGeneration sets the "generation" field.
+func (m *SessionMutation) SetGeneration(i int32) {
+	m.generation = &i
+	m.addgeneration = nil
+}
+
+// Generation returns the value of the "generation" field in the mutation.
+func (m *SessionMutation) Generation() (r int32, exists bool) {
+	v := m.generation
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldGeneration returns the old "generation" field's value of the Session entity.
+// If the Session object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *SessionMutation) OldGeneration(ctx context.Context) (v int32, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldGeneration is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldGeneration requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldGeneration: %w", err)
+	}
+	return oldValue.Generation, nil
+}
+
+// AddGeneration adds i to the "generation" field.
+func (m *SessionMutation) AddGeneration(i int32) {
+	if m.addgeneration != nil {
+		*m.addgeneration += i
+	} else {
+		m.addgeneration = &i
+	}
+}
+
+// AddedGeneration returns the value that was added to the "generation" field in this mutation.
+func (m *SessionMutation) AddedGeneration() (r int32, exists bool) {
+	v := m.addgeneration
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetGeneration resets all changes to the "generation" field.
+func (m *SessionMutation) ResetGeneration() {
+	m.generation = nil
+	m.addgeneration = nil
 }
 
 // SetCreatedAt sets the "created_at" field.
@@ -8843,12 +9535,24 @@ func (m *SessionMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *SessionMutation) Fields() []string {
-	fields := make([]string, 0, 4)
+	fields := make([]string, 0, 8)
 	if m.user != nil {
 		fields = append(fields, session.FieldUserID)
 	}
-	if m.token_hash != nil {
-		fields = append(fields, session.FieldTokenHash)
+	if m.device != nil {
+		fields = append(fields, session.FieldDevice)
+	}
+	if m.salt != nil {
+		fields = append(fields, session.FieldSalt)
+	}
+	if m.renewals != nil {
+		fields = append(fields, session.FieldRenewals)
+	}
+	if m.renewed_at != nil {
+		fields = append(fields, session.FieldRenewedAt)
+	}
+	if m.generation != nil {
+		fields = append(fields, session.FieldGeneration)
 	}
 	if m.created_at != nil {
 		fields = append(fields, session.FieldCreatedAt)
@@ -8866,8 +9570,16 @@ func (m *SessionMutation) Field(name string) (ent.Value, bool) {
 	switch name {
 	case session.FieldUserID:
 		return m.UserID()
-	case session.FieldTokenHash:
-		return m.TokenHash()
+	case session.FieldDevice:
+		return m.Device()
+	case session.FieldSalt:
+		return m.Salt()
+	case session.FieldRenewals:
+		return m.Renewals()
+	case session.FieldRenewedAt:
+		return m.RenewedAt()
+	case session.FieldGeneration:
+		return m.Generation()
 	case session.FieldCreatedAt:
 		return m.CreatedAt()
 	case session.FieldExpiresAt:
@@ -8883,8 +9595,16 @@ func (m *SessionMutation) OldField(ctx context.Context, name string) (ent.Value,
 	switch name {
 	case session.FieldUserID:
 		return m.OldUserID(ctx)
-	case session.FieldTokenHash:
-		return m.OldTokenHash(ctx)
+	case session.FieldDevice:
+		return m.OldDevice(ctx)
+	case session.FieldSalt:
+		return m.OldSalt(ctx)
+	case session.FieldRenewals:
+		return m.OldRenewals(ctx)
+	case session.FieldRenewedAt:
+		return m.OldRenewedAt(ctx)
+	case session.FieldGeneration:
+		return m.OldGeneration(ctx)
 	case session.FieldCreatedAt:
 		return m.OldCreatedAt(ctx)
 	case session.FieldExpiresAt:
@@ -8905,12 +9625,40 @@ func (m *SessionMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetUserID(v)
 		return nil
-	case session.FieldTokenHash:
+	case session.FieldDevice:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetDevice(v)
+		return nil
+	case session.FieldSalt:
 		v, ok := value.([]byte)
 		if !ok {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
-		m.SetTokenHash(v)
+		m.SetSalt(v)
+		return nil
+	case session.FieldRenewals:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetRenewals(v)
+		return nil
+	case session.FieldRenewedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetRenewedAt(v)
+		return nil
+	case session.FieldGeneration:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetGeneration(v)
 		return nil
 	case session.FieldCreatedAt:
 		v, ok := value.(time.Time)
@@ -8933,13 +9681,26 @@ func (m *SessionMutation) SetField(name string, value ent.Value) error {
 // AddedFields returns all numeric fields that were incremented/decremented during
 // this mutation.
 func (m *SessionMutation) AddedFields() []string {
-	return nil
+	var fields []string
+	if m.addrenewals != nil {
+		fields = append(fields, session.FieldRenewals)
+	}
+	if m.addgeneration != nil {
+		fields = append(fields, session.FieldGeneration)
+	}
+	return fields
 }
 
 // AddedField returns the numeric value that was incremented/decremented on a field
 // with the given name. The second boolean return value indicates that this field
 // was not set, or was not defined in the schema.
 func (m *SessionMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case session.FieldRenewals:
+		return m.AddedRenewals()
+	case session.FieldGeneration:
+		return m.AddedGeneration()
+	}
 	return nil, false
 }
 
@@ -8948,6 +9709,20 @@ func (m *SessionMutation) AddedField(name string) (ent.Value, bool) {
 // type.
 func (m *SessionMutation) AddField(name string, value ent.Value) error {
 	switch name {
+	case session.FieldRenewals:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddRenewals(v)
+		return nil
+	case session.FieldGeneration:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddGeneration(v)
+		return nil
 	}
 	return fmt.Errorf("unknown Session numeric field %s", name)
 }
@@ -8978,8 +9753,20 @@ func (m *SessionMutation) ResetField(name string) error {
 	case session.FieldUserID:
 		m.ResetUserID()
 		return nil
-	case session.FieldTokenHash:
-		m.ResetTokenHash()
+	case session.FieldDevice:
+		m.ResetDevice()
+		return nil
+	case session.FieldSalt:
+		m.ResetSalt()
+		return nil
+	case session.FieldRenewals:
+		m.ResetRenewals()
+		return nil
+	case session.FieldRenewedAt:
+		m.ResetRenewedAt()
+		return nil
+	case session.FieldGeneration:
+		m.ResetGeneration()
 		return nil
 	case session.FieldCreatedAt:
 		m.ResetCreatedAt()
@@ -9063,6 +9850,428 @@ func (m *SessionMutation) ResetEdge(name string) error {
 		return nil
 	}
 	return fmt.Errorf("unknown Session edge %s", name)
+}
+
+// SessionRevocationMutation represents an operation that mutates the SessionRevocation nodes in the graph.
+type SessionRevocationMutation struct {
+	config
+	op            Op
+	typ           string
+	id            *uuid.UUID
+	generation    *int32
+	addgeneration *int32
+	noted_at      *time.Time
+	clearedFields map[string]struct{}
+	done          bool
+	oldValue      func(context.Context) (*SessionRevocation, error)
+	predicates    []predicate.SessionRevocation
+}
+
+var _ ent.Mutation = (*SessionRevocationMutation)(nil)
+
+// sessionrevocationOption allows management of the mutation configuration using functional options.
+type sessionrevocationOption func(*SessionRevocationMutation)
+
+// newSessionRevocationMutation creates new mutation for the SessionRevocation entity.
+func newSessionRevocationMutation(c config, op Op, opts ...sessionrevocationOption) *SessionRevocationMutation {
+	m := &SessionRevocationMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeSessionRevocation,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withSessionRevocationID sets the ID field of the mutation.
+func withSessionRevocationID(id uuid.UUID) sessionrevocationOption {
+	return func(m *SessionRevocationMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *SessionRevocation
+		)
+		m.oldValue = func(ctx context.Context) (*SessionRevocation, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().SessionRevocation.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withSessionRevocation sets the old SessionRevocation of the mutation.
+func withSessionRevocation(node *SessionRevocation) sessionrevocationOption {
+	return func(m *SessionRevocationMutation) {
+		m.oldValue = func(context.Context) (*SessionRevocation, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m SessionRevocationMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m SessionRevocationMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of SessionRevocation entities.
+func (m *SessionRevocationMutation) SetID(id uuid.UUID) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *SessionRevocationMutation) ID() (id uuid.UUID, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *SessionRevocationMutation) IDs(ctx context.Context) ([]uuid.UUID, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []uuid.UUID{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().SessionRevocation.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetGeneration sets the "generation" field.
+func (m *SessionRevocationMutation) SetGeneration(i int32) {
+	m.generation = &i
+	m.addgeneration = nil
+}
+
+// Generation returns the value of the "generation" field in the mutation.
+func (m *SessionRevocationMutation) Generation() (r int32, exists bool) {
+	v := m.generation
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldGeneration returns the old "generation" field's value of the SessionRevocation entity.
+// If the SessionRevocation object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *SessionRevocationMutation) OldGeneration(ctx context.Context) (v int32, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldGeneration is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldGeneration requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldGeneration: %w", err)
+	}
+	return oldValue.Generation, nil
+}
+
+// AddGeneration adds i to the "generation" field.
+func (m *SessionRevocationMutation) AddGeneration(i int32) {
+	if m.addgeneration != nil {
+		*m.addgeneration += i
+	} else {
+		m.addgeneration = &i
+	}
+}
+
+// AddedGeneration returns the value that was added to the "generation" field in this mutation.
+func (m *SessionRevocationMutation) AddedGeneration() (r int32, exists bool) {
+	v := m.addgeneration
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetGeneration resets all changes to the "generation" field.
+func (m *SessionRevocationMutation) ResetGeneration() {
+	m.generation = nil
+	m.addgeneration = nil
+}
+
+// SetNotedAt sets the "noted_at" field.
+func (m *SessionRevocationMutation) SetNotedAt(t time.Time) {
+	m.noted_at = &t
+}
+
+// NotedAt returns the value of the "noted_at" field in the mutation.
+func (m *SessionRevocationMutation) NotedAt() (r time.Time, exists bool) {
+	v := m.noted_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldNotedAt returns the old "noted_at" field's value of the SessionRevocation entity.
+// If the SessionRevocation object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *SessionRevocationMutation) OldNotedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldNotedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldNotedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldNotedAt: %w", err)
+	}
+	return oldValue.NotedAt, nil
+}
+
+// ResetNotedAt resets all changes to the "noted_at" field.
+func (m *SessionRevocationMutation) ResetNotedAt() {
+	m.noted_at = nil
+}
+
+// Where appends a list predicates to the SessionRevocationMutation builder.
+func (m *SessionRevocationMutation) Where(ps ...predicate.SessionRevocation) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the SessionRevocationMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *SessionRevocationMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.SessionRevocation, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *SessionRevocationMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *SessionRevocationMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (SessionRevocation).
+func (m *SessionRevocationMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *SessionRevocationMutation) Fields() []string {
+	fields := make([]string, 0, 2)
+	if m.generation != nil {
+		fields = append(fields, sessionrevocation.FieldGeneration)
+	}
+	if m.noted_at != nil {
+		fields = append(fields, sessionrevocation.FieldNotedAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *SessionRevocationMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case sessionrevocation.FieldGeneration:
+		return m.Generation()
+	case sessionrevocation.FieldNotedAt:
+		return m.NotedAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *SessionRevocationMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case sessionrevocation.FieldGeneration:
+		return m.OldGeneration(ctx)
+	case sessionrevocation.FieldNotedAt:
+		return m.OldNotedAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown SessionRevocation field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *SessionRevocationMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case sessionrevocation.FieldGeneration:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetGeneration(v)
+		return nil
+	case sessionrevocation.FieldNotedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetNotedAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown SessionRevocation field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *SessionRevocationMutation) AddedFields() []string {
+	var fields []string
+	if m.addgeneration != nil {
+		fields = append(fields, sessionrevocation.FieldGeneration)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *SessionRevocationMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case sessionrevocation.FieldGeneration:
+		return m.AddedGeneration()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *SessionRevocationMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case sessionrevocation.FieldGeneration:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddGeneration(v)
+		return nil
+	}
+	return fmt.Errorf("unknown SessionRevocation numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *SessionRevocationMutation) ClearedFields() []string {
+	return nil
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *SessionRevocationMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *SessionRevocationMutation) ClearField(name string) error {
+	return fmt.Errorf("unknown SessionRevocation nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *SessionRevocationMutation) ResetField(name string) error {
+	switch name {
+	case sessionrevocation.FieldGeneration:
+		m.ResetGeneration()
+		return nil
+	case sessionrevocation.FieldNotedAt:
+		m.ResetNotedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown SessionRevocation field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *SessionRevocationMutation) AddedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *SessionRevocationMutation) AddedIDs(name string) []ent.Value {
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *SessionRevocationMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *SessionRevocationMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *SessionRevocationMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *SessionRevocationMutation) EdgeCleared(name string) bool {
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *SessionRevocationMutation) ClearEdge(name string) error {
+	return fmt.Errorf("unknown SessionRevocation unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *SessionRevocationMutation) ResetEdge(name string) error {
+	return fmt.Errorf("unknown SessionRevocation edge %s", name)
 }
 
 // ShowtimeMutation represents an operation that mutates the Showtime nodes in the graph.

@@ -3,6 +3,7 @@
 package ent
 
 import (
+	"marquee/ent/guess"
 	"marquee/ent/idempotencykey"
 	"marquee/ent/movie"
 	"marquee/ent/payment"
@@ -24,6 +25,12 @@ import (
 // (default values, validators, hooks and policies) and stitches it
 // to their package variables.
 func init() {
+	guessFields := schema.Guess{}.Fields()
+	_ = guessFields
+	// guessDescFailures is the schema descriptor for failures field.
+	guessDescFailures := guessFields[1].Descriptor()
+	// guess.DefaultFailures holds the default value on creation for the failures field.
+	guess.DefaultFailures = guessDescFailures.Default.(int32)
 	idempotencykeyFields := schema.IdempotencyKey{}.Fields()
 	_ = idempotencykeyFields
 	// idempotencykeyDescCreatedAt is the schema descriptor for created_at field.
@@ -100,8 +107,20 @@ func init() {
 	seatlayout.DefaultCreatedAt = seatlayoutDescCreatedAt.Default.(func() time.Time)
 	sessionFields := schema.Session{}.Fields()
 	_ = sessionFields
+	// sessionDescDevice is the schema descriptor for device field.
+	sessionDescDevice := sessionFields[2].Descriptor()
+	// session.DefaultDevice holds the default value on creation for the device field.
+	session.DefaultDevice = sessionDescDevice.Default.(string)
+	// sessionDescRenewals is the schema descriptor for renewals field.
+	sessionDescRenewals := sessionFields[4].Descriptor()
+	// session.DefaultRenewals holds the default value on creation for the renewals field.
+	session.DefaultRenewals = sessionDescRenewals.Default.(int64)
+	// sessionDescGeneration is the schema descriptor for generation field.
+	sessionDescGeneration := sessionFields[6].Descriptor()
+	// session.DefaultGeneration holds the default value on creation for the generation field.
+	session.DefaultGeneration = sessionDescGeneration.Default.(int32)
 	// sessionDescCreatedAt is the schema descriptor for created_at field.
-	sessionDescCreatedAt := sessionFields[3].Descriptor()
+	sessionDescCreatedAt := sessionFields[7].Descriptor()
 	// session.DefaultCreatedAt holds the default value on creation for the created_at field.
 	session.DefaultCreatedAt = sessionDescCreatedAt.Default.(func() time.Time)
 	showtimeFields := schema.Showtime{}.Fields()

@@ -21,8 +21,16 @@ type Session struct {
 	ID uuid.UUID `json:"id,omitempty"`
 	// UserID holds the value of the "user_id" field.
 	UserID uuid.UUID `json:"user_id,omitempty"`
-	// SHA-256 of the bearer token
-	TokenHash []byte `json:"-"`
+	// what the device called itself
+	Device string `json:"device,omitempty"`
+	// part of what its refresh tokens are made of
+	Salt []byte `json:"-"`
+	// Renewals holds the value of the "renewals" field.
+	Renewals int64 `json:"renewals,omitempty"`
+	// RenewedAt holds the value of the "renewed_at" field.
+	RenewedAt time.Time `json:"renewed_at,omitempty"`
+	// of the access tokens that count
+	Generation int32 `json:"generation,omitempty"`
 	// CreatedAt holds the value of the "created_at" field.
 	CreatedAt time.Time `json:"created_at,omitempty"`
 	// ExpiresAt holds the value of the "expires_at" field.
@@ -58,9 +66,13 @@ func (*Session) scanValues(columns []string) ([]any, error) {
 	values := make([]any, len(columns))
 	for i := range columns {
 		switch columns[i] {
-		case session.FieldTokenHash:
+		case session.FieldSalt:
 			values[i] = new([]byte)
-		case session.FieldCreatedAt, session.FieldExpiresAt:
+		case session.FieldRenewals, session.FieldGeneration:
+			values[i] = new(sql.NullInt64)
+		case session.FieldDevice:
+			values[i] = new(sql.NullString)
+		case session.FieldRenewedAt, session.FieldCreatedAt, session.FieldExpiresAt:
 			values[i] = new(sql.NullTime)
 		case session.FieldID, session.FieldUserID:
 			values[i] = new(uuid.UUID)
@@ -91,11 +103,35 @@ func (_m *Session) assignValues(columns []string, values []any) error {
 			} else if value != nil {
 				_m.UserID = *value
 			}
-		case session.FieldTokenHash:
+		case session.FieldDevice:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field device", values[i])
+			} else if value.Valid {
+				_m.Device = value.String
+			}
+		case session.FieldSalt:
 			if value, ok := values[i].(*[]byte); !ok {
-				return fmt.Errorf("unexpected type %T for field token_hash", values[i])
+				return fmt.Errorf("unexpected type %T for field salt", values[i])
 			} else if value != nil {
-				_m.TokenHash = *value
+				_m.Salt = *value
+			}
+		case session.FieldRenewals:
+			if value, ok := values[i].(*sql.NullInt64); !ok {
+				return fmt.Errorf("unexpected type %T for field renewals", values[i])
+			} else if value.Valid {
+				_m.Renewals = value.Int64
+			}
+		case session.FieldRenewedAt:
+			if value, ok := values[i].(*sql.NullTime); !ok {
+				return fmt.Errorf("unexpected type %T for field renewed_at", values[i])
+			} else if value.Valid {
+				_m.RenewedAt = value.Time
+			}
+		case session.FieldGeneration:
+			if value, ok := values[i].(*sql.NullInt64); !ok {
+				return fmt.Errorf("unexpected type %T for field generation", values[i])
+			} else if value.Valid {
+				_m.Generation = int32(value.Int64)
 			}
 		case session.FieldCreatedAt:
 			if value, ok := values[i].(*sql.NullTime); !ok {
@@ -153,7 +189,19 @@ func (_m *Session) String() string {
 	builder.WriteString("user_id=")
 	builder.WriteString(fmt.Sprintf("%v", _m.UserID))
 	builder.WriteString(", ")
-	builder.WriteString("token_hash=<sensitive>")
+	builder.WriteString("device=")
+	builder.WriteString(_m.Device)
+	builder.WriteString(", ")
+	builder.WriteString("salt=<sensitive>")
+	builder.WriteString(", ")
+	builder.WriteString("renewals=")
+	builder.WriteString(fmt.Sprintf("%v", _m.Renewals))
+	builder.WriteString(", ")
+	builder.WriteString("renewed_at=")
+	builder.WriteString(_m.RenewedAt.Format(time.ANSIC))
+	builder.WriteString(", ")
+	builder.WriteString("generation=")
+	builder.WriteString(fmt.Sprintf("%v", _m.Generation))
 	builder.WriteString(", ")
 	builder.WriteString("created_at=")
 	builder.WriteString(_m.CreatedAt.Format(time.ANSIC))

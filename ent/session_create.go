@@ -31,9 +31,57 @@ func (_c *SessionCreate) SetUserID(v uuid.UUID) *SessionCreate {
 	return _c
 }
 
-// SetTokenHash sets the "token_hash" field.
-func (_c *SessionCreate) SetTokenHash(v []byte) *SessionCreate {
-	_c.mutation.SetTokenHash(v)
+// SetDevice sets the "device" field.
+func (_c *SessionCreate) SetDevice(v string) *SessionCreate {
+	_c.mutation.SetDevice(v)
+	return _c
+}
+
+// SetNillableDevice sets the "device" field if the given value is not nil.
+func (_c *SessionCreate) SetNillableDevice(v *string) *SessionCreate {
+	if v != nil {
+		_c.SetDevice(*v)
+	}
+	return _c
+}
+
+// SetSalt sets the "salt" field.
+func (_c *SessionCreate) SetSalt(v []byte) *SessionCreate {
+	_c.mutation.SetSalt(v)
+	return _c
+}
+
+// SetRenewals sets the "renewals" field.
+func (_c *SessionCreate) SetRenewals(v int64) *SessionCreate {
+	_c.mutation.SetRenewals(v)
+	return _c
+}
+
+// SetNillableRenewals sets the "renewals" field if the given value is not nil.
+func (_c *SessionCreate) SetNillableRenewals(v *int64) *SessionCreate {
+	if v != nil {
+		_c.SetRenewals(*v)
+	}
+	return _c
+}
+
+// SetRenewedAt sets the "renewed_at" field.
+func (_c *SessionCreate) SetRenewedAt(v time.Time) *SessionCreate {
+	_c.mutation.SetRenewedAt(v)
+	return _c
+}
+
+// SetGeneration sets the "generation" field.
+func (_c *SessionCreate) SetGeneration(v int32) *SessionCreate {
+	_c.mutation.SetGeneration(v)
+	return _c
+}
+
+// SetNillableGeneration sets the "generation" field if the given value is not nil.
+func (_c *SessionCreate) SetNillableGeneration(v *int32) *SessionCreate {
+	if v != nil {
+		_c.SetGeneration(*v)
+	}
 	return _c
 }
 
@@ -103,6 +151,18 @@ func (_c *SessionCreate) ExecX(ctx context.Context) {
 
 // defaults sets the default values of the builder before save.
 func (_c *SessionCreate) defaults() {
+	if _, ok := _c.mutation.Device(); !ok {
+		v := session.DefaultDevice
+		_c.mutation.SetDevice(v)
+	}
+	if _, ok := _c.mutation.Renewals(); !ok {
+		v := session.DefaultRenewals
+		_c.mutation.SetRenewals(v)
+	}
+	if _, ok := _c.mutation.Generation(); !ok {
+		v := session.DefaultGeneration
+		_c.mutation.SetGeneration(v)
+	}
 	if _, ok := _c.mutation.CreatedAt(); !ok {
 		v := session.DefaultCreatedAt()
 		_c.mutation.SetCreatedAt(v)
@@ -114,8 +174,20 @@ func (_c *SessionCreate) check() error {
 	if _, ok := _c.mutation.UserID(); !ok {
 		return &ValidationError{Name: "user_id", err: errors.New(`ent: missing required field "Session.user_id"`)}
 	}
-	if _, ok := _c.mutation.TokenHash(); !ok {
-		return &ValidationError{Name: "token_hash", err: errors.New(`ent: missing required field "Session.token_hash"`)}
+	if _, ok := _c.mutation.Device(); !ok {
+		return &ValidationError{Name: "device", err: errors.New(`ent: missing required field "Session.device"`)}
+	}
+	if _, ok := _c.mutation.Salt(); !ok {
+		return &ValidationError{Name: "salt", err: errors.New(`ent: missing required field "Session.salt"`)}
+	}
+	if _, ok := _c.mutation.Renewals(); !ok {
+		return &ValidationError{Name: "renewals", err: errors.New(`ent: missing required field "Session.renewals"`)}
+	}
+	if _, ok := _c.mutation.RenewedAt(); !ok {
+		return &ValidationError{Name: "renewed_at", err: errors.New(`ent: missing required field "Session.renewed_at"`)}
+	}
+	if _, ok := _c.mutation.Generation(); !ok {
+		return &ValidationError{Name: "generation", err: errors.New(`ent: missing required field "Session.generation"`)}
 	}
 	if _, ok := _c.mutation.ExpiresAt(); !ok {
 		return &ValidationError{Name: "expires_at", err: errors.New(`ent: missing required field "Session.expires_at"`)}
@@ -159,9 +231,25 @@ func (_c *SessionCreate) createSpec() (*Session, *sqlgraph.CreateSpec) {
 		_node.ID = id
 		_spec.ID.Value = &id
 	}
-	if value, ok := _c.mutation.TokenHash(); ok {
-		_spec.SetField(session.FieldTokenHash, field.TypeBytes, value)
-		_node.TokenHash = value
+	if value, ok := _c.mutation.Device(); ok {
+		_spec.SetField(session.FieldDevice, field.TypeString, value)
+		_node.Device = value
+	}
+	if value, ok := _c.mutation.Salt(); ok {
+		_spec.SetField(session.FieldSalt, field.TypeBytes, value)
+		_node.Salt = value
+	}
+	if value, ok := _c.mutation.Renewals(); ok {
+		_spec.SetField(session.FieldRenewals, field.TypeInt64, value)
+		_node.Renewals = value
+	}
+	if value, ok := _c.mutation.RenewedAt(); ok {
+		_spec.SetField(session.FieldRenewedAt, field.TypeTime, value)
+		_node.RenewedAt = value
+	}
+	if value, ok := _c.mutation.Generation(); ok {
+		_spec.SetField(session.FieldGeneration, field.TypeInt32, value)
+		_node.Generation = value
 	}
 	if value, ok := _c.mutation.CreatedAt(); ok {
 		_spec.SetField(session.FieldCreatedAt, field.TypeTime, value)
@@ -252,15 +340,75 @@ func (u *SessionUpsert) UpdateUserID() *SessionUpsert {
 	return u
 }
 
-// SetTokenHash sets the "token_hash" field.
-func (u *SessionUpsert) SetTokenHash(v []byte) *SessionUpsert {
-	u.Set(session.FieldTokenHash, v)
+// SetDevice sets the "device" field.
+func (u *SessionUpsert) SetDevice(v string) *SessionUpsert {
+	u.Set(session.FieldDevice, v)
 	return u
 }
 
-// UpdateTokenHash sets the "token_hash" field to the value that was provided on create.
-func (u *SessionUpsert) UpdateTokenHash() *SessionUpsert {
-	u.SetExcluded(session.FieldTokenHash)
+// UpdateDevice sets the "device" field to the value that was provided on create.
+func (u *SessionUpsert) UpdateDevice() *SessionUpsert {
+	u.SetExcluded(session.FieldDevice)
+	return u
+}
+
+// SetSalt sets the "salt" field.
+func (u *SessionUpsert) SetSalt(v []byte) *SessionUpsert {
+	u.Set(session.FieldSalt, v)
+	return u
+}
+
+// UpdateSalt sets the "salt" field to the value that was provided on create.
+func (u *SessionUpsert) UpdateSalt() *SessionUpsert {
+	u.SetExcluded(session.FieldSalt)
+	return u
+}
+
+// SetRenewals sets the "renewals" field.
+func (u *SessionUpsert) SetRenewals(v int64) *SessionUpsert {
+	u.Set(session.FieldRenewals, v)
+	return u
+}
+
+// UpdateRenewals sets the "renewals" field to the value that was provided on create.
+func (u *SessionUpsert) UpdateRenewals() *SessionUpsert {
+	u.SetExcluded(session.FieldRenewals)
+	return u
+}
+
+// AddRenewals adds v to the "renewals" field.
+func (u *SessionUpsert) AddRenewals(v int64) *SessionUpsert {
+	u.Add(session.FieldRenewals, v)
+	return u
+}
+
+// SetRenewedAt sets the "renewed_at" field.
+func (u *SessionUpsert) SetRenewedAt(v time.Time) *SessionUpsert {
+	u.Set(session.FieldRenewedAt, v)
+	return u
+}
+
+// UpdateRenewedAt sets the "renewed_at" field to the value that was provided on create.
+func (u *SessionUpsert) UpdateRenewedAt() *SessionUpsert {
+	u.SetExcluded(session.FieldRenewedAt)
+	return u
+}
+
+// SetGeneration sets the "generation" field.
+func (u *SessionUpsert) SetGeneration(v int32) *SessionUpsert {
+	u.Set(session.FieldGeneration, v)
+	return u
+}
+
+// UpdateGeneration sets the "generation" field to the value that was provided on create.
+func (u *SessionUpsert) UpdateGeneration() *SessionUpsert {
+	u.SetExcluded(session.FieldGeneration)
+	return u
+}
+
+// AddGeneration adds v to the "generation" field.
+func (u *SessionUpsert) AddGeneration(v int32) *SessionUpsert {
+	u.Add(session.FieldGeneration, v)
 	return u
 }
 
@@ -341,17 +489,87 @@ func (u *SessionUpsertOne) UpdateUserID() *SessionUpsertOne {
 	})
 }
 
-// SetTokenHash sets the "token_hash" field.
-func (u *SessionUpsertOne) SetTokenHash(v []byte) *SessionUpsertOne {
+// SetDevice sets the "device" field.
+func (u *SessionUpsertOne) SetDevice(v string) *SessionUpsertOne {
 	return u.Update(func(s *SessionUpsert) {
-		s.SetTokenHash(v)
+		s.SetDevice(v)
 	})
 }
 
-// UpdateTokenHash sets the "token_hash" field to the value that was provided on create.
-func (u *SessionUpsertOne) UpdateTokenHash() *SessionUpsertOne {
+// UpdateDevice sets the "device" field to the value that was provided on create.
+func (u *SessionUpsertOne) UpdateDevice() *SessionUpsertOne {
 	return u.Update(func(s *SessionUpsert) {
-		s.UpdateTokenHash()
+		s.UpdateDevice()
+	})
+}
+
+// SetSalt sets the "salt" field.
+func (u *SessionUpsertOne) SetSalt(v []byte) *SessionUpsertOne {
+	return u.Update(func(s *SessionUpsert) {
+		s.SetSalt(v)
+	})
+}
+
+// UpdateSalt sets the "salt" field to the value that was provided on create.
+func (u *SessionUpsertOne) UpdateSalt() *SessionUpsertOne {
+	return u.Update(func(s *SessionUpsert) {
+		s.UpdateSalt()
+	})
+}
+
+// SetRenewals sets the "renewals" field.
+func (u *SessionUpsertOne) SetRenewals(v int64) *SessionUpsertOne {
+	return u.Update(func(s *SessionUpsert) {
+		s.SetRenewals(v)
+	})
+}
+
+// AddRenewals adds v to the "renewals" field.
+func (u *SessionUpsertOne) AddRenewals(v int64) *SessionUpsertOne {
+	return u.Update(func(s *SessionUpsert) {
+		s.AddRenewals(v)
+	})
+}
+
+// UpdateRenewals sets the "renewals" field to the value that was provided on create.
+func (u *SessionUpsertOne) UpdateRenewals() *SessionUpsertOne {
+	return u.Update(func(s *SessionUpsert) {
+		s.UpdateRenewals()
+	})
+}
+
+// SetRenewedAt sets the "renewed_at" field.
+func (u *SessionUpsertOne) SetRenewedAt(v time.Time) *SessionUpsertOne {
+	return u.Update(func(s *SessionUpsert) {
+		s.SetRenewedAt(v)
+	})
+}
+
+// UpdateRenewedAt sets the "renewed_at" field to the value that was provided on create.
+func (u *SessionUpsertOne) UpdateRenewedAt() *SessionUpsertOne {
+	return u.Update(func(s *SessionUpsert) {
+		s.UpdateRenewedAt()
+	})
+}
+
+// SetGeneration sets the "generation" field.
+func (u *SessionUpsertOne) SetGeneration(v int32) *SessionUpsertOne {
+	return u.Update(func(s *SessionUpsert) {
+		s.SetGeneration(v)
+	})
+}
+
+// AddGeneration adds v to the "generation" field.
+func (u *SessionUpsertOne) AddGeneration(v int32) *SessionUpsertOne {
+	return u.Update(func(s *SessionUpsert) {
+		s.AddGeneration(v)
+	})
+}
+
+// UpdateGeneration sets the "generation" field to the value that was provided on create.
+func (u *SessionUpsertOne) UpdateGeneration() *SessionUpsertOne {
+	return u.Update(func(s *SessionUpsert) {
+		s.UpdateGeneration()
 	})
 }
 
@@ -601,17 +819,87 @@ func (u *SessionUpsertBulk) UpdateUserID() *SessionUpsertBulk {
 	})
 }
 
-// SetTokenHash sets the "token_hash" field.
-func (u *SessionUpsertBulk) SetTokenHash(v []byte) *SessionUpsertBulk {
+// SetDevice sets the "device" field.
+func (u *SessionUpsertBulk) SetDevice(v string) *SessionUpsertBulk {
 	return u.Update(func(s *SessionUpsert) {
-		s.SetTokenHash(v)
+		s.SetDevice(v)
 	})
 }
 
-// UpdateTokenHash sets the "token_hash" field to the value that was provided on create.
-func (u *SessionUpsertBulk) UpdateTokenHash() *SessionUpsertBulk {
+// UpdateDevice sets the "device" field to the value that was provided on create.
+func (u *SessionUpsertBulk) UpdateDevice() *SessionUpsertBulk {
 	return u.Update(func(s *SessionUpsert) {
-		s.UpdateTokenHash()
+		s.UpdateDevice()
+	})
+}
+
+// SetSalt sets the "salt" field.
+func (u *SessionUpsertBulk) SetSalt(v []byte) *SessionUpsertBulk {
+	return u.Update(func(s *SessionUpsert) {
+		s.SetSalt(v)
+	})
+}
+
+// UpdateSalt sets the "salt" field to the value that was provided on create.
+func (u *SessionUpsertBulk) UpdateSalt() *SessionUpsertBulk {
+	return u.Update(func(s *SessionUpsert) {
+		s.UpdateSalt()
+	})
+}
+
+// SetRenewals sets the "renewals" field.
+func (u *SessionUpsertBulk) SetRenewals(v int64) *SessionUpsertBulk {
+	return u.Update(func(s *SessionUpsert) {
+		s.SetRenewals(v)
+	})
+}
+
+// AddRenewals adds v to the "renewals" field.
+func (u *SessionUpsertBulk) AddRenewals(v int64) *SessionUpsertBulk {
+	return u.Update(func(s *SessionUpsert) {
+		s.AddRenewals(v)
+	})
+}
+
+// UpdateRenewals sets the "renewals" field to the value that was provided on create.
+func (u *SessionUpsertBulk) UpdateRenewals() *SessionUpsertBulk {
+	return u.Update(func(s *SessionUpsert) {
+		s.UpdateRenewals()
+	})
+}
+
+// SetRenewedAt sets the "renewed_at" field.
+func (u *SessionUpsertBulk) SetRenewedAt(v time.Time) *SessionUpsertBulk {
+	return u.Update(func(s *SessionUpsert) {
+		s.SetRenewedAt(v)
+	})
+}
+
+// UpdateRenewedAt sets the "renewed_at" field to the value that was provided on create.
+func (u *SessionUpsertBulk) UpdateRenewedAt() *SessionUpsertBulk {
+	return u.Update(func(s *SessionUpsert) {
+		s.UpdateRenewedAt()
+	})
+}
+
+// SetGeneration sets the "generation" field.
+func (u *SessionUpsertBulk) SetGeneration(v int32) *SessionUpsertBulk {
+	return u.Update(func(s *SessionUpsert) {
+		s.SetGeneration(v)
+	})
+}
+
+// AddGeneration adds v to the "generation" field.
+func (u *SessionUpsertBulk) AddGeneration(v int32) *SessionUpsertBulk {
+	return u.Update(func(s *SessionUpsert) {
+		s.AddGeneration(v)
+	})
+}
+
+// UpdateGeneration sets the "generation" field to the value that was provided on create.
+func (u *SessionUpsertBulk) UpdateGeneration() *SessionUpsertBulk {
+	return u.Update(func(s *SessionUpsert) {
+		s.UpdateGeneration()
 	})
 }
 

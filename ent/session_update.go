@@ -45,9 +45,79 @@ func (_u *SessionUpdate) SetNillableUserID(v *uuid.UUID) *SessionUpdate {
 	return _u
 }
 
-// SetTokenHash sets the "token_hash" field.
-func (_u *SessionUpdate) SetTokenHash(v []byte) *SessionUpdate {
-	_u.mutation.SetTokenHash(v)
+// SetDevice sets the "device" field.
+func (_u *SessionUpdate) SetDevice(v string) *SessionUpdate {
+	_u.mutation.SetDevice(v)
+	return _u
+}
+
+// SetNillableDevice sets the "device" field if the given value is not nil.
+func (_u *SessionUpdate) SetNillableDevice(v *string) *SessionUpdate {
+	if v != nil {
+		_u.SetDevice(*v)
+	}
+	return _u
+}
+
+// SetSalt sets the "salt" field.
+func (_u *SessionUpdate) SetSalt(v []byte) *SessionUpdate {
+	_u.mutation.SetSalt(v)
+	return _u
+}
+
+// SetRenewals sets the "renewals" field.
+func (_u *SessionUpdate) SetRenewals(v int64) *SessionUpdate {
+	_u.mutation.ResetRenewals()
+	_u.mutation.SetRenewals(v)
+	return _u
+}
+
+// SetNillableRenewals sets the "renewals" field if the given value is not nil.
+func (_u *SessionUpdate) SetNillableRenewals(v *int64) *SessionUpdate {
+	if v != nil {
+		_u.SetRenewals(*v)
+	}
+	return _u
+}
+
+// AddRenewals adds value to the "renewals" field.
+func (_u *SessionUpdate) AddRenewals(v int64) *SessionUpdate {
+	_u.mutation.AddRenewals(v)
+	return _u
+}
+
+// SetRenewedAt sets the "renewed_at" field.
+func (_u *SessionUpdate) SetRenewedAt(v time.Time) *SessionUpdate {
+	_u.mutation.SetRenewedAt(v)
+	return _u
+}
+
+// SetNillableRenewedAt sets the "renewed_at" field if the given value is not nil.
+func (_u *SessionUpdate) SetNillableRenewedAt(v *time.Time) *SessionUpdate {
+	if v != nil {
+		_u.SetRenewedAt(*v)
+	}
+	return _u
+}
+
+// SetGeneration sets the "generation" field.
+func (_u *SessionUpdate) SetGeneration(v int32) *SessionUpdate {
+	_u.mutation.ResetGeneration()
+	_u.mutation.SetGeneration(v)
+	return _u
+}
+
+// SetNillableGeneration sets the "generation" field if the given value is not nil.
+func (_u *SessionUpdate) SetNillableGeneration(v *int32) *SessionUpdate {
+	if v != nil {
+		_u.SetGeneration(*v)
+	}
+	return _u
+}
+
+// AddGeneration adds value to the "generation" field.
+func (_u *SessionUpdate) AddGeneration(v int32) *SessionUpdate {
+	_u.mutation.AddGeneration(v)
 	return _u
 }
 
@@ -134,8 +204,26 @@ func (_u *SessionUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 			}
 		}
 	}
-	if value, ok := _u.mutation.TokenHash(); ok {
-		_spec.SetField(session.FieldTokenHash, field.TypeBytes, value)
+	if value, ok := _u.mutation.Device(); ok {
+		_spec.SetField(session.FieldDevice, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.Salt(); ok {
+		_spec.SetField(session.FieldSalt, field.TypeBytes, value)
+	}
+	if value, ok := _u.mutation.Renewals(); ok {
+		_spec.SetField(session.FieldRenewals, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.AddedRenewals(); ok {
+		_spec.AddField(session.FieldRenewals, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.RenewedAt(); ok {
+		_spec.SetField(session.FieldRenewedAt, field.TypeTime, value)
+	}
+	if value, ok := _u.mutation.Generation(); ok {
+		_spec.SetField(session.FieldGeneration, field.TypeInt32, value)
+	}
+	if value, ok := _u.mutation.AddedGeneration(); ok {
+		_spec.AddField(session.FieldGeneration, field.TypeInt32, value)
 	}
 	if value, ok := _u.mutation.ExpiresAt(); ok {
 		_spec.SetField(session.FieldExpiresAt, field.TypeTime, value)
@@ -205,9 +293,79 @@ func (_u *SessionUpdateOne) SetNillableUserID(v *uuid.UUID) *SessionUpdateOne {
 	return _u
 }
 
-// SetTokenHash sets the "token_hash" field.
-func (_u *SessionUpdateOne) SetTokenHash(v []byte) *SessionUpdateOne {
-	_u.mutation.SetTokenHash(v)
+// SetDevice sets the "device" field.
+func (_u *SessionUpdateOne) SetDevice(v string) *SessionUpdateOne {
+	_u.mutation.SetDevice(v)
+	return _u
+}
+
+// SetNillableDevice sets the "device" field if the given value is not nil.
+func (_u *SessionUpdateOne) SetNillableDevice(v *string) *SessionUpdateOne {
+	if v != nil {
+		_u.SetDevice(*v)
+	}
+	return _u
+}
+
+// SetSalt sets the "salt" field.
+func (_u *SessionUpdateOne) SetSalt(v []byte) *SessionUpdateOne {
+	_u.mutation.SetSalt(v)
+	return _u
+}
+
+// SetRenewals sets the "renewals" field.
+func (_u *SessionUpdateOne) SetRenewals(v int64) *SessionUpdateOne {
+	_u.mutation.ResetRenewals()
+	_u.mutation.SetRenewals(v)
+	return _u
+}
+
+// SetNillableRenewals sets the "renewals" field if the given value is not nil.
+func (_u *SessionUpdateOne) SetNillableRenewals(v *int64) *SessionUpdateOne {
+	if v != nil {
+		_u.SetRenewals(*v)
+	}
+	return _u
+}
+
+// AddRenewals adds value to the "renewals" field.
+func (_u *SessionUpdateOne) AddRenewals(v int64) *SessionUpdateOne {
+	_u.mutation.AddRenewals(v)
+	return _u
+}
+
+// SetRenewedAt sets the "renewed_at" field.
+func (_u *SessionUpdateOne) SetRenewedAt(v time.Time) *SessionUpdateOne {
+	_u.mutation.SetRenewedAt(v)
+	return _u
+}
+
+// SetNillableRenewedAt sets the "renewed_at" field if the given value is not nil.
+func (_u *SessionUpdateOne) SetNillableRenewedAt(v *time.Time) *SessionUpdateOne {
+	if v != nil {
+		_u.SetRenewedAt(*v)
+	}
+	return _u
+}
+
+// SetGeneration sets the "generation" field.
+func (_u *SessionUpdateOne) SetGeneration(v int32) *SessionUpdateOne {
+	_u.mutation.ResetGeneration()
+	_u.mutation.SetGeneration(v)
+	return _u
+}
+
+// SetNillableGeneration sets the "generation" field if the given value is not nil.
+func (_u *SessionUpdateOne) SetNillableGeneration(v *int32) *SessionUpdateOne {
+	if v != nil {
+		_u.SetGeneration(*v)
+	}
+	return _u
+}
+
+// AddGeneration adds value to the "generation" field.
+func (_u *SessionUpdateOne) AddGeneration(v int32) *SessionUpdateOne {
+	_u.mutation.AddGeneration(v)
 	return _u
 }
 
@@ -324,8 +482,26 @@ func (_u *SessionUpdateOne) sqlSave(ctx context.Context) (_node *Session, err er
 			}
 		}
 	}
-	if value, ok := _u.mutation.TokenHash(); ok {
-		_spec.SetField(session.FieldTokenHash, field.TypeBytes, value)
+	if value, ok := _u.mutation.Device(); ok {
+		_spec.SetField(session.FieldDevice, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.Salt(); ok {
+		_spec.SetField(session.FieldSalt, field.TypeBytes, value)
+	}
+	if value, ok := _u.mutation.Renewals(); ok {
+		_spec.SetField(session.FieldRenewals, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.AddedRenewals(); ok {
+		_spec.AddField(session.FieldRenewals, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.RenewedAt(); ok {
+		_spec.SetField(session.FieldRenewedAt, field.TypeTime, value)
+	}
+	if value, ok := _u.mutation.Generation(); ok {
+		_spec.SetField(session.FieldGeneration, field.TypeInt32, value)
+	}
+	if value, ok := _u.mutation.AddedGeneration(); ok {
+		_spec.AddField(session.FieldGeneration, field.TypeInt32, value)
 	}
 	if value, ok := _u.mutation.ExpiresAt(); ok {
 		_spec.SetField(session.FieldExpiresAt, field.TypeTime, value)

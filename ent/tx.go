@@ -16,6 +16,8 @@ type Tx struct {
 	config
 	// Genre is the client for interacting with the Genre builders.
 	Genre *GenreClient
+	// Guess is the client for interacting with the Guess builders.
+	Guess *GuessClient
 	// IdempotencyKey is the client for interacting with the IdempotencyKey builders.
 	IdempotencyKey *IdempotencyKeyClient
 	// Movie is the client for interacting with the Movie builders.
@@ -38,6 +40,8 @@ type Tx struct {
 	SeatLayout *SeatLayoutClient
 	// Session is the client for interacting with the Session builders.
 	Session *SessionClient
+	// SessionRevocation is the client for interacting with the SessionRevocation builders.
+	SessionRevocation *SessionRevocationClient
 	// Showtime is the client for interacting with the Showtime builders.
 	Showtime *ShowtimeClient
 	// ShowtimeSale is the client for interacting with the ShowtimeSale builders.
@@ -180,6 +184,7 @@ func (tx *Tx) Client() *Client {
 
 func (tx *Tx) init() {
 	tx.Genre = NewGenreClient(tx.config)
+	tx.Guess = NewGuessClient(tx.config)
 	tx.IdempotencyKey = NewIdempotencyKeyClient(tx.config)
 	tx.Movie = NewMovieClient(tx.config)
 	tx.Payment = NewPaymentClient(tx.config)
@@ -191,6 +196,7 @@ func (tx *Tx) init() {
 	tx.SeatClaim = NewSeatClaimClient(tx.config)
 	tx.SeatLayout = NewSeatLayoutClient(tx.config)
 	tx.Session = NewSessionClient(tx.config)
+	tx.SessionRevocation = NewSessionRevocationClient(tx.config)
 	tx.Showtime = NewShowtimeClient(tx.config)
 	tx.ShowtimeSale = NewShowtimeSaleClient(tx.config)
 	tx.Theater = NewTheaterClient(tx.config)

@@ -11,7 +11,7 @@ import (
 )
 
 // adminsOnly refuses the operations of everybody but administrators, except the way in and out: a mutation that does
-// nothing but sign in or sign out.
+// nothing but sign in, renew a session or sign out.
 type adminsOnly struct{}
 
 var (
@@ -34,15 +34,20 @@ func (adminsOnly) MutateOperationContext(ctx context.Context, op *graphql.Operat
 	return &gqlerror.Error{Err: err, Message: err.Error()}
 }
 
-// isWayIn reports whether an operation does nothing but sign in or out. Root fields inside fragments count as something
-// else: no client needs them here.
+// isWayIn reports whether an operation does nothing but sign in, renew a session, whose access token may be over by then,
+// or sign out. Root fields inside fragments count as something else: no client needs them here.
 func isWayIn(operation *ast.OperationDefinition) bool {
 	if operation.Operation != ast.Mutation {
 		return false
 	}
 	for _, selection := range operation.SelectionSet {
 		field, ok := selection.(*ast.Field)
-		if !ok || field.Name != "signIn" && field.Name != "signOut" && field.Name != "__typename" {
+		if !ok {
+			return false
+		}
+		switch field.Name {
+		case "signIn", "refreshSession", "signOut", "__typename":
+		default:
 			return false
 		}
 	}

@@ -1,10 +1,13 @@
 package graph
 
 import (
+	"context"
 	"fmt"
 
+	"github.com/99designs/gqlgen/graphql"
 	"github.com/google/uuid"
 
+	"marquee/graph/limit"
 	"marquee/graph/model"
 	"marquee/internal/apperr"
 	"marquee/internal/booking"
@@ -151,6 +154,17 @@ func reserveInput(input model.ReserveSeatsInput) (booking.ReserveInput, error) {
 	return in, nil
 }
 
-func sessionPayload(s identity.Session) model.SessionPayload {
-	return model.SessionPayload{Token: s.Token, ExpiresAt: s.ExpiresAt, User: s.User}
+func sessionPayload(t identity.Tokens) model.SessionPayload {
+	return model.SessionPayload{
+		Token: t.Access, ExpiresAt: t.AccessExpiresAt, RefreshToken: t.Refresh, RefreshExpiresAt: t.RefreshExpiresAt, User: t.User,
+	}
+}
+
+// deviceOf is the device that sent the operation.
+func deviceOf(ctx context.Context) identity.Device {
+	return identity.Device{Name: graphql.GetOperationContext(ctx).Headers.Get("User-Agent"), Address: limit.AddressOf(ctx)}
+}
+
+var invalidCredentials = model.InvalidCredentials{
+	Code: model.UserErrorCodeInvalidCredentials, Message: "The e-mail address or the password is wrong.",
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -35,16 +36,16 @@ func (p presenter) present(ctx context.Context, err error) *gqlerror.Error {
 	input := ""
 	if from, ok := errors.AsType[*gqlerror.Error](err); ok {
 		shown.Locations = from.Locations
-		// Seconds, from the limits; the transport makes a Retry-After header of it.
-		if seconds, ok := from.Extensions["retryAfter"]; ok {
-			shown.Extensions["retryAfter"] = seconds
-		}
 		shown.Path, input = splitPath(shown.Path, from.Path)
 	}
 	known := p.translate(ctx, err)
 	shown.Err = known
 	shown.Message = known.Message
 	shown.Extensions["code"] = string(known.Code)
+	if known.RetryAfter > 0 {
+		// Whole seconds; the transport makes a Retry-After header of it.
+		shown.Extensions["retryAfter"] = int(math.Ceil(known.RetryAfter.Seconds()))
+	}
 	fields := known.Fields
 	if input != "" && len(fields) == 0 && known.Code == apperr.BadUserInput {
 		fields = []apperr.FieldError{{Path: input, Message: known.Message}}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"marquee/internal/apitest"
+	"marquee/internal/auth"
 	"marquee/internal/config"
 )
 
@@ -182,7 +183,9 @@ func TestEvents(t *testing.T) {
 		s := watchEvents(t, c, http.MethodPost, watchSeats, vars{"id": show.ID()})
 		s.want("SeatMapSnapshot")
 		start := time.Now()
-		a.Exec(`UPDATE users SET role = 'CUSTOMER' WHERE id = $1`, c.User.ID)
+		if err := a.Identity.SetRole(t.Context(), c.User.ID, auth.RoleCustomer); err != nil {
+			t.Fatal(err)
+		}
 		untilRefused(s)
 		if took := time.Since(start); took > soon {
 			t.Errorf("the stream ended after %s", took)

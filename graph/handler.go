@@ -26,7 +26,7 @@ type Options struct {
 	Classify      func(error) *apperr.Error                           // translates faults of the engines; nil result: unknown
 	RequestID     func(context.Context) string                        // of the request in ctx
 	Introspection bool                                                // whether everybody may read the schema; else administrators
-	AdminsOnly    bool                                                // whether others may do nothing but sign in and out
+	AdminsOnly    bool                                                // whether others may only sign in, renew a session and sign out
 	Limits        limit.Limits                                        // largest document and operation
 	Rates         *ratelimit.Limiter                                  // accounts of the callers
 	Address       func(*http.Request) string                          // names the client of a request for Rates; nil: the peer

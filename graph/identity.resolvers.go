@@ -9,31 +9,83 @@ import (
 	"context"
 	"errors"
 
+	"marquee/graph/generated"
 	"marquee/graph/model"
+	"marquee/internal/apperr"
 	"marquee/internal/auth"
 	"marquee/internal/identity"
+	"marquee/internal/typeid"
 )
 
 func (r *mutationResolver) SignUp(ctx context.Context, input model.SignUpInput) (model.SignUpResult, error) {
-	session, err := r.Services.Identity.SignUp(ctx, identity.SignUpInput{Email: input.Email, Password: input.Password, Name: input.Name})
+	tokens, err := r.Services.Identity.SignUp(ctx, identity.SignUpInput{Email: input.Email, Password: input.Password, Name: input.Name}, deviceOf(ctx))
 	if errors.Is(err, identity.ErrEmailTaken) {
 		return model.EmailTaken{Code: model.UserErrorCodeEmailTaken, Message: "An account with this e-mail address exists."}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	return sessionPayload(session), nil
+	return sessionPayload(tokens), nil
 }
 
 func (r *mutationResolver) SignIn(ctx context.Context, input model.SignInInput) (model.SignInResult, error) {
-	session, err := r.Services.Identity.SignIn(ctx, input.Email, input.Password)
+	tokens, err := r.Services.Identity.SignIn(ctx, input.Email, input.Password, deviceOf(ctx))
 	if errors.Is(err, identity.ErrInvalidCredentials) {
-		return model.InvalidCredentials{Code: model.UserErrorCodeInvalidCredentials, Message: "The e-mail address or the password is wrong."}, nil
+		return invalidCredentials, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	return sessionPayload(session), nil
+	return sessionPayload(tokens), nil
+}
+
+func (r *mutationResolver) RefreshSession(ctx context.Context, input model.RefreshSessionInput) (model.RefreshSessionResult, error) {
+	tokens, err := r.Services.Identity.Refresh(ctx, input.RefreshToken)
+	if errors.Is(err, identity.ErrSessionEnded) {
+		return model.SessionEnded{Code: model.UserErrorCodeSessionEnded, Message: "Your session has ended. Sign in again."}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return sessionPayload(tokens), nil
+}
+
+func (r *mutationResolver) EndSession(ctx context.Context, input model.EndSessionInput) (*model.EndSessionPayload, error) {
+	viewer, err := auth.Require(ctx, auth.RoleCustomer)
+	if err != nil {
+		return nil, err
+	}
+	id, err := decodeID(typeid.Session, "input.sessionId", input.SessionID)
+	if err != nil {
+		return nil, err
+	}
+	return &model.EndSessionPayload{SessionID: input.SessionID}, r.Services.Identity.EndSession(ctx, viewer, id)
+}
+
+func (r *mutationResolver) EndOtherSessions(ctx context.Context) (*model.EndOtherSessionsPayload, error) {
+	viewer, err := auth.Require(ctx, auth.RoleCustomer)
+	if err != nil {
+		return nil, err
+	}
+	ended, err := r.Services.Identity.EndOtherSessions(ctx, viewer)
+	return &model.EndOtherSessionsPayload{Ended: int32(ended)}, err
+}
+
+func (r *mutationResolver) ChangePassword(ctx context.Context, input model.ChangePasswordInput) (model.ChangePasswordResult, error) {
+	viewer, err := auth.Require(ctx, auth.RoleCustomer)
+	if err != nil {
+		return nil, err
+	}
+	in := identity.ChangePasswordInput{Current: input.CurrentPassword, New: input.NewPassword}
+	err = r.Services.Identity.ChangePassword(ctx, viewer, in, deviceOf(ctx))
+	if errors.Is(err, identity.ErrInvalidCredentials) {
+		return invalidCredentials, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	user, err := r.Services.Identity.User(ctx, viewer.UserID)
+	return model.ChangePasswordPayload{User: user}, err
 }
 
 func (r *mutationResolver) SignOut(ctx context.Context) (*model.SignOutPayload, error) {
@@ -52,3 +104,28 @@ func (r *queryResolver) Me(ctx context.Context) (*identity.User, error) {
 	user, err := r.Services.Identity.User(ctx, viewer.UserID)
 	return &user, err
 }
+
+func (r *sessionResolver) Current(ctx context.Context, obj *identity.Session) (bool, error) {
+	viewer, err := auth.Require(ctx, auth.RoleCustomer)
+	return viewer.SessionID == obj.ID, err
+}
+
+func (r *userResolver) Sessions(ctx context.Context, obj *identity.User) ([]identity.Session, error) {
+	viewer, err := auth.Require(ctx, auth.RoleCustomer)
+	if err != nil {
+		return nil, err
+	}
+	if viewer.UserID != obj.ID {
+		return nil, apperr.New(apperr.Forbidden, "The devices of an account are shown to its owner only.")
+	}
+	return r.Services.Identity.Sessions(ctx, viewer)
+}
+
+func (r *Resolver) Session() generated.SessionResolver { return &sessionResolver{r} }
+
+func (r *Resolver) User() generated.UserResolver { return &userResolver{r} }
+
+type (
+	sessionResolver struct{ *Resolver }
+	userResolver    struct{ *Resolver }
+)

@@ -73,12 +73,16 @@ func TestConsole_Operations(t *testing.T) {
 	t.Parallel()
 	a := apitest.New(t)
 	customer := a.Customer()
+	credentials := apitest.Vars{"input": map[string]any{"email": customer.User.Email, "password": apitest.Password}}
+	var session struct{ SignIn struct{ RefreshToken string } }
+	customer.Get(read(t, "console/src/operations/sign-in.graphql"), credentials, &session)
 	variables := map[string]apitest.Vars{
-		"sign-in":   {"input": map[string]any{"email": customer.User.Email, "password": apitest.Password}},
-		"showtimes": {"from": time.Now().UTC().Format(time.RFC3339), "first": 8},
-		"seats":     {"showtimeId": a.World.Showtimes[0].ID()},
-		"me":        nil,
-		"sign-out":  nil, // ends the session: it comes last by its name
+		"sign-in":         credentials,
+		"refresh-session": {"input": map[string]any{"refreshToken": session.SignIn.RefreshToken}},
+		"showtimes":       {"from": time.Now().UTC().Format(time.RFC3339), "first": 8},
+		"seats":           {"showtimeId": a.World.Showtimes[0].ID()},
+		"me":              nil,
+		"sign-out":        nil, // ends the session: it comes last by its name
 	}
 	files := documents(t, "console/src/operations")
 	if len(files) != len(variables) {
@@ -91,6 +95,9 @@ func TestConsole_Operations(t *testing.T) {
 		for field, value := range answer {
 			if value == nil || at(value, "message") != nil {
 				t.Errorf("%s: %s is %v", name, field, value)
+			}
+			if kind, ok := at(value, "__typename").(string); ok && kind != "SessionPayload" {
+				t.Errorf("%s: %s is a %s", name, field, kind)
 			}
 		}
 	}

@@ -20,6 +20,18 @@ func (f GenreFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error
 	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.GenreMutation", m)
 }
 
+// The GuessFunc type is an adapter to allow the use of ordinary
+// function as Guess mutator.
+type GuessFunc func(context.Context, *ent.GuessMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f GuessFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.GuessMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.GuessMutation", m)
+}
+
 // The IdempotencyKeyFunc type is an adapter to allow the use of ordinary
 // function as IdempotencyKey mutator.
 type IdempotencyKeyFunc func(context.Context, *ent.IdempotencyKeyMutation) (ent.Value, error)
@@ -150,6 +162,18 @@ func (f SessionFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, err
 		return f(ctx, mv)
 	}
 	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.SessionMutation", m)
+}
+
+// The SessionRevocationFunc type is an adapter to allow the use of ordinary
+// function as SessionRevocation mutator.
+type SessionRevocationFunc func(context.Context, *ent.SessionRevocationMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f SessionRevocationFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.SessionRevocationMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.SessionRevocationMutation", m)
 }
 
 // The ShowtimeFunc type is an adapter to allow the use of ordinary

@@ -27,6 +27,26 @@ var (
 			},
 		},
 	}
+	// GuessesColumns holds the columns for the "guesses" table.
+	GuessesColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "failures", Type: field.TypeInt32, Default: 0},
+		{Name: "failed_at", Type: field.TypeTime},
+		{Name: "succeeded_at", Type: field.TypeTime, Nullable: true},
+	}
+	// GuessesTable holds the schema information for the "guesses" table.
+	GuessesTable = &schema.Table{
+		Name:       "guesses",
+		Columns:    GuessesColumns,
+		PrimaryKey: []*schema.Column{GuessesColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "guesses_failed_idx",
+				Unique:  false,
+				Columns: []*schema.Column{GuessesColumns[2]},
+			},
+		},
+	}
 	// IdempotencyKeysColumns holds the columns for the "idempotency_keys" table.
 	IdempotencyKeysColumns = []*schema.Column{
 		{Name: "key", Type: field.TypeString, Size: 2147483647},
@@ -354,7 +374,11 @@ var (
 	// SessionsColumns holds the columns for the "sessions" table.
 	SessionsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
-		{Name: "token_hash", Type: field.TypeBytes},
+		{Name: "device", Type: field.TypeString, Size: 2147483647, Default: ""},
+		{Name: "salt", Type: field.TypeBytes},
+		{Name: "renewals", Type: field.TypeInt64, Default: 0},
+		{Name: "renewed_at", Type: field.TypeTime},
+		{Name: "generation", Type: field.TypeInt32, Default: 1},
 		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
 		{Name: "expires_at", Type: field.TypeTime},
 		{Name: "user_id", Type: field.TypeUUID},
@@ -367,26 +391,40 @@ var (
 		ForeignKeys: []*schema.ForeignKey{
 			{
 				Symbol:     "sessions_user_fkey",
-				Columns:    []*schema.Column{SessionsColumns[4]},
+				Columns:    []*schema.Column{SessionsColumns[8]},
 				RefColumns: []*schema.Column{UsersColumns[0]},
 				OnDelete:   schema.Cascade,
 			},
 		},
 		Indexes: []*schema.Index{
 			{
-				Name:    "sessions_token_hash_key",
-				Unique:  true,
-				Columns: []*schema.Column{SessionsColumns[1]},
-			},
-			{
 				Name:    "sessions_user_idx",
 				Unique:  false,
-				Columns: []*schema.Column{SessionsColumns[4]},
+				Columns: []*schema.Column{SessionsColumns[8]},
 			},
 			{
 				Name:    "sessions_expires_idx",
 				Unique:  false,
-				Columns: []*schema.Column{SessionsColumns[3]},
+				Columns: []*schema.Column{SessionsColumns[7]},
+			},
+		},
+	}
+	// SessionRevocationsColumns holds the columns for the "session_revocations" table.
+	SessionRevocationsColumns = []*schema.Column{
+		{Name: "session_id", Type: field.TypeUUID},
+		{Name: "generation", Type: field.TypeInt32},
+		{Name: "noted_at", Type: field.TypeTime},
+	}
+	// SessionRevocationsTable holds the schema information for the "session_revocations" table.
+	SessionRevocationsTable = &schema.Table{
+		Name:       "session_revocations",
+		Columns:    SessionRevocationsColumns,
+		PrimaryKey: []*schema.Column{SessionRevocationsColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "session_revocations_noted_idx",
+				Unique:  false,
+				Columns: []*schema.Column{SessionRevocationsColumns[2]},
 			},
 		},
 	}
@@ -579,6 +617,7 @@ var (
 	// Tables holds all the tables in the schema.
 	Tables = []*schema.Table{
 		GenresTable,
+		GuessesTable,
 		IdempotencyKeysTable,
 		MoviesTable,
 		PaymentsTable,
@@ -590,6 +629,7 @@ var (
 		SeatClaimsTable,
 		SeatLayoutsTable,
 		SessionsTable,
+		SessionRevocationsTable,
 		ShowtimesTable,
 		ShowtimeSalesTable,
 		TheatersTable,
@@ -600,6 +640,9 @@ var (
 )
 
 func init() {
+	GuessesTable.Annotation = &entsql.Annotation{
+		Table: "guesses",
+	}
 	IdempotencyKeysTable.Annotation = &entsql.Annotation{
 		Table: "idempotency_keys",
 	}
@@ -620,6 +663,9 @@ func init() {
 	}
 	SeatLayoutsTable.ForeignKeys[0].RefTable = ScreensTable
 	SessionsTable.ForeignKeys[0].RefTable = UsersTable
+	SessionRevocationsTable.Annotation = &entsql.Annotation{
+		Table: "session_revocations",
+	}
 	ShowtimesTable.ForeignKeys[0].RefTable = MoviesTable
 	ShowtimesTable.ForeignKeys[1].RefTable = TheatersTable
 	ShowtimeSalesTable.Annotation = &entsql.Annotation{

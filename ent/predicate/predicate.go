@@ -9,6 +9,9 @@ import (
 // Genre is the predicate function for genre builders.
 type Genre func(*sql.Selector)
 
+// Guess is the predicate function for guess builders.
+type Guess func(*sql.Selector)
+
 // IdempotencyKey is the predicate function for idempotencykey builders.
 type IdempotencyKey func(*sql.Selector)
 
@@ -41,6 +44,9 @@ type SeatLayout func(*sql.Selector)
 
 // Session is the predicate function for session builders.
 type Session func(*sql.Selector)
+
+// SessionRevocation is the predicate function for sessionrevocation builders.
+type SessionRevocation func(*sql.Selector)
 
 // Showtime is the predicate function for showtime builders.
 type Showtime func(*sql.Selector)

@@ -16,8 +16,16 @@ const (
 	FieldID = "id"
 	// FieldUserID holds the string denoting the user_id field in the database.
 	FieldUserID = "user_id"
-	// FieldTokenHash holds the string denoting the token_hash field in the database.
-	FieldTokenHash = "token_hash"
+	// FieldDevice holds the string denoting the device field in the database.
+	FieldDevice = "device"
+	// FieldSalt holds the string denoting the salt field in the database.
+	FieldSalt = "salt"
+	// FieldRenewals holds the string denoting the renewals field in the database.
+	FieldRenewals = "renewals"
+	// FieldRenewedAt holds the string denoting the renewed_at field in the database.
+	FieldRenewedAt = "renewed_at"
+	// FieldGeneration holds the string denoting the generation field in the database.
+	FieldGeneration = "generation"
 	// FieldCreatedAt holds the string denoting the created_at field in the database.
 	FieldCreatedAt = "created_at"
 	// FieldExpiresAt holds the string denoting the expires_at field in the database.
@@ -39,7 +47,11 @@ const (
 var Columns = []string{
 	FieldID,
 	FieldUserID,
-	FieldTokenHash,
+	FieldDevice,
+	FieldSalt,
+	FieldRenewals,
+	FieldRenewedAt,
+	FieldGeneration,
 	FieldCreatedAt,
 	FieldExpiresAt,
 }
@@ -55,6 +67,12 @@ func ValidColumn(column string) bool {
 }
 
 var (
+	// DefaultDevice holds the default value on creation for the "device" field.
+	DefaultDevice string
+	// DefaultRenewals holds the default value on creation for the "renewals" field.
+	DefaultRenewals int64
+	// DefaultGeneration holds the default value on creation for the "generation" field.
+	DefaultGeneration int32
 	// DefaultCreatedAt holds the default value on creation for the "created_at" field.
 	DefaultCreatedAt func() time.Time
 )
@@ -70,6 +88,26 @@ func ByID(opts ...sql.OrderTermOption) OrderOption {
 // ByUserID orders the results by the user_id field.
 func ByUserID(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldUserID, opts...).ToFunc()
+}
+
+// ByDevice orders the results by the device field.
+func ByDevice(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldDevice, opts...).ToFunc()
+}
+
+// ByRenewals orders the results by the renewals field.
+func ByRenewals(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldRenewals, opts...).ToFunc()
+}
+
+// ByRenewedAt orders the results by the renewed_at field.
+func ByRenewedAt(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldRenewedAt, opts...).ToFunc()
+}
+
+// ByGeneration orders the results by the generation field.
+func ByGeneration(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldGeneration, opts...).ToFunc()
 }
 
 // ByCreatedAt orders the results by the created_at field.

@@ -61,9 +61,29 @@ func UserID(v uuid.UUID) predicate.Session {
 	return predicate.Session(sql.FieldEQ(FieldUserID, v))
 }
 
-// TokenHash applies equality check predicate on the "token_hash" field. It's identical to TokenHashEQ.
-func TokenHash(v []byte) predicate.Session {
-	return predicate.Session(sql.FieldEQ(FieldTokenHash, v))
+// Device applies equality check predicate on the "device" field. It's identical to DeviceEQ.
+func Device(v string) predicate.Session {
+	return predicate.Session(sql.FieldEQ(FieldDevice, v))
+}
+
+// Salt applies equality check predicate on the "salt" field. It's identical to SaltEQ.
+func Salt(v []byte) predicate.Session {
+	return predicate.Session(sql.FieldEQ(FieldSalt, v))
+}
+
+// Renewals applies equality check predicate on the "renewals" field. It's identical to RenewalsEQ.
+func Renewals(v int64) predicate.Session {
+	return predicate.Session(sql.FieldEQ(FieldRenewals, v))
+}
+
+// RenewedAt applies equality check predicate on the "renewed_at" field. It's identical to RenewedAtEQ.
+func RenewedAt(v time.Time) predicate.Session {
+	return predicate.Session(sql.FieldEQ(FieldRenewedAt, v))
+}
+
+// Generation applies equality check predicate on the "generation" field. It's identical to GenerationEQ.
+func Generation(v int32) predicate.Session {
+	return predicate.Session(sql.FieldEQ(FieldGeneration, v))
 }
 
 // CreatedAt applies equality check predicate on the "created_at" field. It's identical to CreatedAtEQ.
@@ -96,44 +116,229 @@ func UserIDNotIn(vs ...uuid.UUID) predicate.Session {
 	return predicate.Session(sql.FieldNotIn(FieldUserID, vs...))
 }
 
-// TokenHashEQ applies the EQ predicate on the "token_hash" field.
-func TokenHashEQ(v []byte) predicate.Session {
-	return predicate.Session(sql.FieldEQ(FieldTokenHash, v))
+// DeviceEQ applies the EQ predicate on the "device" field.
+func DeviceEQ(v string) predicate.Session {
+	return predicate.Session(sql.FieldEQ(FieldDevice, v))
 }
 
-// TokenHashNEQ applies the NEQ predicate on the "token_hash" field.
-func TokenHashNEQ(v []byte) predicate.Session {
-	return predicate.Session(sql.FieldNEQ(FieldTokenHash, v))
+// DeviceNEQ applies the NEQ predicate on the "device" field.
+func DeviceNEQ(v string) predicate.Session {
+	return predicate.Session(sql.FieldNEQ(FieldDevice, v))
 }
 
-// TokenHashIn applies the In predicate on the "token_hash" field.
-func TokenHashIn(vs ...[]byte) predicate.Session {
-	return predicate.Session(sql.FieldIn(FieldTokenHash, vs...))
+// DeviceIn applies the In predicate on the "device" field.
+func DeviceIn(vs ...string) predicate.Session {
+	return predicate.Session(sql.FieldIn(FieldDevice, vs...))
 }
 
-// TokenHashNotIn applies the NotIn predicate on the "token_hash" field.
-func TokenHashNotIn(vs ...[]byte) predicate.Session {
-	return predicate.Session(sql.FieldNotIn(FieldTokenHash, vs...))
+// DeviceNotIn applies the NotIn predicate on the "device" field.
+func DeviceNotIn(vs ...string) predicate.Session {
+	return predicate.Session(sql.FieldNotIn(FieldDevice, vs...))
 }
 
-// TokenHashGT applies the GT predicate on the "token_hash" field.
-func TokenHashGT(v []byte) predicate.Session {
-	return predicate.Session(sql.FieldGT(FieldTokenHash, v))
+// DeviceGT applies the GT predicate on the "device" field.
+func DeviceGT(v string) predicate.Session {
+	return predicate.Session(sql.FieldGT(FieldDevice, v))
 }
 
-// TokenHashGTE applies the GTE predicate on the "token_hash" field.
-func TokenHashGTE(v []byte) predicate.Session {
-	return predicate.Session(sql.FieldGTE(FieldTokenHash, v))
+// DeviceGTE applies the GTE predicate on the "device" field.
+func DeviceGTE(v string) predicate.Session {
+	return predicate.Session(sql.FieldGTE(FieldDevice, v))
 }
 
-// TokenHashLT applies the LT predicate on the "token_hash" field.
-func TokenHashLT(v []byte) predicate.Session {
-	return predicate.Session(sql.FieldLT(FieldTokenHash, v))
+// DeviceLT applies the LT predicate on the "device" field.
+func DeviceLT(v string) predicate.Session {
+	return predicate.Session(sql.FieldLT(FieldDevice, v))
 }
 
-// TokenHashLTE applies the LTE predicate on the "token_hash" field.
-func TokenHashLTE(v []byte) predicate.Session {
-	return predicate.Session(sql.FieldLTE(FieldTokenHash, v))
+// DeviceLTE applies the LTE predicate on the "device" field.
+func DeviceLTE(v string) predicate.Session {
+	return predicate.Session(sql.FieldLTE(FieldDevice, v))
+}
+
+// DeviceContains applies the Contains predicate on the "device" field.
+func DeviceContains(v string) predicate.Session {
+	return predicate.Session(sql.FieldContains(FieldDevice, v))
+}
+
+// DeviceHasPrefix applies the HasPrefix predicate on the "device" field.
+func DeviceHasPrefix(v string) predicate.Session {
+	return predicate.Session(sql.FieldHasPrefix(FieldDevice, v))
+}
+
+// DeviceHasSuffix applies the HasSuffix predicate on the "device" field.
+func DeviceHasSuffix(v string) predicate.Session {
+	return predicate.Session(sql.FieldHasSuffix(FieldDevice, v))
+}
+
+// DeviceEqualFold applies the EqualFold predicate on the "device" field.
+func DeviceEqualFold(v string) predicate.Session {
+	return predicate.Session(sql.FieldEqualFold(FieldDevice, v))
+}
+
+// DeviceContainsFold applies the ContainsFold predicate on the "device" field.
+func DeviceContainsFold(v string) predicate.Session {
+	return predicate.Session(sql.FieldContainsFold(FieldDevice, v))
+}
+
+// SaltEQ applies the EQ predicate on the "salt" field.
+func SaltEQ(v []byte) predicate.Session {
+	return predicate.Session(sql.FieldEQ(FieldSalt, v))
+}
+
+// SaltNEQ applies the NEQ predicate on the "salt" field.
+func SaltNEQ(v []byte) predicate.Session {
+	return predicate.Session(sql.FieldNEQ(FieldSalt, v))
+}
+
+// SaltIn applies the In predicate on the "salt" field.
+func SaltIn(vs ...[]byte) predicate.Session {
+	return predicate.Session(sql.FieldIn(FieldSalt, vs...))
+}
+
+// SaltNotIn applies the NotIn predicate on the "salt" field.
+func SaltNotIn(vs ...[]byte) predicate.Session {
+	return predicate.Session(sql.FieldNotIn(FieldSalt, vs...))
+}
+
+// SaltGT applies the GT predicate on the "salt" field.
+func SaltGT(v []byte) predicate.Session {
+	return predicate.Session(sql.FieldGT(FieldSalt, v))
+}
+
+// SaltGTE applies the GTE predicate on the "salt" field.
+func SaltGTE(v []byte) predicate.Session {
+	return predicate.Session(sql.FieldGTE(FieldSalt, v))
+}
+
+// SaltLT applies the LT predicate on the "salt" field.
+func SaltLT(v []byte) predicate.Session {
+	return predicate.Session(sql.FieldLT(FieldSalt, v))
+}
+
+// SaltLTE applies the LTE predicate on the "salt" field.
+func SaltLTE(v []byte) predicate.Session {
+	return predicate.Session(sql.FieldLTE(FieldSalt, v))
+}
+
+// RenewalsEQ applies the EQ predicate on the "renewals" field.
+func RenewalsEQ(v int64) predicate.Session {
+	return predicate.Session(sql.FieldEQ(FieldRenewals, v))
+}
+
+// RenewalsNEQ applies the NEQ predicate on the "renewals" field.
+func RenewalsNEQ(v int64) predicate.Session {
+	return predicate.Session(sql.FieldNEQ(FieldRenewals, v))
+}
+
+// RenewalsIn applies the In predicate on the "renewals" field.
+func RenewalsIn(vs ...int64) predicate.Session {
+	return predicate.Session(sql.FieldIn(FieldRenewals, vs...))
+}
+
+// RenewalsNotIn applies the NotIn predicate on the "renewals" field.
+func RenewalsNotIn(vs ...int64) predicate.Session {
+	return predicate.Session(sql.FieldNotIn(FieldRenewals, vs...))
+}
+
+// RenewalsGT applies the GT predicate on the "renewals" field.
+func RenewalsGT(v int64) predicate.Session {
+	return predicate.Session(sql.FieldGT(FieldRenewals, v))
+}
+
+// RenewalsGTE applies the GTE predicate on the "renewals" field.
+func RenewalsGTE(v int64) predicate.Session {
+	return predicate.Session(sql.FieldGTE(FieldRenewals, v))
+}
+
+// RenewalsLT applies the LT predicate on the "renewals" field.
+func RenewalsLT(v int64) predicate.Session {
+	return predicate.Session(sql.FieldLT(FieldRenewals, v))
+}
+
+// RenewalsLTE applies the LTE predicate on the "renewals" field.
+func RenewalsLTE(v int64) predicate.Session {
+	return predicate.Session(sql.FieldLTE(FieldRenewals, v))
+}
+
+// RenewedAtEQ applies the EQ predicate on the "renewed_at" field.
+func RenewedAtEQ(v time.Time) predicate.Session {
+	return predicate.Session(sql.FieldEQ(FieldRenewedAt, v))
+}
+
+// RenewedAtNEQ applies the NEQ predicate on the "renewed_at" field.
+func RenewedAtNEQ(v time.Time) predicate.Session {
+	return predicate.Session(sql.FieldNEQ(FieldRenewedAt, v))
+}
+
+// RenewedAtIn applies the In predicate on the "renewed_at" field.
+func RenewedAtIn(vs ...time.Time) predicate.Session {
+	return predicate.Session(sql.FieldIn(FieldRenewedAt, vs...))
+}
+
+// RenewedAtNotIn applies the NotIn predicate on the "renewed_at" field.
+func RenewedAtNotIn(vs ...time.Time) predicate.Session {
+	return predicate.Session(sql.FieldNotIn(FieldRenewedAt, vs...))
+}
+
+// RenewedAtGT applies the GT predicate on the "renewed_at" field.
+func RenewedAtGT(v time.Time) predicate.Session {
+	return predicate.Session(sql.FieldGT(FieldRenewedAt, v))
+}
+
+// RenewedAtGTE applies the GTE predicate on the "renewed_at" field.
+func RenewedAtGTE(v time.Time) predicate.Session {
+	return predicate.Session(sql.FieldGTE(FieldRenewedAt, v))
+}
+
+// RenewedAtLT applies the LT predicate on the "renewed_at" field.
+func RenewedAtLT(v time.Time) predicate.Session {
+	return predicate.Session(sql.FieldLT(FieldRenewedAt, v))
+}
+
+// RenewedAtLTE applies the LTE predicate on the "renewed_at" field.
+func RenewedAtLTE(v time.Time) predicate.Session {
+	return predicate.Session(sql.FieldLTE(FieldRenewedAt, v))
+}
+
+// GenerationEQ applies the EQ predicate on the "generation" field.
+func GenerationEQ(v int32) predicate.Session {
+	return predicate.Session(sql.FieldEQ(FieldGeneration, v))
+}
+
+// GenerationNEQ applies the NEQ predicate on the "generation" field.
+func GenerationNEQ(v int32) predicate.Session {
+	return predicate.Session(sql.FieldNEQ(FieldGeneration, v))
+}
+
+// GenerationIn applies the In predicate on the "generation" field.
+func GenerationIn(vs ...int32) predicate.Session {
+	return predicate.Session(sql.FieldIn(FieldGeneration, vs...))
+}
+
+// GenerationNotIn applies the NotIn predicate on the "generation" field.
+func GenerationNotIn(vs ...int32) predicate.Session {
+	return predicate.Session(sql.FieldNotIn(FieldGeneration, vs...))
+}
+
+// GenerationGT applies the GT predicate on the "generation" field.
+func GenerationGT(v int32) predicate.Session {
+	return predicate.Session(sql.FieldGT(FieldGeneration, v))
+}
+
+// GenerationGTE applies the GTE predicate on the "generation" field.
+func GenerationGTE(v int32) predicate.Session {
+	return predicate.Session(sql.FieldGTE(FieldGeneration, v))
+}
+
+// GenerationLT applies the LT predicate on the "generation" field.
+func GenerationLT(v int32) predicate.Session {
+	return predicate.Session(sql.FieldLT(FieldGeneration, v))
+}
+
+// GenerationLTE applies the LTE predicate on the "generation" field.
+func GenerationLTE(v int32) predicate.Session {
+	return predicate.Session(sql.FieldLTE(FieldGeneration, v))
 }
 
 // CreatedAtEQ applies the EQ predicate on the "created_at" field.

@@ -28,9 +28,11 @@ type ResolverRoot interface {
 	Reservation() ReservationResolver
 	Screen() ScreenResolver
 	SeatMap() SeatMapResolver
+	Session() SessionResolver
 	Showtime() ShowtimeResolver
 	Subscription() SubscriptionResolver
 	Theater() TheaterResolver
+	User() UserResolver
 }
 
 type DirectiveRoot struct {
@@ -61,9 +63,12 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	inputUnmarshalers := func() *graphql.InputUnmarshalerIndex {
 		return graphql.NewInputUnmarshalerIndex(
 			graphql.NewInputUnmarshaler("CancelReservationInput", ec.unmarshalInputCancelReservationInput),
+			graphql.NewInputUnmarshaler("ChangePasswordInput", ec.unmarshalInputChangePasswordInput),
+			graphql.NewInputUnmarshaler("EndSessionInput", ec.unmarshalInputEndSessionInput),
 			graphql.NewInputUnmarshaler("MovieFilter", ec.unmarshalInputMovieFilter),
 			graphql.NewInputUnmarshaler("MovieShowtimeFilter", ec.unmarshalInputMovieShowtimeFilter),
 			graphql.NewInputUnmarshaler("PayReservationInput", ec.unmarshalInputPayReservationInput),
+			graphql.NewInputUnmarshaler("RefreshSessionInput", ec.unmarshalInputRefreshSessionInput),
 			graphql.NewInputUnmarshaler("ReserveSeatsInput", ec.unmarshalInputReserveSeatsInput),
 			graphql.NewInputUnmarshaler("ShowtimeFilter", ec.unmarshalInputShowtimeFilter),
 			graphql.NewInputUnmarshaler("SignInInput", ec.unmarshalInputSignInInput),
@@ -511,6 +516,24 @@ type User implements Node @public {
   role: Role!
   "When the account was made."
   createdAt: DateTime!
+  "The devices that are signed in to the account, the one renewed last first; at most 50."
+  sessions: [Session!]! @auth @listSize(assumedSize: 10)
+}
+
+"A signed-in device. Only the account's owner sees it."
+type Session @auth {
+  "The session's id, for ` + "`" + `endSession` + "`" + `."
+  id: ID!
+  "What the device called itself when it signed in: its ` + "`" + `User-Agent` + "`" + `."
+  device: String!
+  "Whether it is the session that asks."
+  current: Boolean!
+  "When it signed in."
+  createdAt: DateTime!
+  "When it was renewed last, within a quarter of an hour of its last use."
+  renewedAt: DateTime!
+  "When it ends, however often it is renewed."
+  expiresAt: DateTime!
 }
 
 extend type Query {
@@ -523,6 +546,18 @@ extend type Mutation {
   signUp("The new account." input: SignUpInput!): SignUpResult! @public @cost(weight: 1000)
   "Starts a session."
   signIn("The credentials." input: SignInInput!): SignInResult! @public @cost(weight: 1000)
+  """
+  Renews a session before or after its access token has ended. The refresh token is good once: the answer holds the next
+  one. Renewing again with the same token within 30 seconds gives the same next token; later it ends the session, because
+  two hold the token.
+  """
+  refreshSession("The session's token." input: RefreshSessionInput!): RefreshSessionResult! @public @cost(weight: 50)
+  "Ends one of the viewer's sessions: signs a device out. ` + "`" + `NOT_FOUND` + "`" + ` when there is no such session."
+  endSession("Which session." input: EndSessionInput!): EndSessionPayload! @auth @cost(weight: 10)
+  "Ends all of the viewer's sessions but the one that asks: signs out everywhere else."
+  endOtherSessions: EndOtherSessionsPayload! @auth @cost(weight: 10)
+  "Gives the viewer another password and ends all other sessions."
+  changePassword("The present password and the next." input: ChangePasswordInput!): ChangePasswordResult! @auth @cost(weight: 2000)
   "Ends the session that makes the request."
   signOut: SignOutPayload! @auth @cost(weight: 10)
 }
@@ -545,12 +580,36 @@ input SignInInput {
   password: String!
 }
 
-"A session: what ` + "`" + `signUp` + "`" + ` and ` + "`" + `signIn` + "`" + ` give."
+"What renews a session."
+input RefreshSessionInput {
+  "The session's latest refresh token."
+  refreshToken: String!
+}
+
+"Which session to end."
+input EndSessionInput {
+  "The session's id."
+  sessionId: ID!
+}
+
+"Another password."
+input ChangePasswordInput {
+  "The password so far."
+  currentPassword: String!
+  "The next one: at least 15 characters."
+  newPassword: String!
+}
+
+"A session: what ` + "`" + `signUp` + "`" + `, ` + "`" + `signIn` + "`" + ` and ` + "`" + `refreshSession` + "`" + ` give."
 type SessionPayload @public {
-  "Send it with each request: ` + "`" + `Authorization: Bearer <token>` + "`" + `. It is shown once."
+  "The access token: send it with each request, ` + "`" + `Authorization: Bearer <token>` + "`" + `. A signed JWT; its keys are at ` + "`" + `/.well-known/jwks.json` + "`" + `."
   token: String!
-  "When the session ends by itself."
+  "When the access token ends, a quarter of an hour after it was made. Renew it before, with ` + "`" + `refreshSession` + "`" + `."
   expiresAt: DateTime!
+  "What renews the session. It is shown once; keep it where other pages cannot read it."
+  refreshToken: String!
+  "When the session ends unless it is renewed before."
+  refreshExpiresAt: DateTime!
   "The signed-in user."
   user: User!
 }
@@ -559,6 +618,24 @@ type SessionPayload @public {
 type SignOutPayload @auth {
   "The session ended; its token is worthless from here on."
   signedOut: Boolean!
+}
+
+"The session is over."
+type EndSessionPayload @auth {
+  "The id of the session that ended."
+  sessionId: ID!
+}
+
+"The other sessions are over."
+type EndOtherSessionsPayload @auth {
+  "How many ended."
+  ended: Int!
+}
+
+"The account has another password; all its other sessions are over."
+type ChangePasswordPayload @auth {
+  "The account."
+  user: User!
 }
 
 "An account with this address exists already."
@@ -577,11 +654,25 @@ type InvalidCredentials implements UserError @public {
   message: String!
 }
 
+"The session has ended, or the token never was one of ours; which of the two is not said. Sign in again."
+type SessionEnded implements UserError @public {
+  "Always ` + "`" + `SESSION_ENDED` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+}
+
+"How the renewal of a session went."
+union RefreshSessionResult = SessionPayload | SessionEnded
+
 "How a sign-up went."
 union SignUpResult = SessionPayload | EmailTaken
 
 "How a sign-in went."
 union SignInResult = SessionPayload | InvalidCredentials
+
+"How a change of the password went."
+union ChangePasswordResult = ChangePasswordPayload | InvalidCredentials
 `, BuiltIn: false},
 	{Name: "../../schema/payment.graphqls", Input: `"Where a payment stands."
 enum PaymentStatus {
@@ -742,6 +833,8 @@ enum UserErrorCode {
   EMAIL_TAKEN
   "E-mail address and password do not belong together."
   INVALID_CREDENTIALS
+  "The session cannot be renewed: sign in again."
+  SESSION_ENDED
   "At least one of the seats belongs to someone else."
   SEATS_UNAVAILABLE
   "The showtime is not on sale."
@@ -1171,6 +1264,22 @@ var parsedSchema = gqlparser.MustLoadSchema(sources...)
 // Each function is generated once per unique object type, deduplicating the
 // switch statements that were previously inlined in every fieldContext_* function.
 
+func (ec *executionContext) childFields_EndOtherSessionsPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "ended":
+		return ec.fieldContext_EndOtherSessionsPayload_ended(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EndOtherSessionsPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_EndSessionPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "sessionId":
+		return ec.fieldContext_EndSessionPayload_sessionId(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EndSessionPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_Genre(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -1473,6 +1582,24 @@ func (ec *executionContext) childFields_SeatSuggestion(ctx context.Context, fiel
 	return nil, fmt.Errorf("no field named %q was found under type SeatSuggestion", field.Name)
 }
 
+func (ec *executionContext) childFields_Session(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Session_id(ctx, field)
+	case "device":
+		return ec.fieldContext_Session_device(ctx, field)
+	case "current":
+		return ec.fieldContext_Session_current(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Session_createdAt(ctx, field)
+	case "renewedAt":
+		return ec.fieldContext_Session_renewedAt(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_Session_expiresAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Session", field.Name)
+}
+
 func (ec *executionContext) childFields_Showtime(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -1621,6 +1748,8 @@ func (ec *executionContext) childFields_User(ctx context.Context, field graphql.
 		return ec.fieldContext_User_role(ctx, field)
 	case "createdAt":
 		return ec.fieldContext_User_createdAt(ctx, field)
+	case "sessions":
+		return ec.fieldContext_User_sessions(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type User", field.Name)
 }

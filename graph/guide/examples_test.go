@@ -159,7 +159,8 @@ type samples map[string]string
 
 var (
 	sampleID     = regexp.MustCompile(`^[a-z]{3}_[0-9a-z]{20,}$`)
-	sampleToken  = regexp.MustCompile(`^mqs_`)
+	sampleToken  = regexp.MustCompile(`^eyJ[\w-]*(\.[\w-]+){2}$|^mqr_`)
+	sampleAccess = regexp.MustCompile(`^eyJ`)
 	sampleCursor = regexp.MustCompile(`^[A-Za-z0-9_-]{30,}$`)
 	constant     = regexp.MustCompile(`^[A-Z][A-Z_]*$|^[A-Z][a-z]+([A-Z][a-z]+)+$`) // of an enum, and a type's name
 	digits       = regexp.MustCompile(`^\d+$`)
@@ -169,10 +170,10 @@ func isSample(text string) bool {
 	return sampleID.MatchString(text) || sampleToken.MatchString(text) || sampleCursor.MatchString(text)
 }
 
-// token is what the program gave for the guide's token.
+// token is what the program gave for the guide's access token.
 func (s samples) token() string {
 	for shown, given := range s {
-		if sampleToken.MatchString(shown) {
+		if sampleAccess.MatchString(shown) {
 			return given
 		}
 	}
@@ -355,11 +356,11 @@ func TestSamples(t *testing.T) {
 
 	t.Run("a_sample_that_was_never_shown", func(t *testing.T) {
 		t.Parallel()
-		s := samples{"mqs_shown-once": "mqs_real"}
+		s := samples{"mqr_shown-once": "mqr_real"}
 		if _, err := s.resolve(map[string]any{"a": []any{"mov_01m82kr9gmejx9h4qjrr0qak1j"}}); err == nil {
 			t.Error("it stands for something")
 		}
-		if got, err := s.resolve([]any{"mqs_shown-once", 1}); err != nil || !reflect.DeepEqual(got, []any{"mqs_real", 1}) {
+		if got, err := s.resolve([]any{"mqr_shown-once", 1}); err != nil || !reflect.DeepEqual(got, []any{"mqr_real", 1}) {
 			t.Errorf("got %v, %v", got, err)
 		}
 	})

@@ -2,7 +2,6 @@ package limit
 
 import (
 	"context"
-	"math"
 	"net/http"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -45,6 +44,12 @@ func Arrivals(address func(*http.Request) string, next http.Handler) http.Handle
 	})
 }
 
+// AddressOf returns the address from which the request of ctx comes, "" when nobody noted it.
+func AddressOf(ctx context.Context) string {
+	from, _ := ctx.Value(arrivalKey{}).(arrival)
+	return from.address
+}
+
 // charge takes points from the accounts of the caller of ctx. Its error is THROTTLED and says when to come back.
 func (e Extension) charge(ctx context.Context, lane ratelimit.Lane, points int) (ratelimit.Standing, *gqlerror.Error) {
 	if e.Rates == nil {
@@ -56,9 +61,8 @@ func (e Extension) charge(ctx context.Context, lane ratelimit.Lane, points int) 
 	if wait == 0 {
 		return standing, nil
 	}
-	seconds := int(math.Ceil(wait.Seconds()))
-	err := apperr.New(apperr.Throttled, "You have asked for much in a short time. Try again in %d s.", seconds)
-	return standing, &gqlerror.Error{Err: err, Message: err.Message, Extensions: map[string]any{"retryAfter": seconds}}
+	err := apperr.Throttle(wait, "You have asked for much in a short time.")
+	return standing, &gqlerror.Error{Err: err, Message: err.Message}
 }
 
 // lane tells the account for an operation. It reads the fields that are written in the operation itself, so that it needs

@@ -3,6 +3,8 @@ package limit_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -61,7 +63,10 @@ func execute(t *testing.T, e limit.Extension, ctx context.Context, query string)
 // throttled checks that an error says when to come back.
 func throttled(t *testing.T, err *gqlerror.Error, seconds int) {
 	t.Helper()
-	if err == nil || apperr.CodeOf(err) != apperr.Throttled || err.Extensions["retryAfter"] != seconds {
+	if err == nil {
+		t.Fatalf("it was not refused, want a refusal for %d s", seconds)
+	}
+	if known, ok := errors.AsType[*apperr.Error](err); !ok || known.Code != apperr.Throttled || int(math.Ceil(known.RetryAfter.Seconds())) != seconds {
 		t.Fatalf("%#v, want a refusal for %d s", err, seconds)
 	}
 }

@@ -23,6 +23,11 @@ type CancelReservationResult interface {
 	IsCancelReservationResult()
 }
 
+// How a change of the password went.
+type ChangePasswordResult interface {
+	IsChangePasswordResult()
+}
+
 // A thing with an id that can be read again by `node`.
 type Node interface {
 	IsNode()
@@ -31,6 +36,11 @@ type Node interface {
 // How a payment went.
 type PayReservationResult interface {
 	IsPayReservationResult()
+}
+
+// How the renewal of a session went.
+type RefreshSessionResult interface {
+	IsRefreshSessionResult()
 }
 
 // How a reservation of seats went.
@@ -72,6 +82,22 @@ type CancelReservationPayload struct {
 
 func (CancelReservationPayload) IsCancelReservationResult() {}
 
+// Another password.
+type ChangePasswordInput struct {
+	// The password so far.
+	CurrentPassword string `json:"currentPassword"`
+	// The next one: at least 15 characters.
+	NewPassword string `json:"newPassword"`
+}
+
+// The account has another password; all its other sessions are over.
+type ChangePasswordPayload struct {
+	// The account.
+	User identity.User `json:"user"`
+}
+
+func (ChangePasswordPayload) IsChangePasswordResult() {}
+
 // An account with this address exists already.
 type EmailTaken struct {
 	// Always `EMAIL_TAKEN`.
@@ -84,6 +110,24 @@ func (EmailTaken) IsUserError() {}
 
 func (EmailTaken) IsSignUpResult() {}
 
+// The other sessions are over.
+type EndOtherSessionsPayload struct {
+	// How many ended.
+	Ended int32 `json:"ended"`
+}
+
+// Which session to end.
+type EndSessionInput struct {
+	// The session's id.
+	SessionID string `json:"sessionId"`
+}
+
+// The session is over.
+type EndSessionPayload struct {
+	// The id of the session that ended.
+	SessionID string `json:"sessionId"`
+}
+
 // The address or the password is wrong; which of the two is not said.
 type InvalidCredentials struct {
 	// Always `INVALID_CREDENTIALS`.
@@ -95,6 +139,8 @@ type InvalidCredentials struct {
 func (InvalidCredentials) IsUserError() {}
 
 func (InvalidCredentials) IsSignInResult() {}
+
+func (InvalidCredentials) IsChangePasswordResult() {}
 
 // More seats than one customer may have at this showtime; nothing was reserved.
 type LimitExceeded struct {
@@ -214,6 +260,12 @@ type RateLimit struct {
 	ResetAt *time.Time `json:"resetAt,omitempty"`
 }
 
+// What renews a session.
+type RefreshSessionInput struct {
+	// The session's latest refresh token.
+	RefreshToken string `json:"refreshToken"`
+}
+
 // A page of the viewer's reservations.
 type ReservationConnection struct {
 	// The reservations with their cursors.
@@ -324,15 +376,33 @@ func (SeatsUnavailable) IsUserError() {}
 
 func (SeatsUnavailable) IsReserveSeatsResult() {}
 
-// A session: what `signUp` and `signIn` give.
+// The session has ended, or the token never was one of ours; which of the two is not said. Sign in again.
+type SessionEnded struct {
+	// Always `SESSION_ENDED`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+}
+
+func (SessionEnded) IsUserError() {}
+
+func (SessionEnded) IsRefreshSessionResult() {}
+
+// A session: what `signUp`, `signIn` and `refreshSession` give.
 type SessionPayload struct {
-	// Send it with each request: `Authorization: Bearer <token>`. It is shown once.
+	// The access token: send it with each request, `Authorization: Bearer <token>`. A signed JWT; its keys are at `/.well-known/jwks.json`.
 	Token string `json:"token"`
-	// When the session ends by itself.
+	// When the access token ends, a quarter of an hour after it was made. Renew it before, with `refreshSession`.
 	ExpiresAt time.Time `json:"expiresAt"`
+	// What renews the session. It is shown once; keep it where other pages cannot read it.
+	RefreshToken string `json:"refreshToken"`
+	// When the session ends unless it is renewed before.
+	RefreshExpiresAt time.Time `json:"refreshExpiresAt"`
 	// The signed-in user.
 	User identity.User `json:"user"`
 }
+
+func (SessionPayload) IsRefreshSessionResult() {}
 
 func (SessionPayload) IsSignUpResult() {}
 
@@ -504,6 +574,8 @@ const (
 	UserErrorCodeEmailTaken UserErrorCode = "EMAIL_TAKEN"
 	// E-mail address and password do not belong together.
 	UserErrorCodeInvalidCredentials UserErrorCode = "INVALID_CREDENTIALS"
+	// The session cannot be renewed: sign in again.
+	UserErrorCodeSessionEnded UserErrorCode = "SESSION_ENDED"
 	// At least one of the seats belongs to someone else.
 	UserErrorCodeSeatsUnavailable UserErrorCode = "SEATS_UNAVAILABLE"
 	// The showtime is not on sale.
@@ -521,6 +593,7 @@ const (
 var AllUserErrorCode = []UserErrorCode{
 	UserErrorCodeEmailTaken,
 	UserErrorCodeInvalidCredentials,
+	UserErrorCodeSessionEnded,
 	UserErrorCodeSeatsUnavailable,
 	UserErrorCodeShowtimeClosed,
 	UserErrorCodeLimitExceeded,
@@ -531,7 +604,7 @@ var AllUserErrorCode = []UserErrorCode{
 
 func (e UserErrorCode) IsValid() bool {
 	switch e {
-	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodeReservationExpired, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending:
+	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSessionEnded, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodeReservationExpired, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending:
 		return true
 	}
 	return false

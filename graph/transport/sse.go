@@ -40,7 +40,7 @@ type SSE struct {
 	// Recheck is asked every RecheckInterval, with a context that allows one interval, whether the session of ctx
 	// still stands. An error ends the stream.
 	Recheck         func(ctx context.Context) error
-	RecheckInterval time.Duration // default 3 s
+	RecheckInterval time.Duration // default 1 s
 
 	// User names the user of a request for MaxPerUser, "" for nobody. By default nobody is known.
 	User func(ctx context.Context) string

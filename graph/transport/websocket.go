@@ -46,7 +46,7 @@ const (
 	DefaultPingInterval    = 20 * time.Second
 	DefaultPongTimeout     = 10 * time.Second
 	DefaultWriteTimeout    = 5 * time.Second
-	DefaultRecheckInterval = 3 * time.Second
+	DefaultRecheckInterval = time.Second
 	DefaultSharedPace      = 2 * time.Second
 	DefaultReadLimit       = 64 << 10
 	DefaultMessageRate     = 25
@@ -83,7 +83,7 @@ type Websocket struct {
 	// Recheck is asked every RecheckInterval, with a context that allows one interval, whether the session of ctx
 	// still stands. An error closes the socket, as for Init.
 	Recheck         func(ctx context.Context) error
-	RecheckInterval time.Duration // default 3 s
+	RecheckInterval time.Duration // default 1 s
 
 	// User names the user of a session for MaxPerUser, "" for nobody. By default nobody is known.
 	User func(ctx context.Context) string

@@ -57,16 +57,16 @@ func (a *App) signUp(role auth.Role) Client {
 	ctx, cancel := a.patience()
 	defer cancel()
 	name := strings.ToLower(string(role)) + "-" + typeid.New().String()
-	session, err := a.Identity.SignUp(ctx, identity.SignUpInput{Email: name + "@apitest.example", Name: name, Password: Password})
+	user, err := a.Identity.CreateUser(ctx, identity.SignUpInput{Email: name + "@apitest.example", Name: name, Password: Password}, role)
 	if err != nil {
-		a.t.Fatalf("sign up: %v", err)
+		a.t.Fatalf("make an account: %v", err)
 	}
-	if role != auth.RoleCustomer {
-		a.Exec(`UPDATE users SET role = $2 WHERE id = $1`, session.User.ID, string(role))
-		session.User.Role = role
+	tokens, err := a.Identity.SignIn(ctx, user.Email, Password, identity.Device{Address: name})
+	if err != nil {
+		a.t.Fatalf("sign in: %v", err)
 	}
 	c := a.Anonymous()
-	c.Token, c.User = session.Token, session.User
+	c.Token, c.User = tokens.Access, tokens.User
 	return c
 }
 

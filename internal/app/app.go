@@ -122,7 +122,10 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger, seams Seams) 
 func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	a.metrics = newMetrics(a.db)
 	client := ent.Over(a.db.SQL())
-	a.Identity = identity.NewService(a.db, client, seams.Clock)
+	var err error
+	if a.Identity, err = identity.NewService(a.db, client, seams.Clock, key); err != nil {
+		return err
+	}
 	theaters := theater.NewService(client)
 	showtimes := showtime.NewService(a.db, seams.Clock)
 	seats := seating.NewService(a.db, showtimes, theaters)
@@ -161,6 +164,7 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	options := httpserver.Options{
 		Listeners:      a.listeners,
 		GraphQL:        graph.NewHandler(resolver, endpoint),
+		KeySet:         keySet(a.Identity.PublicKeys, a.log),
 		Metrics:        a.metrics.handler(),
 		Authenticate:   a.Identity.Authenticate,
 		Ready:          func(ctx context.Context) error { return a.db.SQL().PingContext(ctx) },

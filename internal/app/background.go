@@ -10,6 +10,7 @@ import (
 
 const (
 	sweepEvery        = time.Second
+	revocationsEvery  = time.Second
 	reconcileEvery    = 5 * time.Second
 	housekeepingEvery = time.Hour
 )
@@ -23,6 +24,7 @@ func (a *App) background(ctx context.Context) {
 		run   func(context.Context) error
 	}{
 		{"sweep", sweepEvery, a.sweep},
+		{"revocations", revocationsEvery, a.Identity.SyncRevocations},
 		{"reconcile", reconcileEvery, a.reconcile},
 		{"housekeeping", housekeepingEvery, a.housekeeping},
 	} {
@@ -67,5 +69,6 @@ func (a *App) reconcile(ctx context.Context) error {
 func (a *App) housekeeping(ctx context.Context) error {
 	_, keys := a.Booking.ForgetKeys(ctx)
 	_, sessions := a.Identity.ForgetSessions(ctx)
-	return errors.Join(keys, sessions)
+	_, guesses := a.Identity.ForgetGuesses(ctx)
+	return errors.Join(keys, sessions, guesses)
 }

@@ -99,7 +99,10 @@ func (c Command) loadDemo(ctx context.Context, db *postgres.DB) error {
 	if err != nil {
 		return err
 	}
-	accounts := identity.NewService(db, ent.Over(db.SQL()), clock.System{})
+	accounts, err := c.accounts(db)
+	if err != nil {
+		return err
+	}
 	for _, u := range demoUsers {
 		if _, err := accounts.CreateUser(ctx, u.SignUpInput, u.role); err != nil && !errors.Is(err, identity.ErrEmailTaken) {
 			return err
@@ -113,6 +116,15 @@ func (c Command) loadDemo(ctx context.Context, db *postgres.DB) error {
 		fmt.Fprintf(c.Out, "  %s\n", line)
 	}
 	return nil
+}
+
+// accounts returns the accounts of the installation.
+func (c Command) accounts(db *postgres.DB) (*identity.Service, error) {
+	key, err := secretKey(c.Config)
+	if err != nil {
+		return nil, err
+	}
+	return identity.NewService(db, ent.Over(db.SQL()), clock.System{}, key)
 }
 
 // greet tells a developer where everything is.
@@ -172,7 +184,10 @@ func (c Command) CreateAdmin(ctx context.Context, email, name, password string) 
 		if made {
 			password = rand.Text()
 		}
-		accounts := identity.NewService(db, ent.Over(db.SQL()), clock.System{})
+		accounts, err := c.accounts(db)
+		if err != nil {
+			return err
+		}
 		user, err := accounts.CreateUser(ctx, identity.SignUpInput{Email: email, Name: name, Password: password}, auth.RoleAdmin)
 		if errors.Is(err, identity.ErrEmailTaken) {
 			return fmt.Errorf("an account with the address %s exists already", email)

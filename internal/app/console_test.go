@@ -113,6 +113,7 @@ func TestApp_console_production(t *testing.T) {
 				introspection, `{ genres { name } }`, `{ me { id } }`, `{ __typename }`, `{ __type(name: "User") { name } }`,
 				`mutation { signUp(input: {email: "a@b.example", password: "long enough for one", name: "A"}) { __typename } }`,
 				`mutation { signIn(input: {email: "a@b.example", password: "x"}) { __typename } signUp(input: {email: "a@b.example", password: "long enough for one", name: "A"}) { __typename } }`,
+				`mutation { refreshSession(input: {refreshToken: "mqr_x"}) { __typename } signUp(input: {email: "a@b.example", password: "long enough for one", name: "A"}) { __typename } }`,
 				`mutation { ...way } fragment way on Mutation { signIn(input: {email: "a@b.example", password: "x"}) { __typename } }`,
 			} {
 				if got := gqlclient.CodeOf(refused.client.With(t).Refused(operation, nil)); got != refused.code {
@@ -133,12 +134,12 @@ func TestApp_console_production(t *testing.T) {
 	t.Run("an_administrator_signs_in_and_may_do_everything", func(t *testing.T) {
 		var got struct {
 			SignIn struct {
-				Token string
-				User  struct{ Role string }
+				Token, RefreshToken string
+				User                struct{ Role string }
 			}
 		}
 		anonymous.With(t).Get(`mutation ($email: String!, $password: String!) {
-			signIn(input: {email: $email, password: $password}) { ... on SessionPayload { token user { role } } }
+			signIn(input: {email: $email, password: $password}) { ... on SessionPayload { token refreshToken user { role } } }
 		}`, apitest.Vars{"email": admin.User.Email, "password": apitest.Password}, &got)
 		if got.SignIn.User.Role != "ADMIN" {
 			t.Fatalf("%+v", got)
@@ -147,6 +148,16 @@ func TestApp_console_production(t *testing.T) {
 		signedIn.Token = got.SignIn.Token
 		signedIn.Get(introspection, nil, nil)
 		signedIn.Get(`{ genres { name } me { role } }`, nil, nil)
+
+		// As somebody whose access token is over: without one.
+		var renewed struct{ RefreshSession struct{ Token string } }
+		anonymous.With(t).Get(`mutation ($token: String!) {
+			refreshSession(input: {refreshToken: $token}) { ... on SessionPayload { token } ... on UserError { message } }
+		}`, apitest.Vars{"token": got.SignIn.RefreshToken}, &renewed)
+		if signedIn.Token = renewed.RefreshSession.Token; signedIn.Token == "" {
+			t.Fatal("the session was not renewed")
+		}
+		signedIn.Get(introspection, nil, nil)
 		signedIn.Get(`mutation { signOut { signedOut } }`, nil, nil)
 		if err := signedIn.Refused(introspection, nil); gqlclient.CodeOf(err) != apperr.Unauthenticated {
 			t.Errorf("after the sign-out: %v", err)

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"sort"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -41,7 +42,9 @@ type Error struct {
 	Code    Code
 	Message string
 	Fields  []FieldError
-	cause   error
+	// RetryAfter is how long to wait before another try, 0 when that is not known.
+	RetryAfter time.Duration
+	cause      error
 }
 
 // New returns an Error with a message fit for the caller.
@@ -52,6 +55,15 @@ func New(code Code, format string, args ...any) *Error {
 // Wrap is New with a cause that is logged and never shown.
 func Wrap(cause error, code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...), cause: cause}
+}
+
+// Throttle is the THROTTLED answer to who came too early: why, and in how many seconds to come again.
+func Throttle(wait time.Duration, format string, args ...any) *Error {
+	seconds := int64((wait + time.Second - 1) / time.Second)
+	return &Error{
+		Code: Throttled, RetryAfter: wait,
+		Message: fmt.Sprintf(format, args...) + fmt.Sprintf(" Try again in %d seconds.", seconds),
+	}
 }
 
 // Missing is the NOT_FOUND answer for a thing, whether it does not exist or belongs to someone else.

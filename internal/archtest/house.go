@@ -121,11 +121,11 @@ func Marquee() House {
 
 		{Path: "internal/gqlclient", Uses: leaves},
 		{Path: "internal/smoke", Uses: append(slices.Clone(outside), "internal/bench/server")},
-		{Path: "internal/bench", Uses: append(slices.Clone(outside), "internal/bench/server", "internal/bench/wire")},
+		{Path: "internal/bench", Uses: append(slices.Clone(outside), "internal/bench/server", "internal/bench/wire", "internal/identity")},
 		{Path: "internal/bench/server", Uses: outside},
 		{Path: "internal/bench/wire", Uses: leaves},
 		// The live benchmark hints as another node of the cluster would.
-		{Path: "internal/bench/live", Uses: append(slices.Clone(outside), "internal/bench/server", "internal/bench/wire", "internal/bus", "internal/seatfeed")},
+		{Path: "internal/bench/live", Uses: append(slices.Clone(outside), "internal/bench/server", "internal/bench/wire", "internal/bus", "internal/identity", "internal/seatfeed")},
 	}
 	for _, leaf := range leaves {
 		rooms = append(rooms, Room{

@@ -5,6 +5,7 @@ package auth
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -46,6 +47,10 @@ type Viewer struct {
 	UserID    uuid.UUID
 	SessionID uuid.UUID
 	Role      Role
+
+	// What the access token of the request said beside: the state of the session it was made in, and until when it counts.
+	Generation int32
+	ExpiresAt  time.Time
 }
 
 type viewerKey struct{}

@@ -27,6 +27,7 @@ type Options struct {
 	Console        http.Handler // nil: none
 	OpsConsole     http.Handler // the same for administrators, on the operators' listener; nil: none
 	OpsGraphQL     http.Handler // the endpoint of OpsConsole, which answers administrators only
+	KeySet         http.Handler // what access tokens are verified with
 	Metrics        http.Handler
 	Authenticate   func(ctx context.Context, token string) (auth.Viewer, error)
 	Ready          func(ctx context.Context) error      // nil error: requests can be served
@@ -113,6 +114,9 @@ func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", s.readyz)
+	if s.o.KeySet != nil {
+		mux.Handle("GET /.well-known/jwks.json", s.o.KeySet)
+	}
 	mux.Handle("/graphql", s.guarded(s.o.GraphQL, s.o.AllowedOrigins))
 	if s.o.Console != nil {
 		mux.Handle("/", s.o.Console)

@@ -1,7 +1,8 @@
 package identity_test
 
 import (
-	"context"
+	"bytes"
+	"encoding/base64"
 	"errors"
 	"os"
 	"strings"
@@ -9,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
+	"golang.org/x/crypto/argon2"
 	"golang.org/x/text/unicode/norm"
 
 	"marquee/ent"
@@ -26,19 +27,34 @@ func TestMain(m *testing.M) { os.Exit(dbtest.Main(m)) }
 
 const passphrase = "correct horse battery staple"
 
+var phone = identity.Device{Name: "Phone", Address: "192.0.2.1"}
+
 // bundle is a service on a database of its own.
 type bundle struct {
 	*identity.Service
 
-	db    *postgres.DB
-	clock *clock.Fake
+	db     *postgres.DB
+	clock  *clock.Fake
+	secret []byte
 }
 
 func setup(t *testing.T) bundle {
 	t.Helper()
 	db := dbtest.New(t)
 	fake := clock.NewFake(time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC))
-	return bundle{Service: identity.NewService(db, ent.Over(db.SQL()), fake), db: db, clock: fake}
+	b := bundle{db: db, clock: fake, secret: bytes.Repeat([]byte{7}, 32)}
+	b.Service = b.node(t)
+	return b
+}
+
+// node returns another service on the same database, as another process of the installation has it.
+func (b bundle) node(t *testing.T) *identity.Service {
+	t.Helper()
+	s, err := identity.NewService(b.db, ent.Over(b.db.SQL()), b.clock, b.secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 func (b bundle) value(t *testing.T, query string, args ...any) string {
@@ -50,9 +66,16 @@ func (b bundle) value(t *testing.T, query string, args ...any) string {
 	return value
 }
 
-func (b bundle) signUp(t *testing.T, email, password string) identity.Session {
+func (b bundle) exec(t *testing.T, statement string, args ...any) {
 	t.Helper()
-	s, err := b.SignUp(t.Context(), identity.SignUpInput{Email: email, Password: password, Name: "Someone"})
+	if _, err := b.db.SQL().ExecContext(t.Context(), statement, args...); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+func (b bundle) signUp(t *testing.T, email, password string) identity.Tokens {
+	t.Helper()
+	s, err := b.SignUp(t.Context(), identity.SignUpInput{Email: email, Password: password, Name: "Someone"}, phone)
 	if err != nil {
 		t.Fatalf("sign up %s: %v", email, err)
 	}
@@ -67,15 +90,25 @@ func TestSignUpInput_Validate(t *testing.T) {
 		change func(in *identity.SignUpInput)
 		fields []string // that are named; none: it is good
 	}{
-		"good":                               {func(*identity.SignUpInput) {}, nil},
-		"password_of_15":                     {func(in *identity.SignUpInput) { in.Password = long("p", 15) }, nil},
-		"password_of_14":                     {func(in *identity.SignUpInput) { in.Password = long("p", 14) }, []string{"input.password"}},
-		"password_of_256":                    {func(in *identity.SignUpInput) { in.Password = long("p", 256) }, nil},
-		"password_of_257":                    {func(in *identity.SignUpInput) { in.Password = long("p", 257) }, []string{"input.password"}},
-		"password_of_15_letters_of_4_bytes":  {func(in *identity.SignUpInput) { in.Password = long("𝔘", 15) }, nil},
-		"password_of_15_after_normalisation": {func(in *identity.SignUpInput) { in.Password = long("ﬃ", 5) }, nil},
-		"password_of_14_after_normalisation": {func(in *identity.SignUpInput) { in.Password = long("e\u0301", 14) }, []string{"input.password"}},
-		"password_of_blanks":                 {func(in *identity.SignUpInput) { in.Password = long(" ", 20) }, nil},
+		"good":            {func(*identity.SignUpInput) {}, nil},
+		"password_of_15":  {func(in *identity.SignUpInput) { in.Password = "horses like hay" }, nil},
+		"password_of_14":  {func(in *identity.SignUpInput) { in.Password = "horses eat hay" }, []string{"input.password"}},
+		"password_of_256": {func(in *identity.SignUpInput) { in.Password = long("hay is for horses, and so are oats. ", 8)[:256] }, nil},
+		"password_of_257": {func(in *identity.SignUpInput) { in.Password = long("hay is for horses, and so are oats. ", 8)[:257] }, []string{"input.password"}},
+		"password_of_15_letters_of_4_bytes": {func(in *identity.SignUpInput) {
+			in.Password = "🐎🌾🐂🐖🌽🍎🥕🐔🦆🐑🌻🚜🏡🌧🌈"
+		}, nil},
+		"password_of_15_after_normalisation": {func(in *identity.SignUpInput) { in.Password = "oﬃce hours, no" }, nil},
+		"password_of_14_after_normalisation": {func(in *identity.SignUpInput) { in.Password = "che\u0301vre et foin" }, []string{"input.password"}},
+		"AU10_a_common_password":             {func(in *identity.SignUpInput) { in.Password = "password12345678" }, []string{"input.password"}},
+		"AU10_a_common_password_in_leet":     {func(in *identity.SignUpInput) { in.Password = "P@ssw0rdP@ssw0rd" }, []string{"input.password"}},
+		"AU10_one_letter_again_and_again":    {func(in *identity.SignUpInput) { in.Password = long("p", 40) }, []string{"input.password"}},
+		"AU10_a_row_of_keys":                 {func(in *identity.SignUpInput) { in.Password = "qwertyuiopasdfghjkl" }, []string{"input.password"}},
+		"AU10_the_address":                   {func(in *identity.SignUpInput) { in.Password = in.Email }, []string{"input.password"}},
+		"AU10_the_name_twice":                {func(in *identity.SignUpInput) { in.Name = "Bartholomew"; in.Password = "bartholomewBartholomew" }, []string{"input.password"}},
+		"AU10_the_name_of_the_house":         {func(in *identity.SignUpInput) { in.Password = "marqueemarquee1" }, []string{"input.password"}},
+		"AU10_no_composition_rule":           {func(in *identity.SignUpInput) { in.Password = "only small letters and blanks" }, nil},
+		"password_of_blanks":                 {func(in *identity.SignUpInput) { in.Password = long(" ", 20) }, []string{"input.password"}},
 		"password_with_nul":                  {func(in *identity.SignUpInput) { in.Password += "\x00" }, []string{"input.password"}},
 		"password_that_is_no_text":           {func(in *identity.SignUpInput) { in.Password += "\xff" }, []string{"input.password"}},
 		"email_with_blanks_around":           {func(in *identity.SignUpInput) { in.Email = "  someone@example.com\t" }, nil},
@@ -130,21 +163,21 @@ func TestService_SignUp(t *testing.T) {
 	t.Run("normalises_and_hides", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
-		s, err := b.SignUp(t.Context(), identity.SignUpInput{Email: " Some.One@Example.COM ", Password: passphrase, Name: "  Ange\u0301la "})
+		s, err := b.SignUp(t.Context(), identity.SignUpInput{Email: " Some.One@Example.COM ", Password: passphrase, Name: "  Ange\u0301la "}, phone)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if u := s.User; u.Email != "some.one@example.com" || u.Name != "Angéla" || u.Role != auth.RoleCustomer || u.CreatedAt.IsZero() {
 			t.Errorf("%+v", u)
 		}
-		if want := b.clock.Now().Add(30 * 24 * time.Hour); !s.ExpiresAt.Equal(want) {
-			t.Errorf("the session ends at %s, want %s", s.ExpiresAt, want)
+		if access, refresh := b.clock.Now().Add(15*time.Minute), b.clock.Now().Add(30*24*time.Hour); !s.AccessExpiresAt.Equal(access) || !s.RefreshExpiresAt.Equal(refresh) {
+			t.Errorf("the tokens end at %s and %s, want %s and %s", s.AccessExpiresAt, s.RefreshExpiresAt, access, refresh)
 		}
-		if !strings.HasPrefix(s.Token, "mqs_") || len(s.Token) < 40 {
-			t.Errorf("the token is %q", s.Token)
+		if !strings.HasPrefix(s.Refresh, "mqr_") || len(s.Refresh) < 40 {
+			t.Errorf("the refresh token is %q", s.Refresh)
 		}
 		stored := b.value(t, `SELECT (SELECT string_agg(u::text, ' ') FROM users u) || (SELECT string_agg(s::text, ' ') FROM sessions s)`)
-		if strings.Contains(stored, passphrase) || strings.Contains(stored, strings.TrimPrefix(s.Token, "mqs_")) {
+		if strings.Contains(stored, passphrase) || strings.Contains(stored, strings.TrimPrefix(s.Refresh, "mqr_")) || strings.Contains(stored, s.Access) {
 			t.Errorf("a secret is stored as it is: %s", stored)
 		}
 		if hash := b.value(t, `SELECT password_hash FROM users`); !strings.HasPrefix(hash, "$argon2id$v=19$m=19456,t=2,p=1$") {
@@ -156,7 +189,7 @@ func TestService_SignUp(t *testing.T) {
 		b := setup(t)
 		b.signUp(t, "twin@example.com", passphrase)
 		for _, twin := range []string{"TWIN@example.com", "twin@EXAMPLE.com", " twin@example.com", "ｔｗｉｎ@example.com"} {
-			if _, err := b.SignUp(t.Context(), identity.SignUpInput{Email: twin, Password: passphrase, Name: "Twin"}); !errors.Is(err, identity.ErrEmailTaken) {
+			if _, err := b.SignUp(t.Context(), identity.SignUpInput{Email: twin, Password: passphrase, Name: "Twin"}, phone); !errors.Is(err, identity.ErrEmailTaken) {
 				t.Errorf("%s: %v", twin, err)
 			}
 		}
@@ -172,7 +205,7 @@ func TestService_SignUp(t *testing.T) {
 		var wait sync.WaitGroup
 		for i := range rivals {
 			wait.Go(func() {
-				_, errs[i] = b.SignUp(t.Context(), identity.SignUpInput{Email: "one@example.com", Password: passphrase, Name: "One"})
+				_, errs[i] = b.SignUp(t.Context(), identity.SignUpInput{Email: "one@example.com", Password: passphrase, Name: "One"}, phone)
 			})
 		}
 		wait.Wait()
@@ -192,7 +225,7 @@ func TestService_SignUp(t *testing.T) {
 	t.Run("bad_input_is_not_stored", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
-		if _, err := b.SignUp(t.Context(), identity.SignUpInput{Email: "x", Password: "y"}); apperr.CodeOf(err) != apperr.BadUserInput {
+		if _, err := b.SignUp(t.Context(), identity.SignUpInput{Email: "x", Password: "y"}, phone); apperr.CodeOf(err) != apperr.BadUserInput {
 			t.Errorf("%v", err)
 		}
 		if n := b.value(t, `SELECT count(*) FROM users`); n != "0" {
@@ -260,12 +293,12 @@ func TestService_SignIn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, err := b.SignIn(t.Context(), test.email, test.password)
+			s, err := b.SignIn(t.Context(), test.email, test.password, identity.Device{Address: name})
 			if test.right {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if v, err := b.Authenticate(t.Context(), s.Token); err != nil || v.UserID != s.User.ID {
+				if v, err := b.Authenticate(t.Context(), s.Access); err != nil || v.UserID != s.User.ID {
 					t.Errorf("the session is %+v's, %v", v, err)
 				}
 				return
@@ -277,126 +310,26 @@ func TestService_SignIn(t *testing.T) {
 	}
 }
 
-func TestService_sessions(t *testing.T) {
+// TestService_SignIn_upgrades a hash that was made with weaker parameters, as soon as the password is known.
+func TestService_SignIn_upgrades(t *testing.T) {
 	t.Parallel()
-	refused := func(t *testing.T, what string, err error) {
-		t.Helper()
-		if apperr.CodeOf(err) != apperr.Unauthenticated {
-			t.Errorf("%s: %v", what, err)
-		}
+	b := setup(t)
+	b.signUp(t, "a@example.com", passphrase)
+	salt := []byte("sixteen bytes...")
+	weak := "$argon2id$v=19$m=1024,t=1,p=1$" + base64.RawStdEncoding.EncodeToString(salt) + "$" +
+		base64.RawStdEncoding.EncodeToString(argon2.IDKey([]byte(passphrase), salt, 1, 1024, 1, 32))
+	b.exec(t, `UPDATE users SET password_hash = $1`, weak)
+	hash := func() string { return b.value(t, `SELECT password_hash FROM users`) }
+	if _, err := b.SignIn(t.Context(), "a@example.com", passphrase+"!", phone); !errors.Is(err, identity.ErrInvalidCredentials) || hash() != weak {
+		t.Errorf("a wrong password: %v and %s", err, hash())
 	}
-	t.Run("one_ends_at_its_time", func(t *testing.T) {
-		t.Parallel()
-		b := setup(t)
-		s := b.signUp(t, "a@example.com", passphrase)
-		b.clock.Advance(30*24*time.Hour - time.Second)
-		v, err := b.Authenticate(t.Context(), s.Token)
-		if err != nil || v.UserID != s.User.ID || v.Role != auth.RoleCustomer || v.SessionID == uuid.Nil {
-			t.Fatalf("a second before: %+v, %v", v, err)
-		}
-		if err := b.Recheck(t.Context(), v); err != nil {
-			t.Errorf("a second before: %v", err)
-		}
-		b.clock.Advance(time.Second)
-		_, err = b.Authenticate(t.Context(), s.Token)
-		refused(t, "at its time", err)
-		refused(t, "at its time, seen again", b.Recheck(t.Context(), v))
-	})
-	t.Run("signing_out_ends_that_one_at_once", func(t *testing.T) {
-		t.Parallel()
-		b := setup(t)
-		first := b.signUp(t, "a@example.com", passphrase)
-		second, err := b.SignIn(t.Context(), "a@example.com", passphrase)
-		if err != nil || second.Token == first.Token {
-			t.Fatalf("%v", err)
-		}
-		v, err := b.Authenticate(t.Context(), first.Token)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for range 2 {
-			if err := b.SignOut(t.Context(), v); err != nil {
-				t.Errorf("%v", err)
-			}
-		}
-		_, err = b.Authenticate(t.Context(), first.Token)
-		refused(t, "the token", err)
-		refused(t, "the viewer", b.Recheck(t.Context(), v))
-		if _, err := b.Authenticate(t.Context(), second.Token); err != nil {
-			t.Errorf("the other session: %v", err)
-		}
-	})
-	t.Run("nobody_ends_anothers", func(t *testing.T) {
-		t.Parallel()
-		b := setup(t)
-		mine, theirs := b.signUp(t, "a@example.com", passphrase), b.signUp(t, "b@example.com", passphrase)
-		v, err := b.Authenticate(t.Context(), theirs.Token)
-		if err != nil {
-			t.Fatal(err)
-		}
-		v.UserID = mine.User.ID
-		if err := b.SignOut(t.Context(), v); err != nil {
-			t.Error(err)
-		}
-		if _, err := b.Authenticate(t.Context(), theirs.Token); err != nil {
-			t.Errorf("%v", err)
-		}
-	})
-	t.Run("another_role_or_no_account_ends_it_for_who_looks_again", func(t *testing.T) {
-		t.Parallel()
-		b := setup(t)
-		s := b.signUp(t, "a@example.com", passphrase)
-		v, err := b.Authenticate(t.Context(), s.Token)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := b.db.SQL().ExecContext(t.Context(), `UPDATE users SET role = 'ADMIN'`); err != nil {
-			t.Fatal(err)
-		}
-		refused(t, "with another role", b.Recheck(t.Context(), v))
-		if v, err := b.Authenticate(t.Context(), s.Token); err != nil || v.Role != auth.RoleAdmin {
-			t.Errorf("a next request: %+v, %v", v, err)
-		}
-		if _, err := b.db.SQL().ExecContext(t.Context(), `DELETE FROM users`); err != nil {
-			t.Fatal(err)
-		}
-		_, err = b.Authenticate(t.Context(), s.Token)
-		refused(t, "without an account", err)
-	})
-	t.Run("a_token_is_all_or_nothing", func(t *testing.T) {
-		t.Parallel()
-		b := setup(t)
-		token := b.signUp(t, "a@example.com", passphrase).Token
-		for _, wrong := range []string{"", "mqs_", token[:len(token)-1], token + "A", strings.ToUpper(token), strings.TrimPrefix(token, "mqs_"), "mqs_" + token, token + "\x00", "mqs_\xff"} {
-			_, err := b.Authenticate(t.Context(), wrong)
-			refused(t, wrong, err)
-		}
-	})
-	t.Run("those_that_are_over_are_forgotten", func(t *testing.T) {
-		t.Parallel()
-		b := setup(t)
-		b.signUp(t, "a@example.com", passphrase)
-		b.clock.Advance(24 * time.Hour)
-		fresh := b.signUp(t, "b@example.com", passphrase)
-		b.clock.Advance(29 * 24 * time.Hour)
-		if n, err := b.ForgetSessions(t.Context()); err != nil || n != 1 {
-			t.Errorf("forgot %d, %v; want 1", n, err)
-		}
-		if _, err := b.Authenticate(t.Context(), fresh.Token); err != nil {
-			t.Errorf("the other session: %v", err)
-		}
-		if n, err := b.ForgetSessions(t.Context()); err != nil || n != 0 {
-			t.Errorf("a second time: %d, %v", n, err)
-		}
-	})
-	t.Run("a_database_that_is_away_ends_none", func(t *testing.T) {
-		t.Parallel()
-		b := setup(t)
-		token := b.signUp(t, "a@example.com", passphrase).Token
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		if _, err := b.Authenticate(ctx, token); err == nil || apperr.CodeOf(err) == apperr.Unauthenticated {
-			t.Errorf("%v", err)
-		}
-	})
+	b.signIn(t, "a@example.com", phone)
+	strong := hash()
+	if !strings.HasPrefix(strong, "$argon2id$v=19$m=19456,t=2,p=1$") {
+		t.Errorf("after the right one it is %s", strong)
+	}
+	b.signIn(t, "a@example.com", phone)
+	if hash() != strong {
+		t.Errorf("a good hash was made again: %s", hash())
+	}
 }

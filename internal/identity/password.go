@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/trustelem/zxcvbn"
 	"golang.org/x/crypto/argon2"
 
 	"marquee/internal/apperr"
@@ -58,6 +59,25 @@ func (h *hasher) do(ctx context.Context, work func()) error {
 	return nil
 }
 
+const (
+	// guessable is how many guesses a password must withstand of somebody who knows what people choose. It is about what
+	// all attackers try first, not about strength: the minimal length sees to that.
+	guessable = 1e8
+	// judgedRunes bounds the work, which grows faster than the length.
+	judgedRunes = 48
+)
+
+// isGuessable reports whether the beginning of a password, or all of it, is among the common ones, a repetition, a
+// sequence, or made of what is known about its owner.
+func isGuessable(password, email, name string) bool {
+	local, _, _ := strings.Cut(email, "@")
+	known := append(strings.Fields(strings.ToLower(name)), email, local, "marquee")
+	if runes := []rune(password); len(runes) > judgedRunes {
+		password = string(runes[:judgedRunes])
+	}
+	return zxcvbn.PasswordStrength(password, known).Guesses < guessable
+}
+
 // hashPassword returns the PHC string of a password.
 func hashPassword(password string) string {
 	salt := make([]byte, saltBytes)
@@ -65,9 +85,16 @@ func hashPassword(password string) string {
 	p := currentParams
 	sum := argon2.IDKey([]byte(password), salt, p.passes, p.memoryKiB, p.lanes, hashBytes)
 	b64 := base64.RawStdEncoding
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, p.memoryKiB, p.passes, p.lanes,
-		b64.EncodeToString(salt), b64.EncodeToString(sum))
+	return p.prefix() + b64.EncodeToString(salt) + "$" + b64.EncodeToString(sum)
 }
+
+// prefix is the front of the PHC strings that are made with the parameters.
+func (p hashParams) prefix() string {
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$", argon2.Version, p.memoryKiB, p.passes, p.lanes)
+}
+
+// isOutdated reports whether a PHC string was made with other parameters than the present ones.
+func isOutdated(phc string) bool { return !strings.HasPrefix(phc, currentParams.prefix()) }
 
 // verifyPassword compares a password with a PHC string, in the same time whatever the outcome.
 func verifyPassword(password, phc string) (bool, error) {

@@ -150,27 +150,30 @@ func TestHasher_do(t *testing.T) {
 func TestService_SignIn_work(t *testing.T) {
 	t.Parallel()
 	db := dbtest.New(t)
-	s := NewService(db, ent.Over(db.SQL()), clock.System{})
+	s, err := NewService(db, ent.Over(db.SQL()), clock.System{}, make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
 	const password = "correct horse battery staple"
-	if _, err := s.SignUp(t.Context(), SignUpInput{Email: "known@example.com", Password: password, Name: "Known"}); err != nil {
+	if _, err := s.SignUp(t.Context(), SignUpInput{Email: "known@example.com", Password: password, Name: "Known"}, Device{}); err != nil {
 		t.Fatal(err)
 	}
 	h, free := busy(t)
 	defer free()
 	s.hasher = h
 	for name, try := range map[string]func() error{
-		"known address, right password": func() error { _, err := s.SignIn(t.Context(), "known@example.com", password); return err },
+		"known address, right password": func() error { _, err := s.SignIn(t.Context(), "known@example.com", password, Device{}); return err },
 		"known address, wrong password": func() error {
-			_, err := s.SignIn(t.Context(), "known@example.com", "wrong horse battery staple")
+			_, err := s.SignIn(t.Context(), "known@example.com", "wrong horse battery staple", Device{})
 			return err
 		},
-		"unknown address": func() error { _, err := s.SignIn(t.Context(), "unknown@example.com", password); return err },
+		"unknown address": func() error { _, err := s.SignIn(t.Context(), "unknown@example.com", password, Device{}); return err },
 		"new account": func() error {
-			_, err := s.SignUp(t.Context(), SignUpInput{Email: "new@example.com", Password: password, Name: "New"})
+			_, err := s.SignUp(t.Context(), SignUpInput{Email: "new@example.com", Password: password, Name: "New"}, Device{})
 			return err
 		},
 		"taken address": func() error {
-			_, err := s.SignUp(t.Context(), SignUpInput{Email: "known@example.com", Password: password, Name: "Twin"})
+			_, err := s.SignUp(t.Context(), SignUpInput{Email: "known@example.com", Password: password, Name: "Twin"}, Device{})
 			return err
 		},
 	} {
@@ -179,6 +182,11 @@ func TestService_SignIn_work(t *testing.T) {
 		}
 	}
 	free()
+	// What nobody looked at is no guess.
+	var counted int
+	if err := db.SQL().QueryRowContext(t.Context(), `SELECT coalesce(sum(failures), 0) FROM guesses`).Scan(&counted); err != nil || counted != 0 {
+		t.Errorf("%d guesses are counted, %v", counted, err)
+	}
 	// The hash for nobody takes as long as anybody's.
 	var known string
 	if err := db.SQL().QueryRowContext(t.Context(), `SELECT password_hash FROM users`).Scan(&known); err != nil {
@@ -187,7 +195,7 @@ func TestService_SignIn_work(t *testing.T) {
 	if cost := func(phc string) string { return strings.Join(strings.Split(phc, "$")[:4], "$") }; cost(known) != cost(s.decoy) {
 		t.Errorf("a known password costs %s, an unknown one %s", cost(known), cost(s.decoy))
 	}
-	if _, err := s.SignIn(t.Context(), "unknown@example.com", password); !errors.Is(err, ErrInvalidCredentials) {
+	if _, err := s.SignIn(t.Context(), "unknown@example.com", password, Device{}); !errors.Is(err, ErrInvalidCredentials) {
 		t.Errorf("%v", err)
 	}
 }

@@ -2,21 +2,21 @@ package identity
 
 import (
 	"context"
+	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
-	"database/sql"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"runtime"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
+	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/text/unicode/norm"
 
 	"marquee/ent"
-	"marquee/ent/session"
 	"marquee/ent/user"
 	"marquee/internal/apperr"
 	"marquee/internal/auth"
@@ -28,37 +28,69 @@ import (
 // ErrEmailTaken is returned when an account with the address exists.
 var ErrEmailTaken = errors.New("identity: an account with this address exists")
 
+// ErrSessionEnded is returned when a refresh token is not, or no longer, one that renews a session.
+var ErrSessionEnded = errors.New("identity: the session has ended")
+
 // ErrInvalidCredentials is returned when address and password do not belong together.
 var ErrInvalidCredentials = errors.New("identity: wrong address or password")
 
-const (
-	sessionAge  = 30 * 24 * time.Hour
-	tokenBytes  = 32
-	tokenPrefix = "mqs_" // makes a leaked token recognisable to scanners
-	hashQueue   = 64
-)
+const hashQueue = 64
 
 // Service keeps accounts and sessions. It is safe for concurrent use.
 type Service struct {
-	db     *postgres.DB
-	ent    *ent.Client
-	clock  clock.Clock
-	hasher *hasher
-	decoy  string // hash that an unknown address is compared with, so that it takes as long as a known one
+	db         *postgres.DB
+	ent        *ent.Client
+	clock      clock.Clock
+	hasher     *hasher
+	decoy      string // hash that an unknown address is compared with, so that it takes as long as a known one
+	tokens     *accessTokens
+	refreshKey []byte
+	guessKey   []byte
+	revoked    revocations
+	// verified spares a device that sends request after request the check of the same signature, which takes longer than
+	// many a request. It says nothing about whether the token still counts.
+	verified *lru.Cache[[sha256.Size]byte, auth.Viewer]
 }
 
-// NewService returns a Service over db.
-func NewService(db *postgres.DB, client *ent.Client, c clock.Clock) *Service {
-	return &Service{db: db, ent: client, clock: c, hasher: newHasher(runtime.GOMAXPROCS(0), hashQueue), decoy: hashPassword(rand.Text())}
+// verifiedTokens bounds the memory of verified: some 5 MB.
+const verifiedTokens = 20_000
+
+// NewService returns a Service over db. All nodes of an installation have the same secret, of which all keys are
+// derived: 32 bytes or more.
+func NewService(db *postgres.DB, client *ent.Client, c clock.Clock, secret []byte) (*Service, error) {
+	verified, err := lru.New[[sha256.Size]byte, auth.Viewer](verifiedTokens)
+	if err != nil {
+		panic("identity: the cache size is positive: " + err.Error())
+	}
+	s := &Service{
+		db: db, ent: client, clock: c, verified: verified, hasher: newHasher(runtime.GOMAXPROCS(0), hashQueue), decoy: hashPassword(rand.Text()),
+		revoked: revocations{first: map[uuid.UUID]revoked{}},
+	}
+	s.tokens = &accessTokens{clock: c}
+	for purpose, key := range map[string]*[]byte{"access tokens": &s.tokens.secret, "refresh tokens": &s.refreshKey, "guesses": &s.guessKey} {
+		if *key, err = derived(secret, purpose); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// derived returns the key for a purpose. Nobody who knows one of them learns another, or the secret.
+func derived(secret []byte, purpose string) ([]byte, error) {
+	key, err := hkdf.Key(sha256.New, secret, nil, "marquee "+purpose, sha256.Size)
+	if err != nil {
+		return nil, fmt.Errorf("identity: derive a key: %w", err)
+	}
+	return key, nil
 }
 
 // SignUp makes a customer's account and signs it in: ErrEmailTaken, BAD_USER_INPUT, THROTTLED.
-func (s *Service) SignUp(ctx context.Context, in SignUpInput) (Session, error) {
+func (s *Service) SignUp(ctx context.Context, in SignUpInput, device Device) (Tokens, error) {
 	u, err := s.CreateUser(ctx, in, auth.RoleCustomer)
 	if err != nil {
-		return Session{}, err
+		return Tokens{}, err
 	}
-	return s.open(ctx, u)
+	return s.open(ctx, u, device)
 }
 
 // CreateUser makes an account with a role: ErrEmailTaken, BAD_USER_INPUT, THROTTLED.
@@ -87,14 +119,31 @@ func (s *Service) CreateUser(ctx context.Context, in SignUpInput, role auth.Role
 }
 
 // SignIn starts a session: ErrInvalidCredentials, THROTTLED.
-func (s *Service) SignIn(ctx context.Context, email, password string) (Session, error) {
-	password = norm.NFKC.String(password)
-	if len(password) > 4*maxPassword || len(email) > 254 || strings.ContainsRune(email, 0) {
-		return Session{}, ErrInvalidCredentials
+func (s *Service) SignIn(ctx context.Context, email, password string, device Device) (Tokens, error) {
+	email = normaliseEmail(email)
+	if len(email) > 254 || strings.ContainsRune(email, 0) || !utf8.ValidString(email) {
+		return Tokens{}, ErrInvalidCredentials
 	}
-	row, err := s.ent.User.Query().Where(user.Email(normaliseEmail(email))).Only(ctx)
+	row, err := s.ent.User.Query().Where(user.Email(email)).Only(ctx)
 	if err != nil && !ent.IsNotFound(err) {
-		return Session{}, fmt.Errorf("looking for an account: %w", err)
+		return Tokens{}, fmt.Errorf("looking for an account: %w", err)
+	}
+	if err := s.prove(ctx, row, email, password, device); err != nil {
+		return Tokens{}, err
+	}
+	return s.open(ctx, fromEnt(row), device)
+}
+
+// prove returns nil when the password is that of the account, nil for one that does not exist: ErrInvalidCredentials,
+// THROTTLED. It takes as long either way, and counts as a guess.
+func (s *Service) prove(ctx context.Context, row *ent.User, email, password string, device Device) error {
+	password = norm.NFKC.String(password)
+	if len(password) > 4*maxPassword {
+		return ErrInvalidCredentials
+	}
+	try, err := s.admitGuess(ctx, email, device.Address)
+	if err != nil {
+		return err
 	}
 	hash := s.decoy
 	if row != nil {
@@ -102,82 +151,29 @@ func (s *Service) SignIn(ctx context.Context, email, password string) (Session, 
 	}
 	var right bool
 	var failed error
-	if err := s.hasher.do(ctx, func() { right, failed = verifyPassword(password, hash) }); err != nil {
-		return Session{}, err
-	}
-	if failed != nil {
-		return Session{}, failed
+	better := ""
+	err = s.hasher.do(ctx, func() {
+		if right, failed = verifyPassword(password, hash); right && isOutdated(hash) {
+			better = hashPassword(password)
+		}
+	})
+	if err = errors.Join(err, failed); err != nil {
+		return errors.Join(err, s.takeBack(context.WithoutCancel(ctx), try))
 	}
 	if row == nil || !right {
-		return Session{}, ErrInvalidCredentials
+		return ErrInvalidCredentials
 	}
-	return s.open(ctx, fromEnt(row))
-}
-
-func (s *Service) open(ctx context.Context, u User) (Session, error) {
-	random := make([]byte, tokenBytes)
-	_, _ = rand.Read(random) // never fails: crypto/rand ends the program instead
-	token := tokenPrefix + base64.RawURLEncoding.EncodeToString(random)
-	now := s.now()
-	expires := now.Add(sessionAge)
-	err := s.ent.Session.Create().
-		SetID(typeid.New()).SetUserID(u.ID).SetTokenHash(tokenHash(token)).SetCreatedAt(now).SetExpiresAt(expires).
-		Exec(ctx)
-	if err != nil {
-		return Session{}, fmt.Errorf("starting a session: %w", err)
+	if better != "" {
+		// A password that is changed meanwhile stays as it was changed.
+		if _, err := s.ent.User.Update().Where(user.ID(row.ID), user.PasswordHash(hash)).SetPasswordHash(better).Save(ctx); err != nil {
+			return fmt.Errorf("keeping a better hash: %w", err)
+		}
 	}
-	return Session{Token: token, ExpiresAt: expires, User: u}, nil
+	return s.succeed(ctx, try)
 }
 
 // now returns the present as the database keeps it, so that a moment reads back as it was shown.
 func (s *Service) now() time.Time { return s.clock.Now().Truncate(time.Microsecond) }
-
-func tokenHash(token string) []byte {
-	sum := sha256.Sum256([]byte(token))
-	return sum[:]
-}
-
-// Authenticate returns the viewer behind a session's token: UNAUTHENTICATED when the session is unknown, ended or
-// expired. One statement.
-func (s *Service) Authenticate(ctx context.Context, token string) (auth.Viewer, error) {
-	refused := apperr.New(apperr.Unauthenticated, "Your session has ended. Sign in again.")
-	if !strings.HasPrefix(token, tokenPrefix) {
-		return auth.Viewer{}, refused
-	}
-	var v auth.Viewer
-	err := s.db.SQL().QueryRowContext(ctx, `SELECT s.id, u.id, u.role FROM sessions s JOIN users u ON u.id = s.user_id
-		WHERE s.token_hash = $1 AND s.expires_at > $2`, tokenHash(token), s.clock.Now()).Scan(&v.SessionID, &v.UserID, &v.Role)
-	if errors.Is(err, sql.ErrNoRows) {
-		return auth.Viewer{}, refused
-	}
-	if err != nil {
-		return auth.Viewer{}, fmt.Errorf("looking for a session: %w", err)
-	}
-	return v, nil
-}
-
-// Recheck returns nil while the viewer's session stands with the same role: UNAUTHENTICATED when it does not. One
-// statement.
-func (s *Service) Recheck(ctx context.Context, v auth.Viewer) error {
-	var stands bool
-	err := s.db.SQL().QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM sessions s JOIN users u ON u.id = s.user_id
-		WHERE s.id = $1 AND u.id = $2 AND u.role = $3 AND s.expires_at > $4)`, v.SessionID, v.UserID, v.Role, s.clock.Now()).Scan(&stands)
-	if err != nil {
-		return fmt.Errorf("looking for a session: %w", err)
-	}
-	if !stands {
-		return apperr.New(apperr.Unauthenticated, "Your session has ended. Sign in again.")
-	}
-	return nil
-}
-
-// SignOut ends the viewer's session; a session that has ended already is fine.
-func (s *Service) SignOut(ctx context.Context, v auth.Viewer) error {
-	if _, err := s.ent.Session.Delete().Where(session.ID(v.SessionID), session.UserID(v.UserID)).Exec(ctx); err != nil {
-		return fmt.Errorf("ending a session: %w", err)
-	}
-	return nil
-}
 
 // User returns an account: NOT_FOUND when there is none.
 func (s *Service) User(ctx context.Context, id uuid.UUID) (User, error) {
@@ -189,15 +185,6 @@ func (s *Service) User(ctx context.Context, id uuid.UUID) (User, error) {
 		return User{}, fmt.Errorf("reading an account: %w", err)
 	}
 	return fromEnt(row), nil
-}
-
-// ForgetSessions deletes sessions that have expired and returns how many.
-func (s *Service) ForgetSessions(ctx context.Context) (int, error) {
-	n, err := s.ent.Session.Delete().Where(session.ExpiresAtLTE(s.clock.Now())).Exec(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("forgetting sessions: %w", err)
-	}
-	return n, nil
 }
 
 func fromEnt(row *ent.User) User {

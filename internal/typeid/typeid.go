@@ -20,6 +20,7 @@ type Kind string
 // The kinds of things that have ids.
 const (
 	User        Kind = "usr"
+	Session     Kind = "ses"
 	Movie       Kind = "mov"
 	Genre       Kind = "gen"
 	Theater     Kind = "the"

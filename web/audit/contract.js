@@ -16,7 +16,9 @@ const values = {
     ...['SeatMap', 'SeatMapSeat', 'SeatMapSnapshot', 'SeatMapDelta', 'SeatChange'],
     // Members of UserError: refusals.
     ...['EmailTaken', 'InvalidCredentials', 'LimitExceeded', 'SeatsUnavailable', 'ShowtimeClosed'],
-    ...['PaymentDeclined', 'PaymentPending', 'ReservationExpired'],
+    ...['PaymentDeclined', 'PaymentPending', 'ReservationExpired', 'SessionEnded'],
+    // What a mutation did, beside a refusal.
+    'ChangePasswordPayload',
   ],
   suffixes: ['Connection', 'Edge', 'Payload'],
 };

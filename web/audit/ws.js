@@ -188,7 +188,7 @@ const plain = [
     'close 4403',
     async (server) => {
       const socket = await new Socket(server).open();
-      return socket.send({ type: 'connection_init', payload: { Authorization: 'Bearer mqs_none' } }).closed();
+      return socket.send({ type: 'connection_init', payload: { Authorization: 'Bearer eyJ.no.token' } }).closed();
     },
   ],
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -79,8 +78,8 @@ func TestFloor_Run(t *testing.T) {
 		}
 	}
 	var sessions, seatCount int
-	err = db.SQL().QueryRowContext(ctx, `SELECT (SELECT count(*) FROM sessions WHERE token_hash = sha256($1)), (SELECT count(*) FROM seats)`,
-		[]byte(fmt.Sprintf(tokenForm, viewers-1))).Scan(&sessions, &seatCount)
+	err = db.SQL().QueryRowContext(ctx, `SELECT (SELECT count(*) FROM sessions WHERE id = $1 AND user_id = $2), (SELECT count(*) FROM seats)`,
+		key(kindSession, viewers-1), key(kindViewer, viewers-1)).Scan(&sessions, &seatCount)
 	if err != nil || sessions != 1 || seatCount != screens*seats {
 		t.Errorf("the world has %d sessions of the last viewer and %d seats, %v", sessions, seatCount, err)
 	}

@@ -204,6 +204,9 @@ func (b *bench) play(ctx context.Context, s scenario) (_ []*pair, err error) {
 func (b *bench) serve(s scenario) (_ *server.Server, logPath string, err error) {
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret) // never fails: crypto/rand ends the program instead
+	if err := b.names.sign(secret); err != nil {
+		return nil, "", err
+	}
 	logPath = filepath.Join(b.dir, s.name+".log")
 	log, err := os.Create(logPath)
 	if err != nil {

@@ -9,6 +9,9 @@ import (
 
 	"github.com/google/uuid"
 
+	"marquee/internal/auth"
+	"marquee/internal/clock"
+	"marquee/internal/identity"
 	"marquee/internal/postgres"
 	"marquee/internal/typeid"
 )
@@ -58,9 +61,6 @@ func sqlKey(k kind, n string) string {
 // seatKey returns the key of a seat of a screen.
 func seatKey(screen, seat int) uuid.UUID { return key(kindSeat, screen*(seats+1)+seat) }
 
-// tokenForm is what a viewer's session token looks like: as long as a real one.
-const tokenForm = "mqs_%043d"
-
 // names are the public ids and tokens that requests carry.
 type names struct {
 	showtimes []string
@@ -78,10 +78,20 @@ func newNames() *names {
 			n.seats[screen][seat] = typeid.Encode(typeid.Seat, seatKey(screen, seat))
 		}
 	}
-	for i := range n.tokens {
-		n.tokens[i] = fmt.Sprintf(tokenForm, i)
-	}
 	return n
+}
+
+// sign gives the viewers access tokens that a server with the secret accepts for a quarter of an hour.
+func (n *names) sign(secret []byte) (err error) {
+	for i := range n.tokens {
+		n.tokens[i], err = identity.MintAccessToken(secret, clock.System{}, auth.Viewer{
+			UserID: key(kindViewer, i), SessionID: key(kindSession, i), Role: auth.RoleCustomer, Generation: 1,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // screenOf is where a showtime runs.
@@ -127,8 +137,8 @@ func worldStatements() []string {
 			SELECT ` + sqlKey(kindSale, "n") + `, ` + sqlKey(kindShowtime, "n") + `, 'STANDARD', ` + fmt.Sprint(priceMinor) + ` FROM ` + series(showtimes),
 		`INSERT INTO users (id, email, name, password_hash)
 			SELECT ` + sqlKey(kindViewer, "n") + `, 'viewer' || n || '@bench.example', 'Viewer ' || n, 'none' FROM ` + series(viewers),
-		`INSERT INTO sessions (id, user_id, token_hash, expires_at)
-			SELECT ` + sqlKey(kindSession, "n") + `, ` + sqlKey(kindViewer, "n") + `, sha256(convert_to('mqs_' || lpad(n::text, 43, '0'), 'UTF8')), now() + interval '1 day'
+		`INSERT INTO sessions (id, user_id, salt, renewed_at, expires_at)
+			SELECT ` + sqlKey(kindSession, "n") + `, ` + sqlKey(kindViewer, "n") + `, '\x00', now(), now() + interval '1 day'
 			FROM ` + series(viewers),
 		`VACUUM (ANALYZE)`,
 	}

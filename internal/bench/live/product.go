@@ -31,7 +31,8 @@ type productSide struct {
 	log      string
 	conn     *wire.Conn
 	queries  map[string][]byte // the documents as JSON texts
-	reserved map[int]sale      // by seat
+	tokens   [viewers]string
+	reserved map[int]sale // by seat
 	asked    int
 	house    *house
 }
@@ -48,6 +49,9 @@ func startProduct(ctx context.Context, s settings, dir, databaseURL string, db *
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret) // never fails: crypto/rand ends the program instead
 	p := &productSide{log: filepath.Join(dir, "server.log"), queries: map[string][]byte{}, reserved: map[int]sale{}}
+	if p.tokens, err = sign(secret); err != nil {
+		return nil, err
+	}
 	for _, text := range []string{reserve, cancel} {
 		if p.queries[text], err = json.Marshal(text); err != nil {
 			return nil, fmt.Errorf("write a request: %w", err)
@@ -152,7 +156,7 @@ func (p *productSide) send(query string, viewer int, input map[string]any) ([]by
 	}
 	body := fmt.Appendf(nil, `{"query":%s,"variables":%s}`, p.queries[query], variables)
 	status, answer, err := p.conn.Do(fmt.Appendf(nil, "POST /graphql HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\n"+
-		"Authorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", p.server.Address(), token(viewer), len(body), body))
+		"Authorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", p.server.Address(), p.tokens[viewer], len(body), body))
 	if err != nil {
 		return nil, err
 	}

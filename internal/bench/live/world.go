@@ -11,6 +11,9 @@ import (
 
 	"github.com/google/uuid"
 
+	"marquee/internal/auth"
+	"marquee/internal/clock"
+	"marquee/internal/identity"
 	"marquee/internal/postgres"
 	"marquee/internal/typeid"
 )
@@ -37,8 +40,25 @@ func seatID(seat int) string {
 
 func showtimeID() string { return typeid.Encode(typeid.Showtime, uuid.MustParse(showtimeKey)) }
 
-// token is the session token of a viewer: as long as a real one.
-func token(viewer int) string { return fmt.Sprintf("mqs_%043d", viewer) }
+const (
+	viewerPrefix  = "01990000-0008-7000-8000-"
+	sessionPrefix = "01990000-0009-7000-8000-"
+)
+
+// sign returns access tokens of the viewers, which a server with the secret accepts for a quarter of an hour.
+func sign(secret []byte) (tokens [viewers]string, err error) {
+	for i := range tokens {
+		number := fmt.Sprintf("%012x", i)
+		tokens[i], err = identity.MintAccessToken(secret, clock.System{}, auth.Viewer{
+			UserID: uuid.MustParse(viewerPrefix + number), SessionID: uuid.MustParse(sessionPrefix + number),
+			Role: auth.RoleCustomer, Generation: 1,
+		})
+		if err != nil {
+			return tokens, err
+		}
+	}
+	return tokens, nil
+}
 
 // patience bounds every statement.
 const patience = time.Minute
@@ -67,11 +87,11 @@ func build(ctx context.Context, db *postgres.DB) error {
 		`INSERT INTO price_tiers (id, showtime_id, category, amount_minor)
 			VALUES ('01990000-0007-7000-8000-000000000000', '` + showtimeKey + `', 'STANDARD', 1200)`,
 		fmt.Sprintf(`INSERT INTO users (id, email, name, password_hash)
-			SELECT ('01990000-0008-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'viewer' || n || '@bench.example', 'Viewer ' || n, 'none'
-			FROM generate_series(0, %d) AS n`, viewers-1),
-		fmt.Sprintf(`INSERT INTO sessions (id, user_id, token_hash, expires_at)
-			SELECT ('01990000-0009-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, ('01990000-0008-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid,
-			sha256(convert_to('mqs_' || lpad(n::text, 43, '0'), 'UTF8')), now() + interval '1 day' FROM generate_series(0, %d) AS n`, viewers-1),
+			SELECT ('%s' || lpad(to_hex(n), 12, '0'))::uuid, 'viewer' || n || '@bench.example', 'Viewer ' || n, 'none'
+			FROM generate_series(0, %d) AS n`, viewerPrefix, viewers-1),
+		fmt.Sprintf(`INSERT INTO sessions (id, user_id, salt, renewed_at, expires_at)
+			SELECT ('%s' || lpad(to_hex(n), 12, '0'))::uuid, ('%s' || lpad(to_hex(n), 12, '0'))::uuid,
+			'\x00', now(), now() + interval '1 day' FROM generate_series(0, %d) AS n`, sessionPrefix, viewerPrefix, viewers-1),
 		`VACUUM (ANALYZE)`,
 	} {
 		if _, err := db.SQL().ExecContext(ctx, statement); err != nil {

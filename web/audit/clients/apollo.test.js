@@ -3,11 +3,14 @@ import assert from 'node:assert/strict';
 import { createHash, randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 
-import { ApolloClient, ApolloLink, gql, HttpLink, InMemoryCache } from '@apollo/client';
+import { ApolloClient, ApolloLink, gql, HttpLink, InMemoryCache, ServerError } from '@apollo/client';
+import { CombinedGraphQLErrors } from '@apollo/client/errors';
+import { ErrorLink } from '@apollo/client/link/error';
 import { PersistedQueryLink } from '@apollo/client/link/persisted-queries';
 import { GraphQLWsLink } from '@apollo/client/link/subscriptions';
 import { OperationTypeNode } from 'graphql';
 import { createClient } from 'graphql-ws';
+import { from, switchMap } from 'rxjs';
 
 import { newAccount } from '../marquee.js';
 import { Arrivals, assertHeld, fetchFor, isHashAlone, patience, server, socketFor } from './client.js';
@@ -170,3 +173,101 @@ test(
     await close();
   },
 );
+
+test('Apollo Client 4: a token that is over is renewed, and the operation sent again', { timeout: patience }, async () => {
+  const visitor = server.visitor();
+  const { client, close, sent } = open(
+    visitor,
+    new ErrorLink(({ error, operation, forward }) => {
+      const isOver =
+        ServerError.is(error) ? error.statusCode === 401
+        : CombinedGraphQLErrors.is(error) && error.errors[0].extensions.code === 'UNAUTHENTICATED';
+      return isOver ? from(renew()).pipe(switchMap(() => forward(operation))) : undefined;
+    }),
+  );
+  const account = newAccount();
+  const signUp = await client.mutate({
+    mutation: gql`
+      mutation SignUp($input: SignUpInput!) {
+        signUp(input: $input) {
+          ... on SessionPayload {
+            token
+            refreshToken
+          }
+          ... on UserError {
+            message
+          }
+        }
+      }
+    `,
+    variables: { input: account },
+  });
+  let { token, refreshToken } = signUp.data.signUp;
+
+  /** Renews the session as somebody without an access token. */
+  async function renew() {
+    visitor.token = '';
+    const { data } = await client.mutate({
+      mutation: gql`
+        mutation Renew($input: RefreshSessionInput!) {
+          refreshSession(input: $input) {
+            ... on SessionPayload {
+              token
+              refreshToken
+            }
+            ... on UserError {
+              message
+            }
+          }
+        }
+      `,
+      variables: { input: { refreshToken } },
+    });
+    assert.equal(data.refreshSession.__typename, 'SessionPayload', data.refreshSession.message);
+    assert.notEqual(data.refreshSession.refreshToken, refreshToken);
+    ({ token, refreshToken } = data.refreshSession);
+    visitor.token = token;
+  }
+
+  visitor.token = `${token.slice(0, -8)}AAAAAAAA`; // its signature is of another
+  const me = gql`
+    query Me {
+      me {
+        id
+        email
+        sessions {
+          id
+          current
+        }
+      }
+    }
+  `;
+  const { data } = await client.query({ query: me });
+  assert.equal(data.me.email, account.email);
+  assert.deepEqual(
+    data.me.sessions.map(({ current }) => current),
+    [true],
+    'renewing made a session',
+  );
+  assert.deepEqual(
+    sent.map(({ body }) => body.operationName),
+    ['SignUp', 'Me', 'Renew', 'Me'],
+  );
+
+  await visitor.signOut();
+  visitor.token = '';
+  const { data: after } = await client.mutate({
+    mutation: gql`
+      mutation RenewAfterSignOut($input: RefreshSessionInput!) {
+        refreshSession(input: $input) {
+          ... on SessionEnded {
+            code
+          }
+        }
+      }
+    `,
+    variables: { input: { refreshToken } },
+  });
+  assert.equal(after.refreshSession.code, 'SESSION_ENDED');
+  await close();
+});

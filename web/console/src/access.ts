@@ -1,9 +1,10 @@
-import { type Answer, type Api, bearer, sessionEnded } from './api';
+import { type Answer, type Api, bearer } from './api';
 import { at, text } from './known';
 import meDocument from './operations/me.graphql?raw';
 import signInDocument from './operations/sign-in.graphql?raw';
 import signOutDocument from './operations/sign-out.graphql?raw';
-import type { Account, Session, SignedIn } from './session';
+import { sessionOf } from './renewal';
+import type { Session } from './session';
 import type { Settings } from './settings';
 
 const adminsOnly = 'This console is for administrators only.';
@@ -46,31 +47,26 @@ export class Access {
 
   /** Ends the session on the server and here. The result is a sentence when the server did not do its part. */
   async signOut(): Promise<string | null> {
-    const { token } = this.#session;
-    if (token === null) {
-      return null;
-    }
     try {
       const { errors } = await this.#api.post({ query: signOutDocument });
-      const problem = this.#session.token === token ? (errors?.[0]?.message ?? null) : null;
+      const { token } = this.#session; // of the request, which may have renewed the session or found it over
+      if (token === null) {
+        return null;
+      }
       this.#session.end(token);
-      return problem;
+      return errors?.[0]?.message ?? null;
     } catch (cause) {
       return sentence(cause);
     }
   }
 
-  /** Asks the server whether a session that an earlier load of the page left behind still holds. */
+  /** Finds out whether a session that an earlier load of the page left behind still holds. */
   async check(): Promise<void> {
-    const { token } = this.#session;
-    if (token === null) {
+    if (this.#session.token === null) {
       return;
     }
     try {
-      const { data } = await this.#api.post({ query: meDocument });
-      if (data && at(data, 'me') === null) {
-        this.#session.end(token, sessionEnded);
-      }
+      await this.#api.post({ query: meDocument });
     } catch {
       // A server that is away says nothing about the session.
     }
@@ -86,17 +82,6 @@ export class Access {
       this.#session.end(token);
     }
   }
-}
-
-/** The session in the answer of a mutation, when it asked for all that the page shows of it. */
-function sessionOf({ data }: Answer, field: string): SignedIn | null {
-  const token = text(data, field, 'token');
-  const [name, email, role] = ['name', 'email', 'role'].map((part) => text(data, field, 'user', part));
-  if (token === undefined || name === undefined || email === undefined || role === undefined) {
-    return null;
-  }
-  const account: Account = { name, email, role };
-  return { token, account };
 }
 
 function sentence(cause: unknown): string {

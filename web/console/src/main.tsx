@@ -15,6 +15,7 @@ import { examples } from './examples';
 import { examplesPlugin, VariableFiller } from './examples-plugin';
 import { createFetcher } from './fetcher';
 import { fill, type Filling, Known } from './known';
+import { Renewal } from './renewal';
 import { Session } from './session';
 import { loadSettings, type Settings } from './settings';
 import { Sockets } from './sockets';
@@ -23,7 +24,8 @@ import { ThemeFollower } from './theme-follower';
 /** Everything that lives as long as the page. */
 async function start(root: HTMLElement): Promise<void> {
   const session = new Session(window.sessionStorage);
-  const api = new Api(session);
+  const renewal = new Renewal(session);
+  const api = new Api(renewal);
   const settings = await loadSettings();
   const access = new Access(api, session, settings);
   await access.check();
@@ -31,17 +33,17 @@ async function start(root: HTMLElement): Promise<void> {
   if (access.isOpen) {
     await known.lookUp();
   }
-  let token = session.token;
+  let account = session.account;
   session.subscribe(() => {
-    if (token !== session.token) {
-      token = session.token;
+    if (account !== session.account) {
+      account = session.account;
       known.forgetViewer();
       if (access.isOpen && known.snapshot().showtimeId === '') {
         void known.lookUp();
       }
     }
   });
-  const sockets = new Sockets(session);
+  const sockets = new Sockets(session, renewal);
   const filling = { known, signIn: settings.signIns[0], filled: new Set<string>() };
   createRoot(root).render(
     <StrictMode>
@@ -61,7 +63,7 @@ interface Props {
 
 function Console({ access, api, filling, session, settings, sockets }: Props) {
   const { signedIn } = useSyncExternalStore(session.subscribe, session.snapshot);
-  const token = signedIn?.token;
+  const account = signedIn?.account;
 
   // GraphiQL reads the schema again for each new fetcher: what it may see depends on who is signed in.
   const fetcher = useMemo(
@@ -70,7 +72,7 @@ function Console({ access, api, filling, session, settings, sockets }: Props) {
         access.observe(answer);
         filling.known.learn(answer);
       }),
-    [access, api, filling, sockets, token],
+    [access, api, filling, sockets, account],
   );
   const welcome = useMemo(() => greet(settings, filling), [settings, filling]);
 

@@ -5,9 +5,15 @@ export interface Account {
   readonly role: string;
 }
 
-/** A session that began with a sign-in, with the token that stands for it. */
+/** A session that began with a sign-in, with the tokens that stand for it. */
 export interface SignedIn {
+  /** The access token, which requests carry for a quarter of an hour. */
   readonly token: string;
+  /** What gives the next tokens, once. */
+  readonly refreshToken: string;
+  /** When that is due, in milliseconds of this machine's clock. */
+  readonly renewAt: number;
+  /** The same object as long as the session lasts and the account stays what it is. */
   readonly account: Account;
 }
 
@@ -42,6 +48,10 @@ export class Session {
     return this.#state.signedIn?.token ?? null;
   }
 
+  get account(): Account | null {
+    return this.#state.signedIn?.account ?? null;
+  }
+
   readonly subscribe = (listener: () => void): (() => void) => {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -53,6 +63,15 @@ export class Session {
   begin(signedIn: SignedIn): void {
     this.#storage.setItem(storageKey, JSON.stringify(signedIn));
     this.#change({ signedIn, notice: null });
+  }
+
+  /** The session of `token` goes on with other tokens. Word of one that another session has replaced changes nothing. */
+  renew(token: string, renewed: SignedIn): void {
+    const { signedIn } = this.#state;
+    if (signedIn?.token === token) {
+      const account = isSame(signedIn.account, renewed.account) ? signedIn.account : renewed.account;
+      this.begin({ ...renewed, account });
+    }
   }
 
   /**
@@ -74,15 +93,20 @@ export class Session {
   }
 }
 
+function isSame(one: Account, other: Account): boolean {
+  return one.name === other.name && one.email === other.email && one.role === other.role;
+}
+
 /** What an earlier load of the page left behind; anything else than that is nothing. */
 function restore(stored: string | null): SignedIn | null {
   if (stored === null) {
     return null;
   }
   try {
-    const { token, account } = JSON.parse(stored) as SignedIn;
-    const texts = [token, account.name, account.email, account.role];
-    return texts.every((text) => typeof text === 'string') ? { token, account } : null;
+    const { token, refreshToken, renewAt, account } = JSON.parse(stored) as SignedIn;
+    const texts = [token, refreshToken, account.name, account.email, account.role];
+    const isWhole = texts.every((text) => typeof text === 'string') && typeof renewAt === 'number';
+    return isWhole ? { token, refreshToken, renewAt, account } : null;
   } catch {
     return null;
   }

@@ -1,10 +1,18 @@
 import { type Client, createClient, type FormattedExecutionResult, type Sink } from 'graphql-ws';
 
 import { bearer, failure, type Operation, sessionEnded } from './api';
+import type { Renewal } from './renewal';
 import type { Session } from './session';
 
-/** The close code of a session that is over, or never was. */
+/** The close code of a token that is over, or never was one. */
 const forbidden = 4403;
+
+/** A socket of the session. */
+interface Connection {
+  readonly client: Client;
+  /** What it was opened with: null for nobody signed in, undefined while it is being opened. */
+  token: string | null | undefined;
+}
 
 export type Observer = Sink<FormattedExecutionResult<Record<string, unknown>, unknown>>;
 
@@ -18,19 +26,18 @@ function socketEndpoint(): string {
 /**
  * The endpoint over graphql-transport-ws, with the credential of a session. A browser cannot set headers on a
  * websocket, so the credential is the payload of `connection_init`. Each subscription has a socket of its own; when the
- * session changes, sockets that used it connect again, and their subscriptions begin anew as whoever is signed in then.
+ * session changes or is renewed, sockets that used it connect again, and their subscriptions begin anew as whoever is
+ * signed in then.
  */
 export class Sockets {
-  readonly #session: Session;
-  readonly #clients = new Set<Client>();
+  readonly #renewal: Renewal;
+  readonly #connections = new Set<Connection>();
 
-  constructor(session: Session) {
-    this.#session = session;
-    let token = session.token;
+  constructor(session: Session, renewal: Renewal) {
+    this.#renewal = renewal;
     session.subscribe(() => {
-      if (token !== session.token) {
-        token = session.token;
-        for (const client of this.#clients) {
+      for (const { client, token } of this.#connections) {
+        if (token !== undefined && token !== session.token) {
           client.terminate();
         }
       }
@@ -39,21 +46,41 @@ export class Sockets {
 
   /** Starts a subscription, with `authorization` in place of the session's where it is given; the result stops it. */
   subscribe(operation: Operation, authorization: string | null, observer: Observer): () => void {
-    let token: string | null = null;
+    let refused: string | null = null;
+    let isOver = false;
     const client = createClient({
       url: socketEndpoint(),
-      connectionParams: () => {
-        token = this.#session.token;
-        const credential = authorization ?? (token === null ? null : bearer(token));
-        return credential === null ? {} : { Authorization: credential };
+      connectionParams: async () => {
+        if (authorization !== null) {
+          return { Authorization: authorization };
+        }
+        const before = refused;
+        refused = null;
+        connection.token = undefined;
+        const token = await this.#renewal.token(before);
+        if (token === null && before !== null) {
+          isOver = true;
+          throw failure(sessionEnded);
+        }
+        connection.token = token;
+        return token === null ? {} : { Authorization: bearer(token) };
       },
-      shouldRetry: (cause) => !(isCloseEvent(cause) && cause.code === forbidden),
+      shouldRetry: (cause) => {
+        if (!isCloseEvent(cause) || cause.code !== forbidden) {
+          return !isOver;
+        }
+        // The token is over; the session may still give another.
+        refused = connection.token ?? null;
+        connection.token = undefined;
+        return refused !== null;
+      },
     });
+    const connection: Connection = { client, token: undefined };
     if (authorization === null) {
-      this.#clients.add(client);
+      this.#connections.add(connection);
     }
     const settle = () => {
-      this.#clients.delete(client);
+      this.#connections.delete(connection);
       void client.dispose();
     };
     const stop = client.subscribe(
@@ -66,9 +93,6 @@ export class Sockets {
         next: (event) => observer.next(event),
         error: (cause) => {
           settle();
-          if (isCloseEvent(cause) && cause.code === forbidden && authorization === null && token !== null) {
-            this.#session.end(token, sessionEnded);
-          }
           observer.error(isCloseEvent(cause) ? failure(saying(cause)) : cause);
         },
         complete: () => {
