@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"marquee/ent/auditentry"
 	"marquee/ent/ceremony"
 	"marquee/ent/factor"
 	"marquee/ent/genre"
@@ -94,6 +95,7 @@ var (
 func checkColumn(t, c string) error {
 	initCheck.Do(func() {
 		columnCheck = sql.NewColumnCheck(map[string]func(string) bool{
+			auditentry.Table:        auditentry.ValidColumn,
 			ceremony.Table:          ceremony.ValidColumn,
 			factor.Table:            factor.ValidColumn,
 			genre.Table:             genre.ValidColumn,
