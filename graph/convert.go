@@ -2,6 +2,7 @@ package graph
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -174,6 +175,23 @@ func refreshToken(ctx context.Context, input model.RefreshSessionInput) (string,
 		return "", apperr.Invalid("input.refreshToken", "Give the session's latest refresh token.")
 	}
 	return kept.Refresh(), nil
+}
+
+// signInResult encodes what a way of signing in came to.
+func signInResult(ctx context.Context, t identity.Tokens, err error) (model.SignInResult, error) {
+	if needed, ok := errors.AsType[*identity.SecondFactorRequired](err); ok {
+		return model.SecondFactorRequired{
+			Code: model.UserErrorCodeSecondFactorRequired, Message: "Prove your second factor as well.",
+			PendingToken: needed.PendingToken, ExpiresAt: needed.ExpiresAt, Factors: needed.Factors,
+		}, nil
+	}
+	if errors.Is(err, identity.ErrInvalidCredentials) {
+		return invalidCredentials, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return sessionPayload(ctx, t), nil
 }
 
 // deviceOf is the device that sent the operation.

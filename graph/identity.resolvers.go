@@ -8,7 +8,6 @@ package graph
 import (
 	"context"
 	"errors"
-
 	"marquee/graph/generated"
 	"marquee/graph/model"
 	"marquee/internal/apperr"
@@ -31,13 +30,7 @@ func (r *mutationResolver) SignUp(ctx context.Context, input model.SignUpInput) 
 
 func (r *mutationResolver) SignIn(ctx context.Context, input model.SignInInput) (model.SignInResult, error) {
 	tokens, err := r.Services.Identity.SignIn(ctx, input.Email, input.Password, deviceOf(ctx))
-	if errors.Is(err, identity.ErrInvalidCredentials) {
-		return invalidCredentials, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return sessionPayload(ctx, tokens), nil
+	return signInResult(ctx, tokens, err)
 }
 
 func (r *mutationResolver) RefreshSession(ctx context.Context, input model.RefreshSessionInput) (model.RefreshSessionResult, error) {
