@@ -5,6 +5,7 @@ import (
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
+	"database/sql"
 	"errors"
 	"fmt"
 	"runtime"
@@ -19,6 +20,7 @@ import (
 	"marquee/ent"
 	"marquee/ent/user"
 	"marquee/internal/apperr"
+	"marquee/internal/audit"
 	"marquee/internal/auth"
 	"marquee/internal/clock"
 	"marquee/internal/postgres"
@@ -106,9 +108,18 @@ func (s *Service) CreateUser(ctx context.Context, in SignUpInput, role auth.Role
 	if err := s.hasher.do(ctx, func() { hash = hashPassword(in.Password) }); err != nil {
 		return User{}, err
 	}
-	row, err := s.ent.User.Create().
-		SetID(typeid.New()).SetEmail(in.Email).SetName(in.Name).SetPasswordHash(hash).SetRole(string(role)).SetCreatedAt(s.now()).
-		Save(ctx)
+	var row *ent.User
+	err := s.db.InTx(ctx, func(tx *sql.Tx) (err error) {
+		row, err = ent.OverTx(tx).User.Create().
+			SetID(typeid.New()).SetEmail(in.Email).SetName(in.Name).SetPasswordHash(hash).SetRole(string(role)).SetCreatedAt(s.now()).
+			Save(ctx)
+		if err != nil {
+			return err
+		}
+		return audit.RecordTx(ctx, tx, audit.Entry{
+			Action: audit.AccountCreated, Actor: actorOf(ctx, row.ID), Subject: fromEnt(row).NodeID(), After: roleOf(role),
+		})
+	})
 	if postgres.IsUniqueViolation(err, "users_email_key") {
 		return User{}, ErrEmailTaken
 	}
@@ -161,6 +172,9 @@ func (s *Service) prove(ctx context.Context, row *ent.User, email, password stri
 		return errors.Join(err, s.takeBack(context.WithoutCancel(ctx), try))
 	}
 	if row == nil || !right {
+		if err := s.recordRefusal(ctx, row); err != nil {
+			return err
+		}
 		return ErrInvalidCredentials
 	}
 	if better != "" {
