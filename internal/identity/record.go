@@ -19,6 +19,11 @@ type roleChange struct {
 
 func roleOf(role auth.Role) roleChange { return roleChange{role} }
 
+// sessionKind is what the audit log keeps of a session: whether a second factor was proved.
+type sessionKind struct {
+	Strong bool `json:"strong"`
+}
+
 // actorOf returns who does something to an account: the viewer, else its owner where the request comes from outside,
 // else nobody: the command line.
 func actorOf(ctx context.Context, owner uuid.UUID) uuid.UUID {

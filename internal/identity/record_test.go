@@ -3,6 +3,7 @@ package identity_test
 import (
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -90,13 +91,13 @@ func TestD3_failures_are_bounded_by_the_limits_of_guesses(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.signUp(t, "a@example.com", passphrase)
-	const tries, free = 40, 6
+	const tries, free = 40, 5
 	for range tries {
 		_, _ = b.SignIn(t.Context(), "a@example.com", "wrong", phone)
 	}
 	_, _ = b.SignIn(t.Context(), "a@example.com", strings.Repeat("x", 1<<20), phone)
 	_, _ = b.SignIn(t.Context(), strings.Repeat("x", 1<<20), "wrong", phone)
-	if got := b.value(t, `SELECT count(*) FROM audit_entries WHERE action = 'sign_in.failed'`); got != "6" {
+	if got := b.value(t, `SELECT count(*) FROM audit_entries WHERE action = 'sign_in.failed'`); got != strconv.Itoa(free) {
 		t.Errorf("%d tries left %s entries, want %d", tries, got, free)
 	}
 }
