@@ -120,7 +120,7 @@ func (s *Service) CreateUser(ctx context.Context, in SignUpInput, role auth.Role
 			return err
 		}
 		return audit.RecordTx(ctx, tx, audit.Entry{
-			Action: audit.AccountCreated, Actor: actorOf(ctx, row.ID), Subject: fromEnt(row).NodeID(), After: roleOf(role),
+			Action: audit.AccountCreated, Actor: actorOf(ctx, row.ID), Subject: typeid.Encode(typeid.User, row.ID), After: roleOf(role),
 		})
 	})
 	if postgres.IsUniqueViolation(err, "users_email_key") {
