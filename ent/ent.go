@@ -6,6 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"marquee/ent/auditentry"
+	"marquee/ent/ceremony"
+	"marquee/ent/factor"
 	"marquee/ent/genre"
 	"marquee/ent/guess"
 	"marquee/ent/idempotencykey"
@@ -13,6 +16,7 @@ import (
 	"marquee/ent/payment"
 	"marquee/ent/paymentattempt"
 	"marquee/ent/pricetier"
+	"marquee/ent/recoverycode"
 	"marquee/ent/reservation"
 	"marquee/ent/screen"
 	"marquee/ent/seat"
@@ -91,6 +95,9 @@ var (
 func checkColumn(t, c string) error {
 	initCheck.Do(func() {
 		columnCheck = sql.NewColumnCheck(map[string]func(string) bool{
+			auditentry.Table:        auditentry.ValidColumn,
+			ceremony.Table:          ceremony.ValidColumn,
+			factor.Table:            factor.ValidColumn,
 			genre.Table:             genre.ValidColumn,
 			guess.Table:             guess.ValidColumn,
 			idempotencykey.Table:    idempotencykey.ValidColumn,
@@ -98,6 +105,7 @@ func checkColumn(t, c string) error {
 			payment.Table:           payment.ValidColumn,
 			paymentattempt.Table:    paymentattempt.ValidColumn,
 			pricetier.Table:         pricetier.ValidColumn,
+			recoverycode.Table:      recoverycode.ValidColumn,
 			reservation.Table:       reservation.ValidColumn,
 			screen.Table:            screen.ValidColumn,
 			seat.Table:              seat.ValidColumn,

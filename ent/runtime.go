@@ -3,6 +3,8 @@
 package ent
 
 import (
+	"marquee/ent/auditentry"
+	"marquee/ent/factor"
 	"marquee/ent/guess"
 	"marquee/ent/idempotencykey"
 	"marquee/ent/movie"
@@ -25,6 +27,38 @@ import (
 // (default values, validators, hooks and policies) and stitches it
 // to their package variables.
 func init() {
+	auditentryFields := schema.AuditEntry{}.Fields()
+	_ = auditentryFields
+	// auditentryDescCreatedAt is the schema descriptor for created_at field.
+	auditentryDescCreatedAt := auditentryFields[1].Descriptor()
+	// auditentry.DefaultCreatedAt holds the default value on creation for the created_at field.
+	auditentry.DefaultCreatedAt = auditentryDescCreatedAt.Default.(func() time.Time)
+	// auditentryDescSubject is the schema descriptor for subject field.
+	auditentryDescSubject := auditentryFields[4].Descriptor()
+	// auditentry.DefaultSubject holds the default value on creation for the subject field.
+	auditentry.DefaultSubject = auditentryDescSubject.Default.(string)
+	// auditentryDescReason is the schema descriptor for reason field.
+	auditentryDescReason := auditentryFields[6].Descriptor()
+	// auditentry.DefaultReason holds the default value on creation for the reason field.
+	auditentry.DefaultReason = auditentryDescReason.Default.(string)
+	// auditentryDescRequestID is the schema descriptor for request_id field.
+	auditentryDescRequestID := auditentryFields[9].Descriptor()
+	// auditentry.DefaultRequestID holds the default value on creation for the request_id field.
+	auditentry.DefaultRequestID = auditentryDescRequestID.Default.(string)
+	// auditentryDescAddress is the schema descriptor for address field.
+	auditentryDescAddress := auditentryFields[10].Descriptor()
+	// auditentry.DefaultAddress holds the default value on creation for the address field.
+	auditentry.DefaultAddress = auditentryDescAddress.Default.(string)
+	factorFields := schema.Factor{}.Fields()
+	_ = factorFields
+	// factorDescUsedStep is the schema descriptor for used_step field.
+	factorDescUsedStep := factorFields[5].Descriptor()
+	// factor.DefaultUsedStep holds the default value on creation for the used_step field.
+	factor.DefaultUsedStep = factorDescUsedStep.Default.(int64)
+	// factorDescCreatedAt is the schema descriptor for created_at field.
+	factorDescCreatedAt := factorFields[8].Descriptor()
+	// factor.DefaultCreatedAt holds the default value on creation for the created_at field.
+	factor.DefaultCreatedAt = factorDescCreatedAt.Default.(func() time.Time)
 	guessFields := schema.Guess{}.Fields()
 	_ = guessFields
 	// guessDescFailures is the schema descriptor for failures field.
@@ -119,8 +153,12 @@ func init() {
 	sessionDescGeneration := sessionFields[6].Descriptor()
 	// session.DefaultGeneration holds the default value on creation for the generation field.
 	session.DefaultGeneration = sessionDescGeneration.Default.(int32)
+	// sessionDescStrong is the schema descriptor for strong field.
+	sessionDescStrong := sessionFields[8].Descriptor()
+	// session.DefaultStrong holds the default value on creation for the strong field.
+	session.DefaultStrong = sessionDescStrong.Default.(bool)
 	// sessionDescCreatedAt is the schema descriptor for created_at field.
-	sessionDescCreatedAt := sessionFields[7].Descriptor()
+	sessionDescCreatedAt := sessionFields[9].Descriptor()
 	// session.DefaultCreatedAt holds the default value on creation for the created_at field.
 	session.DefaultCreatedAt = sessionDescCreatedAt.Default.(func() time.Time)
 	showtimeFields := schema.Showtime{}.Fields()

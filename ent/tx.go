@@ -14,6 +14,12 @@ import (
 // Tx is a transactional client that is created by calling Client.Tx().
 type Tx struct {
 	config
+	// AuditEntry is the client for interacting with the AuditEntry builders.
+	AuditEntry *AuditEntryClient
+	// Ceremony is the client for interacting with the Ceremony builders.
+	Ceremony *CeremonyClient
+	// Factor is the client for interacting with the Factor builders.
+	Factor *FactorClient
 	// Genre is the client for interacting with the Genre builders.
 	Genre *GenreClient
 	// Guess is the client for interacting with the Guess builders.
@@ -28,6 +34,8 @@ type Tx struct {
 	PaymentAttempt *PaymentAttemptClient
 	// PriceTier is the client for interacting with the PriceTier builders.
 	PriceTier *PriceTierClient
+	// RecoveryCode is the client for interacting with the RecoveryCode builders.
+	RecoveryCode *RecoveryCodeClient
 	// Reservation is the client for interacting with the Reservation builders.
 	Reservation *ReservationClient
 	// Screen is the client for interacting with the Screen builders.
@@ -183,6 +191,9 @@ func (tx *Tx) Client() *Client {
 }
 
 func (tx *Tx) init() {
+	tx.AuditEntry = NewAuditEntryClient(tx.config)
+	tx.Ceremony = NewCeremonyClient(tx.config)
+	tx.Factor = NewFactorClient(tx.config)
 	tx.Genre = NewGenreClient(tx.config)
 	tx.Guess = NewGuessClient(tx.config)
 	tx.IdempotencyKey = NewIdempotencyKeyClient(tx.config)
@@ -190,6 +201,7 @@ func (tx *Tx) init() {
 	tx.Payment = NewPaymentClient(tx.config)
 	tx.PaymentAttempt = NewPaymentAttemptClient(tx.config)
 	tx.PriceTier = NewPriceTierClient(tx.config)
+	tx.RecoveryCode = NewRecoveryCodeClient(tx.config)
 	tx.Reservation = NewReservationClient(tx.config)
 	tx.Screen = NewScreenClient(tx.config)
 	tx.Seat = NewSeatClient(tx.config)
@@ -211,7 +223,7 @@ func (tx *Tx) init() {
 // of them in order to commit or rollback the transaction.
 //
 // If a closed transaction is embedded in one of the generated entities, and the entity
-// applies a query, for example: Genre.QueryXXX(), the query will be executed
+// applies a query, for example: AuditEntry.QueryXXX(), the query will be executed
 // through the driver which created this transaction.
 //
 // Note that txDriver is not goroutine safe.
