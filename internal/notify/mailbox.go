@@ -63,9 +63,14 @@ func (b *Mailbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Vary", "Accept")
 	if strings.Contains(r.Header.Get("Accept"), "application/json") {
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(struct {
+		text, err := json.Marshal(struct {
 			Letters []Kept `json:"letters"`
-		}{append([]Kept{}, letters...)}) // a reader that has gone needs no answer
+		}{append([]Kept{}, letters...)})
+		if err != nil {
+			http.Error(w, "The letters cannot be written.", http.StatusInternalServerError)
+			return
+		}
+		_, _ = w.Write(text)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")

@@ -25,6 +25,7 @@ import (
 	"maps"
 	"net/mail"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -43,7 +44,7 @@ const (
 	RecoveryRequested Kind = "recovery-requested"
 )
 
-// The letters. Their data is named behind each; a link is an address of the installation's own pages.
+// The letters. Their data is named behind each; a link is a path of the installation's own pages: /recover#token=….
 const (
 	ConfirmSignUp   Kind = "confirm-sign-up"  // link
 	AccountExists   Kind = "account-exists"   // name, link
@@ -107,6 +108,9 @@ func (m Mail) validate() error {
 	}
 	if got := slices.Sorted(maps.Keys(m.Data)); !slices.Equal(got, data) {
 		return fmt.Errorf("notify: a mail of kind %s needs the data %v, not %v", m.Kind, data, got)
+	}
+	if link, has := m.Data["link"]; has && !strings.HasPrefix(link, "/") {
+		return fmt.Errorf("notify: a mail of kind %s leads to no page", m.Kind)
 	}
 	if to, err := mail.ParseAddress(m.To); err != nil || to.Address != m.To {
 		return fmt.Errorf("notify: a mail of kind %s without a valid address", m.Kind)

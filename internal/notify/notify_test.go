@@ -15,7 +15,6 @@ import (
 	"marquee/internal/dbtest"
 	"marquee/internal/notify"
 	"marquee/internal/postgres"
-	"marquee/internal/vault"
 )
 
 // office is a queue with a worker.
@@ -29,20 +28,12 @@ type office struct {
 
 func open(t *testing.T, courier notify.Courier) office {
 	t.Helper()
-	keys, err := vault.NewKeyset()
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, err := vault.New(keys)
-	if err != nil {
-		t.Fatal(err)
-	}
-	words, err := notify.NewWords()
+	words, err := notify.NewWords(base)
 	if err != nil {
 		t.Fatal(err)
 	}
 	o := office{db: dbtest.New(t), clock: clock.NewFake(time.Date(2030, 5, 1, 12, 0, 0, 0, time.UTC)), log: &strings.Builder{}}
-	o.outbox = notify.NewOutbox(o.db, v, o.clock)
+	o.outbox = notify.NewOutbox(o.db, dbtest.Vault(), o.clock)
 	o.worker = &notify.Worker{Outbox: o.outbox, Courier: courier, Words: words, Log: slog.New(slog.NewTextHandler(o.log, nil))}
 	return o
 }
@@ -75,10 +66,14 @@ func (o office) states(t *testing.T) string {
 	return text.String
 }
 
-const secret = "https://tickets.example/recover#token=hunter2hunter2"
+const (
+	base   = "https://tickets.example"
+	path   = "/recover#token=hunter2hunter2"
+	secret = base + path
+)
 
 func reset(to string) notify.Mail {
-	return notify.Mail{To: to, Kind: notify.ResetPassword, Data: notify.Data{"name": "Nóra", "link": secret}}
+	return notify.Mail{To: to, Kind: notify.ResetPassword, Data: notify.Data{"name": "Nóra", "link": path}}
 }
 
 func TestOutbox_EnqueueTx(t *testing.T) {
@@ -125,7 +120,8 @@ func TestOutbox_EnqueueTx(t *testing.T) {
 			"two addresses":   {To: "a@b.example, c@d.example", Kind: notify.PasswordChanged, Data: notify.Data{"name": "A"}},
 			"a line break":    {To: "a@b.example\r\nBcc: c@d.example", Kind: notify.PasswordChanged, Data: notify.Data{"name": "A"}},
 			"missing data":    {To: "a@b.example", Kind: notify.ResetPassword, Data: notify.Data{"name": "A"}},
-			"undeclared data": {To: "a@b.example", Kind: notify.PasswordChanged, Data: notify.Data{"name": "A", "link": secret}},
+			"another host":    {To: "a@b.example", Kind: notify.ResetPassword, Data: notify.Data{"name": "A", "link": "https://evil.example"}},
+			"undeclared data": {To: "a@b.example", Kind: notify.PasswordChanged, Data: notify.Data{"name": "A", "link": path}},
 		} {
 			err := o.db.InTx(t.Context(), func(tx *sql.Tx) error { return o.outbox.EnqueueTx(t.Context(), tx, m) })
 			if err == nil || strings.Contains(err.Error(), "b.example") {
@@ -184,7 +180,7 @@ func TestWorker_Deliver(t *testing.T) {
 		tries := 0
 		o := open(t, courier(func(_ context.Context, l notify.Letter) error {
 			tries++
-			return &notify.Fault{Reason: "the server answered 451"}
+			return &notify.SendError{Reason: "the server answered 451"}
 		}))
 		o.enqueue(t, reset("nora@example.com"))
 		o.deliver(t)
@@ -207,7 +203,7 @@ func TestWorker_Deliver(t *testing.T) {
 	t.Run("a_refusal_for_ever_is_not_tried_again", func(t *testing.T) {
 		t.Parallel()
 		o := open(t, courier(func(context.Context, notify.Letter) error {
-			return &notify.Fault{Reason: "the server answered 550", Forever: true}
+			return &notify.SendError{Reason: "the server answered 550", Forever: true}
 		}))
 		o.enqueue(t, reset("nora@example.com"))
 		o.deliver(t)

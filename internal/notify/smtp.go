@@ -39,15 +39,11 @@ type SMTP struct {
 // Send hands a letter to the server. The same letter has the same Message-ID each time, so that a reader's mail program
 // can tell a second copy.
 func (s *SMTP) Send(ctx context.Context, l Letter) error {
-	m, err := s.message(l)
-	if err != nil {
-		return err
-	}
 	client, err := s.client()
 	if err != nil {
 		return err
 	}
-	if err := client.DialAndSendWithContext(ctx, m); err != nil {
+	if err := client.DialAndSendWithContext(ctx, s.message(l)); err != nil {
 		return faultOf(err)
 	}
 	return nil
@@ -76,7 +72,7 @@ func (s *SMTP) client() (*smtp.Client, error) {
 	return client, nil
 }
 
-func (s *SMTP) message(l Letter) (*smtp.Msg, error) {
+func (s *SMTP) message(l Letter) *smtp.Msg {
 	m := smtp.NewMsg()
 	m.FromMailAddress(&s.From)
 	m.ToMailAddress(&mail.Address{Address: l.To})
@@ -89,21 +85,21 @@ func (s *SMTP) message(l Letter) (*smtp.Msg, error) {
 	m.SetGenHeader(smtp.HeaderContentLang, l.Language)
 	m.SetBodyString(smtp.TypeTextPlain, l.Text)
 	m.AddAlternativeString(smtp.TypeTextHTML, l.HTML)
-	return m, nil
+	return m
 }
 
 // faultOf says why a letter was not sent, without what the server said: it repeats addresses.
-func faultOf(err error) *Fault {
+func faultOf(err error) *SendError {
 	if failed, ok := errors.AsType[*smtp.SendError](err); ok && failed.ErrorCode() != 0 {
 		const permanent = 500
-		return &Fault{Reason: fmt.Sprintf("the server answered %d", failed.ErrorCode()), Forever: failed.ErrorCode() >= permanent}
+		return &SendError{Reason: fmt.Sprintf("the server answered %d", failed.ErrorCode()), Forever: failed.ErrorCode() >= permanent}
 	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return &Fault{Reason: "the server did not answer in time"}
+		return &SendError{Reason: "the server did not answer in time"}
 	case errors.Is(err, context.Canceled):
-		return &Fault{Reason: "this node is going away"}
+		return &SendError{Reason: "this node is going away"}
 	default:
-		return &Fault{Reason: "the server could not be reached, or not be trusted, or did not let us in"}
+		return &SendError{Reason: "the server could not be reached, or not be trusted, or did not let us in"}
 	}
 }

@@ -147,7 +147,7 @@ func (p *postOffice) smtp() *notify.SMTP {
 
 func write(t *testing.T, m notify.Mail) notify.Letter {
 	t.Helper()
-	words, err := notify.NewWords()
+	words, err := notify.NewWords(base)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +213,7 @@ func TestSMTP_Send(t *testing.T) {
 			if c.implicit {
 				courier.Privacy = notify.Implicit
 			}
-			letter := write(t, notify.Mail{To: "nora@example.com", Kind: notify.ResetPassword, Data: notify.Data{"name": c.name, "link": secret}})
+			letter := write(t, notify.Mail{To: "nora@example.com", Kind: notify.ResetPassword, Data: notify.Data{"name": c.name, "link": path}})
 			if err := courier.Send(t.Context(), letter); err != nil {
 				t.Fatal(err)
 			}
@@ -262,7 +262,7 @@ func TestSMTP_Send_refused(t *testing.T) {
 				c.change(courier)
 			}
 			err := courier.Send(t.Context(), write(t, notify.Mail{To: c.to, Kind: notify.PasswordChanged, Data: notify.Data{"name": "Nora"}}))
-			fault, ok := errors.AsType[*notify.Fault](err)
+			fault, ok := errors.AsType[*notify.SendError](err)
 			if !ok || fault.Forever != c.forever || strings.Contains(fault.Reason, "@") || strings.Contains(fault.Reason, "sesame") {
 				t.Errorf("%v", err)
 			}
@@ -281,7 +281,7 @@ func TestSMTP_Send_refused(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		if _, ok := errors.AsType[*notify.Fault](courier.Send(ctx, write(t, notify.Mail{To: "nora@example.com", Kind: notify.PasswordChanged, Data: notify.Data{"name": "Nora"}}))); !ok {
+		if _, ok := errors.AsType[*notify.SendError](courier.Send(ctx, write(t, notify.Mail{To: "nora@example.com", Kind: notify.PasswordChanged, Data: notify.Data{"name": "Nora"}}))); !ok {
 			t.Error("it was sent")
 		}
 	})

@@ -36,6 +36,7 @@ type Letter struct {
 
 // Words are the languages in which letters are written.
 type Words struct {
+	base      string
 	tags      []language.Tag
 	languages []*texttemplate.Template
 	matcher   language.Matcher
@@ -45,13 +46,13 @@ type Words struct {
 // mother is the language for everybody whose own there is not.
 var mother = language.English
 
-// NewWords reads the languages.
-func NewWords() (*Words, error) {
+// NewWords reads the languages. Links lead to pages under base, which has no slash at its end: no mail can lead elsewhere.
+func NewWords(base string) (*Words, error) {
 	layout, err := template.ParseFS(files, "layout.html")
 	if err != nil {
 		return nil, fmt.Errorf("notify: %w", err)
 	}
-	w := &Words{layout: layout}
+	w := &Words{base: base, layout: layout}
 	names, err := fs.Glob(files, "words/*.tmpl")
 	if err != nil {
 		return nil, fmt.Errorf("notify: %w", err)
@@ -91,7 +92,10 @@ func (w *Words) Write(id uuid.UUID, m Mail) (Letter, error) {
 	for key, value := range m.Data {
 		data[key] = quoted(value)
 	}
-	p := page{Language: tag.String(), Direction: direction(tag), Link: m.Data["link"]}
+	p := page{Language: tag.String(), Direction: direction(tag)}
+	if link, has := m.Data["link"]; has {
+		p.Link = w.base + link
+	}
 	parts := []struct {
 		into *string
 		name string
@@ -114,7 +118,7 @@ func (w *Words) Write(id uuid.UUID, m Mail) (Letter, error) {
 		}
 		*part.into = strings.TrimSpace(text.String())
 	}
-	for _, paragraph := range strings.Split(body, "\n\n") {
+	for paragraph := range strings.SplitSeq(body, "\n\n") {
 		p.Paragraphs = append(p.Paragraphs, strings.Join(strings.Fields(paragraph), " "))
 	}
 	var html strings.Builder

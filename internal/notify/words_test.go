@@ -14,7 +14,7 @@ import (
 // sample is a mail of a kind with all the data that it may have.
 func sample(kind notify.Kind) notify.Mail {
 	m := notify.Mail{To: "nora@example.com", Kind: kind, Data: notify.Data{}}
-	all := notify.Data{"name": "Nora", "link": secret, "device": "A phone", "when": "1 May 2030, 12:00 UTC", "factor": "passkey"}
+	all := notify.Data{"name": "Nora", "link": path, "device": "A phone", "when": "1 May 2030, 12:00 UTC", "factor": "passkey"}
 	for _, name := range notify.Needs(kind) {
 		m.Data[name] = all[name]
 	}
@@ -23,7 +23,7 @@ func sample(kind notify.Kind) notify.Mail {
 
 func TestWords_Write_every_kind(t *testing.T) {
 	t.Parallel()
-	words, err := notify.NewWords()
+	words, err := notify.NewWords(base)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,20 +36,20 @@ const (
 	kept = 30 * 24 * time.Hour
 )
 
-// Courier takes letters to their readers. Send returns a *Fault when it knows why it could not; it is safe for concurrent
+// Courier takes letters to their readers. Send returns a *SendError when it knows why it could not; it is safe for concurrent
 // use.
 type Courier interface {
 	Send(ctx context.Context, l Letter) error
 }
 
-// Fault is a failure to send of which the log may know.
-type Fault struct {
+// SendError is a failure to send of which the log may know.
+type SendError struct {
 	Reason  string // without an address or a content
 	Forever bool   // trying again is of no use
 }
 
 // Error returns the reason.
-func (f *Fault) Error() string { return "notify: " + f.Reason }
+func (f *SendError) Error() string { return "notify: " + f.Reason }
 
 // Resolver decides what becomes of a request: the letter to send instead, or ok false for none.
 type Resolver func(ctx context.Context, request Mail) (letter Mail, ok bool, err error)
@@ -122,7 +122,7 @@ func (w *Worker) deliver(ctx context.Context, t taken) error {
 	}
 	if err != nil {
 		outcome, fault = Retried, "internal"
-		known, ok := errors.AsType[*Fault](err)
+		known, ok := errors.AsType[*SendError](err)
 		if ok {
 			fault = known.Reason
 		}
