@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"marquee/ent/auditentry"
+	"marquee/ent/ceremony"
+	"marquee/ent/factor"
 	"marquee/ent/genre"
 	"marquee/ent/guess"
 	"marquee/ent/idempotencykey"
@@ -15,6 +17,7 @@ import (
 	"marquee/ent/payment"
 	"marquee/ent/paymentattempt"
 	"marquee/ent/pricetier"
+	"marquee/ent/recoverycode"
 	"marquee/ent/reservation"
 	"marquee/ent/screen"
 	"marquee/ent/seat"
@@ -94,6 +97,8 @@ func checkColumn(t, c string) error {
 	initCheck.Do(func() {
 		columnCheck = sql.NewColumnCheck(map[string]func(string) bool{
 			auditentry.Table:        auditentry.ValidColumn,
+			ceremony.Table:          ceremony.ValidColumn,
+			factor.Table:            factor.ValidColumn,
 			genre.Table:             genre.ValidColumn,
 			guess.Table:             guess.ValidColumn,
 			idempotencykey.Table:    idempotencykey.ValidColumn,
@@ -102,6 +107,7 @@ func checkColumn(t, c string) error {
 			payment.Table:           payment.ValidColumn,
 			paymentattempt.Table:    paymentattempt.ValidColumn,
 			pricetier.Table:         pricetier.ValidColumn,
+			recoverycode.Table:      recoverycode.ValidColumn,
 			reservation.Table:       reservation.ValidColumn,
 			screen.Table:            screen.ValidColumn,
 			seat.Table:              seat.ValidColumn,
