@@ -5,12 +5,11 @@ import (
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
+	"database/sql"
 	"errors"
 	"fmt"
 	"runtime"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -19,6 +18,7 @@ import (
 	"marquee/ent"
 	"marquee/ent/user"
 	"marquee/internal/apperr"
+	"marquee/internal/audit"
 	"marquee/internal/auth"
 	"marquee/internal/clock"
 	"marquee/internal/postgres"
@@ -109,9 +109,18 @@ func (s *Service) CreateUser(ctx context.Context, in SignUpInput, role auth.Role
 	if err := s.hasher.do(ctx, func() { hash = hashPassword(in.Password) }); err != nil {
 		return User{}, err
 	}
-	row, err := s.ent.User.Create().
-		SetID(typeid.New()).SetEmail(in.Email).SetName(in.Name).SetPasswordHash(hash).SetRole(string(role)).SetCreatedAt(s.now()).
-		Save(ctx)
+	var row *ent.User
+	err := s.db.InTx(ctx, func(tx *sql.Tx) (err error) {
+		row, err = ent.OverTx(tx).User.Create().
+			SetID(typeid.New()).SetEmail(in.Email).SetName(in.Name).SetPasswordHash(hash).SetRole(string(role)).SetCreatedAt(s.now()).
+			Save(ctx)
+		if err != nil {
+			return err
+		}
+		return audit.RecordTx(ctx, tx, audit.Entry{
+			Action: audit.AccountCreated, Actor: actorOf(ctx, row.ID), Subject: typeid.Encode(typeid.User, row.ID), After: roleOf(role),
+		})
+	})
 	if postgres.IsUniqueViolation(err, "users_email_key") {
 		return User{}, ErrEmailTaken
 	}
@@ -124,7 +133,7 @@ func (s *Service) CreateUser(ctx context.Context, in SignUpInput, role auth.Role
 // SignIn starts a session: ErrInvalidCredentials, SecondFactorRequired, THROTTLED.
 func (s *Service) SignIn(ctx context.Context, email, password string, device Device) (Tokens, error) {
 	email = normaliseEmail(email)
-	if len(email) > 254 || strings.ContainsRune(email, 0) || !utf8.ValidString(email) {
+	if email == "" {
 		return Tokens{}, ErrInvalidCredentials
 	}
 	row, err := s.userByEmail(ctx, email)
@@ -168,6 +177,9 @@ func (s *Service) prove(ctx context.Context, row *ent.User, email, password stri
 		return errors.Join(err, s.takeBack(context.WithoutCancel(ctx), try))
 	}
 	if row == nil || !right {
+		if err := s.recordRefusal(ctx, row); err != nil {
+			return err
+		}
 		return ErrInvalidCredentials
 	}
 	if better != "" {
