@@ -18,6 +18,7 @@ import (
 	"marquee/ent"
 	"marquee/ent/user"
 	"marquee/internal/apperr"
+	"marquee/internal/audit"
 	"marquee/internal/auth"
 	"marquee/internal/clock"
 	"marquee/internal/postgres"
@@ -121,10 +122,16 @@ func (s *Service) CreateUser(ctx context.Context, in SignUpInput, role auth.Role
 		if err := s.claimEmailTx(ctx, tx, u.Email); err != nil {
 			return err
 		}
-		return ent.OverTx(tx).User.Create().
+		err := ent.OverTx(tx).User.Create().
 			SetID(u.ID).SetEmailSealed(email).SetEmailIndex(s.vault.Index(emailIndex, u.Email)).SetNameSealed(name).
 			SetPasswordHash(hash).SetRole(string(role)).SetCreatedAt(u.CreatedAt).
 			Exec(ctx)
+		if err != nil {
+			return err
+		}
+		return audit.RecordTx(ctx, tx, audit.Entry{
+			Action: audit.AccountCreated, Actor: actorOf(ctx, u.ID), Subject: u.NodeID(), After: roleOf(role),
+		})
 	})
 	if postgres.IsUniqueViolation(err, "users_email_index_key") {
 		return User{}, ErrEmailTaken
@@ -182,6 +189,9 @@ func (s *Service) prove(ctx context.Context, row *ent.User, email, password stri
 		return errors.Join(err, s.takeBack(context.WithoutCancel(ctx), try))
 	}
 	if row == nil || !right {
+		if err := s.recordRefusal(ctx, row); err != nil {
+			return err
+		}
 		return ErrInvalidCredentials
 	}
 	if better != "" {
