@@ -31,6 +31,7 @@ import (
 	"marquee/internal/cookie"
 	"marquee/internal/httpserver"
 	"marquee/internal/identity"
+	"marquee/internal/notify"
 	"marquee/internal/page"
 	"marquee/internal/payment"
 	"marquee/internal/payment/sandbox"
@@ -74,6 +75,8 @@ type App struct {
 	listeners httpserver.Listeners
 	server    *httpserver.Server
 	metrics   *metrics
+	post      *notify.Worker
+	mailbox   *notify.Mailbox // nil: a mail server takes the mails
 	still     bool
 
 	Identity *identity.Service
@@ -107,7 +110,7 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger, seams Seams) 
 	if a.db, err = openDatabase(ctx, cfg, log, seams.OnStatement, &a.closers); err != nil {
 		return nil, err
 	}
-	if err = postgres.Migrate(ctx, a.db, log); err != nil {
+	if err = postgres.Migrate(ctx, a.db, log, a.vault); err != nil {
 		return nil, err
 	}
 	key, err := secretKey(cfg)
@@ -131,6 +134,9 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	client := ent.Over(a.db.SQL())
 	var err error
 	if a.Identity, err = identity.NewService(a.db, client, seams.Clock, key, a.vault); err != nil {
+		return err
+	}
+	if a.post, a.mailbox, err = newPost(a.cfg, a.db, a.vault, seams.Clock, a.metrics, a.log); err != nil {
 		return err
 	}
 	theaters := theater.NewService(client)
@@ -184,8 +190,11 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 		Observe:        a.metrics.request,
 		Log:            a.log,
 	}
-	if console := web.Console(a.consoleSettings(client)); development {
+	if console := web.Console(a.consoleSettings()); development {
 		options.Console = console
+		if a.mailbox != nil {
+			options.Mailbox = a.mailbox
+		}
 	} else {
 		options.OpsConsole = console
 		options.OpsGraphQL = graph.NewHandler(resolver, adminEndpoint(endpoint, a.websocket(sockets)))
