@@ -21,6 +21,7 @@ func (User) Fields() []ent.Field {
 		field.Text("name"),
 		field.Text("password_hash").Sensitive(),
 		field.Text("role").Default("CUSTOMER"),
+		field.Time("email_verified_at").Optional().Nillable(),
 		createdAt(),
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"marquee/ent/user"
 	"marquee/internal/apperr"
 	"marquee/internal/auth"
+	"marquee/internal/notify"
 	"marquee/internal/postgres"
 	"marquee/internal/typeid"
 )
@@ -242,8 +243,13 @@ func (s *Service) ChangePassword(ctx context.Context, v auth.Viewer, in ChangePa
 		if n, err := done.RowsAffected(); err != nil || n == 0 {
 			return errors.Join(err, apperr.New(apperr.Conflict, "The password was changed at the same time. Look again."))
 		}
-		others, err = s.endTx(ctx, tx, endOthers, v.SessionID, v.UserID)
-		return err
+		if others, err = s.endTx(ctx, tx, endOthers, v.SessionID, v.UserID); err != nil {
+			return err
+		}
+		if err := voidResetsTx(ctx, tx, u.ID); err != nil {
+			return err
+		}
+		return s.tellTx(ctx, tx, u, notify.PasswordChanged, nil)
 	})
 	if err != nil {
 		return fmt.Errorf("changing a password: %w", err)
@@ -297,6 +303,7 @@ func (s *Service) SetRole(ctx context.Context, userID uuid.UUID, role auth.Role)
 const (
 	endOne     = `WITH gone AS (DELETE FROM sessions WHERE id = $1 AND user_id = $2 RETURNING id)` + recallGone
 	endOthers  = `WITH gone AS (DELETE FROM sessions WHERE id <> $1 AND user_id = $2 RETURNING id)` + recallGone
+	endAll     = `WITH gone AS (DELETE FROM sessions WHERE user_id = $1 RETURNING id)` + recallGone
 	endCrowded = `WITH gone AS (DELETE FROM sessions WHERE user_id = $1 AND id IN
 		(SELECT id FROM sessions WHERE user_id = $1 ORDER BY renewed_at DESC, id DESC OFFSET $2) RETURNING id)` + recallGone
 
