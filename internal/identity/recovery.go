@@ -68,7 +68,7 @@ func (s *Service) ResetPassword(ctx context.Context, token, password string) err
 		if _, err := tx.ExecContext(ctx, `DELETE FROM ceremonies WHERE user_id = $1`, u.ID); err != nil {
 			return err
 		}
-		if gone, err = s.endTx(ctx, tx, endAll, u.ID); err != nil {
+		if gone, err = s.endTx(ctx, tx, audit.Entry{Action: audit.SessionEnded}, endAll, u.ID); err != nil {
 			return err
 		}
 		if err := audit.RecordTx(ctx, tx, audit.Entry{Action: audit.AccountRecovered, Subject: u.NodeID()}); err != nil {
