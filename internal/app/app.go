@@ -41,6 +41,7 @@ import (
 	"marquee/internal/showtime"
 	"marquee/internal/theater"
 	"marquee/internal/vault"
+	"marquee/internal/vault/rekey"
 	"marquee/web"
 )
 
@@ -109,6 +110,9 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger, seams Seams) 
 		return nil, err
 	}
 	if err = postgres.Migrate(ctx, a.db, log, a.vault); err != nil {
+		return nil, err
+	}
+	if err = rekey.Check(ctx, a.db, a.vault); err != nil {
 		return nil, err
 	}
 	key, err := secretKey(cfg)
