@@ -75,7 +75,8 @@ func Marquee() House {
 		{Path: ".", Uses: []string{"internal/config", "internal/app"}},
 		{Path: "internal/app", Uses: []string{everything}},
 		{Path: "internal/config", Uses: leaves},
-		{Path: "internal/httpserver", Uses: leaves},
+		{Path: "internal/httpserver", Uses: append(slices.Clone(leaves), "internal/cookie")},
+		{Path: "internal/cookie", Uses: leaves, Bans: []string{"math/rand"}},
 		{Path: "web", Modules: []string{}},
 
 		{
@@ -83,6 +84,7 @@ func Marquee() House {
 			Uses: slices.Concat(domains, []string{
 				"internal/seatfeed", "internal/auth", "internal/apperr", "internal/money", "internal/page",
 				"internal/typeid", "internal/seatno", "internal/peer", "internal/ratelimit", "internal/audit",
+				"internal/cookie",
 			}),
 			// apitest is told the configuration of the app that it starts.
 			TestsUse: []string{"internal/config", "internal/clock", "internal/app"},
