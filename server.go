@@ -37,8 +37,10 @@ var cli struct {
 		Name          string `default:"Administrator" help:"How to call them."`
 		PasswordStdin bool   `help:"Read the password from the first line of standard input; without it one is made."`
 	} `cmd:"" help:"Make an administrator's account."`
-	Healthcheck struct{}         `cmd:"" help:"Ask the server on this machine whether it is ready."`
-	Version     kong.VersionFlag `help:"Print the version."`
+	ListErasures   struct{}         `cmd:"" help:"List the ids of erased accounts, to keep beside a backup."`
+	ReplayErasures struct{}         `cmd:"" help:"After a restore: erase again whom the backup has brought back, those listed on standard input too."`
+	Healthcheck    struct{}         `cmd:"" help:"Ask the server on this machine whether it is ready."`
+	Version        kong.VersionFlag `help:"Print the version."`
 }
 
 // garbagePercent lets the heap grow before it is searched for garbage. The program's live heap is small, so this costs some
@@ -85,6 +87,10 @@ func run(ctx context.Context, command string) error {
 			}
 		}
 		return c.CreateAdmin(ctx, cli.Admin.Email, cli.Admin.Name, password)
+	case "list-erasures":
+		return c.ListErasures(ctx)
+	case "replay-erasures":
+		return c.ReplayErasures(ctx, os.Stdin)
 	case "healthcheck":
 		return c.Healthcheck(ctx)
 	default:

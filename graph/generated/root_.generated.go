@@ -64,7 +64,9 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		return graphql.NewInputUnmarshalerIndex(
 			graphql.NewInputUnmarshaler("CancelReservationInput", ec.unmarshalInputCancelReservationInput),
 			graphql.NewInputUnmarshaler("ChangePasswordInput", ec.unmarshalInputChangePasswordInput),
+			graphql.NewInputUnmarshaler("DeleteAccountInput", ec.unmarshalInputDeleteAccountInput),
 			graphql.NewInputUnmarshaler("EndSessionInput", ec.unmarshalInputEndSessionInput),
+			graphql.NewInputUnmarshaler("EraseUserInput", ec.unmarshalInputEraseUserInput),
 			graphql.NewInputUnmarshaler("MovieFilter", ec.unmarshalInputMovieFilter),
 			graphql.NewInputUnmarshaler("MovieShowtimeFilter", ec.unmarshalInputMovieShowtimeFilter),
 			graphql.NewInputUnmarshaler("PayReservationInput", ec.unmarshalInputPayReservationInput),
@@ -76,6 +78,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("SignUpInput", ec.unmarshalInputSignUpInput),
 			graphql.NewInputUnmarshaler("TheaterFilter", ec.unmarshalInputTheaterFilter),
 			graphql.NewInputUnmarshaler("TheaterShowtimeFilter", ec.unmarshalInputTheaterShowtimeFilter),
+			graphql.NewInputUnmarshaler("UpdateProfileInput", ec.unmarshalInputUpdateProfileInput),
 		)
 	}
 	first := true
@@ -169,6 +172,93 @@ func newExecutionContext(
 }
 
 var sources = []*ast.Source{
+	{Name: "../../schema/account.graphqls", Input: `"What somebody needs at the movies."
+enum AccessibilityNeed {
+  "A place for a wheelchair."
+  WHEELCHAIR
+  "A way to the seat without steps."
+  STEP_FREE
+  "Somebody comes along to help."
+  COMPANION
+  "Sound by induction loop."
+  HEARING_LOOP
+  "Captions."
+  CAPTIONS
+  "The picture told in words."
+  AUDIO_DESCRIPTION
+}
+
+"What a user has told beside name and address. Only the account's owner sees it."
+type Profile @auth {
+  "What the user may sign in with instead of the address."
+  username: String
+  "Telephone number, E.164: ` + "`" + `+4930901820` + "`" + `."
+  phone: String
+  "Language, script and region that the user reads, BCP 47: ` + "`" + `de-AT` + "`" + `."
+  locale: String
+  "Where the user goes to the movies."
+  preferredCity: String
+  "What the user needs there. It tells about health: it is encrypted at rest and shown to nobody else."
+  accessibilityNeeds: [AccessibilityNeed!]!
+}
+
+extend type User {
+  "What the user has told beside; shown to its owner only."
+  profile: Profile! @auth @cost(weight: 1)
+}
+
+extend type Mutation {
+  "Changes the viewer's own name and profile: a field that is absent stays, null clears it."
+  updateProfile("What to change." input: UpdateProfileInput!): UpdateProfileResult! @auth @cost(weight: 50)
+}
+
+extend input SignUpInput {
+  "What to sign in with beside the address, if anything: 3 to 30 letters, digits, dots, hyphens and underscores."
+  username: String
+  "Telephone number with its country's code, if one is to be known."
+  phone: String
+}
+
+"What to change; a field that is absent stays, null clears it."
+input UpdateProfileInput {
+  "How the user wants to be called, 1 to 100 characters; it cannot be cleared."
+  name: String
+  "What to sign in with beside the address: 3 to 30 letters, digits, dots, hyphens and underscores. Free again once cleared."
+  username: String
+  "Telephone number with its country's code: ` + "`" + `+49 30 901820` + "`" + `."
+  phone: String
+  "Language, script and region, BCP 47: ` + "`" + `de-AT` + "`" + `."
+  locale: String
+  "Where the user goes to the movies, 1 to 100 characters."
+  preferredCity: String
+  "All that the user needs there."
+  accessibilityNeeds: [AccessibilityNeed!]
+}
+
+"The profile as it is."
+type UpdateProfilePayload @auth {
+  "The user."
+  user: User!
+}
+
+extend enum UserErrorCode {
+  "Another account has the username, or one that looks like it."
+  USERNAME_TAKEN
+}
+
+"Another account has this username, or one that cannot be told from it at a glance."
+type UsernameTaken implements UserError @public {
+  "Always ` + "`" + `USERNAME_TAKEN` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+}
+
+extend union SignUpResult = UsernameTaken
+
+"How a change of the profile went."
+union UpdateProfileResult = UpdateProfilePayload | UsernameTaken
+`, BuiltIn: false},
 	{Name: "../../schema/booking.graphqls", Input: `"Where a reservation stands."
 enum ReservationStatus {
   "The seats are the viewer's until ` + "`" + `heldUntil` + "`" + `; it must be paid by then."
@@ -800,6 +890,80 @@ extend type Mutation {
   payReservation("What to pay." input: PayReservationInput!): PayReservationResult! @auth @cost(weight: 50, lane: PURCHASE)
 }
 `, BuiltIn: false},
+	{Name: "../../schema/privacy.graphqls", Input: `extend type Mutation {
+  """
+  Gives the viewer everything that is kept about them, as one JSON document. It needs a proof of the last ten minutes
+  (` + "`" + `STEP_UP_REQUIRED` + "`" + `) and is recorded.
+  """
+  exportMyData: ExportMyDataPayload! @auth @cost(weight: 1000)
+  """
+  Erases the viewer's account for ever: personal data and sessions at once, seats that are held are released. What was paid
+  stays in the books, without the person; the address is free again. It needs a proof of the last ten minutes
+  (` + "`" + `STEP_UP_REQUIRED` + "`" + `); ` + "`" + `CONFLICT` + "`" + ` while a payment is under way.
+  """
+  deleteAccount("What may be lost." input: DeleteAccountInput!): DeleteAccountResult! @auth @cost(weight: 500)
+  "Erases somebody's account at their request, as ` + "`" + `deleteAccount` + "`" + ` does; with a proof of the last ten minutes, too."
+  eraseUser("Whose, and why." input: EraseUserInput!): DeleteAccountResult! @auth(requires: ADMIN) @cost(weight: 500)
+}
+
+"What may be lost with an account."
+input DeleteAccountInput {
+  "Delete although there are paid seats of showtimes that are not over. They stay paid, and nobody can cancel them any more."
+  leaveReservations: Boolean! = false
+}
+
+"Whose account to erase, and why."
+input EraseUserInput {
+  "The user's id."
+  userId: ID!
+  "Why, for the record: 1 to 500 characters without personal data."
+  reason: String!
+  "Erase although there are paid seats of showtimes that are not over."
+  leaveReservations: Boolean! = false
+}
+
+"Everything about the viewer."
+type ExportMyDataPayload @auth {
+  "What to call the file."
+  fileName: String!
+  "The document, JSON."
+  document: String!
+}
+
+"The account is no more."
+type DeleteAccountPayload @auth {
+  "The id it had."
+  userId: ID!
+}
+
+extend enum UserErrorCode {
+  "The account has paid seats of showtimes that are not over."
+  RESERVATIONS_AHEAD
+  "The account can do more than a customer's."
+  ACCOUNT_IN_OFFICE
+}
+
+"There are paid seats of showtimes that are not over: cancel them, or say that they may be left behind. Nothing was changed."
+type ReservationsAhead implements UserError @auth {
+  "Always ` + "`" + `RESERVATIONS_AHEAD` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+  "How many reservations."
+  count: Int!
+}
+
+"The account can do more than a customer's. That has to be taken from it first. Nothing was changed."
+type AccountInOffice implements UserError @auth {
+  "Always ` + "`" + `ACCOUNT_IN_OFFICE` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+}
+
+"How the erasure of an account went."
+union DeleteAccountResult = DeleteAccountPayload | ReservationsAhead | AccountInOffice
+`, BuiltIn: false},
 	{Name: "../../schema/schema.graphqls", Input: `"""
 The rule of a field or of every field of a type: the viewer must be signed in with at least this role.
 Every field carries ` + "`" + `@auth` + "`" + ` or ` + "`" + `@public` + "`" + `, its own or its type's.
@@ -1324,6 +1488,16 @@ func (ec *executionContext) childFields_EndSessionPayload(ctx context.Context, f
 	return nil, fmt.Errorf("no field named %q was found under type EndSessionPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_ExportMyDataPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "fileName":
+		return ec.fieldContext_ExportMyDataPayload_fileName(ctx, field)
+	case "document":
+		return ec.fieldContext_ExportMyDataPayload_document(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ExportMyDataPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_Genre(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -1452,6 +1626,22 @@ func (ec *executionContext) childFields_PriceLine(ctx context.Context, field gra
 		return ec.fieldContext_PriceLine_amount(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type PriceLine", field.Name)
+}
+
+func (ec *executionContext) childFields_Profile(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "username":
+		return ec.fieldContext_Profile_username(ctx, field)
+	case "phone":
+		return ec.fieldContext_Profile_phone(ctx, field)
+	case "locale":
+		return ec.fieldContext_Profile_locale(ctx, field)
+	case "preferredCity":
+		return ec.fieldContext_Profile_preferredCity(ctx, field)
+	case "accessibilityNeeds":
+		return ec.fieldContext_Profile_accessibilityNeeds(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Profile", field.Name)
 }
 
 func (ec *executionContext) childFields_RateLimit(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -1794,6 +1984,8 @@ func (ec *executionContext) childFields_User(ctx context.Context, field graphql.
 		return ec.fieldContext_User_createdAt(ctx, field)
 	case "sessions":
 		return ec.fieldContext_User_sessions(ctx, field)
+	case "profile":
+		return ec.fieldContext_User_profile(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type User", field.Name)
 }

@@ -16,6 +16,8 @@ import (
 	"marquee/internal/theater"
 	"strconv"
 	"time"
+
+	"github.com/99designs/gqlgen/graphql"
 )
 
 // How a cancellation went.
@@ -26,6 +28,11 @@ type CancelReservationResult interface {
 // How a change of the password went.
 type ChangePasswordResult interface {
 	IsChangePasswordResult()
+}
+
+// How the erasure of an account went.
+type DeleteAccountResult interface {
+	IsDeleteAccountResult()
 }
 
 // A thing with an id that can be read again by `node`.
@@ -68,10 +75,27 @@ type SignUpResult interface {
 	IsSignUpResult()
 }
 
+// How a change of the profile went.
+type UpdateProfileResult interface {
+	IsUpdateProfileResult()
+}
+
 // A refusal that is part of the answer: what the caller asked for cannot be done, and why.
 type UserError interface {
 	IsUserError()
 }
+
+// The account can do more than a customer's. That has to be taken from it first. Nothing was changed.
+type AccountInOffice struct {
+	// Always `ACCOUNT_IN_OFFICE`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+}
+
+func (AccountInOffice) IsUserError() {}
+
+func (AccountInOffice) IsDeleteAccountResult() {}
 
 // A reservation to give back.
 type CancelReservationInput struct {
@@ -103,6 +127,20 @@ type ChangePasswordPayload struct {
 
 func (ChangePasswordPayload) IsChangePasswordResult() {}
 
+// What may be lost with an account.
+type DeleteAccountInput struct {
+	// Delete although there are paid seats of showtimes that are not over. They stay paid, and nobody can cancel them any more.
+	LeaveReservations bool `json:"leaveReservations"`
+}
+
+// The account is no more.
+type DeleteAccountPayload struct {
+	// The id it had.
+	UserID string `json:"userId"`
+}
+
+func (DeleteAccountPayload) IsDeleteAccountResult() {}
+
 // An account with this address exists already.
 type EmailTaken struct {
 	// Always `EMAIL_TAKEN`.
@@ -131,6 +169,24 @@ type EndSessionInput struct {
 type EndSessionPayload struct {
 	// The id of the session that ended.
 	SessionID string `json:"sessionId"`
+}
+
+// Whose account to erase, and why.
+type EraseUserInput struct {
+	// The user's id.
+	UserID string `json:"userId"`
+	// Why, for the record: 1 to 500 characters without personal data.
+	Reason string `json:"reason"`
+	// Erase although there are paid seats of showtimes that are not over.
+	LeaveReservations bool `json:"leaveReservations"`
+}
+
+// Everything about the viewer.
+type ExportMyDataPayload struct {
+	// What to call the file.
+	FileName string `json:"fileName"`
+	// The document, JSON.
+	Document string `json:"document"`
 }
 
 // The address or the password is wrong; which of the two is not said.
@@ -310,6 +366,20 @@ type ReservationExpired struct {
 func (ReservationExpired) IsUserError() {}
 
 func (ReservationExpired) IsPayReservationResult() {}
+
+// There are paid seats of showtimes that are not over: cancel them, or say that they may be left behind. Nothing was changed.
+type ReservationsAhead struct {
+	// Always `RESERVATIONS_AHEAD`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+	// How many reservations.
+	Count int32 `json:"count"`
+}
+
+func (ReservationsAhead) IsUserError() {}
+
+func (ReservationsAhead) IsDeleteAccountResult() {}
 
 // Seats to reserve.
 type ReserveSeatsInput struct {
@@ -511,6 +581,10 @@ type SignUpInput struct {
 	Password string `json:"password"`
 	// How the user wants to be called, 1 to 100 characters.
 	Name string `json:"name"`
+	// What to sign in with beside the address, if anything: 3 to 30 letters, digits, dots, hyphens and underscores.
+	Username *string `json:"username,omitempty"`
+	// Telephone number with its country's code, if one is to be known.
+	Phone *string `json:"phone,omitempty"`
 }
 
 // A page of theaters.
@@ -540,6 +614,44 @@ type TheaterShowtimeFilter struct {
 	// Only those that start before this moment.
 	To *time.Time `json:"to,omitempty"`
 }
+
+// What to change; a field that is absent stays, null clears it.
+type UpdateProfileInput struct {
+	// How the user wants to be called, 1 to 100 characters; it cannot be cleared.
+	Name graphql.Omittable[*string] `json:"name,omitempty"`
+	// What to sign in with beside the address: 3 to 30 letters, digits, dots, hyphens and underscores. Free again once cleared.
+	Username graphql.Omittable[*string] `json:"username,omitempty"`
+	// Telephone number with its country's code: `+49 30 901820`.
+	Phone graphql.Omittable[*string] `json:"phone,omitempty"`
+	// Language, script and region, BCP 47: `de-AT`.
+	Locale graphql.Omittable[*string] `json:"locale,omitempty"`
+	// Where the user goes to the movies, 1 to 100 characters.
+	PreferredCity graphql.Omittable[*string] `json:"preferredCity,omitempty"`
+	// All that the user needs there.
+	AccessibilityNeeds graphql.Omittable[[]identity.AccessibilityNeed] `json:"accessibilityNeeds,omitempty"`
+}
+
+// The profile as it is.
+type UpdateProfilePayload struct {
+	// The user.
+	User identity.User `json:"user"`
+}
+
+func (UpdateProfilePayload) IsUpdateProfileResult() {}
+
+// Another account has this username, or one that cannot be told from it at a glance.
+type UsernameTaken struct {
+	// Always `USERNAME_TAKEN`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+}
+
+func (UsernameTaken) IsUserError() {}
+
+func (UsernameTaken) IsUpdateProfileResult() {}
+
+func (UsernameTaken) IsSignUpResult() {}
 
 // A kind of work with a rate of its own: browsing, however heavy, never keeps a customer from buying.
 type RateLane string
@@ -623,6 +735,12 @@ const (
 	UserErrorCodePaymentDeclined UserErrorCode = "PAYMENT_DECLINED"
 	// The payment's outcome is not known yet; it settles by itself.
 	UserErrorCodePaymentPending UserErrorCode = "PAYMENT_PENDING"
+	// Another account has the username, or one that looks like it.
+	UserErrorCodeUsernameTaken UserErrorCode = "USERNAME_TAKEN"
+	// The account has paid seats of showtimes that are not over.
+	UserErrorCodeReservationsAhead UserErrorCode = "RESERVATIONS_AHEAD"
+	// The account can do more than a customer's.
+	UserErrorCodeAccountInOffice UserErrorCode = "ACCOUNT_IN_OFFICE"
 )
 
 var AllUserErrorCode = []UserErrorCode{
@@ -636,11 +754,14 @@ var AllUserErrorCode = []UserErrorCode{
 	UserErrorCodeReservationExpired,
 	UserErrorCodePaymentDeclined,
 	UserErrorCodePaymentPending,
+	UserErrorCodeUsernameTaken,
+	UserErrorCodeReservationsAhead,
+	UserErrorCodeAccountInOffice,
 }
 
 func (e UserErrorCode) IsValid() bool {
 	switch e {
-	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeSessionEnded, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodeReservationExpired, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending:
+	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeSessionEnded, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodeReservationExpired, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending, UserErrorCodeUsernameTaken, UserErrorCodeReservationsAhead, UserErrorCodeAccountInOffice:
 		return true
 	}
 	return false

@@ -8,6 +8,9 @@ const (
 	AccountCreated     Action = "account.created"
 	RoleChanged        Action = "account.role_changed"
 	PasswordChanged    Action = "account.password_changed"
+	ProfileChanged     Action = "account.profile_changed"
+	AccountErased      Action = "account.erased"
+	DataExported       Action = "account.data_exported"
 	SignInFailed       Action = "sign_in.failed"
 	ProofFailed        Action = "proof.failed"
 	SessionStarted     Action = "session.started"
@@ -24,6 +27,12 @@ func (a Action) Meaning() string {
 		return "An account was given another role."
 	case PasswordChanged:
 		return "An account was given another password."
+	case ProfileChanged:
+		return "The owner of an account changed name or profile; it says which fields, never their values."
+	case AccountErased:
+		return "An account was erased: by its owner, by an administrator for the reason given, or again after a restore."
+	case DataExported:
+		return "The owner of an account took everything that is kept about them."
 	case SignInFailed:
 		return "Somebody tried to sign in and could not; without a subject where no account has the address."
 	case ProofFailed:
