@@ -159,9 +159,6 @@ func (s *Service) UpdateProfile(ctx context.Context, v auth.Viewer, in UpdatePro
 			After: map[string]any{"changed": changed},
 		})
 	})
-	if postgres.IsUniqueViolation(err, "profiles_username_key") {
-		return User{}, ErrUsernameTaken
-	}
 	if err != nil {
 		return User{}, fmt.Errorf("changing a profile: %w", err)
 	}
@@ -213,7 +210,11 @@ func (s *Service) keepProfileTx(ctx context.Context, tx *sql.Tx, userID uuid.UUI
 		if err := s.claimUsernameTx(ctx, tx, row, c.To); err != nil {
 			return nil, err
 		}
-		if err := set("username", `username_sealed = $2, username_index = $3`, sealed, index); err != nil {
+		err = set("username", `username_sealed = $2, username_index = $3`, sealed, index)
+		if postgres.IsUniqueViolation(err, "profiles_username_key") {
+			return nil, ErrUsernameTaken
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"marquee/ent"
 	"marquee/ent/user"
 	"marquee/internal/apperr"
+	"marquee/internal/audit"
 	"marquee/internal/auth"
 	"marquee/internal/clock"
 	"marquee/internal/postgres"
@@ -116,11 +117,13 @@ func (s *Service) CreateUser(ctx context.Context, in SignUpInput, role auth.Role
 		if err != nil {
 			return err
 		}
-		return s.newProfileTx(ctx, tx, row.ID, in)
+		if err := s.newProfileTx(ctx, tx, row.ID, in); err != nil {
+			return err
+		}
+		return audit.RecordTx(ctx, tx, audit.Entry{
+			Action: audit.AccountCreated, Actor: actorOf(ctx, row.ID), Subject: typeid.Encode(typeid.User, row.ID), After: roleOf(role),
+		})
 	})
-	if postgres.IsUniqueViolation(err, "profiles_username_key") {
-		return User{}, ErrUsernameTaken
-	}
 	if postgres.IsUniqueViolation(err, "users_email_key") {
 		return User{}, ErrEmailTaken
 	}
@@ -181,6 +184,9 @@ func (s *Service) prove(ctx context.Context, row *ent.User, login, password stri
 		return errors.Join(err, s.takeBack(context.WithoutCancel(ctx), try))
 	}
 	if row == nil || !right {
+		if err := s.recordRefusal(ctx, row); err != nil {
+			return err
+		}
 		return ErrInvalidCredentials
 	}
 	if better != "" {
