@@ -27,21 +27,41 @@ func textOr(text *string) identity.Change {
 	return identity.Change{Given: text != nil, To: text}
 }
 
-// deleteAccountResult encodes what became of the erasure of an account.
+// deleteAccountResult encodes what became of the erasure of the viewer's account.
 func deleteAccountResult(id uuid.UUID, result privacy.EraseResult) (model.DeleteAccountResult, error) {
 	switch r := result.(type) {
 	case privacy.Erased:
 		return model.DeleteAccountPayload{UserID: typeid.Encode(typeid.User, id)}, nil
 	case privacy.ReservationsAhead:
-		return model.ReservationsAhead{
-			Code:    model.UserErrorCodeReservationsAhead,
-			Message: "There are paid seats of showtimes that are not over. Cancel them, or leave them behind.", Count: int32(r.Count),
-		}, nil
+		return reservationsAhead(r), nil
 	case privacy.InOffice:
-		return model.AccountInOffice{
-			Code: model.UserErrorCodeAccountInOffice, Message: "This account can do more than a customer's. That has to be taken from it first.",
-		}, nil
+		return accountInOffice, nil
 	default:
 		return nil, fmt.Errorf("graph: no answer for %T", result)
+	}
+}
+
+// eraseUserResult encodes what became of the erasure of somebody's account.
+func eraseUserResult(id uuid.UUID, result privacy.EraseResult) (model.EraseUserResult, error) {
+	switch r := result.(type) {
+	case privacy.Erased:
+		return model.EraseUserPayload{UserID: typeid.Encode(typeid.User, id)}, nil
+	case privacy.ReservationsAhead:
+		return reservationsAhead(r), nil
+	case privacy.InOffice:
+		return accountInOffice, nil
+	default:
+		return nil, fmt.Errorf("graph: no answer for %T", result)
+	}
+}
+
+var accountInOffice = model.AccountInOffice{
+	Code: model.UserErrorCodeAccountInOffice, Message: "This account can do more than a customer's. That has to be taken from it first.",
+}
+
+func reservationsAhead(r privacy.ReservationsAhead) model.ReservationsAhead {
+	return model.ReservationsAhead{
+		Code:    model.UserErrorCodeReservationsAhead,
+		Message: "There are paid seats of showtimes that are not over. Cancel them, or leave them behind.", Count: int32(r.Count),
 	}
 }

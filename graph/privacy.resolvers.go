@@ -36,7 +36,7 @@ func (r *mutationResolver) DeleteAccount(ctx context.Context, input model.Delete
 	return deleteAccountResult(in.UserID, result)
 }
 
-func (r *mutationResolver) EraseUser(ctx context.Context, input model.EraseUserInput) (model.DeleteAccountResult, error) {
+func (r *mutationResolver) EraseUser(ctx context.Context, input model.EraseUserInput) (model.EraseUserResult, error) {
 	if _, err := auth.Require(ctx, auth.RoleAdmin); err != nil {
 		return nil, err
 	}
@@ -53,5 +53,5 @@ func (r *mutationResolver) EraseUser(ctx context.Context, input model.EraseUserI
 	if err != nil {
 		return nil, err
 	}
-	return deleteAccountResult(id, result)
+	return eraseUserResult(id, result)
 }

@@ -80,16 +80,17 @@ func (s *Service) Export(ctx context.Context, viewer auth.Viewer) ([]byte, error
 
 // readTx returns a person's rows of a table, those with the greatest first column first.
 func (s *Service) readTx(ctx context.Context, tx *sql.Tx, table Table, userID uuid.UUID, public string) ([]Record, error) {
-	sealed := map[string]vault.Column{}
-	for _, column := range vault.Columns() {
-		if column.Table == table.Name {
-			sealed[column.Name] = column
-		}
-	}
 	var names []string
+	var sealed []vault.Column
 	for _, column := range table.Columns {
-		if _, bound := sealed[column.Name]; bound || column.Class.Exported() {
-			names = append(names, `"`+column.Name+`"`)
+		if !column.Class.Exported() {
+			continue
+		}
+		names = append(names, `"`+column.Name+`"`)
+		for _, candidate := range vault.Columns() {
+			if candidate.Table == table.Name && candidate.Name == column.Name {
+				sealed = append(sealed, candidate)
+			}
 		}
 	}
 	args := []any{userID}
@@ -115,11 +116,11 @@ func (s *Service) readTx(ctx context.Context, tx *sql.Tx, table Table, userID uu
 		if err := decoder.Decode(&records[i]); err != nil {
 			return nil, err
 		}
-		for name, column := range sealed {
+		for _, column := range sealed {
 			if err := s.unseal(records[i], column); err != nil {
 				return nil, err
 			}
-			delete(records[i], name)
+			delete(records[i], column.Name)
 		}
 	}
 	return records, nil

@@ -61,7 +61,7 @@ func TestD5_every_column_is_classified(t *testing.T) {
 		}
 	}
 	for _, column := range vault.Columns() {
-		if name := column.Table + "." + column.Name; !known[name] {
+		if name := column.Table + "." + column.Name; there[name] && !known[name] {
 			t.Errorf("%s is sealed and not classified", name)
 		}
 	}
@@ -96,7 +96,7 @@ const passphrase = "correct horse battery staple"
 func somebody(t *testing.T, a *apitest.App, mark string) person {
 	t.Helper()
 	p := person{marks: []string{
-		mark + "mail@example.com", mark + " Name", mark + "user", mark + " City", "+4930901820", mark + " Device", "WHEELCHAIR",
+		mark + "mail@example.com", mark + " Name", mark + "user", mark + " City", fmt.Sprintf("+493090182%d", len(mark)), mark + " Device", "WHEELCHAIR",
 	}}
 	var err error
 	p.session, err = a.Identity.SignUp(t.Context(), identity.SignUpInput{
