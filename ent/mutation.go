@@ -9080,6 +9080,7 @@ type ProfileMutation struct {
 	typ                  string
 	id                   *uuid.UUID
 	username_sealed      *[]byte
+	look_sealed          *[]byte
 	username_index       *[]byte
 	phone_sealed         *[]byte
 	phone_index          *[]byte
@@ -9281,6 +9282,55 @@ func (m *ProfileMutation) UsernameSealedCleared() bool {
 func (m *ProfileMutation) ResetUsernameSealed() {
 	m.username_sealed = nil
 	delete(m.clearedFields, profile.FieldUsernameSealed)
+}
+
+// SetLookSealed sets the "look_sealed" field.
+func (m *ProfileMutation) SetLookSealed(b []byte) {
+	m.look_sealed = &b
+}
+
+// LookSealed returns the value of the "look_sealed" field in the mutation.
+func (m *ProfileMutation) LookSealed() (r []byte, exists bool) {
+	v := m.look_sealed
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldLookSealed returns the old "look_sealed" field's value of the Profile entity.
+// If the Profile object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ProfileMutation) OldLookSealed(ctx context.Context) (v *[]byte, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldLookSealed is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldLookSealed requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldLookSealed: %w", err)
+	}
+	return oldValue.LookSealed, nil
+}
+
+// ClearLookSealed clears the value of the "look_sealed" field.
+func (m *ProfileMutation) ClearLookSealed() {
+	m.look_sealed = nil
+	m.clearedFields[profile.FieldLookSealed] = struct{}{}
+}
+
+// LookSealedCleared returns if the "look_sealed" field was cleared in this mutation.
+func (m *ProfileMutation) LookSealedCleared() bool {
+	_, ok := m.clearedFields[profile.FieldLookSealed]
+	return ok
+}
+
+// ResetLookSealed resets all changes to the "look_sealed" field.
+func (m *ProfileMutation) ResetLookSealed() {
+	m.look_sealed = nil
+	delete(m.clearedFields, profile.FieldLookSealed)
 }
 
 // SetUsernameIndex sets the "username_index" field.
@@ -9638,12 +9688,15 @@ func (m *ProfileMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *ProfileMutation) Fields() []string {
-	fields := make([]string, 0, 8)
+	fields := make([]string, 0, 9)
 	if m.user != nil {
 		fields = append(fields, profile.FieldUserID)
 	}
 	if m.username_sealed != nil {
 		fields = append(fields, profile.FieldUsernameSealed)
+	}
+	if m.look_sealed != nil {
+		fields = append(fields, profile.FieldLookSealed)
 	}
 	if m.username_index != nil {
 		fields = append(fields, profile.FieldUsernameIndex)
@@ -9675,6 +9728,8 @@ func (m *ProfileMutation) Field(name string) (ent.Value, bool) {
 		return m.UserID()
 	case profile.FieldUsernameSealed:
 		return m.UsernameSealed()
+	case profile.FieldLookSealed:
+		return m.LookSealed()
 	case profile.FieldUsernameIndex:
 		return m.UsernameIndex()
 	case profile.FieldPhoneSealed:
@@ -9700,6 +9755,8 @@ func (m *ProfileMutation) OldField(ctx context.Context, name string) (ent.Value,
 		return m.OldUserID(ctx)
 	case profile.FieldUsernameSealed:
 		return m.OldUsernameSealed(ctx)
+	case profile.FieldLookSealed:
+		return m.OldLookSealed(ctx)
 	case profile.FieldUsernameIndex:
 		return m.OldUsernameIndex(ctx)
 	case profile.FieldPhoneSealed:
@@ -9734,6 +9791,13 @@ func (m *ProfileMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetUsernameSealed(v)
+		return nil
+	case profile.FieldLookSealed:
+		v, ok := value.([]byte)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetLookSealed(v)
 		return nil
 	case profile.FieldUsernameIndex:
 		v, ok := value.([]byte)
@@ -9810,6 +9874,9 @@ func (m *ProfileMutation) ClearedFields() []string {
 	if m.FieldCleared(profile.FieldUsernameSealed) {
 		fields = append(fields, profile.FieldUsernameSealed)
 	}
+	if m.FieldCleared(profile.FieldLookSealed) {
+		fields = append(fields, profile.FieldLookSealed)
+	}
 	if m.FieldCleared(profile.FieldUsernameIndex) {
 		fields = append(fields, profile.FieldUsernameIndex)
 	}
@@ -9845,6 +9912,9 @@ func (m *ProfileMutation) ClearField(name string) error {
 	case profile.FieldUsernameSealed:
 		m.ClearUsernameSealed()
 		return nil
+	case profile.FieldLookSealed:
+		m.ClearLookSealed()
+		return nil
 	case profile.FieldUsernameIndex:
 		m.ClearUsernameIndex()
 		return nil
@@ -9876,6 +9946,9 @@ func (m *ProfileMutation) ResetField(name string) error {
 		return nil
 	case profile.FieldUsernameSealed:
 		m.ResetUsernameSealed()
+		return nil
+	case profile.FieldLookSealed:
+		m.ResetLookSealed()
 		return nil
 	case profile.FieldUsernameIndex:
 		m.ResetUsernameIndex()
@@ -14307,7 +14380,7 @@ type SessionMutation struct {
 	op            Op
 	typ           string
 	id            *uuid.UUID
-	device        *string
+	device_sealed *[]byte
 	salt          *[]byte
 	renewals      *int64
 	addrenewals   *int64
@@ -14466,40 +14539,53 @@ func (m *SessionMutation) ResetUserID() {
 	m.user = nil
 }
 
-// SetDevice sets the "device" field.
-func (m *SessionMutation) SetDevice(s string) {
-	m.device = &s
+// SetDeviceSealed sets the "device_sealed" field.
+func (m *SessionMutation) SetDeviceSealed(b []byte) {
+	m.device_sealed = &b
 }
 
-// Device returns the value of the "device" field in the mutation.
-func (m *SessionMutation) Device() (r string, exists bool) {
-	v := m.device
+// DeviceSealed returns the value of the "device_sealed" field in the mutation.
+func (m *SessionMutation) DeviceSealed() (r []byte, exists bool) {
+	v := m.device_sealed
 	if v == nil {
 		return
 	}
 	return *v, true
 }
 
-// OldDevice returns the old "device" field's value of the Session entity.
+// OldDeviceSealed returns the old "device_sealed" field's value of the Session entity.
 // If the Session object wasn't provided to the builder, the object is fetched from the database.
 // An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *SessionMutation) OldDevice(ctx context.Context) (v string, err error) {
+func (m *SessionMutation) OldDeviceSealed(ctx context.Context) (v *[]byte, err error) {
 	if !m.op.Is(OpUpdateOne) {
-		return v, errors.New("OldDevice is only allowed on UpdateOne operations")
+		return v, errors.New("OldDeviceSealed is only allowed on UpdateOne operations")
 	}
 	if m.id == nil || m.oldValue == nil {
-		return v, errors.New("OldDevice requires an ID field in the mutation")
+		return v, errors.New("OldDeviceSealed requires an ID field in the mutation")
 	}
 	oldValue, err := m.oldValue(ctx)
 	if err != nil {
-		return v, fmt.Errorf("querying old value for OldDevice: %w", err)
+		return v, fmt.Errorf("querying old value for OldDeviceSealed: %w", err)
 	}
-	return oldValue.Device, nil
+	return oldValue.DeviceSealed, nil
 }
 
-// ResetDevice resets all changes to the "device" field.
-func (m *SessionMutation) ResetDevice() {
-	m.device = nil
+// ClearDeviceSealed clears the value of the "device_sealed" field.
+func (m *SessionMutation) ClearDeviceSealed() {
+	m.device_sealed = nil
+	m.clearedFields[session.FieldDeviceSealed] = struct{}{}
+}
+
+// DeviceSealedCleared returns if the "device_sealed" field was cleared in this mutation.
+func (m *SessionMutation) DeviceSealedCleared() bool {
+	_, ok := m.clearedFields[session.FieldDeviceSealed]
+	return ok
+}
+
+// ResetDeviceSealed resets all changes to the "device_sealed" field.
+func (m *SessionMutation) ResetDeviceSealed() {
+	m.device_sealed = nil
+	delete(m.clearedFields, session.FieldDeviceSealed)
 }
 
 // SetSalt sets the "salt" field.
@@ -14908,8 +14994,8 @@ func (m *SessionMutation) Fields() []string {
 	if m.user != nil {
 		fields = append(fields, session.FieldUserID)
 	}
-	if m.device != nil {
-		fields = append(fields, session.FieldDevice)
+	if m.device_sealed != nil {
+		fields = append(fields, session.FieldDeviceSealed)
 	}
 	if m.salt != nil {
 		fields = append(fields, session.FieldSalt)
@@ -14945,8 +15031,8 @@ func (m *SessionMutation) Field(name string) (ent.Value, bool) {
 	switch name {
 	case session.FieldUserID:
 		return m.UserID()
-	case session.FieldDevice:
-		return m.Device()
+	case session.FieldDeviceSealed:
+		return m.DeviceSealed()
 	case session.FieldSalt:
 		return m.Salt()
 	case session.FieldRenewals:
@@ -14974,8 +15060,8 @@ func (m *SessionMutation) OldField(ctx context.Context, name string) (ent.Value,
 	switch name {
 	case session.FieldUserID:
 		return m.OldUserID(ctx)
-	case session.FieldDevice:
-		return m.OldDevice(ctx)
+	case session.FieldDeviceSealed:
+		return m.OldDeviceSealed(ctx)
 	case session.FieldSalt:
 		return m.OldSalt(ctx)
 	case session.FieldRenewals:
@@ -15008,12 +15094,12 @@ func (m *SessionMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetUserID(v)
 		return nil
-	case session.FieldDevice:
-		v, ok := value.(string)
+	case session.FieldDeviceSealed:
+		v, ok := value.([]byte)
 		if !ok {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
-		m.SetDevice(v)
+		m.SetDeviceSealed(v)
 		return nil
 	case session.FieldSalt:
 		v, ok := value.([]byte)
@@ -15128,6 +15214,9 @@ func (m *SessionMutation) AddField(name string, value ent.Value) error {
 // mutation.
 func (m *SessionMutation) ClearedFields() []string {
 	var fields []string
+	if m.FieldCleared(session.FieldDeviceSealed) {
+		fields = append(fields, session.FieldDeviceSealed)
+	}
 	if m.FieldCleared(session.FieldProvedAt) {
 		fields = append(fields, session.FieldProvedAt)
 	}
@@ -15145,6 +15234,9 @@ func (m *SessionMutation) FieldCleared(name string) bool {
 // error if the field is not defined in the schema.
 func (m *SessionMutation) ClearField(name string) error {
 	switch name {
+	case session.FieldDeviceSealed:
+		m.ClearDeviceSealed()
+		return nil
 	case session.FieldProvedAt:
 		m.ClearProvedAt()
 		return nil
@@ -15159,8 +15251,8 @@ func (m *SessionMutation) ResetField(name string) error {
 	case session.FieldUserID:
 		m.ResetUserID()
 		return nil
-	case session.FieldDevice:
-		m.ResetDevice()
+	case session.FieldDeviceSealed:
+		m.ResetDeviceSealed()
 		return nil
 	case session.FieldSalt:
 		m.ResetSalt()
@@ -19404,8 +19496,9 @@ type UserMutation struct {
 	op              Op
 	typ             string
 	id              *uuid.UUID
-	email           *string
-	name            *string
+	email_sealed    *[]byte
+	email_index     *[]byte
+	name_sealed     *[]byte
 	password_hash   *string
 	role            *string
 	created_at      *time.Time
@@ -19522,76 +19615,112 @@ func (m *UserMutation) IDs(ctx context.Context) ([]uuid.UUID, error) {
 	}
 }
 
-// SetEmail sets the "email" field.
-func (m *UserMutation) SetEmail(s string) {
-	m.email = &s
+// SetEmailSealed sets the "email_sealed" field.
+func (m *UserMutation) SetEmailSealed(b []byte) {
+	m.email_sealed = &b
 }
 
-// Email returns the value of the "email" field in the mutation.
-func (m *UserMutation) Email() (r string, exists bool) {
-	v := m.email
+// EmailSealed returns the value of the "email_sealed" field in the mutation.
+func (m *UserMutation) EmailSealed() (r []byte, exists bool) {
+	v := m.email_sealed
 	if v == nil {
 		return
 	}
 	return *v, true
 }
 
-// OldEmail returns the old "email" field's value of the User entity.
+// OldEmailSealed returns the old "email_sealed" field's value of the User entity.
 // If the User object wasn't provided to the builder, the object is fetched from the database.
 // An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *UserMutation) OldEmail(ctx context.Context) (v string, err error) {
+func (m *UserMutation) OldEmailSealed(ctx context.Context) (v []byte, err error) {
 	if !m.op.Is(OpUpdateOne) {
-		return v, errors.New("OldEmail is only allowed on UpdateOne operations")
+		return v, errors.New("OldEmailSealed is only allowed on UpdateOne operations")
 	}
 	if m.id == nil || m.oldValue == nil {
-		return v, errors.New("OldEmail requires an ID field in the mutation")
+		return v, errors.New("OldEmailSealed requires an ID field in the mutation")
 	}
 	oldValue, err := m.oldValue(ctx)
 	if err != nil {
-		return v, fmt.Errorf("querying old value for OldEmail: %w", err)
+		return v, fmt.Errorf("querying old value for OldEmailSealed: %w", err)
 	}
-	return oldValue.Email, nil
+	return oldValue.EmailSealed, nil
 }
 
-// ResetEmail resets all changes to the "email" field.
-func (m *UserMutation) ResetEmail() {
-	m.email = nil
+// ResetEmailSealed resets all changes to the "email_sealed" field.
+func (m *UserMutation) ResetEmailSealed() {
+	m.email_sealed = nil
 }
 
-// SetName sets the "name" field.
-func (m *UserMutation) SetName(s string) {
-	m.name = &s
+// SetEmailIndex sets the "email_index" field.
+func (m *UserMutation) SetEmailIndex(b []byte) {
+	m.email_index = &b
 }
 
-// Name returns the value of the "name" field in the mutation.
-func (m *UserMutation) Name() (r string, exists bool) {
-	v := m.name
+// EmailIndex returns the value of the "email_index" field in the mutation.
+func (m *UserMutation) EmailIndex() (r []byte, exists bool) {
+	v := m.email_index
 	if v == nil {
 		return
 	}
 	return *v, true
 }
 
-// OldName returns the old "name" field's value of the User entity.
+// OldEmailIndex returns the old "email_index" field's value of the User entity.
 // If the User object wasn't provided to the builder, the object is fetched from the database.
 // An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *UserMutation) OldName(ctx context.Context) (v string, err error) {
+func (m *UserMutation) OldEmailIndex(ctx context.Context) (v []byte, err error) {
 	if !m.op.Is(OpUpdateOne) {
-		return v, errors.New("OldName is only allowed on UpdateOne operations")
+		return v, errors.New("OldEmailIndex is only allowed on UpdateOne operations")
 	}
 	if m.id == nil || m.oldValue == nil {
-		return v, errors.New("OldName requires an ID field in the mutation")
+		return v, errors.New("OldEmailIndex requires an ID field in the mutation")
 	}
 	oldValue, err := m.oldValue(ctx)
 	if err != nil {
-		return v, fmt.Errorf("querying old value for OldName: %w", err)
+		return v, fmt.Errorf("querying old value for OldEmailIndex: %w", err)
 	}
-	return oldValue.Name, nil
+	return oldValue.EmailIndex, nil
 }
 
-// ResetName resets all changes to the "name" field.
-func (m *UserMutation) ResetName() {
-	m.name = nil
+// ResetEmailIndex resets all changes to the "email_index" field.
+func (m *UserMutation) ResetEmailIndex() {
+	m.email_index = nil
+}
+
+// SetNameSealed sets the "name_sealed" field.
+func (m *UserMutation) SetNameSealed(b []byte) {
+	m.name_sealed = &b
+}
+
+// NameSealed returns the value of the "name_sealed" field in the mutation.
+func (m *UserMutation) NameSealed() (r []byte, exists bool) {
+	v := m.name_sealed
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldNameSealed returns the old "name_sealed" field's value of the User entity.
+// If the User object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *UserMutation) OldNameSealed(ctx context.Context) (v []byte, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldNameSealed is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldNameSealed requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldNameSealed: %w", err)
+	}
+	return oldValue.NameSealed, nil
+}
+
+// ResetNameSealed resets all changes to the "name_sealed" field.
+func (m *UserMutation) ResetNameSealed() {
+	m.name_sealed = nil
 }
 
 // SetPasswordHash sets the "password_hash" field.
@@ -19790,12 +19919,15 @@ func (m *UserMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *UserMutation) Fields() []string {
-	fields := make([]string, 0, 5)
-	if m.email != nil {
-		fields = append(fields, user.FieldEmail)
+	fields := make([]string, 0, 6)
+	if m.email_sealed != nil {
+		fields = append(fields, user.FieldEmailSealed)
 	}
-	if m.name != nil {
-		fields = append(fields, user.FieldName)
+	if m.email_index != nil {
+		fields = append(fields, user.FieldEmailIndex)
+	}
+	if m.name_sealed != nil {
+		fields = append(fields, user.FieldNameSealed)
 	}
 	if m.password_hash != nil {
 		fields = append(fields, user.FieldPasswordHash)
@@ -19814,10 +19946,12 @@ func (m *UserMutation) Fields() []string {
 // schema.
 func (m *UserMutation) Field(name string) (ent.Value, bool) {
 	switch name {
-	case user.FieldEmail:
-		return m.Email()
-	case user.FieldName:
-		return m.Name()
+	case user.FieldEmailSealed:
+		return m.EmailSealed()
+	case user.FieldEmailIndex:
+		return m.EmailIndex()
+	case user.FieldNameSealed:
+		return m.NameSealed()
 	case user.FieldPasswordHash:
 		return m.PasswordHash()
 	case user.FieldRole:
@@ -19833,10 +19967,12 @@ func (m *UserMutation) Field(name string) (ent.Value, bool) {
 // database failed.
 func (m *UserMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
 	switch name {
-	case user.FieldEmail:
-		return m.OldEmail(ctx)
-	case user.FieldName:
-		return m.OldName(ctx)
+	case user.FieldEmailSealed:
+		return m.OldEmailSealed(ctx)
+	case user.FieldEmailIndex:
+		return m.OldEmailIndex(ctx)
+	case user.FieldNameSealed:
+		return m.OldNameSealed(ctx)
 	case user.FieldPasswordHash:
 		return m.OldPasswordHash(ctx)
 	case user.FieldRole:
@@ -19852,19 +19988,26 @@ func (m *UserMutation) OldField(ctx context.Context, name string) (ent.Value, er
 // type.
 func (m *UserMutation) SetField(name string, value ent.Value) error {
 	switch name {
-	case user.FieldEmail:
-		v, ok := value.(string)
+	case user.FieldEmailSealed:
+		v, ok := value.([]byte)
 		if !ok {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
-		m.SetEmail(v)
+		m.SetEmailSealed(v)
 		return nil
-	case user.FieldName:
-		v, ok := value.(string)
+	case user.FieldEmailIndex:
+		v, ok := value.([]byte)
 		if !ok {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
-		m.SetName(v)
+		m.SetEmailIndex(v)
+		return nil
+	case user.FieldNameSealed:
+		v, ok := value.([]byte)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetNameSealed(v)
 		return nil
 	case user.FieldPasswordHash:
 		v, ok := value.(string)
@@ -19936,11 +20079,14 @@ func (m *UserMutation) ClearField(name string) error {
 // It returns an error if the field is not defined in the schema.
 func (m *UserMutation) ResetField(name string) error {
 	switch name {
-	case user.FieldEmail:
-		m.ResetEmail()
+	case user.FieldEmailSealed:
+		m.ResetEmailSealed()
 		return nil
-	case user.FieldName:
-		m.ResetName()
+	case user.FieldEmailIndex:
+		m.ResetEmailIndex()
+		return nil
+	case user.FieldNameSealed:
+		m.ResetNameSealed()
 		return nil
 	case user.FieldPasswordHash:
 		m.ResetPasswordHash()

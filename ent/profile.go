@@ -22,7 +22,9 @@ type Profile struct {
 	UserID uuid.UUID `json:"user_id,omitempty"`
 	// UsernameSealed holds the value of the "username_sealed" field.
 	UsernameSealed *[]byte `json:"-"`
-	// blind, of what it looks like
+	// LookSealed holds the value of the "look_sealed" field.
+	LookSealed *[]byte `json:"-"`
+	// blind, of what the username looks like
 	UsernameIndex *[]byte `json:"username_index,omitempty"`
 	// PhoneSealed holds the value of the "phone_sealed" field.
 	PhoneSealed *[]byte `json:"-"`
@@ -65,7 +67,7 @@ func (*Profile) scanValues(columns []string) ([]any, error) {
 	values := make([]any, len(columns))
 	for i := range columns {
 		switch columns[i] {
-		case profile.FieldUsernameSealed, profile.FieldUsernameIndex, profile.FieldPhoneSealed, profile.FieldPhoneIndex, profile.FieldCitySealed, profile.FieldAccessibilitySealed:
+		case profile.FieldUsernameSealed, profile.FieldLookSealed, profile.FieldUsernameIndex, profile.FieldPhoneSealed, profile.FieldPhoneIndex, profile.FieldCitySealed, profile.FieldAccessibilitySealed:
 			values[i] = new([]byte)
 		case profile.FieldLocale:
 			values[i] = new(sql.NullString)
@@ -103,6 +105,12 @@ func (_m *Profile) assignValues(columns []string, values []any) error {
 				return fmt.Errorf("unexpected type %T for field username_sealed", values[i])
 			} else if value != nil {
 				_m.UsernameSealed = value
+			}
+		case profile.FieldLookSealed:
+			if value, ok := values[i].(*[]byte); !ok {
+				return fmt.Errorf("unexpected type %T for field look_sealed", values[i])
+			} else if value != nil {
+				_m.LookSealed = value
 			}
 		case profile.FieldUsernameIndex:
 			if value, ok := values[i].(*[]byte); !ok {
@@ -186,6 +194,8 @@ func (_m *Profile) String() string {
 	builder.WriteString(fmt.Sprintf("%v", _m.UserID))
 	builder.WriteString(", ")
 	builder.WriteString("username_sealed=<sensitive>")
+	builder.WriteString(", ")
+	builder.WriteString("look_sealed=<sensitive>")
 	builder.WriteString(", ")
 	if v := _m.UsernameIndex; v != nil {
 		builder.WriteString("username_index=")

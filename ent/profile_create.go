@@ -36,6 +36,12 @@ func (_c *ProfileCreate) SetUsernameSealed(v []byte) *ProfileCreate {
 	return _c
 }
 
+// SetLookSealed sets the "look_sealed" field.
+func (_c *ProfileCreate) SetLookSealed(v []byte) *ProfileCreate {
+	_c.mutation.SetLookSealed(v)
+	return _c
+}
+
 // SetUsernameIndex sets the "username_index" field.
 func (_c *ProfileCreate) SetUsernameIndex(v []byte) *ProfileCreate {
 	_c.mutation.SetUsernameIndex(v)
@@ -171,6 +177,10 @@ func (_c *ProfileCreate) createSpec() (*Profile, *sqlgraph.CreateSpec) {
 		_spec.SetField(profile.FieldUsernameSealed, field.TypeBytes, value)
 		_node.UsernameSealed = &value
 	}
+	if value, ok := _c.mutation.LookSealed(); ok {
+		_spec.SetField(profile.FieldLookSealed, field.TypeBytes, value)
+		_node.LookSealed = &value
+	}
 	if value, ok := _c.mutation.UsernameIndex(); ok {
 		_spec.SetField(profile.FieldUsernameIndex, field.TypeBytes, value)
 		_node.UsernameIndex = &value
@@ -291,6 +301,24 @@ func (u *ProfileUpsert) UpdateUsernameSealed() *ProfileUpsert {
 // ClearUsernameSealed clears the value of the "username_sealed" field.
 func (u *ProfileUpsert) ClearUsernameSealed() *ProfileUpsert {
 	u.SetNull(profile.FieldUsernameSealed)
+	return u
+}
+
+// SetLookSealed sets the "look_sealed" field.
+func (u *ProfileUpsert) SetLookSealed(v []byte) *ProfileUpsert {
+	u.Set(profile.FieldLookSealed, v)
+	return u
+}
+
+// UpdateLookSealed sets the "look_sealed" field to the value that was provided on create.
+func (u *ProfileUpsert) UpdateLookSealed() *ProfileUpsert {
+	u.SetExcluded(profile.FieldLookSealed)
+	return u
+}
+
+// ClearLookSealed clears the value of the "look_sealed" field.
+func (u *ProfileUpsert) ClearLookSealed() *ProfileUpsert {
+	u.SetNull(profile.FieldLookSealed)
 	return u
 }
 
@@ -482,6 +510,27 @@ func (u *ProfileUpsertOne) UpdateUsernameSealed() *ProfileUpsertOne {
 func (u *ProfileUpsertOne) ClearUsernameSealed() *ProfileUpsertOne {
 	return u.Update(func(s *ProfileUpsert) {
 		s.ClearUsernameSealed()
+	})
+}
+
+// SetLookSealed sets the "look_sealed" field.
+func (u *ProfileUpsertOne) SetLookSealed(v []byte) *ProfileUpsertOne {
+	return u.Update(func(s *ProfileUpsert) {
+		s.SetLookSealed(v)
+	})
+}
+
+// UpdateLookSealed sets the "look_sealed" field to the value that was provided on create.
+func (u *ProfileUpsertOne) UpdateLookSealed() *ProfileUpsertOne {
+	return u.Update(func(s *ProfileUpsert) {
+		s.UpdateLookSealed()
+	})
+}
+
+// ClearLookSealed clears the value of the "look_sealed" field.
+func (u *ProfileUpsertOne) ClearLookSealed() *ProfileUpsertOne {
+	return u.Update(func(s *ProfileUpsert) {
+		s.ClearLookSealed()
 	})
 }
 
@@ -857,6 +906,27 @@ func (u *ProfileUpsertBulk) UpdateUsernameSealed() *ProfileUpsertBulk {
 func (u *ProfileUpsertBulk) ClearUsernameSealed() *ProfileUpsertBulk {
 	return u.Update(func(s *ProfileUpsert) {
 		s.ClearUsernameSealed()
+	})
+}
+
+// SetLookSealed sets the "look_sealed" field.
+func (u *ProfileUpsertBulk) SetLookSealed(v []byte) *ProfileUpsertBulk {
+	return u.Update(func(s *ProfileUpsert) {
+		s.SetLookSealed(v)
+	})
+}
+
+// UpdateLookSealed sets the "look_sealed" field to the value that was provided on create.
+func (u *ProfileUpsertBulk) UpdateLookSealed() *ProfileUpsertBulk {
+	return u.Update(func(s *ProfileUpsert) {
+		s.UpdateLookSealed()
+	})
+}
+
+// ClearLookSealed clears the value of the "look_sealed" field.
+func (u *ProfileUpsertBulk) ClearLookSealed() *ProfileUpsertBulk {
+	return u.Update(func(s *ProfileUpsert) {
+		s.ClearLookSealed()
 	})
 }
 

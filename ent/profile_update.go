@@ -56,6 +56,18 @@ func (_u *ProfileUpdate) ClearUsernameSealed() *ProfileUpdate {
 	return _u
 }
 
+// SetLookSealed sets the "look_sealed" field.
+func (_u *ProfileUpdate) SetLookSealed(v []byte) *ProfileUpdate {
+	_u.mutation.SetLookSealed(v)
+	return _u
+}
+
+// ClearLookSealed clears the value of the "look_sealed" field.
+func (_u *ProfileUpdate) ClearLookSealed() *ProfileUpdate {
+	_u.mutation.ClearLookSealed()
+	return _u
+}
+
 // SetUsernameIndex sets the "username_index" field.
 func (_u *ProfileUpdate) SetUsernameIndex(v []byte) *ProfileUpdate {
 	_u.mutation.SetUsernameIndex(v)
@@ -211,6 +223,12 @@ func (_u *ProfileUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	if _u.mutation.UsernameSealedCleared() {
 		_spec.ClearField(profile.FieldUsernameSealed, field.TypeBytes)
 	}
+	if value, ok := _u.mutation.LookSealed(); ok {
+		_spec.SetField(profile.FieldLookSealed, field.TypeBytes, value)
+	}
+	if _u.mutation.LookSealedCleared() {
+		_spec.ClearField(profile.FieldLookSealed, field.TypeBytes)
+	}
 	if value, ok := _u.mutation.UsernameIndex(); ok {
 		_spec.SetField(profile.FieldUsernameIndex, field.TypeBytes, value)
 	}
@@ -321,6 +339,18 @@ func (_u *ProfileUpdateOne) SetUsernameSealed(v []byte) *ProfileUpdateOne {
 // ClearUsernameSealed clears the value of the "username_sealed" field.
 func (_u *ProfileUpdateOne) ClearUsernameSealed() *ProfileUpdateOne {
 	_u.mutation.ClearUsernameSealed()
+	return _u
+}
+
+// SetLookSealed sets the "look_sealed" field.
+func (_u *ProfileUpdateOne) SetLookSealed(v []byte) *ProfileUpdateOne {
+	_u.mutation.SetLookSealed(v)
+	return _u
+}
+
+// ClearLookSealed clears the value of the "look_sealed" field.
+func (_u *ProfileUpdateOne) ClearLookSealed() *ProfileUpdateOne {
+	_u.mutation.ClearLookSealed()
 	return _u
 }
 
@@ -508,6 +538,12 @@ func (_u *ProfileUpdateOne) sqlSave(ctx context.Context) (_node *Profile, err er
 	}
 	if _u.mutation.UsernameSealedCleared() {
 		_spec.ClearField(profile.FieldUsernameSealed, field.TypeBytes)
+	}
+	if value, ok := _u.mutation.LookSealed(); ok {
+		_spec.SetField(profile.FieldLookSealed, field.TypeBytes, value)
+	}
+	if _u.mutation.LookSealedCleared() {
+		_spec.ClearField(profile.FieldLookSealed, field.TypeBytes)
 	}
 	if value, ok := _u.mutation.UsernameIndex(); ok {
 		_spec.SetField(profile.FieldUsernameIndex, field.TypeBytes, value)

@@ -415,6 +415,7 @@ var (
 	ProfilesColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
 		{Name: "username_sealed", Type: field.TypeBytes, Nullable: true},
+		{Name: "look_sealed", Type: field.TypeBytes, Nullable: true},
 		{Name: "username_index", Type: field.TypeBytes, Nullable: true},
 		{Name: "phone_sealed", Type: field.TypeBytes, Nullable: true},
 		{Name: "phone_index", Type: field.TypeBytes, Nullable: true},
@@ -431,7 +432,7 @@ var (
 		ForeignKeys: []*schema.ForeignKey{
 			{
 				Symbol:     "profiles_user_fkey",
-				Columns:    []*schema.Column{ProfilesColumns[8]},
+				Columns:    []*schema.Column{ProfilesColumns[9]},
 				RefColumns: []*schema.Column{UsersColumns[0]},
 				OnDelete:   schema.Cascade,
 			},
@@ -440,17 +441,17 @@ var (
 			{
 				Name:    "profiles_user_key",
 				Unique:  true,
-				Columns: []*schema.Column{ProfilesColumns[8]},
+				Columns: []*schema.Column{ProfilesColumns[9]},
 			},
 			{
 				Name:    "profiles_username_key",
 				Unique:  true,
-				Columns: []*schema.Column{ProfilesColumns[2]},
+				Columns: []*schema.Column{ProfilesColumns[3]},
 			},
 			{
 				Name:    "profiles_phone_idx",
 				Unique:  false,
-				Columns: []*schema.Column{ProfilesColumns[4]},
+				Columns: []*schema.Column{ProfilesColumns[5]},
 			},
 		},
 	}
@@ -650,7 +651,7 @@ var (
 	// SessionsColumns holds the columns for the "sessions" table.
 	SessionsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
-		{Name: "device", Type: field.TypeString, Size: 2147483647, Default: ""},
+		{Name: "device_sealed", Type: field.TypeBytes, Nullable: true},
 		{Name: "salt", Type: field.TypeBytes},
 		{Name: "renewals", Type: field.TypeInt64, Default: 0},
 		{Name: "renewed_at", Type: field.TypeTime},
@@ -848,8 +849,9 @@ var (
 	// UsersColumns holds the columns for the "users" table.
 	UsersColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
-		{Name: "email", Type: field.TypeString, Size: 2147483647},
-		{Name: "name", Type: field.TypeString, Size: 2147483647},
+		{Name: "email_sealed", Type: field.TypeBytes},
+		{Name: "email_index", Type: field.TypeBytes},
+		{Name: "name_sealed", Type: field.TypeBytes},
 		{Name: "password_hash", Type: field.TypeString, Size: 2147483647},
 		{Name: "role", Type: field.TypeString, Size: 2147483647, Default: "CUSTOMER"},
 		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
@@ -861,9 +863,9 @@ var (
 		PrimaryKey: []*schema.Column{UsersColumns[0]},
 		Indexes: []*schema.Index{
 			{
-				Name:    "users_email_key",
+				Name:    "users_email_index_key",
 				Unique:  true,
-				Columns: []*schema.Column{UsersColumns[1]},
+				Columns: []*schema.Column{UsersColumns[2]},
 			},
 		},
 	}

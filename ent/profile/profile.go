@@ -16,6 +16,8 @@ const (
 	FieldUserID = "user_id"
 	// FieldUsernameSealed holds the string denoting the username_sealed field in the database.
 	FieldUsernameSealed = "username_sealed"
+	// FieldLookSealed holds the string denoting the look_sealed field in the database.
+	FieldLookSealed = "look_sealed"
 	// FieldUsernameIndex holds the string denoting the username_index field in the database.
 	FieldUsernameIndex = "username_index"
 	// FieldPhoneSealed holds the string denoting the phone_sealed field in the database.
@@ -46,6 +48,7 @@ var Columns = []string{
 	FieldID,
 	FieldUserID,
 	FieldUsernameSealed,
+	FieldLookSealed,
 	FieldUsernameIndex,
 	FieldPhoneSealed,
 	FieldPhoneIndex,

@@ -65,6 +65,11 @@ func UsernameSealed(v []byte) predicate.Profile {
 	return predicate.Profile(sql.FieldEQ(FieldUsernameSealed, v))
 }
 
+// LookSealed applies equality check predicate on the "look_sealed" field. It's identical to LookSealedEQ.
+func LookSealed(v []byte) predicate.Profile {
+	return predicate.Profile(sql.FieldEQ(FieldLookSealed, v))
+}
+
 // UsernameIndex applies equality check predicate on the "username_index" field. It's identical to UsernameIndexEQ.
 func UsernameIndex(v []byte) predicate.Profile {
 	return predicate.Profile(sql.FieldEQ(FieldUsernameIndex, v))
@@ -163,6 +168,56 @@ func UsernameSealedIsNil() predicate.Profile {
 // UsernameSealedNotNil applies the NotNil predicate on the "username_sealed" field.
 func UsernameSealedNotNil() predicate.Profile {
 	return predicate.Profile(sql.FieldNotNull(FieldUsernameSealed))
+}
+
+// LookSealedEQ applies the EQ predicate on the "look_sealed" field.
+func LookSealedEQ(v []byte) predicate.Profile {
+	return predicate.Profile(sql.FieldEQ(FieldLookSealed, v))
+}
+
+// LookSealedNEQ applies the NEQ predicate on the "look_sealed" field.
+func LookSealedNEQ(v []byte) predicate.Profile {
+	return predicate.Profile(sql.FieldNEQ(FieldLookSealed, v))
+}
+
+// LookSealedIn applies the In predicate on the "look_sealed" field.
+func LookSealedIn(vs ...[]byte) predicate.Profile {
+	return predicate.Profile(sql.FieldIn(FieldLookSealed, vs...))
+}
+
+// LookSealedNotIn applies the NotIn predicate on the "look_sealed" field.
+func LookSealedNotIn(vs ...[]byte) predicate.Profile {
+	return predicate.Profile(sql.FieldNotIn(FieldLookSealed, vs...))
+}
+
+// LookSealedGT applies the GT predicate on the "look_sealed" field.
+func LookSealedGT(v []byte) predicate.Profile {
+	return predicate.Profile(sql.FieldGT(FieldLookSealed, v))
+}
+
+// LookSealedGTE applies the GTE predicate on the "look_sealed" field.
+func LookSealedGTE(v []byte) predicate.Profile {
+	return predicate.Profile(sql.FieldGTE(FieldLookSealed, v))
+}
+
+// LookSealedLT applies the LT predicate on the "look_sealed" field.
+func LookSealedLT(v []byte) predicate.Profile {
+	return predicate.Profile(sql.FieldLT(FieldLookSealed, v))
+}
+
+// LookSealedLTE applies the LTE predicate on the "look_sealed" field.
+func LookSealedLTE(v []byte) predicate.Profile {
+	return predicate.Profile(sql.FieldLTE(FieldLookSealed, v))
+}
+
+// LookSealedIsNil applies the IsNil predicate on the "look_sealed" field.
+func LookSealedIsNil() predicate.Profile {
+	return predicate.Profile(sql.FieldIsNull(FieldLookSealed))
+}
+
+// LookSealedNotNil applies the NotNil predicate on the "look_sealed" field.
+func LookSealedNotNil() predicate.Profile {
+	return predicate.Profile(sql.FieldNotNull(FieldLookSealed))
 }
 
 // UsernameIndexEQ applies the EQ predicate on the "username_index" field.

@@ -167,7 +167,11 @@ func (s *Service) UpdateProfile(ctx context.Context, v auth.Viewer, in UpdatePro
 
 // renameTx gives an account another name.
 func (s *Service) renameTx(ctx context.Context, tx *sql.Tx, userID uuid.UUID, name string) error {
-	return ent.OverTx(tx).User.UpdateOneID(userID).SetName(name).Exec(ctx)
+	sealed, err := s.vault.Seal(nameCell(userID), name)
+	if err != nil {
+		return err
+	}
+	return ent.OverTx(tx).User.UpdateOneID(userID).SetNameSealed(sealed).Exec(ctx)
 }
 
 // newProfileTx keeps what a new account tells beside name and address, if anything.
@@ -203,14 +207,22 @@ func (s *Service) keepProfileTx(ctx context.Context, tx *sql.Tx, userID uuid.UUI
 		return err
 	}
 	if c := in.Username; c.Given {
-		sealed, index, err := s.sealCell(row, "username_sealed", "username", c.To, skeleton)
+		sealed, _, err := s.sealCell(row, "username_sealed", "", c.To)
 		if err != nil {
 			return nil, err
 		}
-		if err := s.claimUsernameTx(ctx, tx, row, c.To); err != nil {
+		var look *string
+		if c.To != nil {
+			look = Set(skeleton(*c.To)).To
+		}
+		sealedLook, index, err := s.sealCell(row, "look_sealed", "username", look)
+		if err != nil {
 			return nil, err
 		}
-		err = set("username", `username_sealed = $2, username_index = $3`, sealed, index)
+		if err := s.claimUsernameTx(ctx, tx, row, look); err != nil {
+			return nil, err
+		}
+		err = set("username", `username_sealed = $2, look_sealed = $3, username_index = $4`, sealed, sealedLook, index)
 		if postgres.IsUniqueViolation(err, "profiles_username_key") {
 			return nil, ErrUsernameTaken
 		}
@@ -219,7 +231,7 @@ func (s *Service) keepProfileTx(ctx context.Context, tx *sql.Tx, userID uuid.UUI
 		}
 	}
 	if c := in.Phone; c.Given {
-		sealed, index, err := s.sealCell(row, "phone_sealed", "phone", c.To, strings.Clone)
+		sealed, index, err := s.sealCell(row, "phone_sealed", "phone", c.To)
 		if err != nil {
 			return nil, err
 		}
@@ -228,7 +240,7 @@ func (s *Service) keepProfileTx(ctx context.Context, tx *sql.Tx, userID uuid.UUI
 		}
 	}
 	if c := in.PreferredCity; c.Given {
-		sealed, _, err := s.sealCell(row, "city_sealed", "", c.To, nil)
+		sealed, _, err := s.sealCell(row, "city_sealed", "", c.To)
 		if err != nil {
 			return nil, err
 		}
@@ -241,7 +253,7 @@ func (s *Service) keepProfileTx(ctx context.Context, tx *sql.Tx, userID uuid.UUI
 		if len(in.Needs) > 0 {
 			text = Set(joined(in.Needs)).To
 		}
-		sealed, _, err := s.sealCell(row, "accessibility_sealed", "", text, nil)
+		sealed, _, err := s.sealCell(row, "accessibility_sealed", "", text)
 		if err != nil {
 			return nil, err
 		}
@@ -258,12 +270,12 @@ func (s *Service) keepProfileTx(ctx context.Context, tx *sql.Tx, userID uuid.UUI
 }
 
 // sealCell returns the cell of a text and its blind index, if it has a kind; nil for nil.
-func (s *Service) sealCell(row uuid.UUID, column, kind string, text *string, look func(string) string) (cell, index []byte, err error) {
+func (s *Service) sealCell(row uuid.UUID, column, kind string, text *string) (cell, index []byte, err error) {
 	if text == nil {
 		return nil, nil, nil
 	}
 	if kind != "" {
-		index = s.vault.Index(kind, look(*text))
+		index = s.vault.Index(kind, *text)
 	}
 	cell, err = s.vault.Seal(vault.Cell{Table: "profiles", Column: column, Row: row}, *text)
 	return cell, index, err
@@ -271,11 +283,11 @@ func (s *Service) sealCell(row uuid.UUID, column, kind string, text *string, loo
 
 // claimUsernameTx makes sure that no other account has a username that looks like it: ErrUsernameTaken. While keys are
 // being changed the unique index alone cannot tell.
-func (s *Service) claimUsernameTx(ctx context.Context, tx *sql.Tx, row uuid.UUID, name *string) error {
-	if name == nil {
+func (s *Service) claimUsernameTx(ctx context.Context, tx *sql.Tx, row uuid.UUID, look *string) error {
+	if look == nil {
 		return nil
 	}
-	indexes := s.vault.Indexes("username", skeleton(*name))
+	indexes := s.vault.Indexes("username", *look)
 	if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtextextended(encode($1, 'hex'), 0))`, indexes[0]); err != nil {
 		return err
 	}

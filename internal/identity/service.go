@@ -129,7 +129,7 @@ func (s *Service) CreateUser(ctx context.Context, in SignUpInput, role auth.Role
 		if err != nil {
 			return err
 		}
-		if err := s.newProfileTx(ctx, tx, row.ID, in); err != nil {
+		if err := s.newProfileTx(ctx, tx, u.ID, in); err != nil {
 			return err
 		}
 		return audit.RecordTx(ctx, tx, audit.Entry{

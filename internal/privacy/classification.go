@@ -55,8 +55,9 @@ func Tables() []Table {
 	return []Table{
 		{Name: "users", Section: "account", Of: "id = $1", Fate: Deleted, Columns: []Column{
 			{"id", Identifier},
-			{"email", Contact},
-			{"name", Contact},
+			{"email_sealed", Contact},
+			{"email_index", Derived},
+			{"name_sealed", Contact},
 			{"password_hash", Secret},
 			{"role", Activity},
 			{"created_at", Activity},
@@ -65,6 +66,7 @@ func Tables() []Table {
 			{"id", Identifier},
 			{"user_id", Identifier},
 			{"username_sealed", Contact},
+			{"look_sealed", Derived},
 			{"username_index", Derived},
 			{"phone_sealed", Contact},
 			{"phone_index", Derived},
@@ -75,7 +77,7 @@ func Tables() []Table {
 		{Name: "sessions", Section: "sessions", Of: "user_id = $1", Fate: WithAccount, Why: "90 days at most.", Columns: []Column{
 			{"id", Identifier},
 			{"user_id", Identifier},
-			{"device", Activity},
+			{"device_sealed", Activity},
 			{"salt", Secret},
 			{"renewals", Activity},
 			{"renewed_at", Activity},

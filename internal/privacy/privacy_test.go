@@ -61,7 +61,7 @@ func TestD5_every_column_is_classified(t *testing.T) {
 		}
 	}
 	for _, column := range vault.Columns() {
-		if name := column.Table + "." + column.Name; there[name] && !known[name] {
+		if name := column.Table + "." + column.Name; !known[name] {
 			t.Errorf("%s is sealed and not classified", name)
 		}
 	}
