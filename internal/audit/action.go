@@ -11,6 +11,8 @@ const (
 	ProfileChanged     Action = "account.profile_changed"
 	AccountErased      Action = "account.erased"
 	DataExported       Action = "account.data_exported"
+	AccountRecovered   Action = "account.recovered"
+	AddressVerified    Action = "account.address_verified"
 	SignInFailed       Action = "sign_in.failed"
 	ProofFailed        Action = "proof.failed"
 	SessionStarted     Action = "session.started"
@@ -33,6 +35,10 @@ func (a Action) Meaning() string {
 		return "An account was erased: by its owner, by an administrator for the reason given, or again after a restore."
 	case DataExported:
 		return "The owner of an account took everything that is kept about them."
+	case AccountRecovered:
+		return "An account was given another password by somebody who reads its mails, and all its sessions were ended."
+	case AddressVerified:
+		return "Somebody who reads the mails to the address of an account proved it to be theirs."
 	case SignInFailed:
 		return "Somebody tried to sign in and could not; without a subject where no account has the address."
 	case ProofFailed:

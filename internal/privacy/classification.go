@@ -58,6 +58,7 @@ func Tables() []Table {
 			{"email_sealed", Contact},
 			{"email_index", Derived},
 			{"name_sealed", Contact},
+			{"email_verified_at", Activity},
 			{"password_hash", Secret},
 			{"role", Activity},
 			{"created_at", Activity},
@@ -199,6 +200,14 @@ func Tables() []Table {
 				{"seal", Derived},
 			},
 		},
+		{Name: "mailed_tokens", Section: "mailedTokens", Of: "user_id = $1", Fate: WithAccount, Why: "A day at most.", Columns: []Column{
+			{"id", Identifier},
+			{"purpose", Activity},
+			{"user_id", Identifier},
+			{"email_sealed", Contact},
+			{"created_at", Activity},
+			{"expires_at", Activity},
+		}},
 		{
 			Name: "mails", Fate: Kept, Why: "A mail that waits is sealed, names nobody in the clear, and is emptied when it is sent, within a day.",
 			Columns: []Column{

@@ -22,6 +22,7 @@ func Columns() []Column {
 		{Table: "profiles", Name: "phone_sealed", Key: "id", Index: "phone_index", Kind: "phone"},
 		{Table: "profiles", Name: "city_sealed", Key: "id"},
 		{Table: "profiles", Name: "accessibility_sealed", Key: "id"},
+		{Table: "mailed_tokens", Name: "email_sealed", Key: "id"},
 	}
 }
 
