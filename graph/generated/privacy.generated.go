@@ -93,6 +93,29 @@ func (ec *executionContext) fieldContext_DeleteAccountPayload_userId(_ context.C
 	return graphql.NewScalarFieldContext("DeleteAccountPayload", field, false, false, "ID")
 }
 
+func (ec *executionContext) _EraseUserPayload_userId(ctx context.Context, field graphql.CollectedField, obj *model.EraseUserPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_EraseUserPayload_userId(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_EraseUserPayload_userId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("EraseUserPayload", field, false, false, "ID")
+}
+
 func (ec *executionContext) _ExportMyDataPayload_fileName(ctx context.Context, field graphql.CollectedField, obj *model.ExportMyDataPayload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -356,11 +379,45 @@ func (ec *executionContext) _DeleteAccountResult(ctx context.Context, sel ast.Se
 	}
 }
 
+func (ec *executionContext) _EraseUserResult(ctx context.Context, sel ast.SelectionSet, obj model.EraseUserResult) graphql.Marshaler {
+	switch obj := (obj).(type) {
+	case nil:
+		return graphql.Null
+	case model.ReservationsAhead:
+		return ec._ReservationsAhead(ctx, sel, &obj)
+	case *model.ReservationsAhead:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._ReservationsAhead(ctx, sel, obj)
+	case model.AccountInOffice:
+		return ec._AccountInOffice(ctx, sel, &obj)
+	case *model.AccountInOffice:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._AccountInOffice(ctx, sel, obj)
+	case model.EraseUserPayload:
+		return ec._EraseUserPayload(ctx, sel, &obj)
+	case *model.EraseUserPayload:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._EraseUserPayload(ctx, sel, obj)
+	default:
+		if typedObj, ok := obj.(graphql.Marshaler); ok {
+			return typedObj
+		} else {
+			panic(fmt.Errorf("unexpected type %T; non-generated variants of EraseUserResult must implement graphql.Marshaler", obj))
+		}
+	}
+}
+
 // endregion ************************** interface.gotpl ***************************
 
 // region    **************************** object.gotpl ****************************
 
-var accountInOfficeImplementors = []string{"AccountInOffice", "UserError", "DeleteAccountResult"}
+var accountInOfficeImplementors = []string{"AccountInOffice", "UserError", "DeleteAccountResult", "EraseUserResult"}
 
 func (ec *executionContext) _AccountInOffice(ctx context.Context, sel ast.SelectionSet, obj *model.AccountInOffice) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, accountInOfficeImplementors)
@@ -431,6 +488,39 @@ func (ec *executionContext) _DeleteAccountPayload(ctx context.Context, sel ast.S
 	return out
 }
 
+var eraseUserPayloadImplementors = []string{"EraseUserPayload", "EraseUserResult"}
+
+func (ec *executionContext) _EraseUserPayload(ctx context.Context, sel ast.SelectionSet, obj *model.EraseUserPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, eraseUserPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("EraseUserPayload")
+		case "userId":
+			out.Values[i] = ec._EraseUserPayload_userId(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var exportMyDataPayloadImplementors = []string{"ExportMyDataPayload"}
 
 func (ec *executionContext) _ExportMyDataPayload(ctx context.Context, sel ast.SelectionSet, obj *model.ExportMyDataPayload) graphql.Marshaler {
@@ -469,7 +559,7 @@ func (ec *executionContext) _ExportMyDataPayload(ctx context.Context, sel ast.Se
 	return out
 }
 
-var reservationsAheadImplementors = []string{"ReservationsAhead", "UserError", "DeleteAccountResult"}
+var reservationsAheadImplementors = []string{"ReservationsAhead", "UserError", "DeleteAccountResult", "EraseUserResult"}
 
 func (ec *executionContext) _ReservationsAhead(ctx context.Context, sel ast.SelectionSet, obj *model.ReservationsAhead) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, reservationsAheadImplementors)
@@ -532,6 +622,14 @@ func (ec *executionContext) marshalNDeleteAccountResult2marqueeᚋgraphᚋmodel�
 func (ec *executionContext) unmarshalNEraseUserInput2marqueeᚋgraphᚋmodelᚐEraseUserInput(ctx context.Context, v any) (model.EraseUserInput, error) {
 	res, err := ec.unmarshalInputEraseUserInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNEraseUserResult2marqueeᚋgraphᚋmodelᚐEraseUserResult(ctx context.Context, sel ast.SelectionSet, v model.EraseUserResult) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "EraseUserResult!")
+		return graphql.Null
+	}
+	return ec._EraseUserResult(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNExportMyDataPayload2ᚖmarqueeᚋgraphᚋmodelᚐExportMyDataPayload(ctx context.Context, sel ast.SelectionSet, v *model.ExportMyDataPayload) graphql.Marshaler {

@@ -35,6 +35,11 @@ type DeleteAccountResult interface {
 	IsDeleteAccountResult()
 }
 
+// How the erasure of somebody's account went.
+type EraseUserResult interface {
+	IsEraseUserResult()
+}
+
 // A thing with an id that can be read again by `node`.
 type Node interface {
 	IsNode()
@@ -58,6 +63,11 @@ type RefreshSessionResult interface {
 // How a reservation of seats went.
 type ReserveSeatsResult interface {
 	IsReserveSeatsResult()
+}
+
+// How a recovery went.
+type ResetPasswordResult interface {
+	IsResetPasswordResult()
 }
 
 // An event of a seat map's stream.
@@ -85,6 +95,11 @@ type UserError interface {
 	IsUserError()
 }
 
+// How the proof of an address went.
+type VerifyEmailResult interface {
+	IsVerifyEmailResult()
+}
+
 // The account can do more than a customer's. That has to be taken from it first. Nothing was changed.
 type AccountInOffice struct {
 	// Always `ACCOUNT_IN_OFFICE`.
@@ -96,6 +111,8 @@ type AccountInOffice struct {
 func (AccountInOffice) IsUserError() {}
 
 func (AccountInOffice) IsDeleteAccountResult() {}
+
+func (AccountInOffice) IsEraseUserResult() {}
 
 // A reservation to give back.
 type CancelReservationInput struct {
@@ -181,6 +198,14 @@ type EraseUserInput struct {
 	LeaveReservations bool `json:"leaveReservations"`
 }
 
+// The account is no more.
+type EraseUserPayload struct {
+	// The id it had.
+	UserID string `json:"userId"`
+}
+
+func (EraseUserPayload) IsEraseUserResult() {}
+
 // Everything about the viewer.
 type ExportMyDataPayload struct {
 	// What to call the file.
@@ -220,6 +245,20 @@ type LimitExceeded struct {
 func (LimitExceeded) IsUserError() {}
 
 func (LimitExceeded) IsReserveSeatsResult() {}
+
+// The link was used, is too old, or never was one of ours; which of them is not said. Ask for another.
+type LinkExpired struct {
+	// Always `LINK_EXPIRED`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+}
+
+func (LinkExpired) IsUserError() {}
+
+func (LinkExpired) IsVerifyEmailResult() {}
+
+func (LinkExpired) IsResetPasswordResult() {}
 
 // A page of movies.
 type MovieConnection struct {
@@ -331,8 +370,26 @@ type RateLimit struct {
 
 // What renews a session.
 type RefreshSessionInput struct {
-	// The session's latest refresh token.
-	RefreshToken string `json:"refreshToken"`
+	// The session's latest refresh token. Left out by a page whose session is in cookies.
+	RefreshToken *string `json:"refreshToken,omitempty"`
+}
+
+// Whose password is forgotten.
+type RequestPasswordResetInput struct {
+	// The e-mail address of the account.
+	Email string `json:"email"`
+}
+
+// If an account has the address, a mail is on its way to it.
+type RequestPasswordResetPayload struct {
+	// The address that was given.
+	Email string `json:"email"`
+}
+
+// A mail is on its way, unless the address was proved before.
+type RequestVerificationPayload struct {
+	// The address of the account.
+	Email string `json:"email"`
 }
 
 // A page of the viewer's reservations.
@@ -381,6 +438,8 @@ func (ReservationsAhead) IsUserError() {}
 
 func (ReservationsAhead) IsDeleteAccountResult() {}
 
+func (ReservationsAhead) IsEraseUserResult() {}
+
 // Seats to reserve.
 type ReserveSeatsInput struct {
 	// Id of the showtime.
@@ -400,6 +459,22 @@ type ReserveSeatsPayload struct {
 }
 
 func (ReserveSeatsPayload) IsReserveSeatsResult() {}
+
+// Another password, for somebody who reads the account's mails.
+type ResetPasswordInput struct {
+	// What stands behind `#token=` in the mail's link.
+	Token string `json:"token"`
+	// The next password: at least 15 characters.
+	NewPassword string `json:"newPassword"`
+}
+
+// The account has another password, and nobody is signed in to it.
+type ResetPasswordPayload struct {
+	// Always true; sign in with the password.
+	Reset bool `json:"reset"`
+}
+
+func (ResetPasswordPayload) IsResetPasswordResult() {}
 
 // A seat that has another state than before.
 type SeatChange struct {
@@ -489,14 +564,16 @@ func (SessionEnded) IsUserError() {}
 
 func (SessionEnded) IsRefreshSessionResult() {}
 
-// A session: what `signUp`, `signIn` and `refreshSession` give.
+// A session: what `signUp`, `signIn` and `refreshSession` give. To a request that asks for it by the header
+// `Marquee-Session: cookie`, or that comes with a session in cookies, the tokens are given as cookies and are null here.
 type SessionPayload struct {
-	// The access token: send it with each request, `Authorization: Bearer <token>`. A signed JWT; its keys are at `/.well-known/jwks.json`.
-	Token string `json:"token"`
+	// The access token: send it with each request, `Authorization: Bearer <token>`. A signed JWT; its keys are at
+	// `/.well-known/jwks.json`. Null for a session in cookies.
+	Token *string `json:"token,omitempty"`
 	// When the access token ends, a quarter of an hour after it was made. Renew it before, with `refreshSession`.
 	ExpiresAt time.Time `json:"expiresAt"`
-	// What renews the session. It is shown once; keep it where other pages cannot read it.
-	RefreshToken string `json:"refreshToken"`
+	// What renews the session. It is shown once; keep it where other pages cannot read it. Null for a session in cookies.
+	RefreshToken *string `json:"refreshToken,omitempty"`
 	// When the session ends unless it is renewed before.
 	RefreshExpiresAt time.Time `json:"refreshExpiresAt"`
 	// The signed-in user.
@@ -653,6 +730,20 @@ func (UsernameTaken) IsUpdateProfileResult() {}
 
 func (UsernameTaken) IsSignUpResult() {}
 
+// What proves an address.
+type VerifyEmailInput struct {
+	// What stands behind `#token=` in the mail's link.
+	Token string `json:"token"`
+}
+
+// The address is proved.
+type VerifyEmailPayload struct {
+	// The address.
+	Email string `json:"email"`
+}
+
+func (VerifyEmailPayload) IsVerifyEmailResult() {}
+
 // A kind of work with a rate of its own: browsing, however heavy, never keeps a customer from buying.
 type RateLane string
 
@@ -723,6 +814,8 @@ const (
 	UserErrorCodeSecondFactorRequired UserErrorCode = "SECOND_FACTOR_REQUIRED"
 	// The session cannot be renewed: sign in again.
 	UserErrorCodeSessionEnded UserErrorCode = "SESSION_ENDED"
+	// The link of a mail was used or is too old.
+	UserErrorCodeLinkExpired UserErrorCode = "LINK_EXPIRED"
 	// At least one of the seats belongs to someone else.
 	UserErrorCodeSeatsUnavailable UserErrorCode = "SEATS_UNAVAILABLE"
 	// The showtime is not on sale.
@@ -748,6 +841,7 @@ var AllUserErrorCode = []UserErrorCode{
 	UserErrorCodeInvalidCredentials,
 	UserErrorCodeSecondFactorRequired,
 	UserErrorCodeSessionEnded,
+	UserErrorCodeLinkExpired,
 	UserErrorCodeSeatsUnavailable,
 	UserErrorCodeShowtimeClosed,
 	UserErrorCodeLimitExceeded,
@@ -761,7 +855,7 @@ var AllUserErrorCode = []UserErrorCode{
 
 func (e UserErrorCode) IsValid() bool {
 	switch e {
-	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeSessionEnded, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodeReservationExpired, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending, UserErrorCodeUsernameTaken, UserErrorCodeReservationsAhead, UserErrorCodeAccountInOffice:
+	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeSessionEnded, UserErrorCodeLinkExpired, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodeReservationExpired, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending, UserErrorCodeUsernameTaken, UserErrorCodeReservationsAhead, UserErrorCodeAccountInOffice:
 		return true
 	}
 	return false

@@ -114,7 +114,7 @@ func (s *Service) Erase(ctx context.Context, viewer auth.Viewer, in EraseInput) 
 			return nil, fmt.Errorf("releasing a hold: %w", err)
 		}
 	}
-	err = s.erase(ctx, in.UserID, func(tx *sql.Tx) error {
+	err = s.erase(ctx, viewer.UserID, in.UserID, func(tx *sql.Tx) error {
 		standing, err := s.booking.StandingTx(ctx, tx, in.UserID)
 		switch {
 		case err != nil:
@@ -139,7 +139,7 @@ func (s *Service) Erase(ctx context.Context, viewer auth.Viewer, in EraseInput) 
 }
 
 // erase deletes what the classification says in one transaction with whatever else belongs to it.
-func (s *Service) erase(ctx context.Context, userID uuid.UUID, also func(*sql.Tx) error) error {
+func (s *Service) erase(ctx context.Context, actor, userID uuid.UUID, also func(*sql.Tx) error) error {
 	var committed func()
 	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
 		// Whoever does something with the account waits, and finds none.
@@ -158,7 +158,7 @@ func (s *Service) erase(ctx context.Context, userID uuid.UUID, also func(*sql.Tx
 			}
 		}
 		var err error
-		if committed, err = s.identity.EraseTx(ctx, tx, userID); err != nil {
+		if committed, err = s.identity.EraseTx(ctx, tx, actor, userID); err != nil {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `INSERT INTO erasures (user_id, erased_at) VALUES ($1, now()) ON CONFLICT (user_id) DO NOTHING`, userID)
@@ -208,7 +208,7 @@ func (s *Service) Replay(ctx context.Context, userIDs []uuid.UUID) (again int, e
 		}
 		seen[id] = true
 		there := false
-		err := s.erase(ctx, id, func(tx *sql.Tx) error {
+		err := s.erase(ctx, uuid.Nil, id, func(tx *sql.Tx) error {
 			if err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM users WHERE id = $1)`, id).Scan(&there); err != nil || !there {
 				return err
 			}
