@@ -45,8 +45,10 @@ var cli struct {
 		Reencrypt struct{} `cmd:"" help:"Move everything to the primary key, online; may be ended and started again."`
 		Retire    struct{} `cmd:"" help:"Disable the keys before the primary one, once nothing needs them."`
 	} `cmd:"" help:"Change the keys that personal data is sealed with."`
-	Healthcheck struct{}         `cmd:"" help:"Ask the server on this machine whether it is ready."`
-	Version     kong.VersionFlag `help:"Print the version."`
+	ListErasures   struct{}         `cmd:"" help:"List the ids of erased accounts, to keep beside a backup."`
+	ReplayErasures struct{}         `cmd:"" help:"After a restore: erase again whom the backup has brought back, those listed on standard input too."`
+	Healthcheck    struct{}         `cmd:"" help:"Ask the server on this machine whether it is ready."`
+	Version        kong.VersionFlag `help:"Print the version."`
 }
 
 // garbagePercent lets the heap grow before it is searched for garbage. The program's live heap is small, so this costs some
@@ -96,6 +98,10 @@ func run(ctx context.Context, command string) error {
 			}
 		}
 		return c.CreateAdmin(ctx, cli.Admin.Email, cli.Admin.Name, password)
+	case "list-erasures":
+		return c.ListErasures(ctx)
+	case "replay-erasures":
+		return c.ReplayErasures(ctx, os.Stdin)
 	case "keys", "keys list":
 		return c.KeysList(ctx)
 	case "keys add":

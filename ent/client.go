@@ -13,6 +13,7 @@ import (
 
 	"marquee/ent/auditentry"
 	"marquee/ent/ceremony"
+	"marquee/ent/erasure"
 	"marquee/ent/factor"
 	"marquee/ent/genre"
 	"marquee/ent/guess"
@@ -23,6 +24,7 @@ import (
 	"marquee/ent/payment"
 	"marquee/ent/paymentattempt"
 	"marquee/ent/pricetier"
+	"marquee/ent/profile"
 	"marquee/ent/recoverycode"
 	"marquee/ent/reservation"
 	"marquee/ent/screen"
@@ -55,6 +57,8 @@ type Client struct {
 	AuditEntry *AuditEntryClient
 	// Ceremony is the client for interacting with the Ceremony builders.
 	Ceremony *CeremonyClient
+	// Erasure is the client for interacting with the Erasure builders.
+	Erasure *ErasureClient
 	// Factor is the client for interacting with the Factor builders.
 	Factor *FactorClient
 	// Genre is the client for interacting with the Genre builders.
@@ -75,6 +79,8 @@ type Client struct {
 	PaymentAttempt *PaymentAttemptClient
 	// PriceTier is the client for interacting with the PriceTier builders.
 	PriceTier *PriceTierClient
+	// Profile is the client for interacting with the Profile builders.
+	Profile *ProfileClient
 	// RecoveryCode is the client for interacting with the RecoveryCode builders.
 	RecoveryCode *RecoveryCodeClient
 	// Reservation is the client for interacting with the Reservation builders.
@@ -114,6 +120,7 @@ func (c *Client) init() {
 	c.Schema = migrate.NewSchema(c.driver)
 	c.AuditEntry = NewAuditEntryClient(c.config)
 	c.Ceremony = NewCeremonyClient(c.config)
+	c.Erasure = NewErasureClient(c.config)
 	c.Factor = NewFactorClient(c.config)
 	c.Genre = NewGenreClient(c.config)
 	c.Guess = NewGuessClient(c.config)
@@ -124,6 +131,7 @@ func (c *Client) init() {
 	c.Payment = NewPaymentClient(c.config)
 	c.PaymentAttempt = NewPaymentAttemptClient(c.config)
 	c.PriceTier = NewPriceTierClient(c.config)
+	c.Profile = NewProfileClient(c.config)
 	c.RecoveryCode = NewRecoveryCodeClient(c.config)
 	c.Reservation = NewReservationClient(c.config)
 	c.Screen = NewScreenClient(c.config)
@@ -231,6 +239,7 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 		config:            cfg,
 		AuditEntry:        NewAuditEntryClient(cfg),
 		Ceremony:          NewCeremonyClient(cfg),
+		Erasure:           NewErasureClient(cfg),
 		Factor:            NewFactorClient(cfg),
 		Genre:             NewGenreClient(cfg),
 		Guess:             NewGuessClient(cfg),
@@ -241,6 +250,7 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 		Payment:           NewPaymentClient(cfg),
 		PaymentAttempt:    NewPaymentAttemptClient(cfg),
 		PriceTier:         NewPriceTierClient(cfg),
+		Profile:           NewProfileClient(cfg),
 		RecoveryCode:      NewRecoveryCodeClient(cfg),
 		Reservation:       NewReservationClient(cfg),
 		Screen:            NewScreenClient(cfg),
@@ -275,6 +285,7 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 		config:            cfg,
 		AuditEntry:        NewAuditEntryClient(cfg),
 		Ceremony:          NewCeremonyClient(cfg),
+		Erasure:           NewErasureClient(cfg),
 		Factor:            NewFactorClient(cfg),
 		Genre:             NewGenreClient(cfg),
 		Guess:             NewGuessClient(cfg),
@@ -285,6 +296,7 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 		Payment:           NewPaymentClient(cfg),
 		PaymentAttempt:    NewPaymentAttemptClient(cfg),
 		PriceTier:         NewPriceTierClient(cfg),
+		Profile:           NewProfileClient(cfg),
 		RecoveryCode:      NewRecoveryCodeClient(cfg),
 		Reservation:       NewReservationClient(cfg),
 		Screen:            NewScreenClient(cfg),
@@ -327,11 +339,11 @@ func (c *Client) Close() error {
 // In order to add hooks to a specific client, call: `client.Node.Use(...)`.
 func (c *Client) Use(hooks ...Hook) {
 	for _, n := range []interface{ Use(...Hook) }{
-		c.AuditEntry, c.Ceremony, c.Factor, c.Genre, c.Guess, c.IdempotencyKey, c.Mail,
-		c.MailedToken, c.Movie, c.Payment, c.PaymentAttempt, c.PriceTier,
-		c.RecoveryCode, c.Reservation, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout,
-		c.Session, c.SessionRevocation, c.Showtime, c.ShowtimeSale, c.Theater,
-		c.Ticket, c.User,
+		c.AuditEntry, c.Ceremony, c.Erasure, c.Factor, c.Genre, c.Guess,
+		c.IdempotencyKey, c.Mail, c.MailedToken, c.Movie, c.Payment, c.PaymentAttempt,
+		c.PriceTier, c.Profile, c.RecoveryCode, c.Reservation, c.Screen, c.Seat,
+		c.SeatClaim, c.SeatLayout, c.Session, c.SessionRevocation, c.Showtime,
+		c.ShowtimeSale, c.Theater, c.Ticket, c.User,
 	} {
 		n.Use(hooks...)
 	}
@@ -341,11 +353,11 @@ func (c *Client) Use(hooks ...Hook) {
 // In order to add interceptors to a specific client, call: `client.Node.Intercept(...)`.
 func (c *Client) Intercept(interceptors ...Interceptor) {
 	for _, n := range []interface{ Intercept(...Interceptor) }{
-		c.AuditEntry, c.Ceremony, c.Factor, c.Genre, c.Guess, c.IdempotencyKey, c.Mail,
-		c.MailedToken, c.Movie, c.Payment, c.PaymentAttempt, c.PriceTier,
-		c.RecoveryCode, c.Reservation, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout,
-		c.Session, c.SessionRevocation, c.Showtime, c.ShowtimeSale, c.Theater,
-		c.Ticket, c.User,
+		c.AuditEntry, c.Ceremony, c.Erasure, c.Factor, c.Genre, c.Guess,
+		c.IdempotencyKey, c.Mail, c.MailedToken, c.Movie, c.Payment, c.PaymentAttempt,
+		c.PriceTier, c.Profile, c.RecoveryCode, c.Reservation, c.Screen, c.Seat,
+		c.SeatClaim, c.SeatLayout, c.Session, c.SessionRevocation, c.Showtime,
+		c.ShowtimeSale, c.Theater, c.Ticket, c.User,
 	} {
 		n.Intercept(interceptors...)
 	}
@@ -358,6 +370,8 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.AuditEntry.mutate(ctx, m)
 	case *CeremonyMutation:
 		return c.Ceremony.mutate(ctx, m)
+	case *ErasureMutation:
+		return c.Erasure.mutate(ctx, m)
 	case *FactorMutation:
 		return c.Factor.mutate(ctx, m)
 	case *GenreMutation:
@@ -378,6 +392,8 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.PaymentAttempt.mutate(ctx, m)
 	case *PriceTierMutation:
 		return c.PriceTier.mutate(ctx, m)
+	case *ProfileMutation:
+		return c.Profile.mutate(ctx, m)
 	case *RecoveryCodeMutation:
 		return c.RecoveryCode.mutate(ctx, m)
 	case *ReservationMutation:
@@ -704,6 +720,139 @@ func (c *CeremonyClient) mutate(ctx context.Context, m *CeremonyMutation) (Value
 		return (&CeremonyDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
 	default:
 		return nil, fmt.Errorf("ent: unknown Ceremony mutation op: %q", m.Op())
+	}
+}
+
+// ErasureClient is a client for the Erasure schema.
+type ErasureClient struct {
+	config
+}
+
+// NewErasureClient returns a client for the Erasure from the given config.
+func NewErasureClient(c config) *ErasureClient {
+	return &ErasureClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `erasure.Hooks(f(g(h())))`.
+func (c *ErasureClient) Use(hooks ...Hook) {
+	c.hooks.Erasure = append(c.hooks.Erasure, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `erasure.Intercept(f(g(h())))`.
+func (c *ErasureClient) Intercept(interceptors ...Interceptor) {
+	c.inters.Erasure = append(c.inters.Erasure, interceptors...)
+}
+
+// Create returns a builder for creating a Erasure entity.
+func (c *ErasureClient) Create() *ErasureCreate {
+	mutation := newErasureMutation(c.config, OpCreate)
+	return &ErasureCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of Erasure entities.
+func (c *ErasureClient) CreateBulk(builders ...*ErasureCreate) *ErasureCreateBulk {
+	return &ErasureCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *ErasureClient) MapCreateBulk(slice any, setFunc func(*ErasureCreate, int)) *ErasureCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &ErasureCreateBulk{err: fmt.Errorf("calling to ErasureClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*ErasureCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &ErasureCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for Erasure.
+func (c *ErasureClient) Update() *ErasureUpdate {
+	mutation := newErasureMutation(c.config, OpUpdate)
+	return &ErasureUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *ErasureClient) UpdateOne(_m *Erasure) *ErasureUpdateOne {
+	mutation := newErasureMutation(c.config, OpUpdateOne, withErasure(_m))
+	return &ErasureUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *ErasureClient) UpdateOneID(id uuid.UUID) *ErasureUpdateOne {
+	mutation := newErasureMutation(c.config, OpUpdateOne, withErasureID(id))
+	return &ErasureUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for Erasure.
+func (c *ErasureClient) Delete() *ErasureDelete {
+	mutation := newErasureMutation(c.config, OpDelete)
+	return &ErasureDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *ErasureClient) DeleteOne(_m *Erasure) *ErasureDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *ErasureClient) DeleteOneID(id uuid.UUID) *ErasureDeleteOne {
+	builder := c.Delete().Where(erasure.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &ErasureDeleteOne{builder}
+}
+
+// Query returns a query builder for Erasure.
+func (c *ErasureClient) Query() *ErasureQuery {
+	return &ErasureQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeErasure},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a Erasure entity by its id.
+func (c *ErasureClient) Get(ctx context.Context, id uuid.UUID) (*Erasure, error) {
+	return c.Query().Where(erasure.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *ErasureClient) GetX(ctx context.Context, id uuid.UUID) *Erasure {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *ErasureClient) Hooks() []Hook {
+	return c.hooks.Erasure
+}
+
+// Interceptors returns the client interceptors.
+func (c *ErasureClient) Interceptors() []Interceptor {
+	return c.inters.Erasure
+}
+
+func (c *ErasureClient) mutate(ctx context.Context, m *ErasureMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&ErasureCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&ErasureUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&ErasureUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&ErasureDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown Erasure mutation op: %q", m.Op())
 	}
 }
 
@@ -2130,6 +2279,155 @@ func (c *PriceTierClient) mutate(ctx context.Context, m *PriceTierMutation) (Val
 		return (&PriceTierDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
 	default:
 		return nil, fmt.Errorf("ent: unknown PriceTier mutation op: %q", m.Op())
+	}
+}
+
+// ProfileClient is a client for the Profile schema.
+type ProfileClient struct {
+	config
+}
+
+// NewProfileClient returns a client for the Profile from the given config.
+func NewProfileClient(c config) *ProfileClient {
+	return &ProfileClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `profile.Hooks(f(g(h())))`.
+func (c *ProfileClient) Use(hooks ...Hook) {
+	c.hooks.Profile = append(c.hooks.Profile, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `profile.Intercept(f(g(h())))`.
+func (c *ProfileClient) Intercept(interceptors ...Interceptor) {
+	c.inters.Profile = append(c.inters.Profile, interceptors...)
+}
+
+// Create returns a builder for creating a Profile entity.
+func (c *ProfileClient) Create() *ProfileCreate {
+	mutation := newProfileMutation(c.config, OpCreate)
+	return &ProfileCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of Profile entities.
+func (c *ProfileClient) CreateBulk(builders ...*ProfileCreate) *ProfileCreateBulk {
+	return &ProfileCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *ProfileClient) MapCreateBulk(slice any, setFunc func(*ProfileCreate, int)) *ProfileCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &ProfileCreateBulk{err: fmt.Errorf("calling to ProfileClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*ProfileCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &ProfileCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for Profile.
+func (c *ProfileClient) Update() *ProfileUpdate {
+	mutation := newProfileMutation(c.config, OpUpdate)
+	return &ProfileUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *ProfileClient) UpdateOne(_m *Profile) *ProfileUpdateOne {
+	mutation := newProfileMutation(c.config, OpUpdateOne, withProfile(_m))
+	return &ProfileUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *ProfileClient) UpdateOneID(id uuid.UUID) *ProfileUpdateOne {
+	mutation := newProfileMutation(c.config, OpUpdateOne, withProfileID(id))
+	return &ProfileUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for Profile.
+func (c *ProfileClient) Delete() *ProfileDelete {
+	mutation := newProfileMutation(c.config, OpDelete)
+	return &ProfileDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *ProfileClient) DeleteOne(_m *Profile) *ProfileDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *ProfileClient) DeleteOneID(id uuid.UUID) *ProfileDeleteOne {
+	builder := c.Delete().Where(profile.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &ProfileDeleteOne{builder}
+}
+
+// Query returns a query builder for Profile.
+func (c *ProfileClient) Query() *ProfileQuery {
+	return &ProfileQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeProfile},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a Profile entity by its id.
+func (c *ProfileClient) Get(ctx context.Context, id uuid.UUID) (*Profile, error) {
+	return c.Query().Where(profile.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *ProfileClient) GetX(ctx context.Context, id uuid.UUID) *Profile {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// QueryUser queries the user edge of a Profile.
+func (c *ProfileClient) QueryUser(_m *Profile) *UserQuery {
+	query := (&UserClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(profile.Table, profile.FieldID, id),
+			sqlgraph.To(user.Table, user.FieldID),
+			sqlgraph.Edge(sqlgraph.M2O, false, profile.UserTable, profile.UserColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// Hooks returns the client hooks.
+func (c *ProfileClient) Hooks() []Hook {
+	return c.hooks.Profile
+}
+
+// Interceptors returns the client interceptors.
+func (c *ProfileClient) Interceptors() []Interceptor {
+	return c.inters.Profile
+}
+
+func (c *ProfileClient) mutate(ctx context.Context, m *ProfileMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&ProfileCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&ProfileUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&ProfileUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&ProfileDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown Profile mutation op: %q", m.Op())
 	}
 }
 
@@ -4073,16 +4371,16 @@ func (c *UserClient) mutate(ctx context.Context, m *UserMutation) (Value, error)
 // hooks and interceptors per client, for fast access.
 type (
 	hooks struct {
-		AuditEntry, Ceremony, Factor, Genre, Guess, IdempotencyKey, Mail, MailedToken,
-		Movie, Payment, PaymentAttempt, PriceTier, RecoveryCode, Reservation, Screen,
-		Seat, SeatClaim, SeatLayout, Session, SessionRevocation, Showtime,
-		ShowtimeSale, Theater, Ticket, User []ent.Hook
+		AuditEntry, Ceremony, Erasure, Factor, Genre, Guess, IdempotencyKey, Mail,
+		MailedToken, Movie, Payment, PaymentAttempt, PriceTier, Profile, RecoveryCode,
+		Reservation, Screen, Seat, SeatClaim, SeatLayout, Session, SessionRevocation,
+		Showtime, ShowtimeSale, Theater, Ticket, User []ent.Hook
 	}
 	inters struct {
-		AuditEntry, Ceremony, Factor, Genre, Guess, IdempotencyKey, Mail, MailedToken,
-		Movie, Payment, PaymentAttempt, PriceTier, RecoveryCode, Reservation, Screen,
-		Seat, SeatClaim, SeatLayout, Session, SessionRevocation, Showtime,
-		ShowtimeSale, Theater, Ticket, User []ent.Interceptor
+		AuditEntry, Ceremony, Erasure, Factor, Genre, Guess, IdempotencyKey, Mail,
+		MailedToken, Movie, Payment, PaymentAttempt, PriceTier, Profile, RecoveryCode,
+		Reservation, Screen, Seat, SeatClaim, SeatLayout, Session, SessionRevocation,
+		Showtime, ShowtimeSale, Theater, Ticket, User []ent.Interceptor
 	}
 )
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"marquee/ent/auditentry"
 	"marquee/ent/ceremony"
+	"marquee/ent/erasure"
 	"marquee/ent/factor"
 	"marquee/ent/genre"
 	"marquee/ent/guess"
@@ -18,6 +19,7 @@ import (
 	"marquee/ent/payment"
 	"marquee/ent/paymentattempt"
 	"marquee/ent/pricetier"
+	"marquee/ent/profile"
 	"marquee/ent/recoverycode"
 	"marquee/ent/reservation"
 	"marquee/ent/screen"
@@ -99,6 +101,7 @@ func checkColumn(t, c string) error {
 		columnCheck = sql.NewColumnCheck(map[string]func(string) bool{
 			auditentry.Table:        auditentry.ValidColumn,
 			ceremony.Table:          ceremony.ValidColumn,
+			erasure.Table:           erasure.ValidColumn,
 			factor.Table:            factor.ValidColumn,
 			genre.Table:             genre.ValidColumn,
 			guess.Table:             guess.ValidColumn,
@@ -109,6 +112,7 @@ func checkColumn(t, c string) error {
 			payment.Table:           payment.ValidColumn,
 			paymentattempt.Table:    paymentattempt.ValidColumn,
 			pricetier.Table:         pricetier.ValidColumn,
+			profile.Table:           profile.ValidColumn,
 			recoverycode.Table:      recoverycode.ValidColumn,
 			reservation.Table:       reservation.ValidColumn,
 			screen.Table:            screen.ValidColumn,

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"marquee/ent/auditentry"
 	"marquee/ent/ceremony"
+	"marquee/ent/erasure"
 	"marquee/ent/factor"
 	"marquee/ent/genre"
 	"marquee/ent/guess"
@@ -20,6 +21,7 @@ import (
 	"marquee/ent/paymentattempt"
 	"marquee/ent/predicate"
 	"marquee/ent/pricetier"
+	"marquee/ent/profile"
 	"marquee/ent/recoverycode"
 	"marquee/ent/reservation"
 	"marquee/ent/screen"
@@ -53,6 +55,7 @@ const (
 	// Node types.
 	TypeAuditEntry        = "AuditEntry"
 	TypeCeremony          = "Ceremony"
+	TypeErasure           = "Erasure"
 	TypeFactor            = "Factor"
 	TypeGenre             = "Genre"
 	TypeGuess             = "Guess"
@@ -63,6 +66,7 @@ const (
 	TypePayment           = "Payment"
 	TypePaymentAttempt    = "PaymentAttempt"
 	TypePriceTier         = "PriceTier"
+	TypeProfile           = "Profile"
 	TypeRecoveryCode      = "RecoveryCode"
 	TypeReservation       = "Reservation"
 	TypeScreen            = "Screen"
@@ -1879,6 +1883,338 @@ func (m *CeremonyMutation) ResetEdge(name string) error {
 		return nil
 	}
 	return fmt.Errorf("unknown Ceremony edge %s", name)
+}
+
+// ErasureMutation represents an operation that mutates the Erasure nodes in the graph.
+type ErasureMutation struct {
+	config
+	op            Op
+	typ           string
+	id            *uuid.UUID
+	erased_at     *time.Time
+	clearedFields map[string]struct{}
+	done          bool
+	oldValue      func(context.Context) (*Erasure, error)
+	predicates    []predicate.Erasure
+}
+
+var _ ent.Mutation = (*ErasureMutation)(nil)
+
+// erasureOption allows management of the mutation configuration using functional options.
+type erasureOption func(*ErasureMutation)
+
+// newErasureMutation creates new mutation for the Erasure entity.
+func newErasureMutation(c config, op Op, opts ...erasureOption) *ErasureMutation {
+	m := &ErasureMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeErasure,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withErasureID sets the ID field of the mutation.
+func withErasureID(id uuid.UUID) erasureOption {
+	return func(m *ErasureMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *Erasure
+		)
+		m.oldValue = func(ctx context.Context) (*Erasure, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().Erasure.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withErasure sets the old Erasure of the mutation.
+func withErasure(node *Erasure) erasureOption {
+	return func(m *ErasureMutation) {
+		m.oldValue = func(context.Context) (*Erasure, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m ErasureMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m ErasureMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of Erasure entities.
+func (m *ErasureMutation) SetID(id uuid.UUID) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *ErasureMutation) ID() (id uuid.UUID, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *ErasureMutation) IDs(ctx context.Context) ([]uuid.UUID, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []uuid.UUID{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().Erasure.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetErasedAt sets the "erased_at" field.
+func (m *ErasureMutation) SetErasedAt(t time.Time) {
+	m.erased_at = &t
+}
+
+// ErasedAt returns the value of the "erased_at" field in the mutation.
+func (m *ErasureMutation) ErasedAt() (r time.Time, exists bool) {
+	v := m.erased_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldErasedAt returns the old "erased_at" field's value of the Erasure entity.
+// If the Erasure object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ErasureMutation) OldErasedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldErasedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldErasedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldErasedAt: %w", err)
+	}
+	return oldValue.ErasedAt, nil
+}
+
+// ResetErasedAt resets all changes to the "erased_at" field.
+func (m *ErasureMutation) ResetErasedAt() {
+	m.erased_at = nil
+}
+
+// Where appends a list predicates to the ErasureMutation builder.
+func (m *ErasureMutation) Where(ps ...predicate.Erasure) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the ErasureMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *ErasureMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.Erasure, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *ErasureMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *ErasureMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (Erasure).
+func (m *ErasureMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *ErasureMutation) Fields() []string {
+	fields := make([]string, 0, 1)
+	if m.erased_at != nil {
+		fields = append(fields, erasure.FieldErasedAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *ErasureMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case erasure.FieldErasedAt:
+		return m.ErasedAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *ErasureMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case erasure.FieldErasedAt:
+		return m.OldErasedAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown Erasure field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *ErasureMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case erasure.FieldErasedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetErasedAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown Erasure field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *ErasureMutation) AddedFields() []string {
+	return nil
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *ErasureMutation) AddedField(name string) (ent.Value, bool) {
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *ErasureMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	}
+	return fmt.Errorf("unknown Erasure numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *ErasureMutation) ClearedFields() []string {
+	return nil
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *ErasureMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *ErasureMutation) ClearField(name string) error {
+	return fmt.Errorf("unknown Erasure nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *ErasureMutation) ResetField(name string) error {
+	switch name {
+	case erasure.FieldErasedAt:
+		m.ResetErasedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown Erasure field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *ErasureMutation) AddedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *ErasureMutation) AddedIDs(name string) []ent.Value {
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *ErasureMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *ErasureMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *ErasureMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *ErasureMutation) EdgeCleared(name string) bool {
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *ErasureMutation) ClearEdge(name string) error {
+	return fmt.Errorf("unknown Erasure unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *ErasureMutation) ResetEdge(name string) error {
+	return fmt.Errorf("unknown Erasure edge %s", name)
 }
 
 // FactorMutation represents an operation that mutates the Factor nodes in the graph.
@@ -9361,6 +9697,979 @@ func (m *PriceTierMutation) ResetEdge(name string) error {
 		return nil
 	}
 	return fmt.Errorf("unknown PriceTier edge %s", name)
+}
+
+// ProfileMutation represents an operation that mutates the Profile nodes in the graph.
+type ProfileMutation struct {
+	config
+	op                   Op
+	typ                  string
+	id                   *uuid.UUID
+	username_sealed      *[]byte
+	look_sealed          *[]byte
+	username_index       *[]byte
+	phone_sealed         *[]byte
+	phone_index          *[]byte
+	city_sealed          *[]byte
+	accessibility_sealed *[]byte
+	locale               *string
+	clearedFields        map[string]struct{}
+	user                 *uuid.UUID
+	cleareduser          bool
+	done                 bool
+	oldValue             func(context.Context) (*Profile, error)
+	predicates           []predicate.Profile
+}
+
+var _ ent.Mutation = (*ProfileMutation)(nil)
+
+// profileOption allows management of the mutation configuration using functional options.
+type profileOption func(*ProfileMutation)
+
+// newProfileMutation creates new mutation for the Profile entity.
+func newProfileMutation(c config, op Op, opts ...profileOption) *ProfileMutation {
+	m := &ProfileMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeProfile,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withProfileID sets the ID field of the mutation.
+func withProfileID(id uuid.UUID) profileOption {
+	return func(m *ProfileMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *Profile
+		)
+		m.oldValue = func(ctx context.Context) (*Profile, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().Profile.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withProfile sets the old Profile of the mutation.
+func withProfile(node *Profile) profileOption {
+	return func(m *ProfileMutation) {
+		m.oldValue = func(context.Context) (*Profile, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m ProfileMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m ProfileMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of Profile entities.
+func (m *ProfileMutation) SetID(id uuid.UUID) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *ProfileMutation) ID() (id uuid.UUID, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *ProfileMutation) IDs(ctx context.Context) ([]uuid.UUID, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []uuid.UUID{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().Profile.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetUserID sets the "user_id" field.
+func (m *ProfileMutation) SetUserID(u uuid.UUID) {
+	m.user = &u
+}
+
+// UserID returns the value of the "user_id" field in the mutation.
+func (m *ProfileMutation) UserID() (r uuid.UUID, exists bool) {
+	v := m.user
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldUserID returns the old "user_id" field's value of the Profile entity.
+// If the Profile object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ProfileMutation) OldUserID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldUserID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldUserID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldUserID: %w", err)
+	}
+	return oldValue.UserID, nil
+}
+
+// ResetUserID resets all changes to the "user_id" field.
+func (m *ProfileMutation) ResetUserID() {
+	m.user = nil
+}
+
+// SetUsernameSealed sets the "username_sealed" field.
+func (m *ProfileMutation) SetUsernameSealed(b []byte) {
+	m.username_sealed = &b
+}
+
+// UsernameSealed returns the value of the "username_sealed" field in the mutation.
+func (m *ProfileMutation) UsernameSealed() (r []byte, exists bool) {
+	v := m.username_sealed
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldUsernameSealed returns the old "username_sealed" field's value of the Profile entity.
+// If the Profile object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ProfileMutation) OldUsernameSealed(ctx context.Context) (v *[]byte, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldUsernameSealed is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldUsernameSealed requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldUsernameSealed: %w", err)
+	}
+	return oldValue.UsernameSealed, nil
+}
+
+// ClearUsernameSealed clears the value of the "username_sealed" field.
+func (m *ProfileMutation) ClearUsernameSealed() {
+	m.username_sealed = nil
+	m.clearedFields[profile.FieldUsernameSealed] = struct{}{}
+}
+
+// UsernameSealedCleared returns if the "username_sealed" field was cleared in this mutation.
+func (m *ProfileMutation) UsernameSealedCleared() bool {
+	_, ok := m.clearedFields[profile.FieldUsernameSealed]
+	return ok
+}
+
+// ResetUsernameSealed resets all changes to the "username_sealed" field.
+func (m *ProfileMutation) ResetUsernameSealed() {
+	m.username_sealed = nil
+	delete(m.clearedFields, profile.FieldUsernameSealed)
+}
+
+// SetLookSealed sets the "look_sealed" field.
+func (m *ProfileMutation) SetLookSealed(b []byte) {
+	m.look_sealed = &b
+}
+
+// LookSealed returns the value of the "look_sealed" field in the mutation.
+func (m *ProfileMutation) LookSealed() (r []byte, exists bool) {
+	v := m.look_sealed
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldLookSealed returns the old "look_sealed" field's value of the Profile entity.
+// If the Profile object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ProfileMutation) OldLookSealed(ctx context.Context) (v *[]byte, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldLookSealed is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldLookSealed requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldLookSealed: %w", err)
+	}
+	return oldValue.LookSealed, nil
+}
+
+// ClearLookSealed clears the value of the "look_sealed" field.
+func (m *ProfileMutation) ClearLookSealed() {
+	m.look_sealed = nil
+	m.clearedFields[profile.FieldLookSealed] = struct{}{}
+}
+
+// LookSealedCleared returns if the "look_sealed" field was cleared in this mutation.
+func (m *ProfileMutation) LookSealedCleared() bool {
+	_, ok := m.clearedFields[profile.FieldLookSealed]
+	return ok
+}
+
+// ResetLookSealed resets all changes to the "look_sealed" field.
+func (m *ProfileMutation) ResetLookSealed() {
+	m.look_sealed = nil
+	delete(m.clearedFields, profile.FieldLookSealed)
+}
+
+// SetUsernameIndex sets the "username_index" field.
+func (m *ProfileMutation) SetUsernameIndex(b []byte) {
+	m.username_index = &b
+}
+
+// UsernameIndex returns the value of the "username_index" field in the mutation.
+func (m *ProfileMutation) UsernameIndex() (r []byte, exists bool) {
+	v := m.username_index
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldUsernameIndex returns the old "username_index" field's value of the Profile entity.
+// If the Profile object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ProfileMutation) OldUsernameIndex(ctx context.Context) (v *[]byte, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldUsernameIndex is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldUsernameIndex requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldUsernameIndex: %w", err)
+	}
+	return oldValue.UsernameIndex, nil
+}
+
+// ClearUsernameIndex clears the value of the "username_index" field.
+func (m *ProfileMutation) ClearUsernameIndex() {
+	m.username_index = nil
+	m.clearedFields[profile.FieldUsernameIndex] = struct{}{}
+}
+
+// UsernameIndexCleared returns if the "username_index" field was cleared in this mutation.
+func (m *ProfileMutation) UsernameIndexCleared() bool {
+	_, ok := m.clearedFields[profile.FieldUsernameIndex]
+	return ok
+}
+
+// ResetUsernameIndex resets all changes to the "username_index" field.
+func (m *ProfileMutation) ResetUsernameIndex() {
+	m.username_index = nil
+	delete(m.clearedFields, profile.FieldUsernameIndex)
+}
+
+// SetPhoneSealed sets the "phone_sealed" field.
+func (m *ProfileMutation) SetPhoneSealed(b []byte) {
+	m.phone_sealed = &b
+}
+
+// PhoneSealed returns the value of the "phone_sealed" field in the mutation.
+func (m *ProfileMutation) PhoneSealed() (r []byte, exists bool) {
+	v := m.phone_sealed
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldPhoneSealed returns the old "phone_sealed" field's value of the Profile entity.
+// If the Profile object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ProfileMutation) OldPhoneSealed(ctx context.Context) (v *[]byte, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldPhoneSealed is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldPhoneSealed requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldPhoneSealed: %w", err)
+	}
+	return oldValue.PhoneSealed, nil
+}
+
+// ClearPhoneSealed clears the value of the "phone_sealed" field.
+func (m *ProfileMutation) ClearPhoneSealed() {
+	m.phone_sealed = nil
+	m.clearedFields[profile.FieldPhoneSealed] = struct{}{}
+}
+
+// PhoneSealedCleared returns if the "phone_sealed" field was cleared in this mutation.
+func (m *ProfileMutation) PhoneSealedCleared() bool {
+	_, ok := m.clearedFields[profile.FieldPhoneSealed]
+	return ok
+}
+
+// ResetPhoneSealed resets all changes to the "phone_sealed" field.
+func (m *ProfileMutation) ResetPhoneSealed() {
+	m.phone_sealed = nil
+	delete(m.clearedFields, profile.FieldPhoneSealed)
+}
+
+// SetPhoneIndex sets the "phone_index" field.
+func (m *ProfileMutation) SetPhoneIndex(b []byte) {
+	m.phone_index = &b
+}
+
+// PhoneIndex returns the value of the "phone_index" field in the mutation.
+func (m *ProfileMutation) PhoneIndex() (r []byte, exists bool) {
+	v := m.phone_index
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldPhoneIndex returns the old "phone_index" field's value of the Profile entity.
+// If the Profile object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ProfileMutation) OldPhoneIndex(ctx context.Context) (v *[]byte, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldPhoneIndex is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldPhoneIndex requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldPhoneIndex: %w", err)
+	}
+	return oldValue.PhoneIndex, nil
+}
+
+// ClearPhoneIndex clears the value of the "phone_index" field.
+func (m *ProfileMutation) ClearPhoneIndex() {
+	m.phone_index = nil
+	m.clearedFields[profile.FieldPhoneIndex] = struct{}{}
+}
+
+// PhoneIndexCleared returns if the "phone_index" field was cleared in this mutation.
+func (m *ProfileMutation) PhoneIndexCleared() bool {
+	_, ok := m.clearedFields[profile.FieldPhoneIndex]
+	return ok
+}
+
+// ResetPhoneIndex resets all changes to the "phone_index" field.
+func (m *ProfileMutation) ResetPhoneIndex() {
+	m.phone_index = nil
+	delete(m.clearedFields, profile.FieldPhoneIndex)
+}
+
+// SetCitySealed sets the "city_sealed" field.
+func (m *ProfileMutation) SetCitySealed(b []byte) {
+	m.city_sealed = &b
+}
+
+// CitySealed returns the value of the "city_sealed" field in the mutation.
+func (m *ProfileMutation) CitySealed() (r []byte, exists bool) {
+	v := m.city_sealed
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCitySealed returns the old "city_sealed" field's value of the Profile entity.
+// If the Profile object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ProfileMutation) OldCitySealed(ctx context.Context) (v *[]byte, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCitySealed is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCitySealed requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCitySealed: %w", err)
+	}
+	return oldValue.CitySealed, nil
+}
+
+// ClearCitySealed clears the value of the "city_sealed" field.
+func (m *ProfileMutation) ClearCitySealed() {
+	m.city_sealed = nil
+	m.clearedFields[profile.FieldCitySealed] = struct{}{}
+}
+
+// CitySealedCleared returns if the "city_sealed" field was cleared in this mutation.
+func (m *ProfileMutation) CitySealedCleared() bool {
+	_, ok := m.clearedFields[profile.FieldCitySealed]
+	return ok
+}
+
+// ResetCitySealed resets all changes to the "city_sealed" field.
+func (m *ProfileMutation) ResetCitySealed() {
+	m.city_sealed = nil
+	delete(m.clearedFields, profile.FieldCitySealed)
+}
+
+// SetAccessibilitySealed sets the "accessibility_sealed" field.
+func (m *ProfileMutation) SetAccessibilitySealed(b []byte) {
+	m.accessibility_sealed = &b
+}
+
+// AccessibilitySealed returns the value of the "accessibility_sealed" field in the mutation.
+func (m *ProfileMutation) AccessibilitySealed() (r []byte, exists bool) {
+	v := m.accessibility_sealed
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldAccessibilitySealed returns the old "accessibility_sealed" field's value of the Profile entity.
+// If the Profile object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ProfileMutation) OldAccessibilitySealed(ctx context.Context) (v *[]byte, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldAccessibilitySealed is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldAccessibilitySealed requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldAccessibilitySealed: %w", err)
+	}
+	return oldValue.AccessibilitySealed, nil
+}
+
+// ClearAccessibilitySealed clears the value of the "accessibility_sealed" field.
+func (m *ProfileMutation) ClearAccessibilitySealed() {
+	m.accessibility_sealed = nil
+	m.clearedFields[profile.FieldAccessibilitySealed] = struct{}{}
+}
+
+// AccessibilitySealedCleared returns if the "accessibility_sealed" field was cleared in this mutation.
+func (m *ProfileMutation) AccessibilitySealedCleared() bool {
+	_, ok := m.clearedFields[profile.FieldAccessibilitySealed]
+	return ok
+}
+
+// ResetAccessibilitySealed resets all changes to the "accessibility_sealed" field.
+func (m *ProfileMutation) ResetAccessibilitySealed() {
+	m.accessibility_sealed = nil
+	delete(m.clearedFields, profile.FieldAccessibilitySealed)
+}
+
+// SetLocale sets the "locale" field.
+func (m *ProfileMutation) SetLocale(s string) {
+	m.locale = &s
+}
+
+// Locale returns the value of the "locale" field in the mutation.
+func (m *ProfileMutation) Locale() (r string, exists bool) {
+	v := m.locale
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldLocale returns the old "locale" field's value of the Profile entity.
+// If the Profile object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ProfileMutation) OldLocale(ctx context.Context) (v *string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldLocale is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldLocale requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldLocale: %w", err)
+	}
+	return oldValue.Locale, nil
+}
+
+// ClearLocale clears the value of the "locale" field.
+func (m *ProfileMutation) ClearLocale() {
+	m.locale = nil
+	m.clearedFields[profile.FieldLocale] = struct{}{}
+}
+
+// LocaleCleared returns if the "locale" field was cleared in this mutation.
+func (m *ProfileMutation) LocaleCleared() bool {
+	_, ok := m.clearedFields[profile.FieldLocale]
+	return ok
+}
+
+// ResetLocale resets all changes to the "locale" field.
+func (m *ProfileMutation) ResetLocale() {
+	m.locale = nil
+	delete(m.clearedFields, profile.FieldLocale)
+}
+
+// ClearUser clears the "user" edge to the User entity.
+func (m *ProfileMutation) ClearUser() {
+	m.cleareduser = true
+	m.clearedFields[profile.FieldUserID] = struct{}{}
+}
+
+// UserCleared reports if the "user" edge to the User entity was cleared.
+func (m *ProfileMutation) UserCleared() bool {
+	return m.cleareduser
+}
+
+// UserIDs returns the "user" edge IDs in the mutation.
+// Note that IDs always returns len(IDs) <= 1 for unique edges, and you should use
+// UserID instead. It exists only for internal usage by the builders.
+func (m *ProfileMutation) UserIDs() (ids []uuid.UUID) {
+	if id := m.user; id != nil {
+		ids = append(ids, *id)
+	}
+	return
+}
+
+// ResetUser resets all changes to the "user" edge.
+func (m *ProfileMutation) ResetUser() {
+	m.user = nil
+	m.cleareduser = false
+}
+
+// Where appends a list predicates to the ProfileMutation builder.
+func (m *ProfileMutation) Where(ps ...predicate.Profile) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the ProfileMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *ProfileMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.Profile, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *ProfileMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *ProfileMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (Profile).
+func (m *ProfileMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *ProfileMutation) Fields() []string {
+	fields := make([]string, 0, 9)
+	if m.user != nil {
+		fields = append(fields, profile.FieldUserID)
+	}
+	if m.username_sealed != nil {
+		fields = append(fields, profile.FieldUsernameSealed)
+	}
+	if m.look_sealed != nil {
+		fields = append(fields, profile.FieldLookSealed)
+	}
+	if m.username_index != nil {
+		fields = append(fields, profile.FieldUsernameIndex)
+	}
+	if m.phone_sealed != nil {
+		fields = append(fields, profile.FieldPhoneSealed)
+	}
+	if m.phone_index != nil {
+		fields = append(fields, profile.FieldPhoneIndex)
+	}
+	if m.city_sealed != nil {
+		fields = append(fields, profile.FieldCitySealed)
+	}
+	if m.accessibility_sealed != nil {
+		fields = append(fields, profile.FieldAccessibilitySealed)
+	}
+	if m.locale != nil {
+		fields = append(fields, profile.FieldLocale)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *ProfileMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case profile.FieldUserID:
+		return m.UserID()
+	case profile.FieldUsernameSealed:
+		return m.UsernameSealed()
+	case profile.FieldLookSealed:
+		return m.LookSealed()
+	case profile.FieldUsernameIndex:
+		return m.UsernameIndex()
+	case profile.FieldPhoneSealed:
+		return m.PhoneSealed()
+	case profile.FieldPhoneIndex:
+		return m.PhoneIndex()
+	case profile.FieldCitySealed:
+		return m.CitySealed()
+	case profile.FieldAccessibilitySealed:
+		return m.AccessibilitySealed()
+	case profile.FieldLocale:
+		return m.Locale()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *ProfileMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case profile.FieldUserID:
+		return m.OldUserID(ctx)
+	case profile.FieldUsernameSealed:
+		return m.OldUsernameSealed(ctx)
+	case profile.FieldLookSealed:
+		return m.OldLookSealed(ctx)
+	case profile.FieldUsernameIndex:
+		return m.OldUsernameIndex(ctx)
+	case profile.FieldPhoneSealed:
+		return m.OldPhoneSealed(ctx)
+	case profile.FieldPhoneIndex:
+		return m.OldPhoneIndex(ctx)
+	case profile.FieldCitySealed:
+		return m.OldCitySealed(ctx)
+	case profile.FieldAccessibilitySealed:
+		return m.OldAccessibilitySealed(ctx)
+	case profile.FieldLocale:
+		return m.OldLocale(ctx)
+	}
+	return nil, fmt.Errorf("unknown Profile field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *ProfileMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case profile.FieldUserID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetUserID(v)
+		return nil
+	case profile.FieldUsernameSealed:
+		v, ok := value.([]byte)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetUsernameSealed(v)
+		return nil
+	case profile.FieldLookSealed:
+		v, ok := value.([]byte)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetLookSealed(v)
+		return nil
+	case profile.FieldUsernameIndex:
+		v, ok := value.([]byte)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetUsernameIndex(v)
+		return nil
+	case profile.FieldPhoneSealed:
+		v, ok := value.([]byte)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetPhoneSealed(v)
+		return nil
+	case profile.FieldPhoneIndex:
+		v, ok := value.([]byte)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetPhoneIndex(v)
+		return nil
+	case profile.FieldCitySealed:
+		v, ok := value.([]byte)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCitySealed(v)
+		return nil
+	case profile.FieldAccessibilitySealed:
+		v, ok := value.([]byte)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetAccessibilitySealed(v)
+		return nil
+	case profile.FieldLocale:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetLocale(v)
+		return nil
+	}
+	return fmt.Errorf("unknown Profile field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *ProfileMutation) AddedFields() []string {
+	return nil
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *ProfileMutation) AddedField(name string) (ent.Value, bool) {
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *ProfileMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	}
+	return fmt.Errorf("unknown Profile numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *ProfileMutation) ClearedFields() []string {
+	var fields []string
+	if m.FieldCleared(profile.FieldUsernameSealed) {
+		fields = append(fields, profile.FieldUsernameSealed)
+	}
+	if m.FieldCleared(profile.FieldLookSealed) {
+		fields = append(fields, profile.FieldLookSealed)
+	}
+	if m.FieldCleared(profile.FieldUsernameIndex) {
+		fields = append(fields, profile.FieldUsernameIndex)
+	}
+	if m.FieldCleared(profile.FieldPhoneSealed) {
+		fields = append(fields, profile.FieldPhoneSealed)
+	}
+	if m.FieldCleared(profile.FieldPhoneIndex) {
+		fields = append(fields, profile.FieldPhoneIndex)
+	}
+	if m.FieldCleared(profile.FieldCitySealed) {
+		fields = append(fields, profile.FieldCitySealed)
+	}
+	if m.FieldCleared(profile.FieldAccessibilitySealed) {
+		fields = append(fields, profile.FieldAccessibilitySealed)
+	}
+	if m.FieldCleared(profile.FieldLocale) {
+		fields = append(fields, profile.FieldLocale)
+	}
+	return fields
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *ProfileMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *ProfileMutation) ClearField(name string) error {
+	switch name {
+	case profile.FieldUsernameSealed:
+		m.ClearUsernameSealed()
+		return nil
+	case profile.FieldLookSealed:
+		m.ClearLookSealed()
+		return nil
+	case profile.FieldUsernameIndex:
+		m.ClearUsernameIndex()
+		return nil
+	case profile.FieldPhoneSealed:
+		m.ClearPhoneSealed()
+		return nil
+	case profile.FieldPhoneIndex:
+		m.ClearPhoneIndex()
+		return nil
+	case profile.FieldCitySealed:
+		m.ClearCitySealed()
+		return nil
+	case profile.FieldAccessibilitySealed:
+		m.ClearAccessibilitySealed()
+		return nil
+	case profile.FieldLocale:
+		m.ClearLocale()
+		return nil
+	}
+	return fmt.Errorf("unknown Profile nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *ProfileMutation) ResetField(name string) error {
+	switch name {
+	case profile.FieldUserID:
+		m.ResetUserID()
+		return nil
+	case profile.FieldUsernameSealed:
+		m.ResetUsernameSealed()
+		return nil
+	case profile.FieldLookSealed:
+		m.ResetLookSealed()
+		return nil
+	case profile.FieldUsernameIndex:
+		m.ResetUsernameIndex()
+		return nil
+	case profile.FieldPhoneSealed:
+		m.ResetPhoneSealed()
+		return nil
+	case profile.FieldPhoneIndex:
+		m.ResetPhoneIndex()
+		return nil
+	case profile.FieldCitySealed:
+		m.ResetCitySealed()
+		return nil
+	case profile.FieldAccessibilitySealed:
+		m.ResetAccessibilitySealed()
+		return nil
+	case profile.FieldLocale:
+		m.ResetLocale()
+		return nil
+	}
+	return fmt.Errorf("unknown Profile field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *ProfileMutation) AddedEdges() []string {
+	edges := make([]string, 0, 1)
+	if m.user != nil {
+		edges = append(edges, profile.EdgeUser)
+	}
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *ProfileMutation) AddedIDs(name string) []ent.Value {
+	switch name {
+	case profile.EdgeUser:
+		if id := m.user; id != nil {
+			return []ent.Value{*id}
+		}
+	}
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *ProfileMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 1)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *ProfileMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *ProfileMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 1)
+	if m.cleareduser {
+		edges = append(edges, profile.EdgeUser)
+	}
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *ProfileMutation) EdgeCleared(name string) bool {
+	switch name {
+	case profile.EdgeUser:
+		return m.cleareduser
+	}
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *ProfileMutation) ClearEdge(name string) error {
+	switch name {
+	case profile.EdgeUser:
+		m.ClearUser()
+		return nil
+	}
+	return fmt.Errorf("unknown Profile unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *ProfileMutation) ResetEdge(name string) error {
+	switch name {
+	case profile.EdgeUser:
+		m.ResetUser()
+		return nil
+	}
+	return fmt.Errorf("unknown Profile edge %s", name)
 }
 
 // RecoveryCodeMutation represents an operation that mutates the RecoveryCode nodes in the graph.

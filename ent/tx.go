@@ -18,6 +18,8 @@ type Tx struct {
 	AuditEntry *AuditEntryClient
 	// Ceremony is the client for interacting with the Ceremony builders.
 	Ceremony *CeremonyClient
+	// Erasure is the client for interacting with the Erasure builders.
+	Erasure *ErasureClient
 	// Factor is the client for interacting with the Factor builders.
 	Factor *FactorClient
 	// Genre is the client for interacting with the Genre builders.
@@ -38,6 +40,8 @@ type Tx struct {
 	PaymentAttempt *PaymentAttemptClient
 	// PriceTier is the client for interacting with the PriceTier builders.
 	PriceTier *PriceTierClient
+	// Profile is the client for interacting with the Profile builders.
+	Profile *ProfileClient
 	// RecoveryCode is the client for interacting with the RecoveryCode builders.
 	RecoveryCode *RecoveryCodeClient
 	// Reservation is the client for interacting with the Reservation builders.
@@ -197,6 +201,7 @@ func (tx *Tx) Client() *Client {
 func (tx *Tx) init() {
 	tx.AuditEntry = NewAuditEntryClient(tx.config)
 	tx.Ceremony = NewCeremonyClient(tx.config)
+	tx.Erasure = NewErasureClient(tx.config)
 	tx.Factor = NewFactorClient(tx.config)
 	tx.Genre = NewGenreClient(tx.config)
 	tx.Guess = NewGuessClient(tx.config)
@@ -207,6 +212,7 @@ func (tx *Tx) init() {
 	tx.Payment = NewPaymentClient(tx.config)
 	tx.PaymentAttempt = NewPaymentAttemptClient(tx.config)
 	tx.PriceTier = NewPriceTierClient(tx.config)
+	tx.Profile = NewProfileClient(tx.config)
 	tx.RecoveryCode = NewRecoveryCodeClient(tx.config)
 	tx.Reservation = NewReservationClient(tx.config)
 	tx.Screen = NewScreenClient(tx.config)

@@ -8,7 +8,6 @@ package graph
 import (
 	"context"
 	"errors"
-
 	"marquee/graph/generated"
 	"marquee/graph/model"
 	"marquee/internal/apperr"
@@ -19,9 +18,14 @@ import (
 )
 
 func (r *mutationResolver) SignUp(ctx context.Context, input model.SignUpInput) (model.SignUpResult, error) {
-	tokens, err := r.Services.Identity.SignUp(ctx, identity.SignUpInput{Email: input.Email, Password: input.Password, Name: input.Name}, deviceOf(ctx))
+	tokens, err := r.Services.Identity.SignUp(ctx, identity.SignUpInput{
+		Email: input.Email, Password: input.Password, Name: input.Name, Username: textOr(input.Username), Phone: textOr(input.Phone),
+	}, deviceOf(ctx))
 	if errors.Is(err, identity.ErrEmailTaken) {
 		return model.EmailTaken{Code: model.UserErrorCodeEmailTaken, Message: "An account with this e-mail address exists."}, nil
+	}
+	if errors.Is(err, identity.ErrUsernameTaken) {
+		return usernameTaken, nil
 	}
 	if err != nil {
 		return nil, err

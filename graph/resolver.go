@@ -16,6 +16,7 @@ import (
 	"marquee/internal/identity"
 	"marquee/internal/page"
 	"marquee/internal/payment"
+	"marquee/internal/privacy"
 	"marquee/internal/seatfeed"
 	"marquee/internal/seating"
 	"marquee/internal/showtime"
@@ -36,6 +37,7 @@ type Services struct {
 	Seating  *seating.Service
 	Booking  *booking.Service
 	Payment  *payment.Service
+	Privacy  *privacy.Service
 	Feed     Watcher
 }
 

@@ -120,6 +120,17 @@ var (
 			},
 		},
 	}
+	// ErasuresColumns holds the columns for the "erasures" table.
+	ErasuresColumns = []*schema.Column{
+		{Name: "user_id", Type: field.TypeUUID},
+		{Name: "erased_at", Type: field.TypeTime},
+	}
+	// ErasuresTable holds the schema information for the "erasures" table.
+	ErasuresTable = &schema.Table{
+		Name:       "erasures",
+		Columns:    ErasuresColumns,
+		PrimaryKey: []*schema.Column{ErasuresColumns[0]},
+	}
 	// FactorsColumns holds the columns for the "factors" table.
 	FactorsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
@@ -432,6 +443,50 @@ var (
 				Name:    "price_tiers_category_key",
 				Unique:  true,
 				Columns: []*schema.Column{PriceTiersColumns[3], PriceTiersColumns[1]},
+			},
+		},
+	}
+	// ProfilesColumns holds the columns for the "profiles" table.
+	ProfilesColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "username_sealed", Type: field.TypeBytes, Nullable: true},
+		{Name: "look_sealed", Type: field.TypeBytes, Nullable: true},
+		{Name: "username_index", Type: field.TypeBytes, Nullable: true},
+		{Name: "phone_sealed", Type: field.TypeBytes, Nullable: true},
+		{Name: "phone_index", Type: field.TypeBytes, Nullable: true},
+		{Name: "city_sealed", Type: field.TypeBytes, Nullable: true},
+		{Name: "accessibility_sealed", Type: field.TypeBytes, Nullable: true},
+		{Name: "locale", Type: field.TypeString, Nullable: true, Size: 2147483647},
+		{Name: "user_id", Type: field.TypeUUID},
+	}
+	// ProfilesTable holds the schema information for the "profiles" table.
+	ProfilesTable = &schema.Table{
+		Name:       "profiles",
+		Columns:    ProfilesColumns,
+		PrimaryKey: []*schema.Column{ProfilesColumns[0]},
+		ForeignKeys: []*schema.ForeignKey{
+			{
+				Symbol:     "profiles_user_fkey",
+				Columns:    []*schema.Column{ProfilesColumns[9]},
+				RefColumns: []*schema.Column{UsersColumns[0]},
+				OnDelete:   schema.Cascade,
+			},
+		},
+		Indexes: []*schema.Index{
+			{
+				Name:    "profiles_user_key",
+				Unique:  true,
+				Columns: []*schema.Column{ProfilesColumns[9]},
+			},
+			{
+				Name:    "profiles_username_key",
+				Unique:  true,
+				Columns: []*schema.Column{ProfilesColumns[3]},
+			},
+			{
+				Name:    "profiles_phone_idx",
+				Unique:  false,
+				Columns: []*schema.Column{ProfilesColumns[5]},
 			},
 		},
 	}
@@ -879,6 +934,7 @@ var (
 	Tables = []*schema.Table{
 		AuditEntriesTable,
 		CeremoniesTable,
+		ErasuresTable,
 		FactorsTable,
 		GenresTable,
 		GuessesTable,
@@ -889,6 +945,7 @@ var (
 		PaymentsTable,
 		PaymentAttemptsTable,
 		PriceTiersTable,
+		ProfilesTable,
 		RecoveryCodesTable,
 		ReservationsTable,
 		ScreensTable,
@@ -912,6 +969,9 @@ func init() {
 	CeremoniesTable.Annotation = &entsql.Annotation{
 		Table: "ceremonies",
 	}
+	ErasuresTable.Annotation = &entsql.Annotation{
+		Table: "erasures",
+	}
 	FactorsTable.ForeignKeys[0].RefTable = UsersTable
 	GuessesTable.Annotation = &entsql.Annotation{
 		Table: "guesses",
@@ -933,6 +993,7 @@ func init() {
 		Table: "payment_attempts",
 	}
 	PriceTiersTable.ForeignKeys[0].RefTable = ShowtimesTable
+	ProfilesTable.ForeignKeys[0].RefTable = UsersTable
 	RecoveryCodesTable.ForeignKeys[0].RefTable = UsersTable
 	ReservationsTable.Annotation = &entsql.Annotation{
 		Table: "reservations",

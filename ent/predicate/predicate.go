@@ -12,6 +12,9 @@ type AuditEntry func(*sql.Selector)
 // Ceremony is the predicate function for ceremony builders.
 type Ceremony func(*sql.Selector)
 
+// Erasure is the predicate function for erasure builders.
+type Erasure func(*sql.Selector)
+
 // Factor is the predicate function for factor builders.
 type Factor func(*sql.Selector)
 
@@ -41,6 +44,9 @@ type PaymentAttempt func(*sql.Selector)
 
 // PriceTier is the predicate function for pricetier builders.
 type PriceTier func(*sql.Selector)
+
+// Profile is the predicate function for profile builders.
+type Profile func(*sql.Selector)
 
 // RecoveryCode is the predicate function for recoverycode builders.
 type RecoveryCode func(*sql.Selector)

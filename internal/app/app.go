@@ -37,6 +37,7 @@ import (
 	"marquee/internal/payment/sandbox"
 	"marquee/internal/peer"
 	"marquee/internal/postgres"
+	"marquee/internal/privacy"
 	"marquee/internal/ratelimit"
 	"marquee/internal/seatfeed"
 	"marquee/internal/seating"
@@ -82,6 +83,7 @@ type App struct {
 
 	Identity *identity.Service
 	Booking  *booking.Service
+	Privacy  *privacy.Service
 }
 
 const (
@@ -156,6 +158,7 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 		DB: a.db, Showtimes: showtimes, Seating: seats, Payments: payments, Gateway: seams.Gateway(a.db),
 		Hint: func(id uuid.UUID) { feed.Hint(id) }, Log: a.log,
 	}, booking.Config{Hold: a.cfg.Hold, GatewayTimeout: gatewayTimeout, AttemptLease: attemptLease})
+	a.Privacy = privacy.NewService(a.db, a.vault, a.Identity, a.Booking, a.log)
 
 	sockets := &transport.Registry{}
 	a.metrics.watchSockets(sockets.Len)
@@ -163,7 +166,7 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	resolver := &graph.Resolver{
 		Services: graph.Services{
 			Identity: a.Identity, Catalog: catalog.NewService(client, seams.Clock), Theater: theaters, Showtime: showtimes,
-			Seating: seats, Booking: a.Booking, Payment: payments, Feed: feed,
+			Seating: seats, Booking: a.Booking, Payment: payments, Privacy: a.Privacy, Feed: feed,
 		},
 		Cursors:    page.NewSigner(key),
 		LoaderWait: seams.LoaderWait,

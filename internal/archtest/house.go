@@ -82,7 +82,7 @@ func Marquee() House {
 		{
 			Path: "graph",
 			Uses: slices.Concat(domains, []string{
-				"internal/seatfeed", "internal/auth", "internal/apperr", "internal/money", "internal/page",
+				"internal/privacy", "internal/seatfeed", "internal/auth", "internal/apperr", "internal/money", "internal/page",
 				"internal/typeid", "internal/seatno", "internal/peer", "internal/ratelimit", "internal/audit",
 				"internal/cookie",
 			}),
@@ -110,6 +110,10 @@ func Marquee() House {
 		{Path: "internal/payment/sandbox", Uses: append(slices.Clone(leaves), "internal/payment", "internal/postgres")},
 		domain("internal/payment/gatewaytest", "internal/payment"),
 		domain("internal/booking", toBooking...),
+		{
+			Path: "internal/privacy",
+			Uses: slices.Concat(leaves, domains, []string{"internal/audit", "internal/postgres", "internal/vault"}),
+		},
 
 		{Path: "internal/seatfeed", Uses: leaves, TestsUse: []string{"internal/bus"}},
 		{Path: "internal/bus", Uses: leaves},

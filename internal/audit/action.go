@@ -8,6 +8,9 @@ const (
 	AccountCreated     Action = "account.created"
 	RoleChanged        Action = "account.role_changed"
 	PasswordChanged    Action = "account.password_changed"
+	ProfileChanged     Action = "account.profile_changed"
+	AccountErased      Action = "account.erased"
+	DataExported       Action = "account.data_exported"
 	AccountRecovered   Action = "account.recovered"
 	AddressVerified    Action = "account.address_verified"
 	SignInFailed       Action = "sign_in.failed"
@@ -26,6 +29,12 @@ func (a Action) Meaning() string {
 		return "An account was given another role."
 	case PasswordChanged:
 		return "An account was given another password."
+	case ProfileChanged:
+		return "The owner of an account changed name or profile; it says which fields, never their values."
+	case AccountErased:
+		return "An account was erased: by its owner, by an administrator for the reason given, or again after a restore."
+	case DataExported:
+		return "The owner of an account took everything that is kept about them."
 	case AccountRecovered:
 		return "An account was given another password by somebody who reads its mails, and all its sessions were ended."
 	case AddressVerified:

@@ -80,10 +80,18 @@ type SignUpInput struct {
 	Email    string
 	Password string
 	Name     string
+	Username Change // absent: none
+	Phone    Change // absent: none
+}
+
+// profile returns what of a new account goes to its profile.
+func (in SignUpInput) profile() UpdateProfileInput {
+	return UpdateProfileInput{Username: in.Username, Phone: in.Phone}
 }
 
 func (in SignUpInput) normalised() SignUpInput {
-	return SignUpInput{Email: normaliseEmail(in.Email), Password: norm.NFKC.String(in.Password), Name: strings.TrimSpace(norm.NFC.String(in.Name))}
+	in.Email, in.Password, in.Name = normaliseEmail(in.Email), norm.NFKC.String(in.Password), normaliseName(in.Name)
+	return in
 }
 
 // Validate returns BAD_USER_INPUT and names each field that cannot be used.
@@ -94,10 +102,18 @@ func (in SignUpInput) Validate() error {
 		bad.Add("input.email", "This is not an e-mail address.")
 	}
 	checkPassword(&bad, "input.password", in.Password, in.Email, in.Name)
-	if n := utf8.RuneCountInString(in.Name); n < 1 || n > 100 || !printable(in.Name) {
-		bad.Add("input.name", "The name must have 1 to 100 printable characters.")
-	}
+	checkName(&bad, "input.name", in.Name)
+	in.profile().normalise(&bad)
 	return bad.Err()
+}
+
+func normaliseName(name string) string { return strings.TrimSpace(norm.NFC.String(name)) }
+
+// checkName records what keeps a normalised name from being used.
+func checkName(bad *apperr.Fields, path, name string) {
+	if n := utf8.RuneCountInString(name); n < 1 || n > 100 || !printable(name) {
+		bad.Add(path, "The name must have 1 to 100 printable characters.")
+	}
 }
 
 // checkPassword records what keeps a normalised password of a person from being used.

@@ -91,7 +91,7 @@ func derived(secret []byte, purpose string) ([]byte, error) {
 	return key, nil
 }
 
-// SignUp makes a customer's account and signs it in: ErrEmailTaken, BAD_USER_INPUT, THROTTLED.
+// SignUp makes a customer's account and signs it in: ErrEmailTaken, ErrUsernameTaken, BAD_USER_INPUT, THROTTLED.
 func (s *Service) SignUp(ctx context.Context, in SignUpInput, device Device) (Tokens, error) {
 	u, err := s.CreateUser(ctx, in, auth.RoleCustomer)
 	if err != nil {
@@ -100,7 +100,7 @@ func (s *Service) SignUp(ctx context.Context, in SignUpInput, device Device) (To
 	return s.admit(ctx, u, device, ProofPassword)
 }
 
-// CreateUser makes an account with a role: ErrEmailTaken, BAD_USER_INPUT, THROTTLED.
+// CreateUser makes an account with a role: ErrEmailTaken, ErrUsernameTaken, BAD_USER_INPUT, THROTTLED.
 func (s *Service) CreateUser(ctx context.Context, in SignUpInput, role auth.Role) (User, error) {
 	if err := in.Validate(); err != nil {
 		return User{}, err
@@ -133,6 +133,9 @@ func (s *Service) CreateUser(ctx context.Context, in SignUpInput, role auth.Role
 		if err != nil {
 			return err
 		}
+		if err := s.newProfileTx(ctx, tx, u.ID, in); err != nil {
+			return err
+		}
 		return audit.RecordTx(ctx, tx, audit.Entry{
 			Action: audit.AccountCreated, Actor: actorOf(ctx, u.ID), Subject: u.NodeID(), After: roleOf(role),
 		})
@@ -146,17 +149,17 @@ func (s *Service) CreateUser(ctx context.Context, in SignUpInput, role auth.Role
 	return u, nil
 }
 
-// SignIn starts a session: ErrInvalidCredentials, SecondFactorRequired, THROTTLED.
-func (s *Service) SignIn(ctx context.Context, email, password string, device Device) (Tokens, error) {
-	email = normaliseEmail(email)
-	if email == "" {
+// SignIn starts a session of the account with an address or a username: ErrInvalidCredentials, SecondFactorRequired, THROTTLED.
+func (s *Service) SignIn(ctx context.Context, login, password string, device Device) (Tokens, error) {
+	login = normaliseLogin(login)
+	if login == "" {
 		return Tokens{}, ErrInvalidCredentials
 	}
-	row, err := s.userByEmail(ctx, email)
+	row, err := s.userByLogin(ctx, login)
 	if err != nil {
 		return Tokens{}, err
 	}
-	if err := s.prove(ctx, row, email, password, device); err != nil {
+	if err := s.prove(ctx, row, login, password, device); err != nil {
 		return Tokens{}, err
 	}
 	u, err := s.fromEnt(row)
@@ -168,12 +171,16 @@ func (s *Service) SignIn(ctx context.Context, email, password string, device Dev
 
 // prove returns nil when the password is that of the account, nil for one that does not exist: ErrInvalidCredentials,
 // THROTTLED. It takes as long either way, and counts as a guess.
-func (s *Service) prove(ctx context.Context, row *ent.User, email, password string, device Device) error {
+func (s *Service) prove(ctx context.Context, row *ent.User, login, password string, device Device) error {
 	password = norm.NFKC.String(password)
 	if len(password) > 4*maxPassword {
 		return ErrInvalidCredentials
 	}
-	try, err := s.admitGuess(ctx, email, device.Address)
+	account := login
+	if row != nil { // whatever it was signed in to by
+		account = row.ID.String()
+	}
+	try, err := s.admitGuess(ctx, account, device.Address)
 	if err != nil {
 		return err
 	}

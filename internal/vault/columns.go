@@ -17,6 +17,11 @@ func Columns() []Column {
 		{Table: "users", Name: "name_sealed", Key: "id"},
 		{Table: "sessions", Name: "device_sealed", Key: "id"},
 		{Table: "mails", Name: "payload_sealed", Key: "id"},
+		{Table: "profiles", Name: "username_sealed", Key: "id"},
+		{Table: "profiles", Name: "look_sealed", Key: "id", Index: "username_index", Kind: "username"},
+		{Table: "profiles", Name: "phone_sealed", Key: "id", Index: "phone_index", Kind: "phone"},
+		{Table: "profiles", Name: "city_sealed", Key: "id"},
+		{Table: "profiles", Name: "accessibility_sealed", Key: "id"},
 		{Table: "mailed_tokens", Name: "email_sealed", Key: "id"},
 	}
 }

@@ -1,0 +1,260 @@
+package privacy
+
+// Class is what a column tells about a person, which decides what the export does with it.
+type Class string
+
+// The classes. A column that tells nothing about anybody is listed in Impersonal.
+const (
+	Identifier Class = "identifier" // names an account or a thing of it, by a number
+	Contact    Class = "contact"    // reaches or names the person
+	Preference Class = "preference"
+	Health     Class = "health"
+	Activity   Class = "activity" // what the person did, when, from where
+	Money      Class = "money"
+	Secret     Class = "secret"  // proves who somebody is: never exported
+	Derived    Class = "derived" // made of another column, such as a blind index: never exported
+)
+
+// Exported reports whether columns of the class are given to the person.
+func (c Class) Exported() bool { return c != Secret && c != Derived }
+
+// Fate is what the erasure of an account does with a table's rows.
+type Fate string
+
+// The fates.
+const (
+	WithAccount Fate = "with the account" // a foreign key deletes them when the account's row is deleted
+	Deleted     Fate = "deleted"          // by a statement of the erasure
+	Kept        Fate = "kept"             // without the person: nothing leads from the id to anybody
+)
+
+// Table is one that holds rows of persons. Whoever adds a column adds a line.
+type Table struct {
+	Name    string
+	Section string // what the export calls its rows; "" when they cannot be found by the person
+	Of      string // which rows are a person's: $1 is the account's id, $2 its public one
+	Fate    Fate
+	// Why says on what ground rows are kept, and how long; also how long rows live that are deleted by themselves.
+	Why     string
+	Columns []Column
+}
+
+// Column is a classified column.
+type Column struct {
+	Name  string
+	Class Class
+}
+
+const (
+	byBooks = "Money that was paid and what for is kept as long as the law wants books to be kept, under an id that leads to nobody."
+	ofTheir = "(showtime_id, reservation_id) IN (SELECT showtime_id, id FROM reservations WHERE viewer_id = $1)"
+)
+
+// Tables returns the classification: every table with rows of persons, every column of it.
+func Tables() []Table {
+	return []Table{
+		{Name: "users", Section: "account", Of: "id = $1", Fate: Deleted, Columns: []Column{
+			{"id", Identifier},
+			{"email_sealed", Contact},
+			{"email_index", Derived},
+			{"name_sealed", Contact},
+			{"email_verified_at", Activity},
+			{"password_hash", Secret},
+			{"role", Activity},
+			{"created_at", Activity},
+		}},
+		{Name: "profiles", Section: "profile", Of: "user_id = $1", Fate: WithAccount, Columns: []Column{
+			{"id", Identifier},
+			{"user_id", Identifier},
+			{"username_sealed", Contact},
+			{"look_sealed", Derived},
+			{"username_index", Derived},
+			{"phone_sealed", Contact},
+			{"phone_index", Derived},
+			{"city_sealed", Preference},
+			{"accessibility_sealed", Health},
+			{"locale", Preference},
+		}},
+		{Name: "sessions", Section: "sessions", Of: "user_id = $1", Fate: WithAccount, Why: "90 days at most.", Columns: []Column{
+			{"id", Identifier},
+			{"user_id", Identifier},
+			{"device_sealed", Activity},
+			{"salt", Secret},
+			{"renewals", Activity},
+			{"renewed_at", Activity},
+			{"generation", Derived},
+			{"created_at", Activity},
+			{"expires_at", Activity},
+			{"proved_at", Activity},
+			{"strong", Activity},
+		}},
+		{Name: "factors", Section: "secondFactors", Of: "user_id = $1", Fate: WithAccount, Columns: []Column{
+			{"id", Identifier},
+			{"user_id", Identifier},
+			{"kind", Activity},
+			{"name", Preference},
+			{"secret", Secret},
+			{"used_step", Secret},
+			{"credential_id", Secret},
+			{"credential", Secret},
+			{"created_at", Activity},
+			{"confirmed_at", Activity},
+			{"used_at", Activity},
+		}},
+		{Name: "recovery_codes", Section: "recoveryCodes", Of: "user_id = $1", Fate: WithAccount, Columns: []Column{
+			{"id", Identifier},
+			{"user_id", Identifier},
+			{"hash", Secret},
+		}},
+		{Name: "ceremonies", Section: "signInsUnderWay", Of: "user_id = $1", Fate: WithAccount, Why: "Minutes.", Columns: []Column{
+			{"id", Secret},
+			{"kind", Activity},
+			{"user_id", Identifier},
+			{"session_id", Identifier},
+			{"state", Secret},
+			{"expires_at", Activity},
+		}},
+		{Name: "idempotency_keys", Section: "requests", Of: "viewer_id = $1", Fate: Deleted, Why: "48 hours.", Columns: []Column{
+			{"created_at", Activity},
+			{"showtime_id", Identifier},
+			{"viewer_id", Identifier},
+			{"key", Identifier},
+			{"operation", Activity},
+			{"fingerprint", Derived},
+			{"reservation_id", Identifier},
+		}},
+		{Name: "reservations", Section: "reservations", Of: "viewer_id = $1", Fate: Kept, Why: byBooks, Columns: []Column{
+			{"id", Identifier},
+			{"showtime_id", Identifier},
+			{"viewer_id", Identifier},
+			{"status", Activity},
+			{"seats", Activity},
+			{"amount_minor", Money},
+			{"currency", Money},
+			{"lines", Money},
+			{"held_until", Activity},
+			{"created_at", Activity},
+			{"confirmed_at", Activity},
+			{"ended_at", Activity},
+		}},
+		{Name: "payments", Section: "payments", Of: "viewer_id = $1", Fate: Kept, Why: byBooks, Columns: []Column{
+			{"id", Identifier},
+			{"showtime_id", Identifier},
+			{"reservation_id", Identifier},
+			{"viewer_id", Identifier},
+			{"gateway", Money},
+			{"status", Money},
+			{"amount_minor", Money},
+			{"captured_minor", Money},
+			{"refunded_minor", Money},
+			{"currency", Money},
+			{"created_at", Activity},
+			{"updated_at", Activity},
+		}},
+		{
+			Name: "payment_attempts", Section: "paymentAttempts", Fate: Kept, Why: byBooks,
+			Of: "(showtime_id, payment_id) IN (SELECT showtime_id, id FROM payments WHERE viewer_id = $1)",
+			Columns: []Column{
+				{"id", Identifier},
+				{"showtime_id", Identifier},
+				{"payment_id", Identifier},
+				{"number", Activity},
+				{"status", Money},
+				{"gateway_reference", Money},
+				{"decline_code", Money},
+				{"idempotency_key", Identifier},
+				{"leased_until", Derived},
+				{"created_at", Activity},
+				{"updated_at", Activity},
+			},
+		},
+		{Name: "tickets", Section: "tickets", Of: ofTheir, Fate: Kept, Why: byBooks, Columns: []Column{
+			{"id", Identifier},
+			{"showtime_id", Identifier},
+			{"reservation_id", Identifier},
+			{"seat_no", Activity},
+			{"code", Activity},
+			{"status", Activity},
+			{"issued_at", Activity},
+		}},
+		{
+			Name: "seat_claims", Section: "seats", Of: ofTheir, Fate: Kept, Why: "A seat that is paid stays taken.",
+			Columns: []Column{{"showtime_id", Identifier}, {"seat_no", Activity}, {"reservation_id", Identifier}, {"held_until", Activity}},
+		},
+		{
+			Name: "audit_entries", Section: "auditLog", Of: "actor_id = $1 OR subject = $2", Fate: Kept,
+			Why: "What was done on the platform stays provable; of people there are ids, and the address a request came from.",
+			Columns: []Column{
+				{"id", Identifier},
+				{"created_at", Activity},
+				{"action", Activity},
+				{"actor_id", Identifier},
+				{"subject", Identifier},
+				{"theater_id", Identifier},
+				{"reason", Activity},
+				{"before", Activity},
+				{"after", Activity},
+				{"request_id", Activity},
+				{"address", Activity},
+				{"position", Derived},
+				{"seal", Derived},
+			},
+		},
+		{Name: "mailed_tokens", Section: "mailedTokens", Of: "user_id = $1", Fate: WithAccount, Why: "A day at most.", Columns: []Column{
+			{"id", Identifier},
+			{"purpose", Activity},
+			{"user_id", Identifier},
+			{"email_sealed", Contact},
+			{"created_at", Activity},
+			{"expires_at", Activity},
+		}},
+		{
+			Name: "mails", Fate: Kept, Why: "A mail that waits is sealed, names nobody in the clear, and is emptied when it is sent, within a day.",
+			Columns: []Column{
+				{"id", Identifier},
+				{"kind", Activity},
+				{"state", Activity},
+				{"payload_sealed", Contact},
+				{"attempts", Activity},
+				{"due_at", Activity},
+				{"fault", Activity},
+				{"created_at", Activity},
+				{"settled_at", Activity},
+			},
+		},
+		{Name: "session_revocations", Fate: Kept, Why: "Ids of sessions that are over, for a quarter of an hour.", Columns: []Column{
+			{"session_id", Identifier},
+			{"generation", Derived},
+			{"noted_at", Activity},
+		}},
+		{Name: "guesses", Fate: Kept, Why: "Counts under a keyed hash, which finds nobody; 90 days at most.", Columns: []Column{
+			{"id", Derived},
+			{"failures", Activity},
+			{"failed_at", Activity},
+			{"succeeded_at", Activity},
+		}},
+		{
+			Name: "erasures", Fate: Kept, Why: "Ids alone: what a restored backup must forget again.",
+			Columns: []Column{{"user_id", Identifier}, {"erased_at", Activity}},
+		},
+	}
+}
+
+// Impersonal returns the columns that tell nothing about anybody, by table.
+func Impersonal() map[string]string {
+	return map[string]string{
+		"goose_db_version":        "id version_id is_applied tstamp",
+		"genres":                  "id name",
+		"movies":                  "id title release_date run_time_minutes certificate director distributor imdb_rating_tenths imdb_votes created_at",
+		"movie_genres":            "movie_id genre_id",
+		"theaters":                "id name address city country_code latitude longitude time_zone currency opens_minute closes_minute created_at",
+		"screens":                 "id theater_id name trailer_minutes cleaning_minutes",
+		"seat_layouts":            "id screen_id version seat_count created_at",
+		"seats":                   "id layout_id seat_no row_label number x y category group_no companion_of",
+		"showtimes":               "id movie_id theater_id screen_id layout_id starts_at ends_at occupied_until format language subtitles status created_at",
+		"price_tiers":             "id showtime_id category amount_minor",
+		"showtime_sales":          "showtime_id status opens_at closes_at seat_count max_seats currency price_version",
+		"sandbox_gateway.charges": "key reference amount_minor currency status decline_code captured_minor refunded_minor created_at",
+		"sandbox_gateway.refunds": "key charge_key amount_minor created_at",
+	}
+}

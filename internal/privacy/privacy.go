@@ -1,0 +1,227 @@
+// Package privacy carries out what people may ask about their data: to have all of it, and to be forgotten.
+//
+// Both go by one list, the classification: each column of each table that holds rows of persons, what it tells, whether
+// the export gives it out, and what an erasure does with it. A test compares the list with the database, so that a column
+// nobody thought about fails it.
+//
+// An erasure deletes the account and everything that leads to the person, at once, in one transaction. What the books
+// need stays (reservations, payments, tickets), under an id that leads to nobody, and no amount changes. Address and
+// username are free again. The id is kept in a list, for backups: a backup that was made before the erasure has the
+// person in it, and whoever restores one runs Replay with the list.
+//
+// Holds are released. Paid reservations are not cancelled: they would be worthless to their owner only if they wanted
+// that, so an erasure is refused while some are ahead, unless the person says that they may be left behind.
+package privacy
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+
+	"marquee/internal/apperr"
+	"marquee/internal/audit"
+	"marquee/internal/auth"
+	"marquee/internal/booking"
+	"marquee/internal/identity"
+	"marquee/internal/postgres"
+	"marquee/internal/typeid"
+	"marquee/internal/vault"
+)
+
+// Service erases and exports. It is safe for concurrent use.
+type Service struct {
+	db       *postgres.DB
+	vault    *vault.Vault
+	identity *identity.Service
+	booking  *booking.Service
+	log      *slog.Logger
+}
+
+// NewService returns a Service. One that only lists and replays erasures needs no bookings.
+func NewService(db *postgres.DB, v *vault.Vault, accounts *identity.Service, bookings *booking.Service, log *slog.Logger) *Service {
+	return &Service{db: db, vault: v, identity: accounts, booking: bookings, log: log}
+}
+
+// EraseInput asks for an account to be erased.
+type EraseInput struct {
+	UserID uuid.UUID
+	// LeaveReservations says that paid reservations of showtimes that are not over may be left behind: they stay paid, and
+	// nobody can cancel them any more.
+	LeaveReservations bool
+	Reason            string // why, when somebody else asks for it
+}
+
+// EraseResult is Erased, ReservationsAhead or InOffice.
+type EraseResult interface{ isEraseResult() }
+
+type (
+	// Erased says that the account is no more.
+	Erased struct{}
+	// ReservationsAhead says that the account has paid reservations of showtimes that are not over. Nothing was changed.
+	ReservationsAhead struct{ Count int }
+	// InOffice says that the account can do more than a customer's; that is to be taken from it first. Nothing was changed.
+	InOffice struct{}
+)
+
+func (Erased) isEraseResult()            {}
+func (ReservationsAhead) isEraseResult() {}
+func (InOffice) isEraseResult()          {}
+
+// errRefused carries a refusal out of a transaction that is rolled back.
+type errRefused struct{ EraseResult }
+
+func (errRefused) Error() string { return "privacy: the erasure was refused" }
+
+// EraseUser is Erase by an administrator, at somebody's request: BAD_USER_INPUT without a reason.
+func (s *Service) EraseUser(ctx context.Context, viewer auth.Viewer, in EraseInput) (EraseResult, error) {
+	const longest = 500
+	var bad apperr.Fields
+	if bad.Text("input.reason", &in.Reason, longest); bad.Err() != nil {
+		return nil, bad.Err()
+	}
+	return s.Erase(ctx, viewer, in)
+}
+
+// Erase erases an account. NOT_FOUND when there is none; CONFLICT while a payment of
+// it is under way.
+func (s *Service) Erase(ctx context.Context, viewer auth.Viewer, in EraseInput) (EraseResult, error) {
+	user, err := s.identity.User(ctx, in.UserID)
+	if err != nil {
+		return nil, err
+	}
+	if user.Role != auth.RoleCustomer {
+		return InOffice{}, nil
+	}
+	var standing booking.Standing
+	err = s.db.InTx(ctx, func(tx *sql.Tx) (err error) {
+		standing, err = s.booking.StandingTx(ctx, tx, in.UserID)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if standing.Ahead > 0 && !in.LeaveReservations {
+		return ReservationsAhead{Count: standing.Ahead}, nil
+	}
+	for _, held := range standing.Held {
+		// One that is being paid, or has expired by itself, is judged below.
+		if _, err := s.booking.Cancel(ctx, auth.Viewer{UserID: in.UserID}, held); err != nil && apperr.CodeOf(err) != apperr.Conflict {
+			return nil, fmt.Errorf("releasing a hold: %w", err)
+		}
+	}
+	err = s.erase(ctx, viewer.UserID, in.UserID, func(tx *sql.Tx) error {
+		standing, err := s.booking.StandingTx(ctx, tx, in.UserID)
+		switch {
+		case err != nil:
+			return err
+		case len(standing.Held) > 0:
+			return apperr.New(apperr.Conflict, "A reservation is being made or paid at this moment. Try again when that is over.")
+		case standing.Ahead > 0 && !in.LeaveReservations:
+			return errRefused{ReservationsAhead{Count: standing.Ahead}}
+		}
+		return audit.RecordTx(ctx, tx, audit.Entry{
+			Action: audit.AccountErased, Actor: viewer.UserID, Subject: user.NodeID(), Reason: in.Reason,
+			Before: map[string]any{"reservationsAhead": standing.Ahead},
+		})
+	})
+	if refused, ok := errors.AsType[errRefused](err); ok {
+		return refused.EraseResult, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("erasing an account: %w", err)
+	}
+	return Erased{}, nil
+}
+
+// erase deletes what the classification says in one transaction with whatever else belongs to it.
+func (s *Service) erase(ctx context.Context, actor, userID uuid.UUID, also func(*sql.Tx) error) error {
+	var committed func()
+	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
+		// Whoever does something with the account waits, and finds none.
+		if _, err := tx.ExecContext(ctx, `SELECT FROM users WHERE id = $1 FOR UPDATE`, userID); err != nil {
+			return err
+		}
+		if err := also(tx); err != nil {
+			return err
+		}
+		for _, table := range Tables() {
+			if table.Fate != Deleted || table.Name == "users" {
+				continue
+			}
+			if _, err := tx.ExecContext(ctx, `DELETE FROM `+table.Name+` WHERE `+table.Of, userID); err != nil {
+				return fmt.Errorf("deleting from %s: %w", table.Name, err)
+			}
+		}
+		var err error
+		if committed, err = s.identity.EraseTx(ctx, tx, actor, userID); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO erasures (user_id, erased_at) VALUES ($1, now()) ON CONFLICT (user_id) DO NOTHING`, userID)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	committed()
+	// Logs are kept apart from the database: this line is in them when a backup is restored that does not know.
+	s.log.InfoContext(ctx, "account erased", "user", typeid.Encode(typeid.User, userID))
+	return nil
+}
+
+// Erasure is an account that is no more.
+type Erasure struct {
+	UserID   uuid.UUID
+	ErasedAt time.Time
+}
+
+// Erasures returns the list of erased accounts, oldest first. It is kept beside each backup.
+func (s *Service) Erasures(ctx context.Context) ([]Erasure, error) {
+	rows, err := s.db.SQL().QueryContext(ctx, `SELECT user_id, erased_at FROM erasures ORDER BY erased_at, user_id`)
+	if err != nil {
+		return nil, fmt.Errorf("reading erasures: %w", err)
+	}
+	return postgres.Collect(rows, func(rows *sql.Rows) (e Erasure, err error) {
+		err = rows.Scan(&e.UserID, &e.ErasedAt)
+		return e, err
+	})
+}
+
+// Replay erases again, after a backup was restored: those in the database's own list and the given ones, without asking
+// what they have under way. It returns how many of them were there. Doing it twice does no harm.
+func (s *Service) Replay(ctx context.Context, userIDs []uuid.UUID) (again int, err error) {
+	known, err := s.Erasures(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, e := range known {
+		userIDs = append(userIDs, e.UserID)
+	}
+	seen := map[uuid.UUID]bool{}
+	for _, id := range userIDs {
+		if seen[id] {
+			continue
+		}
+		seen[id] = true
+		there := false
+		err := s.erase(ctx, uuid.Nil, id, func(tx *sql.Tx) error {
+			if err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM users WHERE id = $1)`, id).Scan(&there); err != nil || !there {
+				return err
+			}
+			return audit.RecordTx(ctx, tx, audit.Entry{
+				Action: audit.AccountErased, Subject: typeid.Encode(typeid.User, id), Reason: "erased before; replayed after a restore",
+			})
+		})
+		if err != nil {
+			return again, fmt.Errorf("erasing %s again: %w", typeid.Encode(typeid.User, id), err)
+		}
+		if there {
+			again++
+		}
+	}
+	return again, nil
+}
