@@ -37,6 +37,10 @@ var cli struct {
 		Name          string `default:"Administrator" help:"How to call them."`
 		PasswordStdin bool   `help:"Read the password from the first line of standard input; without it one is made."`
 	} `cmd:"" help:"Make an administrator's account."`
+	VerifyAudit struct {
+		Heads []string `help:"Files of signed heads, or of log lines that hold some; the configured one unless given." type:"existingfile" sep:"none"`
+		JSON  bool     `help:"Print the report as JSON."`
+	} `cmd:"" help:"Verify the audit log against its chain of hashes and its signed heads."`
 	Healthcheck struct{}         `cmd:"" help:"Ask the server on this machine whether it is ready."`
 	Version     kong.VersionFlag `help:"Print the version."`
 }
@@ -85,6 +89,8 @@ func run(ctx context.Context, command string) error {
 			}
 		}
 		return c.CreateAdmin(ctx, cli.Admin.Email, cli.Admin.Name, password)
+	case "verify-audit":
+		return c.VerifyAudit(ctx, cli.VerifyAudit.Heads, cli.VerifyAudit.JSON)
 	case "healthcheck":
 		return c.Healthcheck(ctx)
 	default:

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"marquee/graph/loader"
+	"marquee/internal/audit"
 	"marquee/internal/booking"
 	"marquee/internal/catalog"
 	"marquee/internal/identity"
@@ -37,6 +38,7 @@ type Services struct {
 	Booking  *booking.Service
 	Payment  *payment.Service
 	Feed     Watcher
+	Audit    *audit.Log
 }
 
 // Resolver is the root of all resolvers.

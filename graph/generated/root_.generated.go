@@ -62,6 +62,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
 	inputUnmarshalers := func() *graphql.InputUnmarshalerIndex {
 		return graphql.NewInputUnmarshalerIndex(
+			graphql.NewInputUnmarshaler("AuditLogFilter", ec.unmarshalInputAuditLogFilter),
 			graphql.NewInputUnmarshaler("CancelReservationInput", ec.unmarshalInputCancelReservationInput),
 			graphql.NewInputUnmarshaler("ChangePasswordInput", ec.unmarshalInputChangePasswordInput),
 			graphql.NewInputUnmarshaler("EndSessionInput", ec.unmarshalInputEndSessionInput),
@@ -169,6 +170,86 @@ func newExecutionContext(
 }
 
 var sources = []*ast.Source{
+	{Name: "../../schema/audit.graphqls", Input: `"One act that was recorded: who did what to which thing, why, from where, and what it changed."
+type AuditEntry @auth(requires: ADMIN) {
+  "The entry's id."
+  id: ID!
+  "When it was done."
+  createdAt: DateTime!
+  "What was done: ` + "`" + `session.started` + "`" + `, ` + "`" + `account.role_changed` + "`" + `."
+  action: String!
+  "What the action means, as a sentence for people."
+  meaning: String!
+  "Id of the user who did it; null for the system, the command line, and for nobody who is known."
+  userId: ID
+  "Id of what it was done to; empty where there is no such thing."
+  subject: String!
+  "Id of the theater whose staff it concerns."
+  theaterId: ID
+  "Why, in the words of who did it; empty where nobody asks."
+  reason: String!
+  "What it was before, as JSON; personal and secret values are left out."
+  before: String
+  "What it was afterwards, as JSON."
+  after: String
+  "Id of the request, which the logs of the program carry too; empty outside a request."
+  requestId: String!
+  "Network address the request came from; empty outside a request."
+  address: String!
+  "Whether the entry is part of the chain of hashes, in which every change shows. It is so some seconds after the act."
+  sealed: Boolean!
+}
+
+"Restricts the audit log; every given condition must hold."
+input AuditLogFilter {
+  "Acts of this user."
+  userId: ID
+  "Acts on the thing with this id."
+  subject: String
+  "Acts of this kind."
+  action: String
+  "Acts that concern this theater."
+  theaterId: ID
+  "Acts at this moment or later."
+  from: DateTime
+  "Acts before this moment."
+  to: DateTime
+}
+
+"A page of the audit log."
+type AuditEntryConnection @auth(requires: ADMIN) {
+  "The entries with their cursors."
+  edges: [AuditEntryEdge!]!
+  "The entries alone."
+  nodes: [AuditEntry!]!
+  "Where the page stands."
+  pageInfo: PageInfo!
+}
+
+"An entry in a page."
+type AuditEntryEdge @auth(requires: ADMIN) {
+  "Where the entry stands in the list."
+  cursor: String!
+  "The entry."
+  node: AuditEntry!
+}
+
+extend type Query {
+  "What was done, the latest first."
+  auditLog(
+    "Page size counted from the start, at most 100; give ` + "`" + `first` + "`" + ` or ` + "`" + `last` + "`" + `."
+    first: Int
+    "Cursor: the page starts after it."
+    after: String
+    "Page size counted from the end, at most 100."
+    last: Int
+    "Cursor: the page ends before it."
+    before: String
+    "Restricts the list."
+    filter: AuditLogFilter
+  ): AuditEntryConnection! @auth(requires: ADMIN) @listSize(slicingArguments: ["first", "last"])
+}
+`, BuiltIn: false},
 	{Name: "../../schema/booking.graphqls", Input: `"Where a reservation stands."
 enum ReservationStatus {
   "The seats are the viewer's until ` + "`" + `heldUntil` + "`" + `; it must be paid by then."
@@ -1307,6 +1388,60 @@ var parsedSchema = gqlparser.MustLoadSchema(sources...)
 // childFields_* functions provide shared child field context lookups.
 // Each function is generated once per unique object type, deduplicating the
 // switch statements that were previously inlined in every fieldContext_* function.
+
+func (ec *executionContext) childFields_AuditEntry(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_AuditEntry_id(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_AuditEntry_createdAt(ctx, field)
+	case "action":
+		return ec.fieldContext_AuditEntry_action(ctx, field)
+	case "meaning":
+		return ec.fieldContext_AuditEntry_meaning(ctx, field)
+	case "userId":
+		return ec.fieldContext_AuditEntry_userId(ctx, field)
+	case "subject":
+		return ec.fieldContext_AuditEntry_subject(ctx, field)
+	case "theaterId":
+		return ec.fieldContext_AuditEntry_theaterId(ctx, field)
+	case "reason":
+		return ec.fieldContext_AuditEntry_reason(ctx, field)
+	case "before":
+		return ec.fieldContext_AuditEntry_before(ctx, field)
+	case "after":
+		return ec.fieldContext_AuditEntry_after(ctx, field)
+	case "requestId":
+		return ec.fieldContext_AuditEntry_requestId(ctx, field)
+	case "address":
+		return ec.fieldContext_AuditEntry_address(ctx, field)
+	case "sealed":
+		return ec.fieldContext_AuditEntry_sealed(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AuditEntry", field.Name)
+}
+
+func (ec *executionContext) childFields_AuditEntryConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_AuditEntryConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_AuditEntryConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_AuditEntryConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AuditEntryConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_AuditEntryEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_AuditEntryEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_AuditEntryEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AuditEntryEdge", field.Name)
+}
 
 func (ec *executionContext) childFields_EndOtherSessionsPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"marquee/internal/audit"
 	"marquee/internal/booking"
 	"marquee/internal/catalog"
 	"marquee/internal/identity"
@@ -71,6 +72,40 @@ type SignUpResult interface {
 // A refusal that is part of the answer: what the caller asked for cannot be done, and why.
 type UserError interface {
 	IsUserError()
+}
+
+// A page of the audit log.
+type AuditEntryConnection struct {
+	// The entries with their cursors.
+	Edges []AuditEntryEdge `json:"edges"`
+	// The entries alone.
+	Nodes []audit.Record `json:"nodes"`
+	// Where the page stands.
+	PageInfo PageInfo `json:"pageInfo"`
+}
+
+// An entry in a page.
+type AuditEntryEdge struct {
+	// Where the entry stands in the list.
+	Cursor string `json:"cursor"`
+	// The entry.
+	Node audit.Record `json:"node"`
+}
+
+// Restricts the audit log; every given condition must hold.
+type AuditLogFilter struct {
+	// Acts of this user.
+	UserID *string `json:"userId,omitempty"`
+	// Acts on the thing with this id.
+	Subject *string `json:"subject,omitempty"`
+	// Acts of this kind.
+	Action *string `json:"action,omitempty"`
+	// Acts that concern this theater.
+	TheaterID *string `json:"theaterId,omitempty"`
+	// Acts at this moment or later.
+	From *time.Time `json:"from,omitempty"`
+	// Acts before this moment.
+	To *time.Time `json:"to,omitempty"`
 }
 
 // A reservation to give back.

@@ -21,6 +21,7 @@ import (
 	"marquee/graph/persisted"
 	"marquee/graph/transport"
 	"marquee/internal/apperr"
+	"marquee/internal/audit"
 	"marquee/internal/auth"
 	"marquee/internal/booking"
 	"marquee/internal/bus"
@@ -72,6 +73,7 @@ type App struct {
 	listeners httpserver.Listeners
 	server    *httpserver.Server
 	metrics   *metrics
+	sealer    *audit.Sealer
 	still     bool
 
 	Identity *identity.Service
@@ -131,6 +133,14 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	if a.Identity, err = identity.NewService(a.db, client, seams.Clock, key, a.vault); err != nil {
 		return err
 	}
+	a.sealer, err = audit.NewSealer(audit.SealerConfig{
+		DB: a.db, Secret: key, Heads: a.cfg.AuditHeadsFile(), Clock: seams.Clock, Log: a.log,
+	})
+	if err != nil {
+		return err
+	}
+	a.closers.add(a.sealer.Close)
+	a.metrics.watchAudit(a.sealer)
 	theaters := theater.NewService(client)
 	showtimes := showtime.NewService(a.db, seams.Clock)
 	seats := seating.NewService(a.db, showtimes, theaters)
@@ -151,7 +161,7 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	resolver := &graph.Resolver{
 		Services: graph.Services{
 			Identity: a.Identity, Catalog: catalog.NewService(client, seams.Clock), Theater: theaters, Showtime: showtimes,
-			Seating: seats, Booking: a.Booking, Payment: payments, Feed: feed,
+			Seating: seats, Booking: a.Booking, Payment: payments, Feed: feed, Audit: audit.NewLog(client),
 		},
 		Cursors:    page.NewSigner(key),
 		LoaderWait: seams.LoaderWait,

@@ -13,6 +13,7 @@ const (
 	revocationsEvery  = time.Second
 	keysetEvery       = time.Second
 	reconcileEvery    = 5 * time.Second
+	sealEvery         = 10 * time.Second
 	housekeepingEvery = time.Hour
 )
 
@@ -28,6 +29,7 @@ func (a *App) background(ctx context.Context) {
 		{"revocations", revocationsEvery, a.Identity.SyncRevocations},
 		{"keyset", keysetEvery, func(context.Context) error { return a.vault.Refresh() }},
 		{"reconcile", reconcileEvery, a.reconcile},
+		{"audit", sealEvery, a.sealer.Seal},
 		{"housekeeping", housekeepingEvery, a.housekeeping},
 	} {
 		wait.Go(func() {

@@ -33,6 +33,7 @@ type Config struct {
 	SecretKey       Secret         `env:"MARQUEE_SECRET_KEY"`
 	Keyset          Secret         `env:"MARQUEE_KEYSET"`
 	KeysetFile      string         `env:"MARQUEE_KEYSET_FILE"`
+	AuditHeads      string         `env:"MARQUEE_AUDIT_HEADS"`
 	AllowedOrigins  []string       `env:"MARQUEE_ALLOWED_ORIGINS"`
 	TrustedProxies  []netip.Prefix `env:"MARQUEE_TRUSTED_PROXIES"`
 	Demo            *bool          `env:"MARQUEE_DEMO"`
@@ -71,6 +72,15 @@ func (c Config) LoadsDemo() bool {
 		return *c.Demo
 	}
 	return c.Env == Development && c.DatabaseURL == ""
+}
+
+// AuditHeadsFile is where the signed heads of the audit log are kept, "" for the log alone: by itself only beside the
+// private cluster, whose log it is sure to be about.
+func (c Config) AuditHeadsFile() string {
+	if c.AuditHeads == "" && c.DatabaseURL == "" {
+		return filepath.Join(c.DataDir, "audit-heads.jsonl")
+	}
+	return c.AuditHeads
 }
 
 // Environment is where the program runs.
