@@ -7,6 +7,7 @@ import (
 	"marquee/ent/factor"
 	"marquee/ent/guess"
 	"marquee/ent/idempotencykey"
+	"marquee/ent/mail"
 	"marquee/ent/movie"
 	"marquee/ent/payment"
 	"marquee/ent/paymentattempt"
@@ -71,6 +72,24 @@ func init() {
 	idempotencykeyDescCreatedAt := idempotencykeyFields[6].Descriptor()
 	// idempotencykey.DefaultCreatedAt holds the default value on creation for the created_at field.
 	idempotencykey.DefaultCreatedAt = idempotencykeyDescCreatedAt.Default.(func() time.Time)
+	mailFields := schema.Mail{}.Fields()
+	_ = mailFields
+	// mailDescState is the schema descriptor for state field.
+	mailDescState := mailFields[2].Descriptor()
+	// mail.DefaultState holds the default value on creation for the state field.
+	mail.DefaultState = mailDescState.Default.(string)
+	// mailDescAttempts is the schema descriptor for attempts field.
+	mailDescAttempts := mailFields[4].Descriptor()
+	// mail.DefaultAttempts holds the default value on creation for the attempts field.
+	mail.DefaultAttempts = mailDescAttempts.Default.(int32)
+	// mailDescFault is the schema descriptor for fault field.
+	mailDescFault := mailFields[6].Descriptor()
+	// mail.DefaultFault holds the default value on creation for the fault field.
+	mail.DefaultFault = mailDescFault.Default.(string)
+	// mailDescCreatedAt is the schema descriptor for created_at field.
+	mailDescCreatedAt := mailFields[7].Descriptor()
+	// mail.DefaultCreatedAt holds the default value on creation for the created_at field.
+	mail.DefaultCreatedAt = mailDescCreatedAt.Default.(func() time.Time)
 	movieFields := schema.Movie{}.Fields()
 	_ = movieFields
 	// movieDescImdbRatingTenths is the schema descriptor for imdb_rating_tenths field.
@@ -141,10 +160,6 @@ func init() {
 	seatlayout.DefaultCreatedAt = seatlayoutDescCreatedAt.Default.(func() time.Time)
 	sessionFields := schema.Session{}.Fields()
 	_ = sessionFields
-	// sessionDescDevice is the schema descriptor for device field.
-	sessionDescDevice := sessionFields[2].Descriptor()
-	// session.DefaultDevice holds the default value on creation for the device field.
-	session.DefaultDevice = sessionDescDevice.Default.(string)
 	// sessionDescRenewals is the schema descriptor for renewals field.
 	sessionDescRenewals := sessionFields[4].Descriptor()
 	// session.DefaultRenewals holds the default value on creation for the renewals field.
@@ -196,11 +211,11 @@ func init() {
 	userFields := schema.User{}.Fields()
 	_ = userFields
 	// userDescRole is the schema descriptor for role field.
-	userDescRole := userFields[4].Descriptor()
+	userDescRole := userFields[5].Descriptor()
 	// user.DefaultRole holds the default value on creation for the role field.
 	user.DefaultRole = userDescRole.Default.(string)
 	// userDescCreatedAt is the schema descriptor for created_at field.
-	userDescCreatedAt := userFields[5].Descriptor()
+	userDescCreatedAt := userFields[6].Descriptor()
 	// user.DefaultCreatedAt holds the default value on creation for the created_at field.
 	user.DefaultCreatedAt = userDescCreatedAt.Default.(func() time.Time)
 }

@@ -30,6 +30,7 @@ import (
 	"marquee/internal/config"
 	"marquee/internal/httpserver"
 	"marquee/internal/identity"
+	"marquee/internal/notify"
 	"marquee/internal/page"
 	"marquee/internal/payment"
 	"marquee/internal/payment/sandbox"
@@ -74,6 +75,8 @@ type App struct {
 	server    *httpserver.Server
 	metrics   *metrics
 	sealer    *audit.Sealer
+	post      *notify.Worker
+	mailbox   *notify.Mailbox // nil: a mail server takes the mails
 	still     bool
 
 	Identity *identity.Service
@@ -107,7 +110,7 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger, seams Seams) 
 	if a.db, err = openDatabase(ctx, cfg, log, seams.OnStatement, &a.closers); err != nil {
 		return nil, err
 	}
-	if err = postgres.Migrate(ctx, a.db, log); err != nil {
+	if err = postgres.Migrate(ctx, a.db, log, a.vault); err != nil {
 		return nil, err
 	}
 	key, err := secretKey(cfg)
@@ -141,6 +144,9 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	}
 	a.closers.add(a.sealer.Close)
 	a.metrics.watchAudit(a.sealer)
+	if a.post, a.mailbox, err = newPost(a.cfg, a.db, a.vault, seams.Clock, a.metrics, a.log); err != nil {
+		return err
+	}
 	theaters := theater.NewService(client)
 	showtimes := showtime.NewService(a.db, seams.Clock)
 	seats := seating.NewService(a.db, showtimes, theaters)
@@ -189,8 +195,11 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 		Observe:        a.metrics.request,
 		Log:            a.log,
 	}
-	if console := web.Console(a.consoleSettings(client)); development {
+	if console := web.Console(a.consoleSettings()); development {
 		options.Console = console
+		if a.mailbox != nil {
+			options.Mailbox = a.mailbox
+		}
 	} else {
 		options.OpsConsole = console
 		options.OpsGraphQL = graph.NewHandler(resolver, adminEndpoint(endpoint, a.websocket(sockets)))

@@ -55,7 +55,7 @@ func Marquee() House {
 	domain := func(path string, below ...string) Room {
 		return Room{
 			Path: path,
-			Uses: slices.Concat(leaves, []string{"ent", "internal/postgres", "internal/seatfeed", "internal/audit", "internal/vault"}, below),
+			Uses: slices.Concat(leaves, []string{"ent", "internal/postgres", "internal/seatfeed", "internal/audit", "internal/vault", "internal/notify"}, below),
 		}
 	}
 	toTheater := []string{"internal/identity", "internal/catalog"}
@@ -95,6 +95,9 @@ func Marquee() House {
 		// Every domain records what is done in it.
 		{Path: "internal/audit", Uses: append(slices.Clone(leaves), "ent", "internal/postgres"), Bans: []string{"math/rand"}},
 
+		// Domains tell people by mail what happened.
+		{Path: "internal/notify", Uses: append(slices.Clone(leaves), "internal/postgres", "internal/vault")},
+
 		identity,
 		domain("internal/catalog"),
 		domain("internal/theater", toTheater...),
@@ -113,8 +116,8 @@ func Marquee() House {
 			Path: "internal/vault", Uses: leaves, Bans: []string{"database/sql"},
 			Modules: []string{"github.com/google/uuid", "github.com/tink-crypto/tink-go/v2", "google.golang.org/protobuf"},
 		},
-		{Path: "internal/postgres", Uses: append(slices.Clone(leaves), "internal/postgres/migrations")},
-		{Path: "internal/postgres/migrations", Modules: []string{}},
+		{Path: "internal/postgres", Uses: append(slices.Clone(leaves), "internal/postgres/migrations", "internal/vault")},
+		{Path: "internal/postgres/migrations", Uses: []string{"internal/vault"}, Modules: []string{"github.com/google/uuid"}},
 		{Path: "internal/postgres/local", Uses: leaves},
 
 		// The demo world is data: it goes in through the domains, or past them in bulk.
@@ -129,7 +132,7 @@ func Marquee() House {
 		{Path: "internal/gqlclient", Uses: leaves},
 		{Path: "internal/smoke", Uses: append(slices.Clone(outside), "internal/bench/server")},
 		{Path: "internal/bench", Uses: append(slices.Clone(outside), "internal/bench/server", "internal/bench/wire", "internal/identity")},
-		{Path: "internal/bench/server", Uses: outside},
+		{Path: "internal/bench/server", Uses: append(slices.Clone(outside), "internal/vault")},
 		{Path: "internal/bench/wire", Uses: leaves},
 		// The live benchmark hints as another node of the cluster would.
 		{Path: "internal/bench/live", Uses: append(slices.Clone(outside), "internal/bench/server", "internal/bench/wire", "internal/bus", "internal/identity", "internal/seatfeed")},
@@ -168,6 +171,7 @@ func Marquee() House {
 				TestsIn: []string{"."},
 			},
 			{Import: "github.com/nats-io", In: []string{"internal/bus"}},
+			{Import: "github.com/wneessen/go-mail", In: []string{"internal/notify"}},
 			{Import: "github.com/tink-crypto/tink-go", In: []string{"internal/vault"}},
 		},
 	}
