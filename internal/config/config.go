@@ -265,6 +265,8 @@ func (c Config) validateProduction() error {
 		{c.PublicURL == "", "MARQUEE_PUBLIC_URL is needed in production: what links in mails begin with"},
 		{c.SMTPURL == "", "MARQUEE_SMTP_URL is needed in production: accounts are opened and recovered by mail"},
 		{c.MailFrom == "", "MARQUEE_MAIL_FROM is needed in production: whom mails come from"},
+		{c.SecretKey != "" && !c.keyIsRandom(), "MARQUEE_SECRET_KEY is not random: make one with openssl rand -base64 32"},
+		{c.ClusterPassword != "" && len(c.ClusterPassword) < clusterPasswordBytes, "MARQUEE_CLUSTER_PASSWORD must have at least 16 characters in production: make one with openssl rand -hex 32"},
 		{c.LoadsDemo(), "MARQUEE_DEMO must not be set in production: the passwords of the demo accounts are no secret"},
 	} {
 		if need.missing {
@@ -272,6 +274,28 @@ func (c Config) validateProduction() error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// clusterPasswordBytes is the least length of the password between nodes in production.
+const clusterPasswordBytes = 16
+
+// keyIsRandom reports whether the secret key looks drawn by lot, unlike those that stand in tests and examples: rows of one
+// byte, of a few, or of all in order. Of 32 random bytes not one key in 10^12 fails. A key that cannot be read is told of
+// elsewhere.
+func (c Config) keyIsRandom() bool {
+	key, err := c.Key()
+	if err != nil {
+		return true
+	}
+	const leastKinds, mostSteps = 16, 8
+	kinds, steps := map[byte]bool{}, 0
+	for i, b := range key {
+		kinds[b] = true
+		if i > 0 && b == key[i-1]+1 {
+			steps++
+		}
+	}
+	return len(kinds) >= leastKinds && steps < mostSteps
 }
 
 // Key returns the secret key, or nil when none is configured.
