@@ -37,6 +37,10 @@ var cli struct {
 		Name          string `default:"Administrator" help:"How to call them."`
 		PasswordStdin bool   `help:"Read the password from the first line of standard input; without it one is made."`
 	} `cmd:"" help:"Make an administrator's account."`
+	VerifyAudit struct {
+		Heads []string `help:"Files of signed heads, or of log lines that hold some; the configured one unless given." type:"existingfile" sep:"none"`
+		JSON  bool     `help:"Print the report as JSON."`
+	} `cmd:"" help:"Verify the audit log against its chain of hashes and its signed heads."`
 	Keys struct {
 		New       struct{} `cmd:"" help:"Print a fresh keyset, for MARQUEE_KEYSET_FILE or MARQUEE_KEYSET."`
 		List      struct{} `cmd:"" default:"withargs" help:"Show the keys and how many cells need each (the default)."`
@@ -102,6 +106,8 @@ func run(ctx context.Context, command string) error {
 		return c.ListErasures(ctx)
 	case "replay-erasures":
 		return c.ReplayErasures(ctx, os.Stdin)
+	case "verify-audit":
+		return c.VerifyAudit(ctx, cli.VerifyAudit.Heads, cli.VerifyAudit.JSON)
 	case "keys", "keys list":
 		return c.KeysList(ctx)
 	case "keys add":

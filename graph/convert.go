@@ -11,6 +11,7 @@ import (
 	"marquee/graph/limit"
 	"marquee/graph/model"
 	"marquee/internal/apperr"
+	"marquee/internal/audit"
 	"marquee/internal/booking"
 	"marquee/internal/cookie"
 	"marquee/internal/identity"
@@ -113,6 +114,19 @@ func theaterShowtimeFilter(f *model.TheaterShowtimeFilter) (showtime.Filter, err
 		return showtime.Filter{}, nil
 	}
 	return showtimeFilter(&model.ShowtimeFilter{MovieID: f.MovieID, From: f.From, To: f.To})
+}
+
+func auditFilter(f *model.AuditLogFilter) (audit.Filter, error) {
+	if f == nil {
+		return audit.Filter{}, nil
+	}
+	out := audit.Filter{Subject: f.Subject, Action: f.Action, From: f.From, To: f.To}
+	var err error
+	if out.Actor, err = optionalID(typeid.User, "filter.userId", f.UserID); err != nil {
+		return out, err
+	}
+	out.Theater, err = optionalID(typeid.Theater, "filter.theaterId", f.TheaterID)
+	return out, err
 }
 
 func seatPrice(p showtime.Price) model.SeatPrice {

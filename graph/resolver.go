@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"marquee/graph/loader"
+	"marquee/internal/audit"
 	"marquee/internal/booking"
 	"marquee/internal/catalog"
 	"marquee/internal/identity"
@@ -39,6 +40,7 @@ type Services struct {
 	Payment  *payment.Service
 	Privacy  *privacy.Service
 	Feed     Watcher
+	Audit    *audit.Log
 }
 
 // Resolver is the root of all resolvers.

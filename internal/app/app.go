@@ -22,6 +22,7 @@ import (
 	"marquee/graph/persisted"
 	"marquee/graph/transport"
 	"marquee/internal/apperr"
+	"marquee/internal/audit"
 	"marquee/internal/auth"
 	"marquee/internal/booking"
 	"marquee/internal/bus"
@@ -77,6 +78,7 @@ type App struct {
 	listeners httpserver.Listeners
 	server    *httpserver.Server
 	metrics   *metrics
+	sealer    *audit.Sealer
 	post      *notify.Worker
 	mailbox   *notify.Mailbox // nil: a mail server takes the mails
 	still     bool
@@ -142,6 +144,14 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	if a.Identity, err = identity.NewService(a.db, client, seams.Clock, key, a.vault); err != nil {
 		return err
 	}
+	a.sealer, err = audit.NewSealer(audit.SealerConfig{
+		DB: a.db, Secret: key, Heads: a.cfg.AuditHeadsFile(), Clock: seams.Clock, Log: a.log,
+	})
+	if err != nil {
+		return err
+	}
+	a.closers.add(a.sealer.Close)
+	a.metrics.watchAudit(a.sealer)
 	if a.post, a.mailbox, err = newPost(a.cfg, a.db, a.vault, seams.Clock, a.Identity, a.metrics, a.log); err != nil {
 		return err
 	}
@@ -166,7 +176,7 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	resolver := &graph.Resolver{
 		Services: graph.Services{
 			Identity: a.Identity, Catalog: catalog.NewService(client, seams.Clock), Theater: theaters, Showtime: showtimes,
-			Seating: seats, Booking: a.Booking, Payment: payments, Privacy: a.Privacy, Feed: feed,
+			Seating: seats, Booking: a.Booking, Payment: payments, Privacy: a.Privacy, Feed: feed, Audit: audit.NewLog(client),
 		},
 		Cursors:    page.NewSigner(key),
 		LoaderWait: seams.LoaderWait,

@@ -14,6 +14,7 @@ const (
 	revocationsEvery  = time.Second
 	keysetEvery       = time.Second
 	reconcileEvery    = 5 * time.Second
+	sealEvery         = 10 * time.Second
 	housekeepingEvery = time.Hour
 )
 
@@ -30,6 +31,7 @@ func (a *App) background(ctx context.Context) {
 		{"revocations", revocationsEvery, a.Identity.SyncRevocations},
 		{"keyset", keysetEvery, func(context.Context) error { return a.vault.Refresh() }},
 		{"reconcile", reconcileEvery, a.reconcile},
+		{"audit", sealEvery, a.sealer.Seal},
 		{"housekeeping", housekeepingEvery, a.housekeeping},
 	} {
 		wait.Go(func() {

@@ -43,8 +43,12 @@ func openDatabase(ctx context.Context, cfg config.Config, log *slog.Logger, onSt
 	return db, nil
 }
 
-// secretKey returns the configured key, or one that is made once and kept in the data folder.
+// secretKey returns the configured key, or one that is made once and kept in the data folder; in production none that was
+// kept there.
 func secretKey(cfg config.Config) ([]byte, error) {
+	if err := refuseDevelopmentSecrets(cfg); err != nil {
+		return nil, err
+	}
 	key, err := cfg.Key()
 	if err != nil || key != nil {
 		return key, err

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"marquee/internal/audit"
 	"marquee/internal/notify"
 	"marquee/internal/postgres"
 )
@@ -56,6 +57,22 @@ func (m *metrics) watchSockets(count func() int) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "marquee_websockets_open", Help: "Open websocket connections and event streams.",
 	}, func() float64 { return float64(count()) }))
+}
+
+func (m *metrics) watchAudit(s *audit.Sealer) {
+	m.registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "marquee_audit_head_position", Help: "Position of the newest signed head of the audit log.",
+		}, func() float64 { return float64(s.Position()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "marquee_audit_broken", Help: "1 while the audit log disagrees with its newest signed head: run verify-audit.",
+		}, func() float64 {
+			if s.Broken() {
+				return 1
+			}
+			return 0
+		}),
+	)
 }
 
 func (m *metrics) request(status int, took time.Duration) {

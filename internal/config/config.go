@@ -33,6 +33,7 @@ type Config struct {
 	SecretKey       Secret         `env:"MARQUEE_SECRET_KEY"`
 	Keyset          Secret         `env:"MARQUEE_KEYSET"`
 	KeysetFile      string         `env:"MARQUEE_KEYSET_FILE"`
+	AuditHeads      string         `env:"MARQUEE_AUDIT_HEADS"`
 	AllowedOrigins  []string       `env:"MARQUEE_ALLOWED_ORIGINS"`
 	TrustedProxies  []netip.Prefix `env:"MARQUEE_TRUSTED_PROXIES"`
 	Demo            *bool          `env:"MARQUEE_DEMO"`
@@ -88,6 +89,15 @@ func (c Config) LoadsDemo() bool {
 		return *c.Demo
 	}
 	return c.Env == Development && c.DatabaseURL == ""
+}
+
+// AuditHeadsFile is where the signed heads of the audit log are kept, "" for the log alone: by itself only beside the
+// private cluster, whose log it is sure to be about.
+func (c Config) AuditHeadsFile() string {
+	if c.AuditHeads == "" && c.DatabaseURL == "" {
+		return filepath.Join(c.DataDir, "audit-heads.jsonl")
+	}
+	return c.AuditHeads
 }
 
 // Environment is where the program runs.
@@ -280,6 +290,8 @@ func (c Config) validateProduction() error {
 		{c.PublicURL == "", "MARQUEE_PUBLIC_URL is needed in production: what links in mails begin with"},
 		{c.SMTPURL == "", "MARQUEE_SMTP_URL is needed in production: accounts are opened and recovered by mail"},
 		{c.MailFrom == "", "MARQUEE_MAIL_FROM is needed in production: whom mails come from"},
+		{c.SecretKey != "" && !c.keyIsRandom(), "MARQUEE_SECRET_KEY is not random: make one with openssl rand -base64 32"},
+		{c.ClusterPassword != "" && len(c.ClusterPassword) < clusterPasswordBytes, "MARQUEE_CLUSTER_PASSWORD must have at least 16 characters in production: make one with openssl rand -hex 32"},
 		{c.LoadsDemo(), "MARQUEE_DEMO must not be set in production: the passwords of the demo accounts are no secret"},
 	} {
 		if need.missing {
@@ -287,6 +299,28 @@ func (c Config) validateProduction() error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// clusterPasswordBytes is the least length of the password between nodes in production.
+const clusterPasswordBytes = 16
+
+// keyIsRandom reports whether the secret key looks drawn by lot, unlike those that stand in tests and examples: rows of one
+// byte, of a few, or of all in order. Of 32 random bytes not one key in 10^12 fails. A key that cannot be read is told of
+// elsewhere.
+func (c Config) keyIsRandom() bool {
+	key, err := c.Key()
+	if err != nil {
+		return true
+	}
+	const leastKinds, mostSteps = 16, 8
+	kinds, steps := map[byte]bool{}, 0
+	for i, b := range key {
+		kinds[b] = true
+		if i > 0 && b == key[i-1]+1 {
+			steps++
+		}
+	}
+	return len(kinds) >= leastKinds && steps < mostSteps
 }
 
 // Key returns the secret key, or nil when none is configured.

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -70,6 +72,45 @@ func TestFromEnvironment(t *testing.T) {
 		} {
 			if !strings.Contains(err.Error(), name) {
 				t.Errorf("%s is not named in: %v", name, err)
+			}
+		}
+	})
+	// A secret that is not judged here is none that this test knows: it must be added.
+	t.Run("production_refuses_the_secrets_of_development", func(t *testing.T) {
+		t.Parallel()
+		production := map[string]string{
+			"MARQUEE_ENV": "production", "MARQUEE_DATABASE_URL": "postgres://u:p@h/d", "MARQUEE_KEYSET": "k", "MARQUEE_GATEWAY": "sandbox",
+			"MARQUEE_SECRET_KEY": "rdWXzjNnb2nGf6NPBNMcoMNBUIhsIqLKqT7TVB8DZsQ=", "MARQUEE_PUBLIC_URL": "https://tickets.example",
+			"MARQUEE_SMTP_URL": "smtps://u:p@mail.example", "MARQUEE_MAIL_FROM": "tickets@marquee.example",
+			"MARQUEE_CLUSTER_LISTEN": ":6222", "MARQUEE_CLUSTER_PASSWORD": "0f1e2d3c4b5a69788796a5b4c3d2e1f0",
+		}
+		if _, err := config.FromEnvironment(production); err != nil {
+			t.Fatalf("a whole configuration: %v", err)
+		}
+		refused := map[string][]string{
+			"MARQUEE_DATABASE_URL": {""},
+			"MARQUEE_SECRET_KEY": {
+				"", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=",
+				"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "AAEAAQABAAEAAQABAAEAAQABAAEAAQABAAEAAQABAAE=",
+			},
+			"MARQUEE_KEYSET":           {""},
+			"MARQUEE_SMTP_URL":         {"", "smtp://u:p@h?tls=off"},
+			"MARQUEE_CLUSTER_PASSWORD": {"", "secret", "marquee"},
+		}
+		for _, field := range reflect.VisibleFields(reflect.TypeFor[config.Config]()) {
+			if name := field.Tag.Get("env"); field.Type == reflect.TypeFor[config.Secret]() && refused[name] == nil {
+				t.Errorf("%s is a secret: say here which values production refuses", name)
+			}
+		}
+		for name, values := range refused {
+			for _, value := range values {
+				variables := maps.Clone(production)
+				variables[name] = value
+				if _, err := config.FromEnvironment(variables); err == nil || !strings.Contains(err.Error(), name) {
+					t.Errorf("%s=%q: %v", name, value, err)
+				} else if len(value) > 10 && strings.Contains(err.Error(), value) {
+					t.Errorf("%s is told: %v", name, err)
+				}
 			}
 		}
 	})
