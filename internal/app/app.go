@@ -140,7 +140,7 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	if a.Identity, err = identity.NewService(a.db, client, seams.Clock, key, a.vault); err != nil {
 		return err
 	}
-	if a.post, a.mailbox, err = newPost(a.cfg, a.db, a.vault, seams.Clock, a.metrics, a.log); err != nil {
+	if a.post, a.mailbox, err = newPost(a.cfg, a.db, a.vault, seams.Clock, a.Identity, a.metrics, a.log); err != nil {
 		return err
 	}
 	theaters := theater.NewService(client)
