@@ -95,7 +95,7 @@ func (s *Service) claimEmailTx(ctx context.Context, tx *sql.Tx, email string) er
 	}
 	// Behind the number of the key is the digest, of which all nodes agree on the oldest.
 	const digestAt = 4
-	key := int64(binary.BigEndian.Uint64(indexes[0][digestAt:])) //nolint:gosec // any 64 bits will do
+	key := int64(binary.BigEndian.Uint64(indexes[0][digestAt:]))
 	if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, key); err != nil {
 		return err
 	}

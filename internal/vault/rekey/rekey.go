@@ -184,6 +184,7 @@ func replace(ctx context.Context, db *postgres.DB, v *vault.Vault, c vault.Colum
 	if c.Index != "" {
 		set += `, ` + c.Index + ` = n.mark`
 	}
+	//nolint:gosec // what is put together are names from vault.Columns
 	statement := `WITH wanted AS (SELECT t.` + c.Key + ` AS id, n.old, n.sealed, n.mark
 			FROM unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::bytea[]) AS n (id, old, sealed, mark) JOIN ` + c.Table + ` t ON t.` + c.Key + ` = n.id
 			ORDER BY t.` + c.Key + ` FOR UPDATE OF t)
