@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/go-webauthn/webauthn/webauthn"
 	"github.com/google/uuid"
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/text/unicode/norm"
@@ -47,6 +48,8 @@ type Service struct {
 	refreshKey  []byte
 	guessKey    []byte
 	ceremonyKey []byte
+	recoveryKey []byte
+	passkeys *webauthn.WebAuthn // nil: not served
 	revoked     revocations
 	// verified spares a device that sends request after request the check of the same signature, which takes longer than
 	// many a request. It says nothing about whether the token still counts.
@@ -68,7 +71,7 @@ func NewService(db *postgres.DB, client *ent.Client, c clock.Clock, secret []byt
 		revoked: revocations{first: map[uuid.UUID]revoked{}},
 	}
 	s.tokens = &accessTokens{clock: c}
-	for purpose, key := range map[string]*[]byte{"access tokens": &s.tokens.secret, "refresh tokens": &s.refreshKey, "guesses": &s.guessKey, "ceremonies": &s.ceremonyKey} {
+	for purpose, key := range map[string]*[]byte{"access tokens": &s.tokens.secret, "refresh tokens": &s.refreshKey, "guesses": &s.guessKey, "ceremonies": &s.ceremonyKey, "recovery codes": &s.recoveryKey} {
 		if *key, err = derived(secret, purpose); err != nil {
 			return nil, err
 		}

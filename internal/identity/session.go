@@ -39,13 +39,13 @@ const (
 
 // openTx starts a session of u in the caller's transaction. Whoever commits calls noteEnded with the sessions that made
 // room for it. Only admit and what completes it call this.
-func (s *Service) openTx(ctx context.Context, tx *sql.Tx, u User, device Device, strong bool) (row sessionRow, crowded []uuid.UUID, err error) {
+func (s *Service) openTx(ctx context.Context, tx *sql.Tx, u User, device Device, proofs []Proof) (row sessionRow, crowded []uuid.UUID, err error) {
 	now := s.now()
-	row = sessionRow{id: typeid.New(), salt: make([]byte, saltOfSession), generation: 1, expiresAt: now.Add(sessionAge), strong: strong}
+	row = sessionRow{id: typeid.New(), salt: make([]byte, saltOfSession), generation: 1, expiresAt: now.Add(sessionAge), strong: isStrong(proofs)}
 	row.provedAt = sql.NullTime{Time: now, Valid: true}
 	_, _ = rand.Read(row.salt) // never fails: crypto/rand ends the program instead
 	if _, err := tx.ExecContext(ctx, `INSERT INTO sessions (id, user_id, device, salt, renewed_at, created_at, proved_at, strong, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $5, $5, $6, $7)`, row.id, u.ID, deviceName(device.Name), row.salt, now, strong, row.expiresAt); err != nil {
+		VALUES ($1, $2, $3, $4, $5, $5, $5, $6, $7)`, row.id, u.ID, deviceName(device.Name), row.salt, now, row.strong, row.expiresAt); err != nil {
 		return row, nil, err
 	}
 	crowded, err = s.endTx(ctx, tx, endCrowded, u.ID, maxSessions)
@@ -254,11 +254,7 @@ func (s *Service) SetRole(ctx context.Context, userID uuid.UUID, role auth.Role)
 	if !role.Valid() {
 		return fmt.Errorf("identity: unknown role %q", role)
 	}
-	type change struct {
-		session    uuid.UUID
-		generation int32
-	}
-	var recalled []change
+	var recalled []recall
 	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
 		done, err := tx.ExecContext(ctx, `UPDATE users SET role = $2 WHERE id = $1`, userID, role)
 		if err != nil {
@@ -267,25 +263,13 @@ func (s *Service) SetRole(ctx context.Context, userID uuid.UUID, role auth.Role)
 		if n, err := done.RowsAffected(); err != nil || n == 0 {
 			return errors.Join(err, apperr.Missing("user"))
 		}
-		rows, err := tx.QueryContext(ctx, `WITH changed AS (UPDATE sessions SET generation = generation + 1 WHERE user_id = $1 RETURNING id, generation)
-			INSERT INTO session_revocations (session_id, generation, noted_at) SELECT id, generation, clock_timestamp() FROM changed
-			ON CONFLICT (session_id) DO UPDATE SET generation = excluded.generation, noted_at = excluded.noted_at
-			RETURNING session_id, generation`, userID)
-		if err != nil {
-			return err
-		}
-		recalled, err = postgres.Collect(rows, func(rows *sql.Rows) (c change, err error) {
-			err = rows.Scan(&c.session, &c.generation)
-			return c, err
-		})
+		recalled, err = recallTx(ctx, tx, `UPDATE sessions SET generation = generation + 1 WHERE user_id = $1`, userID)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("changing a role: %w", err)
 	}
-	for _, c := range recalled {
-		s.revoked.note(c.session, c.generation, time.Now())
-	}
+	s.noteRecalled(recalled)
 	return nil
 }
 
