@@ -1885,7 +1885,7 @@ type FactorMutation struct {
 	id            *uuid.UUID
 	kind          *string
 	name          *string
-	secret        *[]byte
+	secret_sealed *[]byte
 	used_step     *int64
 	addused_step  *int64
 	credential_id *[]byte
@@ -2113,53 +2113,53 @@ func (m *FactorMutation) ResetName() {
 	m.name = nil
 }
 
-// SetSecret sets the "secret" field.
-func (m *FactorMutation) SetSecret(b []byte) {
-	m.secret = &b
+// SetSecretSealed sets the "secret_sealed" field.
+func (m *FactorMutation) SetSecretSealed(b []byte) {
+	m.secret_sealed = &b
 }
 
-// Secret returns the value of the "secret" field in the mutation.
-func (m *FactorMutation) Secret() (r []byte, exists bool) {
-	v := m.secret
+// SecretSealed returns the value of the "secret_sealed" field in the mutation.
+func (m *FactorMutation) SecretSealed() (r []byte, exists bool) {
+	v := m.secret_sealed
 	if v == nil {
 		return
 	}
 	return *v, true
 }
 
-// OldSecret returns the old "secret" field's value of the Factor entity.
+// OldSecretSealed returns the old "secret_sealed" field's value of the Factor entity.
 // If the Factor object wasn't provided to the builder, the object is fetched from the database.
 // An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *FactorMutation) OldSecret(ctx context.Context) (v *[]byte, err error) {
+func (m *FactorMutation) OldSecretSealed(ctx context.Context) (v *[]byte, err error) {
 	if !m.op.Is(OpUpdateOne) {
-		return v, errors.New("OldSecret is only allowed on UpdateOne operations")
+		return v, errors.New("OldSecretSealed is only allowed on UpdateOne operations")
 	}
 	if m.id == nil || m.oldValue == nil {
-		return v, errors.New("OldSecret requires an ID field in the mutation")
+		return v, errors.New("OldSecretSealed requires an ID field in the mutation")
 	}
 	oldValue, err := m.oldValue(ctx)
 	if err != nil {
-		return v, fmt.Errorf("querying old value for OldSecret: %w", err)
+		return v, fmt.Errorf("querying old value for OldSecretSealed: %w", err)
 	}
-	return oldValue.Secret, nil
+	return oldValue.SecretSealed, nil
 }
 
-// ClearSecret clears the value of the "secret" field.
-func (m *FactorMutation) ClearSecret() {
-	m.secret = nil
-	m.clearedFields[factor.FieldSecret] = struct{}{}
+// ClearSecretSealed clears the value of the "secret_sealed" field.
+func (m *FactorMutation) ClearSecretSealed() {
+	m.secret_sealed = nil
+	m.clearedFields[factor.FieldSecretSealed] = struct{}{}
 }
 
-// SecretCleared returns if the "secret" field was cleared in this mutation.
-func (m *FactorMutation) SecretCleared() bool {
-	_, ok := m.clearedFields[factor.FieldSecret]
+// SecretSealedCleared returns if the "secret_sealed" field was cleared in this mutation.
+func (m *FactorMutation) SecretSealedCleared() bool {
+	_, ok := m.clearedFields[factor.FieldSecretSealed]
 	return ok
 }
 
-// ResetSecret resets all changes to the "secret" field.
-func (m *FactorMutation) ResetSecret() {
-	m.secret = nil
-	delete(m.clearedFields, factor.FieldSecret)
+// ResetSecretSealed resets all changes to the "secret_sealed" field.
+func (m *FactorMutation) ResetSecretSealed() {
+	m.secret_sealed = nil
+	delete(m.clearedFields, factor.FieldSecretSealed)
 }
 
 // SetUsedStep sets the "used_step" field.
@@ -2521,8 +2521,8 @@ func (m *FactorMutation) Fields() []string {
 	if m.name != nil {
 		fields = append(fields, factor.FieldName)
 	}
-	if m.secret != nil {
-		fields = append(fields, factor.FieldSecret)
+	if m.secret_sealed != nil {
+		fields = append(fields, factor.FieldSecretSealed)
 	}
 	if m.used_step != nil {
 		fields = append(fields, factor.FieldUsedStep)
@@ -2556,8 +2556,8 @@ func (m *FactorMutation) Field(name string) (ent.Value, bool) {
 		return m.Kind()
 	case factor.FieldName:
 		return m.Name()
-	case factor.FieldSecret:
-		return m.Secret()
+	case factor.FieldSecretSealed:
+		return m.SecretSealed()
 	case factor.FieldUsedStep:
 		return m.UsedStep()
 	case factor.FieldCredentialID:
@@ -2585,8 +2585,8 @@ func (m *FactorMutation) OldField(ctx context.Context, name string) (ent.Value, 
 		return m.OldKind(ctx)
 	case factor.FieldName:
 		return m.OldName(ctx)
-	case factor.FieldSecret:
-		return m.OldSecret(ctx)
+	case factor.FieldSecretSealed:
+		return m.OldSecretSealed(ctx)
 	case factor.FieldUsedStep:
 		return m.OldUsedStep(ctx)
 	case factor.FieldCredentialID:
@@ -2629,12 +2629,12 @@ func (m *FactorMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetName(v)
 		return nil
-	case factor.FieldSecret:
+	case factor.FieldSecretSealed:
 		v, ok := value.([]byte)
 		if !ok {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
-		m.SetSecret(v)
+		m.SetSecretSealed(v)
 		return nil
 	case factor.FieldUsedStep:
 		v, ok := value.(int64)
@@ -2723,8 +2723,8 @@ func (m *FactorMutation) AddField(name string, value ent.Value) error {
 // mutation.
 func (m *FactorMutation) ClearedFields() []string {
 	var fields []string
-	if m.FieldCleared(factor.FieldSecret) {
-		fields = append(fields, factor.FieldSecret)
+	if m.FieldCleared(factor.FieldSecretSealed) {
+		fields = append(fields, factor.FieldSecretSealed)
 	}
 	if m.FieldCleared(factor.FieldCredentialID) {
 		fields = append(fields, factor.FieldCredentialID)
@@ -2752,8 +2752,8 @@ func (m *FactorMutation) FieldCleared(name string) bool {
 // error if the field is not defined in the schema.
 func (m *FactorMutation) ClearField(name string) error {
 	switch name {
-	case factor.FieldSecret:
-		m.ClearSecret()
+	case factor.FieldSecretSealed:
+		m.ClearSecretSealed()
 		return nil
 	case factor.FieldCredentialID:
 		m.ClearCredentialID()
@@ -2784,8 +2784,8 @@ func (m *FactorMutation) ResetField(name string) error {
 	case factor.FieldName:
 		m.ResetName()
 		return nil
-	case factor.FieldSecret:
-		m.ResetSecret()
+	case factor.FieldSecretSealed:
+		m.ResetSecretSealed()
 		return nil
 	case factor.FieldUsedStep:
 		m.ResetUsedStep()

@@ -8,7 +8,6 @@ package graph
 import (
 	"context"
 	"errors"
-
 	"marquee/graph/generated"
 	"marquee/graph/model"
 	"marquee/internal/apperr"
@@ -36,7 +35,7 @@ func (r *mutationResolver) SignIn(ctx context.Context, input model.SignInInput) 
 func (r *mutationResolver) RefreshSession(ctx context.Context, input model.RefreshSessionInput) (model.RefreshSessionResult, error) {
 	tokens, err := r.Services.Identity.Refresh(ctx, input.RefreshToken)
 	if errors.Is(err, identity.ErrSessionEnded) {
-		return model.SessionEnded{Code: model.UserErrorCodeSessionEnded, Message: "Your session has ended. Sign in again."}, nil
+		return sessionEnded, nil
 	}
 	if err != nil {
 		return nil, err

@@ -125,7 +125,7 @@ var (
 		{Name: "id", Type: field.TypeUUID},
 		{Name: "kind", Type: field.TypeString, Size: 2147483647},
 		{Name: "name", Type: field.TypeString, Size: 2147483647},
-		{Name: "secret", Type: field.TypeBytes, Nullable: true},
+		{Name: "secret_sealed", Type: field.TypeBytes, Nullable: true},
 		{Name: "used_step", Type: field.TypeInt64, Default: 0},
 		{Name: "credential_id", Type: field.TypeBytes, Nullable: true},
 		{Name: "credential", Type: field.TypeBytes, Nullable: true},

@@ -62,17 +62,25 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
 	inputUnmarshalers := func() *graphql.InputUnmarshalerIndex {
 		return graphql.NewInputUnmarshalerIndex(
+			graphql.NewInputUnmarshaler("BeginPasskeyProofInput", ec.unmarshalInputBeginPasskeyProofInput),
 			graphql.NewInputUnmarshaler("CancelReservationInput", ec.unmarshalInputCancelReservationInput),
 			graphql.NewInputUnmarshaler("ChangePasswordInput", ec.unmarshalInputChangePasswordInput),
+			graphql.NewInputUnmarshaler("ConfirmPasskeyInput", ec.unmarshalInputConfirmPasskeyInput),
+			graphql.NewInputUnmarshaler("ConfirmTotpInput", ec.unmarshalInputConfirmTotpInput),
 			graphql.NewInputUnmarshaler("EndSessionInput", ec.unmarshalInputEndSessionInput),
 			graphql.NewInputUnmarshaler("MovieFilter", ec.unmarshalInputMovieFilter),
 			graphql.NewInputUnmarshaler("MovieShowtimeFilter", ec.unmarshalInputMovieShowtimeFilter),
+			graphql.NewInputUnmarshaler("PasskeyInput", ec.unmarshalInputPasskeyInput),
 			graphql.NewInputUnmarshaler("PayReservationInput", ec.unmarshalInputPayReservationInput),
 			graphql.NewInputUnmarshaler("ProveAgainInput", ec.unmarshalInputProveAgainInput),
+			graphql.NewInputUnmarshaler("ProveSecondFactorInput", ec.unmarshalInputProveSecondFactorInput),
 			graphql.NewInputUnmarshaler("RefreshSessionInput", ec.unmarshalInputRefreshSessionInput),
+			graphql.NewInputUnmarshaler("RemoveFactorInput", ec.unmarshalInputRemoveFactorInput),
+			graphql.NewInputUnmarshaler("RenameFactorInput", ec.unmarshalInputRenameFactorInput),
 			graphql.NewInputUnmarshaler("ReserveSeatsInput", ec.unmarshalInputReserveSeatsInput),
 			graphql.NewInputUnmarshaler("ShowtimeFilter", ec.unmarshalInputShowtimeFilter),
 			graphql.NewInputUnmarshaler("SignInInput", ec.unmarshalInputSignInInput),
+			graphql.NewInputUnmarshaler("SignInWithPasskeyInput", ec.unmarshalInputSignInWithPasskeyInput),
 			graphql.NewInputUnmarshaler("SignUpInput", ec.unmarshalInputSignUpInput),
 			graphql.NewInputUnmarshaler("TheaterFilter", ec.unmarshalInputTheaterFilter),
 			graphql.NewInputUnmarshaler("TheaterShowtimeFilter", ec.unmarshalInputTheaterShowtimeFilter),
@@ -505,18 +513,142 @@ enum FactorKind {
   RECOVERY_CODE
 }
 
-extend type Mutation {
-  """
-  Proves once more, in the session that asks, who its user is. Sensitive changes demand a proof of the last ten minutes and are
-  refused with ` + "`" + `STEP_UP_REQUIRED` + "`" + ` otherwise. Go on with the tokens of the answer: they say that it was proved.
-  """
-  proveAgain("The proof." input: ProveAgainInput!): ProveAgainResult! @auth @cost(weight: 1000)
+"A second factor of the viewer's account: an authenticator app or a passkey."
+type Factor @auth {
+  "The factor's id, for ` + "`" + `renameFactor` + "`" + ` and ` + "`" + `removeFactor` + "`" + `."
+  id: ID!
+  "What it is."
+  kind: FactorKind!
+  "How its owner calls it."
+  name: String!
+  "When it was enrolled."
+  createdAt: DateTime!
+  "When it was used last; null: never yet."
+  usedAt: DateTime
 }
 
-"A proof of who one is."
+extend type User {
+  "The account's second factors, the oldest first; at most 10. Only its owner sees them."
+  factors: [Factor!]! @auth @listSize(assumedSize: 3)
+  "How many recovery codes are left. Only the account's owner sees it."
+  recoveryCodesLeft: Int! @auth @cost(weight: 1)
+}
+
+extend type Mutation {
+  """
+  Completes a sign-in that was answered with ` + "`" + `SecondFactorRequired` + "`" + `. Give exactly one proof. Wrong ones are counted as wrong
+  passwords are.
+  """
+  proveSecondFactor("The sign-in and the proof." input: ProveSecondFactorInput!): ProveSecondFactorResult! @public @cost(weight: 100)
+  """
+  Proves once more, in the session that asks, who its user is. Sensitive changes demand a proof of the last ten minutes and are
+  refused with ` + "`" + `STEP_UP_REQUIRED` + "`" + ` otherwise. Go on with the tokens of the answer: they say that it was proved. An account that
+  has a second factor proves that; its password alone is refused with ` + "`" + `SECOND_FACTOR_REQUIRED` + "`" + `.
+  """
+  proveAgain("Exactly one proof." input: ProveAgainInput!): ProveAgainResult! @auth @cost(weight: 1000)
+  "Begins the enrolment of an authenticator app, in place of one that was not confirmed. Demands a recent proof."
+  beginTotp: BeginTotpPayload! @auth @cost(weight: 100)
+  "Completes the enrolment of an authenticator app by the code that it shows. ` + "`" + `CONFLICT` + "`" + ` when none is being enrolled."
+  confirmTotp("The app's name and its first code." input: ConfirmTotpInput!): ConfirmTotpResult! @auth @cost(weight: 100)
+  "Makes the challenge with which a device makes a passkey for the viewer. Demands a recent proof."
+  beginPasskey: PasskeyChallenge! @auth @cost(weight: 100)
+  "Keeps the passkey that the device made."
+  confirmPasskey("The passkey's name and what the device answered." input: ConfirmPasskeyInput!): ConfirmPasskeyResult! @auth @cost(weight: 100)
+  "Makes a challenge for whoever wants to sign in with a passkey."
+  beginPasskeySignIn: PasskeyChallenge! @public @cost(weight: 100)
+  "Starts a session by a passkey alone, which counts as two factors, since the device verifies its holder."
+  signInWithPasskey("What the device answered." input: SignInWithPasskeyInput!): SignInWithPasskeyResult! @public @cost(weight: 200)
+  """
+  Makes a challenge for the account's passkeys as a second factor: of the sign-in that waits, or, without it, of the viewer.
+  ` + "`" + `CONFLICT` + "`" + ` when the account has no passkey.
+  """
+  beginPasskeyProof("Which sign-in." input: BeginPasskeyProofInput!): BeginPasskeyProofResult! @public @cost(weight: 100)
+  "Gives one of the viewer's factors another name. ` + "`" + `NOT_FOUND` + "`" + ` when there is no such factor."
+  renameFactor("Which, and how." input: RenameFactorInput!): RenameFactorPayload! @auth @cost(weight: 10)
+  """
+  Takes a second factor from the viewer's account; with the last one go the recovery codes. Demands a recent proof. ` + "`" + `NOT_FOUND` + "`" + `
+  when there is no such factor.
+  """
+  removeFactor("Which." input: RemoveFactorInput!): RemoveFactorPayload! @auth @cost(weight: 50)
+  """
+  Gives the viewer ten recovery codes and makes those of before worthless. Demands a recent proof. ` + "`" + `CONFLICT` + "`" + ` when the account
+  has no second factor.
+  """
+  replaceRecoveryCodes: ReplaceRecoveryCodesPayload! @auth @cost(weight: 100)
+}
+
+"A sign-in that waits, and the proof of a second factor: exactly one of code, recoveryCode and passkey."
+input ProveSecondFactorInput {
+  "The ` + "`" + `pendingToken` + "`" + ` of ` + "`" + `SecondFactorRequired` + "`" + `."
+  pendingToken: String!
+  "The code that an authenticator app of the account shows. Each counts once."
+  code: String
+  "One of the account's recovery codes; hyphens, blanks and case do not matter. Each counts once."
+  recoveryCode: String
+  "What a passkey answered to the challenge of ` + "`" + `beginPasskeyProof` + "`" + `."
+  passkey: PasskeyInput
+}
+
+"A proof of who one is: exactly one of the fields."
 input ProveAgainInput {
-  "The account's password."
-  password: String!
+  "The account's password, when the account has no second factor."
+  password: String
+  "The code that an authenticator app of the account shows. Each counts once."
+  code: String
+  "One of the account's recovery codes; hyphens, blanks and case do not matter. Each counts once."
+  recoveryCode: String
+  "What a passkey answered to the challenge of ` + "`" + `beginPasskeyProof` + "`" + `."
+  passkey: PasskeyInput
+}
+
+"What a device answered to a challenge."
+input PasskeyInput {
+  "The challenge's ` + "`" + `token` + "`" + `."
+  token: String!
+  "The JSON text of the ` + "`" + `PublicKeyCredential` + "`" + ` that the browser got: ` + "`" + `JSON.stringify(credential)` + "`" + `."
+  credential: String!
+}
+
+"An authenticator app that shows its first code."
+input ConfirmTotpInput {
+  "How to call it, 1 to 100 characters."
+  name: String!
+  "The code that it shows."
+  code: String!
+}
+
+"A passkey that a device made."
+input ConfirmPasskeyInput {
+  "How to call it, 1 to 100 characters."
+  name: String!
+  "What the device answered."
+  passkey: PasskeyInput!
+}
+
+"A passkey that signs its holder in."
+input SignInWithPasskeyInput {
+  "What the device answered."
+  passkey: PasskeyInput!
+}
+
+"Whose passkeys are to prove something."
+input BeginPasskeyProofInput {
+  "The ` + "`" + `pendingToken` + "`" + ` of ` + "`" + `SecondFactorRequired` + "`" + `; null: the viewer's session."
+  pendingToken: String
+}
+
+"Another name for a factor."
+input RenameFactorInput {
+  "The factor's id."
+  factorId: ID!
+  "How to call it, 1 to 100 characters."
+  name: String!
+}
+
+"Which factor to remove."
+input RemoveFactorInput {
+  "The factor's id."
+  factorId: ID!
 }
 
 "The first proof was right, and the account has a second factor, which is to be proved as well. Nobody is signed in yet."
@@ -525,7 +657,7 @@ type SecondFactorRequired implements UserError @public {
   code: UserErrorCode!
   "A sentence for people."
   message: String!
-  "What stands for the sign-in so far. It is no access token."
+  "What stands for the sign-in so far, for ` + "`" + `proveSecondFactor` + "`" + `. It is no access token."
   pendingToken: String!
   "Until when the sign-in waits."
   expiresAt: DateTime!
@@ -533,8 +665,96 @@ type SecondFactorRequired implements UserError @public {
   factors: [FactorKind!]!
 }
 
+"The second factor was not proved: the code is wrong, was used before or is over, or the passkey is not one of the account's."
+type InvalidProof implements UserError @public {
+  "Always ` + "`" + `INVALID_PROOF` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+}
+
+"An authenticator app that waits for its first code. It is shown once."
+type BeginTotpPayload @auth {
+  "The secret, base32, for typing it into an app: SHA-1, 6 digits, 30 seconds."
+  secret: String!
+  "The same as apps open it: ` + "`" + `otpauth://totp/…` + "`" + `."
+  uri: String!
+  "The same as a QR code for the camera of a phone: a ` + "`" + `data:` + "`" + ` URI of a PNG."
+  qr: String!
+  "Until when it can be confirmed."
+  expiresAt: DateTime!
+}
+
+"The authenticator app is one of the account's second factors."
+type ConfirmTotpPayload @auth {
+  "The factor."
+  factor: Factor!
+  "The account's recovery codes when this is its first factor, shown this once; else empty."
+  recoveryCodes: [String!]!
+  "The tokens with which the session goes on: a second factor was proved in it."
+  session: SessionPayload!
+}
+
+"The passkey is one of the account's second factors."
+type ConfirmPasskeyPayload @auth {
+  "The factor."
+  factor: Factor!
+  "The account's recovery codes when this is its first factor, shown this once; else empty."
+  recoveryCodes: [String!]!
+  "The tokens with which the session goes on: a second factor was proved in it."
+  session: SessionPayload!
+}
+
+"What a page hands to ` + "`" + `navigator.credentials` + "`" + `. A challenge counts once, right or wrong."
+type PasskeyChallenge @public {
+  "Names the challenge in the answer."
+  token: String!
+  """
+  JSON text of the options, for ` + "`" + `PublicKeyCredential.parseCreationOptionsFromJSON` + "`" + ` or ` + "`" + `parseRequestOptionsFromJSON` + "`" + ` and then
+  ` + "`" + `navigator.credentials.create` + "`" + ` or ` + "`" + `get` + "`" + `.
+  """
+  options: String!
+  "Until when the answer counts."
+  expiresAt: DateTime!
+}
+
+"The factor has another name."
+type RenameFactorPayload @auth {
+  "The factor."
+  factor: Factor!
+}
+
+"The factor is gone."
+type RemoveFactorPayload @auth {
+  "The id of the factor that is gone."
+  factorId: ID!
+  "The tokens with which the session goes on. Without a second factor left they say that none was proved."
+  session: SessionPayload!
+}
+
+"The account has other recovery codes."
+type ReplaceRecoveryCodesPayload @auth {
+  "The codes, shown this once. Keep them where the second factors are not."
+  recoveryCodes: [String!]!
+}
+
+"How the proof of a second factor went."
+union ProveSecondFactorResult = SessionPayload | InvalidProof | SessionEnded
+
 "How a proof in a session went."
-union ProveAgainResult = SessionPayload | InvalidCredentials
+union ProveAgainResult = SessionPayload | InvalidCredentials | InvalidProof
+
+"How the enrolment of an authenticator app went."
+union ConfirmTotpResult = ConfirmTotpPayload | InvalidProof
+
+"How the enrolment of a passkey went."
+union ConfirmPasskeyResult = ConfirmPasskeyPayload | InvalidProof
+
+"How a sign-in with a passkey went."
+union SignInWithPasskeyResult = SessionPayload | InvalidProof
+
+"A challenge for the account's passkeys, or that there is no sign-in to make one for."
+union BeginPasskeyProofResult = PasskeyChallenge | SessionEnded
 `, BuiltIn: false},
 	{Name: "../../schema/identity.graphqls", Input: `"What a user may do on the platform; each role includes those before it."
 enum Role {
@@ -877,6 +1097,8 @@ enum UserErrorCode {
   INVALID_CREDENTIALS
   "The account has a second factor, which is to be proved as well."
   SECOND_FACTOR_REQUIRED
+  "The second factor was not proved."
+  INVALID_PROOF
   "The session cannot be renewed: sign in again."
   SESSION_ENDED
   "At least one of the seats belongs to someone else."
@@ -1308,6 +1530,20 @@ var parsedSchema = gqlparser.MustLoadSchema(sources...)
 // Each function is generated once per unique object type, deduplicating the
 // switch statements that were previously inlined in every fieldContext_* function.
 
+func (ec *executionContext) childFields_BeginTotpPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "secret":
+		return ec.fieldContext_BeginTotpPayload_secret(ctx, field)
+	case "uri":
+		return ec.fieldContext_BeginTotpPayload_uri(ctx, field)
+	case "qr":
+		return ec.fieldContext_BeginTotpPayload_qr(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_BeginTotpPayload_expiresAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BeginTotpPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_EndOtherSessionsPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "ended":
@@ -1322,6 +1558,22 @@ func (ec *executionContext) childFields_EndSessionPayload(ctx context.Context, f
 		return ec.fieldContext_EndSessionPayload_sessionId(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type EndSessionPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_Factor(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Factor_id(ctx, field)
+	case "kind":
+		return ec.fieldContext_Factor_kind(ctx, field)
+	case "name":
+		return ec.fieldContext_Factor_name(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Factor_createdAt(ctx, field)
+	case "usedAt":
+		return ec.fieldContext_Factor_usedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Factor", field.Name)
 }
 
 func (ec *executionContext) childFields_Genre(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -1420,6 +1672,18 @@ func (ec *executionContext) childFields_PageInfo(ctx context.Context, field grap
 	return nil, fmt.Errorf("no field named %q was found under type PageInfo", field.Name)
 }
 
+func (ec *executionContext) childFields_PasskeyChallenge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "token":
+		return ec.fieldContext_PasskeyChallenge_token(ctx, field)
+	case "options":
+		return ec.fieldContext_PasskeyChallenge_options(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_PasskeyChallenge_expiresAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PasskeyChallenge", field.Name)
+}
+
 func (ec *executionContext) childFields_Payment(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -1468,6 +1732,32 @@ func (ec *executionContext) childFields_RateLimit(ctx context.Context, field gra
 		return ec.fieldContext_RateLimit_resetAt(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RateLimit", field.Name)
+}
+
+func (ec *executionContext) childFields_RemoveFactorPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "factorId":
+		return ec.fieldContext_RemoveFactorPayload_factorId(ctx, field)
+	case "session":
+		return ec.fieldContext_RemoveFactorPayload_session(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RemoveFactorPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_RenameFactorPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "factor":
+		return ec.fieldContext_RenameFactorPayload_factor(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RenameFactorPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ReplaceRecoveryCodesPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "recoveryCodes":
+		return ec.fieldContext_ReplaceRecoveryCodesPayload_recoveryCodes(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReplaceRecoveryCodesPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_Reservation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -1644,6 +1934,22 @@ func (ec *executionContext) childFields_Session(ctx context.Context, field graph
 	return nil, fmt.Errorf("no field named %q was found under type Session", field.Name)
 }
 
+func (ec *executionContext) childFields_SessionPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "token":
+		return ec.fieldContext_SessionPayload_token(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_SessionPayload_expiresAt(ctx, field)
+	case "refreshToken":
+		return ec.fieldContext_SessionPayload_refreshToken(ctx, field)
+	case "refreshExpiresAt":
+		return ec.fieldContext_SessionPayload_refreshExpiresAt(ctx, field)
+	case "user":
+		return ec.fieldContext_SessionPayload_user(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SessionPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_Showtime(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -1794,6 +2100,10 @@ func (ec *executionContext) childFields_User(ctx context.Context, field graphql.
 		return ec.fieldContext_User_createdAt(ctx, field)
 	case "sessions":
 		return ec.fieldContext_User_sessions(ctx, field)
+	case "factors":
+		return ec.fieldContext_User_factors(ctx, field)
+	case "recoveryCodesLeft":
+		return ec.fieldContext_User_recoveryCodesLeft(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type User", field.Name)
 }

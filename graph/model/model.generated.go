@@ -18,6 +18,11 @@ import (
 	"time"
 )
 
+// A challenge for the account's passkeys, or that there is no sign-in to make one for.
+type BeginPasskeyProofResult interface {
+	IsBeginPasskeyProofResult()
+}
+
 // How a cancellation went.
 type CancelReservationResult interface {
 	IsCancelReservationResult()
@@ -26,6 +31,16 @@ type CancelReservationResult interface {
 // How a change of the password went.
 type ChangePasswordResult interface {
 	IsChangePasswordResult()
+}
+
+// How the enrolment of a passkey went.
+type ConfirmPasskeyResult interface {
+	IsConfirmPasskeyResult()
+}
+
+// How the enrolment of an authenticator app went.
+type ConfirmTotpResult interface {
+	IsConfirmTotpResult()
 }
 
 // A thing with an id that can be read again by `node`.
@@ -41,6 +56,11 @@ type PayReservationResult interface {
 // How a proof in a session went.
 type ProveAgainResult interface {
 	IsProveAgainResult()
+}
+
+// How the proof of a second factor went.
+type ProveSecondFactorResult interface {
+	IsProveSecondFactorResult()
 }
 
 // How the renewal of a session went.
@@ -63,6 +83,11 @@ type SignInResult interface {
 	IsSignInResult()
 }
 
+// How a sign-in with a passkey went.
+type SignInWithPasskeyResult interface {
+	IsSignInWithPasskeyResult()
+}
+
 // How a sign-up went.
 type SignUpResult interface {
 	IsSignUpResult()
@@ -71,6 +96,24 @@ type SignUpResult interface {
 // A refusal that is part of the answer: what the caller asked for cannot be done, and why.
 type UserError interface {
 	IsUserError()
+}
+
+// Whose passkeys are to prove something.
+type BeginPasskeyProofInput struct {
+	// The `pendingToken` of `SecondFactorRequired`; null: the viewer's session.
+	PendingToken *string `json:"pendingToken,omitempty"`
+}
+
+// An authenticator app that waits for its first code. It is shown once.
+type BeginTotpPayload struct {
+	// The secret, base32, for typing it into an app: SHA-1, 6 digits, 30 seconds.
+	Secret string `json:"secret"`
+	// The same as apps open it: `otpauth://totp/…`.
+	URI string `json:"uri"`
+	// The same as a QR code for the camera of a phone: a `data:` URI of a PNG.
+	QR string `json:"qr"`
+	// Until when it can be confirmed.
+	ExpiresAt time.Time `json:"expiresAt"`
 }
 
 // A reservation to give back.
@@ -102,6 +145,46 @@ type ChangePasswordPayload struct {
 }
 
 func (ChangePasswordPayload) IsChangePasswordResult() {}
+
+// A passkey that a device made.
+type ConfirmPasskeyInput struct {
+	// How to call it, 1 to 100 characters.
+	Name string `json:"name"`
+	// What the device answered.
+	Passkey PasskeyInput `json:"passkey"`
+}
+
+// The passkey is one of the account's second factors.
+type ConfirmPasskeyPayload struct {
+	// The factor.
+	Factor identity.Factor `json:"factor"`
+	// The account's recovery codes when this is its first factor, shown this once; else empty.
+	RecoveryCodes []string `json:"recoveryCodes"`
+	// The tokens with which the session goes on: a second factor was proved in it.
+	Session SessionPayload `json:"session"`
+}
+
+func (ConfirmPasskeyPayload) IsConfirmPasskeyResult() {}
+
+// An authenticator app that shows its first code.
+type ConfirmTotpInput struct {
+	// How to call it, 1 to 100 characters.
+	Name string `json:"name"`
+	// The code that it shows.
+	Code string `json:"code"`
+}
+
+// The authenticator app is one of the account's second factors.
+type ConfirmTotpPayload struct {
+	// The factor.
+	Factor identity.Factor `json:"factor"`
+	// The account's recovery codes when this is its first factor, shown this once; else empty.
+	RecoveryCodes []string `json:"recoveryCodes"`
+	// The tokens with which the session goes on: a second factor was proved in it.
+	Session SessionPayload `json:"session"`
+}
+
+func (ConfirmTotpPayload) IsConfirmTotpResult() {}
 
 // An account with this address exists already.
 type EmailTaken struct {
@@ -148,6 +231,26 @@ func (InvalidCredentials) IsUserError() {}
 func (InvalidCredentials) IsSignInResult() {}
 
 func (InvalidCredentials) IsChangePasswordResult() {}
+
+// The second factor was not proved: the code is wrong, was used before or is over, or the passkey is not one of the account's.
+type InvalidProof struct {
+	// Always `INVALID_PROOF`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+}
+
+func (InvalidProof) IsUserError() {}
+
+func (InvalidProof) IsProveSecondFactorResult() {}
+
+func (InvalidProof) IsProveAgainResult() {}
+
+func (InvalidProof) IsConfirmTotpResult() {}
+
+func (InvalidProof) IsConfirmPasskeyResult() {}
+
+func (InvalidProof) IsSignInWithPasskeyResult() {}
 
 // More seats than one customer may have at this showtime; nothing was reserved.
 type LimitExceeded struct {
@@ -207,6 +310,27 @@ type PageInfo struct {
 	EndCursor *string `json:"endCursor,omitempty"`
 }
 
+// What a page hands to `navigator.credentials`. A challenge counts once, right or wrong.
+type PasskeyChallenge struct {
+	// Names the challenge in the answer.
+	Token string `json:"token"`
+	// JSON text of the options, for `PublicKeyCredential.parseCreationOptionsFromJSON` or `parseRequestOptionsFromJSON` and then
+	// `navigator.credentials.create` or `get`.
+	Options string `json:"options"`
+	// Until when the answer counts.
+	ExpiresAt time.Time `json:"expiresAt"`
+}
+
+func (PasskeyChallenge) IsBeginPasskeyProofResult() {}
+
+// What a device answered to a challenge.
+type PasskeyInput struct {
+	// The challenge's `token`.
+	Token string `json:"token"`
+	// The JSON text of the `PublicKeyCredential` that the browser got: `JSON.stringify(credential)`.
+	Credential string `json:"credential"`
+}
+
 // A reservation to pay.
 type PayReservationInput struct {
 	// Id of the reservation.
@@ -253,10 +377,28 @@ func (PaymentPending) IsUserError() {}
 
 func (PaymentPending) IsPayReservationResult() {}
 
-// A proof of who one is.
+// A proof of who one is: exactly one of the fields.
 type ProveAgainInput struct {
-	// The account's password.
-	Password string `json:"password"`
+	// The account's password, when the account has no second factor.
+	Password *string `json:"password,omitempty"`
+	// The code that an authenticator app of the account shows. Each counts once.
+	Code *string `json:"code,omitempty"`
+	// One of the account's recovery codes; hyphens, blanks and case do not matter. Each counts once.
+	RecoveryCode *string `json:"recoveryCode,omitempty"`
+	// What a passkey answered to the challenge of `beginPasskeyProof`.
+	Passkey *PasskeyInput `json:"passkey,omitempty"`
+}
+
+// A sign-in that waits, and the proof of a second factor: exactly one of code, recoveryCode and passkey.
+type ProveSecondFactorInput struct {
+	// The `pendingToken` of `SecondFactorRequired`.
+	PendingToken string `json:"pendingToken"`
+	// The code that an authenticator app of the account shows. Each counts once.
+	Code *string `json:"code,omitempty"`
+	// One of the account's recovery codes; hyphens, blanks and case do not matter. Each counts once.
+	RecoveryCode *string `json:"recoveryCode,omitempty"`
+	// What a passkey answered to the challenge of `beginPasskeyProof`.
+	Passkey *PasskeyInput `json:"passkey,omitempty"`
 }
 
 // How much work the caller may ask for. Points come back with time; an operation that costs more than remains is refused with `THROTTLED`.
@@ -277,6 +419,40 @@ type RateLimit struct {
 type RefreshSessionInput struct {
 	// The session's latest refresh token.
 	RefreshToken string `json:"refreshToken"`
+}
+
+// Which factor to remove.
+type RemoveFactorInput struct {
+	// The factor's id.
+	FactorID string `json:"factorId"`
+}
+
+// The factor is gone.
+type RemoveFactorPayload struct {
+	// The id of the factor that is gone.
+	FactorID string `json:"factorId"`
+	// The tokens with which the session goes on. Without a second factor left they say that none was proved.
+	Session SessionPayload `json:"session"`
+}
+
+// Another name for a factor.
+type RenameFactorInput struct {
+	// The factor's id.
+	FactorID string `json:"factorId"`
+	// How to call it, 1 to 100 characters.
+	Name string `json:"name"`
+}
+
+// The factor has another name.
+type RenameFactorPayload struct {
+	// The factor.
+	Factor identity.Factor `json:"factor"`
+}
+
+// The account has other recovery codes.
+type ReplaceRecoveryCodesPayload struct {
+	// The codes, shown this once. Keep them where the second factors are not.
+	RecoveryCodes []string `json:"recoveryCodes"`
 }
 
 // A page of the viewer's reservations.
@@ -395,7 +571,7 @@ type SecondFactorRequired struct {
 	Code UserErrorCode `json:"code"`
 	// A sentence for people.
 	Message string `json:"message"`
-	// What stands for the sign-in so far. It is no access token.
+	// What stands for the sign-in so far, for `proveSecondFactor`. It is no access token.
 	PendingToken string `json:"pendingToken"`
 	// Until when the sign-in waits.
 	ExpiresAt time.Time `json:"expiresAt"`
@@ -415,6 +591,10 @@ type SessionEnded struct {
 	Message string `json:"message"`
 }
 
+func (SessionEnded) IsProveSecondFactorResult() {}
+
+func (SessionEnded) IsBeginPasskeyProofResult() {}
+
 func (SessionEnded) IsUserError() {}
 
 func (SessionEnded) IsRefreshSessionResult() {}
@@ -433,7 +613,11 @@ type SessionPayload struct {
 	User identity.User `json:"user"`
 }
 
+func (SessionPayload) IsProveSecondFactorResult() {}
+
 func (SessionPayload) IsProveAgainResult() {}
+
+func (SessionPayload) IsSignInWithPasskeyResult() {}
 
 func (SessionPayload) IsRefreshSessionResult() {}
 
@@ -495,6 +679,12 @@ type SignInInput struct {
 	Email string `json:"email"`
 	// Its password.
 	Password string `json:"password"`
+}
+
+// A passkey that signs its holder in.
+type SignInWithPasskeyInput struct {
+	// What the device answered.
+	Passkey PasskeyInput `json:"passkey"`
 }
 
 // The session is over.
@@ -609,6 +799,8 @@ const (
 	UserErrorCodeInvalidCredentials UserErrorCode = "INVALID_CREDENTIALS"
 	// The account has a second factor, which is to be proved as well.
 	UserErrorCodeSecondFactorRequired UserErrorCode = "SECOND_FACTOR_REQUIRED"
+	// The second factor was not proved.
+	UserErrorCodeInvalidProof UserErrorCode = "INVALID_PROOF"
 	// The session cannot be renewed: sign in again.
 	UserErrorCodeSessionEnded UserErrorCode = "SESSION_ENDED"
 	// At least one of the seats belongs to someone else.
@@ -629,6 +821,7 @@ var AllUserErrorCode = []UserErrorCode{
 	UserErrorCodeEmailTaken,
 	UserErrorCodeInvalidCredentials,
 	UserErrorCodeSecondFactorRequired,
+	UserErrorCodeInvalidProof,
 	UserErrorCodeSessionEnded,
 	UserErrorCodeSeatsUnavailable,
 	UserErrorCodeShowtimeClosed,
@@ -640,7 +833,7 @@ var AllUserErrorCode = []UserErrorCode{
 
 func (e UserErrorCode) IsValid() bool {
 	switch e {
-	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeSessionEnded, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodeReservationExpired, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending:
+	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeInvalidProof, UserErrorCodeSessionEnded, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodeReservationExpired, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending:
 		return true
 	}
 	return false

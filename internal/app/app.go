@@ -131,6 +131,13 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	if a.Identity, err = identity.NewService(a.db, client, seams.Clock, key, a.vault); err != nil {
 		return err
 	}
+	site, err := a.cfg.PublicBase()
+	if err != nil {
+		return fmt.Errorf("MARQUEE_PUBLIC_URL: %w", err)
+	}
+	if err := a.Identity.ServePasskeys(site, a.cfg.AllowedOrigins); err != nil {
+		return err
+	}
 	theaters := theater.NewService(client)
 	showtimes := showtime.NewService(a.db, seams.Clock)
 	seats := seating.NewService(a.db, showtimes, theaters)

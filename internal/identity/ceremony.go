@@ -55,6 +55,12 @@ func (s *Service) take(ctx context.Context, token, kind string) (ceremony, error
 	return c, nil
 }
 
+// endPendingTx ends the sign-ins to an account that wait for a second factor: what was proved before counts no more.
+func endPendingTx(ctx context.Context, tx *sql.Tx, user uuid.UUID) error {
+	_, err := tx.ExecContext(ctx, `DELETE FROM ceremonies WHERE user_id = $1 AND kind = $2`, user, ceremonySignIn)
+	return err
+}
+
 // ForgetCeremonies deletes ceremonies that ran out and returns how many. One statement.
 func (s *Service) ForgetCeremonies(ctx context.Context) (int, error) {
 	done, err := s.db.SQL().ExecContext(ctx, `DELETE FROM ceremonies WHERE expires_at <= $1`, s.now())

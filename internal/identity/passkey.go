@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"strings"
 	"time"
@@ -52,8 +53,11 @@ type PasskeyAnswer struct {
 
 // ServePasskeys says for which site passkeys are made: its public address, and the other origins whose pages may use them.
 // An origin of another domain is left out, since no browser would. It is called once, before the first request; without
-// it passkeys are UNAVAILABLE.
+// it, and for a site that has no name but an address, passkeys are UNAVAILABLE.
 func (s *Service) ServePasskeys(site *url.URL, origins []string) error {
+	if net.ParseIP(site.Hostname()) != nil {
+		return nil
+	}
 	config := &webauthn.Config{
 		RPID: site.Hostname(), RPDisplayName: "Marquee", RPOrigins: []string{site.Scheme + "://" + site.Host},
 		AttestationPreference: protocol.PreferNoAttestation,
@@ -242,19 +246,22 @@ func (s *Service) SignInWithPasskey(ctx context.Context, answer PasskeyAnswer, d
 	return s.admit(ctx, u, device, ProofPasskey)
 }
 
-// BeginPasskeyProof makes a challenge for the passkeys of whoever's sign-in waits under a token: ErrSessionEnded when none
-// does.
-func (s *Service) BeginPasskeyProof(ctx context.Context, pendingToken string) (PasskeyChallenge, error) {
-	user, err := s.pendingUser(ctx, pendingToken)
+// BeginPasskeyProof makes a challenge for the passkeys of whoever's sign-in waits under a token; without one, of the caller,
+// in their session: ErrSessionEnded when no sign-in waits under it, CONFLICT when the account has no passkey,
+// UNAUTHENTICATED.
+func (s *Service) BeginPasskeyProof(ctx context.Context, pendingToken *string) (PasskeyChallenge, error) {
+	if pendingToken == nil {
+		v, err := auth.Require(ctx, auth.RoleCustomer)
+		if err != nil {
+			return PasskeyChallenge{}, err
+		}
+		return s.beginProof(ctx, v.UserID, &v.SessionID)
+	}
+	user, err := s.pendingUser(ctx, *pendingToken)
 	if err != nil {
 		return PasskeyChallenge{}, err
 	}
 	return s.beginProof(ctx, user, nil)
-}
-
-// BeginPasskeyStepUp makes a challenge for the viewer's passkeys, for proving again who they are in their session.
-func (s *Service) BeginPasskeyStepUp(ctx context.Context, v auth.Viewer) (PasskeyChallenge, error) {
-	return s.beginProof(ctx, v.UserID, &v.SessionID)
 }
 
 func (s *Service) beginProof(ctx context.Context, user uuid.UUID, session *uuid.UUID) (PasskeyChallenge, error) {

@@ -51,7 +51,7 @@ type Service struct {
 	guessKey    []byte
 	ceremonyKey []byte
 	recoveryKey []byte
-	passkeys *webauthn.WebAuthn // nil: not served
+	passkeys    *webauthn.WebAuthn // nil: not served
 	revoked     revocations
 	// verified spares a device that sends request after request the check of the same signature, which takes longer than
 	// many a request. It says nothing about whether the token still counts.

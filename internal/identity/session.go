@@ -212,8 +212,11 @@ func (in ChangePasswordInput) validate(u User) error {
 }
 
 // ChangePassword gives the viewer's account another password and ends all its other sessions: ErrInvalidCredentials
-// when the present one is wrong, BAD_USER_INPUT, THROTTLED.
+// when the present one is wrong, BAD_USER_INPUT, STEP_UP_REQUIRED, THROTTLED.
 func (s *Service) ChangePassword(ctx context.Context, v auth.Viewer, in ChangePasswordInput, device Device) error {
+	if err := v.Recent(s.now()); err != nil {
+		return err
+	}
 	row, err := s.ent.User.Get(ctx, v.UserID)
 	if err != nil {
 		return fmt.Errorf("reading an account: %w", err)
@@ -241,6 +244,9 @@ func (s *Service) ChangePassword(ctx context.Context, v auth.Viewer, in ChangePa
 		}
 		if n, err := done.RowsAffected(); err != nil || n == 0 {
 			return errors.Join(err, apperr.New(apperr.Conflict, "The password was changed at the same time. Look again."))
+		}
+		if err := endPendingTx(ctx, tx, v.UserID); err != nil {
+			return err
 		}
 		others, err = s.endTx(ctx, tx, endOthers, v.SessionID, v.UserID)
 		return err
