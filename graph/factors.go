@@ -21,8 +21,8 @@ func factorProof(code, recoveryCode *string, passkey *model.PasskeyInput) identi
 	return identity.FactorProof{Code: code, RecoveryCode: recoveryCode, Passkey: (*identity.PasskeyAnswer)(passkey)}
 }
 
-func passkeyChallenge(c identity.PasskeyChallenge) *model.PasskeyChallenge {
-	return &model.PasskeyChallenge{Token: c.Token, Options: c.Options, ExpiresAt: c.ExpiresAt}
+func passkeyChallenge(c identity.PasskeyChallenge) model.PasskeyChallenge {
+	return model.PasskeyChallenge{Token: c.Token, Options: c.Options, ExpiresAt: c.ExpiresAt}
 }
 
 // ownerOf returns the caller when the account is theirs: UNAUTHENTICATED, FORBIDDEN.

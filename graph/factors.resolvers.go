@@ -74,7 +74,7 @@ func (r *mutationResolver) ConfirmTotp(ctx context.Context, input model.ConfirmT
 	return model.ConfirmTotpPayload{Factor: enrolled.Factor, RecoveryCodes: enrolled.RecoveryCodes, Session: session}, nil
 }
 
-func (r *mutationResolver) BeginPasskey(ctx context.Context) (*model.PasskeyChallenge, error) {
+func (r *mutationResolver) BeginPasskey(ctx context.Context) (*model.BeginPasskeyPayload, error) {
 	viewer, err := auth.Require(ctx, auth.RoleCustomer)
 	if err != nil {
 		return nil, err
@@ -83,7 +83,7 @@ func (r *mutationResolver) BeginPasskey(ctx context.Context) (*model.PasskeyChal
 	if err != nil {
 		return nil, err
 	}
-	return passkeyChallenge(challenge), nil
+	return &model.BeginPasskeyPayload{Challenge: passkeyChallenge(challenge)}, nil
 }
 
 func (r *mutationResolver) ConfirmPasskey(ctx context.Context, input model.ConfirmPasskeyInput) (model.ConfirmPasskeyResult, error) {
@@ -102,12 +102,12 @@ func (r *mutationResolver) ConfirmPasskey(ctx context.Context, input model.Confi
 	return model.ConfirmPasskeyPayload{Factor: enrolled.Factor, RecoveryCodes: enrolled.RecoveryCodes, Session: session}, nil
 }
 
-func (r *mutationResolver) BeginPasskeySignIn(ctx context.Context) (*model.PasskeyChallenge, error) {
+func (r *mutationResolver) BeginPasskeySignIn(ctx context.Context) (*model.BeginPasskeySignInPayload, error) {
 	challenge, err := r.Services.Identity.BeginPasskeySignIn(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return passkeyChallenge(challenge), nil
+	return &model.BeginPasskeySignInPayload{Challenge: passkeyChallenge(challenge)}, nil
 }
 
 func (r *mutationResolver) SignInWithPasskey(ctx context.Context, input model.SignInWithPasskeyInput) (model.SignInWithPasskeyResult, error) {
@@ -129,7 +129,7 @@ func (r *mutationResolver) BeginPasskeyProof(ctx context.Context, input model.Be
 	if err != nil {
 		return nil, err
 	}
-	return passkeyChallenge(challenge), nil
+	return model.BeginPasskeyProofPayload{Challenge: passkeyChallenge(challenge)}, nil
 }
 
 func (r *mutationResolver) RenameFactor(ctx context.Context, input model.RenameFactorInput) (*model.RenameFactorPayload, error) {

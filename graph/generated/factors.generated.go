@@ -27,6 +27,102 @@ import (
 
 // region    **************************** field.gotpl *****************************
 
+func (ec *executionContext) _BeginPasskeyPayload_challenge(ctx context.Context, field graphql.CollectedField, obj *model.BeginPasskeyPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BeginPasskeyPayload_challenge(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Challenge, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.PasskeyChallenge) graphql.Marshaler {
+			return ec.marshalNPasskeyChallenge2marqueeᚋgraphᚋmodelᚐPasskeyChallenge(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BeginPasskeyPayload_challenge(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BeginPasskeyPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PasskeyChallenge(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _BeginPasskeyProofPayload_challenge(ctx context.Context, field graphql.CollectedField, obj *model.BeginPasskeyProofPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BeginPasskeyProofPayload_challenge(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Challenge, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.PasskeyChallenge) graphql.Marshaler {
+			return ec.marshalNPasskeyChallenge2marqueeᚋgraphᚋmodelᚐPasskeyChallenge(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BeginPasskeyProofPayload_challenge(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BeginPasskeyProofPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PasskeyChallenge(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _BeginPasskeySignInPayload_challenge(ctx context.Context, field graphql.CollectedField, obj *model.BeginPasskeySignInPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BeginPasskeySignInPayload_challenge(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Challenge, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.PasskeyChallenge) graphql.Marshaler {
+			return ec.marshalNPasskeyChallenge2marqueeᚋgraphᚋmodelᚐPasskeyChallenge(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BeginPasskeySignInPayload_challenge(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BeginPasskeySignInPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PasskeyChallenge(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _BeginTotpPayload_secret(ctx context.Context, field graphql.CollectedField, obj *model.BeginTotpPayload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1269,13 +1365,13 @@ func (ec *executionContext) _BeginPasskeyProofResult(ctx context.Context, sel as
 			return graphql.Null
 		}
 		return ec._SessionEnded(ctx, sel, obj)
-	case model.PasskeyChallenge:
-		return ec._PasskeyChallenge(ctx, sel, &obj)
-	case *model.PasskeyChallenge:
+	case model.BeginPasskeyProofPayload:
+		return ec._BeginPasskeyProofPayload(ctx, sel, &obj)
+	case *model.BeginPasskeyProofPayload:
 		if obj == nil {
 			return graphql.Null
 		}
-		return ec._PasskeyChallenge(ctx, sel, obj)
+		return ec._BeginPasskeyProofPayload(ctx, sel, obj)
 	default:
 		if typedObj, ok := obj.(graphql.Marshaler); ok {
 			return typedObj
@@ -1437,6 +1533,105 @@ func (ec *executionContext) _SignInWithPasskeyResult(ctx context.Context, sel as
 // endregion ************************** interface.gotpl ***************************
 
 // region    **************************** object.gotpl ****************************
+
+var beginPasskeyPayloadImplementors = []string{"BeginPasskeyPayload"}
+
+func (ec *executionContext) _BeginPasskeyPayload(ctx context.Context, sel ast.SelectionSet, obj *model.BeginPasskeyPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, beginPasskeyPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("BeginPasskeyPayload")
+		case "challenge":
+			out.Values[i] = ec._BeginPasskeyPayload_challenge(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var beginPasskeyProofPayloadImplementors = []string{"BeginPasskeyProofPayload", "BeginPasskeyProofResult"}
+
+func (ec *executionContext) _BeginPasskeyProofPayload(ctx context.Context, sel ast.SelectionSet, obj *model.BeginPasskeyProofPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, beginPasskeyProofPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("BeginPasskeyProofPayload")
+		case "challenge":
+			out.Values[i] = ec._BeginPasskeyProofPayload_challenge(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var beginPasskeySignInPayloadImplementors = []string{"BeginPasskeySignInPayload"}
+
+func (ec *executionContext) _BeginPasskeySignInPayload(ctx context.Context, sel ast.SelectionSet, obj *model.BeginPasskeySignInPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, beginPasskeySignInPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("BeginPasskeySignInPayload")
+		case "challenge":
+			out.Values[i] = ec._BeginPasskeySignInPayload_challenge(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
 
 var beginTotpPayloadImplementors = []string{"BeginTotpPayload"}
 
@@ -1663,7 +1858,7 @@ func (ec *executionContext) _InvalidProof(ctx context.Context, sel ast.Selection
 	return out
 }
 
-var passkeyChallengeImplementors = []string{"PasskeyChallenge", "BeginPasskeyProofResult"}
+var passkeyChallengeImplementors = []string{"PasskeyChallenge"}
 
 func (ec *executionContext) _PasskeyChallenge(ctx context.Context, sel ast.SelectionSet, obj *model.PasskeyChallenge) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, passkeyChallengeImplementors)
@@ -1867,6 +2062,14 @@ func (ec *executionContext) _SecondFactorRequired(ctx context.Context, sel ast.S
 
 // region    ***************************** type.gotpl *****************************
 
+func (ec *executionContext) marshalNBeginPasskeyPayload2ᚖmarqueeᚋgraphᚋmodelᚐBeginPasskeyPayload(ctx context.Context, sel ast.SelectionSet, v *model.BeginPasskeyPayload) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "BeginPasskeyPayload!")
+		return graphql.Null
+	}
+	return ec._BeginPasskeyPayload(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalNBeginPasskeyProofInput2marqueeᚋgraphᚋmodelᚐBeginPasskeyProofInput(ctx context.Context, v any) (model.BeginPasskeyProofInput, error) {
 	res, err := ec.unmarshalInputBeginPasskeyProofInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -1878,6 +2081,14 @@ func (ec *executionContext) marshalNBeginPasskeyProofResult2marqueeᚋgraphᚋmo
 		return graphql.Null
 	}
 	return ec._BeginPasskeyProofResult(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNBeginPasskeySignInPayload2ᚖmarqueeᚋgraphᚋmodelᚐBeginPasskeySignInPayload(ctx context.Context, sel ast.SelectionSet, v *model.BeginPasskeySignInPayload) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "BeginPasskeySignInPayload!")
+		return graphql.Null
+	}
+	return ec._BeginPasskeySignInPayload(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNBeginTotpPayload2ᚖmarqueeᚋgraphᚋmodelᚐBeginTotpPayload(ctx context.Context, sel ast.SelectionSet, v *model.BeginTotpPayload) graphql.Marshaler {
@@ -1992,12 +2203,8 @@ func (ec *executionContext) marshalNFactorKind2ᚕmarqueeᚋinternalᚋidentity�
 	return ret
 }
 
-func (ec *executionContext) marshalNPasskeyChallenge2ᚖmarqueeᚋgraphᚋmodelᚐPasskeyChallenge(ctx context.Context, sel ast.SelectionSet, v *model.PasskeyChallenge) graphql.Marshaler {
-	if v == nil {
-		graphql.AddInvalidNullError(ctx, "PasskeyChallenge!")
-		return graphql.Null
-	}
-	return ec._PasskeyChallenge(ctx, sel, v)
+func (ec *executionContext) marshalNPasskeyChallenge2marqueeᚋgraphᚋmodelᚐPasskeyChallenge(ctx context.Context, sel ast.SelectionSet, v model.PasskeyChallenge) graphql.Marshaler {
+	return ec._PasskeyChallenge(ctx, sel, &v)
 }
 
 func (ec *executionContext) unmarshalNPasskeyInput2marqueeᚋgraphᚋmodelᚐPasskeyInput(ctx context.Context, v any) (model.PasskeyInput, error) {

@@ -551,11 +551,11 @@ extend type Mutation {
   "Completes the enrolment of an authenticator app by the code that it shows. ` + "`" + `CONFLICT` + "`" + ` when none is being enrolled."
   confirmTotp("The app's name and its first code." input: ConfirmTotpInput!): ConfirmTotpResult! @auth @cost(weight: 100)
   "Makes the challenge with which a device makes a passkey for the viewer. Demands a recent proof."
-  beginPasskey: PasskeyChallenge! @auth @cost(weight: 100)
+  beginPasskey: BeginPasskeyPayload! @auth @cost(weight: 100)
   "Keeps the passkey that the device made."
   confirmPasskey("The passkey's name and what the device answered." input: ConfirmPasskeyInput!): ConfirmPasskeyResult! @auth @cost(weight: 100)
   "Makes a challenge for whoever wants to sign in with a passkey."
-  beginPasskeySignIn: PasskeyChallenge! @public @cost(weight: 100)
+  beginPasskeySignIn: BeginPasskeySignInPayload! @public @cost(weight: 100)
   "Starts a session by a passkey alone, which counts as two factors, since the device verifies its holder."
   signInWithPasskey("What the device answered." input: SignInWithPasskeyInput!): SignInWithPasskeyResult! @public @cost(weight: 200)
   """
@@ -705,6 +705,24 @@ type ConfirmPasskeyPayload @auth {
   session: SessionPayload!
 }
 
+"A challenge with which a device makes a passkey."
+type BeginPasskeyPayload @auth {
+  "The challenge."
+  challenge: PasskeyChallenge!
+}
+
+"A challenge for whoever wants to sign in with a passkey."
+type BeginPasskeySignInPayload @public {
+  "The challenge."
+  challenge: PasskeyChallenge!
+}
+
+"A challenge for the passkeys of an account."
+type BeginPasskeyProofPayload @public {
+  "The challenge."
+  challenge: PasskeyChallenge!
+}
+
 "What a page hands to ` + "`" + `navigator.credentials` + "`" + `. A challenge counts once, right or wrong."
 type PasskeyChallenge @public {
   "Names the challenge in the answer."
@@ -754,7 +772,7 @@ union ConfirmPasskeyResult = ConfirmPasskeyPayload | InvalidProof
 union SignInWithPasskeyResult = SessionPayload | InvalidProof
 
 "A challenge for the account's passkeys, or that there is no sign-in to make one for."
-union BeginPasskeyProofResult = PasskeyChallenge | SessionEnded
+union BeginPasskeyProofResult = BeginPasskeyProofPayload | SessionEnded
 `, BuiltIn: false},
 	{Name: "../../schema/identity.graphqls", Input: `"What a user may do on the platform; each role includes those before it."
 enum Role {
@@ -1529,6 +1547,22 @@ var parsedSchema = gqlparser.MustLoadSchema(sources...)
 // childFields_* functions provide shared child field context lookups.
 // Each function is generated once per unique object type, deduplicating the
 // switch statements that were previously inlined in every fieldContext_* function.
+
+func (ec *executionContext) childFields_BeginPasskeyPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "challenge":
+		return ec.fieldContext_BeginPasskeyPayload_challenge(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BeginPasskeyPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_BeginPasskeySignInPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "challenge":
+		return ec.fieldContext_BeginPasskeySignInPayload_challenge(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BeginPasskeySignInPayload", field.Name)
+}
 
 func (ec *executionContext) childFields_BeginTotpPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {

@@ -36,9 +36,9 @@ type MutationResolver interface {
 	ProveAgain(ctx context.Context, input model.ProveAgainInput) (model.ProveAgainResult, error)
 	BeginTotp(ctx context.Context) (*model.BeginTotpPayload, error)
 	ConfirmTotp(ctx context.Context, input model.ConfirmTotpInput) (model.ConfirmTotpResult, error)
-	BeginPasskey(ctx context.Context) (*model.PasskeyChallenge, error)
+	BeginPasskey(ctx context.Context) (*model.BeginPasskeyPayload, error)
 	ConfirmPasskey(ctx context.Context, input model.ConfirmPasskeyInput) (model.ConfirmPasskeyResult, error)
-	BeginPasskeySignIn(ctx context.Context) (*model.PasskeyChallenge, error)
+	BeginPasskeySignIn(ctx context.Context) (*model.BeginPasskeySignInPayload, error)
 	SignInWithPasskey(ctx context.Context, input model.SignInWithPasskeyInput) (model.SignInWithPasskeyResult, error)
 	BeginPasskeyProof(ctx context.Context, input model.BeginPasskeyProofInput) (model.BeginPasskeyProofResult, error)
 	RenameFactor(ctx context.Context, input model.RenameFactorInput) (*model.RenameFactorPayload, error)
@@ -1062,21 +1062,33 @@ func (ec *executionContext) _Mutation_beginPasskey(ctx context.Context, field gr
 			directive1 := func(ctx context.Context) (any, error) {
 				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
 				if err != nil {
-					var zeroVal *model.PasskeyChallenge
+					var zeroVal *model.BeginPasskeyPayload
 					return zeroVal, err
 				}
 				if ec.Directives.Auth == nil {
-					var zeroVal *model.PasskeyChallenge
+					var zeroVal *model.BeginPasskeyPayload
 					return zeroVal, errors.New("directive auth is not implemented")
 				}
 				return ec.Directives.Auth(ctx, nil, directive0, requires)
 			}
+			directive2 := func(ctx context.Context) (any, error) {
+				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
+				if err != nil {
+					var zeroVal *model.BeginPasskeyPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Auth == nil {
+					var zeroVal *model.BeginPasskeyPayload
+					return zeroVal, errors.New("directive auth is not implemented")
+				}
+				return ec.Directives.Auth(ctx, nil, directive1, requires)
+			}
 
-			next = directive1
+			next = directive2
 			return next
 		},
-		func(ctx context.Context, selections ast.SelectionSet, v *model.PasskeyChallenge) graphql.Marshaler {
-			return ec.marshalNPasskeyChallenge2ᚖmarqueeᚋgraphᚋmodelᚐPasskeyChallenge(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *model.BeginPasskeyPayload) graphql.Marshaler {
+			return ec.marshalNBeginPasskeyPayload2ᚖmarqueeᚋgraphᚋmodelᚐBeginPasskeyPayload(ctx, selections, v)
 		},
 		true,
 		true,
@@ -1089,7 +1101,7 @@ func (ec *executionContext) fieldContext_Mutation_beginPasskey(_ context.Context
 		IsMethod:   true,
 		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.childFields_PasskeyChallenge(ctx, field)
+			return ec.childFields_BeginPasskeyPayload(ctx, field)
 		},
 	}
 	return fc, nil
@@ -1169,8 +1181,8 @@ func (ec *executionContext) _Mutation_beginPasskeySignIn(ctx context.Context, fi
 			return ec.Resolvers.Mutation().BeginPasskeySignIn(ctx)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *model.PasskeyChallenge) graphql.Marshaler {
-			return ec.marshalNPasskeyChallenge2ᚖmarqueeᚋgraphᚋmodelᚐPasskeyChallenge(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *model.BeginPasskeySignInPayload) graphql.Marshaler {
+			return ec.marshalNBeginPasskeySignInPayload2ᚖmarqueeᚋgraphᚋmodelᚐBeginPasskeySignInPayload(ctx, selections, v)
 		},
 		true,
 		true,
@@ -1183,7 +1195,7 @@ func (ec *executionContext) fieldContext_Mutation_beginPasskeySignIn(_ context.C
 		IsMethod:   true,
 		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.childFields_PasskeyChallenge(ctx, field)
+			return ec.childFields_BeginPasskeySignInPayload(ctx, field)
 		},
 	}
 	return fc, nil

@@ -98,10 +98,30 @@ type UserError interface {
 	IsUserError()
 }
 
+// A challenge with which a device makes a passkey.
+type BeginPasskeyPayload struct {
+	// The challenge.
+	Challenge PasskeyChallenge `json:"challenge"`
+}
+
 // Whose passkeys are to prove something.
 type BeginPasskeyProofInput struct {
 	// The `pendingToken` of `SecondFactorRequired`; null: the viewer's session.
 	PendingToken *string `json:"pendingToken,omitempty"`
+}
+
+// A challenge for the passkeys of an account.
+type BeginPasskeyProofPayload struct {
+	// The challenge.
+	Challenge PasskeyChallenge `json:"challenge"`
+}
+
+func (BeginPasskeyProofPayload) IsBeginPasskeyProofResult() {}
+
+// A challenge for whoever wants to sign in with a passkey.
+type BeginPasskeySignInPayload struct {
+	// The challenge.
+	Challenge PasskeyChallenge `json:"challenge"`
 }
 
 // An authenticator app that waits for its first code. It is shown once.
@@ -320,8 +340,6 @@ type PasskeyChallenge struct {
 	// Until when the answer counts.
 	ExpiresAt time.Time `json:"expiresAt"`
 }
-
-func (PasskeyChallenge) IsBeginPasskeyProofResult() {}
 
 // What a device answered to a challenge.
 type PasskeyInput struct {
