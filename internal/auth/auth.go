@@ -42,10 +42,6 @@ func (r Role) Valid() bool { return r.rank() > 0 }
 // Includes reports whether r may do what needs may do.
 func (r Role) Includes(needs Role) bool { return needs.Valid() && r.rank() >= needs.rank() }
 
-// NeedsSecondFactor reports whether r counts only in a session in which a second factor was proved. In any other its
-// holder is a customer.
-func (r Role) NeedsSecondFactor() bool { return r == RoleAdmin }
-
 // Viewer is the authenticated caller of this request.
 type Viewer struct {
 	UserID    uuid.UUID
@@ -75,8 +71,7 @@ func ViewerFrom(ctx context.Context) (v Viewer, ok bool) {
 	return v, ok
 }
 
-// Require returns the caller when their role includes needs; UNAUTHENTICATED for nobody, FORBIDDEN for too weak a role,
-// SECOND_FACTOR_REQUIRED for a role that does not count in this session.
+// Require returns the caller when their role includes needs; UNAUTHENTICATED for nobody, FORBIDDEN for too weak a role.
 func Require(ctx context.Context, needs Role) (Viewer, error) {
 	v, ok := ViewerFrom(ctx)
 	if !ok {
@@ -84,10 +79,6 @@ func Require(ctx context.Context, needs Role) (Viewer, error) {
 	}
 	if !v.Role.Includes(needs) {
 		return Viewer{}, apperr.New(apperr.Forbidden, "Your role does not allow this.")
-	}
-	if needs != RoleCustomer && v.Role.NeedsSecondFactor() && !v.Strong {
-		return Viewer{}, apperr.New(apperr.SecondFactorRequired,
-			"Your role counts only after a second factor. Enrol one, or prove yours in this session.")
 	}
 	return v, nil
 }
