@@ -108,7 +108,7 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger, seams Seams) 
 	if a.db, err = openDatabase(ctx, cfg, log, seams.OnStatement, &a.closers); err != nil {
 		return nil, err
 	}
-	if err = postgres.Migrate(ctx, a.db, log); err != nil {
+	if err = postgres.Migrate(ctx, a.db, log, a.vault); err != nil {
 		return nil, err
 	}
 	key, err := secretKey(cfg)
@@ -192,7 +192,7 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 		Observe:        a.metrics.request,
 		Log:            a.log,
 	}
-	if console := web.Console(a.consoleSettings(client)); development {
+	if console := web.Console(a.consoleSettings()); development {
 		options.Console = console
 		if a.mailbox != nil {
 			options.Mailbox = a.mailbox

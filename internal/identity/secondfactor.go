@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"marquee/ent"
 	"marquee/internal/apperr"
 	"marquee/internal/auth"
 	"marquee/internal/postgres"
@@ -150,7 +151,7 @@ func (s *Service) useFactor(
 	case err == nil:
 		return s.succeed(ctx, try)
 	case errors.Is(err, ErrInvalidProof):
-		return err
+		return errors.Join(err, s.recordRefusal(ctx, &ent.User{ID: user}))
 	default:
 		return errors.Join(err, s.takeBack(context.WithoutCancel(ctx), try))
 	}
