@@ -25,7 +25,7 @@ func (r *mutationResolver) ProveSecondFactor(ctx context.Context, input model.Pr
 	case err != nil:
 		return nil, err
 	}
-	return sessionPayload(tokens), nil
+	return sessionPayload(ctx, tokens), nil
 }
 
 func (r *mutationResolver) ProveAgain(ctx context.Context, input model.ProveAgainInput) (model.ProveAgainResult, error) {
@@ -43,7 +43,7 @@ func (r *mutationResolver) ProveAgain(ctx context.Context, input model.ProveAgai
 	case err != nil:
 		return nil, err
 	}
-	return sessionPayload(tokens), nil
+	return sessionPayload(ctx, tokens), nil
 }
 
 func (r *mutationResolver) BeginTotp(ctx context.Context) (*model.BeginTotpPayload, error) {
@@ -70,7 +70,7 @@ func (r *mutationResolver) ConfirmTotp(ctx context.Context, input model.ConfirmT
 	if err != nil {
 		return nil, err
 	}
-	session := sessionPayload(enrolled.Tokens)
+	session := sessionPayload(ctx, enrolled.Tokens)
 	return model.ConfirmTotpPayload{Factor: enrolled.Factor, RecoveryCodes: enrolled.RecoveryCodes, Session: session}, nil
 }
 
@@ -98,7 +98,7 @@ func (r *mutationResolver) ConfirmPasskey(ctx context.Context, input model.Confi
 	if err != nil {
 		return nil, err
 	}
-	session := sessionPayload(enrolled.Tokens)
+	session := sessionPayload(ctx, enrolled.Tokens)
 	return model.ConfirmPasskeyPayload{Factor: enrolled.Factor, RecoveryCodes: enrolled.RecoveryCodes, Session: session}, nil
 }
 
@@ -118,7 +118,7 @@ func (r *mutationResolver) SignInWithPasskey(ctx context.Context, input model.Si
 	if err != nil {
 		return nil, err
 	}
-	return sessionPayload(tokens), nil
+	return sessionPayload(ctx, tokens), nil
 }
 
 func (r *mutationResolver) BeginPasskeyProof(ctx context.Context, input model.BeginPasskeyProofInput) (model.BeginPasskeyProofResult, error) {
@@ -155,7 +155,10 @@ func (r *mutationResolver) RemoveFactor(ctx context.Context, input model.RemoveF
 		return nil, err
 	}
 	tokens, err := r.Services.Identity.RemoveFactor(ctx, viewer, id)
-	return &model.RemoveFactorPayload{FactorID: input.FactorID, Session: sessionPayload(tokens)}, err
+	if err != nil {
+		return nil, err
+	}
+	return &model.RemoveFactorPayload{FactorID: input.FactorID, Session: sessionPayload(ctx, tokens)}, nil
 }
 
 func (r *mutationResolver) ReplaceRecoveryCodes(ctx context.Context) (*model.ReplaceRecoveryCodesPayload, error) {

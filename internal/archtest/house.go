@@ -75,7 +75,8 @@ func Marquee() House {
 		{Path: ".", Uses: []string{"internal/config", "internal/app"}},
 		{Path: "internal/app", Uses: []string{everything}},
 		{Path: "internal/config", Uses: leaves},
-		{Path: "internal/httpserver", Uses: leaves},
+		{Path: "internal/httpserver", Uses: append(slices.Clone(leaves), "internal/cookie")},
+		{Path: "internal/cookie", Uses: leaves, Bans: []string{"math/rand"}},
 		{Path: "web", Modules: []string{}},
 
 		{
@@ -83,6 +84,7 @@ func Marquee() House {
 			Uses: slices.Concat(domains, []string{
 				"internal/seatfeed", "internal/auth", "internal/apperr", "internal/money", "internal/page",
 				"internal/typeid", "internal/seatno", "internal/peer", "internal/ratelimit", "internal/audit",
+				"internal/cookie",
 			}),
 			// apitest is told the configuration of the app that it starts.
 			TestsUse: []string{"internal/config", "internal/clock", "internal/app"},
@@ -116,6 +118,7 @@ func Marquee() House {
 			Path: "internal/vault", Uses: leaves, Bans: []string{"database/sql"},
 			Modules: []string{"github.com/google/uuid", "github.com/tink-crypto/tink-go/v2", "google.golang.org/protobuf"},
 		},
+		{Path: "internal/vault/rekey", Uses: append(slices.Clone(leaves), "internal/postgres", "internal/vault")},
 		{Path: "internal/postgres", Uses: append(slices.Clone(leaves), "internal/postgres/migrations", "internal/vault")},
 		{Path: "internal/postgres/migrations", Uses: []string{"internal/vault"}, Modules: []string{"github.com/google/uuid"}},
 		{Path: "internal/postgres/local", Uses: leaves},
