@@ -25,8 +25,8 @@ type Factor struct {
 	Kind string `json:"kind,omitempty"`
 	// Name holds the value of the "name" field.
 	Name string `json:"name,omitempty"`
-	// of an app, sealed
-	Secret *[]byte `json:"-"`
+	// of an app
+	SecretSealed *[]byte `json:"-"`
 	// the last of which a code was used
 	UsedStep int64 `json:"used_step,omitempty"`
 	// CredentialID holds the value of the "credential_id" field.
@@ -70,7 +70,7 @@ func (*Factor) scanValues(columns []string) ([]any, error) {
 	values := make([]any, len(columns))
 	for i := range columns {
 		switch columns[i] {
-		case factor.FieldSecret, factor.FieldCredentialID, factor.FieldCredential:
+		case factor.FieldSecretSealed, factor.FieldCredentialID, factor.FieldCredential:
 			values[i] = new([]byte)
 		case factor.FieldUsedStep:
 			values[i] = new(sql.NullInt64)
@@ -119,11 +119,11 @@ func (_m *Factor) assignValues(columns []string, values []any) error {
 			} else if value.Valid {
 				_m.Name = value.String
 			}
-		case factor.FieldSecret:
+		case factor.FieldSecretSealed:
 			if value, ok := values[i].(*[]byte); !ok {
-				return fmt.Errorf("unexpected type %T for field secret", values[i])
+				return fmt.Errorf("unexpected type %T for field secret_sealed", values[i])
 			} else if value != nil {
-				_m.Secret = value
+				_m.SecretSealed = value
 			}
 		case factor.FieldUsedStep:
 			if value, ok := values[i].(*sql.NullInt64); !ok {
@@ -213,7 +213,7 @@ func (_m *Factor) String() string {
 	builder.WriteString("name=")
 	builder.WriteString(_m.Name)
 	builder.WriteString(", ")
-	builder.WriteString("secret=<sensitive>")
+	builder.WriteString("secret_sealed=<sensitive>")
 	builder.WriteString(", ")
 	builder.WriteString("used_step=")
 	builder.WriteString(fmt.Sprintf("%v", _m.UsedStep))

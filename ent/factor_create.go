@@ -43,9 +43,9 @@ func (_c *FactorCreate) SetName(v string) *FactorCreate {
 	return _c
 }
 
-// SetSecret sets the "secret" field.
-func (_c *FactorCreate) SetSecret(v []byte) *FactorCreate {
-	_c.mutation.SetSecret(v)
+// SetSecretSealed sets the "secret_sealed" field.
+func (_c *FactorCreate) SetSecretSealed(v []byte) *FactorCreate {
+	_c.mutation.SetSecretSealed(v)
 	return _c
 }
 
@@ -234,9 +234,9 @@ func (_c *FactorCreate) createSpec() (*Factor, *sqlgraph.CreateSpec) {
 		_spec.SetField(factor.FieldName, field.TypeString, value)
 		_node.Name = value
 	}
-	if value, ok := _c.mutation.Secret(); ok {
-		_spec.SetField(factor.FieldSecret, field.TypeBytes, value)
-		_node.Secret = &value
+	if value, ok := _c.mutation.SecretSealed(); ok {
+		_spec.SetField(factor.FieldSecretSealed, field.TypeBytes, value)
+		_node.SecretSealed = &value
 	}
 	if value, ok := _c.mutation.UsedStep(); ok {
 		_spec.SetField(factor.FieldUsedStep, field.TypeInt64, value)
@@ -367,21 +367,21 @@ func (u *FactorUpsert) UpdateName() *FactorUpsert {
 	return u
 }
 
-// SetSecret sets the "secret" field.
-func (u *FactorUpsert) SetSecret(v []byte) *FactorUpsert {
-	u.Set(factor.FieldSecret, v)
+// SetSecretSealed sets the "secret_sealed" field.
+func (u *FactorUpsert) SetSecretSealed(v []byte) *FactorUpsert {
+	u.Set(factor.FieldSecretSealed, v)
 	return u
 }
 
-// UpdateSecret sets the "secret" field to the value that was provided on create.
-func (u *FactorUpsert) UpdateSecret() *FactorUpsert {
-	u.SetExcluded(factor.FieldSecret)
+// UpdateSecretSealed sets the "secret_sealed" field to the value that was provided on create.
+func (u *FactorUpsert) UpdateSecretSealed() *FactorUpsert {
+	u.SetExcluded(factor.FieldSecretSealed)
 	return u
 }
 
-// ClearSecret clears the value of the "secret" field.
-func (u *FactorUpsert) ClearSecret() *FactorUpsert {
-	u.SetNull(factor.FieldSecret)
+// ClearSecretSealed clears the value of the "secret_sealed" field.
+func (u *FactorUpsert) ClearSecretSealed() *FactorUpsert {
+	u.SetNull(factor.FieldSecretSealed)
 	return u
 }
 
@@ -568,24 +568,24 @@ func (u *FactorUpsertOne) UpdateName() *FactorUpsertOne {
 	})
 }
 
-// SetSecret sets the "secret" field.
-func (u *FactorUpsertOne) SetSecret(v []byte) *FactorUpsertOne {
+// SetSecretSealed sets the "secret_sealed" field.
+func (u *FactorUpsertOne) SetSecretSealed(v []byte) *FactorUpsertOne {
 	return u.Update(func(s *FactorUpsert) {
-		s.SetSecret(v)
+		s.SetSecretSealed(v)
 	})
 }
 
-// UpdateSecret sets the "secret" field to the value that was provided on create.
-func (u *FactorUpsertOne) UpdateSecret() *FactorUpsertOne {
+// UpdateSecretSealed sets the "secret_sealed" field to the value that was provided on create.
+func (u *FactorUpsertOne) UpdateSecretSealed() *FactorUpsertOne {
 	return u.Update(func(s *FactorUpsert) {
-		s.UpdateSecret()
+		s.UpdateSecretSealed()
 	})
 }
 
-// ClearSecret clears the value of the "secret" field.
-func (u *FactorUpsertOne) ClearSecret() *FactorUpsertOne {
+// ClearSecretSealed clears the value of the "secret_sealed" field.
+func (u *FactorUpsertOne) ClearSecretSealed() *FactorUpsertOne {
 	return u.Update(func(s *FactorUpsert) {
-		s.ClearSecret()
+		s.ClearSecretSealed()
 	})
 }
 
@@ -954,24 +954,24 @@ func (u *FactorUpsertBulk) UpdateName() *FactorUpsertBulk {
 	})
 }
 
-// SetSecret sets the "secret" field.
-func (u *FactorUpsertBulk) SetSecret(v []byte) *FactorUpsertBulk {
+// SetSecretSealed sets the "secret_sealed" field.
+func (u *FactorUpsertBulk) SetSecretSealed(v []byte) *FactorUpsertBulk {
 	return u.Update(func(s *FactorUpsert) {
-		s.SetSecret(v)
+		s.SetSecretSealed(v)
 	})
 }
 
-// UpdateSecret sets the "secret" field to the value that was provided on create.
-func (u *FactorUpsertBulk) UpdateSecret() *FactorUpsertBulk {
+// UpdateSecretSealed sets the "secret_sealed" field to the value that was provided on create.
+func (u *FactorUpsertBulk) UpdateSecretSealed() *FactorUpsertBulk {
 	return u.Update(func(s *FactorUpsert) {
-		s.UpdateSecret()
+		s.UpdateSecretSealed()
 	})
 }
 
-// ClearSecret clears the value of the "secret" field.
-func (u *FactorUpsertBulk) ClearSecret() *FactorUpsertBulk {
+// ClearSecretSealed clears the value of the "secret_sealed" field.
+func (u *FactorUpsertBulk) ClearSecretSealed() *FactorUpsertBulk {
 	return u.Update(func(s *FactorUpsert) {
-		s.ClearSecret()
+		s.ClearSecretSealed()
 	})
 }
 

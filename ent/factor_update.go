@@ -73,15 +73,15 @@ func (_u *FactorUpdate) SetNillableName(v *string) *FactorUpdate {
 	return _u
 }
 
-// SetSecret sets the "secret" field.
-func (_u *FactorUpdate) SetSecret(v []byte) *FactorUpdate {
-	_u.mutation.SetSecret(v)
+// SetSecretSealed sets the "secret_sealed" field.
+func (_u *FactorUpdate) SetSecretSealed(v []byte) *FactorUpdate {
+	_u.mutation.SetSecretSealed(v)
 	return _u
 }
 
-// ClearSecret clears the value of the "secret" field.
-func (_u *FactorUpdate) ClearSecret() *FactorUpdate {
-	_u.mutation.ClearSecret()
+// ClearSecretSealed clears the value of the "secret_sealed" field.
+func (_u *FactorUpdate) ClearSecretSealed() *FactorUpdate {
+	_u.mutation.ClearSecretSealed()
 	return _u
 }
 
@@ -245,11 +245,11 @@ func (_u *FactorUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	if value, ok := _u.mutation.Name(); ok {
 		_spec.SetField(factor.FieldName, field.TypeString, value)
 	}
-	if value, ok := _u.mutation.Secret(); ok {
-		_spec.SetField(factor.FieldSecret, field.TypeBytes, value)
+	if value, ok := _u.mutation.SecretSealed(); ok {
+		_spec.SetField(factor.FieldSecretSealed, field.TypeBytes, value)
 	}
-	if _u.mutation.SecretCleared() {
-		_spec.ClearField(factor.FieldSecret, field.TypeBytes)
+	if _u.mutation.SecretSealedCleared() {
+		_spec.ClearField(factor.FieldSecretSealed, field.TypeBytes)
 	}
 	if value, ok := _u.mutation.UsedStep(); ok {
 		_spec.SetField(factor.FieldUsedStep, field.TypeInt64, value)
@@ -374,15 +374,15 @@ func (_u *FactorUpdateOne) SetNillableName(v *string) *FactorUpdateOne {
 	return _u
 }
 
-// SetSecret sets the "secret" field.
-func (_u *FactorUpdateOne) SetSecret(v []byte) *FactorUpdateOne {
-	_u.mutation.SetSecret(v)
+// SetSecretSealed sets the "secret_sealed" field.
+func (_u *FactorUpdateOne) SetSecretSealed(v []byte) *FactorUpdateOne {
+	_u.mutation.SetSecretSealed(v)
 	return _u
 }
 
-// ClearSecret clears the value of the "secret" field.
-func (_u *FactorUpdateOne) ClearSecret() *FactorUpdateOne {
-	_u.mutation.ClearSecret()
+// ClearSecretSealed clears the value of the "secret_sealed" field.
+func (_u *FactorUpdateOne) ClearSecretSealed() *FactorUpdateOne {
+	_u.mutation.ClearSecretSealed()
 	return _u
 }
 
@@ -576,11 +576,11 @@ func (_u *FactorUpdateOne) sqlSave(ctx context.Context) (_node *Factor, err erro
 	if value, ok := _u.mutation.Name(); ok {
 		_spec.SetField(factor.FieldName, field.TypeString, value)
 	}
-	if value, ok := _u.mutation.Secret(); ok {
-		_spec.SetField(factor.FieldSecret, field.TypeBytes, value)
+	if value, ok := _u.mutation.SecretSealed(); ok {
+		_spec.SetField(factor.FieldSecretSealed, field.TypeBytes, value)
 	}
-	if _u.mutation.SecretCleared() {
-		_spec.ClearField(factor.FieldSecret, field.TypeBytes)
+	if _u.mutation.SecretSealedCleared() {
+		_spec.ClearField(factor.FieldSecretSealed, field.TypeBytes)
 	}
 	if value, ok := _u.mutation.UsedStep(); ok {
 		_spec.SetField(factor.FieldUsedStep, field.TypeInt64, value)

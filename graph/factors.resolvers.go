@@ -11,19 +11,178 @@ import (
 	"marquee/graph/model"
 	"marquee/internal/auth"
 	"marquee/internal/identity"
+	"marquee/internal/typeid"
 )
+
+func (r *mutationResolver) ProveSecondFactor(ctx context.Context, input model.ProveSecondFactorInput) (model.ProveSecondFactorResult, error) {
+	proof := factorProof(input.Code, input.RecoveryCode, input.Passkey)
+	tokens, err := r.Services.Identity.ProveSecondFactor(ctx, input.PendingToken, proof, deviceOf(ctx))
+	switch {
+	case errors.Is(err, identity.ErrInvalidProof):
+		return invalidProof, nil
+	case errors.Is(err, identity.ErrSessionEnded):
+		return sessionEnded, nil
+	case err != nil:
+		return nil, err
+	}
+	return sessionPayload(ctx, tokens), nil
+}
 
 func (r *mutationResolver) ProveAgain(ctx context.Context, input model.ProveAgainInput) (model.ProveAgainResult, error) {
 	viewer, err := auth.Require(ctx, auth.RoleCustomer)
 	if err != nil {
 		return nil, err
 	}
-	tokens, err := r.Services.Identity.ProveAgain(ctx, viewer, input.Password, deviceOf(ctx))
-	if errors.Is(err, identity.ErrInvalidCredentials) {
+	proof := factorProof(input.Code, input.RecoveryCode, input.Passkey)
+	tokens, err := r.Services.Identity.ProveAgain(ctx, viewer, input.Password, proof, deviceOf(ctx))
+	switch {
+	case errors.Is(err, identity.ErrInvalidCredentials):
 		return invalidCredentials, nil
+	case errors.Is(err, identity.ErrInvalidProof):
+		return invalidProof, nil
+	case err != nil:
+		return nil, err
+	}
+	return sessionPayload(ctx, tokens), nil
+}
+
+func (r *mutationResolver) BeginTotp(ctx context.Context) (*model.BeginTotpPayload, error) {
+	viewer, err := auth.Require(ctx, auth.RoleCustomer)
+	if err != nil {
+		return nil, err
+	}
+	begun, err := r.Services.Identity.BeginTOTP(ctx, viewer)
+	if err != nil {
+		return nil, err
+	}
+	return &model.BeginTotpPayload{Secret: begun.Secret, URI: begun.URI, QR: begun.QR, ExpiresAt: begun.ExpiresAt}, nil
+}
+
+func (r *mutationResolver) ConfirmTotp(ctx context.Context, input model.ConfirmTotpInput) (model.ConfirmTotpResult, error) {
+	viewer, err := auth.Require(ctx, auth.RoleCustomer)
+	if err != nil {
+		return nil, err
+	}
+	enrolled, err := r.Services.Identity.ConfirmTOTP(ctx, viewer, input.Name, input.Code)
+	if errors.Is(err, identity.ErrInvalidProof) {
+		return invalidProof, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	session := sessionPayload(ctx, enrolled.Tokens)
+	return model.ConfirmTotpPayload{Factor: enrolled.Factor, RecoveryCodes: enrolled.RecoveryCodes, Session: session}, nil
+}
+
+func (r *mutationResolver) BeginPasskey(ctx context.Context) (*model.BeginPasskeyPayload, error) {
+	viewer, err := auth.Require(ctx, auth.RoleCustomer)
+	if err != nil {
+		return nil, err
+	}
+	challenge, err := r.Services.Identity.BeginPasskey(ctx, viewer)
+	if err != nil {
+		return nil, err
+	}
+	return &model.BeginPasskeyPayload{Challenge: passkeyChallenge(challenge)}, nil
+}
+
+func (r *mutationResolver) ConfirmPasskey(ctx context.Context, input model.ConfirmPasskeyInput) (model.ConfirmPasskeyResult, error) {
+	viewer, err := auth.Require(ctx, auth.RoleCustomer)
+	if err != nil {
+		return nil, err
+	}
+	enrolled, err := r.Services.Identity.ConfirmPasskey(ctx, viewer, input.Name, identity.PasskeyAnswer(input.Passkey))
+	if errors.Is(err, identity.ErrInvalidProof) {
+		return invalidProof, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	session := sessionPayload(ctx, enrolled.Tokens)
+	return model.ConfirmPasskeyPayload{Factor: enrolled.Factor, RecoveryCodes: enrolled.RecoveryCodes, Session: session}, nil
+}
+
+func (r *mutationResolver) BeginPasskeySignIn(ctx context.Context) (*model.BeginPasskeySignInPayload, error) {
+	challenge, err := r.Services.Identity.BeginPasskeySignIn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &model.BeginPasskeySignInPayload{Challenge: passkeyChallenge(challenge)}, nil
+}
+
+func (r *mutationResolver) SignInWithPasskey(ctx context.Context, input model.SignInWithPasskeyInput) (model.SignInWithPasskeyResult, error) {
+	tokens, err := r.Services.Identity.SignInWithPasskey(ctx, identity.PasskeyAnswer(input.Passkey), deviceOf(ctx))
+	if errors.Is(err, identity.ErrInvalidProof) {
+		return invalidProof, nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	return sessionPayload(ctx, tokens), nil
+}
+
+func (r *mutationResolver) BeginPasskeyProof(ctx context.Context, input model.BeginPasskeyProofInput) (model.BeginPasskeyProofResult, error) {
+	challenge, err := r.Services.Identity.BeginPasskeyProof(ctx, input.PendingToken)
+	if errors.Is(err, identity.ErrSessionEnded) {
+		return sessionEnded, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return model.BeginPasskeyProofPayload{Challenge: passkeyChallenge(challenge)}, nil
+}
+
+func (r *mutationResolver) RenameFactor(ctx context.Context, input model.RenameFactorInput) (*model.RenameFactorPayload, error) {
+	viewer, err := auth.Require(ctx, auth.RoleCustomer)
+	if err != nil {
+		return nil, err
+	}
+	id, err := decodeID(typeid.Factor, "input.factorId", input.FactorID)
+	if err != nil {
+		return nil, err
+	}
+	factor, err := r.Services.Identity.RenameFactor(ctx, viewer, id, input.Name)
+	return &model.RenameFactorPayload{Factor: factor}, err
+}
+
+func (r *mutationResolver) RemoveFactor(ctx context.Context, input model.RemoveFactorInput) (*model.RemoveFactorPayload, error) {
+	viewer, err := auth.Require(ctx, auth.RoleCustomer)
+	if err != nil {
+		return nil, err
+	}
+	id, err := decodeID(typeid.Factor, "input.factorId", input.FactorID)
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := r.Services.Identity.RemoveFactor(ctx, viewer, id)
+	if err != nil {
+		return nil, err
+	}
+	return &model.RemoveFactorPayload{FactorID: input.FactorID, Session: sessionPayload(ctx, tokens)}, nil
+}
+
+func (r *mutationResolver) ReplaceRecoveryCodes(ctx context.Context) (*model.ReplaceRecoveryCodesPayload, error) {
+	viewer, err := auth.Require(ctx, auth.RoleCustomer)
+	if err != nil {
+		return nil, err
+	}
+	codes, err := r.Services.Identity.ReplaceRecoveryCodes(ctx, viewer)
+	return &model.ReplaceRecoveryCodesPayload{RecoveryCodes: codes}, err
+}
+
+func (r *userResolver) Factors(ctx context.Context, obj *identity.User) ([]identity.Factor, error) {
+	viewer, err := ownerOf(ctx, obj)
+	if err != nil {
+		return nil, err
+	}
+	return r.Services.Identity.Factors(ctx, viewer)
+}
+
+func (r *userResolver) RecoveryCodesLeft(ctx context.Context, obj *identity.User) (int32, error) {
+	viewer, err := ownerOf(ctx, obj)
+	if err != nil {
+		return 0, err
+	}
+	n, err := r.Services.Identity.RecoveryCodesLeft(ctx, viewer)
+	return int32(n), err
 }

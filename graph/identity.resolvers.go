@@ -48,7 +48,7 @@ func (r *mutationResolver) RefreshSession(ctx context.Context, input model.Refre
 		if input.RefreshToken == nil {
 			cookie.From(ctx).Clear()
 		}
-		return model.SessionEnded{Code: model.UserErrorCodeSessionEnded, Message: "Your session has ended. Sign in again."}, nil
+		return sessionEnded, nil
 	}
 	if err != nil {
 		return nil, err

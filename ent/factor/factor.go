@@ -20,8 +20,8 @@ const (
 	FieldKind = "kind"
 	// FieldName holds the string denoting the name field in the database.
 	FieldName = "name"
-	// FieldSecret holds the string denoting the secret field in the database.
-	FieldSecret = "secret"
+	// FieldSecretSealed holds the string denoting the secret_sealed field in the database.
+	FieldSecretSealed = "secret_sealed"
 	// FieldUsedStep holds the string denoting the used_step field in the database.
 	FieldUsedStep = "used_step"
 	// FieldCredentialID holds the string denoting the credential_id field in the database.
@@ -53,7 +53,7 @@ var Columns = []string{
 	FieldUserID,
 	FieldKind,
 	FieldName,
-	FieldSecret,
+	FieldSecretSealed,
 	FieldUsedStep,
 	FieldCredentialID,
 	FieldCredential,

@@ -71,9 +71,9 @@ func Name(v string) predicate.Factor {
 	return predicate.Factor(sql.FieldEQ(FieldName, v))
 }
 
-// Secret applies equality check predicate on the "secret" field. It's identical to SecretEQ.
-func Secret(v []byte) predicate.Factor {
-	return predicate.Factor(sql.FieldEQ(FieldSecret, v))
+// SecretSealed applies equality check predicate on the "secret_sealed" field. It's identical to SecretSealedEQ.
+func SecretSealed(v []byte) predicate.Factor {
+	return predicate.Factor(sql.FieldEQ(FieldSecretSealed, v))
 }
 
 // UsedStep applies equality check predicate on the "used_step" field. It's identical to UsedStepEQ.
@@ -256,54 +256,54 @@ func NameContainsFold(v string) predicate.Factor {
 	return predicate.Factor(sql.FieldContainsFold(FieldName, v))
 }
 
-// SecretEQ applies the EQ predicate on the "secret" field.
-func SecretEQ(v []byte) predicate.Factor {
-	return predicate.Factor(sql.FieldEQ(FieldSecret, v))
+// SecretSealedEQ applies the EQ predicate on the "secret_sealed" field.
+func SecretSealedEQ(v []byte) predicate.Factor {
+	return predicate.Factor(sql.FieldEQ(FieldSecretSealed, v))
 }
 
-// SecretNEQ applies the NEQ predicate on the "secret" field.
-func SecretNEQ(v []byte) predicate.Factor {
-	return predicate.Factor(sql.FieldNEQ(FieldSecret, v))
+// SecretSealedNEQ applies the NEQ predicate on the "secret_sealed" field.
+func SecretSealedNEQ(v []byte) predicate.Factor {
+	return predicate.Factor(sql.FieldNEQ(FieldSecretSealed, v))
 }
 
-// SecretIn applies the In predicate on the "secret" field.
-func SecretIn(vs ...[]byte) predicate.Factor {
-	return predicate.Factor(sql.FieldIn(FieldSecret, vs...))
+// SecretSealedIn applies the In predicate on the "secret_sealed" field.
+func SecretSealedIn(vs ...[]byte) predicate.Factor {
+	return predicate.Factor(sql.FieldIn(FieldSecretSealed, vs...))
 }
 
-// SecretNotIn applies the NotIn predicate on the "secret" field.
-func SecretNotIn(vs ...[]byte) predicate.Factor {
-	return predicate.Factor(sql.FieldNotIn(FieldSecret, vs...))
+// SecretSealedNotIn applies the NotIn predicate on the "secret_sealed" field.
+func SecretSealedNotIn(vs ...[]byte) predicate.Factor {
+	return predicate.Factor(sql.FieldNotIn(FieldSecretSealed, vs...))
 }
 
-// SecretGT applies the GT predicate on the "secret" field.
-func SecretGT(v []byte) predicate.Factor {
-	return predicate.Factor(sql.FieldGT(FieldSecret, v))
+// SecretSealedGT applies the GT predicate on the "secret_sealed" field.
+func SecretSealedGT(v []byte) predicate.Factor {
+	return predicate.Factor(sql.FieldGT(FieldSecretSealed, v))
 }
 
-// SecretGTE applies the GTE predicate on the "secret" field.
-func SecretGTE(v []byte) predicate.Factor {
-	return predicate.Factor(sql.FieldGTE(FieldSecret, v))
+// SecretSealedGTE applies the GTE predicate on the "secret_sealed" field.
+func SecretSealedGTE(v []byte) predicate.Factor {
+	return predicate.Factor(sql.FieldGTE(FieldSecretSealed, v))
 }
 
-// SecretLT applies the LT predicate on the "secret" field.
-func SecretLT(v []byte) predicate.Factor {
-	return predicate.Factor(sql.FieldLT(FieldSecret, v))
+// SecretSealedLT applies the LT predicate on the "secret_sealed" field.
+func SecretSealedLT(v []byte) predicate.Factor {
+	return predicate.Factor(sql.FieldLT(FieldSecretSealed, v))
 }
 
-// SecretLTE applies the LTE predicate on the "secret" field.
-func SecretLTE(v []byte) predicate.Factor {
-	return predicate.Factor(sql.FieldLTE(FieldSecret, v))
+// SecretSealedLTE applies the LTE predicate on the "secret_sealed" field.
+func SecretSealedLTE(v []byte) predicate.Factor {
+	return predicate.Factor(sql.FieldLTE(FieldSecretSealed, v))
 }
 
-// SecretIsNil applies the IsNil predicate on the "secret" field.
-func SecretIsNil() predicate.Factor {
-	return predicate.Factor(sql.FieldIsNull(FieldSecret))
+// SecretSealedIsNil applies the IsNil predicate on the "secret_sealed" field.
+func SecretSealedIsNil() predicate.Factor {
+	return predicate.Factor(sql.FieldIsNull(FieldSecretSealed))
 }
 
-// SecretNotNil applies the NotNil predicate on the "secret" field.
-func SecretNotNil() predicate.Factor {
-	return predicate.Factor(sql.FieldNotNull(FieldSecret))
+// SecretSealedNotNil applies the NotNil predicate on the "secret_sealed" field.
+func SecretSealedNotNil() predicate.Factor {
+	return predicate.Factor(sql.FieldNotNull(FieldSecretSealed))
 }
 
 // UsedStepEQ applies the EQ predicate on the "used_step" field.

@@ -20,7 +20,7 @@ func (Factor) Fields() []ent.Field {
 		foreignID("user_id"),
 		field.Text("kind"),
 		field.Text("name"),
-		field.Bytes("secret").Optional().Nillable().Sensitive().Comment("of an app, sealed"),
+		field.Bytes("secret_sealed").Optional().Nillable().Sensitive().Comment("of an app"),
 		field.Int64("used_step").Default(0).Comment("the last of which a code was used"),
 		field.Bytes("credential_id").Optional().Nillable(),
 		field.Bytes("credential").Optional().Nillable().Comment("the public half of a passkey"),

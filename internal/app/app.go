@@ -152,6 +152,13 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	}
 	a.closers.add(a.sealer.Close)
 	a.metrics.watchAudit(a.sealer)
+	site, err := a.cfg.PublicBase()
+	if err != nil {
+		return fmt.Errorf("MARQUEE_PUBLIC_URL: %w", err)
+	}
+	if err := a.Identity.ServePasskeys(site, a.cfg.AllowedOrigins); err != nil {
+		return err
+	}
 	if a.post, a.mailbox, err = newPost(a.cfg, a.db, a.vault, seams.Clock, a.Identity, a.metrics, a.log); err != nil {
 		return err
 	}

@@ -76,7 +76,8 @@ func (a *App) housekeeping(ctx context.Context) error {
 	_, keys := a.Booking.ForgetKeys(ctx)
 	_, sessions := a.Identity.ForgetSessions(ctx)
 	_, guesses := a.Identity.ForgetGuesses(ctx)
+	_, ceremonies := a.Identity.ForgetCeremonies(ctx)
 	_, mails := a.post.Outbox.Forget(ctx)
 	_, tokens := a.Identity.ForgetMailedTokens(ctx)
-	return errors.Join(keys, sessions, guesses, tokens, mails)
+	return errors.Join(keys, sessions, guesses, ceremonies, tokens, mails)
 }

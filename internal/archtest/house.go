@@ -171,6 +171,8 @@ func Marquee() House {
 			},
 			{Import: "github.com/99designs/gqlgen", In: []string{"graph"}},
 			{Import: "github.com/vektah/gqlparser", In: []string{"graph"}},
+			{Import: "github.com/pquerna/otp", In: []string{"internal/identity", "internal/apitest"}, TestsIn: []string{"."}},
+			{Import: "github.com/go-webauthn", In: []string{"internal/identity"}},
 			{Import: "github.com/lib/pq", In: []string{"internal/postgres"}},
 			{
 				Import:  "github.com/gorilla/websocket",

@@ -18,6 +18,10 @@ const (
 	SessionStarted     Action = "session.started"
 	SessionEnded       Action = "session.ended"
 	SessionTokenReused Action = "session.token_reused"
+	FactorAdded        Action = "factor.added"
+	FactorRemoved      Action = "factor.removed"
+	RecoveryCodesMade  Action = "recovery_codes.made"
+	RecoveryCodeUsed   Action = "recovery_code.used"
 )
 
 // Meaning says in a sentence when an action is recorded; "" for one that is not listed here.
@@ -49,6 +53,14 @@ func (a Action) Meaning() string {
 		return "A session was ended: signed out by its owner, or ended because of something else that was recorded with it."
 	case SessionTokenReused:
 		return "A refresh token was used again long after it was renewed, so two hold it; the session was ended."
+	case FactorAdded:
+		return "A second factor was enrolled by the account's owner."
+	case FactorRemoved:
+		return "A second factor was removed by the account's owner."
+	case RecoveryCodesMade:
+		return "An account was given other recovery codes; those of before are worthless."
+	case RecoveryCodeUsed:
+		return "A recovery code stood in for a second factor, and is worthless."
 	default:
 		return ""
 	}

@@ -28,8 +28,9 @@ const (
 	ProofPasskey      Proof = "PASSKEY"       // a passkey that has verified its holder: two factors in one
 )
 
-func (p Proof) isSecondFactor() bool {
-	return p == ProofTOTP || p == ProofRecoveryCode || p == ProofPasskey
+// isStrong reports whether a second factor is among the proofs.
+func isStrong(proofs []Proof) bool {
+	return slices.ContainsFunc(proofs, func(p Proof) bool { return p == ProofTOTP || p == ProofRecoveryCode || p == ProofPasskey })
 }
 
 // SecondFactorRequired is the error of a sign-in whose first proof was right and whose account has a second factor, which
@@ -45,17 +46,10 @@ func (*SecondFactorRequired) Error() string { return "identity: a second factor 
 // pendingAge is how long a sign-in waits for the second factor.
 const pendingAge = 10 * time.Minute
 
-// pendingSignIn is what is kept of a sign-in that waits.
-type pendingSignIn struct {
-	Device string  `json:"device"`
-	Proofs []Proof `json:"proofs"`
-}
-
 // admit is where every way of signing in ends: u has been proved, by these proofs, to be whoever asks. It opens a session,
 // or returns *SecondFactorRequired when the account has a second factor and none was proved. ErrInvalidCredentials when
 // the account has gone meanwhile.
 func (s *Service) admit(ctx context.Context, u User, device Device, proofs ...Proof) (Tokens, error) {
-	strong := slices.ContainsFunc(proofs, Proof.isSecondFactor)
 	var (
 		row     sessionRow
 		crowded []uuid.UUID
@@ -67,11 +61,11 @@ func (s *Service) admit(ctx context.Context, u User, device Device, proofs ...Pr
 		if err != nil {
 			return err
 		}
-		if len(kinds) > 0 && !strong {
-			needed, err = s.askTx(ctx, tx, u, pendingSignIn{Device: deviceName(device.Name), Proofs: proofs}, kinds)
+		if len(kinds) > 0 && !isStrong(proofs) {
+			needed, err = s.askTx(ctx, tx, u, proofs, kinds)
 			return err
 		}
-		row, crowded, err = s.openTx(ctx, tx, u, device, strong)
+		row, crowded, err = s.openTx(ctx, tx, u, device, proofs)
 		return err
 	})
 	if err != nil {
@@ -98,8 +92,8 @@ func (s *Service) standingTx(ctx context.Context, tx *sql.Tx, u *User) ([]Factor
 }
 
 // askTx keeps a sign-in until the second factor is proved.
-func (s *Service) askTx(ctx context.Context, tx *sql.Tx, u User, pending pendingSignIn, kinds []FactorKind) (*SecondFactorRequired, error) {
-	state, err := json.Marshal(pending)
+func (s *Service) askTx(ctx context.Context, tx *sql.Tx, u User, proofs []Proof, kinds []FactorKind) (*SecondFactorRequired, error) {
+	state, err := json.Marshal(proofs)
 	if err != nil {
 		return nil, fmt.Errorf("encoding a sign-in: %w", err)
 	}
@@ -107,9 +101,8 @@ func (s *Service) askTx(ctx context.Context, tx *sql.Tx, u User, pending pending
 	return &SecondFactorRequired{PendingToken: token, ExpiresAt: expiresAt, Factors: kinds}, err
 }
 
-// ProveAgain proves in the viewer's session once more who they are, by the password of an account that has no second
-// factor, and returns the session's tokens that say so: ErrInvalidCredentials, SECOND_FACTOR_REQUIRED, THROTTLED.
-func (s *Service) ProveAgain(ctx context.Context, v auth.Viewer, password string, device Device) (Tokens, error) {
+// provePasswordAgain proves the password in the viewer's session once more.
+func (s *Service) provePasswordAgain(ctx context.Context, v auth.Viewer, password string, device Device) (Tokens, error) {
 	row, err := s.ent.User.Get(ctx, v.UserID)
 	if err != nil {
 		return Tokens{}, fmt.Errorf("reading an account: %w", err)
@@ -127,7 +120,7 @@ func (s *Service) ProveAgain(ctx context.Context, v auth.Viewer, password string
 // readmit is where every way of proving again ends: u has been proved once more, in the viewer's session, by these
 // proofs. SECOND_FACTOR_REQUIRED when none of them is a second factor and the account has one.
 func (s *Service) readmit(ctx context.Context, v auth.Viewer, u User, proofs ...Proof) (Tokens, error) {
-	strong := slices.ContainsFunc(proofs, Proof.isSecondFactor)
+	strong := isStrong(proofs)
 	row := sessionRow{id: v.SessionID}
 	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
 		kinds, err := s.standingTx(ctx, tx, &u)

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -38,6 +39,36 @@ func (s *Service) beginTx(ctx context.Context, tx *sql.Tx, c ceremony, age time.
 		return "", time.Time{}, fmt.Errorf("keeping a ceremony: %w", err)
 	}
 	return token, expiresAt, nil
+}
+
+// take ends a ceremony, whatever comes of it: ErrInvalidProof when there is none of the kind under the token.
+func (s *Service) take(ctx context.Context, token, kind string) (ceremony, error) {
+	c := ceremony{kind: kind}
+	err := s.db.SQL().QueryRowContext(ctx, `DELETE FROM ceremonies WHERE id = $1 AND kind = $2 AND expires_at > $3 RETURNING user_id, session_id, state`,
+		s.ceremonyID(token), kind, s.now()).Scan(&c.user, &c.session, &c.state)
+	if errors.Is(err, sql.ErrNoRows) {
+		return c, ErrInvalidProof
+	}
+	if err != nil {
+		return c, fmt.Errorf("ending a ceremony: %w", err)
+	}
+	return c, nil
+}
+
+// endPendingTx ends the sign-ins to an account that wait for a second factor: what was proved before counts no more.
+func endPendingTx(ctx context.Context, tx *sql.Tx, user uuid.UUID) error {
+	_, err := tx.ExecContext(ctx, `DELETE FROM ceremonies WHERE user_id = $1 AND kind = $2`, user, ceremonySignIn)
+	return err
+}
+
+// ForgetCeremonies deletes ceremonies that ran out and returns how many. One statement.
+func (s *Service) ForgetCeremonies(ctx context.Context) (int, error) {
+	done, err := s.db.SQL().ExecContext(ctx, `DELETE FROM ceremonies WHERE expires_at <= $1`, s.now())
+	if err != nil {
+		return 0, fmt.Errorf("forgetting ceremonies: %w", err)
+	}
+	n, err := done.RowsAffected()
+	return int(n), err
 }
 
 // ceremonyID is where the row of a token is.

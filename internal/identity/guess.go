@@ -117,7 +117,7 @@ func (s *Service) admitGuess(ctx context.Context, account, source string) (guess
 		return guess{}, fmt.Errorf("counting a guess: %w", err)
 	}
 	if wait > 0 {
-		return guess{}, apperr.Throttle(wait, "Too many wrong passwords.")
+		return guess{}, apperr.Throttle(wait, "Too many wrong tries.")
 	}
 	return g, nil
 }

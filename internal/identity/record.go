@@ -19,9 +19,9 @@ type roleChange struct {
 
 func roleOf(role auth.Role) roleChange { return roleChange{role} }
 
-// sessionKind is what the audit log keeps of a session: whether a second factor was proved.
+// sessionKind is what the audit log keeps of a session: what was proved at its sign-in.
 type sessionKind struct {
-	Strong bool `json:"strong"`
+	Proofs []Proof `json:"proofs"`
 }
 
 // actorOf returns who does something to an account: the viewer, else its owner where the request comes from outside,
@@ -36,7 +36,7 @@ func actorOf(ctx context.Context, owner uuid.UUID) uuid.UUID {
 	return owner
 }
 
-// recordRefusal records that a wrong password was given for an account, nil for one that does not exist. It does the
+// recordRefusal records that a wrong password or second factor was given for an account, nil for one that does not exist. It does the
 // same either way and outlives the request: who hangs up is recorded as well. How many can come to be is bounded by the
 // limits of guesses.
 func (s *Service) recordRefusal(ctx context.Context, row *ent.User) error {

@@ -120,7 +120,7 @@ func (s *Service) sealDevice(session uuid.UUID, name string) ([]byte, error) {
 
 // openDevice returns the name of a session's device.
 func (s *Service) openDevice(session uuid.UUID, sealed *[]byte) (string, error) {
-	if sealed == nil {
+	if sealed == nil || len(*sealed) == 0 {
 		return "", nil
 	}
 	return s.vault.Open(deviceCell(session), *sealed)

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/go-webauthn/webauthn/webauthn"
 	"github.com/google/uuid"
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/text/unicode/norm"
@@ -51,7 +52,9 @@ type Service struct {
 	guessKey    []byte
 	ceremonyKey []byte
 	mailedKey   []byte
+	recoveryKey []byte
 	mails       *notify.Outbox
+	passkeys    *webauthn.WebAuthn // nil: not served
 	revoked     revocations
 	// verified spares a device that sends request after request the check of the same signature, which takes longer than
 	// many a request. It says nothing about whether the token still counts.
@@ -74,7 +77,10 @@ func NewService(db *postgres.DB, client *ent.Client, c clock.Clock, secret []byt
 	}
 	s.mails = notify.NewOutbox(db, v, c)
 	s.tokens = &accessTokens{clock: c}
-	for purpose, key := range map[string]*[]byte{"access tokens": &s.tokens.secret, "refresh tokens": &s.refreshKey, "guesses": &s.guessKey, "ceremonies": &s.ceremonyKey, "mailed tokens": &s.mailedKey} {
+	for purpose, key := range map[string]*[]byte{
+		"access tokens": &s.tokens.secret, "refresh tokens": &s.refreshKey, "guesses": &s.guessKey,
+		"ceremonies": &s.ceremonyKey, "mailed tokens": &s.mailedKey, "recovery codes": &s.recoveryKey,
+	} {
 		if *key, err = derived(secret, purpose); err != nil {
 			return nil, err
 		}

@@ -41,9 +41,9 @@ const (
 
 // openTx starts a session of u in the caller's transaction. Whoever commits calls noteEnded with the sessions that made
 // room for it. Only admit and what completes it call this.
-func (s *Service) openTx(ctx context.Context, tx *sql.Tx, u User, device Device, strong bool) (row sessionRow, crowded []uuid.UUID, err error) {
+func (s *Service) openTx(ctx context.Context, tx *sql.Tx, u User, device Device, proofs []Proof) (row sessionRow, crowded []uuid.UUID, err error) {
 	now := s.now()
-	row = sessionRow{id: typeid.New(), salt: make([]byte, saltOfSession), generation: 1, expiresAt: now.Add(sessionAge), strong: strong}
+	row = sessionRow{id: typeid.New(), salt: make([]byte, saltOfSession), generation: 1, expiresAt: now.Add(sessionAge), strong: isStrong(proofs)}
 	row.provedAt = sql.NullTime{Time: now, Valid: true}
 	_, _ = rand.Read(row.salt) // never fails: crypto/rand ends the program instead
 	name, err := s.sealDevice(row.id, deviceName(device.Name))
@@ -51,14 +51,14 @@ func (s *Service) openTx(ctx context.Context, tx *sql.Tx, u User, device Device,
 		return row, nil, err
 	}
 	if _, err := tx.ExecContext(ctx, `INSERT INTO sessions (id, user_id, device_sealed, salt, renewed_at, created_at, proved_at, strong, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $5, $5, $6, $7)`, row.id, u.ID, name, row.salt, now, strong, row.expiresAt); err != nil {
+		VALUES ($1, $2, $3, $4, $5, $5, $5, $6, $7)`, row.id, u.ID, name, row.salt, now, row.strong, row.expiresAt); err != nil {
 		return row, nil, err
 	}
 	if crowded, err = s.endTx(ctx, tx, audit.Entry{Action: audit.SessionEnded, Actor: u.ID}, endCrowded, u.ID, maxSessions); err != nil {
 		return row, nil, err
 	}
 	return row, crowded, audit.RecordTx(ctx, tx, audit.Entry{
-		Action: audit.SessionStarted, Actor: u.ID, Subject: typeid.Encode(typeid.Session, row.id), After: sessionKind{Strong: strong},
+		Action: audit.SessionStarted, Actor: u.ID, Subject: typeid.Encode(typeid.Session, row.id), After: sessionKind{Proofs: proofs},
 	})
 }
 
@@ -226,8 +226,11 @@ func (in ChangePasswordInput) validate(u User) error {
 }
 
 // ChangePassword gives the viewer's account another password and ends all its other sessions: ErrInvalidCredentials
-// when the present one is wrong, BAD_USER_INPUT, THROTTLED.
+// when the present one is wrong, BAD_USER_INPUT, STEP_UP_REQUIRED, THROTTLED.
 func (s *Service) ChangePassword(ctx context.Context, v auth.Viewer, in ChangePasswordInput, device Device) error {
+	if err := v.Recent(s.now()); err != nil {
+		return err
+	}
 	row, err := s.ent.User.Get(ctx, v.UserID)
 	if err != nil {
 		return fmt.Errorf("reading an account: %w", err)
@@ -256,6 +259,9 @@ func (s *Service) ChangePassword(ctx context.Context, v auth.Viewer, in ChangePa
 		if n, err := done.RowsAffected(); err != nil || n == 0 {
 			return errors.Join(err, apperr.New(apperr.Conflict, "The password was changed at the same time. Look again."))
 		}
+		if err := endPendingTx(ctx, tx, v.UserID); err != nil {
+			return err
+		}
 		others, err = s.endTx(ctx, tx, audit.Entry{Action: audit.SessionEnded, Actor: v.UserID}, endOthers, v.SessionID, v.UserID)
 		if err != nil {
 			return err
@@ -281,11 +287,7 @@ func (s *Service) SetRole(ctx context.Context, userID uuid.UUID, role auth.Role)
 	if !role.Valid() {
 		return fmt.Errorf("identity: unknown role %q", role)
 	}
-	type change struct {
-		session    uuid.UUID
-		generation int32
-	}
-	var recalled []change
+	var recalled []recall
 	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
 		var was auth.Role
 		err := tx.QueryRowContext(ctx, `UPDATE users SET role = $2 FROM (SELECT id, role FROM users WHERE id = $1 FOR UPDATE) before
@@ -303,25 +305,13 @@ func (s *Service) SetRole(ctx context.Context, userID uuid.UUID, role auth.Role)
 		if err != nil {
 			return err
 		}
-		rows, err := tx.QueryContext(ctx, `WITH changed AS (UPDATE sessions SET generation = generation + 1 WHERE user_id = $1 RETURNING id, generation)
-			INSERT INTO session_revocations (session_id, generation, noted_at) SELECT id, generation, clock_timestamp() FROM changed
-			ON CONFLICT (session_id) DO UPDATE SET generation = excluded.generation, noted_at = excluded.noted_at
-			RETURNING session_id, generation`, userID)
-		if err != nil {
-			return err
-		}
-		recalled, err = postgres.Collect(rows, func(rows *sql.Rows) (c change, err error) {
-			err = rows.Scan(&c.session, &c.generation)
-			return c, err
-		})
+		recalled, err = recallTx(ctx, tx, `UPDATE sessions SET generation = generation + 1 WHERE user_id = $1`, userID)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("changing a role: %w", err)
 	}
-	for _, c := range recalled {
-		s.revoked.note(c.session, c.generation, time.Now())
-	}
+	s.noteRecalled(recalled)
 	return nil
 }
 

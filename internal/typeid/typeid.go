@@ -21,6 +21,7 @@ type Kind string
 const (
 	User        Kind = "usr"
 	Session     Kind = "ses"
+	Factor      Kind = "fac"
 	Movie       Kind = "mov"
 	Genre       Kind = "gen"
 	Theater     Kind = "the"

@@ -13,7 +13,7 @@ CREATE TABLE factors (
     user_id       uuid NOT NULL CONSTRAINT factors_user_fkey REFERENCES users ON DELETE CASCADE,
     kind          text NOT NULL,
     name          text NOT NULL,
-    secret        bytea,
+    secret_sealed bytea,
     used_step     bigint NOT NULL DEFAULT 0,
     credential_id bytea,
     credential    bytea,
@@ -21,7 +21,7 @@ CREATE TABLE factors (
     confirmed_at  timestamptz,
     used_at       timestamptz,
     CONSTRAINT factors_kind_check CHECK (kind IN ('TOTP', 'PASSKEY')),
-    CONSTRAINT factors_totp_check CHECK ((kind = 'TOTP') = (secret IS NOT NULL)),
+    CONSTRAINT factors_totp_check CHECK ((kind = 'TOTP') = (secret_sealed IS NOT NULL)),
     CONSTRAINT factors_passkey_check CHECK ((kind = 'PASSKEY') = (credential_id IS NOT NULL) AND (credential_id IS NULL) = (credential IS NULL)),
     CONSTRAINT factors_name_length_check CHECK (length(name) BETWEEN 1 AND 100)
 );
