@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"marquee/ent/federatedidentity"
 	"marquee/ent/genre"
 	"marquee/ent/guess"
 	"marquee/ent/idempotencykey"
@@ -13,6 +14,7 @@ import (
 	"marquee/ent/payment"
 	"marquee/ent/paymentattempt"
 	"marquee/ent/pricetier"
+	"marquee/ent/providerflow"
 	"marquee/ent/reservation"
 	"marquee/ent/screen"
 	"marquee/ent/seat"
@@ -91,6 +93,7 @@ var (
 func checkColumn(t, c string) error {
 	initCheck.Do(func() {
 		columnCheck = sql.NewColumnCheck(map[string]func(string) bool{
+			federatedidentity.Table: federatedidentity.ValidColumn,
 			genre.Table:             genre.ValidColumn,
 			guess.Table:             guess.ValidColumn,
 			idempotencykey.Table:    idempotencykey.ValidColumn,
@@ -98,6 +101,7 @@ func checkColumn(t, c string) error {
 			payment.Table:           payment.ValidColumn,
 			paymentattempt.Table:    paymentattempt.ValidColumn,
 			pricetier.Table:         pricetier.ValidColumn,
+			providerflow.Table:      providerflow.ValidColumn,
 			reservation.Table:       reservation.ValidColumn,
 			screen.Table:            screen.ValidColumn,
 			seat.Table:              seat.ValidColumn,

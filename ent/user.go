@@ -22,7 +22,7 @@ type User struct {
 	Email string `json:"email,omitempty"`
 	// Name holds the value of the "name" field.
 	Name string `json:"name,omitempty"`
-	// PasswordHash holds the value of the "password_hash" field.
+	// none: the user signs in another way
 	PasswordHash string `json:"-"`
 	// Role holds the value of the "role" field.
 	Role string `json:"role,omitempty"`

@@ -8,6 +8,18 @@ import (
 	"marquee/ent"
 )
 
+// The FederatedIdentityFunc type is an adapter to allow the use of ordinary
+// function as FederatedIdentity mutator.
+type FederatedIdentityFunc func(context.Context, *ent.FederatedIdentityMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f FederatedIdentityFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.FederatedIdentityMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.FederatedIdentityMutation", m)
+}
+
 // The GenreFunc type is an adapter to allow the use of ordinary
 // function as Genre mutator.
 type GenreFunc func(context.Context, *ent.GenreMutation) (ent.Value, error)
@@ -90,6 +102,18 @@ func (f PriceTierFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, e
 		return f(ctx, mv)
 	}
 	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.PriceTierMutation", m)
+}
+
+// The ProviderFlowFunc type is an adapter to allow the use of ordinary
+// function as ProviderFlow mutator.
+type ProviderFlowFunc func(context.Context, *ent.ProviderFlowMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f ProviderFlowFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.ProviderFlowMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.ProviderFlowMutation", m)
 }
 
 // The ReservationFunc type is an adapter to allow the use of ordinary

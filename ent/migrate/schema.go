@@ -9,6 +9,41 @@ import (
 )
 
 var (
+	// FederatedIdentitiesColumns holds the columns for the "federated_identities" table.
+	FederatedIdentitiesColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "issuer", Type: field.TypeString, Size: 2147483647},
+		{Name: "subject", Type: field.TypeString, Size: 2147483647},
+		{Name: "used_at", Type: field.TypeTime},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
+		{Name: "user_id", Type: field.TypeUUID},
+	}
+	// FederatedIdentitiesTable holds the schema information for the "federated_identities" table.
+	FederatedIdentitiesTable = &schema.Table{
+		Name:       "federated_identities",
+		Columns:    FederatedIdentitiesColumns,
+		PrimaryKey: []*schema.Column{FederatedIdentitiesColumns[0]},
+		ForeignKeys: []*schema.ForeignKey{
+			{
+				Symbol:     "federated_identities_user_fkey",
+				Columns:    []*schema.Column{FederatedIdentitiesColumns[5]},
+				RefColumns: []*schema.Column{UsersColumns[0]},
+				OnDelete:   schema.Cascade,
+			},
+		},
+		Indexes: []*schema.Index{
+			{
+				Name:    "federated_identities_subject_key",
+				Unique:  true,
+				Columns: []*schema.Column{FederatedIdentitiesColumns[1], FederatedIdentitiesColumns[2]},
+			},
+			{
+				Name:    "federated_identities_user_idx",
+				Unique:  false,
+				Columns: []*schema.Column{FederatedIdentitiesColumns[5]},
+			},
+		},
+	}
 	// GenresColumns holds the columns for the "genres" table.
 	GenresColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
@@ -202,6 +237,27 @@ var (
 				Name:    "price_tiers_category_key",
 				Unique:  true,
 				Columns: []*schema.Column{PriceTiersColumns[3], PriceTiersColumns[1]},
+			},
+		},
+	}
+	// ProviderFlowsColumns holds the columns for the "provider_flows" table.
+	ProviderFlowsColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "provider", Type: field.TypeString, Size: 2147483647},
+		{Name: "redirect_uri", Type: field.TypeString, Size: 2147483647},
+		{Name: "session_id", Type: field.TypeUUID, Nullable: true},
+		{Name: "expires_at", Type: field.TypeTime},
+	}
+	// ProviderFlowsTable holds the schema information for the "provider_flows" table.
+	ProviderFlowsTable = &schema.Table{
+		Name:       "provider_flows",
+		Columns:    ProviderFlowsColumns,
+		PrimaryKey: []*schema.Column{ProviderFlowsColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "provider_flows_expires_idx",
+				Unique:  false,
+				Columns: []*schema.Column{ProviderFlowsColumns[4]},
 			},
 		},
 	}
@@ -572,7 +628,7 @@ var (
 		{Name: "id", Type: field.TypeUUID},
 		{Name: "email", Type: field.TypeString, Size: 2147483647},
 		{Name: "name", Type: field.TypeString, Size: 2147483647},
-		{Name: "password_hash", Type: field.TypeString, Size: 2147483647},
+		{Name: "password_hash", Type: field.TypeString, Nullable: true, Size: 2147483647},
 		{Name: "role", Type: field.TypeString, Size: 2147483647, Default: "CUSTOMER"},
 		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
 	}
@@ -616,6 +672,7 @@ var (
 	}
 	// Tables holds all the tables in the schema.
 	Tables = []*schema.Table{
+		FederatedIdentitiesTable,
 		GenresTable,
 		GuessesTable,
 		IdempotencyKeysTable,
@@ -623,6 +680,7 @@ var (
 		PaymentsTable,
 		PaymentAttemptsTable,
 		PriceTiersTable,
+		ProviderFlowsTable,
 		ReservationsTable,
 		ScreensTable,
 		SeatsTable,
@@ -640,6 +698,10 @@ var (
 )
 
 func init() {
+	FederatedIdentitiesTable.ForeignKeys[0].RefTable = UsersTable
+	FederatedIdentitiesTable.Annotation = &entsql.Annotation{
+		Table: "federated_identities",
+	}
 	GuessesTable.Annotation = &entsql.Annotation{
 		Table: "guesses",
 	}
@@ -653,6 +715,9 @@ func init() {
 		Table: "payment_attempts",
 	}
 	PriceTiersTable.ForeignKeys[0].RefTable = ShowtimesTable
+	ProviderFlowsTable.Annotation = &entsql.Annotation{
+		Table: "provider_flows",
+	}
 	ReservationsTable.Annotation = &entsql.Annotation{
 		Table: "reservations",
 	}

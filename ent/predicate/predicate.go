@@ -6,6 +6,9 @@ import (
 	"entgo.io/ent/dialect/sql"
 )
 
+// FederatedIdentity is the predicate function for federatedidentity builders.
+type FederatedIdentity func(*sql.Selector)
+
 // Genre is the predicate function for genre builders.
 type Genre func(*sql.Selector)
 
@@ -26,6 +29,9 @@ type PaymentAttempt func(*sql.Selector)
 
 // PriceTier is the predicate function for pricetier builders.
 type PriceTier func(*sql.Selector)
+
+// ProviderFlow is the predicate function for providerflow builders.
+type ProviderFlow func(*sql.Selector)
 
 // Reservation is the predicate function for reservation builders.
 type Reservation func(*sql.Selector)

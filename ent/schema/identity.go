@@ -19,7 +19,7 @@ func (User) Fields() []ent.Field {
 		id(),
 		field.Text("email").Comment("normalised: trimmed, lower case"),
 		field.Text("name"),
-		field.Text("password_hash").Sensitive(),
+		field.Text("password_hash").Optional().Sensitive().Comment("none: the user signs in another way"),
 		field.Text("role").Default("CUSTOMER"),
 		createdAt(),
 	}

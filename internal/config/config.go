@@ -23,25 +23,26 @@ import (
 
 // Config is the whole configuration. Each field's env tag is the variable's name; envDefault its default.
 type Config struct {
-	Env             Environment    `env:"MARQUEE_ENV" envDefault:"development"`
-	Listen          string         `env:"MARQUEE_LISTEN" envDefault:":8080"`
-	OpsListen       string         `env:"MARQUEE_OPS_LISTEN" envDefault:"127.0.0.1:9090"`
-	DataDir         string         `env:"MARQUEE_DATA_DIR"`
-	DatabaseURL     Secret         `env:"MARQUEE_DATABASE_URL"`
-	DatabaseConns   int            `env:"MARQUEE_DATABASE_CONNS" envDefault:"0"`
-	PostgresBin     string         `env:"MARQUEE_PG_BIN"`
-	SecretKey       Secret         `env:"MARQUEE_SECRET_KEY"`
-	AllowedOrigins  []string       `env:"MARQUEE_ALLOWED_ORIGINS"`
-	TrustedProxies  []netip.Prefix `env:"MARQUEE_TRUSTED_PROXIES"`
-	Demo            *bool          `env:"MARQUEE_DEMO"`
-	Gateway         string         `env:"MARQUEE_GATEWAY"`
-	Hold            time.Duration  `env:"MARQUEE_HOLD" envDefault:"10m"`
-	ClusterListen   string         `env:"MARQUEE_CLUSTER_LISTEN"`
-	ClusterPeers    []string       `env:"MARQUEE_CLUSTER_PEERS"`
-	ClusterPassword Secret         `env:"MARQUEE_CLUSTER_PASSWORD"`
-	RequestTimeout  time.Duration  `env:"MARQUEE_REQUEST_TIMEOUT" envDefault:"10s"`
-	DrainTimeout    time.Duration  `env:"MARQUEE_DRAIN_TIMEOUT" envDefault:"20s"`
-	LiveInterval    time.Duration  `env:"MARQUEE_LIVE_INTERVAL" envDefault:"50ms"`
+	Env             Environment     `env:"MARQUEE_ENV" envDefault:"development"`
+	Listen          string          `env:"MARQUEE_LISTEN" envDefault:":8080"`
+	OpsListen       string          `env:"MARQUEE_OPS_LISTEN" envDefault:"127.0.0.1:9090"`
+	DataDir         string          `env:"MARQUEE_DATA_DIR"`
+	DatabaseURL     Secret          `env:"MARQUEE_DATABASE_URL"`
+	DatabaseConns   int             `env:"MARQUEE_DATABASE_CONNS" envDefault:"0"`
+	PostgresBin     string          `env:"MARQUEE_PG_BIN"`
+	SecretKey       Secret          `env:"MARQUEE_SECRET_KEY"`
+	AllowedOrigins  []string        `env:"MARQUEE_ALLOWED_ORIGINS"`
+	TrustedProxies  []netip.Prefix  `env:"MARQUEE_TRUSTED_PROXIES"`
+	Demo            *bool           `env:"MARQUEE_DEMO"`
+	Gateway         string          `env:"MARQUEE_GATEWAY"`
+	Hold            time.Duration   `env:"MARQUEE_HOLD" envDefault:"10m"`
+	ClusterListen   string          `env:"MARQUEE_CLUSTER_LISTEN"`
+	ClusterPeers    []string        `env:"MARQUEE_CLUSTER_PEERS"`
+	ClusterPassword Secret          `env:"MARQUEE_CLUSTER_PASSWORD"`
+	OpenIDProviders OpenIDProviders `env:"MARQUEE_OIDC_PROVIDERS"`
+	RequestTimeout  time.Duration   `env:"MARQUEE_REQUEST_TIMEOUT" envDefault:"10s"`
+	DrainTimeout    time.Duration   `env:"MARQUEE_DRAIN_TIMEOUT" envDefault:"20s"`
+	LiveInterval    time.Duration   `env:"MARQUEE_LIVE_INTERVAL" envDefault:"50ms"`
 	// The manifest of documents that clients may name, and what happens to those that are not in it.
 	PersistedDocuments string `env:"MARQUEE_PERSISTED_DOCUMENTS"`
 	PersistedMode      string `env:"MARQUEE_PERSISTED_MODE" envDefault:"off"`
@@ -199,7 +200,7 @@ func (c Config) Validate() error {
 	if _, err := c.Key(); err != nil {
 		bad("MARQUEE_SECRET_KEY must be at least 32 bytes in base64: make one with openssl rand -base64 32")
 	}
-	return errors.Join(append(problems, c.validatePersisted(), c.validateRates(), c.validateProduction())...)
+	return errors.Join(append(problems, c.validatePersisted(), c.validateRates(), c.validateProviders(), c.validateProduction())...)
 }
 
 // validatePersisted names what is wrong with the settings of persisted documents.

@@ -105,7 +105,8 @@ func TestFromEnvironment(t *testing.T) {
 
 func TestSecret_never_prints(t *testing.T) {
 	t.Parallel()
-	c := config.Config{DatabaseURL: "postgres://u:hunter2@h/d", SecretKey: "hunter2", ClusterPassword: "hunter2"}
+	c := config.Config{DatabaseURL: "postgres://u:hunter2@h/d", SecretKey: "hunter2", ClusterPassword: "hunter2",
+		OpenIDProviders: config.OpenIDProviders{{Name: "acme", ClientSecret: "hunter2"}}}
 	asJSON, err := json.Marshal(c)
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,10 @@
 // asking the database, and a refresh token, which renews both and is good once. What ends or changes a session recalls
 // its access tokens, which every node learns within seconds.
 //
+// Somebody may also be signed in by an OpenID provider, which openid asks: as the person the provider vouches for by
+// issuer and subject, and never by an address. An account may have no password then; a sign-in with one is refused as a
+// wrong one is.
+//
 // A password is kept only as an argon2id hash, and no token at all. Whether an address is known cannot be told from a
 // refused sign-in, neither by its text nor by its time; wrong passwords are counted. What a viewer may do is decided
 // elsewhere, by role and by ownership.
@@ -74,6 +78,9 @@ const (
 	maxPassword = 256
 )
 
+// maxName is the length of a name in Unicode code points.
+const maxName = 100
+
 // SignUpInput is a new account.
 type SignUpInput struct {
 	Email    string
@@ -93,8 +100,8 @@ func (in SignUpInput) Validate() error {
 		bad.Add("input.email", "This is not an e-mail address.")
 	}
 	checkPassword(&bad, "input.password", in.Password, in.Email, in.Name)
-	if n := utf8.RuneCountInString(in.Name); n < 1 || n > 100 || !printable(in.Name) {
-		bad.Add("input.name", "The name must have 1 to 100 printable characters.")
+	if n := utf8.RuneCountInString(in.Name); n < 1 || n > maxName || !printable(in.Name) {
+		bad.Add("input.name", "The name must have 1 to %d printable characters.", maxName)
 	}
 	return bad.Err()
 }

@@ -21,6 +21,7 @@ import (
 	"marquee/internal/apperr"
 	"marquee/internal/auth"
 	"marquee/internal/clock"
+	"marquee/internal/identity/openid"
 	"marquee/internal/postgres"
 	"marquee/internal/typeid"
 )
@@ -46,6 +47,8 @@ type Service struct {
 	tokens     *accessTokens
 	refreshKey []byte
 	guessKey   []byte
+	flowKey    []byte
+	providers  []*openid.Provider
 	revoked    revocations
 	// verified spares a device that sends request after request the check of the same signature, which takes longer than
 	// many a request. It says nothing about whether the token still counts.
@@ -56,18 +59,18 @@ type Service struct {
 const verifiedTokens = 20_000
 
 // NewService returns a Service over db. All nodes of an installation have the same secret, of which all keys are
-// derived: 32 bytes or more.
-func NewService(db *postgres.DB, client *ent.Client, c clock.Clock, secret []byte) (*Service, error) {
+// derived: 32 bytes or more. People may sign in with the providers.
+func NewService(db *postgres.DB, client *ent.Client, c clock.Clock, secret []byte, providers ...*openid.Provider) (*Service, error) {
 	verified, err := lru.New[[sha256.Size]byte, auth.Viewer](verifiedTokens)
 	if err != nil {
 		panic("identity: the cache size is positive: " + err.Error())
 	}
 	s := &Service{
-		db: db, ent: client, clock: c, verified: verified, hasher: newHasher(runtime.GOMAXPROCS(0), hashQueue), decoy: hashPassword(rand.Text()),
+		db: db, ent: client, clock: c, verified: verified, hasher: newHasher(runtime.GOMAXPROCS(0), hashQueue), decoy: hashPassword(rand.Text()), providers: providers,
 		revoked: revocations{first: map[uuid.UUID]revoked{}},
 	}
 	s.tokens = &accessTokens{clock: c}
-	for purpose, key := range map[string]*[]byte{"access tokens": &s.tokens.secret, "refresh tokens": &s.refreshKey, "guesses": &s.guessKey} {
+	for purpose, key := range map[string]*[]byte{"access tokens": &s.tokens.secret, "refresh tokens": &s.refreshKey, "guesses": &s.guessKey, "provider flows": &s.flowKey} {
 		if *key, err = derived(secret, purpose); err != nil {
 			return nil, err
 		}
@@ -135,7 +138,7 @@ func (s *Service) SignIn(ctx context.Context, email, password string, device Dev
 }
 
 // prove returns nil when the password is that of the account, nil for one that does not exist: ErrInvalidCredentials,
-// THROTTLED. It takes as long either way, and counts as a guess.
+// THROTTLED. It takes as long either way, and if the account has no password, and counts as a guess.
 func (s *Service) prove(ctx context.Context, row *ent.User, email, password string, device Device) error {
 	password = norm.NFKC.String(password)
 	if len(password) > 4*maxPassword {
@@ -146,21 +149,22 @@ func (s *Service) prove(ctx context.Context, row *ent.User, email, password stri
 		return err
 	}
 	hash := s.decoy
-	if row != nil {
+	has := row != nil && row.PasswordHash != ""
+	if has {
 		hash = row.PasswordHash
 	}
 	var right bool
 	var failed error
 	better := ""
 	err = s.hasher.do(ctx, func() {
-		if right, failed = verifyPassword(password, hash); right && isOutdated(hash) {
+		if right, failed = verifyPassword(password, hash); right && has && isOutdated(hash) {
 			better = hashPassword(password)
 		}
 	})
 	if err = errors.Join(err, failed); err != nil {
 		return errors.Join(err, s.takeBack(context.WithoutCancel(ctx), try))
 	}
-	if row == nil || !right {
+	if !has || !right {
 		return ErrInvalidCredentials
 	}
 	if better != "" {

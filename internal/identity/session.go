@@ -216,11 +216,14 @@ func (in ChangePasswordInput) validate(u *ent.User) error {
 }
 
 // ChangePassword gives the viewer's account another password and ends all its other sessions: ErrInvalidCredentials
-// when the present one is wrong, BAD_USER_INPUT, THROTTLED.
+// when the present one is wrong, ErrNoPassword, BAD_USER_INPUT, THROTTLED.
 func (s *Service) ChangePassword(ctx context.Context, v auth.Viewer, in ChangePasswordInput, device Device) error {
 	row, err := s.ent.User.Get(ctx, v.UserID)
 	if err != nil {
 		return fmt.Errorf("reading an account: %w", err)
+	}
+	if row.PasswordHash == "" {
+		return ErrNoPassword
 	}
 	if err := in.validate(row); err != nil {
 		return err
