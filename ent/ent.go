@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"marquee/ent/auditentry"
 	"marquee/ent/federatedidentity"
 	"marquee/ent/genre"
 	"marquee/ent/guess"
@@ -93,6 +94,7 @@ var (
 func checkColumn(t, c string) error {
 	initCheck.Do(func() {
 		columnCheck = sql.NewColumnCheck(map[string]func(string) bool{
+			auditentry.Table:        auditentry.ValidColumn,
 			federatedidentity.Table: federatedidentity.ValidColumn,
 			genre.Table:             genre.ValidColumn,
 			guess.Table:             guess.ValidColumn,

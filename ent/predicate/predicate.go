@@ -6,6 +6,9 @@ import (
 	"entgo.io/ent/dialect/sql"
 )
 
+// AuditEntry is the predicate function for auditentry builders.
+type AuditEntry func(*sql.Selector)
+
 // FederatedIdentity is the predicate function for federatedidentity builders.
 type FederatedIdentity func(*sql.Selector)
 

@@ -23,26 +23,30 @@ import (
 
 // Config is the whole configuration. Each field's env tag is the variable's name; envDefault its default.
 type Config struct {
-	Env             Environment     `env:"MARQUEE_ENV" envDefault:"development"`
-	Listen          string          `env:"MARQUEE_LISTEN" envDefault:":8080"`
-	OpsListen       string          `env:"MARQUEE_OPS_LISTEN" envDefault:"127.0.0.1:9090"`
-	DataDir         string          `env:"MARQUEE_DATA_DIR"`
-	DatabaseURL     Secret          `env:"MARQUEE_DATABASE_URL"`
-	DatabaseConns   int             `env:"MARQUEE_DATABASE_CONNS" envDefault:"0"`
-	PostgresBin     string          `env:"MARQUEE_PG_BIN"`
-	SecretKey       Secret          `env:"MARQUEE_SECRET_KEY"`
-	AllowedOrigins  []string        `env:"MARQUEE_ALLOWED_ORIGINS"`
-	TrustedProxies  []netip.Prefix  `env:"MARQUEE_TRUSTED_PROXIES"`
-	Demo            *bool           `env:"MARQUEE_DEMO"`
-	Gateway         string          `env:"MARQUEE_GATEWAY"`
-	Hold            time.Duration   `env:"MARQUEE_HOLD" envDefault:"10m"`
-	ClusterListen   string          `env:"MARQUEE_CLUSTER_LISTEN"`
-	ClusterPeers    []string        `env:"MARQUEE_CLUSTER_PEERS"`
-	ClusterPassword Secret          `env:"MARQUEE_CLUSTER_PASSWORD"`
+	Env             Environment    `env:"MARQUEE_ENV" envDefault:"development"`
+	Listen          string         `env:"MARQUEE_LISTEN" envDefault:":8080"`
+	OpsListen       string         `env:"MARQUEE_OPS_LISTEN" envDefault:"127.0.0.1:9090"`
+	DataDir         string         `env:"MARQUEE_DATA_DIR"`
+	DatabaseURL     Secret         `env:"MARQUEE_DATABASE_URL"`
+	DatabaseConns   int            `env:"MARQUEE_DATABASE_CONNS" envDefault:"0"`
+	PostgresBin     string         `env:"MARQUEE_PG_BIN"`
+	SecretKey       Secret         `env:"MARQUEE_SECRET_KEY"`
+	AllowedOrigins  []string       `env:"MARQUEE_ALLOWED_ORIGINS"`
+	TrustedProxies  []netip.Prefix `env:"MARQUEE_TRUSTED_PROXIES"`
+	Demo            *bool          `env:"MARQUEE_DEMO"`
+	Gateway         string         `env:"MARQUEE_GATEWAY"`
+	PublicURL       string         `env:"MARQUEE_PUBLIC_URL"`
+	SMTPURL         Secret         `env:"MARQUEE_SMTP_URL"`
+	MailFrom        string         `env:"MARQUEE_MAIL_FROM"`
+	Hold            time.Duration  `env:"MARQUEE_HOLD" envDefault:"10m"`
+	ClusterListen   string         `env:"MARQUEE_CLUSTER_LISTEN"`
+	ClusterPeers    []string       `env:"MARQUEE_CLUSTER_PEERS"`
+	ClusterPassword Secret         `env:"MARQUEE_CLUSTER_PASSWORD"`
+	RequestTimeout  time.Duration  `env:"MARQUEE_REQUEST_TIMEOUT" envDefault:"10s"`
+	DrainTimeout    time.Duration  `env:"MARQUEE_DRAIN_TIMEOUT" envDefault:"20s"`
+	LiveInterval    time.Duration  `env:"MARQUEE_LIVE_INTERVAL" envDefault:"50ms"`
+	// The providers of OpenID Connect that people may sign in with.
 	OpenIDProviders OpenIDProviders `env:"MARQUEE_OIDC_PROVIDERS"`
-	RequestTimeout  time.Duration   `env:"MARQUEE_REQUEST_TIMEOUT" envDefault:"10s"`
-	DrainTimeout    time.Duration   `env:"MARQUEE_DRAIN_TIMEOUT" envDefault:"20s"`
-	LiveInterval    time.Duration   `env:"MARQUEE_LIVE_INTERVAL" envDefault:"50ms"`
 	// The manifest of documents that clients may name, and what happens to those that are not in it.
 	PersistedDocuments string `env:"MARQUEE_PERSISTED_DOCUMENTS"`
 	PersistedMode      string `env:"MARQUEE_PERSISTED_MODE" envDefault:"off"`
@@ -200,7 +204,7 @@ func (c Config) Validate() error {
 	if _, err := c.Key(); err != nil {
 		bad("MARQUEE_SECRET_KEY must be at least 32 bytes in base64: make one with openssl rand -base64 32")
 	}
-	return errors.Join(append(problems, c.validatePersisted(), c.validateRates(), c.validateProviders(), c.validateProduction())...)
+	return errors.Join(append(problems, c.validatePersisted(), c.validateRates(), c.validateMail(), c.validateProviders(), c.validateProduction())...)
 }
 
 // validatePersisted names what is wrong with the settings of persisted documents.
@@ -244,6 +248,9 @@ func (c Config) validateProduction() error {
 		{c.DatabaseURL == "", "MARQUEE_DATABASE_URL is needed in production"},
 		{c.SecretKey == "", "MARQUEE_SECRET_KEY is needed in production: make one with openssl rand -base64 32"},
 		{c.Gateway == "", "MARQUEE_GATEWAY is needed in production: sandbox, which moves no money, is the only one there is"},
+		{c.PublicURL == "", "MARQUEE_PUBLIC_URL is needed in production: what links in mails begin with"},
+		{c.SMTPURL == "", "MARQUEE_SMTP_URL is needed in production: accounts are opened and recovered by mail"},
+		{c.MailFrom == "", "MARQUEE_MAIL_FROM is needed in production: whom mails come from"},
 		{c.LoadsDemo(), "MARQUEE_DEMO must not be set in production: the passwords of the demo accounts are no secret"},
 	} {
 		if need.missing {

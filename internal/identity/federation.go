@@ -59,7 +59,7 @@ type Link struct {
 }
 
 // NodeID returns the link's public id.
-func (l Link) NodeID() string { return typeid.Encode(typeid.ProviderLink, l.ID) }
+func (l Link) NodeID() string { return typeid.Encode(typeid.Link, l.ID) }
 
 // BeginProviderSignIn sends a browser to a provider: BAD_USER_INPUT, UNAVAILABLE.
 func (s *Service) BeginProviderSignIn(ctx context.Context, in BeginFlowInput) (BegunFlow, error) {

@@ -19,19 +19,20 @@ type Kind string
 
 // The kinds of things that have ids.
 const (
-	User         Kind = "usr"
-	Session      Kind = "ses"
-	ProviderLink Kind = "lnk"
-	Movie        Kind = "mov"
-	Genre        Kind = "gen"
-	Theater      Kind = "the"
-	Screen       Kind = "scr"
-	SeatLayout   Kind = "lay"
-	Seat         Kind = "sea"
-	Showtime     Kind = "sho"
-	Reservation  Kind = "res"
-	Payment      Kind = "pay"
-	Ticket       Kind = "tic"
+	User        Kind = "usr"
+	Session     Kind = "ses"
+	Link        Kind = "lnk"
+	Movie       Kind = "mov"
+	Genre       Kind = "gen"
+	Theater     Kind = "the"
+	Screen      Kind = "scr"
+	SeatLayout  Kind = "lay"
+	Seat        Kind = "sea"
+	Showtime    Kind = "sho"
+	Reservation Kind = "res"
+	Payment     Kind = "pay"
+	Ticket      Kind = "tic"
+	AuditEntry  Kind = "aud"
 )
 
 // ErrMalformed is returned for text that is not an id of the wanted kind.
