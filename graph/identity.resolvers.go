@@ -8,7 +8,6 @@ package graph
 import (
 	"context"
 	"errors"
-
 	"marquee/graph/generated"
 	"marquee/graph/model"
 	"marquee/internal/apperr"
@@ -80,6 +79,9 @@ func (r *mutationResolver) ChangePassword(ctx context.Context, input model.Chang
 	err = r.Services.Identity.ChangePassword(ctx, viewer, in, deviceOf(ctx))
 	if errors.Is(err, identity.ErrInvalidCredentials) {
 		return invalidCredentials, nil
+	}
+	if errors.Is(err, identity.ErrNoPassword) {
+		return model.NoPassword{Code: model.UserErrorCodeNoPassword, Message: "Your account has no password. Set one by a recovery mail."}, nil
 	}
 	if err != nil {
 		return nil, err

@@ -62,9 +62,13 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
 	inputUnmarshalers := func() *graphql.InputUnmarshalerIndex {
 		return graphql.NewInputUnmarshalerIndex(
+			graphql.NewInputUnmarshaler("BeginProviderLinkInput", ec.unmarshalInputBeginProviderLinkInput),
+			graphql.NewInputUnmarshaler("BeginProviderSignInInput", ec.unmarshalInputBeginProviderSignInInput),
 			graphql.NewInputUnmarshaler("CancelReservationInput", ec.unmarshalInputCancelReservationInput),
 			graphql.NewInputUnmarshaler("ChangePasswordInput", ec.unmarshalInputChangePasswordInput),
+			graphql.NewInputUnmarshaler("CompleteProviderSignInInput", ec.unmarshalInputCompleteProviderSignInInput),
 			graphql.NewInputUnmarshaler("EndSessionInput", ec.unmarshalInputEndSessionInput),
+			graphql.NewInputUnmarshaler("LinkProviderInput", ec.unmarshalInputLinkProviderInput),
 			graphql.NewInputUnmarshaler("MovieFilter", ec.unmarshalInputMovieFilter),
 			graphql.NewInputUnmarshaler("MovieShowtimeFilter", ec.unmarshalInputMovieShowtimeFilter),
 			graphql.NewInputUnmarshaler("PayReservationInput", ec.unmarshalInputPayReservationInput),
@@ -75,6 +79,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("SignUpInput", ec.unmarshalInputSignUpInput),
 			graphql.NewInputUnmarshaler("TheaterFilter", ec.unmarshalInputTheaterFilter),
 			graphql.NewInputUnmarshaler("TheaterShowtimeFilter", ec.unmarshalInputTheaterShowtimeFilter),
+			graphql.NewInputUnmarshaler("UnlinkProviderInput", ec.unmarshalInputUnlinkProviderInput),
 		)
 	}
 	first := true
@@ -493,6 +498,215 @@ extend type Query {
   "All genres, by name."
   genres: [Genre!]! @public @cacheControl(maxAge: 300) @listSize(assumedSize: 20)
 }
+`, BuiltIn: false},
+	{Name: "../../schema/federation.graphqls", Input: `"A provider of OpenID Connect: somewhere else people have an account, with which they can sign in here."
+type SignInProvider @public {
+  "How the API calls it, for ` + "`" + `beginProviderSignIn` + "`" + `."
+  name: String!
+  "How people call it: the text of a button."
+  label: String!
+  "The pages it may send a browser back to. No two providers share one."
+  redirectUris: [String!]! @listSize(assumedSize: 3)
+}
+
+"An account at a provider whose owner may sign in to the viewer's account."
+type LinkedProvider @auth {
+  "The link's id, for ` + "`" + `unlinkProvider` + "`" + `."
+  id: ID!
+  "The provider; null when it serves no sign-ins here any more."
+  provider: SignInProvider
+  "The provider's own address, which is what counts."
+  issuer: String!
+  "When it was linked."
+  linkedAt: DateTime!
+  "When somebody last signed in by it, or linked it."
+  usedAt: DateTime!
+}
+
+extend type User {
+  "The providers that the user can sign in by, the one linked first at first; at most 10."
+  linkedProviders: [LinkedProvider!]! @auth @listSize(assumedSize: 3)
+}
+
+extend type Query {
+  "The providers that people may sign in by, in the order in which to show them."
+  signInProviders: [SignInProvider!]! @public @listSize(assumedSize: 5)
+}
+
+extend type Mutation {
+  "Begins a sign-in by a provider. Send the browser to ` + "`" + `authorizationUrl` + "`" + `, and keep ` + "`" + `flowToken` + "`" + ` until it comes back. ` + "`" + `UNAVAILABLE` + "`" + ` when the provider is away."
+  beginProviderSignIn("Which provider." input: BeginProviderSignInInput!): BeginProviderSignInPayload! @public @cost(weight: 100)
+  """
+  Completes a sign-in by a provider with what the browser came back with. Who signs in for the first time gets an account,
+  when the provider has verified an address that nobody here has. An attempt is good once, whatever comes of it.
+  """
+  completeProviderSignIn("What the browser came back with." input: CompleteProviderSignInInput!): CompleteProviderSignInResult! @public @cost(weight: 500)
+  "Begins to link a provider to the viewer's account; goes on as a sign-in does, and ends with ` + "`" + `linkProvider` + "`" + ` in the same session."
+  beginProviderLink("Which provider." input: BeginProviderLinkInput!): BeginProviderLinkPayload! @auth @cost(weight: 100)
+  "Links an account at a provider to the viewer's. ` + "`" + `CONFLICT` + "`" + ` when the viewer has ten."
+  linkProvider("What the browser came back with." input: LinkProviderInput!): LinkProviderResult! @auth @cost(weight: 500)
+  "Ends a link: nobody signs in by it any more. Sessions go on. ` + "`" + `NOT_FOUND` + "`" + ` when the viewer has no such link."
+  unlinkProvider("Which link." input: UnlinkProviderInput!): UnlinkProviderResult! @auth @cost(weight: 10)
+}
+
+"Where to sign in."
+input BeginProviderSignInInput {
+  "The provider's ` + "`" + `name` + "`" + `."
+  provider: String!
+  "The page to come back to: one of the provider's ` + "`" + `redirectUris` + "`" + `, letter by letter."
+  redirectUri: String!
+}
+
+"What the provider's answer was, and which attempt it is for."
+input CompleteProviderSignInInput {
+  "What ` + "`" + `beginProviderSignIn` + "`" + ` gave to this page."
+  flowToken: String!
+  "The parameter ` + "`" + `state` + "`" + ` of the address the browser came back to."
+  state: String!
+  "The parameter ` + "`" + `code` + "`" + ` of that address."
+  code: String!
+  "The parameter ` + "`" + `iss` + "`" + ` of that address, when it has one."
+  iss: String
+  "That address itself, without its parameters."
+  redirectUri: String!
+}
+
+"What to link."
+input BeginProviderLinkInput {
+  "The provider's ` + "`" + `name` + "`" + `."
+  provider: String!
+  "The page to come back to: one of the provider's ` + "`" + `redirectUris` + "`" + `, letter by letter."
+  redirectUri: String!
+}
+
+"What the provider's answer was, and which attempt it is for."
+input LinkProviderInput {
+  "What ` + "`" + `beginProviderLink` + "`" + ` gave to this page."
+  flowToken: String!
+  "The parameter ` + "`" + `state` + "`" + ` of the address the browser came back to."
+  state: String!
+  "The parameter ` + "`" + `code` + "`" + ` of that address."
+  code: String!
+  "The parameter ` + "`" + `iss` + "`" + ` of that address, when it has one."
+  iss: String
+  "That address itself, without its parameters."
+  redirectUri: String!
+}
+
+"Which link to end."
+input UnlinkProviderInput {
+  "The link's id."
+  linkId: ID!
+}
+
+"A sign-in is under way."
+type BeginProviderSignInPayload @public {
+  "Where to send the browser, as a whole page: not in a frame."
+  authorizationUrl: String!
+  "What binds the attempt to this page. Keep it where neither other pages nor the address can show it: in the tab's session storage."
+  flowToken: String!
+  "Until when the browser may come back."
+  expiresAt: DateTime!
+}
+
+"A link is under way."
+type BeginProviderLinkPayload @auth {
+  "Where to send the browser, as a whole page: not in a frame."
+  authorizationUrl: String!
+  "What binds the attempt to this page. Keep it where neither other pages nor the address can show it: in the tab's session storage."
+  flowToken: String!
+  "Until when the browser may come back."
+  expiresAt: DateTime!
+}
+
+"The provider is linked."
+type LinkProviderPayload @auth {
+  "The link."
+  linkedProvider: LinkedProvider!
+}
+
+"The link is over."
+type UnlinkProviderPayload @auth {
+  "The id of the link that was."
+  linkId: ID!
+}
+
+"""
+The attempt is over or belongs to another browser, or the provider does not vouch for anybody; which of these is not said.
+Begin again.
+"""
+type ProviderSignInFailed implements UserError @public {
+  "Always ` + "`" + `PROVIDER_SIGN_IN_FAILED` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+}
+
+"An account with the address that the provider gave exists. Its owner signs in as before, and links the provider."
+type AccountExists implements UserError @public {
+  "Always ` + "`" + `ACCOUNT_EXISTS` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+}
+
+"The provider has verified no address, so it cannot make an account. Make one with a password, and link the provider."
+type ProviderEmailUnverified implements UserError @public {
+  "Always ` + "`" + `PROVIDER_EMAIL_UNVERIFIED` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+}
+
+"The account at the provider is linked to somebody else's account here."
+type ProviderLinkTaken implements UserError @auth {
+  "Always ` + "`" + `PROVIDER_LINK_TAKEN` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+}
+
+"The account has no password and no other provider: nobody could sign in to it any more."
+type LastWayToSignIn implements UserError @auth {
+  "Always ` + "`" + `LAST_WAY_TO_SIGN_IN` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+}
+
+"The account has no password that could be changed, since its owner signs in by a provider. Set one by a recovery mail."
+type NoPassword implements UserError @auth {
+  "Always ` + "`" + `NO_PASSWORD` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+}
+
+extend enum UserErrorCode {
+  "The sign-in by a provider came to nothing: begin again."
+  PROVIDER_SIGN_IN_FAILED
+  "An account with the provider's address exists: sign in to it and link the provider."
+  ACCOUNT_EXISTS
+  "The provider has verified no address to make an account with."
+  PROVIDER_EMAIL_UNVERIFIED
+  "The account at the provider is linked to another account."
+  PROVIDER_LINK_TAKEN
+  "Nobody could sign in to the account any more."
+  LAST_WAY_TO_SIGN_IN
+  "The account has no password."
+  NO_PASSWORD
+}
+
+extend union ChangePasswordResult = NoPassword
+
+"How a sign-in by a provider went."
+union CompleteProviderSignInResult = SessionPayload | ProviderSignInFailed | AccountExists | ProviderEmailUnverified
+
+"How linking a provider went."
+union LinkProviderResult = LinkProviderPayload | ProviderSignInFailed | ProviderLinkTaken
+
+"How unlinking a provider went."
+union UnlinkProviderResult = UnlinkProviderPayload | LastWayToSignIn
 `, BuiltIn: false},
 	{Name: "../../schema/identity.graphqls", Input: `"What a user may do on the platform; each role includes those before it."
 enum Role {
@@ -1264,6 +1478,30 @@ var parsedSchema = gqlparser.MustLoadSchema(sources...)
 // Each function is generated once per unique object type, deduplicating the
 // switch statements that were previously inlined in every fieldContext_* function.
 
+func (ec *executionContext) childFields_BeginProviderLinkPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "authorizationUrl":
+		return ec.fieldContext_BeginProviderLinkPayload_authorizationUrl(ctx, field)
+	case "flowToken":
+		return ec.fieldContext_BeginProviderLinkPayload_flowToken(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_BeginProviderLinkPayload_expiresAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BeginProviderLinkPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_BeginProviderSignInPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "authorizationUrl":
+		return ec.fieldContext_BeginProviderSignInPayload_authorizationUrl(ctx, field)
+	case "flowToken":
+		return ec.fieldContext_BeginProviderSignInPayload_flowToken(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_BeginProviderSignInPayload_expiresAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BeginProviderSignInPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_EndOtherSessionsPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "ended":
@@ -1288,6 +1526,22 @@ func (ec *executionContext) childFields_Genre(ctx context.Context, field graphql
 		return ec.fieldContext_Genre_name(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Genre", field.Name)
+}
+
+func (ec *executionContext) childFields_LinkedProvider(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_LinkedProvider_id(ctx, field)
+	case "provider":
+		return ec.fieldContext_LinkedProvider_provider(ctx, field)
+	case "issuer":
+		return ec.fieldContext_LinkedProvider_issuer(ctx, field)
+	case "linkedAt":
+		return ec.fieldContext_LinkedProvider_linkedAt(ctx, field)
+	case "usedAt":
+		return ec.fieldContext_LinkedProvider_usedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type LinkedProvider", field.Name)
 }
 
 func (ec *executionContext) childFields_Money(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -1660,6 +1914,18 @@ func (ec *executionContext) childFields_ShowtimeEdge(ctx context.Context, field 
 	return nil, fmt.Errorf("no field named %q was found under type ShowtimeEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_SignInProvider(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_SignInProvider_name(ctx, field)
+	case "label":
+		return ec.fieldContext_SignInProvider_label(ctx, field)
+	case "redirectUris":
+		return ec.fieldContext_SignInProvider_redirectUris(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SignInProvider", field.Name)
+}
+
 func (ec *executionContext) childFields_SignOutPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "signedOut":
@@ -1750,6 +2016,8 @@ func (ec *executionContext) childFields_User(ctx context.Context, field graphql.
 		return ec.fieldContext_User_createdAt(ctx, field)
 	case "sessions":
 		return ec.fieldContext_User_sessions(ctx, field)
+	case "linkedProviders":
+		return ec.fieldContext_User_linkedProviders(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type User", field.Name)
 }

@@ -28,6 +28,16 @@ type ChangePasswordResult interface {
 	IsChangePasswordResult()
 }
 
+// How a sign-in by a provider went.
+type CompleteProviderSignInResult interface {
+	IsCompleteProviderSignInResult()
+}
+
+// How linking a provider went.
+type LinkProviderResult interface {
+	IsLinkProviderResult()
+}
+
 // A thing with an id that can be read again by `node`.
 type Node interface {
 	IsNode()
@@ -63,9 +73,42 @@ type SignUpResult interface {
 	IsSignUpResult()
 }
 
+// How unlinking a provider went.
+type UnlinkProviderResult interface {
+	IsUnlinkProviderResult()
+}
+
 // A refusal that is part of the answer: what the caller asked for cannot be done, and why.
 type UserError interface {
 	IsUserError()
+}
+
+// An account with the address that the provider gave exists. Its owner signs in as before, and links the provider.
+type AccountExists struct {
+	// Always `ACCOUNT_EXISTS`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+}
+
+func (AccountExists) IsUserError() {}
+
+func (AccountExists) IsCompleteProviderSignInResult() {}
+
+// What to link.
+type BeginProviderLinkInput struct {
+	// The provider's `name`.
+	Provider string `json:"provider"`
+	// The page to come back to: one of the provider's `redirectUris`, letter by letter.
+	RedirectURI string `json:"redirectUri"`
+}
+
+// Where to sign in.
+type BeginProviderSignInInput struct {
+	// The provider's `name`.
+	Provider string `json:"provider"`
+	// The page to come back to: one of the provider's `redirectUris`, letter by letter.
+	RedirectURI string `json:"redirectUri"`
 }
 
 // A reservation to give back.
@@ -97,6 +140,20 @@ type ChangePasswordPayload struct {
 }
 
 func (ChangePasswordPayload) IsChangePasswordResult() {}
+
+// What the provider's answer was, and which attempt it is for.
+type CompleteProviderSignInInput struct {
+	// What `beginProviderSignIn` gave to this page.
+	FlowToken string `json:"flowToken"`
+	// The parameter `state` of the address the browser came back to.
+	State string `json:"state"`
+	// The parameter `code` of that address.
+	Code string `json:"code"`
+	// The parameter `iss` of that address, when it has one.
+	Iss *string `json:"iss,omitempty"`
+	// That address itself, without its parameters.
+	RedirectURI string `json:"redirectUri"`
+}
 
 // An account with this address exists already.
 type EmailTaken struct {
@@ -142,6 +199,18 @@ func (InvalidCredentials) IsSignInResult() {}
 
 func (InvalidCredentials) IsChangePasswordResult() {}
 
+// The account has no password and no other provider: nobody could sign in to it any more.
+type LastWayToSignIn struct {
+	// Always `LAST_WAY_TO_SIGN_IN`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+}
+
+func (LastWayToSignIn) IsUserError() {}
+
+func (LastWayToSignIn) IsUnlinkProviderResult() {}
+
 // More seats than one customer may have at this showtime; nothing was reserved.
 type LimitExceeded struct {
 	// Always `LIMIT_EXCEEDED`.
@@ -157,6 +226,28 @@ type LimitExceeded struct {
 func (LimitExceeded) IsUserError() {}
 
 func (LimitExceeded) IsReserveSeatsResult() {}
+
+// What the provider's answer was, and which attempt it is for.
+type LinkProviderInput struct {
+	// What `beginProviderLink` gave to this page.
+	FlowToken string `json:"flowToken"`
+	// The parameter `state` of the address the browser came back to.
+	State string `json:"state"`
+	// The parameter `code` of that address.
+	Code string `json:"code"`
+	// The parameter `iss` of that address, when it has one.
+	Iss *string `json:"iss,omitempty"`
+	// That address itself, without its parameters.
+	RedirectURI string `json:"redirectUri"`
+}
+
+// The provider is linked.
+type LinkProviderPayload struct {
+	// The link.
+	LinkedProvider identity.Link `json:"linkedProvider"`
+}
+
+func (LinkProviderPayload) IsLinkProviderResult() {}
 
 // A page of movies.
 type MovieConnection struct {
@@ -187,6 +278,18 @@ type MovieShowtimeFilter struct {
 	// Only those that start before this moment.
 	To *time.Time `json:"to,omitempty"`
 }
+
+// The account has no password that could be changed, since its owner signs in by a provider. Set one by a recovery mail.
+type NoPassword struct {
+	// Always `NO_PASSWORD`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+}
+
+func (NoPassword) IsUserError() {}
+
+func (NoPassword) IsChangePasswordResult() {}
 
 // Where a page stands in its list.
 type PageInfo struct {
@@ -245,6 +348,45 @@ type PaymentPending struct {
 func (PaymentPending) IsUserError() {}
 
 func (PaymentPending) IsPayReservationResult() {}
+
+// The provider has verified no address, so it cannot make an account. Make one with a password, and link the provider.
+type ProviderEmailUnverified struct {
+	// Always `PROVIDER_EMAIL_UNVERIFIED`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+}
+
+func (ProviderEmailUnverified) IsUserError() {}
+
+func (ProviderEmailUnverified) IsCompleteProviderSignInResult() {}
+
+// The account at the provider is linked to somebody else's account here.
+type ProviderLinkTaken struct {
+	// Always `PROVIDER_LINK_TAKEN`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+}
+
+func (ProviderLinkTaken) IsUserError() {}
+
+func (ProviderLinkTaken) IsLinkProviderResult() {}
+
+// The attempt is over or belongs to another browser, or the provider does not vouch for anybody; which of these is not said.
+// Begin again.
+type ProviderSignInFailed struct {
+	// Always `PROVIDER_SIGN_IN_FAILED`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+}
+
+func (ProviderSignInFailed) IsUserError() {}
+
+func (ProviderSignInFailed) IsCompleteProviderSignInResult() {}
+
+func (ProviderSignInFailed) IsLinkProviderResult() {}
 
 // How much work the caller may ask for. Points come back with time; an operation that costs more than remains is refused with `THROTTLED`.
 type RateLimit struct {
@@ -402,6 +544,8 @@ type SessionPayload struct {
 	User identity.User `json:"user"`
 }
 
+func (SessionPayload) IsCompleteProviderSignInResult() {}
+
 func (SessionPayload) IsRefreshSessionResult() {}
 
 func (SessionPayload) IsSignUpResult() {}
@@ -508,6 +652,20 @@ type TheaterShowtimeFilter struct {
 	To *time.Time `json:"to,omitempty"`
 }
 
+// Which link to end.
+type UnlinkProviderInput struct {
+	// The link's id.
+	LinkID string `json:"linkId"`
+}
+
+// The link is over.
+type UnlinkProviderPayload struct {
+	// The id of the link that was.
+	LinkID string `json:"linkId"`
+}
+
+func (UnlinkProviderPayload) IsUnlinkProviderResult() {}
+
 // A kind of work with a rate of its own: browsing, however heavy, never keeps a customer from buying.
 type RateLane string
 
@@ -588,6 +746,18 @@ const (
 	UserErrorCodePaymentDeclined UserErrorCode = "PAYMENT_DECLINED"
 	// The payment's outcome is not known yet; it settles by itself.
 	UserErrorCodePaymentPending UserErrorCode = "PAYMENT_PENDING"
+	// The sign-in by a provider came to nothing: begin again.
+	UserErrorCodeProviderSignInFailed UserErrorCode = "PROVIDER_SIGN_IN_FAILED"
+	// An account with the provider's address exists: sign in to it and link the provider.
+	UserErrorCodeAccountExists UserErrorCode = "ACCOUNT_EXISTS"
+	// The provider has verified no address to make an account with.
+	UserErrorCodeProviderEmailUnverified UserErrorCode = "PROVIDER_EMAIL_UNVERIFIED"
+	// The account at the provider is linked to another account.
+	UserErrorCodeProviderLinkTaken UserErrorCode = "PROVIDER_LINK_TAKEN"
+	// Nobody could sign in to the account any more.
+	UserErrorCodeLastWayToSignIn UserErrorCode = "LAST_WAY_TO_SIGN_IN"
+	// The account has no password.
+	UserErrorCodeNoPassword UserErrorCode = "NO_PASSWORD"
 )
 
 var AllUserErrorCode = []UserErrorCode{
@@ -600,11 +770,17 @@ var AllUserErrorCode = []UserErrorCode{
 	UserErrorCodeReservationExpired,
 	UserErrorCodePaymentDeclined,
 	UserErrorCodePaymentPending,
+	UserErrorCodeProviderSignInFailed,
+	UserErrorCodeAccountExists,
+	UserErrorCodeProviderEmailUnverified,
+	UserErrorCodeProviderLinkTaken,
+	UserErrorCodeLastWayToSignIn,
+	UserErrorCodeNoPassword,
 }
 
 func (e UserErrorCode) IsValid() bool {
 	switch e {
-	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSessionEnded, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodeReservationExpired, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending:
+	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSessionEnded, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodeReservationExpired, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending, UserErrorCodeProviderSignInFailed, UserErrorCodeAccountExists, UserErrorCodeProviderEmailUnverified, UserErrorCodeProviderLinkTaken, UserErrorCodeLastWayToSignIn, UserErrorCodeNoPassword:
 		return true
 	}
 	return false

@@ -123,7 +123,7 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	a.metrics = newMetrics(a.db)
 	client := ent.Over(a.db.SQL())
 	var err error
-	if a.Identity, err = identity.NewService(a.db, client, seams.Clock, key); err != nil {
+	if a.Identity, err = identity.NewService(a.db, client, seams.Clock, key, openIDProviders(a.cfg, seams.Clock, a.log)...); err != nil {
 		return err
 	}
 	theaters := theater.NewService(client)

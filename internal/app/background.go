@@ -70,5 +70,6 @@ func (a *App) housekeeping(ctx context.Context) error {
 	_, keys := a.Booking.ForgetKeys(ctx)
 	_, sessions := a.Identity.ForgetSessions(ctx)
 	_, guesses := a.Identity.ForgetGuesses(ctx)
-	return errors.Join(keys, sessions, guesses)
+	_, flows := a.Identity.ForgetFlows(ctx)
+	return errors.Join(keys, sessions, guesses, flows)
 }

@@ -67,6 +67,7 @@ func Marquee() House {
 	// Numbers that can be guessed have no place where secrets are made.
 	identity := domain("internal/identity")
 	identity.Bans = []string{"math/rand"}
+	identity.Uses = append(identity.Uses, "internal/identity/openid")
 
 	// outside is what a program may use that drives the built binary as a client would.
 	outside := append(slices.Clone(leaves), "internal/gqlclient", "internal/postgres", "internal/postgres/local")
@@ -96,6 +97,11 @@ func Marquee() House {
 		{Path: "internal/audit", Uses: append(slices.Clone(leaves), "ent", "internal/postgres"), Bans: []string{"math/rand"}},
 
 		identity,
+		// What outsiders say is understood here, far from every table.
+		{
+			Path: "internal/identity/openid", Uses: leaves, Bans: []string{"database/sql", "math/rand"},
+			Modules: []string{"github.com/coreos/go-oidc", "golang.org/x/oauth2", "golang.org/x/sync"},
+		},
 		domain("internal/catalog"),
 		domain("internal/theater", toTheater...),
 		domain("internal/showtime", toShowtime...),
@@ -163,6 +169,8 @@ func Marquee() House {
 				In:      []string{"graph/transport", "internal/gqlclient", "internal/smoke", "internal/bench"},
 				TestsIn: []string{"."},
 			},
+			{Import: "github.com/coreos/go-oidc", In: []string{"internal/identity/openid"}},
+			{Import: "golang.org/x/oauth2", In: []string{"internal/identity/openid"}},
 			{Import: "github.com/nats-io", In: []string{"internal/bus"}},
 		},
 	}

@@ -53,7 +53,7 @@ type Link struct {
 	ID        uuid.UUID
 	UserID    uuid.UUID
 	Issuer    string
-	Provider  *openid.Provider // nil when it is not configured any more
+	Provider  *Provider // nil when it is not configured any more
 	CreatedAt time.Time
 	UsedAt    time.Time
 }
@@ -266,8 +266,12 @@ func (s *Service) Links(ctx context.Context, v auth.Viewer) ([]Link, error) {
 }
 
 func (s *Service) linkFrom(row *ent.FederatedIdentity) Link {
-	return Link{
-		ID: row.ID, UserID: row.UserID, Issuer: row.Issuer, Provider: s.providerOf(row.Issuer),
-		CreatedAt: row.CreatedAt.UTC(), UsedAt: row.UsedAt.UTC(),
+	link := Link{ID: row.ID, UserID: row.UserID, Issuer: row.Issuer, CreatedAt: row.CreatedAt.UTC(), UsedAt: row.UsedAt.UTC()}
+	for _, p := range s.providers {
+		if p.Issuer() == row.Issuer {
+			provider := providerFrom(p)
+			link.Provider = &provider
+		}
 	}
+	return link
 }

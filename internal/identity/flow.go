@@ -64,23 +64,30 @@ type CompleteFlowInput struct {
 	RedirectURI string // where it came back to
 }
 
+// Provider is an OpenID provider that people may sign in with.
+type Provider struct {
+	Name         string // for programs
+	Label        string // for people
+	RedirectURIs []string
+}
+
+func providerFrom(p *openid.Provider) Provider {
+	return Provider{Name: p.Name(), Label: p.Label(), RedirectURIs: p.RedirectURIs()}
+}
+
 // Providers returns the providers that people may sign in with, in the operator's order.
-func (s *Service) Providers() []*openid.Provider { return s.providers }
+func (s *Service) Providers() []Provider {
+	list := make([]Provider, len(s.providers))
+	for i, p := range s.providers {
+		list[i] = providerFrom(p)
+	}
+	return list
+}
 
 // provider returns the provider of a name, nil when there is none.
 func (s *Service) provider(name string) *openid.Provider {
 	for _, p := range s.providers {
 		if p.Name() == name {
-			return p
-		}
-	}
-	return nil
-}
-
-// providerOf returns the provider of an issuer, nil when there is none any more.
-func (s *Service) providerOf(issuer string) *openid.Provider {
-	for _, p := range s.providers {
-		if p.Issuer() == issuer {
 			return p
 		}
 	}

@@ -76,6 +76,9 @@ func (p *Provider) Label() string { return p.config.Label }
 // Issuer returns the first half of who a person of the provider is.
 func (p *Provider) Issuer() string { return p.config.Issuer }
 
+// RedirectURIs returns where the provider may send a browser back to.
+func (p *Provider) RedirectURIs() []string { return slices.Clone(p.config.RedirectURIs) }
+
 // Returns reports whether the provider may send a browser back to an address, which is compared letter by letter.
 func (p *Provider) Returns(redirectURI string) bool {
 	return slices.Contains(p.config.RedirectURIs, redirectURI)
