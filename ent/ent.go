@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"marquee/ent/auditentry"
+	"marquee/ent/ceremony"
+	"marquee/ent/factor"
 	"marquee/ent/federatedidentity"
 	"marquee/ent/genre"
 	"marquee/ent/guess"
@@ -16,6 +18,7 @@ import (
 	"marquee/ent/paymentattempt"
 	"marquee/ent/pricetier"
 	"marquee/ent/providerflow"
+	"marquee/ent/recoverycode"
 	"marquee/ent/reservation"
 	"marquee/ent/screen"
 	"marquee/ent/seat"
@@ -95,6 +98,8 @@ func checkColumn(t, c string) error {
 	initCheck.Do(func() {
 		columnCheck = sql.NewColumnCheck(map[string]func(string) bool{
 			auditentry.Table:        auditentry.ValidColumn,
+			ceremony.Table:          ceremony.ValidColumn,
+			factor.Table:            factor.ValidColumn,
 			federatedidentity.Table: federatedidentity.ValidColumn,
 			genre.Table:             genre.ValidColumn,
 			guess.Table:             guess.ValidColumn,
@@ -104,6 +109,7 @@ func checkColumn(t, c string) error {
 			paymentattempt.Table:    paymentattempt.ValidColumn,
 			pricetier.Table:         pricetier.ValidColumn,
 			providerflow.Table:      providerflow.ValidColumn,
+			recoverycode.Table:      recoverycode.ValidColumn,
 			reservation.Table:       reservation.ValidColumn,
 			screen.Table:            screen.ValidColumn,
 			seat.Table:              seat.ValidColumn,

@@ -16,6 +16,10 @@ type Tx struct {
 	config
 	// AuditEntry is the client for interacting with the AuditEntry builders.
 	AuditEntry *AuditEntryClient
+	// Ceremony is the client for interacting with the Ceremony builders.
+	Ceremony *CeremonyClient
+	// Factor is the client for interacting with the Factor builders.
+	Factor *FactorClient
 	// FederatedIdentity is the client for interacting with the FederatedIdentity builders.
 	FederatedIdentity *FederatedIdentityClient
 	// Genre is the client for interacting with the Genre builders.
@@ -34,6 +38,8 @@ type Tx struct {
 	PriceTier *PriceTierClient
 	// ProviderFlow is the client for interacting with the ProviderFlow builders.
 	ProviderFlow *ProviderFlowClient
+	// RecoveryCode is the client for interacting with the RecoveryCode builders.
+	RecoveryCode *RecoveryCodeClient
 	// Reservation is the client for interacting with the Reservation builders.
 	Reservation *ReservationClient
 	// Screen is the client for interacting with the Screen builders.
@@ -190,6 +196,8 @@ func (tx *Tx) Client() *Client {
 
 func (tx *Tx) init() {
 	tx.AuditEntry = NewAuditEntryClient(tx.config)
+	tx.Ceremony = NewCeremonyClient(tx.config)
+	tx.Factor = NewFactorClient(tx.config)
 	tx.FederatedIdentity = NewFederatedIdentityClient(tx.config)
 	tx.Genre = NewGenreClient(tx.config)
 	tx.Guess = NewGuessClient(tx.config)
@@ -199,6 +207,7 @@ func (tx *Tx) init() {
 	tx.PaymentAttempt = NewPaymentAttemptClient(tx.config)
 	tx.PriceTier = NewPriceTierClient(tx.config)
 	tx.ProviderFlow = NewProviderFlowClient(tx.config)
+	tx.RecoveryCode = NewRecoveryCodeClient(tx.config)
 	tx.Reservation = NewReservationClient(tx.config)
 	tx.Screen = NewScreenClient(tx.config)
 	tx.Seat = NewSeatClient(tx.config)

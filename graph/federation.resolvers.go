@@ -8,7 +8,6 @@ package graph
 import (
 	"context"
 	"errors"
-
 	"marquee/graph/model"
 	"marquee/internal/apperr"
 	"marquee/internal/auth"
@@ -36,10 +35,16 @@ func (r *mutationResolver) CompleteProviderSignIn(ctx context.Context, input mod
 			Code:    model.UserErrorCodeProviderEmailUnverified,
 			Message: "The provider has not verified an e-mail address of yours. Make an account with a password, and link the provider there.",
 		}, nil
-	case err != nil:
+	}
+	result, err := signInResult(tokens, err)
+	if err != nil {
 		return nil, err
 	}
-	return sessionPayload(tokens), nil
+	completed, ok := result.(model.CompleteProviderSignInResult)
+	if !ok { // the account went while its owner was at the provider
+		return providerSignInFailed, nil
+	}
+	return completed, nil
 }
 
 func (r *mutationResolver) BeginProviderLink(ctx context.Context, input model.BeginProviderLinkInput) (*identity.BegunFlow, error) {
@@ -93,7 +98,7 @@ func (r *mutationResolver) UnlinkProvider(ctx context.Context, input model.Unlin
 	return model.UnlinkProviderPayload{LinkID: input.LinkID}, nil
 }
 
-func (r *queryResolver) SignInProviders(_ context.Context) ([]identity.Provider, error) {
+func (r *queryResolver) SignInProviders(ctx context.Context) ([]identity.Provider, error) {
 	return r.Services.Identity.Providers(), nil
 }
 

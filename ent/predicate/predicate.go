@@ -9,6 +9,12 @@ import (
 // AuditEntry is the predicate function for auditentry builders.
 type AuditEntry func(*sql.Selector)
 
+// Ceremony is the predicate function for ceremony builders.
+type Ceremony func(*sql.Selector)
+
+// Factor is the predicate function for factor builders.
+type Factor func(*sql.Selector)
+
 // FederatedIdentity is the predicate function for federatedidentity builders.
 type FederatedIdentity func(*sql.Selector)
 
@@ -35,6 +41,9 @@ type PriceTier func(*sql.Selector)
 
 // ProviderFlow is the predicate function for providerflow builders.
 type ProviderFlow func(*sql.Selector)
+
+// RecoveryCode is the predicate function for recoverycode builders.
+type RecoveryCode func(*sql.Selector)
 
 // Reservation is the predicate function for reservation builders.
 type Reservation func(*sql.Selector)

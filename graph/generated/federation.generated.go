@@ -999,6 +999,13 @@ func (ec *executionContext) _CompleteProviderSignInResult(ctx context.Context, s
 	switch obj := (obj).(type) {
 	case nil:
 		return graphql.Null
+	case model.SecondFactorRequired:
+		return ec._SecondFactorRequired(ctx, sel, &obj)
+	case *model.SecondFactorRequired:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._SecondFactorRequired(ctx, sel, obj)
 	case model.ProviderSignInFailed:
 		return ec._ProviderSignInFailed(ctx, sel, &obj)
 	case *model.ProviderSignInFailed:

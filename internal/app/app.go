@@ -39,6 +39,7 @@ import (
 	"marquee/internal/seating"
 	"marquee/internal/showtime"
 	"marquee/internal/theater"
+	"marquee/internal/vault"
 	"marquee/web"
 )
 
@@ -67,6 +68,7 @@ type App struct {
 	log       *slog.Logger
 	closers   closers
 	db        *postgres.DB
+	vault     *vault.Vault
 	listeners httpserver.Listeners
 	server    *httpserver.Server
 	metrics   *metrics
@@ -97,6 +99,9 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger, seams Seams) 
 		return nil, err
 	}
 	a.closers.add(a.listeners.Close)
+	if a.vault, err = openVault(cfg); err != nil {
+		return nil, err
+	}
 	if a.db, err = openDatabase(ctx, cfg, log, seams.OnStatement, &a.closers); err != nil {
 		return nil, err
 	}
@@ -123,7 +128,7 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	a.metrics = newMetrics(a.db)
 	client := ent.Over(a.db.SQL())
 	var err error
-	if a.Identity, err = identity.NewService(a.db, client, seams.Clock, key, openIDProviders(a.cfg, seams.Clock, a.log)...); err != nil {
+	if a.Identity, err = identity.NewService(a.db, client, seams.Clock, key, a.vault, openIDProviders(a.cfg, seams.Clock, a.log)...); err != nil {
 		return err
 	}
 	theaters := theater.NewService(client)

@@ -11,6 +11,7 @@ import (
 const (
 	sweepEvery        = time.Second
 	revocationsEvery  = time.Second
+	keysetEvery       = time.Second
 	reconcileEvery    = 5 * time.Second
 	housekeepingEvery = time.Hour
 )
@@ -25,6 +26,7 @@ func (a *App) background(ctx context.Context) {
 	}{
 		{"sweep", sweepEvery, a.sweep},
 		{"revocations", revocationsEvery, a.Identity.SyncRevocations},
+		{"keyset", keysetEvery, func(context.Context) error { return a.vault.Refresh() }},
 		{"reconcile", reconcileEvery, a.reconcile},
 		{"housekeeping", housekeepingEvery, a.housekeeping},
 	} {

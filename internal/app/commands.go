@@ -124,7 +124,11 @@ func (c Command) accounts(db *postgres.DB) (*identity.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	return identity.NewService(db, ent.Over(db.SQL()), clock.System{}, key)
+	v, err := openVault(c.Config)
+	if err != nil {
+		return nil, err
+	}
+	return identity.NewService(db, ent.Over(db.SQL()), clock.System{}, key, v)
 }
 
 // greet tells a developer where everything is.

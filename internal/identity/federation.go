@@ -67,7 +67,7 @@ func (s *Service) BeginProviderSignIn(ctx context.Context, in BeginFlowInput) (B
 }
 
 // SignInByProvider starts a session of whom the provider vouches for, who gets an account when there is none:
-// ErrProviderRefused, ErrAccountExists, ErrNoVerifiedEmail, UNAVAILABLE.
+// ErrProviderRefused, ErrAccountExists, ErrNoVerifiedEmail, *SecondFactorRequired, UNAVAILABLE.
 func (s *Service) SignInByProvider(ctx context.Context, in CompleteFlowInput, device Device) (Tokens, error) {
 	person, err := s.completeFlow(ctx, in, uuid.Nil)
 	if err != nil {
@@ -77,7 +77,7 @@ func (s *Service) SignInByProvider(ctx context.Context, in CompleteFlowInput, de
 	if err != nil {
 		return Tokens{}, err
 	}
-	return s.open(ctx, u, device)
+	return s.admit(ctx, u, device, ProofProvider)
 }
 
 // userOf returns the account of a provider's person, or makes one.
@@ -90,7 +90,7 @@ func (s *Service) userOf(ctx context.Context, person openid.Person) (User, error
 			if _, err := s.ent.FederatedIdentity.UpdateOneID(row.ID).SetUsedAt(s.now()).Save(ctx); err != nil && !ent.IsNotFound(err) {
 				return User{}, fmt.Errorf("noting a sign-in by a provider: %w", err)
 			}
-			return fromEnt(row.Edges.User), nil
+			return s.fromEnt(row.Edges.User)
 		}
 		if !ent.IsNotFound(err) {
 			return User{}, fmt.Errorf("looking for a provider's person: %w", err)
@@ -113,24 +113,20 @@ func (s *Service) createByProvider(ctx context.Context, person openid.Person) (U
 		return User{}, ErrNoVerifiedEmail
 	}
 	var u User
-	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
-		row, err := ent.OverTx(tx).User.Create().
-			SetID(typeid.New()).SetEmail(email).SetName(displayName(person.Name, email)).SetRole(string(auth.RoleCustomer)).SetCreatedAt(s.now()).
-			Save(ctx)
+	err := s.db.InTx(ctx, func(tx *sql.Tx) (err error) {
+		u, err = s.addUser(ctx, ent.OverTx(tx), User{
+			ID: typeid.New(), Email: email, Name: displayName(person.Name, email), Role: auth.RoleCustomer, CreatedAt: s.now(),
+		}, "")
 		if err != nil {
 			return err
 		}
-		u = fromEnt(row)
 		_, err = s.linkTx(ctx, tx, u.ID, person)
 		return err
 	})
-	if postgres.IsUniqueViolation(err, "users_email_key") {
+	if errors.Is(err, ErrEmailTaken) {
 		return User{}, ErrAccountExists
 	}
-	if err != nil {
-		return User{}, fmt.Errorf("making an account: %w", err)
-	}
-	return u, nil
+	return u, err
 }
 
 // linkTx makes a provider's person the owner of an account.

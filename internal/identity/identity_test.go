@@ -50,7 +50,7 @@ func setup(t *testing.T) bundle {
 // node returns another service on the same database, as another process of the installation has it.
 func (b bundle) node(t *testing.T) *identity.Service {
 	t.Helper()
-	s, err := identity.NewService(b.db, ent.Over(b.db.SQL()), b.clock, b.secret)
+	s, err := identity.NewService(b.db, ent.Over(b.db.SQL()), b.clock, b.secret, dbtest.Vault())
 	if err != nil {
 		t.Fatal(err)
 	}

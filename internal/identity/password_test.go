@@ -150,7 +150,7 @@ func TestHasher_do(t *testing.T) {
 func TestService_SignIn_work(t *testing.T) {
 	t.Parallel()
 	db := dbtest.New(t)
-	s, err := NewService(db, ent.Over(db.SQL()), clock.System{}, make([]byte, 32))
+	s, err := NewService(db, ent.Over(db.SQL()), clock.System{}, make([]byte, 32), dbtest.Vault())
 	if err != nil {
 		t.Fatal(err)
 	}

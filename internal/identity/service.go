@@ -24,6 +24,7 @@ import (
 	"marquee/internal/identity/openid"
 	"marquee/internal/postgres"
 	"marquee/internal/typeid"
+	"marquee/internal/vault"
 )
 
 // ErrEmailTaken is returned when an account with the address exists.
@@ -39,17 +40,19 @@ const hashQueue = 64
 
 // Service keeps accounts and sessions. It is safe for concurrent use.
 type Service struct {
-	db         *postgres.DB
-	ent        *ent.Client
-	clock      clock.Clock
-	hasher     *hasher
-	decoy      string // hash that an unknown address is compared with, so that it takes as long as a known one
-	tokens     *accessTokens
-	refreshKey []byte
-	guessKey   []byte
-	flowKey    []byte
-	providers  []*openid.Provider
-	revoked    revocations
+	db          *postgres.DB
+	ent         *ent.Client
+	clock       clock.Clock
+	vault       *vault.Vault
+	hasher      *hasher
+	decoy       string // hash that an unknown address is compared with, so that it takes as long as a known one
+	tokens      *accessTokens
+	refreshKey  []byte
+	guessKey    []byte
+	ceremonyKey []byte
+	flowKey     []byte
+	providers   []*openid.Provider
+	revoked     revocations
 	// verified spares a device that sends request after request the check of the same signature, which takes longer than
 	// many a request. It says nothing about whether the token still counts.
 	verified *lru.Cache[[sha256.Size]byte, auth.Viewer]
@@ -59,18 +62,20 @@ type Service struct {
 const verifiedTokens = 20_000
 
 // NewService returns a Service over db. All nodes of an installation have the same secret, of which all keys are
-// derived: 32 bytes or more. People may sign in with the providers.
-func NewService(db *postgres.DB, client *ent.Client, c clock.Clock, secret []byte, providers ...*openid.Provider) (*Service, error) {
+// derived: 32 bytes or more, and the same keyset in the vault, which seals what is personal. People may sign
+// in by the providers.
+func NewService(db *postgres.DB, client *ent.Client, c clock.Clock, secret []byte, v *vault.Vault, providers ...*openid.Provider) (*Service, error) {
 	verified, err := lru.New[[sha256.Size]byte, auth.Viewer](verifiedTokens)
 	if err != nil {
 		panic("identity: the cache size is positive: " + err.Error())
 	}
 	s := &Service{
-		db: db, ent: client, clock: c, verified: verified, hasher: newHasher(runtime.GOMAXPROCS(0), hashQueue), decoy: hashPassword(rand.Text()), providers: providers,
+		db: db, ent: client, clock: c, vault: v, verified: verified, hasher: newHasher(runtime.GOMAXPROCS(0), hashQueue), decoy: hashPassword(rand.Text()),
+		providers: providers,
 		revoked: revocations{first: map[uuid.UUID]revoked{}},
 	}
 	s.tokens = &accessTokens{clock: c}
-	for purpose, key := range map[string]*[]byte{"access tokens": &s.tokens.secret, "refresh tokens": &s.refreshKey, "guesses": &s.guessKey, "provider flows": &s.flowKey} {
+	for purpose, key := range map[string]*[]byte{"access tokens": &s.tokens.secret, "refresh tokens": &s.refreshKey, "guesses": &s.guessKey, "ceremonies": &s.ceremonyKey, "provider flows": &s.flowKey} {
 		if *key, err = derived(secret, purpose); err != nil {
 			return nil, err
 		}
@@ -93,7 +98,7 @@ func (s *Service) SignUp(ctx context.Context, in SignUpInput, device Device) (To
 	if err != nil {
 		return Tokens{}, err
 	}
-	return s.open(ctx, u, device)
+	return s.admit(ctx, u, device, ProofPassword)
 }
 
 // CreateUser makes an account with a role: ErrEmailTaken, BAD_USER_INPUT, THROTTLED.
@@ -109,32 +114,43 @@ func (s *Service) CreateUser(ctx context.Context, in SignUpInput, role auth.Role
 	if err := s.hasher.do(ctx, func() { hash = hashPassword(in.Password) }); err != nil {
 		return User{}, err
 	}
-	row, err := s.ent.User.Create().
-		SetID(typeid.New()).SetEmail(in.Email).SetName(in.Name).SetPasswordHash(hash).SetRole(string(role)).SetCreatedAt(s.now()).
-		Save(ctx)
+	return s.addUser(ctx, s.ent, User{ID: typeid.New(), Email: in.Email, Name: in.Name, Role: role, CreatedAt: s.now()}, hash)
+}
+
+// addUser keeps an account that nobody has: ErrEmailTaken. An empty hash is no password.
+func (s *Service) addUser(ctx context.Context, client *ent.Client, u User, hash string) (User, error) {
+	create := client.User.Create().SetID(u.ID).SetEmail(u.Email).SetName(u.Name).SetRole(string(u.Role)).SetCreatedAt(u.CreatedAt)
+	if hash != "" {
+		create.SetPasswordHash(hash)
+	}
+	row, err := create.Save(ctx)
 	if postgres.IsUniqueViolation(err, "users_email_key") {
 		return User{}, ErrEmailTaken
 	}
 	if err != nil {
 		return User{}, fmt.Errorf("making an account: %w", err)
 	}
-	return fromEnt(row), nil
+	return s.fromEnt(row)
 }
 
-// SignIn starts a session: ErrInvalidCredentials, THROTTLED.
+// SignIn starts a session: ErrInvalidCredentials, SecondFactorRequired, THROTTLED.
 func (s *Service) SignIn(ctx context.Context, email, password string, device Device) (Tokens, error) {
 	email = normaliseEmail(email)
 	if len(email) > 254 || strings.ContainsRune(email, 0) || !utf8.ValidString(email) {
 		return Tokens{}, ErrInvalidCredentials
 	}
-	row, err := s.ent.User.Query().Where(user.Email(email)).Only(ctx)
-	if err != nil && !ent.IsNotFound(err) {
-		return Tokens{}, fmt.Errorf("looking for an account: %w", err)
+	row, err := s.userByEmail(ctx, email)
+	if err != nil {
+		return Tokens{}, err
 	}
 	if err := s.prove(ctx, row, email, password, device); err != nil {
 		return Tokens{}, err
 	}
-	return s.open(ctx, fromEnt(row), device)
+	u, err := s.fromEnt(row)
+	if err != nil {
+		return Tokens{}, err
+	}
+	return s.admit(ctx, u, device, ProofPassword)
 }
 
 // prove returns nil when the password is that of the account, nil for one that does not exist: ErrInvalidCredentials,
@@ -188,9 +204,22 @@ func (s *Service) User(ctx context.Context, id uuid.UUID) (User, error) {
 	if err != nil {
 		return User{}, fmt.Errorf("reading an account: %w", err)
 	}
-	return fromEnt(row), nil
+	return s.fromEnt(row)
 }
 
-func fromEnt(row *ent.User) User {
-	return User{ID: row.ID, Email: row.Email, Name: row.Name, Role: auth.Role(row.Role), CreatedAt: row.CreatedAt.UTC()}
+// userByEmail returns the account with a normalised address, nil when there is none. One statement.
+func (s *Service) userByEmail(ctx context.Context, email string) (*ent.User, error) {
+	row, err := s.ent.User.Query().Where(user.Email(email)).Only(ctx)
+	if ent.IsNotFound(err) {
+		return nil, nil //nolint:nilnil // nobody is an answer
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking for an account: %w", err)
+	}
+	return row, nil
+}
+
+// fromEnt opens what is sealed of an account. It is the only way from a row to a User.
+func (s *Service) fromEnt(row *ent.User) (User, error) {
+	return User{ID: row.ID, Email: row.Email, Name: row.Name, Role: auth.Role(row.Role), CreatedAt: row.CreatedAt.UTC()}, nil
 }

@@ -37,26 +37,19 @@ const (
 	maxDeviceName = 200
 )
 
-// open starts a session of u.
-func (s *Service) open(ctx context.Context, u User, device Device) (Tokens, error) {
-	row := sessionRow{id: typeid.New(), salt: make([]byte, saltOfSession), generation: 1}
-	_, _ = rand.Read(row.salt) // never fails: crypto/rand ends the program instead
+// openTx starts a session of u in the caller's transaction. Whoever commits calls noteEnded with the sessions that made
+// room for it. Only admit and what completes it call this.
+func (s *Service) openTx(ctx context.Context, tx *sql.Tx, u User, device Device, strong bool) (row sessionRow, crowded []uuid.UUID, err error) {
 	now := s.now()
-	row.expiresAt = now.Add(sessionAge)
-	var crowded []uuid.UUID
-	err := s.db.InTx(ctx, func(tx *sql.Tx) (err error) {
-		if _, err := tx.ExecContext(ctx, `INSERT INTO sessions (id, user_id, device, salt, renewed_at, created_at, expires_at)
-			VALUES ($1, $2, $3, $4, $5, $5, $6)`, row.id, u.ID, deviceName(device.Name), row.salt, now, row.expiresAt); err != nil {
-			return err
-		}
-		crowded, err = s.endTx(ctx, tx, endCrowded, u.ID, maxSessions)
-		return err
-	})
-	if err != nil {
-		return Tokens{}, fmt.Errorf("starting a session: %w", err)
+	row = sessionRow{id: typeid.New(), salt: make([]byte, saltOfSession), generation: 1, expiresAt: now.Add(sessionAge), strong: strong}
+	row.provedAt = sql.NullTime{Time: now, Valid: true}
+	_, _ = rand.Read(row.salt) // never fails: crypto/rand ends the program instead
+	if _, err := tx.ExecContext(ctx, `INSERT INTO sessions (id, user_id, device, salt, renewed_at, created_at, proved_at, strong, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $5, $5, $6, $7)`, row.id, u.ID, deviceName(device.Name), row.salt, now, strong, row.expiresAt); err != nil {
+		return row, nil, err
 	}
-	s.noteEnded(crowded...)
-	return s.tokensOf(u, row, now)
+	crowded, err = s.endTx(ctx, tx, endCrowded, u.ID, maxSessions)
+	return row, crowded, err
 }
 
 // sessionRow is what tokens are made of.
@@ -65,11 +58,13 @@ type sessionRow struct {
 	salt       []byte
 	renewals   int64
 	generation int32
+	provedAt   sql.NullTime
+	strong     bool
 	expiresAt  time.Time
 }
 
 func (s *Service) tokensOf(u User, row sessionRow, now time.Time) (Tokens, error) {
-	viewer := auth.Viewer{UserID: u.ID, SessionID: row.id, Role: u.Role, Generation: row.generation}
+	viewer := auth.Viewer{UserID: u.ID, SessionID: row.id, Role: u.Role, Generation: row.generation, ProvedAt: row.provedAt.Time, Strong: row.strong}
 	access, err := s.tokens.make(&viewer)
 	if err != nil {
 		return Tokens{}, err
@@ -104,8 +99,9 @@ func (s *Service) Refresh(ctx context.Context, token string) (Tokens, error) {
 		row = sessionRow{id: given.session}
 		var renewedAt time.Time
 		var userID uuid.UUID
-		err := tx.QueryRowContext(ctx, `SELECT user_id, salt, renewals, generation, renewed_at, expires_at FROM sessions WHERE id = $1 FOR UPDATE`, given.session).
-			Scan(&userID, &row.salt, &row.renewals, &row.generation, &renewedAt, &row.expiresAt)
+		err := tx.QueryRowContext(ctx, `SELECT user_id, salt, renewals, generation, proved_at, strong, renewed_at, expires_at
+			FROM sessions WHERE id = $1 FOR UPDATE`, given.session).
+			Scan(&userID, &row.salt, &row.renewals, &row.generation, &row.provedAt, &row.strong, &renewedAt, &row.expiresAt)
 		if errors.Is(err, sql.ErrNoRows) {
 			return ErrSessionEnded
 		}
@@ -130,8 +126,8 @@ func (s *Service) Refresh(ctx context.Context, token string) (Tokens, error) {
 		if err != nil {
 			return err
 		}
-		u = fromEnt(found)
-		return nil
+		u, err = s.fromEnt(found)
+		return err
 	})
 	if err != nil {
 		return Tokens{}, fmt.Errorf("renewing a session: %w", err)
@@ -209,7 +205,7 @@ func (s *Service) EndOtherSessions(ctx context.Context, v auth.Viewer) (int, err
 type ChangePasswordInput struct{ Current, New string }
 
 // validate returns BAD_USER_INPUT when the new password cannot be used for the account.
-func (in ChangePasswordInput) validate(u *ent.User) error {
+func (in ChangePasswordInput) validate(u User) error {
 	var bad apperr.Fields
 	checkPassword(&bad, "input.newPassword", norm.NFKC.String(in.New), u.Email, u.Name)
 	return bad.Err()
@@ -225,10 +221,14 @@ func (s *Service) ChangePassword(ctx context.Context, v auth.Viewer, in ChangePa
 	if row.PasswordHash == "" {
 		return ErrNoPassword
 	}
-	if err := in.validate(row); err != nil {
+	u, err := s.fromEnt(row)
+	if err != nil {
 		return err
 	}
-	if err := s.prove(ctx, row, row.Email, in.Current, device); err != nil {
+	if err := in.validate(u); err != nil {
+		return err
+	}
+	if err := s.prove(ctx, row, u.Email, in.Current, device); err != nil {
 		return err
 	}
 	var hash string
