@@ -102,6 +102,7 @@ func Marquee() House {
 			Path: "internal/identity/openid", Uses: leaves, Bans: []string{"database/sql", "math/rand"},
 			Modules: []string{"github.com/coreos/go-oidc", "golang.org/x/oauth2", "golang.org/x/sync"},
 		},
+		{Path: "internal/identity/openid/openidtest", Uses: leaves},
 		domain("internal/catalog"),
 		domain("internal/theater", toTheater...),
 		domain("internal/showtime", toShowtime...),
@@ -153,7 +154,7 @@ func Marquee() House {
 		Rooms:  rooms,
 		TestSupport: []string{
 			"internal/apitest", "internal/dbtest", "internal/dbtest/fixture", "internal/gqlclient",
-			"internal/payment/gatewaytest", "internal/payment/sandbox", "internal/postgres/local",
+			"internal/identity/openid/openidtest", "internal/payment/gatewaytest", "internal/payment/sandbox", "internal/postgres/local",
 		},
 		Guards: []Guard{
 			{Import: "marquee/ent/schema", In: []string{"ent"}},

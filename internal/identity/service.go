@@ -72,7 +72,7 @@ func NewService(db *postgres.DB, client *ent.Client, c clock.Clock, secret []byt
 	s := &Service{
 		db: db, ent: client, clock: c, vault: v, verified: verified, hasher: newHasher(runtime.GOMAXPROCS(0), hashQueue), decoy: hashPassword(rand.Text()),
 		providers: providers,
-		revoked: revocations{first: map[uuid.UUID]revoked{}},
+		revoked:   revocations{first: map[uuid.UUID]revoked{}},
 	}
 	s.tokens = &accessTokens{clock: c}
 	for purpose, key := range map[string]*[]byte{"access tokens": &s.tokens.secret, "refresh tokens": &s.refreshKey, "guesses": &s.guessKey, "ceremonies": &s.ceremonyKey, "provider flows": &s.flowKey} {
