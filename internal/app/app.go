@@ -29,6 +29,7 @@ import (
 	"marquee/internal/config"
 	"marquee/internal/httpserver"
 	"marquee/internal/identity"
+	"marquee/internal/notify"
 	"marquee/internal/page"
 	"marquee/internal/payment"
 	"marquee/internal/payment/sandbox"
@@ -72,6 +73,8 @@ type App struct {
 	listeners httpserver.Listeners
 	server    *httpserver.Server
 	metrics   *metrics
+	post      *notify.Worker
+	mailbox   *notify.Mailbox // nil: a mail server takes the mails
 	still     bool
 
 	Identity *identity.Service
@@ -131,6 +134,9 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	if a.Identity, err = identity.NewService(a.db, client, seams.Clock, key, a.vault, openIDProviders(a.cfg, seams.Clock, a.log)...); err != nil {
 		return err
 	}
+	if a.post, a.mailbox, err = newPost(a.cfg, a.db, a.vault, seams.Clock, a.metrics, a.log); err != nil {
+		return err
+	}
 	theaters := theater.NewService(client)
 	showtimes := showtime.NewService(a.db, seams.Clock)
 	seats := seating.NewService(a.db, showtimes, theaters)
@@ -181,6 +187,9 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	}
 	if console := web.Console(a.consoleSettings(client)); development {
 		options.Console = console
+		if a.mailbox != nil {
+			options.Mailbox = a.mailbox
+		}
 	} else {
 		options.OpsConsole = console
 		options.OpsGraphQL = graph.NewHandler(resolver, adminEndpoint(endpoint, a.websocket(sockets)))

@@ -10,6 +10,7 @@ import (
 
 const (
 	sweepEvery        = time.Second
+	mailEvery         = time.Second
 	revocationsEvery  = time.Second
 	keysetEvery       = time.Second
 	reconcileEvery    = 5 * time.Second
@@ -25,6 +26,7 @@ func (a *App) background(ctx context.Context) {
 		run   func(context.Context) error
 	}{
 		{"sweep", sweepEvery, a.sweep},
+		{"mail", mailEvery, a.DeliverMail},
 		{"revocations", revocationsEvery, a.Identity.SyncRevocations},
 		{"keyset", keysetEvery, func(context.Context) error { return a.vault.Refresh() }},
 		{"reconcile", reconcileEvery, a.reconcile},
@@ -73,5 +75,6 @@ func (a *App) housekeeping(ctx context.Context) error {
 	_, sessions := a.Identity.ForgetSessions(ctx)
 	_, guesses := a.Identity.ForgetGuesses(ctx)
 	_, flows := a.Identity.ForgetFlows(ctx)
-	return errors.Join(keys, sessions, guesses, flows)
+	_, mails := a.post.Outbox.Forget(ctx)
+	return errors.Join(keys, sessions, guesses, flows, mails)
 }

@@ -55,7 +55,7 @@ func Marquee() House {
 	domain := func(path string, below ...string) Room {
 		return Room{
 			Path: path,
-			Uses: slices.Concat(leaves, []string{"ent", "internal/postgres", "internal/seatfeed", "internal/audit", "internal/vault"}, below),
+			Uses: slices.Concat(leaves, []string{"ent", "internal/postgres", "internal/seatfeed", "internal/audit", "internal/vault", "internal/notify"}, below),
 		}
 	}
 	toTheater := []string{"internal/identity", "internal/catalog"}
@@ -95,6 +95,9 @@ func Marquee() House {
 
 		// Every domain records what is done in it.
 		{Path: "internal/audit", Uses: append(slices.Clone(leaves), "ent", "internal/postgres"), Bans: []string{"math/rand"}},
+
+		// Domains tell people by mail what happened.
+		{Path: "internal/notify", Uses: append(slices.Clone(leaves), "internal/postgres", "internal/vault")},
 
 		identity,
 		// What outsiders say is understood here, far from every table.
@@ -177,6 +180,7 @@ func Marquee() House {
 			{Import: "github.com/coreos/go-oidc", In: []string{"internal/identity/openid"}},
 			{Import: "golang.org/x/oauth2", In: []string{"internal/identity/openid"}},
 			{Import: "github.com/nats-io", In: []string{"internal/bus"}},
+			{Import: "github.com/wneessen/go-mail", In: []string{"internal/notify"}},
 			{Import: "github.com/tink-crypto/tink-go", In: []string{"internal/vault"}},
 		},
 	}

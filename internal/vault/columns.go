@@ -16,6 +16,7 @@ func Columns() []Column {
 		{Table: "users", Name: "email_sealed", Key: "id", Index: "email_index", Kind: "email"},
 		{Table: "users", Name: "name_sealed", Key: "id"},
 		{Table: "sessions", Name: "device_sealed", Key: "id"},
+		{Table: "mails", Name: "payload_sealed", Key: "id"},
 	}
 }
 
