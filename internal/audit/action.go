@@ -13,6 +13,8 @@ const (
 	SessionStarted     Action = "session.started"
 	SessionEnded       Action = "session.ended"
 	SessionTokenReused Action = "session.token_reused"
+	ProviderLinked     Action = "provider.linked"
+	ProviderUnlinked   Action = "provider.unlinked"
 )
 
 // Meaning says in a sentence when an action is recorded; "" for one that is not listed here.
@@ -34,6 +36,10 @@ func (a Action) Meaning() string {
 		return "A session was ended: signed out by its owner, or ended because of something else that was recorded with it."
 	case SessionTokenReused:
 		return "A refresh token was used again long after it was renewed, so two hold it; the session was ended."
+	case ProviderLinked:
+		return "Somebody of an OpenID provider became able to sign in to an account, made for them or theirs before."
+	case ProviderUnlinked:
+		return "Somebody of an OpenID provider is no longer able to sign in to an account."
 	default:
 		return ""
 	}

@@ -16,6 +16,7 @@ import (
 	"marquee/ent/federatedidentity"
 	"marquee/ent/user"
 	"marquee/internal/apperr"
+	"marquee/internal/audit"
 	"marquee/internal/auth"
 	"marquee/internal/identity/openid"
 	"marquee/internal/postgres"
@@ -138,7 +139,9 @@ func (s *Service) linkTx(ctx context.Context, tx *sql.Tx, userID uuid.UUID, pers
 	if err != nil {
 		return Link{}, err
 	}
-	return s.linkFrom(row), nil
+	return s.linkFrom(row), audit.RecordTx(ctx, tx, audit.Entry{
+		Action: audit.ProviderLinked, Actor: userID, Subject: typeid.Encode(typeid.User, userID), After: map[string]string{"issuer": person.Issuer},
+	})
 }
 
 // displayName makes a name that can be shown of what a provider calls somebody.
@@ -217,28 +220,46 @@ func (s *Service) UnlinkProvider(ctx context.Context, v auth.Viewer, id uuid.UUI
 		if err := lockUser(ctx, tx, v.UserID); err != nil {
 			return err
 		}
-		n, err := inTx.FederatedIdentity.Delete().Where(federatedidentity.ID(id), federatedidentity.UserID(v.UserID)).Exec(ctx)
+		row, err := inTx.FederatedIdentity.Query().Where(federatedidentity.ID(id), federatedidentity.UserID(v.UserID)).Only(ctx)
+		if ent.IsNotFound(err) {
+			return apperr.Missing("link")
+		}
 		if err != nil {
 			return err
 		}
-		if n == 0 {
-			return apperr.Missing("link")
-		}
-		other, err := inTx.User.Query().
-			Where(user.ID(v.UserID), user.PasswordHashNotNil()).Exist(ctx)
-		if err != nil || other {
+		if err := s.keepsWayInTx(ctx, inTx, row); err != nil {
 			return err
 		}
-		other, err = inTx.FederatedIdentity.Query().Where(federatedidentity.UserID(v.UserID)).Exist(ctx)
-		if err == nil && !other {
-			return ErrLastWayIn
+		if err := inTx.FederatedIdentity.DeleteOne(row).Exec(ctx); err != nil {
+			return err
 		}
-		return err
+		return audit.RecordTx(ctx, tx, audit.Entry{
+			Action: audit.ProviderUnlinked, Actor: v.UserID, Subject: typeid.Encode(typeid.User, v.UserID), Before: map[string]string{"issuer": row.Issuer},
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("unlinking a provider: %w", err)
 	}
 	return nil
+}
+
+// keepsWayInTx returns ErrLastWayIn when without a link nobody could sign in to its account: it has no password, and no
+// other link to a provider that is still there.
+func (s *Service) keepsWayInTx(ctx context.Context, inTx *ent.Client, without *ent.FederatedIdentity) error {
+	password, err := inTx.User.Query().Where(user.ID(without.UserID), user.PasswordHashNotNil()).Exist(ctx)
+	if err != nil || password {
+		return err
+	}
+	var issuers []string
+	for _, p := range s.providers {
+		issuers = append(issuers, p.Issuer())
+	}
+	other, err := inTx.FederatedIdentity.Query().
+		Where(federatedidentity.UserID(without.UserID), federatedidentity.IDNEQ(without.ID), federatedidentity.IssuerIn(issuers...)).Exist(ctx)
+	if err == nil && !other {
+		return ErrLastWayIn
+	}
+	return err
 }
 
 // lockUser makes changes of the ways to sign in to an account happen one after the other.
