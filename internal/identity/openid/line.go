@@ -24,7 +24,7 @@ const (
 	// patienceRuns is after how many failures in a row a provider is left alone, and restAge for how long.
 	patienceRuns = 3
 	restAge      = 10 * time.Second
-	// keptAge is how long the answer to a GET is given again without asking: an ID token that names a key nobody knows
+	// keptAge is how long the answer to a GET for everybody is given again without asking: an ID token that names a key nobody knows
 	// makes the provider's keys be looked up, and whoever sends many of those must not reach the provider.
 	keptAge = 30 * time.Second
 )
@@ -150,8 +150,13 @@ func (l *line) note(ctx context.Context, err error) {
 	}
 }
 
+// isPublic reports whether a request reads what is the same for everybody.
+func isPublic(r *http.Request) bool {
+	return r.Method == http.MethodGet && r.Header.Get("Authorization") == ""
+}
+
 func (l *line) keptFor(r *http.Request) (answer, bool) {
-	if r.Method != http.MethodGet {
+	if !isPublic(r) {
 		return answer{}, false
 	}
 	l.mu.Lock()
@@ -160,9 +165,9 @@ func (l *line) keptFor(r *http.Request) (answer, bool) {
 	return kept.answer, ok && l.clock.Now().Before(kept.until)
 }
 
-// keep remembers the answer to a GET and forgets those whose time is over.
+// keep remembers the answer to a GET for everybody and forgets those whose time is over.
 func (l *line) keep(r *http.Request, got answer) {
-	if r.Method != http.MethodGet {
+	if !isPublic(r) {
 		return
 	}
 	l.mu.Lock()

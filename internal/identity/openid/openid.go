@@ -148,36 +148,56 @@ func (p *Provider) Identify(ctx context.Context, f Flow, back Callback) (Person,
 	if err != nil {
 		return Person{}, p.refused(ctx, err)
 	}
-	return p.person(ctx, id, f, token.AccessToken)
+	return p.person(ctx, meta, id, f, token)
+}
+
+// says is what a provider tells of a person, in the ID token or beside it.
+type says struct {
+	Email         string `json:"email"`
+	EmailVerified truth  `json:"email_verified"`
+	Name          string `json:"name"`
 }
 
 // person checks what Verify leaves to its caller.
-func (p *Provider) person(ctx context.Context, id *oidc.IDToken, f Flow, accessToken string) (Person, error) {
-	var says struct {
+func (p *Provider) person(ctx context.Context, meta *metadata, id *oidc.IDToken, f Flow, token *oauth2.Token) (Person, error) {
+	var claims struct {
+		says
+
 		AuthorizedParty string `json:"azp"`
-		Email           string `json:"email"`
-		EmailVerified   truth  `json:"email_verified"`
-		Name            string `json:"name"`
 	}
 	const longest = 255 // of a subject, in OpenID Connect Core
-	switch err := id.Claims(&says); {
+	switch err := id.Claims(&claims); {
 	case err != nil:
 		return Person{}, p.refused(ctx, fmt.Errorf("the claims cannot be read: %w", err))
 	case id.Subject == "" || len(id.Subject) > longest:
 		return Person{}, p.refused(ctx, errors.New("the subject is empty, or too long"))
 	case f.Nonce == "" || subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(f.Nonce)) != 1:
 		return Person{}, p.refused(ctx, errors.New("the nonce is that of another flow"))
-	case says.AuthorizedParty != p.config.ClientID && (says.AuthorizedParty != "" || len(id.Audience) > 1):
+	case claims.AuthorizedParty != p.config.ClientID && (claims.AuthorizedParty != "" || len(id.Audience) > 1):
 		return Person{}, p.refused(ctx, errors.New("the token was given to another client"))
 	}
 	if id.AccessTokenHash != "" {
-		if err := id.VerifyAccessToken(accessToken); err != nil {
+		if err := id.VerifyAccessToken(token.AccessToken); err != nil {
 			return Person{}, p.refused(ctx, err)
 		}
 	}
-	person := Person{Issuer: p.config.Issuer, Subject: id.Subject, Name: says.Name}
-	if says.EmailVerified {
-		person.Email = says.Email
+	told := claims.says
+	if told.Email == "" && meta.found.UserInfoEndpoint() != "" {
+		// Providers that go by OpenID Connect Core, section 5.4, keep addresses and names out of the ID token.
+		info, err := meta.found.UserInfo(oidc.ClientContext(ctx, p.client), oauth2.StaticTokenSource(token))
+		if err != nil {
+			return Person{}, p.unavailable(ctx, "asking who somebody is", err)
+		}
+		if info.Subject != id.Subject {
+			return Person{}, p.refused(ctx, errors.New("the provider told about somebody else"))
+		}
+		if err := info.Claims(&told); err != nil {
+			return Person{}, p.refused(ctx, fmt.Errorf("what the provider told cannot be read: %w", err))
+		}
+	}
+	person := Person{Issuer: p.config.Issuer, Subject: id.Subject, Name: told.Name}
+	if told.EmailVerified {
+		person.Email = told.Email
 	}
 	return person, nil
 }
@@ -232,6 +252,7 @@ func brief(err error) string { return fmt.Sprintf("%.300q", err.Error()) }
 
 // metadata is what the provider says of itself.
 type metadata struct {
+	found    *oidc.Provider
 	endpoint oauth2.Endpoint
 	keys     oidc.KeySet
 	until    time.Time
@@ -276,11 +297,15 @@ func (p *Provider) discover(ctx context.Context) (*metadata, error) {
 	if err != nil {
 		return nil, err
 	}
-	meta := &metadata{endpoint: found.Endpoint(), until: p.clock.Now().Add(metadataAge)}
+	meta := &metadata{found: found, endpoint: found.Endpoint(), until: p.clock.Now().Add(metadataAge)}
 	if err := found.Claims(meta); err != nil {
 		return nil, fmt.Errorf("the provider's configuration cannot be read: %w", err)
 	}
-	for _, address := range []string{meta.endpoint.AuthURL, meta.endpoint.TokenURL, meta.Keys} {
+	addresses := []string{meta.endpoint.AuthURL, meta.endpoint.TokenURL, meta.Keys}
+	if optional := found.UserInfoEndpoint(); optional != "" {
+		addresses = append(addresses, optional)
+	}
+	for _, address := range addresses {
 		if err := p.trusts(address); err != nil {
 			return nil, err
 		}

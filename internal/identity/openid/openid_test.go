@@ -112,6 +112,26 @@ func TestProvider_Identify(t *testing.T) {
 			}
 		})
 	}
+	t.Run("asks_who_it_is_when_the_token_does_not_say", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.far.Tells = func(p openidtest.Person) openidtest.Person { return p }
+		eve := openidtest.Person{"sub": "eve", "email": "eve@example.com", "email_verified": false}
+		for subject, email := range map[string]string{"ada": "ada@example.com", "eve": ""} {
+			person := map[string]openidtest.Person{"ada": ada, "eve": eve}[subject]
+			if got, err := b.Identify(t.Context(), flow, b.signIn(t, person)); err != nil || got.Subject != subject || got.Email != email {
+				t.Errorf("%+v, %v", got, err)
+			}
+		}
+		if n := b.far.Asked("/userinfo"); n != 2 {
+			t.Errorf("asked %d times about two people", n)
+		}
+		b.far.Tells = func(openidtest.Person) openidtest.Person { return eve }
+		b.refuses(t, flow, b.signIn(t, ada))
+		b.far.Instead["/userinfo"] = http.NotFound
+		_, err := b.Identify(t.Context(), flow, b.signIn(t, ada))
+		unavailable(t, err)
+	})
 	t.Run("asks_for_configuration_and_keys_once", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)

@@ -43,6 +43,8 @@ type Issuer struct {
 	Sign func(claims jwt.MapClaims) string
 	// Describe is given the configuration before it is told.
 	Describe func(configuration map[string]any)
+	// Tells makes the ID token say nothing of people but their subjects; the answer of /userinfo says what Tells returns.
+	Tells func(Person) Person
 	// Instead answers requests for a path.
 	Instead map[string]http.HandlerFunc
 
@@ -51,6 +53,7 @@ type Issuer struct {
 
 	mu    sync.Mutex
 	codes map[string]grant
+	told  Person // whom the last ID token was about
 	asked map[string]int
 }
 
@@ -125,12 +128,23 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			"issuer": i.URL, "authorization_endpoint": i.URL + "/authorize", "token_endpoint": i.URL + "/token", "jwks_uri": i.URL + "/keys",
 			"authorization_response_iss_parameter_supported": true, "code_challenge_methods_supported": []string{"S256"},
 		}
+		if i.Tells != nil {
+			configuration["userinfo_endpoint"] = i.URL + "/userinfo"
+		}
 		if i.Describe != nil {
 			i.Describe(configuration)
 		}
 		answer(w, http.StatusOK, configuration)
 	case "/keys":
 		answer(w, http.StatusOK, map[string]any{"keys": []any{i.publicKey()}})
+	case "/userinfo":
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		if i.Tells == nil || r.Header.Get("Authorization") != "Bearer access" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		answer(w, http.StatusOK, i.Tells(i.told))
 	case "/token":
 		i.token(w, r)
 	default:
@@ -160,6 +174,14 @@ func (i *Issuer) token(w http.ResponseWriter, r *http.Request) {
 	for name, value := range given.person {
 		claims[name] = value
 	}
+	if i.Tells != nil {
+		for _, name := range []string{"email", "email_verified", "name"} {
+			delete(claims, name)
+		}
+	}
+	i.mu.Lock()
+	i.told = given.person
+	i.mu.Unlock()
 	if i.Change != nil {
 		i.Change(claims)
 	}
