@@ -167,10 +167,6 @@ func init() {
 	seatlayout.DefaultCreatedAt = seatlayoutDescCreatedAt.Default.(func() time.Time)
 	sessionFields := schema.Session{}.Fields()
 	_ = sessionFields
-	// sessionDescDevice is the schema descriptor for device field.
-	sessionDescDevice := sessionFields[2].Descriptor()
-	// session.DefaultDevice holds the default value on creation for the device field.
-	session.DefaultDevice = sessionDescDevice.Default.(string)
 	// sessionDescRenewals is the schema descriptor for renewals field.
 	sessionDescRenewals := sessionFields[4].Descriptor()
 	// session.DefaultRenewals holds the default value on creation for the renewals field.
@@ -222,11 +218,11 @@ func init() {
 	userFields := schema.User{}.Fields()
 	_ = userFields
 	// userDescRole is the schema descriptor for role field.
-	userDescRole := userFields[4].Descriptor()
+	userDescRole := userFields[5].Descriptor()
 	// user.DefaultRole holds the default value on creation for the role field.
 	user.DefaultRole = userDescRole.Default.(string)
 	// userDescCreatedAt is the schema descriptor for created_at field.
-	userDescCreatedAt := userFields[5].Descriptor()
+	userDescCreatedAt := userFields[6].Descriptor()
 	// user.DefaultCreatedAt holds the default value on creation for the created_at field.
 	user.DefaultCreatedAt = userDescCreatedAt.Default.(func() time.Time)
 }

@@ -8,7 +8,6 @@ package graph
 import (
 	"context"
 	"errors"
-
 	"marquee/graph/model"
 	"marquee/internal/apperr"
 	"marquee/internal/auth"
@@ -37,7 +36,7 @@ func (r *mutationResolver) CompleteProviderSignIn(ctx context.Context, input mod
 			Message: "The provider has not verified an e-mail address of yours. Make an account with a password, and link the provider there.",
 		}, nil
 	}
-	result, err := signInResult(tokens, err)
+	result, err := signInResult(ctx, tokens, err)
 	if err != nil {
 		return nil, err
 	}

@@ -84,7 +84,7 @@ func (s *Service) SignInByProvider(ctx context.Context, in CompleteFlowInput, de
 // userOf returns the account of a provider's person, or makes one.
 func (s *Service) userOf(ctx context.Context, person openid.Person) (User, error) {
 	const tries = 3 // each one more than the rivals that can have come between
-	for range tries {
+	for try := range tries {
 		row, err := s.ent.FederatedIdentity.Query().
 			Where(federatedidentity.Issuer(person.Issuer), federatedidentity.Subject(person.Subject)).WithUser().Only(ctx)
 		if err == nil {
@@ -97,7 +97,8 @@ func (s *Service) userOf(ctx context.Context, person openid.Person) (User, error
 			return User{}, fmt.Errorf("looking for a provider's person: %w", err)
 		}
 		u, err := s.createByProvider(ctx, person)
-		if !postgres.IsUniqueViolation(err, subjectKey) {
+		// The address may be taken by a rival for the same person, whose link is there now.
+		if again := try == 0 && errors.Is(err, ErrAccountExists) || postgres.IsUniqueViolation(err, subjectKey); !again {
 			return u, err
 		}
 	}
@@ -113,21 +114,21 @@ func (s *Service) createByProvider(ctx context.Context, person openid.Person) (U
 	if !validEmail(email) {
 		return User{}, ErrNoVerifiedEmail
 	}
-	var u User
-	err := s.db.InTx(ctx, func(tx *sql.Tx) (err error) {
-		u, err = s.addUser(ctx, ent.OverTx(tx), User{
-			ID: typeid.New(), Email: email, Name: displayName(person.Name, email), Role: auth.RoleCustomer, CreatedAt: s.now(),
-		}, "")
-		if err != nil {
+	u := User{ID: typeid.New(), Email: email, Name: displayName(person.Name, email), Role: auth.RoleCustomer, CreatedAt: s.now().UTC()}
+	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
+		if err := s.addUserTx(ctx, tx, u, ""); err != nil {
 			return err
 		}
-		_, err = s.linkTx(ctx, tx, u.ID, person)
+		_, err := s.linkTx(ctx, tx, u.ID, person)
 		return err
 	})
 	if errors.Is(err, ErrEmailTaken) {
 		return User{}, ErrAccountExists
 	}
-	return u, err
+	if err != nil {
+		return User{}, err
+	}
+	return u, nil
 }
 
 // linkTx makes a provider's person the owner of an account.

@@ -5,6 +5,7 @@ import (
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
+	"database/sql"
 	"errors"
 	"fmt"
 	"runtime"
@@ -17,6 +18,7 @@ import (
 	"marquee/ent"
 	"marquee/ent/user"
 	"marquee/internal/apperr"
+	"marquee/internal/audit"
 	"marquee/internal/auth"
 	"marquee/internal/clock"
 	"marquee/internal/identity/openid"
@@ -112,23 +114,43 @@ func (s *Service) CreateUser(ctx context.Context, in SignUpInput, role auth.Role
 	if err := s.hasher.do(ctx, func() { hash = hashPassword(in.Password) }); err != nil {
 		return User{}, err
 	}
-	return s.addUser(ctx, s.ent, User{ID: typeid.New(), Email: in.Email, Name: in.Name, Role: role, CreatedAt: s.now()}, hash)
+	u := User{ID: typeid.New(), Email: in.Email, Name: in.Name, Role: role, CreatedAt: s.now().UTC()}
+	err := s.db.InTx(ctx, func(tx *sql.Tx) error { return s.addUserTx(ctx, tx, u, hash) })
+	if err != nil {
+		return User{}, err
+	}
+	return u, nil
 }
 
-// addUser keeps an account that nobody has: ErrEmailTaken. An empty hash is no password.
-func (s *Service) addUser(ctx context.Context, client *ent.Client, u User, hash string) (User, error) {
-	create := client.User.Create().SetID(u.ID).SetEmail(u.Email).SetName(u.Name).SetRole(string(u.Role)).SetCreatedAt(u.CreatedAt)
+// addUserTx keeps an account that nobody has: ErrEmailTaken. An empty hash is no password.
+func (s *Service) addUserTx(ctx context.Context, tx *sql.Tx, u User, hash string) error {
+	email, err := s.vault.Seal(emailCell(u.ID), u.Email)
+	if err != nil {
+		return err
+	}
+	name, err := s.vault.Seal(nameCell(u.ID), u.Name)
+	if err != nil {
+		return err
+	}
+	if err := s.claimEmailTx(ctx, tx, u.Email); err != nil {
+		return err
+	}
+	create := ent.OverTx(tx).User.Create().
+		SetID(u.ID).SetEmailSealed(email).SetEmailIndex(s.vault.Index(emailIndex, u.Email)).SetNameSealed(name).
+		SetRole(string(u.Role)).SetCreatedAt(u.CreatedAt)
 	if hash != "" {
 		create.SetPasswordHash(hash)
 	}
-	row, err := create.Save(ctx)
-	if postgres.IsUniqueViolation(err, "users_email_key") {
-		return User{}, ErrEmailTaken
+	err = create.Exec(ctx)
+	if postgres.IsUniqueViolation(err, "users_email_index_key") {
+		return ErrEmailTaken
 	}
 	if err != nil {
-		return User{}, fmt.Errorf("making an account: %w", err)
+		return fmt.Errorf("making an account: %w", err)
 	}
-	return s.fromEnt(row)
+	return audit.RecordTx(ctx, tx, audit.Entry{
+		Action: audit.AccountCreated, Actor: actorOf(ctx, u.ID), Subject: u.NodeID(), After: roleOf(u.Role),
+	})
 }
 
 // SignIn starts a session: ErrInvalidCredentials, SecondFactorRequired, THROTTLED.
@@ -179,6 +201,9 @@ func (s *Service) prove(ctx context.Context, row *ent.User, email, password stri
 		return errors.Join(err, s.takeBack(context.WithoutCancel(ctx), try))
 	}
 	if !has || !right {
+		if err := s.recordRefusal(ctx, row); err != nil {
+			return err
+		}
 		return ErrInvalidCredentials
 	}
 	if better != "" {
@@ -203,21 +228,4 @@ func (s *Service) User(ctx context.Context, id uuid.UUID) (User, error) {
 		return User{}, fmt.Errorf("reading an account: %w", err)
 	}
 	return s.fromEnt(row)
-}
-
-// userByEmail returns the account with a normalised address, nil when there is none. One statement.
-func (s *Service) userByEmail(ctx context.Context, email string) (*ent.User, error) {
-	row, err := s.ent.User.Query().Where(user.Email(email)).Only(ctx)
-	if ent.IsNotFound(err) {
-		return nil, nil //nolint:nilnil // nobody is an answer
-	}
-	if err != nil {
-		return nil, fmt.Errorf("looking for an account: %w", err)
-	}
-	return row, nil
-}
-
-// fromEnt opens what is sealed of an account. It is the only way from a row to a User.
-func (s *Service) fromEnt(row *ent.User) (User, error) {
-	return User{ID: row.ID, Email: row.Email, Name: row.Name, Role: auth.Role(row.Role), CreatedAt: row.CreatedAt.UTC()}, nil
 }
