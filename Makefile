@@ -53,6 +53,10 @@ audit-ws: build ensure-postgres ## graphql-ws and raw frames against the built b
 audit-clients: build ensure-postgres ## Apollo Client, urql and Relay against the built binary; needs Node.js
 	script/audit clients
 
+.PHONY: audit-oidc
+audit-oidc: build ensure-postgres ## Sign in by oidc-provider to the built binary; needs Node.js
+	script/audit oidc
+
 .PHONY: test-console
 test-console: build ensure-postgres ## The console of the built binary in headless Chromium; needs Node.js
 	script/console test

@@ -87,6 +87,9 @@ func (r *mutationResolver) ChangePassword(ctx context.Context, input model.Chang
 	if errors.Is(err, identity.ErrInvalidCredentials) {
 		return invalidCredentials, nil
 	}
+	if errors.Is(err, identity.ErrNoPassword) {
+		return model.NoPassword{Code: model.UserErrorCodeNoPassword, Message: "Your account has no password. Set one by a recovery mail."}, nil
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ func (User) Fields() []ent.Field {
 		field.Bytes("email_sealed").Sensitive().Comment("normalised: trimmed, lower case"),
 		field.Bytes("email_index").Sensitive().Comment("of the address, blind"),
 		field.Bytes("name_sealed").Sensitive(),
-		field.Text("password_hash").Sensitive(),
+		field.Text("password_hash").Optional().Sensitive().Comment("none: the user signs in another way"),
 		field.Text("role").Default("CUSTOMER"),
 		field.Time("email_verified_at").Optional().Nillable(),
 		createdAt(),

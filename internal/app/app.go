@@ -141,7 +141,7 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	a.metrics = newMetrics(a.db)
 	client := ent.Over(a.db.SQL())
 	var err error
-	if a.Identity, err = identity.NewService(a.db, client, seams.Clock, key, a.vault); err != nil {
+	if a.Identity, err = identity.NewService(a.db, client, seams.Clock, key, a.vault, openIDProviders(a.cfg, seams.Clock, a.log)...); err != nil {
 		return err
 	}
 	a.sealer, err = audit.NewSealer(audit.SealerConfig{

@@ -77,7 +77,8 @@ func (a *App) housekeeping(ctx context.Context) error {
 	_, sessions := a.Identity.ForgetSessions(ctx)
 	_, guesses := a.Identity.ForgetGuesses(ctx)
 	_, ceremonies := a.Identity.ForgetCeremonies(ctx)
-	_, mails := a.post.Outbox.Forget(ctx)
+	_, flows := a.Identity.ForgetFlows(ctx)
 	_, tokens := a.Identity.ForgetMailedTokens(ctx)
-	return errors.Join(keys, sessions, guesses, ceremonies, tokens, mails)
+	_, mails := a.post.Outbox.Forget(ctx)
+	return errors.Join(keys, sessions, guesses, ceremonies, flows, tokens, mails)
 }

@@ -67,6 +67,7 @@ func Marquee() House {
 	// Numbers that can be guessed have no place where secrets are made.
 	identity := domain("internal/identity")
 	identity.Bans = []string{"math/rand"}
+	identity.Uses = append(identity.Uses, "internal/identity/openid")
 
 	// outside is what a program may use that drives the built binary as a client would.
 	outside := append(slices.Clone(leaves), "internal/gqlclient", "internal/postgres", "internal/postgres/local")
@@ -101,6 +102,12 @@ func Marquee() House {
 		{Path: "internal/notify", Uses: append(slices.Clone(leaves), "internal/postgres", "internal/vault")},
 
 		identity,
+		// What outsiders say is understood here, far from every table.
+		{
+			Path: "internal/identity/openid", Uses: leaves, Bans: []string{"database/sql", "math/rand"},
+			Modules: []string{"github.com/coreos/go-oidc", "golang.org/x/oauth2", "golang.org/x/sync"},
+		},
+		{Path: "internal/identity/openid/openidtest", Uses: leaves},
 		domain("internal/catalog"),
 		domain("internal/theater", toTheater...),
 		domain("internal/showtime", toShowtime...),
@@ -157,7 +164,7 @@ func Marquee() House {
 		Rooms:  rooms,
 		TestSupport: []string{
 			"internal/apitest", "internal/dbtest", "internal/dbtest/fixture", "internal/gqlclient",
-			"internal/payment/gatewaytest", "internal/payment/sandbox", "internal/postgres/local",
+			"internal/identity/openid/openidtest", "internal/payment/gatewaytest", "internal/payment/sandbox", "internal/postgres/local",
 		},
 		Guards: []Guard{
 			{Import: "marquee/ent/schema", In: []string{"ent"}},
@@ -179,6 +186,8 @@ func Marquee() House {
 				In:      []string{"graph/transport", "internal/gqlclient", "internal/smoke", "internal/bench"},
 				TestsIn: []string{"."},
 			},
+			{Import: "github.com/coreos/go-oidc", In: []string{"internal/identity/openid"}},
+			{Import: "golang.org/x/oauth2", In: []string{"internal/identity/openid"}},
 			{Import: "github.com/nats-io", In: []string{"internal/bus"}},
 			{Import: "github.com/wneessen/go-mail", In: []string{"internal/notify"}},
 			{Import: "github.com/tink-crypto/tink-go", In: []string{"internal/vault"}},

@@ -22,6 +22,8 @@ const (
 	FactorRemoved      Action = "factor.removed"
 	RecoveryCodesMade  Action = "recovery_codes.made"
 	RecoveryCodeUsed   Action = "recovery_code.used"
+	ProviderLinked     Action = "provider.linked"
+	ProviderUnlinked   Action = "provider.unlinked"
 )
 
 // Meaning says in a sentence when an action is recorded; "" for one that is not listed here.
@@ -61,6 +63,10 @@ func (a Action) Meaning() string {
 		return "An account was given other recovery codes; those of before are worthless."
 	case RecoveryCodeUsed:
 		return "A recovery code stood in for a second factor, and is worthless."
+	case ProviderLinked:
+		return "Somebody of an OpenID provider became able to sign in to an account, made for them or theirs before."
+	case ProviderUnlinked:
+		return "Somebody of an OpenID provider is no longer able to sign in to an account."
 	default:
 		return ""
 	}

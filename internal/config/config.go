@@ -50,6 +50,8 @@ type Config struct {
 	DrainDelay      *time.Duration `env:"MARQUEE_DRAIN_DELAY"`
 	OpsHosts        []string       `env:"MARQUEE_OPS_HOSTS"`
 	LiveInterval    time.Duration  `env:"MARQUEE_LIVE_INTERVAL" envDefault:"50ms"`
+	// The providers of OpenID Connect that people may sign in with.
+	OpenIDProviders OpenIDProviders `env:"MARQUEE_OIDC_PROVIDERS"`
 	// The manifest of documents that clients may name, and what happens to those that are not in it.
 	PersistedDocuments string `env:"MARQUEE_PERSISTED_DOCUMENTS"`
 	PersistedMode      string `env:"MARQUEE_PERSISTED_MODE" envDefault:"off"`
@@ -242,7 +244,7 @@ func (c Config) Validate() error {
 	if _, err := c.Key(); err != nil {
 		bad("MARQUEE_SECRET_KEY must be at least 32 bytes in base64: make one with openssl rand -base64 32")
 	}
-	return errors.Join(append(problems, c.validatePersisted(), c.validateRates(), c.validateMail(), c.validateProduction())...)
+	return errors.Join(append(problems, c.validatePersisted(), c.validateRates(), c.validateMail(), c.validateProviders(), c.validateProduction())...)
 }
 
 // validatePersisted names what is wrong with the settings of persisted documents.

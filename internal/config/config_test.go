@@ -211,7 +211,7 @@ func TestConfig_PublicBase(t *testing.T) {
 
 func TestSecret_never_prints(t *testing.T) {
 	t.Parallel()
-	c := config.Config{DatabaseURL: "postgres://u:hunter2@h/d", SecretKey: "hunter2", Keyset: "hunter2", ClusterPassword: "hunter2", SMTPURL: "smtp://u:hunter2@h"}
+	c := config.Config{DatabaseURL: "postgres://u:hunter2@h/d", SecretKey: "hunter2", Keyset: "hunter2", ClusterPassword: "hunter2", SMTPURL: "smtp://u:hunter2@h", OpenIDProviders: config.OpenIDProviders{{ClientSecret: "hunter2"}}}
 	asJSON, err := json.Marshal(c)
 	if err != nil {
 		t.Fatal(err)

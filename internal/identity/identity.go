@@ -4,6 +4,10 @@
 // asking the database, and a refresh token, which renews both and is good once. What ends or changes a session recalls
 // its access tokens, which every node learns within seconds.
 //
+// Somebody may also be signed in by an OpenID provider, which openid asks: as the person the provider vouches for by
+// issuer and subject, and never by an address. An account may have no password then; a sign-in with one is refused as a
+// wrong one is.
+//
 // A password is kept only as an argon2id hash, and no token at all. Whether an address is known cannot be told from a
 // refused sign-in, neither by its text nor by its time; wrong passwords are counted. What a viewer may do is decided
 // elsewhere, by role and by ownership.
@@ -74,6 +78,9 @@ const (
 	minPassword = 15
 	maxPassword = 256
 )
+
+// maxName is the length of a name in Unicode code points.
+const maxName = 100
 
 // SignUpInput is a new account.
 type SignUpInput struct {

@@ -22,6 +22,7 @@ import (
 	"marquee/internal/audit"
 	"marquee/internal/auth"
 	"marquee/internal/clock"
+	"marquee/internal/identity/openid"
 	"marquee/internal/notify"
 	"marquee/internal/postgres"
 	"marquee/internal/typeid"
@@ -55,6 +56,8 @@ type Service struct {
 	recoveryKey []byte
 	mails       *notify.Outbox
 	passkeys    *webauthn.WebAuthn // nil: not served
+	flowKey     []byte
+	providers   []*openid.Provider
 	revoked     revocations
 	// verified spares a device that sends request after request the check of the same signature, which takes longer than
 	// many a request. It says nothing about whether the token still counts.
@@ -65,21 +68,23 @@ type Service struct {
 const verifiedTokens = 20_000
 
 // NewService returns a Service over db. All nodes of an installation have the same secret, of which all keys are
-// derived: 32 bytes or more, and the same keyset in the vault, which seals what is personal.
-func NewService(db *postgres.DB, client *ent.Client, c clock.Clock, secret []byte, v *vault.Vault) (*Service, error) {
+// derived: 32 bytes or more, and the same keyset in the vault, which seals what is personal. People may sign
+// in by the providers.
+func NewService(db *postgres.DB, client *ent.Client, c clock.Clock, secret []byte, v *vault.Vault, providers ...*openid.Provider) (*Service, error) {
 	verified, err := lru.New[[sha256.Size]byte, auth.Viewer](verifiedTokens)
 	if err != nil {
 		panic("identity: the cache size is positive: " + err.Error())
 	}
 	s := &Service{
 		db: db, ent: client, clock: c, vault: v, verified: verified, hasher: newHasher(runtime.GOMAXPROCS(0), hashQueue), decoy: hashPassword(rand.Text()),
-		revoked: revocations{first: map[uuid.UUID]revoked{}},
+		providers: providers,
+		revoked:   revocations{first: map[uuid.UUID]revoked{}},
 	}
 	s.mails = notify.NewOutbox(db, v, c)
 	s.tokens = &accessTokens{clock: c}
 	for purpose, key := range map[string]*[]byte{
 		"access tokens": &s.tokens.secret, "refresh tokens": &s.refreshKey, "guesses": &s.guessKey,
-		"ceremonies": &s.ceremonyKey, "mailed tokens": &s.mailedKey, "recovery codes": &s.recoveryKey,
+		"ceremonies": &s.ceremonyKey, "mailed tokens": &s.mailedKey, "recovery codes": &s.recoveryKey, "provider flows": &s.flowKey,
 	} {
 		if *key, err = derived(secret, purpose); err != nil {
 			return nil, err
@@ -120,39 +125,47 @@ func (s *Service) CreateUser(ctx context.Context, in SignUpInput, role auth.Role
 		return User{}, err
 	}
 	u := User{ID: typeid.New(), Email: in.Email, Name: in.Name, Role: role, CreatedAt: s.now().UTC()}
-	email, err := s.vault.Seal(emailCell(u.ID), u.Email)
+	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
+		if err := s.addUserTx(ctx, tx, u, hash); err != nil {
+			return err
+		}
+		return s.newProfileTx(ctx, tx, u.ID, in)
+	})
 	if err != nil {
 		return User{}, err
+	}
+	return u, nil
+}
+
+// addUserTx keeps an account that nobody has: ErrEmailTaken. An empty hash is no password.
+func (s *Service) addUserTx(ctx context.Context, tx *sql.Tx, u User, hash string) error {
+	email, err := s.vault.Seal(emailCell(u.ID), u.Email)
+	if err != nil {
+		return err
 	}
 	name, err := s.vault.Seal(nameCell(u.ID), u.Name)
 	if err != nil {
-		return User{}, err
+		return err
 	}
-	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
-		if err := s.claimEmailTx(ctx, tx, u.Email); err != nil {
-			return err
-		}
-		err := ent.OverTx(tx).User.Create().
-			SetID(u.ID).SetEmailSealed(email).SetEmailIndex(s.vault.Index(emailIndex, u.Email)).SetNameSealed(name).
-			SetPasswordHash(hash).SetRole(string(role)).SetCreatedAt(u.CreatedAt).
-			Exec(ctx)
-		if err != nil {
-			return err
-		}
-		if err := s.newProfileTx(ctx, tx, u.ID, in); err != nil {
-			return err
-		}
-		return audit.RecordTx(ctx, tx, audit.Entry{
-			Action: audit.AccountCreated, Actor: actorOf(ctx, u.ID), Subject: u.NodeID(), After: roleOf(role),
-		})
-	})
+	if err := s.claimEmailTx(ctx, tx, u.Email); err != nil {
+		return err
+	}
+	create := ent.OverTx(tx).User.Create().
+		SetID(u.ID).SetEmailSealed(email).SetEmailIndex(s.vault.Index(emailIndex, u.Email)).SetNameSealed(name).
+		SetRole(string(u.Role)).SetCreatedAt(u.CreatedAt)
+	if hash != "" {
+		create.SetPasswordHash(hash)
+	}
+	err = create.Exec(ctx)
 	if postgres.IsUniqueViolation(err, "users_email_index_key") {
-		return User{}, ErrEmailTaken
+		return ErrEmailTaken
 	}
 	if err != nil {
-		return User{}, fmt.Errorf("making an account: %w", err)
+		return fmt.Errorf("making an account: %w", err)
 	}
-	return u, nil
+	return audit.RecordTx(ctx, tx, audit.Entry{
+		Action: audit.AccountCreated, Actor: actorOf(ctx, u.ID), Subject: u.NodeID(), After: roleOf(u.Role),
+	})
 }
 
 // SignIn starts a session of the account with an address or a username: ErrInvalidCredentials, SecondFactorRequired, THROTTLED.
@@ -176,7 +189,7 @@ func (s *Service) SignIn(ctx context.Context, login, password string, device Dev
 }
 
 // prove returns nil when the password is that of the account, nil for one that does not exist: ErrInvalidCredentials,
-// THROTTLED. It takes as long either way, and counts as a guess.
+// THROTTLED. It takes as long either way, and if the account has no password, and counts as a guess.
 func (s *Service) prove(ctx context.Context, row *ent.User, login, password string, device Device) error {
 	password = norm.NFKC.String(password)
 	if len(password) > 4*maxPassword {
@@ -191,21 +204,22 @@ func (s *Service) prove(ctx context.Context, row *ent.User, login, password stri
 		return err
 	}
 	hash := s.decoy
-	if row != nil {
+	has := row != nil && row.PasswordHash != ""
+	if has {
 		hash = row.PasswordHash
 	}
 	var right bool
 	var failed error
 	better := ""
 	err = s.hasher.do(ctx, func() {
-		if right, failed = verifyPassword(password, hash); right && isOutdated(hash) {
+		if right, failed = verifyPassword(password, hash); right && has && isOutdated(hash) {
 			better = hashPassword(password)
 		}
 	})
 	if err = errors.Join(err, failed); err != nil {
 		return errors.Join(err, s.takeBack(context.WithoutCancel(ctx), try))
 	}
-	if row == nil || !right {
+	if !has || !right {
 		if err := s.recordRefusal(ctx, row); err != nil {
 			return err
 		}

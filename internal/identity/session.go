@@ -226,7 +226,7 @@ func (in ChangePasswordInput) validate(u User) error {
 }
 
 // ChangePassword gives the viewer's account another password and ends all its other sessions: ErrInvalidCredentials
-// when the present one is wrong, BAD_USER_INPUT, STEP_UP_REQUIRED, THROTTLED.
+// when the present one is wrong, ErrNoPassword, BAD_USER_INPUT, STEP_UP_REQUIRED, THROTTLED.
 func (s *Service) ChangePassword(ctx context.Context, v auth.Viewer, in ChangePasswordInput, device Device) error {
 	if err := v.Recent(s.now()); err != nil {
 		return err
@@ -234,6 +234,9 @@ func (s *Service) ChangePassword(ctx context.Context, v auth.Viewer, in ChangePa
 	row, err := s.ent.User.Get(ctx, v.UserID)
 	if err != nil {
 		return fmt.Errorf("reading an account: %w", err)
+	}
+	if row.PasswordHash == "" {
+		return ErrNoPassword
 	}
 	u, err := s.fromEnt(row)
 	if err != nil {

@@ -22,6 +22,7 @@ const (
 	User        Kind = "usr"
 	Session     Kind = "ses"
 	Factor      Kind = "fac"
+	Link        Kind = "lnk"
 	Movie       Kind = "mov"
 	Genre       Kind = "gen"
 	Theater     Kind = "the"

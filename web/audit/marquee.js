@@ -18,10 +18,10 @@ export const allowedOrigin = 'https://tickets.example';
 
 /**
  * Starts the binary with a demo world of its own, waits until it is ready, hands it to judge and ends it, whatever
- * happens. Judge returns whether all is well, and the process' exit code says the same; its second argument is a signal
+ * happens; environment adds to its configuration. Judge returns whether all is well, and the process' exit code says the same; its second argument is a signal
  * that aborts when the process is told to stop.
  */
-export async function withMarquee(judge) {
+export async function withMarquee(judge, environment = {}) {
   const stop = new AbortController();
   const stopped = once(stop.signal, 'abort').then(() => {
     throw new Error('stopped by a signal');
@@ -30,7 +30,7 @@ export async function withMarquee(judge) {
   for (const signal of ['SIGINT', 'SIGTERM']) {
     process.once(signal, () => stop.abort());
   }
-  const server = new Marquee(...(await freeAddresses(2)));
+  const server = new Marquee(environment, ...(await freeAddresses(2)));
   let passed = false;
   try {
     await Promise.race([server.start(), stopped]);
@@ -107,8 +107,11 @@ class Marquee extends Endpoint {
   #ended;
   #finishing = false;
 
-  constructor(address, ops) {
+  #environment;
+
+  constructor(environment, address, ops) {
     super(address);
+    this.#environment = environment;
     this.ops = ops;
   }
 
@@ -133,6 +136,7 @@ class Marquee extends Endpoint {
         MARQUEE_ALLOWED_ORIGINS: allowedOrigin,
         // Lets each client of an audit come from an address of its own.
         MARQUEE_TRUSTED_PROXIES: '127.0.0.0/8',
+        ...this.#environment,
       },
     });
     this.#ended = once(this.#process, 'exit').then(

@@ -1,0 +1,295 @@
+package identity
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/google/uuid"
+	"golang.org/x/text/unicode/norm"
+
+	"marquee/ent"
+	"marquee/ent/federatedidentity"
+	"marquee/ent/user"
+	"marquee/internal/apperr"
+	"marquee/internal/audit"
+	"marquee/internal/auth"
+	"marquee/internal/identity/openid"
+	"marquee/internal/postgres"
+	"marquee/internal/typeid"
+)
+
+// Who somebody is at a provider is issuer and subject together, never an address: addresses change hands, and not every
+// provider knows whose they are. An address opens nothing that exists. It is only what an account is made with, when the
+// provider has verified it and nobody here has it.
+
+var (
+	// ErrAccountExists is returned when a provider vouches for somebody it has not vouched for before, whose address is
+	// that of an account: its owner signs in as before and links the provider.
+	ErrAccountExists = errors.New("identity: an account with the provider's address exists")
+
+	// ErrNoVerifiedEmail is returned when a provider vouches for somebody it has not vouched for before, and for no
+	// address that an account could be made with.
+	ErrNoVerifiedEmail = errors.New("identity: the provider has verified no address")
+
+	// ErrLinkTaken is returned when the person a provider vouches for is linked to another account.
+	ErrLinkTaken = errors.New("identity: the provider's person is linked to another account")
+
+	// ErrLastWayIn is returned when nobody could sign in to an account any more.
+	ErrLastWayIn = errors.New("identity: it is the last way to sign in")
+
+	// ErrNoPassword is returned when an account whose owner signs in another way has no password that could be changed.
+	ErrNoPassword = errors.New("identity: the account has no password")
+)
+
+// maxLinks is how many people of providers one account may be.
+const maxLinks = 10
+
+// Link says that a person of a provider is the owner of an account.
+type Link struct {
+	ID        uuid.UUID
+	UserID    uuid.UUID
+	Issuer    string
+	Provider  *Provider // nil when it is not configured any more
+	CreatedAt time.Time
+	UsedAt    time.Time
+}
+
+// NodeID returns the link's public id.
+func (l Link) NodeID() string { return typeid.Encode(typeid.Link, l.ID) }
+
+// BeginProviderSignIn sends a browser to a provider: BAD_USER_INPUT, UNAVAILABLE.
+func (s *Service) BeginProviderSignIn(ctx context.Context, in BeginFlowInput) (BegunFlow, error) {
+	return s.beginFlow(ctx, in, uuid.Nil)
+}
+
+// SignInByProvider starts a session of whom the provider vouches for, who gets an account when there is none:
+// ErrProviderRefused, ErrAccountExists, ErrNoVerifiedEmail, *SecondFactorRequired, UNAVAILABLE.
+func (s *Service) SignInByProvider(ctx context.Context, in CompleteFlowInput, device Device) (Tokens, error) {
+	person, err := s.completeFlow(ctx, in, uuid.Nil)
+	if err != nil {
+		return Tokens{}, err
+	}
+	u, err := s.userOf(ctx, person)
+	if err != nil {
+		return Tokens{}, err
+	}
+	return s.admit(ctx, u, device, ProofProvider)
+}
+
+// userOf returns the account of a provider's person, or makes one.
+func (s *Service) userOf(ctx context.Context, person openid.Person) (User, error) {
+	const tries = 3 // each one more than the rivals that can have come between
+	for try := range tries {
+		row, err := s.ent.FederatedIdentity.Query().
+			Where(federatedidentity.Issuer(person.Issuer), federatedidentity.Subject(person.Subject)).WithUser().Only(ctx)
+		if err == nil {
+			if _, err := s.ent.FederatedIdentity.UpdateOneID(row.ID).SetUsedAt(s.now()).Save(ctx); err != nil && !ent.IsNotFound(err) {
+				return User{}, fmt.Errorf("noting a sign-in by a provider: %w", err)
+			}
+			return s.fromEnt(row.Edges.User)
+		}
+		if !ent.IsNotFound(err) {
+			return User{}, fmt.Errorf("looking for a provider's person: %w", err)
+		}
+		u, err := s.createByProvider(ctx, person)
+		// The address may be taken by a rival for the same person, whose link is there now.
+		if again := try == 0 && errors.Is(err, ErrAccountExists) || postgres.IsUniqueViolation(err, subjectKey); !again {
+			return u, err
+		}
+	}
+	return User{}, apperr.New(apperr.Unavailable, "Your account is being changed at this moment. Try again.")
+}
+
+// subjectKey is the index that keeps a provider's person from being two.
+const subjectKey = "federated_identities_subject_key"
+
+// createByProvider makes an account without a password, with the address that the provider has verified.
+func (s *Service) createByProvider(ctx context.Context, person openid.Person) (User, error) {
+	email := normaliseEmail(person.Email)
+	if !validEmail(email) {
+		return User{}, ErrNoVerifiedEmail
+	}
+	u := User{ID: typeid.New(), Email: email, Name: displayName(person.Name, email), Role: auth.RoleCustomer, CreatedAt: s.now().UTC()}
+	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
+		if err := s.addUserTx(ctx, tx, u, ""); err != nil {
+			return err
+		}
+		_, err := s.linkTx(ctx, tx, u.ID, person)
+		return err
+	})
+	if errors.Is(err, ErrEmailTaken) {
+		return User{}, ErrAccountExists
+	}
+	if err != nil {
+		return User{}, err
+	}
+	return u, nil
+}
+
+// linkTx makes a provider's person the owner of an account.
+func (s *Service) linkTx(ctx context.Context, tx *sql.Tx, userID uuid.UUID, person openid.Person) (Link, error) {
+	now := s.now()
+	row, err := ent.OverTx(tx).FederatedIdentity.Create().
+		SetID(typeid.New()).SetUserID(userID).SetIssuer(person.Issuer).SetSubject(person.Subject).SetUsedAt(now).SetCreatedAt(now).
+		Save(ctx)
+	if err != nil {
+		return Link{}, err
+	}
+	return s.linkFrom(row), audit.RecordTx(ctx, tx, audit.Entry{
+		Action: audit.ProviderLinked, Actor: userID, Subject: typeid.Encode(typeid.User, userID), After: map[string]string{"issuer": person.Issuer},
+	})
+}
+
+// displayName makes a name that can be shown of what a provider calls somebody.
+func displayName(name, email string) string {
+	name = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(norm.NFC.String(name), ""))
+	if runes := []rune(name); len(runes) > maxName {
+		name = string(runes[:maxName])
+	}
+	if name = strings.TrimSpace(name); name != "" {
+		return name
+	}
+	name, _, _ = strings.Cut(email, "@")
+	return name
+}
+
+// BeginProviderLink sends the viewer's browser to a provider: BAD_USER_INPUT, UNAVAILABLE. The flow is the session's that
+// asks.
+func (s *Service) BeginProviderLink(ctx context.Context, v auth.Viewer, in BeginFlowInput) (BegunFlow, error) {
+	return s.beginFlow(ctx, in, v.SessionID)
+}
+
+// LinkProvider lets the viewer sign in as whom the provider vouches for: ErrProviderRefused, ErrLinkTaken, UNAVAILABLE,
+// CONFLICT when the account has too many. Linking again whom the account has already is fine.
+func (s *Service) LinkProvider(ctx context.Context, v auth.Viewer, in CompleteFlowInput) (Link, error) {
+	person, err := s.completeFlow(ctx, in, v.SessionID)
+	if err != nil {
+		return Link{}, err
+	}
+	var link Link
+	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
+		inTx := ent.OverTx(tx)
+		if err := lockUser(ctx, tx, v.UserID); err != nil {
+			return err
+		}
+		row, err := inTx.FederatedIdentity.Query().
+			Where(federatedidentity.Issuer(person.Issuer), federatedidentity.Subject(person.Subject)).Only(ctx)
+		if err == nil {
+			if row.UserID != v.UserID {
+				return ErrLinkTaken
+			}
+			link = s.linkFrom(row)
+			return nil
+		}
+		if !ent.IsNotFound(err) {
+			return err
+		}
+		n, err := inTx.FederatedIdentity.Query().Where(federatedidentity.UserID(v.UserID)).Count(ctx)
+		if err != nil {
+			return err
+		}
+		if n >= maxLinks {
+			return apperr.New(apperr.Conflict, "An account can be linked %d times. Unlink one first.", maxLinks)
+		}
+		link, err = s.linkTx(ctx, tx, v.UserID, person)
+		return err
+	})
+	if postgres.IsUniqueViolation(err, subjectKey) {
+		return Link{}, ErrLinkTaken
+	}
+	if err != nil {
+		return Link{}, fmt.Errorf("linking a provider: %w", err)
+	}
+	return link, nil
+}
+
+// UnlinkProvider ends one of the viewer's links: NOT_FOUND when it is missing or someone else's, ErrLastWayIn. Sessions
+// that were started by it go on.
+func (s *Service) UnlinkProvider(ctx context.Context, v auth.Viewer, id uuid.UUID) error {
+	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
+		inTx := ent.OverTx(tx)
+		if err := lockUser(ctx, tx, v.UserID); err != nil {
+			return err
+		}
+		row, err := inTx.FederatedIdentity.Query().Where(federatedidentity.ID(id), federatedidentity.UserID(v.UserID)).Only(ctx)
+		if ent.IsNotFound(err) {
+			return apperr.Missing("link")
+		}
+		if err != nil {
+			return err
+		}
+		if err := s.keepsWayInTx(ctx, inTx, row); err != nil {
+			return err
+		}
+		if err := inTx.FederatedIdentity.DeleteOne(row).Exec(ctx); err != nil {
+			return err
+		}
+		return audit.RecordTx(ctx, tx, audit.Entry{
+			Action: audit.ProviderUnlinked, Actor: v.UserID, Subject: typeid.Encode(typeid.User, v.UserID), Before: map[string]string{"issuer": row.Issuer},
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("unlinking a provider: %w", err)
+	}
+	return nil
+}
+
+// keepsWayInTx returns ErrLastWayIn when without a link nobody could sign in to its account: it has no password, and no
+// other link to a provider that is still there.
+func (s *Service) keepsWayInTx(ctx context.Context, inTx *ent.Client, without *ent.FederatedIdentity) error {
+	password, err := inTx.User.Query().Where(user.ID(without.UserID), user.PasswordHashNotNil()).Exist(ctx)
+	if err != nil || password {
+		return err
+	}
+	var issuers []string
+	for _, p := range s.providers {
+		issuers = append(issuers, p.Issuer())
+	}
+	other, err := inTx.FederatedIdentity.Query().
+		Where(federatedidentity.UserID(without.UserID), federatedidentity.IDNEQ(without.ID), federatedidentity.IssuerIn(issuers...)).Exist(ctx)
+	if err == nil && !other {
+		return ErrLastWayIn
+	}
+	return err
+}
+
+// lockUser makes changes of the ways to sign in to an account happen one after the other.
+func lockUser(ctx context.Context, tx *sql.Tx, userID uuid.UUID) error {
+	_, err := tx.ExecContext(ctx, `SELECT 1 FROM users WHERE id = $1 FOR NO KEY UPDATE`, userID)
+	return err
+}
+
+// Links returns the people of providers that the viewer's account is, the oldest first. One statement.
+func (s *Service) Links(ctx context.Context, v auth.Viewer) ([]Link, error) {
+	rows, err := s.ent.FederatedIdentity.Query().
+		Where(federatedidentity.UserID(v.UserID)).Order(ent.Asc(federatedidentity.FieldID)).Limit(maxLinks).All(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading links: %w", err)
+	}
+	links := make([]Link, len(rows))
+	for i, row := range rows {
+		links[i] = s.linkFrom(row)
+	}
+	return links, nil
+}
+
+func (s *Service) linkFrom(row *ent.FederatedIdentity) Link {
+	link := Link{ID: row.ID, UserID: row.UserID, Issuer: row.Issuer, CreatedAt: row.CreatedAt.UTC(), UsedAt: row.UsedAt.UTC()}
+	for _, p := range s.providers {
+		if p.Issuer() == row.Issuer {
+			provider := providerFrom(p)
+			link.Provider = &provider
+		}
+	}
+	return link
+}
