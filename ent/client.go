@@ -15,6 +15,7 @@ import (
 	"marquee/ent/ceremony"
 	"marquee/ent/erasure"
 	"marquee/ent/factor"
+	"marquee/ent/federatedidentity"
 	"marquee/ent/genre"
 	"marquee/ent/guess"
 	"marquee/ent/idempotencykey"
@@ -25,6 +26,7 @@ import (
 	"marquee/ent/paymentattempt"
 	"marquee/ent/pricetier"
 	"marquee/ent/profile"
+	"marquee/ent/providerflow"
 	"marquee/ent/recoverycode"
 	"marquee/ent/reservation"
 	"marquee/ent/screen"
@@ -61,6 +63,8 @@ type Client struct {
 	Erasure *ErasureClient
 	// Factor is the client for interacting with the Factor builders.
 	Factor *FactorClient
+	// FederatedIdentity is the client for interacting with the FederatedIdentity builders.
+	FederatedIdentity *FederatedIdentityClient
 	// Genre is the client for interacting with the Genre builders.
 	Genre *GenreClient
 	// Guess is the client for interacting with the Guess builders.
@@ -81,6 +85,8 @@ type Client struct {
 	PriceTier *PriceTierClient
 	// Profile is the client for interacting with the Profile builders.
 	Profile *ProfileClient
+	// ProviderFlow is the client for interacting with the ProviderFlow builders.
+	ProviderFlow *ProviderFlowClient
 	// RecoveryCode is the client for interacting with the RecoveryCode builders.
 	RecoveryCode *RecoveryCodeClient
 	// Reservation is the client for interacting with the Reservation builders.
@@ -122,6 +128,7 @@ func (c *Client) init() {
 	c.Ceremony = NewCeremonyClient(c.config)
 	c.Erasure = NewErasureClient(c.config)
 	c.Factor = NewFactorClient(c.config)
+	c.FederatedIdentity = NewFederatedIdentityClient(c.config)
 	c.Genre = NewGenreClient(c.config)
 	c.Guess = NewGuessClient(c.config)
 	c.IdempotencyKey = NewIdempotencyKeyClient(c.config)
@@ -132,6 +139,7 @@ func (c *Client) init() {
 	c.PaymentAttempt = NewPaymentAttemptClient(c.config)
 	c.PriceTier = NewPriceTierClient(c.config)
 	c.Profile = NewProfileClient(c.config)
+	c.ProviderFlow = NewProviderFlowClient(c.config)
 	c.RecoveryCode = NewRecoveryCodeClient(c.config)
 	c.Reservation = NewReservationClient(c.config)
 	c.Screen = NewScreenClient(c.config)
@@ -241,6 +249,7 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 		Ceremony:          NewCeremonyClient(cfg),
 		Erasure:           NewErasureClient(cfg),
 		Factor:            NewFactorClient(cfg),
+		FederatedIdentity: NewFederatedIdentityClient(cfg),
 		Genre:             NewGenreClient(cfg),
 		Guess:             NewGuessClient(cfg),
 		IdempotencyKey:    NewIdempotencyKeyClient(cfg),
@@ -251,6 +260,7 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 		PaymentAttempt:    NewPaymentAttemptClient(cfg),
 		PriceTier:         NewPriceTierClient(cfg),
 		Profile:           NewProfileClient(cfg),
+		ProviderFlow:      NewProviderFlowClient(cfg),
 		RecoveryCode:      NewRecoveryCodeClient(cfg),
 		Reservation:       NewReservationClient(cfg),
 		Screen:            NewScreenClient(cfg),
@@ -287,6 +297,7 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 		Ceremony:          NewCeremonyClient(cfg),
 		Erasure:           NewErasureClient(cfg),
 		Factor:            NewFactorClient(cfg),
+		FederatedIdentity: NewFederatedIdentityClient(cfg),
 		Genre:             NewGenreClient(cfg),
 		Guess:             NewGuessClient(cfg),
 		IdempotencyKey:    NewIdempotencyKeyClient(cfg),
@@ -297,6 +308,7 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 		PaymentAttempt:    NewPaymentAttemptClient(cfg),
 		PriceTier:         NewPriceTierClient(cfg),
 		Profile:           NewProfileClient(cfg),
+		ProviderFlow:      NewProviderFlowClient(cfg),
 		RecoveryCode:      NewRecoveryCodeClient(cfg),
 		Reservation:       NewReservationClient(cfg),
 		Screen:            NewScreenClient(cfg),
@@ -339,11 +351,11 @@ func (c *Client) Close() error {
 // In order to add hooks to a specific client, call: `client.Node.Use(...)`.
 func (c *Client) Use(hooks ...Hook) {
 	for _, n := range []interface{ Use(...Hook) }{
-		c.AuditEntry, c.Ceremony, c.Erasure, c.Factor, c.Genre, c.Guess,
-		c.IdempotencyKey, c.Mail, c.MailedToken, c.Movie, c.Payment, c.PaymentAttempt,
-		c.PriceTier, c.Profile, c.RecoveryCode, c.Reservation, c.Screen, c.Seat,
-		c.SeatClaim, c.SeatLayout, c.Session, c.SessionRevocation, c.Showtime,
-		c.ShowtimeSale, c.Theater, c.Ticket, c.User,
+		c.AuditEntry, c.Ceremony, c.Erasure, c.Factor, c.FederatedIdentity, c.Genre,
+		c.Guess, c.IdempotencyKey, c.Mail, c.MailedToken, c.Movie, c.Payment,
+		c.PaymentAttempt, c.PriceTier, c.Profile, c.ProviderFlow, c.RecoveryCode,
+		c.Reservation, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout, c.Session,
+		c.SessionRevocation, c.Showtime, c.ShowtimeSale, c.Theater, c.Ticket, c.User,
 	} {
 		n.Use(hooks...)
 	}
@@ -353,11 +365,11 @@ func (c *Client) Use(hooks ...Hook) {
 // In order to add interceptors to a specific client, call: `client.Node.Intercept(...)`.
 func (c *Client) Intercept(interceptors ...Interceptor) {
 	for _, n := range []interface{ Intercept(...Interceptor) }{
-		c.AuditEntry, c.Ceremony, c.Erasure, c.Factor, c.Genre, c.Guess,
-		c.IdempotencyKey, c.Mail, c.MailedToken, c.Movie, c.Payment, c.PaymentAttempt,
-		c.PriceTier, c.Profile, c.RecoveryCode, c.Reservation, c.Screen, c.Seat,
-		c.SeatClaim, c.SeatLayout, c.Session, c.SessionRevocation, c.Showtime,
-		c.ShowtimeSale, c.Theater, c.Ticket, c.User,
+		c.AuditEntry, c.Ceremony, c.Erasure, c.Factor, c.FederatedIdentity, c.Genre,
+		c.Guess, c.IdempotencyKey, c.Mail, c.MailedToken, c.Movie, c.Payment,
+		c.PaymentAttempt, c.PriceTier, c.Profile, c.ProviderFlow, c.RecoveryCode,
+		c.Reservation, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout, c.Session,
+		c.SessionRevocation, c.Showtime, c.ShowtimeSale, c.Theater, c.Ticket, c.User,
 	} {
 		n.Intercept(interceptors...)
 	}
@@ -374,6 +386,8 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.Erasure.mutate(ctx, m)
 	case *FactorMutation:
 		return c.Factor.mutate(ctx, m)
+	case *FederatedIdentityMutation:
+		return c.FederatedIdentity.mutate(ctx, m)
 	case *GenreMutation:
 		return c.Genre.mutate(ctx, m)
 	case *GuessMutation:
@@ -394,6 +408,8 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.PriceTier.mutate(ctx, m)
 	case *ProfileMutation:
 		return c.Profile.mutate(ctx, m)
+	case *ProviderFlowMutation:
+		return c.ProviderFlow.mutate(ctx, m)
 	case *RecoveryCodeMutation:
 		return c.RecoveryCode.mutate(ctx, m)
 	case *ReservationMutation:
@@ -1002,6 +1018,155 @@ func (c *FactorClient) mutate(ctx context.Context, m *FactorMutation) (Value, er
 		return (&FactorDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
 	default:
 		return nil, fmt.Errorf("ent: unknown Factor mutation op: %q", m.Op())
+	}
+}
+
+// FederatedIdentityClient is a client for the FederatedIdentity schema.
+type FederatedIdentityClient struct {
+	config
+}
+
+// NewFederatedIdentityClient returns a client for the FederatedIdentity from the given config.
+func NewFederatedIdentityClient(c config) *FederatedIdentityClient {
+	return &FederatedIdentityClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `federatedidentity.Hooks(f(g(h())))`.
+func (c *FederatedIdentityClient) Use(hooks ...Hook) {
+	c.hooks.FederatedIdentity = append(c.hooks.FederatedIdentity, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `federatedidentity.Intercept(f(g(h())))`.
+func (c *FederatedIdentityClient) Intercept(interceptors ...Interceptor) {
+	c.inters.FederatedIdentity = append(c.inters.FederatedIdentity, interceptors...)
+}
+
+// Create returns a builder for creating a FederatedIdentity entity.
+func (c *FederatedIdentityClient) Create() *FederatedIdentityCreate {
+	mutation := newFederatedIdentityMutation(c.config, OpCreate)
+	return &FederatedIdentityCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of FederatedIdentity entities.
+func (c *FederatedIdentityClient) CreateBulk(builders ...*FederatedIdentityCreate) *FederatedIdentityCreateBulk {
+	return &FederatedIdentityCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *FederatedIdentityClient) MapCreateBulk(slice any, setFunc func(*FederatedIdentityCreate, int)) *FederatedIdentityCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &FederatedIdentityCreateBulk{err: fmt.Errorf("calling to FederatedIdentityClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*FederatedIdentityCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &FederatedIdentityCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for FederatedIdentity.
+func (c *FederatedIdentityClient) Update() *FederatedIdentityUpdate {
+	mutation := newFederatedIdentityMutation(c.config, OpUpdate)
+	return &FederatedIdentityUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *FederatedIdentityClient) UpdateOne(_m *FederatedIdentity) *FederatedIdentityUpdateOne {
+	mutation := newFederatedIdentityMutation(c.config, OpUpdateOne, withFederatedIdentity(_m))
+	return &FederatedIdentityUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *FederatedIdentityClient) UpdateOneID(id uuid.UUID) *FederatedIdentityUpdateOne {
+	mutation := newFederatedIdentityMutation(c.config, OpUpdateOne, withFederatedIdentityID(id))
+	return &FederatedIdentityUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for FederatedIdentity.
+func (c *FederatedIdentityClient) Delete() *FederatedIdentityDelete {
+	mutation := newFederatedIdentityMutation(c.config, OpDelete)
+	return &FederatedIdentityDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *FederatedIdentityClient) DeleteOne(_m *FederatedIdentity) *FederatedIdentityDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *FederatedIdentityClient) DeleteOneID(id uuid.UUID) *FederatedIdentityDeleteOne {
+	builder := c.Delete().Where(federatedidentity.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &FederatedIdentityDeleteOne{builder}
+}
+
+// Query returns a query builder for FederatedIdentity.
+func (c *FederatedIdentityClient) Query() *FederatedIdentityQuery {
+	return &FederatedIdentityQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeFederatedIdentity},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a FederatedIdentity entity by its id.
+func (c *FederatedIdentityClient) Get(ctx context.Context, id uuid.UUID) (*FederatedIdentity, error) {
+	return c.Query().Where(federatedidentity.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *FederatedIdentityClient) GetX(ctx context.Context, id uuid.UUID) *FederatedIdentity {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// QueryUser queries the user edge of a FederatedIdentity.
+func (c *FederatedIdentityClient) QueryUser(_m *FederatedIdentity) *UserQuery {
+	query := (&UserClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(federatedidentity.Table, federatedidentity.FieldID, id),
+			sqlgraph.To(user.Table, user.FieldID),
+			sqlgraph.Edge(sqlgraph.M2O, false, federatedidentity.UserTable, federatedidentity.UserColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// Hooks returns the client hooks.
+func (c *FederatedIdentityClient) Hooks() []Hook {
+	return c.hooks.FederatedIdentity
+}
+
+// Interceptors returns the client interceptors.
+func (c *FederatedIdentityClient) Interceptors() []Interceptor {
+	return c.inters.FederatedIdentity
+}
+
+func (c *FederatedIdentityClient) mutate(ctx context.Context, m *FederatedIdentityMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&FederatedIdentityCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&FederatedIdentityUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&FederatedIdentityUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&FederatedIdentityDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown FederatedIdentity mutation op: %q", m.Op())
 	}
 }
 
@@ -2428,6 +2593,139 @@ func (c *ProfileClient) mutate(ctx context.Context, m *ProfileMutation) (Value, 
 		return (&ProfileDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
 	default:
 		return nil, fmt.Errorf("ent: unknown Profile mutation op: %q", m.Op())
+	}
+}
+
+// ProviderFlowClient is a client for the ProviderFlow schema.
+type ProviderFlowClient struct {
+	config
+}
+
+// NewProviderFlowClient returns a client for the ProviderFlow from the given config.
+func NewProviderFlowClient(c config) *ProviderFlowClient {
+	return &ProviderFlowClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `providerflow.Hooks(f(g(h())))`.
+func (c *ProviderFlowClient) Use(hooks ...Hook) {
+	c.hooks.ProviderFlow = append(c.hooks.ProviderFlow, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `providerflow.Intercept(f(g(h())))`.
+func (c *ProviderFlowClient) Intercept(interceptors ...Interceptor) {
+	c.inters.ProviderFlow = append(c.inters.ProviderFlow, interceptors...)
+}
+
+// Create returns a builder for creating a ProviderFlow entity.
+func (c *ProviderFlowClient) Create() *ProviderFlowCreate {
+	mutation := newProviderFlowMutation(c.config, OpCreate)
+	return &ProviderFlowCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of ProviderFlow entities.
+func (c *ProviderFlowClient) CreateBulk(builders ...*ProviderFlowCreate) *ProviderFlowCreateBulk {
+	return &ProviderFlowCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *ProviderFlowClient) MapCreateBulk(slice any, setFunc func(*ProviderFlowCreate, int)) *ProviderFlowCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &ProviderFlowCreateBulk{err: fmt.Errorf("calling to ProviderFlowClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*ProviderFlowCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &ProviderFlowCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for ProviderFlow.
+func (c *ProviderFlowClient) Update() *ProviderFlowUpdate {
+	mutation := newProviderFlowMutation(c.config, OpUpdate)
+	return &ProviderFlowUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *ProviderFlowClient) UpdateOne(_m *ProviderFlow) *ProviderFlowUpdateOne {
+	mutation := newProviderFlowMutation(c.config, OpUpdateOne, withProviderFlow(_m))
+	return &ProviderFlowUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *ProviderFlowClient) UpdateOneID(id uuid.UUID) *ProviderFlowUpdateOne {
+	mutation := newProviderFlowMutation(c.config, OpUpdateOne, withProviderFlowID(id))
+	return &ProviderFlowUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for ProviderFlow.
+func (c *ProviderFlowClient) Delete() *ProviderFlowDelete {
+	mutation := newProviderFlowMutation(c.config, OpDelete)
+	return &ProviderFlowDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *ProviderFlowClient) DeleteOne(_m *ProviderFlow) *ProviderFlowDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *ProviderFlowClient) DeleteOneID(id uuid.UUID) *ProviderFlowDeleteOne {
+	builder := c.Delete().Where(providerflow.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &ProviderFlowDeleteOne{builder}
+}
+
+// Query returns a query builder for ProviderFlow.
+func (c *ProviderFlowClient) Query() *ProviderFlowQuery {
+	return &ProviderFlowQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeProviderFlow},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a ProviderFlow entity by its id.
+func (c *ProviderFlowClient) Get(ctx context.Context, id uuid.UUID) (*ProviderFlow, error) {
+	return c.Query().Where(providerflow.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *ProviderFlowClient) GetX(ctx context.Context, id uuid.UUID) *ProviderFlow {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *ProviderFlowClient) Hooks() []Hook {
+	return c.hooks.ProviderFlow
+}
+
+// Interceptors returns the client interceptors.
+func (c *ProviderFlowClient) Interceptors() []Interceptor {
+	return c.inters.ProviderFlow
+}
+
+func (c *ProviderFlowClient) mutate(ctx context.Context, m *ProviderFlowMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&ProviderFlowCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&ProviderFlowUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&ProviderFlowUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&ProviderFlowDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown ProviderFlow mutation op: %q", m.Op())
 	}
 }
 
@@ -4371,16 +4669,18 @@ func (c *UserClient) mutate(ctx context.Context, m *UserMutation) (Value, error)
 // hooks and interceptors per client, for fast access.
 type (
 	hooks struct {
-		AuditEntry, Ceremony, Erasure, Factor, Genre, Guess, IdempotencyKey, Mail,
-		MailedToken, Movie, Payment, PaymentAttempt, PriceTier, Profile, RecoveryCode,
-		Reservation, Screen, Seat, SeatClaim, SeatLayout, Session, SessionRevocation,
-		Showtime, ShowtimeSale, Theater, Ticket, User []ent.Hook
+		AuditEntry, Ceremony, Erasure, Factor, FederatedIdentity, Genre, Guess,
+		IdempotencyKey, Mail, MailedToken, Movie, Payment, PaymentAttempt, PriceTier,
+		Profile, ProviderFlow, RecoveryCode, Reservation, Screen, Seat, SeatClaim,
+		SeatLayout, Session, SessionRevocation, Showtime, ShowtimeSale, Theater,
+		Ticket, User []ent.Hook
 	}
 	inters struct {
-		AuditEntry, Ceremony, Erasure, Factor, Genre, Guess, IdempotencyKey, Mail,
-		MailedToken, Movie, Payment, PaymentAttempt, PriceTier, Profile, RecoveryCode,
-		Reservation, Screen, Seat, SeatClaim, SeatLayout, Session, SessionRevocation,
-		Showtime, ShowtimeSale, Theater, Ticket, User []ent.Interceptor
+		AuditEntry, Ceremony, Erasure, Factor, FederatedIdentity, Genre, Guess,
+		IdempotencyKey, Mail, MailedToken, Movie, Payment, PaymentAttempt, PriceTier,
+		Profile, ProviderFlow, RecoveryCode, Reservation, Screen, Seat, SeatClaim,
+		SeatLayout, Session, SessionRevocation, Showtime, ShowtimeSale, Theater,
+		Ticket, User []ent.Interceptor
 	}
 )
 

@@ -10,6 +10,7 @@ import (
 	"marquee/ent/ceremony"
 	"marquee/ent/erasure"
 	"marquee/ent/factor"
+	"marquee/ent/federatedidentity"
 	"marquee/ent/genre"
 	"marquee/ent/guess"
 	"marquee/ent/idempotencykey"
@@ -20,6 +21,7 @@ import (
 	"marquee/ent/paymentattempt"
 	"marquee/ent/pricetier"
 	"marquee/ent/profile"
+	"marquee/ent/providerflow"
 	"marquee/ent/recoverycode"
 	"marquee/ent/reservation"
 	"marquee/ent/screen"
@@ -103,6 +105,7 @@ func checkColumn(t, c string) error {
 			ceremony.Table:          ceremony.ValidColumn,
 			erasure.Table:           erasure.ValidColumn,
 			factor.Table:            factor.ValidColumn,
+			federatedidentity.Table: federatedidentity.ValidColumn,
 			genre.Table:             genre.ValidColumn,
 			guess.Table:             guess.ValidColumn,
 			idempotencykey.Table:    idempotencykey.ValidColumn,
@@ -113,6 +116,7 @@ func checkColumn(t, c string) error {
 			paymentattempt.Table:    paymentattempt.ValidColumn,
 			pricetier.Table:         pricetier.ValidColumn,
 			profile.Table:           profile.ValidColumn,
+			providerflow.Table:      providerflow.ValidColumn,
 			recoverycode.Table:      recoverycode.ValidColumn,
 			reservation.Table:       reservation.ValidColumn,
 			screen.Table:            screen.ValidColumn,

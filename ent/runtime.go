@@ -5,6 +5,7 @@ package ent
 import (
 	"marquee/ent/auditentry"
 	"marquee/ent/factor"
+	"marquee/ent/federatedidentity"
 	"marquee/ent/guess"
 	"marquee/ent/idempotencykey"
 	"marquee/ent/mail"
@@ -61,6 +62,12 @@ func init() {
 	factorDescCreatedAt := factorFields[8].Descriptor()
 	// factor.DefaultCreatedAt holds the default value on creation for the created_at field.
 	factor.DefaultCreatedAt = factorDescCreatedAt.Default.(func() time.Time)
+	federatedidentityFields := schema.FederatedIdentity{}.Fields()
+	_ = federatedidentityFields
+	// federatedidentityDescCreatedAt is the schema descriptor for created_at field.
+	federatedidentityDescCreatedAt := federatedidentityFields[5].Descriptor()
+	// federatedidentity.DefaultCreatedAt holds the default value on creation for the created_at field.
+	federatedidentity.DefaultCreatedAt = federatedidentityDescCreatedAt.Default.(func() time.Time)
 	guessFields := schema.Guess{}.Fields()
 	_ = guessFields
 	// guessDescFailures is the schema descriptor for failures field.

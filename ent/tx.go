@@ -22,6 +22,8 @@ type Tx struct {
 	Erasure *ErasureClient
 	// Factor is the client for interacting with the Factor builders.
 	Factor *FactorClient
+	// FederatedIdentity is the client for interacting with the FederatedIdentity builders.
+	FederatedIdentity *FederatedIdentityClient
 	// Genre is the client for interacting with the Genre builders.
 	Genre *GenreClient
 	// Guess is the client for interacting with the Guess builders.
@@ -42,6 +44,8 @@ type Tx struct {
 	PriceTier *PriceTierClient
 	// Profile is the client for interacting with the Profile builders.
 	Profile *ProfileClient
+	// ProviderFlow is the client for interacting with the ProviderFlow builders.
+	ProviderFlow *ProviderFlowClient
 	// RecoveryCode is the client for interacting with the RecoveryCode builders.
 	RecoveryCode *RecoveryCodeClient
 	// Reservation is the client for interacting with the Reservation builders.
@@ -203,6 +207,7 @@ func (tx *Tx) init() {
 	tx.Ceremony = NewCeremonyClient(tx.config)
 	tx.Erasure = NewErasureClient(tx.config)
 	tx.Factor = NewFactorClient(tx.config)
+	tx.FederatedIdentity = NewFederatedIdentityClient(tx.config)
 	tx.Genre = NewGenreClient(tx.config)
 	tx.Guess = NewGuessClient(tx.config)
 	tx.IdempotencyKey = NewIdempotencyKeyClient(tx.config)
@@ -213,6 +218,7 @@ func (tx *Tx) init() {
 	tx.PaymentAttempt = NewPaymentAttemptClient(tx.config)
 	tx.PriceTier = NewPriceTierClient(tx.config)
 	tx.Profile = NewProfileClient(tx.config)
+	tx.ProviderFlow = NewProviderFlowClient(tx.config)
 	tx.RecoveryCode = NewRecoveryCodeClient(tx.config)
 	tx.Reservation = NewReservationClient(tx.config)
 	tx.Screen = NewScreenClient(tx.config)

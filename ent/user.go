@@ -24,7 +24,7 @@ type User struct {
 	EmailIndex []byte `json:"-"`
 	// NameSealed holds the value of the "name_sealed" field.
 	NameSealed []byte `json:"-"`
-	// PasswordHash holds the value of the "password_hash" field.
+	// none: the user signs in another way
 	PasswordHash string `json:"-"`
 	// Role holds the value of the "role" field.
 	Role string `json:"role,omitempty"`

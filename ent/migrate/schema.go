@@ -136,7 +136,7 @@ var (
 		{Name: "id", Type: field.TypeUUID},
 		{Name: "kind", Type: field.TypeString, Size: 2147483647},
 		{Name: "name", Type: field.TypeString, Size: 2147483647},
-		{Name: "secret", Type: field.TypeBytes, Nullable: true},
+		{Name: "secret_sealed", Type: field.TypeBytes, Nullable: true},
 		{Name: "used_step", Type: field.TypeInt64, Default: 0},
 		{Name: "credential_id", Type: field.TypeBytes, Nullable: true},
 		{Name: "credential", Type: field.TypeBytes, Nullable: true},
@@ -176,6 +176,41 @@ var (
 				Annotation: &entsql.IndexAnnotation{
 					Where: "(confirmed_at IS NULL)",
 				},
+			},
+		},
+	}
+	// FederatedIdentitiesColumns holds the columns for the "federated_identities" table.
+	FederatedIdentitiesColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "issuer", Type: field.TypeString, Size: 2147483647},
+		{Name: "subject", Type: field.TypeString, Size: 2147483647},
+		{Name: "used_at", Type: field.TypeTime},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
+		{Name: "user_id", Type: field.TypeUUID},
+	}
+	// FederatedIdentitiesTable holds the schema information for the "federated_identities" table.
+	FederatedIdentitiesTable = &schema.Table{
+		Name:       "federated_identities",
+		Columns:    FederatedIdentitiesColumns,
+		PrimaryKey: []*schema.Column{FederatedIdentitiesColumns[0]},
+		ForeignKeys: []*schema.ForeignKey{
+			{
+				Symbol:     "federated_identities_user_fkey",
+				Columns:    []*schema.Column{FederatedIdentitiesColumns[5]},
+				RefColumns: []*schema.Column{UsersColumns[0]},
+				OnDelete:   schema.Cascade,
+			},
+		},
+		Indexes: []*schema.Index{
+			{
+				Name:    "federated_identities_subject_key",
+				Unique:  true,
+				Columns: []*schema.Column{FederatedIdentitiesColumns[1], FederatedIdentitiesColumns[2]},
+			},
+			{
+				Name:    "federated_identities_user_idx",
+				Unique:  false,
+				Columns: []*schema.Column{FederatedIdentitiesColumns[5]},
 			},
 		},
 	}
@@ -487,6 +522,27 @@ var (
 				Name:    "profiles_phone_idx",
 				Unique:  false,
 				Columns: []*schema.Column{ProfilesColumns[5]},
+			},
+		},
+	}
+	// ProviderFlowsColumns holds the columns for the "provider_flows" table.
+	ProviderFlowsColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "provider", Type: field.TypeString, Size: 2147483647},
+		{Name: "redirect_uri", Type: field.TypeString, Size: 2147483647},
+		{Name: "session_id", Type: field.TypeUUID, Nullable: true},
+		{Name: "expires_at", Type: field.TypeTime},
+	}
+	// ProviderFlowsTable holds the schema information for the "provider_flows" table.
+	ProviderFlowsTable = &schema.Table{
+		Name:       "provider_flows",
+		Columns:    ProviderFlowsColumns,
+		PrimaryKey: []*schema.Column{ProviderFlowsColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "provider_flows_expires_idx",
+				Unique:  false,
+				Columns: []*schema.Column{ProviderFlowsColumns[4]},
 			},
 		},
 	}
@@ -887,7 +943,7 @@ var (
 		{Name: "email_sealed", Type: field.TypeBytes},
 		{Name: "email_index", Type: field.TypeBytes},
 		{Name: "name_sealed", Type: field.TypeBytes},
-		{Name: "password_hash", Type: field.TypeString, Size: 2147483647},
+		{Name: "password_hash", Type: field.TypeString, Nullable: true, Size: 2147483647},
 		{Name: "role", Type: field.TypeString, Size: 2147483647, Default: "CUSTOMER"},
 		{Name: "email_verified_at", Type: field.TypeTime, Nullable: true},
 		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
@@ -936,6 +992,7 @@ var (
 		CeremoniesTable,
 		ErasuresTable,
 		FactorsTable,
+		FederatedIdentitiesTable,
 		GenresTable,
 		GuessesTable,
 		IdempotencyKeysTable,
@@ -946,6 +1003,7 @@ var (
 		PaymentAttemptsTable,
 		PriceTiersTable,
 		ProfilesTable,
+		ProviderFlowsTable,
 		RecoveryCodesTable,
 		ReservationsTable,
 		ScreensTable,
@@ -973,6 +1031,10 @@ func init() {
 		Table: "erasures",
 	}
 	FactorsTable.ForeignKeys[0].RefTable = UsersTable
+	FederatedIdentitiesTable.ForeignKeys[0].RefTable = UsersTable
+	FederatedIdentitiesTable.Annotation = &entsql.Annotation{
+		Table: "federated_identities",
+	}
 	GuessesTable.Annotation = &entsql.Annotation{
 		Table: "guesses",
 	}
@@ -994,6 +1056,9 @@ func init() {
 	}
 	PriceTiersTable.ForeignKeys[0].RefTable = ShowtimesTable
 	ProfilesTable.ForeignKeys[0].RefTable = UsersTable
+	ProviderFlowsTable.Annotation = &entsql.Annotation{
+		Table: "provider_flows",
+	}
 	RecoveryCodesTable.ForeignKeys[0].RefTable = UsersTable
 	ReservationsTable.Annotation = &entsql.Annotation{
 		Table: "reservations",

@@ -18,6 +18,9 @@ type Erasure func(*sql.Selector)
 // Factor is the predicate function for factor builders.
 type Factor func(*sql.Selector)
 
+// FederatedIdentity is the predicate function for federatedidentity builders.
+type FederatedIdentity func(*sql.Selector)
+
 // Genre is the predicate function for genre builders.
 type Genre func(*sql.Selector)
 
@@ -47,6 +50,9 @@ type PriceTier func(*sql.Selector)
 
 // Profile is the predicate function for profile builders.
 type Profile func(*sql.Selector)
+
+// ProviderFlow is the predicate function for providerflow builders.
+type ProviderFlow func(*sql.Selector)
 
 // RecoveryCode is the predicate function for recoverycode builders.
 type RecoveryCode func(*sql.Selector)

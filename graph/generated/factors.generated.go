@@ -2005,7 +2005,7 @@ func (ec *executionContext) _ReplaceRecoveryCodesPayload(ctx context.Context, se
 	return out
 }
 
-var secondFactorRequiredImplementors = []string{"SecondFactorRequired", "UserError", "SignInResult"}
+var secondFactorRequiredImplementors = []string{"SecondFactorRequired", "UserError", "CompleteProviderSignInResult", "SignInResult"}
 
 func (ec *executionContext) _SecondFactorRequired(ctx context.Context, sel ast.SelectionSet, obj *model.SecondFactorRequired) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, secondFactorRequiredImplementors)

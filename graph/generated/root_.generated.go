@@ -62,22 +62,39 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
 	inputUnmarshalers := func() *graphql.InputUnmarshalerIndex {
 		return graphql.NewInputUnmarshalerIndex(
+			graphql.NewInputUnmarshaler("AuditLogFilter", ec.unmarshalInputAuditLogFilter),
+			graphql.NewInputUnmarshaler("BeginPasskeyProofInput", ec.unmarshalInputBeginPasskeyProofInput),
+			graphql.NewInputUnmarshaler("BeginProviderLinkInput", ec.unmarshalInputBeginProviderLinkInput),
+			graphql.NewInputUnmarshaler("BeginProviderSignInInput", ec.unmarshalInputBeginProviderSignInInput),
 			graphql.NewInputUnmarshaler("CancelReservationInput", ec.unmarshalInputCancelReservationInput),
 			graphql.NewInputUnmarshaler("ChangePasswordInput", ec.unmarshalInputChangePasswordInput),
+			graphql.NewInputUnmarshaler("CompleteProviderSignInInput", ec.unmarshalInputCompleteProviderSignInInput),
+			graphql.NewInputUnmarshaler("ConfirmPasskeyInput", ec.unmarshalInputConfirmPasskeyInput),
+			graphql.NewInputUnmarshaler("ConfirmTotpInput", ec.unmarshalInputConfirmTotpInput),
+			graphql.NewInputUnmarshaler("DeleteAccountInput", ec.unmarshalInputDeleteAccountInput),
 			graphql.NewInputUnmarshaler("EndSessionInput", ec.unmarshalInputEndSessionInput),
+			graphql.NewInputUnmarshaler("EraseUserInput", ec.unmarshalInputEraseUserInput),
+			graphql.NewInputUnmarshaler("LinkProviderInput", ec.unmarshalInputLinkProviderInput),
 			graphql.NewInputUnmarshaler("MovieFilter", ec.unmarshalInputMovieFilter),
 			graphql.NewInputUnmarshaler("MovieShowtimeFilter", ec.unmarshalInputMovieShowtimeFilter),
+			graphql.NewInputUnmarshaler("PasskeyInput", ec.unmarshalInputPasskeyInput),
 			graphql.NewInputUnmarshaler("PayReservationInput", ec.unmarshalInputPayReservationInput),
 			graphql.NewInputUnmarshaler("ProveAgainInput", ec.unmarshalInputProveAgainInput),
+			graphql.NewInputUnmarshaler("ProveSecondFactorInput", ec.unmarshalInputProveSecondFactorInput),
 			graphql.NewInputUnmarshaler("RefreshSessionInput", ec.unmarshalInputRefreshSessionInput),
+			graphql.NewInputUnmarshaler("RemoveFactorInput", ec.unmarshalInputRemoveFactorInput),
+			graphql.NewInputUnmarshaler("RenameFactorInput", ec.unmarshalInputRenameFactorInput),
 			graphql.NewInputUnmarshaler("RequestPasswordResetInput", ec.unmarshalInputRequestPasswordResetInput),
 			graphql.NewInputUnmarshaler("ReserveSeatsInput", ec.unmarshalInputReserveSeatsInput),
 			graphql.NewInputUnmarshaler("ResetPasswordInput", ec.unmarshalInputResetPasswordInput),
 			graphql.NewInputUnmarshaler("ShowtimeFilter", ec.unmarshalInputShowtimeFilter),
 			graphql.NewInputUnmarshaler("SignInInput", ec.unmarshalInputSignInInput),
+			graphql.NewInputUnmarshaler("SignInWithPasskeyInput", ec.unmarshalInputSignInWithPasskeyInput),
 			graphql.NewInputUnmarshaler("SignUpInput", ec.unmarshalInputSignUpInput),
 			graphql.NewInputUnmarshaler("TheaterFilter", ec.unmarshalInputTheaterFilter),
 			graphql.NewInputUnmarshaler("TheaterShowtimeFilter", ec.unmarshalInputTheaterShowtimeFilter),
+			graphql.NewInputUnmarshaler("UnlinkProviderInput", ec.unmarshalInputUnlinkProviderInput),
+			graphql.NewInputUnmarshaler("UpdateProfileInput", ec.unmarshalInputUpdateProfileInput),
 			graphql.NewInputUnmarshaler("VerifyEmailInput", ec.unmarshalInputVerifyEmailInput),
 		)
 	}
@@ -172,6 +189,173 @@ func newExecutionContext(
 }
 
 var sources = []*ast.Source{
+	{Name: "../../schema/account.graphqls", Input: `"What somebody needs at the movies."
+enum AccessibilityNeed {
+  "A place for a wheelchair."
+  WHEELCHAIR
+  "A way to the seat without steps."
+  STEP_FREE
+  "Somebody comes along to help."
+  COMPANION
+  "Sound by induction loop."
+  HEARING_LOOP
+  "Captions."
+  CAPTIONS
+  "The picture told in words."
+  AUDIO_DESCRIPTION
+}
+
+"What a user has told beside name and address. Only the account's owner sees it."
+type Profile @auth {
+  "What the user may sign in with instead of the address."
+  username: String
+  "Telephone number, E.164: ` + "`" + `+4930901820` + "`" + `."
+  phone: String
+  "Language, script and region that the user reads, BCP 47: ` + "`" + `de-AT` + "`" + `."
+  locale: String
+  "Where the user goes to the movies."
+  preferredCity: String
+  "What the user needs there. It tells about health: it is encrypted at rest and shown to nobody else."
+  accessibilityNeeds: [AccessibilityNeed!]!
+}
+
+extend type User {
+  "What the user has told beside; shown to its owner only."
+  profile: Profile! @auth @cost(weight: 1)
+}
+
+extend type Mutation {
+  "Changes the viewer's own name and profile: a field that is absent stays, null clears it."
+  updateProfile("What to change." input: UpdateProfileInput!): UpdateProfileResult! @auth @cost(weight: 50)
+}
+
+extend input SignUpInput {
+  "What to sign in with beside the address, if anything: 3 to 30 letters, digits, dots, hyphens and underscores."
+  username: String
+  "Telephone number with its country's code, if one is to be known."
+  phone: String
+}
+
+"What to change; a field that is absent stays, null clears it."
+input UpdateProfileInput {
+  "How the user wants to be called, 1 to 100 characters; it cannot be cleared."
+  name: String
+  "What to sign in with beside the address: 3 to 30 letters, digits, dots, hyphens and underscores. Free again once cleared."
+  username: String
+  "Telephone number with its country's code: ` + "`" + `+49 30 901820` + "`" + `."
+  phone: String
+  "Language, script and region, BCP 47: ` + "`" + `de-AT` + "`" + `."
+  locale: String
+  "Where the user goes to the movies, 1 to 100 characters."
+  preferredCity: String
+  "All that the user needs there."
+  accessibilityNeeds: [AccessibilityNeed!]
+}
+
+"The profile as it is."
+type UpdateProfilePayload @auth {
+  "The user."
+  user: User!
+}
+
+extend enum UserErrorCode {
+  "Another account has the username, or one that looks like it."
+  USERNAME_TAKEN
+}
+
+"Another account has this username, or one that cannot be told from it at a glance."
+type UsernameTaken implements UserError @public {
+  "Always ` + "`" + `USERNAME_TAKEN` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+}
+
+extend union SignUpResult = UsernameTaken
+
+"How a change of the profile went."
+union UpdateProfileResult = UpdateProfilePayload | UsernameTaken
+`, BuiltIn: false},
+	{Name: "../../schema/audit.graphqls", Input: `"One act that was recorded: who did what to which thing, why, from where, and what it changed."
+type AuditEntry @auth(requires: ADMIN) {
+  "The entry's id."
+  id: ID!
+  "When it was done."
+  createdAt: DateTime!
+  "What was done: ` + "`" + `session.started` + "`" + `, ` + "`" + `account.role_changed` + "`" + `."
+  action: String!
+  "What the action means, as a sentence for people."
+  meaning: String!
+  "Id of the user who did it; null for the system, the command line, and for nobody who is known."
+  userId: ID
+  "Id of what it was done to; empty where there is no such thing."
+  subject: String!
+  "Id of the theater whose staff it concerns."
+  theaterId: ID
+  "Why, in the words of who did it; empty where nobody asks."
+  reason: String!
+  "What it was before, as JSON; personal and secret values are left out."
+  before: String
+  "What it was afterwards, as JSON."
+  after: String
+  "Id of the request, which the logs of the program carry too; empty outside a request."
+  requestId: String!
+  "Network address the request came from; empty outside a request."
+  address: String!
+  "Whether the entry is part of the chain of hashes, in which every change shows. It is so some seconds after the act."
+  sealed: Boolean!
+}
+
+"Restricts the audit log; every given condition must hold."
+input AuditLogFilter {
+  "Acts of this user."
+  userId: ID
+  "Acts on the thing with this id."
+  subject: String
+  "Acts of this kind."
+  action: String
+  "Acts that concern this theater."
+  theaterId: ID
+  "Acts at this moment or later."
+  from: DateTime
+  "Acts before this moment."
+  to: DateTime
+}
+
+"A page of the audit log."
+type AuditEntryConnection @auth(requires: ADMIN) {
+  "The entries with their cursors."
+  edges: [AuditEntryEdge!]!
+  "The entries alone."
+  nodes: [AuditEntry!]!
+  "Where the page stands."
+  pageInfo: PageInfo!
+}
+
+"An entry in a page."
+type AuditEntryEdge @auth(requires: ADMIN) {
+  "Where the entry stands in the list."
+  cursor: String!
+  "The entry."
+  node: AuditEntry!
+}
+
+extend type Query {
+  "What was done, the latest first."
+  auditLog(
+    "Page size counted from the start, at most 100; give ` + "`" + `first` + "`" + ` or ` + "`" + `last` + "`" + `."
+    first: Int
+    "Cursor: the page starts after it."
+    after: String
+    "Page size counted from the end, at most 100."
+    last: Int
+    "Cursor: the page ends before it."
+    before: String
+    "Restricts the list."
+    filter: AuditLogFilter
+  ): AuditEntryConnection! @auth(requires: ADMIN) @listSize(slicingArguments: ["first", "last"])
+}
+`, BuiltIn: false},
 	{Name: "../../schema/booking.graphqls", Input: `"Where a reservation stands."
 enum ReservationStatus {
   "The seats are the viewer's until ` + "`" + `heldUntil` + "`" + `; it must be paid by then."
@@ -508,18 +692,142 @@ enum FactorKind {
   RECOVERY_CODE
 }
 
-extend type Mutation {
-  """
-  Proves once more, in the session that asks, who its user is. Sensitive changes demand a proof of the last ten minutes and are
-  refused with ` + "`" + `STEP_UP_REQUIRED` + "`" + ` otherwise. Go on with the tokens of the answer: they say that it was proved.
-  """
-  proveAgain("The proof." input: ProveAgainInput!): ProveAgainResult! @auth @cost(weight: 1000)
+"A second factor of the viewer's account: an authenticator app or a passkey."
+type Factor @auth {
+  "The factor's id, for ` + "`" + `renameFactor` + "`" + ` and ` + "`" + `removeFactor` + "`" + `."
+  id: ID!
+  "What it is."
+  kind: FactorKind!
+  "How its owner calls it."
+  name: String!
+  "When it was enrolled."
+  createdAt: DateTime!
+  "When it was used last; null: never yet."
+  usedAt: DateTime
 }
 
-"A proof of who one is."
+extend type User {
+  "The account's second factors, the oldest first; at most 10. Only its owner sees them."
+  factors: [Factor!]! @auth @listSize(assumedSize: 3)
+  "How many recovery codes are left. Only the account's owner sees it."
+  recoveryCodesLeft: Int! @auth @cost(weight: 1)
+}
+
+extend type Mutation {
+  """
+  Completes a sign-in that was answered with ` + "`" + `SecondFactorRequired` + "`" + `. Give exactly one proof. Wrong ones are counted as wrong
+  passwords are.
+  """
+  proveSecondFactor("The sign-in and the proof." input: ProveSecondFactorInput!): ProveSecondFactorResult! @public @cost(weight: 100)
+  """
+  Proves once more, in the session that asks, who its user is. Sensitive changes demand a proof of the last ten minutes and are
+  refused with ` + "`" + `STEP_UP_REQUIRED` + "`" + ` otherwise. Go on with the tokens of the answer: they say that it was proved. An account that
+  has a second factor proves that; its password alone is refused with ` + "`" + `SECOND_FACTOR_REQUIRED` + "`" + `.
+  """
+  proveAgain("Exactly one proof." input: ProveAgainInput!): ProveAgainResult! @auth @cost(weight: 1000)
+  "Begins the enrolment of an authenticator app, in place of one that was not confirmed. Demands a recent proof."
+  beginTotp: BeginTotpPayload! @auth @cost(weight: 100)
+  "Completes the enrolment of an authenticator app by the code that it shows. ` + "`" + `CONFLICT` + "`" + ` when none is being enrolled."
+  confirmTotp("The app's name and its first code." input: ConfirmTotpInput!): ConfirmTotpResult! @auth @cost(weight: 100)
+  "Makes the challenge with which a device makes a passkey for the viewer. Demands a recent proof."
+  beginPasskey: BeginPasskeyPayload! @auth @cost(weight: 100)
+  "Keeps the passkey that the device made."
+  confirmPasskey("The passkey's name and what the device answered." input: ConfirmPasskeyInput!): ConfirmPasskeyResult! @auth @cost(weight: 100)
+  "Makes a challenge for whoever wants to sign in with a passkey."
+  beginPasskeySignIn: BeginPasskeySignInPayload! @public @cost(weight: 100)
+  "Starts a session by a passkey alone, which counts as two factors, since the device verifies its holder."
+  signInWithPasskey("What the device answered." input: SignInWithPasskeyInput!): SignInWithPasskeyResult! @public @cost(weight: 200)
+  """
+  Makes a challenge for the account's passkeys as a second factor: of the sign-in that waits, or, without it, of the viewer.
+  ` + "`" + `CONFLICT` + "`" + ` when the account has no passkey.
+  """
+  beginPasskeyProof("Which sign-in." input: BeginPasskeyProofInput!): BeginPasskeyProofResult! @public @cost(weight: 100)
+  "Gives one of the viewer's factors another name. ` + "`" + `NOT_FOUND` + "`" + ` when there is no such factor."
+  renameFactor("Which, and how." input: RenameFactorInput!): RenameFactorPayload! @auth @cost(weight: 10)
+  """
+  Takes a second factor from the viewer's account; with the last one go the recovery codes. Demands a recent proof. ` + "`" + `NOT_FOUND` + "`" + `
+  when there is no such factor.
+  """
+  removeFactor("Which." input: RemoveFactorInput!): RemoveFactorPayload! @auth @cost(weight: 50)
+  """
+  Gives the viewer ten recovery codes and makes those of before worthless. Demands a recent proof. ` + "`" + `CONFLICT` + "`" + ` when the account
+  has no second factor.
+  """
+  replaceRecoveryCodes: ReplaceRecoveryCodesPayload! @auth @cost(weight: 100)
+}
+
+"A sign-in that waits, and the proof of a second factor: exactly one of code, recoveryCode and passkey."
+input ProveSecondFactorInput {
+  "The ` + "`" + `pendingToken` + "`" + ` of ` + "`" + `SecondFactorRequired` + "`" + `."
+  pendingToken: String!
+  "The code that an authenticator app of the account shows. Each counts once."
+  code: String
+  "One of the account's recovery codes; hyphens, blanks and case do not matter. Each counts once."
+  recoveryCode: String
+  "What a passkey answered to the challenge of ` + "`" + `beginPasskeyProof` + "`" + `."
+  passkey: PasskeyInput
+}
+
+"A proof of who one is: exactly one of the fields."
 input ProveAgainInput {
-  "The account's password."
-  password: String!
+  "The account's password, when the account has no second factor."
+  password: String
+  "The code that an authenticator app of the account shows. Each counts once."
+  code: String
+  "One of the account's recovery codes; hyphens, blanks and case do not matter. Each counts once."
+  recoveryCode: String
+  "What a passkey answered to the challenge of ` + "`" + `beginPasskeyProof` + "`" + `."
+  passkey: PasskeyInput
+}
+
+"What a device answered to a challenge."
+input PasskeyInput {
+  "The challenge's ` + "`" + `token` + "`" + `."
+  token: String!
+  "The JSON text of the ` + "`" + `PublicKeyCredential` + "`" + ` that the browser got: ` + "`" + `JSON.stringify(credential)` + "`" + `."
+  credential: String!
+}
+
+"An authenticator app that shows its first code."
+input ConfirmTotpInput {
+  "How to call it, 1 to 100 characters."
+  name: String!
+  "The code that it shows."
+  code: String!
+}
+
+"A passkey that a device made."
+input ConfirmPasskeyInput {
+  "How to call it, 1 to 100 characters."
+  name: String!
+  "What the device answered."
+  passkey: PasskeyInput!
+}
+
+"A passkey that signs its holder in."
+input SignInWithPasskeyInput {
+  "What the device answered."
+  passkey: PasskeyInput!
+}
+
+"Whose passkeys are to prove something."
+input BeginPasskeyProofInput {
+  "The ` + "`" + `pendingToken` + "`" + ` of ` + "`" + `SecondFactorRequired` + "`" + `; null: the viewer's session."
+  pendingToken: String
+}
+
+"Another name for a factor."
+input RenameFactorInput {
+  "The factor's id."
+  factorId: ID!
+  "How to call it, 1 to 100 characters."
+  name: String!
+}
+
+"Which factor to remove."
+input RemoveFactorInput {
+  "The factor's id."
+  factorId: ID!
 }
 
 "The first proof was right, and the account has a second factor, which is to be proved as well. Nobody is signed in yet."
@@ -528,7 +836,7 @@ type SecondFactorRequired implements UserError @public {
   code: UserErrorCode!
   "A sentence for people."
   message: String!
-  "What stands for the sign-in so far. It is no access token."
+  "What stands for the sign-in so far, for ` + "`" + `proveSecondFactor` + "`" + `. It is no access token."
   pendingToken: String!
   "Until when the sign-in waits."
   expiresAt: DateTime!
@@ -536,8 +844,323 @@ type SecondFactorRequired implements UserError @public {
   factors: [FactorKind!]!
 }
 
+"The second factor was not proved: the code is wrong, was used before or is over, or the passkey is not one of the account's."
+type InvalidProof implements UserError @public {
+  "Always ` + "`" + `INVALID_PROOF` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+}
+
+"An authenticator app that waits for its first code. It is shown once."
+type BeginTotpPayload @auth {
+  "The secret, base32, for typing it into an app: SHA-1, 6 digits, 30 seconds."
+  secret: String!
+  "The same as apps open it: ` + "`" + `otpauth://totp/…` + "`" + `."
+  uri: String!
+  "The same as a QR code for the camera of a phone: a ` + "`" + `data:` + "`" + ` URI of a PNG."
+  qr: String!
+  "Until when it can be confirmed."
+  expiresAt: DateTime!
+}
+
+"The authenticator app is one of the account's second factors."
+type ConfirmTotpPayload @auth {
+  "The factor."
+  factor: Factor!
+  "The account's recovery codes when this is its first factor, shown this once; else empty."
+  recoveryCodes: [String!]!
+  "The tokens with which the session goes on: a second factor was proved in it."
+  session: SessionPayload!
+}
+
+"The passkey is one of the account's second factors."
+type ConfirmPasskeyPayload @auth {
+  "The factor."
+  factor: Factor!
+  "The account's recovery codes when this is its first factor, shown this once; else empty."
+  recoveryCodes: [String!]!
+  "The tokens with which the session goes on: a second factor was proved in it."
+  session: SessionPayload!
+}
+
+"A challenge with which a device makes a passkey."
+type BeginPasskeyPayload @auth {
+  "The challenge."
+  challenge: PasskeyChallenge!
+}
+
+"A challenge for whoever wants to sign in with a passkey."
+type BeginPasskeySignInPayload @public {
+  "The challenge."
+  challenge: PasskeyChallenge!
+}
+
+"A challenge for the passkeys of an account."
+type BeginPasskeyProofPayload @public {
+  "The challenge."
+  challenge: PasskeyChallenge!
+}
+
+"What a page hands to ` + "`" + `navigator.credentials` + "`" + `. A challenge counts once, right or wrong."
+type PasskeyChallenge @public {
+  "Names the challenge in the answer."
+  token: String!
+  """
+  JSON text of the options, for ` + "`" + `PublicKeyCredential.parseCreationOptionsFromJSON` + "`" + ` or ` + "`" + `parseRequestOptionsFromJSON` + "`" + ` and then
+  ` + "`" + `navigator.credentials.create` + "`" + ` or ` + "`" + `get` + "`" + `.
+  """
+  options: String!
+  "Until when the answer counts."
+  expiresAt: DateTime!
+}
+
+"The factor has another name."
+type RenameFactorPayload @auth {
+  "The factor."
+  factor: Factor!
+}
+
+"The factor is gone."
+type RemoveFactorPayload @auth {
+  "The id of the factor that is gone."
+  factorId: ID!
+  "The tokens with which the session goes on. Without a second factor left they say that none was proved."
+  session: SessionPayload!
+}
+
+"The account has other recovery codes."
+type ReplaceRecoveryCodesPayload @auth {
+  "The codes, shown this once. Keep them where the second factors are not."
+  recoveryCodes: [String!]!
+}
+
+"How the proof of a second factor went."
+union ProveSecondFactorResult = SessionPayload | InvalidProof | SessionEnded
+
 "How a proof in a session went."
-union ProveAgainResult = SessionPayload | InvalidCredentials
+union ProveAgainResult = SessionPayload | InvalidCredentials | InvalidProof
+
+"How the enrolment of an authenticator app went."
+union ConfirmTotpResult = ConfirmTotpPayload | InvalidProof
+
+"How the enrolment of a passkey went."
+union ConfirmPasskeyResult = ConfirmPasskeyPayload | InvalidProof
+
+"How a sign-in with a passkey went."
+union SignInWithPasskeyResult = SessionPayload | InvalidProof
+
+"A challenge for the account's passkeys, or that there is no sign-in to make one for."
+union BeginPasskeyProofResult = BeginPasskeyProofPayload | SessionEnded
+`, BuiltIn: false},
+	{Name: "../../schema/federation.graphqls", Input: `"A provider of OpenID Connect: somewhere else people have an account, with which they can sign in here."
+type SignInProvider @public {
+  "How the API calls it, for ` + "`" + `beginProviderSignIn` + "`" + `."
+  name: String!
+  "How people call it: the text of a button."
+  label: String!
+  "The pages it may send a browser back to. No two providers share one."
+  redirectUris: [String!]! @listSize(assumedSize: 3)
+}
+
+"An account at a provider whose owner may sign in to the viewer's account."
+type LinkedProvider @auth {
+  "The link's id, for ` + "`" + `unlinkProvider` + "`" + `."
+  id: ID!
+  "The provider; null when it serves no sign-ins here any more."
+  provider: SignInProvider
+  "The provider's own address, which is what counts."
+  issuer: String!
+  "When it was linked."
+  linkedAt: DateTime!
+  "When somebody last signed in by it, or linked it."
+  usedAt: DateTime!
+}
+
+extend type User {
+  "The providers that the user can sign in by, the one linked first at first; at most 10."
+  linkedProviders: [LinkedProvider!]! @auth @listSize(assumedSize: 3)
+}
+
+extend type Query {
+  "The providers that people may sign in by, in the order in which to show them."
+  signInProviders: [SignInProvider!]! @public @listSize(assumedSize: 5)
+}
+
+extend type Mutation {
+  "Begins a sign-in by a provider. Send the browser to ` + "`" + `authorizationUrl` + "`" + `, and keep ` + "`" + `flowToken` + "`" + ` until it comes back. ` + "`" + `UNAVAILABLE` + "`" + ` when the provider is away."
+  beginProviderSignIn("Which provider." input: BeginProviderSignInInput!): BeginProviderSignInPayload! @public @cost(weight: 100)
+  """
+  Completes a sign-in by a provider with what the browser came back with. Who signs in for the first time gets an account,
+  when the provider has verified an address that nobody here has. An attempt is good once, whatever comes of it.
+  """
+  completeProviderSignIn("What the browser came back with." input: CompleteProviderSignInInput!): CompleteProviderSignInResult! @public @cost(weight: 500)
+  "Begins to link a provider to the viewer's account; goes on as a sign-in does, and ends with ` + "`" + `linkProvider` + "`" + ` in the same session. Like what follows, it needs a recent proof: ` + "`" + `STEP_UP_REQUIRED` + "`" + `."
+  beginProviderLink("Which provider." input: BeginProviderLinkInput!): BeginProviderLinkPayload! @auth @cost(weight: 100)
+  "Links an account at a provider to the viewer's. ` + "`" + `CONFLICT` + "`" + ` when the viewer has ten."
+  linkProvider("What the browser came back with." input: LinkProviderInput!): LinkProviderResult! @auth @cost(weight: 500)
+  "Ends a link: nobody signs in by it any more. Sessions go on. ` + "`" + `NOT_FOUND` + "`" + ` when the viewer has no such link."
+  unlinkProvider("Which link." input: UnlinkProviderInput!): UnlinkProviderResult! @auth @cost(weight: 10)
+}
+
+"Where to sign in."
+input BeginProviderSignInInput {
+  "The provider's ` + "`" + `name` + "`" + `."
+  provider: String!
+  "The page to come back to: one of the provider's ` + "`" + `redirectUris` + "`" + `, letter by letter."
+  redirectUri: String!
+}
+
+"What the provider's answer was, and which attempt it is for."
+input CompleteProviderSignInInput {
+  "What ` + "`" + `beginProviderSignIn` + "`" + ` gave to this page."
+  flowToken: String!
+  "The parameter ` + "`" + `state` + "`" + ` of the address the browser came back to."
+  state: String!
+  "The parameter ` + "`" + `code` + "`" + ` of that address."
+  code: String!
+  "The parameter ` + "`" + `iss` + "`" + ` of that address, when it has one."
+  iss: String
+  "That address itself, without its parameters."
+  redirectUri: String!
+}
+
+"What to link."
+input BeginProviderLinkInput {
+  "The provider's ` + "`" + `name` + "`" + `."
+  provider: String!
+  "The page to come back to: one of the provider's ` + "`" + `redirectUris` + "`" + `, letter by letter."
+  redirectUri: String!
+}
+
+"What the provider's answer was, and which attempt it is for."
+input LinkProviderInput {
+  "What ` + "`" + `beginProviderLink` + "`" + ` gave to this page."
+  flowToken: String!
+  "The parameter ` + "`" + `state` + "`" + ` of the address the browser came back to."
+  state: String!
+  "The parameter ` + "`" + `code` + "`" + ` of that address."
+  code: String!
+  "The parameter ` + "`" + `iss` + "`" + ` of that address, when it has one."
+  iss: String
+  "That address itself, without its parameters."
+  redirectUri: String!
+}
+
+"Which link to end."
+input UnlinkProviderInput {
+  "The link's id."
+  linkId: ID!
+}
+
+"A sign-in is under way."
+type BeginProviderSignInPayload @public {
+  "Where to send the browser, as a whole page: not in a frame."
+  authorizationUrl: String!
+  "What binds the attempt to this page. Keep it where neither other pages nor the address can show it: in the tab's session storage."
+  flowToken: String!
+  "Until when the browser may come back."
+  expiresAt: DateTime!
+}
+
+"A link is under way."
+type BeginProviderLinkPayload @auth {
+  "Where to send the browser, as a whole page: not in a frame."
+  authorizationUrl: String!
+  "What binds the attempt to this page. Keep it where neither other pages nor the address can show it: in the tab's session storage."
+  flowToken: String!
+  "Until when the browser may come back."
+  expiresAt: DateTime!
+}
+
+"The provider is linked."
+type LinkProviderPayload @auth {
+  "The link."
+  linkedProvider: LinkedProvider!
+}
+
+"The link is over."
+type UnlinkProviderPayload @auth {
+  "The id of the link that was."
+  linkId: ID!
+}
+
+"""
+The attempt is over or belongs to another browser, or the provider does not vouch for anybody; which of these is not said.
+Begin again.
+"""
+type ProviderSignInFailed implements UserError @public {
+  "Always ` + "`" + `PROVIDER_SIGN_IN_FAILED` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+}
+
+"An account with the address that the provider gave exists. Its owner signs in as before, and links the provider."
+type AccountExists implements UserError @public {
+  "Always ` + "`" + `ACCOUNT_EXISTS` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+}
+
+"The provider has verified no address, so it cannot make an account. Make one with a password, and link the provider."
+type ProviderEmailUnverified implements UserError @public {
+  "Always ` + "`" + `PROVIDER_EMAIL_UNVERIFIED` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+}
+
+"The account at the provider is linked to somebody else's account here."
+type ProviderLinkTaken implements UserError @auth {
+  "Always ` + "`" + `PROVIDER_LINK_TAKEN` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+}
+
+"The account has no password and no other provider: nobody could sign in to it any more."
+type LastWayToSignIn implements UserError @auth {
+  "Always ` + "`" + `LAST_WAY_TO_SIGN_IN` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+}
+
+"The account has no password that could be changed, since its owner signs in by a provider. Set one by a recovery mail."
+type NoPassword implements UserError @auth {
+  "Always ` + "`" + `NO_PASSWORD` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+}
+
+extend enum UserErrorCode {
+  "The sign-in by a provider came to nothing: begin again."
+  PROVIDER_SIGN_IN_FAILED
+  "An account with the provider's address exists: sign in to it and link the provider."
+  ACCOUNT_EXISTS
+  "The provider has verified no address to make an account with."
+  PROVIDER_EMAIL_UNVERIFIED
+  "The account at the provider is linked to another account."
+  PROVIDER_LINK_TAKEN
+  "Nobody could sign in to the account any more."
+  LAST_WAY_TO_SIGN_IN
+  "The account has no password."
+  NO_PASSWORD
+}
+
+extend union ChangePasswordResult = NoPassword
+
+"How a sign-in by a provider went."
+union CompleteProviderSignInResult = SessionPayload | SecondFactorRequired | ProviderSignInFailed | AccountExists | ProviderEmailUnverified
+
+"How linking a provider went."
+union LinkProviderResult = LinkProviderPayload | ProviderSignInFailed | ProviderLinkTaken
+
+"How unlinking a provider went."
+union UnlinkProviderResult = UnlinkProviderPayload | LastWayToSignIn
 `, BuiltIn: false},
 	{Name: "../../schema/identity.graphqls", Input: `"What a user may do on the platform; each role includes those before it."
 enum Role {
@@ -809,6 +1432,89 @@ extend type Mutation {
   payReservation("What to pay." input: PayReservationInput!): PayReservationResult! @auth @cost(weight: 50, lane: PURCHASE)
 }
 `, BuiltIn: false},
+	{Name: "../../schema/privacy.graphqls", Input: `extend type Mutation {
+  """
+  Gives the viewer everything that is kept about them, as one JSON document. It needs a proof of the last ten minutes
+  (` + "`" + `STEP_UP_REQUIRED` + "`" + `) and is recorded.
+  """
+  exportMyData: ExportMyDataPayload! @auth @cost(weight: 1000)
+  """
+  Erases the viewer's account for ever: personal data and sessions at once, seats that are held are released. What was paid
+  stays in the books, without the person; the address is free again. It needs a proof of the last ten minutes
+  (` + "`" + `STEP_UP_REQUIRED` + "`" + `); ` + "`" + `CONFLICT` + "`" + ` while a payment is under way.
+  """
+  deleteAccount("What may be lost." input: DeleteAccountInput!): DeleteAccountResult! @auth @cost(weight: 500)
+  "Erases somebody's account at their request, as ` + "`" + `deleteAccount` + "`" + ` does; with a proof of the last ten minutes, too."
+  eraseUser("Whose, and why." input: EraseUserInput!): EraseUserResult! @auth(requires: ADMIN) @cost(weight: 500)
+}
+
+"What may be lost with an account."
+input DeleteAccountInput {
+  "Delete although there are paid seats of showtimes that are not over. They stay paid, and nobody can cancel them any more."
+  leaveReservations: Boolean! = false
+}
+
+"Whose account to erase, and why."
+input EraseUserInput {
+  "The user's id."
+  userId: ID!
+  "Why, for the record: 1 to 500 characters without personal data."
+  reason: String!
+  "Erase although there are paid seats of showtimes that are not over."
+  leaveReservations: Boolean! = false
+}
+
+"Everything about the viewer."
+type ExportMyDataPayload @auth {
+  "What to call the file."
+  fileName: String!
+  "The document, JSON."
+  document: String!
+}
+
+"The account is no more."
+type DeleteAccountPayload @auth {
+  "The id it had."
+  userId: ID!
+}
+
+"The account is no more."
+type EraseUserPayload @auth {
+  "The id it had."
+  userId: ID!
+}
+
+extend enum UserErrorCode {
+  "The account has paid seats of showtimes that are not over."
+  RESERVATIONS_AHEAD
+  "The account can do more than a customer's."
+  ACCOUNT_IN_OFFICE
+}
+
+"There are paid seats of showtimes that are not over: cancel them, or say that they may be left behind. Nothing was changed."
+type ReservationsAhead implements UserError @auth {
+  "Always ` + "`" + `RESERVATIONS_AHEAD` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+  "How many reservations."
+  count: Int!
+}
+
+"The account can do more than a customer's. That has to be taken from it first. Nothing was changed."
+type AccountInOffice implements UserError @auth {
+  "Always ` + "`" + `ACCOUNT_IN_OFFICE` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+}
+
+"How the erasure of an account went."
+union DeleteAccountResult = DeleteAccountPayload | ReservationsAhead | AccountInOffice
+
+"How the erasure of somebody's account went."
+union EraseUserResult = EraseUserPayload | ReservationsAhead | AccountInOffice
+`, BuiltIn: false},
 	{Name: "../../schema/recovery.graphqls", Input: `extend type User {
   "Whether it is proved that the user reads the mails to the address of the account."
   emailVerified: Boolean!
@@ -970,6 +1676,8 @@ enum UserErrorCode {
   INVALID_CREDENTIALS
   "The account has a second factor, which is to be proved as well."
   SECOND_FACTOR_REQUIRED
+  "The second factor was not proved."
+  INVALID_PROOF
   "The session cannot be renewed: sign in again."
   SESSION_ENDED
   "The link of a mail was used or is too old."
@@ -1403,6 +2111,114 @@ var parsedSchema = gqlparser.MustLoadSchema(sources...)
 // Each function is generated once per unique object type, deduplicating the
 // switch statements that were previously inlined in every fieldContext_* function.
 
+func (ec *executionContext) childFields_AuditEntry(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_AuditEntry_id(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_AuditEntry_createdAt(ctx, field)
+	case "action":
+		return ec.fieldContext_AuditEntry_action(ctx, field)
+	case "meaning":
+		return ec.fieldContext_AuditEntry_meaning(ctx, field)
+	case "userId":
+		return ec.fieldContext_AuditEntry_userId(ctx, field)
+	case "subject":
+		return ec.fieldContext_AuditEntry_subject(ctx, field)
+	case "theaterId":
+		return ec.fieldContext_AuditEntry_theaterId(ctx, field)
+	case "reason":
+		return ec.fieldContext_AuditEntry_reason(ctx, field)
+	case "before":
+		return ec.fieldContext_AuditEntry_before(ctx, field)
+	case "after":
+		return ec.fieldContext_AuditEntry_after(ctx, field)
+	case "requestId":
+		return ec.fieldContext_AuditEntry_requestId(ctx, field)
+	case "address":
+		return ec.fieldContext_AuditEntry_address(ctx, field)
+	case "sealed":
+		return ec.fieldContext_AuditEntry_sealed(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AuditEntry", field.Name)
+}
+
+func (ec *executionContext) childFields_AuditEntryConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_AuditEntryConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_AuditEntryConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_AuditEntryConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AuditEntryConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_AuditEntryEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_AuditEntryEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_AuditEntryEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AuditEntryEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_BeginPasskeyPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "challenge":
+		return ec.fieldContext_BeginPasskeyPayload_challenge(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BeginPasskeyPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_BeginPasskeySignInPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "challenge":
+		return ec.fieldContext_BeginPasskeySignInPayload_challenge(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BeginPasskeySignInPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_BeginProviderLinkPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "authorizationUrl":
+		return ec.fieldContext_BeginProviderLinkPayload_authorizationUrl(ctx, field)
+	case "flowToken":
+		return ec.fieldContext_BeginProviderLinkPayload_flowToken(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_BeginProviderLinkPayload_expiresAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BeginProviderLinkPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_BeginProviderSignInPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "authorizationUrl":
+		return ec.fieldContext_BeginProviderSignInPayload_authorizationUrl(ctx, field)
+	case "flowToken":
+		return ec.fieldContext_BeginProviderSignInPayload_flowToken(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_BeginProviderSignInPayload_expiresAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BeginProviderSignInPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_BeginTotpPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "secret":
+		return ec.fieldContext_BeginTotpPayload_secret(ctx, field)
+	case "uri":
+		return ec.fieldContext_BeginTotpPayload_uri(ctx, field)
+	case "qr":
+		return ec.fieldContext_BeginTotpPayload_qr(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_BeginTotpPayload_expiresAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BeginTotpPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_EndOtherSessionsPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "ended":
@@ -1419,6 +2235,32 @@ func (ec *executionContext) childFields_EndSessionPayload(ctx context.Context, f
 	return nil, fmt.Errorf("no field named %q was found under type EndSessionPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_ExportMyDataPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "fileName":
+		return ec.fieldContext_ExportMyDataPayload_fileName(ctx, field)
+	case "document":
+		return ec.fieldContext_ExportMyDataPayload_document(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ExportMyDataPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_Factor(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Factor_id(ctx, field)
+	case "kind":
+		return ec.fieldContext_Factor_kind(ctx, field)
+	case "name":
+		return ec.fieldContext_Factor_name(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Factor_createdAt(ctx, field)
+	case "usedAt":
+		return ec.fieldContext_Factor_usedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Factor", field.Name)
+}
+
 func (ec *executionContext) childFields_Genre(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -1427,6 +2269,22 @@ func (ec *executionContext) childFields_Genre(ctx context.Context, field graphql
 		return ec.fieldContext_Genre_name(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Genre", field.Name)
+}
+
+func (ec *executionContext) childFields_LinkedProvider(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_LinkedProvider_id(ctx, field)
+	case "provider":
+		return ec.fieldContext_LinkedProvider_provider(ctx, field)
+	case "issuer":
+		return ec.fieldContext_LinkedProvider_issuer(ctx, field)
+	case "linkedAt":
+		return ec.fieldContext_LinkedProvider_linkedAt(ctx, field)
+	case "usedAt":
+		return ec.fieldContext_LinkedProvider_usedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type LinkedProvider", field.Name)
 }
 
 func (ec *executionContext) childFields_Money(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -1515,6 +2373,18 @@ func (ec *executionContext) childFields_PageInfo(ctx context.Context, field grap
 	return nil, fmt.Errorf("no field named %q was found under type PageInfo", field.Name)
 }
 
+func (ec *executionContext) childFields_PasskeyChallenge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "token":
+		return ec.fieldContext_PasskeyChallenge_token(ctx, field)
+	case "options":
+		return ec.fieldContext_PasskeyChallenge_options(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_PasskeyChallenge_expiresAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PasskeyChallenge", field.Name)
+}
+
 func (ec *executionContext) childFields_Payment(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -1549,6 +2419,22 @@ func (ec *executionContext) childFields_PriceLine(ctx context.Context, field gra
 	return nil, fmt.Errorf("no field named %q was found under type PriceLine", field.Name)
 }
 
+func (ec *executionContext) childFields_Profile(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "username":
+		return ec.fieldContext_Profile_username(ctx, field)
+	case "phone":
+		return ec.fieldContext_Profile_phone(ctx, field)
+	case "locale":
+		return ec.fieldContext_Profile_locale(ctx, field)
+	case "preferredCity":
+		return ec.fieldContext_Profile_preferredCity(ctx, field)
+	case "accessibilityNeeds":
+		return ec.fieldContext_Profile_accessibilityNeeds(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Profile", field.Name)
+}
+
 func (ec *executionContext) childFields_RateLimit(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "cost":
@@ -1563,6 +2449,32 @@ func (ec *executionContext) childFields_RateLimit(ctx context.Context, field gra
 		return ec.fieldContext_RateLimit_resetAt(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RateLimit", field.Name)
+}
+
+func (ec *executionContext) childFields_RemoveFactorPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "factorId":
+		return ec.fieldContext_RemoveFactorPayload_factorId(ctx, field)
+	case "session":
+		return ec.fieldContext_RemoveFactorPayload_session(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RemoveFactorPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_RenameFactorPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "factor":
+		return ec.fieldContext_RenameFactorPayload_factor(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RenameFactorPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ReplaceRecoveryCodesPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "recoveryCodes":
+		return ec.fieldContext_ReplaceRecoveryCodesPayload_recoveryCodes(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReplaceRecoveryCodesPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_RequestPasswordResetPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -1755,6 +2667,22 @@ func (ec *executionContext) childFields_Session(ctx context.Context, field graph
 	return nil, fmt.Errorf("no field named %q was found under type Session", field.Name)
 }
 
+func (ec *executionContext) childFields_SessionPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "token":
+		return ec.fieldContext_SessionPayload_token(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_SessionPayload_expiresAt(ctx, field)
+	case "refreshToken":
+		return ec.fieldContext_SessionPayload_refreshToken(ctx, field)
+	case "refreshExpiresAt":
+		return ec.fieldContext_SessionPayload_refreshExpiresAt(ctx, field)
+	case "user":
+		return ec.fieldContext_SessionPayload_user(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SessionPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_Showtime(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -1813,6 +2741,18 @@ func (ec *executionContext) childFields_ShowtimeEdge(ctx context.Context, field 
 		return ec.fieldContext_ShowtimeEdge_node(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ShowtimeEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_SignInProvider(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_SignInProvider_name(ctx, field)
+	case "label":
+		return ec.fieldContext_SignInProvider_label(ctx, field)
+	case "redirectUris":
+		return ec.fieldContext_SignInProvider_redirectUris(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SignInProvider", field.Name)
 }
 
 func (ec *executionContext) childFields_SignOutPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -1905,6 +2845,14 @@ func (ec *executionContext) childFields_User(ctx context.Context, field graphql.
 		return ec.fieldContext_User_createdAt(ctx, field)
 	case "sessions":
 		return ec.fieldContext_User_sessions(ctx, field)
+	case "profile":
+		return ec.fieldContext_User_profile(ctx, field)
+	case "factors":
+		return ec.fieldContext_User_factors(ctx, field)
+	case "recoveryCodesLeft":
+		return ec.fieldContext_User_recoveryCodesLeft(ctx, field)
+	case "linkedProviders":
+		return ec.fieldContext_User_linkedProviders(ctx, field)
 	case "emailVerified":
 		return ec.fieldContext_User_emailVerified(ctx, field)
 	}

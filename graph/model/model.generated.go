@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"marquee/internal/audit"
 	"marquee/internal/booking"
 	"marquee/internal/catalog"
 	"marquee/internal/identity"
@@ -16,7 +17,14 @@ import (
 	"marquee/internal/theater"
 	"strconv"
 	"time"
+
+	"github.com/99designs/gqlgen/graphql"
 )
+
+// A challenge for the account's passkeys, or that there is no sign-in to make one for.
+type BeginPasskeyProofResult interface {
+	IsBeginPasskeyProofResult()
+}
 
 // How a cancellation went.
 type CancelReservationResult interface {
@@ -26,6 +34,36 @@ type CancelReservationResult interface {
 // How a change of the password went.
 type ChangePasswordResult interface {
 	IsChangePasswordResult()
+}
+
+// How a sign-in by a provider went.
+type CompleteProviderSignInResult interface {
+	IsCompleteProviderSignInResult()
+}
+
+// How the enrolment of a passkey went.
+type ConfirmPasskeyResult interface {
+	IsConfirmPasskeyResult()
+}
+
+// How the enrolment of an authenticator app went.
+type ConfirmTotpResult interface {
+	IsConfirmTotpResult()
+}
+
+// How the erasure of an account went.
+type DeleteAccountResult interface {
+	IsDeleteAccountResult()
+}
+
+// How the erasure of somebody's account went.
+type EraseUserResult interface {
+	IsEraseUserResult()
+}
+
+// How linking a provider went.
+type LinkProviderResult interface {
+	IsLinkProviderResult()
 }
 
 // A thing with an id that can be read again by `node`.
@@ -41,6 +79,11 @@ type PayReservationResult interface {
 // How a proof in a session went.
 type ProveAgainResult interface {
 	IsProveAgainResult()
+}
+
+// How the proof of a second factor went.
+type ProveSecondFactorResult interface {
+	IsProveSecondFactorResult()
 }
 
 // How the renewal of a session went.
@@ -68,9 +111,24 @@ type SignInResult interface {
 	IsSignInResult()
 }
 
+// How a sign-in with a passkey went.
+type SignInWithPasskeyResult interface {
+	IsSignInWithPasskeyResult()
+}
+
 // How a sign-up went.
 type SignUpResult interface {
 	IsSignUpResult()
+}
+
+// How unlinking a provider went.
+type UnlinkProviderResult interface {
+	IsUnlinkProviderResult()
+}
+
+// How a change of the profile went.
+type UpdateProfileResult interface {
+	IsUpdateProfileResult()
 }
 
 // A refusal that is part of the answer: what the caller asked for cannot be done, and why.
@@ -81,6 +139,120 @@ type UserError interface {
 // How the proof of an address went.
 type VerifyEmailResult interface {
 	IsVerifyEmailResult()
+}
+
+// An account with the address that the provider gave exists. Its owner signs in as before, and links the provider.
+type AccountExists struct {
+	// Always `ACCOUNT_EXISTS`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+}
+
+func (AccountExists) IsUserError() {}
+
+func (AccountExists) IsCompleteProviderSignInResult() {}
+
+// The account can do more than a customer's. That has to be taken from it first. Nothing was changed.
+type AccountInOffice struct {
+	// Always `ACCOUNT_IN_OFFICE`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+}
+
+func (AccountInOffice) IsUserError() {}
+
+func (AccountInOffice) IsDeleteAccountResult() {}
+
+func (AccountInOffice) IsEraseUserResult() {}
+
+// A page of the audit log.
+type AuditEntryConnection struct {
+	// The entries with their cursors.
+	Edges []AuditEntryEdge `json:"edges"`
+	// The entries alone.
+	Nodes []audit.Record `json:"nodes"`
+	// Where the page stands.
+	PageInfo PageInfo `json:"pageInfo"`
+}
+
+// An entry in a page.
+type AuditEntryEdge struct {
+	// Where the entry stands in the list.
+	Cursor string `json:"cursor"`
+	// The entry.
+	Node audit.Record `json:"node"`
+}
+
+// Restricts the audit log; every given condition must hold.
+type AuditLogFilter struct {
+	// Acts of this user.
+	UserID *string `json:"userId,omitempty"`
+	// Acts on the thing with this id.
+	Subject *string `json:"subject,omitempty"`
+	// Acts of this kind.
+	Action *string `json:"action,omitempty"`
+	// Acts that concern this theater.
+	TheaterID *string `json:"theaterId,omitempty"`
+	// Acts at this moment or later.
+	From *time.Time `json:"from,omitempty"`
+	// Acts before this moment.
+	To *time.Time `json:"to,omitempty"`
+}
+
+// A challenge with which a device makes a passkey.
+type BeginPasskeyPayload struct {
+	// The challenge.
+	Challenge PasskeyChallenge `json:"challenge"`
+}
+
+// Whose passkeys are to prove something.
+type BeginPasskeyProofInput struct {
+	// The `pendingToken` of `SecondFactorRequired`; null: the viewer's session.
+	PendingToken *string `json:"pendingToken,omitempty"`
+}
+
+// A challenge for the passkeys of an account.
+type BeginPasskeyProofPayload struct {
+	// The challenge.
+	Challenge PasskeyChallenge `json:"challenge"`
+}
+
+func (BeginPasskeyProofPayload) IsBeginPasskeyProofResult() {}
+
+// A challenge for whoever wants to sign in with a passkey.
+type BeginPasskeySignInPayload struct {
+	// The challenge.
+	Challenge PasskeyChallenge `json:"challenge"`
+}
+
+// What to link.
+type BeginProviderLinkInput struct {
+	// The provider's `name`.
+	Provider string `json:"provider"`
+	// The page to come back to: one of the provider's `redirectUris`, letter by letter.
+	RedirectURI string `json:"redirectUri"`
+}
+
+// Where to sign in.
+type BeginProviderSignInInput struct {
+	// The provider's `name`.
+	Provider string `json:"provider"`
+	// The page to come back to: one of the provider's `redirectUris`, letter by letter.
+	RedirectURI string `json:"redirectUri"`
+}
+
+// An authenticator app that waits for its first code. It is shown once.
+type BeginTotpPayload struct {
+	// The secret, base32, for typing it into an app: SHA-1, 6 digits, 30 seconds.
+	Secret string `json:"secret"`
+	// The same as apps open it: `otpauth://totp/…`.
+	URI string `json:"uri"`
+	// The same as a QR code for the camera of a phone: a `data:` URI of a PNG.
+	QR string `json:"qr"`
+	// Until when it can be confirmed.
+	ExpiresAt time.Time `json:"expiresAt"`
 }
 
 // A reservation to give back.
@@ -113,6 +285,74 @@ type ChangePasswordPayload struct {
 
 func (ChangePasswordPayload) IsChangePasswordResult() {}
 
+// What the provider's answer was, and which attempt it is for.
+type CompleteProviderSignInInput struct {
+	// What `beginProviderSignIn` gave to this page.
+	FlowToken string `json:"flowToken"`
+	// The parameter `state` of the address the browser came back to.
+	State string `json:"state"`
+	// The parameter `code` of that address.
+	Code string `json:"code"`
+	// The parameter `iss` of that address, when it has one.
+	Iss *string `json:"iss,omitempty"`
+	// That address itself, without its parameters.
+	RedirectURI string `json:"redirectUri"`
+}
+
+// A passkey that a device made.
+type ConfirmPasskeyInput struct {
+	// How to call it, 1 to 100 characters.
+	Name string `json:"name"`
+	// What the device answered.
+	Passkey PasskeyInput `json:"passkey"`
+}
+
+// The passkey is one of the account's second factors.
+type ConfirmPasskeyPayload struct {
+	// The factor.
+	Factor identity.Factor `json:"factor"`
+	// The account's recovery codes when this is its first factor, shown this once; else empty.
+	RecoveryCodes []string `json:"recoveryCodes"`
+	// The tokens with which the session goes on: a second factor was proved in it.
+	Session SessionPayload `json:"session"`
+}
+
+func (ConfirmPasskeyPayload) IsConfirmPasskeyResult() {}
+
+// An authenticator app that shows its first code.
+type ConfirmTotpInput struct {
+	// How to call it, 1 to 100 characters.
+	Name string `json:"name"`
+	// The code that it shows.
+	Code string `json:"code"`
+}
+
+// The authenticator app is one of the account's second factors.
+type ConfirmTotpPayload struct {
+	// The factor.
+	Factor identity.Factor `json:"factor"`
+	// The account's recovery codes when this is its first factor, shown this once; else empty.
+	RecoveryCodes []string `json:"recoveryCodes"`
+	// The tokens with which the session goes on: a second factor was proved in it.
+	Session SessionPayload `json:"session"`
+}
+
+func (ConfirmTotpPayload) IsConfirmTotpResult() {}
+
+// What may be lost with an account.
+type DeleteAccountInput struct {
+	// Delete although there are paid seats of showtimes that are not over. They stay paid, and nobody can cancel them any more.
+	LeaveReservations bool `json:"leaveReservations"`
+}
+
+// The account is no more.
+type DeleteAccountPayload struct {
+	// The id it had.
+	UserID string `json:"userId"`
+}
+
+func (DeleteAccountPayload) IsDeleteAccountResult() {}
+
 // An account with this address exists already.
 type EmailTaken struct {
 	// Always `EMAIL_TAKEN`.
@@ -143,6 +383,32 @@ type EndSessionPayload struct {
 	SessionID string `json:"sessionId"`
 }
 
+// Whose account to erase, and why.
+type EraseUserInput struct {
+	// The user's id.
+	UserID string `json:"userId"`
+	// Why, for the record: 1 to 500 characters without personal data.
+	Reason string `json:"reason"`
+	// Erase although there are paid seats of showtimes that are not over.
+	LeaveReservations bool `json:"leaveReservations"`
+}
+
+// The account is no more.
+type EraseUserPayload struct {
+	// The id it had.
+	UserID string `json:"userId"`
+}
+
+func (EraseUserPayload) IsEraseUserResult() {}
+
+// Everything about the viewer.
+type ExportMyDataPayload struct {
+	// What to call the file.
+	FileName string `json:"fileName"`
+	// The document, JSON.
+	Document string `json:"document"`
+}
+
 // The address or the password is wrong; which of the two is not said.
 type InvalidCredentials struct {
 	// Always `INVALID_CREDENTIALS`.
@@ -158,6 +424,38 @@ func (InvalidCredentials) IsUserError() {}
 func (InvalidCredentials) IsSignInResult() {}
 
 func (InvalidCredentials) IsChangePasswordResult() {}
+
+// The second factor was not proved: the code is wrong, was used before or is over, or the passkey is not one of the account's.
+type InvalidProof struct {
+	// Always `INVALID_PROOF`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+}
+
+func (InvalidProof) IsUserError() {}
+
+func (InvalidProof) IsProveSecondFactorResult() {}
+
+func (InvalidProof) IsProveAgainResult() {}
+
+func (InvalidProof) IsConfirmTotpResult() {}
+
+func (InvalidProof) IsConfirmPasskeyResult() {}
+
+func (InvalidProof) IsSignInWithPasskeyResult() {}
+
+// The account has no password and no other provider: nobody could sign in to it any more.
+type LastWayToSignIn struct {
+	// Always `LAST_WAY_TO_SIGN_IN`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+}
+
+func (LastWayToSignIn) IsUserError() {}
+
+func (LastWayToSignIn) IsUnlinkProviderResult() {}
 
 // More seats than one customer may have at this showtime; nothing was reserved.
 type LimitExceeded struct {
@@ -189,6 +487,28 @@ func (LinkExpired) IsVerifyEmailResult() {}
 
 func (LinkExpired) IsResetPasswordResult() {}
 
+// What the provider's answer was, and which attempt it is for.
+type LinkProviderInput struct {
+	// What `beginProviderLink` gave to this page.
+	FlowToken string `json:"flowToken"`
+	// The parameter `state` of the address the browser came back to.
+	State string `json:"state"`
+	// The parameter `code` of that address.
+	Code string `json:"code"`
+	// The parameter `iss` of that address, when it has one.
+	Iss *string `json:"iss,omitempty"`
+	// That address itself, without its parameters.
+	RedirectURI string `json:"redirectUri"`
+}
+
+// The provider is linked.
+type LinkProviderPayload struct {
+	// The link.
+	LinkedProvider identity.Link `json:"linkedProvider"`
+}
+
+func (LinkProviderPayload) IsLinkProviderResult() {}
+
 // A page of movies.
 type MovieConnection struct {
 	// The movies with their cursors.
@@ -219,6 +539,18 @@ type MovieShowtimeFilter struct {
 	To *time.Time `json:"to,omitempty"`
 }
 
+// The account has no password that could be changed, since its owner signs in by a provider. Set one by a recovery mail.
+type NoPassword struct {
+	// Always `NO_PASSWORD`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+}
+
+func (NoPassword) IsUserError() {}
+
+func (NoPassword) IsChangePasswordResult() {}
+
 // Where a page stands in its list.
 type PageInfo struct {
 	// Whether items follow the page.
@@ -229,6 +561,25 @@ type PageInfo struct {
 	StartCursor *string `json:"startCursor,omitempty"`
 	// Cursor of the last item, for `after`.
 	EndCursor *string `json:"endCursor,omitempty"`
+}
+
+// What a page hands to `navigator.credentials`. A challenge counts once, right or wrong.
+type PasskeyChallenge struct {
+	// Names the challenge in the answer.
+	Token string `json:"token"`
+	// JSON text of the options, for `PublicKeyCredential.parseCreationOptionsFromJSON` or `parseRequestOptionsFromJSON` and then
+	// `navigator.credentials.create` or `get`.
+	Options string `json:"options"`
+	// Until when the answer counts.
+	ExpiresAt time.Time `json:"expiresAt"`
+}
+
+// What a device answered to a challenge.
+type PasskeyInput struct {
+	// The challenge's `token`.
+	Token string `json:"token"`
+	// The JSON text of the `PublicKeyCredential` that the browser got: `JSON.stringify(credential)`.
+	Credential string `json:"credential"`
 }
 
 // A reservation to pay.
@@ -277,11 +628,68 @@ func (PaymentPending) IsUserError() {}
 
 func (PaymentPending) IsPayReservationResult() {}
 
-// A proof of who one is.
+// A proof of who one is: exactly one of the fields.
 type ProveAgainInput struct {
-	// The account's password.
-	Password string `json:"password"`
+	// The account's password, when the account has no second factor.
+	Password *string `json:"password,omitempty"`
+	// The code that an authenticator app of the account shows. Each counts once.
+	Code *string `json:"code,omitempty"`
+	// One of the account's recovery codes; hyphens, blanks and case do not matter. Each counts once.
+	RecoveryCode *string `json:"recoveryCode,omitempty"`
+	// What a passkey answered to the challenge of `beginPasskeyProof`.
+	Passkey *PasskeyInput `json:"passkey,omitempty"`
 }
+
+// A sign-in that waits, and the proof of a second factor: exactly one of code, recoveryCode and passkey.
+type ProveSecondFactorInput struct {
+	// The `pendingToken` of `SecondFactorRequired`.
+	PendingToken string `json:"pendingToken"`
+	// The code that an authenticator app of the account shows. Each counts once.
+	Code *string `json:"code,omitempty"`
+	// One of the account's recovery codes; hyphens, blanks and case do not matter. Each counts once.
+	RecoveryCode *string `json:"recoveryCode,omitempty"`
+	// What a passkey answered to the challenge of `beginPasskeyProof`.
+	Passkey *PasskeyInput `json:"passkey,omitempty"`
+}
+
+// The provider has verified no address, so it cannot make an account. Make one with a password, and link the provider.
+type ProviderEmailUnverified struct {
+	// Always `PROVIDER_EMAIL_UNVERIFIED`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+}
+
+func (ProviderEmailUnverified) IsUserError() {}
+
+func (ProviderEmailUnverified) IsCompleteProviderSignInResult() {}
+
+// The account at the provider is linked to somebody else's account here.
+type ProviderLinkTaken struct {
+	// Always `PROVIDER_LINK_TAKEN`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+}
+
+func (ProviderLinkTaken) IsUserError() {}
+
+func (ProviderLinkTaken) IsLinkProviderResult() {}
+
+// The attempt is over or belongs to another browser, or the provider does not vouch for anybody; which of these is not said.
+// Begin again.
+type ProviderSignInFailed struct {
+	// Always `PROVIDER_SIGN_IN_FAILED`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+}
+
+func (ProviderSignInFailed) IsUserError() {}
+
+func (ProviderSignInFailed) IsCompleteProviderSignInResult() {}
+
+func (ProviderSignInFailed) IsLinkProviderResult() {}
 
 // How much work the caller may ask for. Points come back with time; an operation that costs more than remains is refused with `THROTTLED`.
 type RateLimit struct {
@@ -301,6 +709,40 @@ type RateLimit struct {
 type RefreshSessionInput struct {
 	// The session's latest refresh token. Left out by a page whose session is in cookies.
 	RefreshToken *string `json:"refreshToken,omitempty"`
+}
+
+// Which factor to remove.
+type RemoveFactorInput struct {
+	// The factor's id.
+	FactorID string `json:"factorId"`
+}
+
+// The factor is gone.
+type RemoveFactorPayload struct {
+	// The id of the factor that is gone.
+	FactorID string `json:"factorId"`
+	// The tokens with which the session goes on. Without a second factor left they say that none was proved.
+	Session SessionPayload `json:"session"`
+}
+
+// Another name for a factor.
+type RenameFactorInput struct {
+	// The factor's id.
+	FactorID string `json:"factorId"`
+	// How to call it, 1 to 100 characters.
+	Name string `json:"name"`
+}
+
+// The factor has another name.
+type RenameFactorPayload struct {
+	// The factor.
+	Factor identity.Factor `json:"factor"`
+}
+
+// The account has other recovery codes.
+type ReplaceRecoveryCodesPayload struct {
+	// The codes, shown this once. Keep them where the second factors are not.
+	RecoveryCodes []string `json:"recoveryCodes"`
 }
 
 // Whose password is forgotten.
@@ -352,6 +794,22 @@ type ReservationExpired struct {
 func (ReservationExpired) IsUserError() {}
 
 func (ReservationExpired) IsPayReservationResult() {}
+
+// There are paid seats of showtimes that are not over: cancel them, or say that they may be left behind. Nothing was changed.
+type ReservationsAhead struct {
+	// Always `RESERVATIONS_AHEAD`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+	// How many reservations.
+	Count int32 `json:"count"`
+}
+
+func (ReservationsAhead) IsUserError() {}
+
+func (ReservationsAhead) IsDeleteAccountResult() {}
+
+func (ReservationsAhead) IsEraseUserResult() {}
 
 // Seats to reserve.
 type ReserveSeatsInput struct {
@@ -453,7 +911,7 @@ type SecondFactorRequired struct {
 	Code UserErrorCode `json:"code"`
 	// A sentence for people.
 	Message string `json:"message"`
-	// What stands for the sign-in so far. It is no access token.
+	// What stands for the sign-in so far, for `proveSecondFactor`. It is no access token.
 	PendingToken string `json:"pendingToken"`
 	// Until when the sign-in waits.
 	ExpiresAt time.Time `json:"expiresAt"`
@@ -462,6 +920,8 @@ type SecondFactorRequired struct {
 }
 
 func (SecondFactorRequired) IsUserError() {}
+
+func (SecondFactorRequired) IsCompleteProviderSignInResult() {}
 
 func (SecondFactorRequired) IsSignInResult() {}
 
@@ -472,6 +932,10 @@ type SessionEnded struct {
 	// A sentence for people.
 	Message string `json:"message"`
 }
+
+func (SessionEnded) IsProveSecondFactorResult() {}
+
+func (SessionEnded) IsBeginPasskeyProofResult() {}
 
 func (SessionEnded) IsUserError() {}
 
@@ -493,7 +957,13 @@ type SessionPayload struct {
 	User identity.User `json:"user"`
 }
 
+func (SessionPayload) IsProveSecondFactorResult() {}
+
 func (SessionPayload) IsProveAgainResult() {}
+
+func (SessionPayload) IsSignInWithPasskeyResult() {}
+
+func (SessionPayload) IsCompleteProviderSignInResult() {}
 
 func (SessionPayload) IsRefreshSessionResult() {}
 
@@ -557,6 +1027,12 @@ type SignInInput struct {
 	Password string `json:"password"`
 }
 
+// A passkey that signs its holder in.
+type SignInWithPasskeyInput struct {
+	// What the device answered.
+	Passkey PasskeyInput `json:"passkey"`
+}
+
 // The session is over.
 type SignOutPayload struct {
 	// The session ended; its token is worthless from here on.
@@ -571,6 +1047,10 @@ type SignUpInput struct {
 	Password string `json:"password"`
 	// How the user wants to be called, 1 to 100 characters.
 	Name string `json:"name"`
+	// What to sign in with beside the address, if anything: 3 to 30 letters, digits, dots, hyphens and underscores.
+	Username *string `json:"username,omitempty"`
+	// Telephone number with its country's code, if one is to be known.
+	Phone *string `json:"phone,omitempty"`
 }
 
 // A page of theaters.
@@ -600,6 +1080,58 @@ type TheaterShowtimeFilter struct {
 	// Only those that start before this moment.
 	To *time.Time `json:"to,omitempty"`
 }
+
+// Which link to end.
+type UnlinkProviderInput struct {
+	// The link's id.
+	LinkID string `json:"linkId"`
+}
+
+// The link is over.
+type UnlinkProviderPayload struct {
+	// The id of the link that was.
+	LinkID string `json:"linkId"`
+}
+
+func (UnlinkProviderPayload) IsUnlinkProviderResult() {}
+
+// What to change; a field that is absent stays, null clears it.
+type UpdateProfileInput struct {
+	// How the user wants to be called, 1 to 100 characters; it cannot be cleared.
+	Name graphql.Omittable[*string] `json:"name,omitempty"`
+	// What to sign in with beside the address: 3 to 30 letters, digits, dots, hyphens and underscores. Free again once cleared.
+	Username graphql.Omittable[*string] `json:"username,omitempty"`
+	// Telephone number with its country's code: `+49 30 901820`.
+	Phone graphql.Omittable[*string] `json:"phone,omitempty"`
+	// Language, script and region, BCP 47: `de-AT`.
+	Locale graphql.Omittable[*string] `json:"locale,omitempty"`
+	// Where the user goes to the movies, 1 to 100 characters.
+	PreferredCity graphql.Omittable[*string] `json:"preferredCity,omitempty"`
+	// All that the user needs there.
+	AccessibilityNeeds graphql.Omittable[[]identity.AccessibilityNeed] `json:"accessibilityNeeds,omitempty"`
+}
+
+// The profile as it is.
+type UpdateProfilePayload struct {
+	// The user.
+	User identity.User `json:"user"`
+}
+
+func (UpdateProfilePayload) IsUpdateProfileResult() {}
+
+// Another account has this username, or one that cannot be told from it at a glance.
+type UsernameTaken struct {
+	// Always `USERNAME_TAKEN`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+}
+
+func (UsernameTaken) IsUserError() {}
+
+func (UsernameTaken) IsUpdateProfileResult() {}
+
+func (UsernameTaken) IsSignUpResult() {}
 
 // What proves an address.
 type VerifyEmailInput struct {
@@ -683,6 +1215,8 @@ const (
 	UserErrorCodeInvalidCredentials UserErrorCode = "INVALID_CREDENTIALS"
 	// The account has a second factor, which is to be proved as well.
 	UserErrorCodeSecondFactorRequired UserErrorCode = "SECOND_FACTOR_REQUIRED"
+	// The second factor was not proved.
+	UserErrorCodeInvalidProof UserErrorCode = "INVALID_PROOF"
 	// The session cannot be renewed: sign in again.
 	UserErrorCodeSessionEnded UserErrorCode = "SESSION_ENDED"
 	// The link of a mail was used or is too old.
@@ -699,12 +1233,31 @@ const (
 	UserErrorCodePaymentDeclined UserErrorCode = "PAYMENT_DECLINED"
 	// The payment's outcome is not known yet; it settles by itself.
 	UserErrorCodePaymentPending UserErrorCode = "PAYMENT_PENDING"
+	// Another account has the username, or one that looks like it.
+	UserErrorCodeUsernameTaken UserErrorCode = "USERNAME_TAKEN"
+	// The sign-in by a provider came to nothing: begin again.
+	UserErrorCodeProviderSignInFailed UserErrorCode = "PROVIDER_SIGN_IN_FAILED"
+	// An account with the provider's address exists: sign in to it and link the provider.
+	UserErrorCodeAccountExists UserErrorCode = "ACCOUNT_EXISTS"
+	// The provider has verified no address to make an account with.
+	UserErrorCodeProviderEmailUnverified UserErrorCode = "PROVIDER_EMAIL_UNVERIFIED"
+	// The account at the provider is linked to another account.
+	UserErrorCodeProviderLinkTaken UserErrorCode = "PROVIDER_LINK_TAKEN"
+	// Nobody could sign in to the account any more.
+	UserErrorCodeLastWayToSignIn UserErrorCode = "LAST_WAY_TO_SIGN_IN"
+	// The account has no password.
+	UserErrorCodeNoPassword UserErrorCode = "NO_PASSWORD"
+	// The account has paid seats of showtimes that are not over.
+	UserErrorCodeReservationsAhead UserErrorCode = "RESERVATIONS_AHEAD"
+	// The account can do more than a customer's.
+	UserErrorCodeAccountInOffice UserErrorCode = "ACCOUNT_IN_OFFICE"
 )
 
 var AllUserErrorCode = []UserErrorCode{
 	UserErrorCodeEmailTaken,
 	UserErrorCodeInvalidCredentials,
 	UserErrorCodeSecondFactorRequired,
+	UserErrorCodeInvalidProof,
 	UserErrorCodeSessionEnded,
 	UserErrorCodeLinkExpired,
 	UserErrorCodeSeatsUnavailable,
@@ -713,11 +1266,20 @@ var AllUserErrorCode = []UserErrorCode{
 	UserErrorCodeReservationExpired,
 	UserErrorCodePaymentDeclined,
 	UserErrorCodePaymentPending,
+	UserErrorCodeUsernameTaken,
+	UserErrorCodeProviderSignInFailed,
+	UserErrorCodeAccountExists,
+	UserErrorCodeProviderEmailUnverified,
+	UserErrorCodeProviderLinkTaken,
+	UserErrorCodeLastWayToSignIn,
+	UserErrorCodeNoPassword,
+	UserErrorCodeReservationsAhead,
+	UserErrorCodeAccountInOffice,
 }
 
 func (e UserErrorCode) IsValid() bool {
 	switch e {
-	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeSessionEnded, UserErrorCodeLinkExpired, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodeReservationExpired, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending:
+	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeInvalidProof, UserErrorCodeSessionEnded, UserErrorCodeLinkExpired, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodeReservationExpired, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending, UserErrorCodeUsernameTaken, UserErrorCodeProviderSignInFailed, UserErrorCodeAccountExists, UserErrorCodeProviderEmailUnverified, UserErrorCodeProviderLinkTaken, UserErrorCodeLastWayToSignIn, UserErrorCodeNoPassword, UserErrorCodeReservationsAhead, UserErrorCodeAccountInOffice:
 		return true
 	}
 	return false
