@@ -73,6 +73,11 @@ type ReserveSeatsResult interface {
 	IsReserveSeatsResult()
 }
 
+// How a recovery went.
+type ResetPasswordResult interface {
+	IsResetPasswordResult()
+}
+
 // An event of a seat map's stream.
 type SeatMapEvent interface {
 	IsSeatMapEvent()
@@ -96,6 +101,11 @@ type SignUpResult interface {
 // A refusal that is part of the answer: what the caller asked for cannot be done, and why.
 type UserError interface {
 	IsUserError()
+}
+
+// How the proof of an address went.
+type VerifyEmailResult interface {
+	IsVerifyEmailResult()
 }
 
 // A challenge with which a device makes a passkey.
@@ -288,6 +298,20 @@ func (LimitExceeded) IsUserError() {}
 
 func (LimitExceeded) IsReserveSeatsResult() {}
 
+// The link was used, is too old, or never was one of ours; which of them is not said. Ask for another.
+type LinkExpired struct {
+	// Always `LINK_EXPIRED`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+}
+
+func (LinkExpired) IsUserError() {}
+
+func (LinkExpired) IsVerifyEmailResult() {}
+
+func (LinkExpired) IsResetPasswordResult() {}
+
 // A page of movies.
 type MovieConnection struct {
 	// The movies with their cursors.
@@ -473,6 +497,24 @@ type ReplaceRecoveryCodesPayload struct {
 	RecoveryCodes []string `json:"recoveryCodes"`
 }
 
+// Whose password is forgotten.
+type RequestPasswordResetInput struct {
+	// The e-mail address of the account.
+	Email string `json:"email"`
+}
+
+// If an account has the address, a mail is on its way to it.
+type RequestPasswordResetPayload struct {
+	// The address that was given.
+	Email string `json:"email"`
+}
+
+// A mail is on its way, unless the address was proved before.
+type RequestVerificationPayload struct {
+	// The address of the account.
+	Email string `json:"email"`
+}
+
 // A page of the viewer's reservations.
 type ReservationConnection struct {
 	// The reservations with their cursors.
@@ -524,6 +566,22 @@ type ReserveSeatsPayload struct {
 }
 
 func (ReserveSeatsPayload) IsReserveSeatsResult() {}
+
+// Another password, for somebody who reads the account's mails.
+type ResetPasswordInput struct {
+	// What stands behind `#token=` in the mail's link.
+	Token string `json:"token"`
+	// The next password: at least 15 characters.
+	NewPassword string `json:"newPassword"`
+}
+
+// The account has another password, and nobody is signed in to it.
+type ResetPasswordPayload struct {
+	// Always true; sign in with the password.
+	Reset bool `json:"reset"`
+}
+
+func (ResetPasswordPayload) IsResetPasswordResult() {}
 
 // A seat that has another state than before.
 type SeatChange struct {
@@ -751,13 +809,27 @@ type TheaterShowtimeFilter struct {
 	To *time.Time `json:"to,omitempty"`
 }
 
+// What proves an address.
+type VerifyEmailInput struct {
+	// What stands behind `#token=` in the mail's link.
+	Token string `json:"token"`
+}
+
+// The address is proved.
+type VerifyEmailPayload struct {
+	// The address.
+	Email string `json:"email"`
+}
+
+func (VerifyEmailPayload) IsVerifyEmailResult() {}
+
 // A kind of work with a rate of its own: browsing, however heavy, never keeps a customer from buying.
 type RateLane string
 
 const (
 	// Everything else.
 	RateLaneBrowse RateLane = "BROWSE"
-	// Reserving and paying. A mutation counts here if all its fields do, written in the operation itself.
+	// Reserving, paying and cancelling. A mutation counts here if all its fields do, written in the operation itself.
 	RateLanePurchase RateLane = "PURCHASE"
 )
 
@@ -823,6 +895,8 @@ const (
 	UserErrorCodeInvalidProof UserErrorCode = "INVALID_PROOF"
 	// The session cannot be renewed: sign in again.
 	UserErrorCodeSessionEnded UserErrorCode = "SESSION_ENDED"
+	// The link of a mail was used or is too old.
+	UserErrorCodeLinkExpired UserErrorCode = "LINK_EXPIRED"
 	// At least one of the seats belongs to someone else.
 	UserErrorCodeSeatsUnavailable UserErrorCode = "SEATS_UNAVAILABLE"
 	// The showtime is not on sale.
@@ -843,6 +917,7 @@ var AllUserErrorCode = []UserErrorCode{
 	UserErrorCodeSecondFactorRequired,
 	UserErrorCodeInvalidProof,
 	UserErrorCodeSessionEnded,
+	UserErrorCodeLinkExpired,
 	UserErrorCodeSeatsUnavailable,
 	UserErrorCodeShowtimeClosed,
 	UserErrorCodeLimitExceeded,
@@ -853,7 +928,7 @@ var AllUserErrorCode = []UserErrorCode{
 
 func (e UserErrorCode) IsValid() bool {
 	switch e {
-	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeInvalidProof, UserErrorCodeSessionEnded, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodeReservationExpired, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending:
+	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeInvalidProof, UserErrorCodeSessionEnded, UserErrorCodeLinkExpired, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodeReservationExpired, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending:
 		return true
 	}
 	return false

@@ -147,7 +147,7 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	if err := a.Identity.ServePasskeys(site, a.cfg.AllowedOrigins); err != nil {
 		return err
 	}
-	if a.post, a.mailbox, err = newPost(a.cfg, a.db, a.vault, seams.Clock, a.metrics, a.log); err != nil {
+	if a.post, a.mailbox, err = newPost(a.cfg, a.db, a.vault, seams.Clock, a.Identity, a.metrics, a.log); err != nil {
 		return err
 	}
 	theaters := theater.NewService(client)
@@ -195,6 +195,8 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 		CloseSockets:   sockets.Drain,
 		AllowedOrigins: a.cfg.AllowedOrigins,
 		PlainCookies:   development,
+		OpsHosts:       a.cfg.OpsHosts,
+		RetireDelay:    a.cfg.RetireDelay(),
 		TrustedProxies: a.cfg.TrustedProxies,
 		Observe:        a.metrics.request,
 		Log:            a.log,

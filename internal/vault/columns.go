@@ -18,6 +18,7 @@ func Columns() []Column {
 		{Table: "sessions", Name: "device_sealed", Key: "id"},
 		{Table: "factors", Name: "secret_sealed", Key: "id"},
 		{Table: "mails", Name: "payload_sealed", Key: "id"},
+		{Table: "mailed_tokens", Name: "email_sealed", Key: "id"},
 	}
 }
 
