@@ -300,6 +300,41 @@ var (
 			},
 		},
 	}
+	// MailedTokensColumns holds the columns for the "mailed_tokens" table.
+	MailedTokensColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "purpose", Type: field.TypeString, Size: 2147483647},
+		{Name: "email_sealed", Type: field.TypeBytes},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
+		{Name: "expires_at", Type: field.TypeTime},
+		{Name: "user_id", Type: field.TypeUUID, Nullable: true},
+	}
+	// MailedTokensTable holds the schema information for the "mailed_tokens" table.
+	MailedTokensTable = &schema.Table{
+		Name:       "mailed_tokens",
+		Columns:    MailedTokensColumns,
+		PrimaryKey: []*schema.Column{MailedTokensColumns[0]},
+		ForeignKeys: []*schema.ForeignKey{
+			{
+				Symbol:     "mailed_tokens_user_fkey",
+				Columns:    []*schema.Column{MailedTokensColumns[5]},
+				RefColumns: []*schema.Column{UsersColumns[0]},
+				OnDelete:   schema.Cascade,
+			},
+		},
+		Indexes: []*schema.Index{
+			{
+				Name:    "mailed_tokens_user_idx",
+				Unique:  false,
+				Columns: []*schema.Column{MailedTokensColumns[5]},
+			},
+			{
+				Name:    "mailed_tokens_expires_idx",
+				Unique:  false,
+				Columns: []*schema.Column{MailedTokensColumns[4]},
+			},
+		},
+	}
 	// MoviesColumns holds the columns for the "movies" table.
 	MoviesColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
@@ -855,6 +890,7 @@ var (
 		{Name: "name_sealed", Type: field.TypeBytes},
 		{Name: "password_hash", Type: field.TypeString, Nullable: true, Size: 2147483647},
 		{Name: "role", Type: field.TypeString, Size: 2147483647, Default: "CUSTOMER"},
+		{Name: "email_verified_at", Type: field.TypeTime, Nullable: true},
 		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
 	}
 	// UsersTable holds the schema information for the "users" table.
@@ -905,6 +941,7 @@ var (
 		GuessesTable,
 		IdempotencyKeysTable,
 		MailsTable,
+		MailedTokensTable,
 		MoviesTable,
 		PaymentsTable,
 		PaymentAttemptsTable,
@@ -946,6 +983,10 @@ func init() {
 	}
 	MailsTable.Annotation = &entsql.Annotation{
 		Table: "mails",
+	}
+	MailedTokensTable.ForeignKeys[0].RefTable = UsersTable
+	MailedTokensTable.Annotation = &entsql.Annotation{
+		Table: "mailed_tokens",
 	}
 	PaymentsTable.Annotation = &entsql.Annotation{
 		Table: "payments",

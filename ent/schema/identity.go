@@ -22,6 +22,7 @@ func (User) Fields() []ent.Field {
 		field.Bytes("name_sealed").Sensitive(),
 		field.Text("password_hash").Optional().Sensitive().Comment("none: the user signs in another way"),
 		field.Text("role").Default("CUSTOMER"),
+		field.Time("email_verified_at").Optional().Nillable(),
 		createdAt(),
 	}
 }

@@ -63,6 +63,11 @@ type ReserveSeatsResult interface {
 	IsReserveSeatsResult()
 }
 
+// How a recovery went.
+type ResetPasswordResult interface {
+	IsResetPasswordResult()
+}
+
 // An event of a seat map's stream.
 type SeatMapEvent interface {
 	IsSeatMapEvent()
@@ -86,6 +91,11 @@ type UnlinkProviderResult interface {
 // A refusal that is part of the answer: what the caller asked for cannot be done, and why.
 type UserError interface {
 	IsUserError()
+}
+
+// How the proof of an address went.
+type VerifyEmailResult interface {
+	IsVerifyEmailResult()
 }
 
 // An account with the address that the provider gave exists. Its owner signs in as before, and links the provider.
@@ -233,6 +243,20 @@ type LimitExceeded struct {
 func (LimitExceeded) IsUserError() {}
 
 func (LimitExceeded) IsReserveSeatsResult() {}
+
+// The link was used, is too old, or never was one of ours; which of them is not said. Ask for another.
+type LinkExpired struct {
+	// Always `LINK_EXPIRED`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+}
+
+func (LinkExpired) IsUserError() {}
+
+func (LinkExpired) IsVerifyEmailResult() {}
+
+func (LinkExpired) IsResetPasswordResult() {}
 
 // What the provider's answer was, and which attempt it is for.
 type LinkProviderInput struct {
@@ -421,6 +445,24 @@ type RefreshSessionInput struct {
 	RefreshToken *string `json:"refreshToken,omitempty"`
 }
 
+// Whose password is forgotten.
+type RequestPasswordResetInput struct {
+	// The e-mail address of the account.
+	Email string `json:"email"`
+}
+
+// If an account has the address, a mail is on its way to it.
+type RequestPasswordResetPayload struct {
+	// The address that was given.
+	Email string `json:"email"`
+}
+
+// A mail is on its way, unless the address was proved before.
+type RequestVerificationPayload struct {
+	// The address of the account.
+	Email string `json:"email"`
+}
+
 // A page of the viewer's reservations.
 type ReservationConnection struct {
 	// The reservations with their cursors.
@@ -472,6 +514,22 @@ type ReserveSeatsPayload struct {
 }
 
 func (ReserveSeatsPayload) IsReserveSeatsResult() {}
+
+// Another password, for somebody who reads the account's mails.
+type ResetPasswordInput struct {
+	// What stands behind `#token=` in the mail's link.
+	Token string `json:"token"`
+	// The next password: at least 15 characters.
+	NewPassword string `json:"newPassword"`
+}
+
+// The account has another password, and nobody is signed in to it.
+type ResetPasswordPayload struct {
+	// Always true; sign in with the password.
+	Reset bool `json:"reset"`
+}
+
+func (ResetPasswordPayload) IsResetPasswordResult() {}
 
 // A seat that has another state than before.
 type SeatChange struct {
@@ -703,6 +761,20 @@ type UnlinkProviderPayload struct {
 
 func (UnlinkProviderPayload) IsUnlinkProviderResult() {}
 
+// What proves an address.
+type VerifyEmailInput struct {
+	// What stands behind `#token=` in the mail's link.
+	Token string `json:"token"`
+}
+
+// The address is proved.
+type VerifyEmailPayload struct {
+	// The address.
+	Email string `json:"email"`
+}
+
+func (VerifyEmailPayload) IsVerifyEmailResult() {}
+
 // A kind of work with a rate of its own: browsing, however heavy, never keeps a customer from buying.
 type RateLane string
 
@@ -773,6 +845,8 @@ const (
 	UserErrorCodeSecondFactorRequired UserErrorCode = "SECOND_FACTOR_REQUIRED"
 	// The session cannot be renewed: sign in again.
 	UserErrorCodeSessionEnded UserErrorCode = "SESSION_ENDED"
+	// The link of a mail was used or is too old.
+	UserErrorCodeLinkExpired UserErrorCode = "LINK_EXPIRED"
 	// At least one of the seats belongs to someone else.
 	UserErrorCodeSeatsUnavailable UserErrorCode = "SEATS_UNAVAILABLE"
 	// The showtime is not on sale.
@@ -804,6 +878,7 @@ var AllUserErrorCode = []UserErrorCode{
 	UserErrorCodeInvalidCredentials,
 	UserErrorCodeSecondFactorRequired,
 	UserErrorCodeSessionEnded,
+	UserErrorCodeLinkExpired,
 	UserErrorCodeSeatsUnavailable,
 	UserErrorCodeShowtimeClosed,
 	UserErrorCodeLimitExceeded,
@@ -820,7 +895,7 @@ var AllUserErrorCode = []UserErrorCode{
 
 func (e UserErrorCode) IsValid() bool {
 	switch e {
-	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeSessionEnded, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodeReservationExpired, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending, UserErrorCodeProviderSignInFailed, UserErrorCodeAccountExists, UserErrorCodeProviderEmailUnverified, UserErrorCodeProviderLinkTaken, UserErrorCodeLastWayToSignIn, UserErrorCodeNoPassword:
+	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeSessionEnded, UserErrorCodeLinkExpired, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodeReservationExpired, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending, UserErrorCodeProviderSignInFailed, UserErrorCodeAccountExists, UserErrorCodeProviderEmailUnverified, UserErrorCodeProviderLinkTaken, UserErrorCodeLastWayToSignIn, UserErrorCodeNoPassword:
 		return true
 	}
 	return false

@@ -76,5 +76,6 @@ func (a *App) housekeeping(ctx context.Context) error {
 	_, guesses := a.Identity.ForgetGuesses(ctx)
 	_, flows := a.Identity.ForgetFlows(ctx)
 	_, mails := a.post.Outbox.Forget(ctx)
-	return errors.Join(keys, sessions, guesses, flows, mails)
+	_, tokens := a.Identity.ForgetMailedTokens(ctx)
+	return errors.Join(keys, sessions, guesses, flows, tokens, mails)
 }

@@ -8,6 +8,8 @@ const (
 	AccountCreated     Action = "account.created"
 	RoleChanged        Action = "account.role_changed"
 	PasswordChanged    Action = "account.password_changed"
+	AccountRecovered   Action = "account.recovered"
+	AddressVerified    Action = "account.address_verified"
 	SignInFailed       Action = "sign_in.failed"
 	ProofFailed        Action = "proof.failed"
 	SessionStarted     Action = "session.started"
@@ -26,6 +28,10 @@ func (a Action) Meaning() string {
 		return "An account was given another role."
 	case PasswordChanged:
 		return "An account was given another password."
+	case AccountRecovered:
+		return "An account was given another password by somebody who reads its mails, and all its sessions were ended."
+	case AddressVerified:
+		return "Somebody who reads the mails to the address of an account proved it to be theirs."
 	case SignInFailed:
 		return "Somebody tried to sign in and could not; without a subject where no account has the address."
 	case ProofFailed:

@@ -29,11 +29,13 @@ import (
 
 // User is a person with an account.
 type User struct {
-	ID        uuid.UUID
-	Email     string // trimmed, lower case
-	Name      string
-	Role      auth.Role
-	CreatedAt time.Time
+	ID    uuid.UUID
+	Email string // trimmed, lower case
+	// EmailVerified says that somebody who reads mails to the address has said to be the user.
+	EmailVerified bool
+	Name          string
+	Role          auth.Role
+	CreatedAt     time.Time
 }
 
 // NodeID returns the user's public id.

@@ -22,6 +22,7 @@ import (
 	"marquee/internal/auth"
 	"marquee/internal/clock"
 	"marquee/internal/identity/openid"
+	"marquee/internal/notify"
 	"marquee/internal/postgres"
 	"marquee/internal/typeid"
 	"marquee/internal/vault"
@@ -52,6 +53,8 @@ type Service struct {
 	ceremonyKey []byte
 	flowKey     []byte
 	providers   []*openid.Provider
+	mailedKey   []byte
+	mails       *notify.Outbox
 	revoked     revocations
 	// verified spares a device that sends request after request the check of the same signature, which takes longer than
 	// many a request. It says nothing about whether the token still counts.
@@ -74,8 +77,9 @@ func NewService(db *postgres.DB, client *ent.Client, c clock.Clock, secret []byt
 		providers: providers,
 		revoked:   revocations{first: map[uuid.UUID]revoked{}},
 	}
+	s.mails = notify.NewOutbox(db, v, c)
 	s.tokens = &accessTokens{clock: c}
-	for purpose, key := range map[string]*[]byte{"access tokens": &s.tokens.secret, "refresh tokens": &s.refreshKey, "guesses": &s.guessKey, "ceremonies": &s.ceremonyKey, "provider flows": &s.flowKey} {
+	for purpose, key := range map[string]*[]byte{"access tokens": &s.tokens.secret, "refresh tokens": &s.refreshKey, "guesses": &s.guessKey, "ceremonies": &s.ceremonyKey, "mailed tokens": &s.mailedKey, "provider flows": &s.flowKey} {
 		if *key, err = derived(secret, purpose); err != nil {
 			return nil, err
 		}
