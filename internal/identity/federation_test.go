@@ -79,12 +79,12 @@ func TestService_SignInByProvider(t *testing.T) {
 		t.Parallel()
 		f := federate(t)
 		first := f.signInBy(t, ada)
-		if first.User.Email != "ada@example.com" || first.User.Name != "Ada Lovelace" {
+		if first.User.Email != "ada@example.com" || first.User.Name != "Ada Lovelace" || !first.User.EmailVerified {
 			t.Errorf("%+v", first.User)
 		}
 		// Whatever the provider says of her later, she stays who she is.
 		second := f.signInBy(t, openidtest.Person{"sub": "ada", "email": "lovelace@example.com", "email_verified": false})
-		if second.User.ID != first.User.ID {
+		if second.User != first.User {
 			t.Errorf("%+v, then %+v", first.User, second.User)
 		}
 		if n := f.value(t, `SELECT count(*) FROM audit_entries WHERE action = 'provider.linked'`); n != "1" {
