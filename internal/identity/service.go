@@ -156,6 +156,9 @@ func (s *Service) addUserTx(ctx context.Context, tx *sql.Tx, u User, hash string
 	if hash != "" {
 		create.SetPasswordHash(hash)
 	}
+	if u.EmailVerified {
+		create.SetEmailVerifiedAt(u.CreatedAt)
+	}
 	err = create.Exec(ctx)
 	if postgres.IsUniqueViolation(err, "users_email_index_key") {
 		return ErrEmailTaken
