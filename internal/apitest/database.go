@@ -73,13 +73,18 @@ func Value[T any](a *App, query string, args ...any) T {
 
 // Dump returns every row of every table, a line each, in an order that depends on nothing but the rows. It leaves out
 // what is counted and recorded of wrong guesses, which is all that a refused request may write.
-func (a *App) Dump() string {
+func (a *App) Dump() string { return a.dump(`AND tablename NOT IN ('guesses', 'audit_entries')`) }
+
+// DumpAll is Dump with nothing left out.
+func (a *App) DumpAll() string { return a.dump("") }
+
+func (a *App) dump(where string) string {
 	a.t.Helper()
 	ctx, cancel := a.patience()
 	defer cancel()
 	var text strings.Builder
 	for _, table := range a.texts(ctx, `SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
-		WHERE schemaname NOT IN ('pg_catalog', 'information_schema') AND tablename NOT IN ('guesses', 'audit_entries') ORDER BY 1`) {
+		WHERE schemaname NOT IN ('pg_catalog', 'information_schema') `+where+` ORDER BY 1`) {
 		for _, row := range a.texts(ctx, "SELECT t::text FROM "+table+` AS t ORDER BY t::text COLLATE "C"`) {
 			fmt.Fprintf(&text, "%s %s\n", table, row)
 		}
