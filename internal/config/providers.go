@@ -46,7 +46,7 @@ func (p *OpenIDProviders) UnmarshalText(text []byte) error {
 
 var (
 	providerName  = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
-	providerScope = regexp.MustCompile(`^[!#-\[\]-~]{1,100}$`) // RFC 6749, section 3.3
+	providerScope = regexp.MustCompile(`^[\x21\x23-\x5b\x5d-\x7e]{1,100}$`) // RFC 6749, section 3.3
 )
 
 const maxProviders = 20

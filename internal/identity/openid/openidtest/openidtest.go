@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -171,9 +172,7 @@ func (i *Issuer) token(w http.ResponseWriter, r *http.Request) {
 	claims := jwt.MapClaims{
 		"iss": i.URL, "aud": ClientID, "iat": now.Unix(), "exp": now.Add(time.Minute).Unix(), "nonce": given.nonce, "at_hash": half("access"),
 	}
-	for name, value := range given.person {
-		claims[name] = value
-	}
+	maps.Copy(claims, given.person)
 	if i.Tells != nil {
 		for _, name := range []string{"email", "email_verified", "name"} {
 			delete(claims, name)
@@ -196,9 +195,7 @@ func (i *Issuer) Signed(claims jwt.MapClaims) string {
 // SignedWith signs in any way.
 func (i *Issuer) SignedWith(method jwt.SigningMethod, key any, header map[string]any, claims jwt.MapClaims) string {
 	token := jwt.NewWithClaims(method, claims)
-	for name, value := range header {
-		token.Header[name] = value
-	}
+	maps.Copy(token.Header, header)
 	signed, err := token.SignedString(key)
 	if err != nil {
 		i.t.Errorf("sign: %v", err)
@@ -230,5 +227,5 @@ func half(accessToken string) string {
 func answer(w http.ResponseWriter, status int, value any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(value) // a client that has gone needs no answer
+	_ = json.NewEncoder(w).Encode(value) //nolint:errchkjson // a client that has gone needs no answer
 }
