@@ -442,6 +442,48 @@ func TestCookieSession_forged_requests(t *testing.T) {
 	}
 }
 
+// TestSocket_authorization is how a socket's connection_init may spell the name of its credential.
+func TestSocket_authorization(t *testing.T) {
+	t.Parallel()
+	a := apitest.New(t)
+	user := a.Customer()
+	for name, test := range map[string]struct {
+		payload map[string]any
+		code    int // 0: acknowledged
+	}{
+		"as_the_header":    {vars{"Authorization": "Bearer " + user.Token}, 0},
+		"in_lower_case":    {vars{"authorization": "Bearer " + user.Token}, 0},
+		"but_no_good":      {vars{"authorization": "Bearer no.such.token"}, 4403},
+		"given_twice":      {vars{"authorization": "Bearer " + user.Token, "Authorization": "Bearer " + user.Token}, 4403},
+		"of_another_class": {vars{"AUTHORIZATION": "Basic x"}, 4403},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			socket := dialPage(t, a, tab{}, a.URL)
+			defer socket.Close()
+			if err := socket.WriteJSON(map[string]any{"type": "connection_init", "payload": test.payload}); err != nil {
+				t.Fatal(err)
+			}
+			_, got, err := socket.ReadMessage()
+			if test.code != 0 {
+				if !websocket.IsCloseError(err, test.code) {
+					t.Fatalf("%s, %v; want the close code %d", got, err, test.code)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := socket.WriteMessage(websocket.TextMessage, []byte(`{"type":"subscribe","id":"1","payload":{"query":"{ me { email } }"}}`)); err != nil {
+				t.Fatal(err)
+			}
+			if _, got, err = socket.ReadMessage(); err != nil || !strings.Contains(string(got), user.User.Email) {
+				t.Errorf("%s, %v", got, err)
+			}
+		})
+	}
+}
+
 // TestCookieSession_over_TLS is how it stands in production: TLS ends at a proxy, and the cookies' names keep them from
 // whoever may not set them.
 func TestCookieSession_over_TLS(t *testing.T) {

@@ -22,6 +22,8 @@ func TestPresenter_Present(t *testing.T) {
 	t.Parallel()
 	errAway := errors.New("the engine is away, says 10.0.0.1")
 	field := graphql.WithPathContext(t.Context(), graphql.NewPathWithField("movies"))
+	gone, leave := context.WithCancel(field)
+	leave()
 	missing := apperr.Missing("movie")
 	for name, test := range map[string]struct {
 		ctx     context.Context
@@ -63,6 +65,10 @@ func TestPresenter_Present(t *testing.T) {
 		"a_fault_of_an_engine_is_classified": {
 			ctx: field, err: fmt.Errorf("reading: %w", errAway),
 			code: apperr.Unavailable, message: "Try again.", path: ast.Path{ast.PathName("movies")}, logged: "10.0.0.1",
+		},
+		"a_caller_who_has_gone_is_no_news": {
+			ctx: gone, err: fmt.Errorf("reading: %w", errAway),
+			code: apperr.Unavailable, message: "Try again.", path: ast.Path{ast.PathName("movies")},
 		},
 		"an_error_of_the_document_is_the_callers": {
 			ctx: t.Context(), err: &gqlerror.Error{Message: "Cannot query field.", Rule: "FieldsOnCorrectType"},

@@ -213,14 +213,6 @@ func (c Config) Validate() error {
 	if c.LiveInterval < time.Millisecond || c.LiveInterval > time.Minute {
 		bad("MARQUEE_LIVE_INTERVAL must be between 1ms and 1m, not %s", c.LiveInterval)
 	}
-	if delay := c.RetireDelay(); delay < 0 || delay >= c.DrainTimeout {
-		bad("MARQUEE_DRAIN_DELAY must be less than MARQUEE_DRAIN_TIMEOUT, %s, not %s", c.DrainTimeout, delay)
-	}
-	for _, host := range c.OpsHosts {
-		if host == "" || strings.ContainsAny(host, ":/*") {
-			bad("MARQUEE_OPS_HOSTS must list names without port, like node-1.internal, not %q", host)
-		}
-	}
 	if c.RequestTimeout > maxRequestTimeout {
 		bad("MARQUEE_REQUEST_TIMEOUT must be at most %s: a connection takes no answer after a minute", maxRequestTimeout)
 	}
@@ -244,7 +236,21 @@ func (c Config) Validate() error {
 	if _, err := c.Key(); err != nil {
 		bad("MARQUEE_SECRET_KEY must be at least 32 bytes in base64: make one with openssl rand -base64 32")
 	}
-	return errors.Join(append(problems, c.validatePersisted(), c.validateRates(), c.validateMail(), c.validateProviders(), c.validateProduction())...)
+	return errors.Join(append(problems, c.validatePersisted(), c.validateOperation(), c.validateRates(), c.validateMail(), c.validateProviders(), c.validateProduction())...)
+}
+
+// validateOperation names what is wrong with how operators reach and stop a node.
+func (c Config) validateOperation() error {
+	var problems []error
+	if delay := c.RetireDelay(); delay < 0 || delay >= c.DrainTimeout {
+		problems = append(problems, fmt.Errorf("MARQUEE_DRAIN_DELAY must be less than MARQUEE_DRAIN_TIMEOUT, %s, not %s", c.DrainTimeout, delay))
+	}
+	for _, host := range c.OpsHosts {
+		if host == "" || strings.ContainsAny(host, ":/*") {
+			problems = append(problems, fmt.Errorf("MARQUEE_OPS_HOSTS must list names without port, like node-1.internal, not %q", host))
+		}
+	}
+	return errors.Join(problems...)
 }
 
 // validatePersisted names what is wrong with the settings of persisted documents.

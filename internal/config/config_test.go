@@ -61,6 +61,7 @@ func TestFromEnvironment(t *testing.T) {
 			"MARQUEE_ENV": "staging", "MARQUEE_LISTEN": "8080", "MARQUEE_HOLD": "0s", "MARQUEE_SECRET_KEY": "short",
 			"MARQUEE_ALLOWED_ORIGINS": "tickets.example", "MARQUEE_CLUSTER_PEERS": "nats-route://a:1", "MARQUEE_DATABASE_CONNS": "-1",
 			"MARQUEE_LIVE_INTERVAL": "2m", "MARQUEE_KEYSET": "one", "MARQUEE_KEYSET_FILE": "another", "MARQUEE_RATE_VIEWER": "-1", "MARQUEE_RATE_PURCHASE_ADDRESS": "1000001",
+			"MARQUEE_DRAIN_DELAY": "20s", "MARQUEE_OPS_HOSTS": "node-1:9090",
 		})
 		if err == nil {
 			t.Fatal("accepted")
@@ -68,7 +69,7 @@ func TestFromEnvironment(t *testing.T) {
 		for _, name := range []string{
 			"MARQUEE_ENV", "MARQUEE_LISTEN", "MARQUEE_HOLD", "MARQUEE_SECRET_KEY", "MARQUEE_ALLOWED_ORIGINS",
 			"MARQUEE_CLUSTER_PEERS", "MARQUEE_DATABASE_CONNS", "MARQUEE_LIVE_INTERVAL",
-			"MARQUEE_RATE_VIEWER", "MARQUEE_RATE_PURCHASE_ADDRESS", "MARQUEE_KEYSET",
+			"MARQUEE_RATE_VIEWER", "MARQUEE_RATE_PURCHASE_ADDRESS", "MARQUEE_KEYSET", "MARQUEE_DRAIN_DELAY", "MARQUEE_OPS_HOSTS",
 		} {
 			if !strings.Contains(err.Error(), name) {
 				t.Errorf("%s is not named in: %v", name, err)
@@ -148,6 +149,23 @@ func TestFromEnvironment(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestConfig_RetireDelay(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		c    config.Config
+		want time.Duration
+	}{
+		"development":                 {config.Config{Env: config.Development, DrainTimeout: 20 * time.Second}, 0},
+		"production":                  {config.Config{Env: config.Production, DrainTimeout: 20 * time.Second}, 5 * time.Second},
+		"production_in_a_short_drain": {config.Config{Env: config.Production, DrainTimeout: 4 * time.Second}, time.Second},
+		"as_configured":               {config.Config{Env: config.Production, DrainTimeout: time.Minute, DrainDelay: new(30 * time.Second)}, 30 * time.Second},
+	} {
+		if got := test.c.RetireDelay(); got != test.want {
+			t.Errorf("%s: %s, want %s", name, got, test.want)
+		}
+	}
 }
 
 func TestConfig_mail(t *testing.T) {
