@@ -119,12 +119,10 @@ func TestD7_canaries_are_found_nowhere(t *testing.T) {
 	}
 
 	// One who lives through it all, with canaries for whoever looks like them.
-	for place, text := range map[string]string{
+	maps.Copy(c.texts, map[string]string{
 		"SignUpInput.email": "canary-owner@nest.example", "SignUpInput.name": "Canary Owner Person", "SignUpInput.password": "canary owner passphrase one",
 		"ChangePasswordInput.newPassword": "canary owner passphrase two",
-	} {
-		c.texts[place] = text
-	}
+	})
 	owner := a.Anonymous()
 	tell := func(place, text string) {
 		if text == "" {

@@ -96,10 +96,10 @@ func (r *mutationResolver) UnlinkProvider(ctx context.Context, input model.Unlin
 	if err != nil {
 		return nil, err
 	}
-	return model.UnlinkProviderPayload{LinkID: input.LinkID}, nil
+	return model.UnlinkProviderPayload(input), nil
 }
 
-func (r *queryResolver) SignInProviders(ctx context.Context) ([]identity.Provider, error) {
+func (r *queryResolver) SignInProviders(_ context.Context) ([]identity.Provider, error) {
 	return r.Services.Identity.Providers(), nil
 }
 

@@ -109,10 +109,10 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger, seams Seams) 
 		return nil, err
 	}
 	a.closers.add(a.listeners.Close)
-	if a.vault, err = openVault(cfg); err != nil {
+	if a.db, err = openDatabase(ctx, cfg, log, seams.OnStatement, &a.closers); err != nil {
 		return nil, err
 	}
-	if a.db, err = openDatabase(ctx, cfg, log, seams.OnStatement, &a.closers); err != nil {
+	if a.vault, err = openVault(cfg); err != nil {
 		return nil, err
 	}
 	if err = postgres.Migrate(ctx, a.db, log, a.vault); err != nil {

@@ -44,7 +44,7 @@ func keysetPath(cfg config.Config) string {
 func readKeyset(path string) (vault.Keyset, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return vault.Keyset{}, fmt.Errorf("cannot read the keyset: %w", err)
+		return vault.Keyset{}, fmt.Errorf("cannot read the keyset (in the data folder unless MARQUEE_KEYSET_FILE says where): %w", err)
 	}
 	ks, err := vault.ParseKeyset(string(text))
 	if err != nil {

@@ -35,7 +35,7 @@ func isStrong(proofs []Proof) bool {
 
 // SecondFactorRequired is the error of a sign-in whose first proof was right and whose account has a second factor, which
 // was not proved. PendingToken stands for the sign-in so far until ExpiresAt, and for nothing else: ProveSecondFactor.
-type SecondFactorRequired struct {
+type SecondFactorRequired struct { //nolint:errname // GraphQL calls it so
 	PendingToken string
 	ExpiresAt    time.Time
 	Factors      []FactorKind // that the account has, each once

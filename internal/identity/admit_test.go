@@ -40,7 +40,7 @@ func TestService_ProveAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.ProveAgain(t.Context(), v, ptr("a wrong password, so long"), identity.FactorProof{}, phone); !errors.Is(err, identity.ErrInvalidCredentials) {
+	if _, err := b.ProveAgain(t.Context(), v, new("a wrong password, so long"), identity.FactorProof{}, phone); !errors.Is(err, identity.ErrInvalidCredentials) {
 		t.Errorf("a wrong password: %v", err)
 	}
 	if again, err := b.Refresh(t.Context(), renewed.Refresh); err != nil || apperr.CodeOf(proved(again)) != apperr.StepUpRequired {
@@ -48,7 +48,7 @@ func TestService_ProveAgain(t *testing.T) {
 	} else {
 		renewed = again
 	}
-	raised, err := b.ProveAgain(t.Context(), v, ptr(passphrase), identity.FactorProof{}, phone)
+	raised, err := b.ProveAgain(t.Context(), v, new(passphrase), identity.FactorProof{}, phone)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func TestService_ProveAgain(t *testing.T) {
 	if err := b.SignOut(t.Context(), v); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.ProveAgain(t.Context(), v, ptr(passphrase), identity.FactorProof{}, phone); apperr.CodeOf(err) != apperr.Unauthenticated {
+	if _, err := b.ProveAgain(t.Context(), v, new(passphrase), identity.FactorProof{}, phone); apperr.CodeOf(err) != apperr.Unauthenticated {
 		t.Errorf("in a session that has ended: %v", err)
 	}
 }

@@ -134,7 +134,7 @@ func TestTOTP_enrolment(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.clock.Advance(9 * time.Minute)
-	raised, err := b.ProveAgain(t.Context(), v, nil, identity.FactorProof{Code: ptr(fresh.code(t, 0))}, phone)
+	raised, err := b.ProveAgain(t.Context(), v, nil, identity.FactorProof{Code: new(fresh.code(t, 0))}, phone)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,8 @@ func TestTOTP_enrolment(t *testing.T) {
 	}
 }
 
-func ptr[T any](v T) *T { return &v }
+//go:fix inline
+func ptr[T any](v T) *T { return new(v) }
 
 // TestAU12_A6_TOTP is which codes count, and that each counts once.
 func TestAU12_A6_TOTP(t *testing.T) {
@@ -197,7 +198,7 @@ func TestAU12_AU13_A6_parallel(t *testing.T) {
 	b := setup(t)
 	o := b.enrolled(t, "a@example.com")
 	for name, proof := range map[string]func() identity.FactorProof{
-		"AU12_totp":          func() identity.FactorProof { return identity.FactorProof{Code: ptr(o.code(t, 0))} },
+		"AU12_totp":          func() identity.FactorProof { return identity.FactorProof{Code: new(o.code(t, 0))} },
 		"AU13_recovery_code": func() identity.FactorProof { return identity.FactorProof{RecoveryCode: &o.codes[0]} },
 	} {
 		b.clock.Advance(time.Hour)
@@ -314,7 +315,7 @@ func TestAU2_pending_token(t *testing.T) {
 		t.Errorf("%d forgotten, %v", n, err)
 	}
 	last := o.pending(t)
-	raised, err := b.ProveAgain(t.Context(), b.viewer(t, o.tokens), nil, identity.FactorProof{Code: ptr(o.code(t, 0))}, phone)
+	raised, err := b.ProveAgain(t.Context(), b.viewer(t, o.tokens), nil, identity.FactorProof{Code: new(o.code(t, 0))}, phone)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -340,7 +341,7 @@ func TestA5_codes(t *testing.T) {
 		if i%2 == 1 {
 			s = far
 		}
-		_, err := s.ProveSecondFactor(t.Context(), pending, identity.FactorProof{Code: ptr("000000")}, phone)
+		_, err := s.ProveSecondFactor(t.Context(), pending, identity.FactorProof{Code: new("000000")}, phone)
 		if apperr.CodeOf(err) == apperr.Throttled {
 			throttled++
 		} else if !errors.Is(err, identity.ErrInvalidProof) {
@@ -351,7 +352,7 @@ func TestA5_codes(t *testing.T) {
 		t.Errorf("%d of 20 guesses were not looked at, want 15", throttled)
 	}
 	v := b.viewer(t, o.tokens)
-	if _, err := b.ProveAgain(t.Context(), v, nil, identity.FactorProof{Code: ptr(o.code(t, 0))}, phone); apperr.CodeOf(err) != apperr.Throttled {
+	if _, err := b.ProveAgain(t.Context(), v, nil, identity.FactorProof{Code: new(o.code(t, 0))}, phone); apperr.CodeOf(err) != apperr.Throttled {
 		t.Errorf("by the other way in: %v", err)
 	}
 	b.clock.Advance(time.Hour)
@@ -412,10 +413,10 @@ func TestStepUp(t *testing.T) {
 			t.Errorf("%s: %v, want STEP_UP_REQUIRED", name, err)
 		}
 	}
-	if _, err := b.ProveAgain(t.Context(), weak, ptr(passphrase), identity.FactorProof{}, phone); apperr.CodeOf(err) != apperr.SecondFactorRequired {
+	if _, err := b.ProveAgain(t.Context(), weak, new(passphrase), identity.FactorProof{}, phone); apperr.CodeOf(err) != apperr.SecondFactorRequired {
 		t.Errorf("the password alone proves: %v", err)
 	}
-	for name, proof := range map[string]identity.FactorProof{"none": {}, "two": {Code: ptr("1"), RecoveryCode: ptr("1")}} {
+	for name, proof := range map[string]identity.FactorProof{"none": {}, "two": {Code: new("1"), RecoveryCode: new("1")}} {
 		if _, err := b.ProveAgain(t.Context(), weak, nil, proof, phone); apperr.CodeOf(err) != apperr.BadUserInput {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -424,7 +425,7 @@ func TestStepUp(t *testing.T) {
 		}
 	}
 	b.clock.Advance(time.Minute)
-	raised, err := b.ProveAgain(t.Context(), weak, nil, identity.FactorProof{Code: ptr(o.code(t, 0))}, phone)
+	raised, err := b.ProveAgain(t.Context(), weak, nil, identity.FactorProof{Code: new(o.code(t, 0))}, phone)
 	if err != nil {
 		t.Fatal(err)
 	}

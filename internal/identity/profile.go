@@ -203,30 +203,13 @@ func (s *Service) keepProfileTx(ctx context.Context, tx *sql.Tx, userID uuid.UUI
 	}
 	set := func(field, assignments string, values ...any) error {
 		changed = append(changed, field)
+		//nolint:gosec // what is put together stands below
 		_, err := tx.ExecContext(ctx, `UPDATE profiles SET `+assignments+` WHERE id = $1`, append([]any{row}, values...)...)
 		return err
 	}
 	if c := in.Username; c.Given {
-		sealed, _, err := s.sealCell(row, "username_sealed", "", c.To)
-		if err != nil {
-			return nil, err
-		}
-		var look *string
-		if c.To != nil {
-			look = Set(skeleton(*c.To)).To
-		}
-		sealedLook, index, err := s.sealCell(row, "look_sealed", "username", look)
-		if err != nil {
-			return nil, err
-		}
-		if err := s.claimUsernameTx(ctx, tx, row, look); err != nil {
-			return nil, err
-		}
-		err = set("username", `username_sealed = $2, look_sealed = $3, username_index = $4`, sealed, sealedLook, index)
-		if postgres.IsUniqueViolation(err, "profiles_username_key") {
-			return nil, ErrUsernameTaken
-		}
-		if err != nil {
+		changed = append(changed, "username")
+		if err := s.keepUsernameTx(ctx, tx, row, c.To); err != nil {
 			return nil, err
 		}
 	}
@@ -267,6 +250,31 @@ func (s *Service) keepProfileTx(ctx context.Context, tx *sql.Tx, userID uuid.UUI
 		}
 	}
 	return changed, nil
+}
+
+// keepUsernameTx gives a profile another username, or none for nil: ErrUsernameTaken.
+func (s *Service) keepUsernameTx(ctx context.Context, tx *sql.Tx, row uuid.UUID, username *string) error {
+	sealed, _, err := s.sealCell(row, "username_sealed", "", username)
+	if err != nil {
+		return err
+	}
+	var look *string
+	if username != nil {
+		look = Set(skeleton(*username)).To
+	}
+	sealedLook, index, err := s.sealCell(row, "look_sealed", "username", look)
+	if err != nil {
+		return err
+	}
+	if err := s.claimUsernameTx(ctx, tx, row, look); err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE profiles SET username_sealed = $2, look_sealed = $3, username_index = $4 WHERE id = $1`,
+		row, sealed, sealedLook, index)
+	if postgres.IsUniqueViolation(err, "profiles_username_key") {
+		return ErrUsernameTaken
+	}
+	return err
 }
 
 // sealCell returns the cell of a text and its blind index, if it has a kind; nil for nil.

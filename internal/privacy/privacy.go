@@ -72,10 +72,10 @@ func (Erased) isEraseResult()            {}
 func (ReservationsAhead) isEraseResult() {}
 func (InOffice) isEraseResult()          {}
 
-// errRefused carries a refusal out of a transaction that is rolled back.
-type errRefused struct{ EraseResult }
+// refusedError carries a refusal out of a transaction that is rolled back.
+type refusedError struct{ EraseResult }
 
-func (errRefused) Error() string { return "privacy: the erasure was refused" }
+func (refusedError) Error() string { return "privacy: the erasure was refused" }
 
 // EraseUser is Erase by an administrator, at somebody's request: BAD_USER_INPUT without a reason.
 func (s *Service) EraseUser(ctx context.Context, viewer auth.Viewer, in EraseInput) (EraseResult, error) {
@@ -122,14 +122,14 @@ func (s *Service) Erase(ctx context.Context, viewer auth.Viewer, in EraseInput) 
 		case len(standing.Held) > 0:
 			return apperr.New(apperr.Conflict, "A reservation is being made or paid at this moment. Try again when that is over.")
 		case standing.Ahead > 0 && !in.LeaveReservations:
-			return errRefused{ReservationsAhead{Count: standing.Ahead}}
+			return refusedError{ReservationsAhead{Count: standing.Ahead}}
 		}
 		return audit.RecordTx(ctx, tx, audit.Entry{
 			Action: audit.AccountErased, Actor: viewer.UserID, Subject: user.NodeID(), Reason: in.Reason,
 			Before: map[string]any{"reservationsAhead": standing.Ahead},
 		})
 	})
-	if refused, ok := errors.AsType[errRefused](err); ok {
+	if refused, ok := errors.AsType[refusedError](err); ok {
 		return refused.EraseResult, nil
 	}
 	if err != nil {
@@ -153,6 +153,7 @@ func (s *Service) erase(ctx context.Context, actor, userID uuid.UUID, also func(
 			if table.Fate != Deleted || table.Name == "users" {
 				continue
 			}
+			//nolint:gosec // what is put together stands in the classification
 			if _, err := tx.ExecContext(ctx, `DELETE FROM `+table.Name+` WHERE `+table.Of, userID); err != nil {
 				return fmt.Errorf("deleting from %s: %w", table.Name, err)
 			}
