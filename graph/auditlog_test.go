@@ -59,6 +59,15 @@ func TestAuditLog(t *testing.T) {
 			!strings.Contains(e.Meaning, "could not") || e.CreatedAt.Before(began.Add(-time.Minute)) || !strings.HasPrefix(e.ID, "aud_") {
 			t.Errorf("%+v", e)
 		}
+		again := func(c apitest.Client) string {
+			return string(c.Raw(`query ($id: ID!) { node(id: $id) { id } }`, vars{"id": e.ID}).Body)
+		}
+		if got := again(admin.With(t)); !strings.Contains(got, e.ID) {
+			t.Errorf("by its id: %s", got)
+		}
+		if got := again(a.Manager().With(t)); !strings.Contains(got, `"node":null`) {
+			t.Errorf("to somebody else: %s", got)
+		}
 	})
 	t.Run("restricts_and_turns_pages", func(t *testing.T) {
 		t.Parallel()

@@ -99,7 +99,7 @@ func (r *mutationResolver) UnlinkProvider(ctx context.Context, input model.Unlin
 	return model.UnlinkProviderPayload(input), nil
 }
 
-func (r *queryResolver) SignInProviders(_ context.Context) ([]identity.Provider, error) {
+func (r *queryResolver) SignInProviders(ctx context.Context) ([]identity.Provider, error) {
 	return r.Services.Identity.Providers(), nil
 }
 

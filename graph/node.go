@@ -36,6 +36,8 @@ func (r *Resolver) nodeOf(ctx context.Context, kind typeid.Kind, path, id string
 		return r.ownNode(ctx, kind, path, id)
 	case typeid.Movie, typeid.Theater, typeid.Screen, typeid.Showtime, typeid.Genre, typeid.Seat, typeid.SeatLayout, typeid.User:
 		return r.publicNode(ctx, kind, path, id)
+	case typeid.AuditEntry:
+		return r.auditNode(ctx, path, id)
 	default:
 		return nil, apperr.Invalid(path, "No kind of thing has ids that start with this.")
 	}
@@ -69,6 +71,18 @@ func (r *Resolver) publicNode(ctx context.Context, kind typeid.Kind, path, id st
 		}
 		return r.Services.Identity.User(ctx, key)
 	}
+}
+
+// auditNode returns an entry of the audit log to administrators; to others there is none.
+func (r *Resolver) auditNode(ctx context.Context, path, id string) (model.Node, error) {
+	key, err := decodeID(typeid.AuditEntry, path, id)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := auth.Require(ctx, auth.RoleAdmin); err != nil {
+		return nil, apperr.Missing("audit entry")
+	}
+	return r.Services.Audit.Entry(ctx, key)
 }
 
 // ownNode returns a thing that only its owner may see.
@@ -109,7 +123,7 @@ func (r *Resolver) nodes(ctx context.Context, ids []string) ([]model.Node, error
 	var wait sync.WaitGroup
 	for i, id := range ids {
 		switch kind, _ := typeid.KindOf(id); kind {
-		case typeid.Reservation, typeid.Payment, typeid.Ticket, typeid.SeatLayout, typeid.User:
+		case typeid.Reservation, typeid.Payment, typeid.Ticket, typeid.SeatLayout, typeid.User, typeid.AuditEntry:
 			single = append(single, i)
 		default:
 			wait.Go(func() { read(i) })

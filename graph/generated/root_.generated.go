@@ -277,7 +277,7 @@ extend union SignUpResult = UsernameTaken
 union UpdateProfileResult = UpdateProfilePayload | UsernameTaken
 `, BuiltIn: false},
 	{Name: "../../schema/audit.graphqls", Input: `"One act that was recorded: who did what to which thing, why, from where, and what it changed."
-type AuditEntry @auth(requires: ADMIN) {
+type AuditEntry implements Node @auth(requires: ADMIN) {
   "The entry's id."
   id: ID!
   "When it was done."

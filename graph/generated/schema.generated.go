@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"marquee/graph/model"
 	"marquee/graph/scalar"
+	"marquee/internal/audit"
 	"marquee/internal/auth"
 	"marquee/internal/booking"
 	"marquee/internal/catalog"
@@ -3982,6 +3983,13 @@ func (ec *executionContext) _Node(ctx context.Context, sel ast.SelectionSet, obj
 			return graphql.Null
 		}
 		return ec._Genre(ctx, sel, obj)
+	case audit.Record:
+		return ec._AuditEntry(ctx, sel, &obj)
+	case *audit.Record:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._AuditEntry(ctx, sel, obj)
 	default:
 		if typedObj, ok := obj.(graphql.Marshaler); ok {
 			return typedObj

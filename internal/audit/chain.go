@@ -33,6 +33,9 @@ type Record struct {
 // NodeID returns the entry's public id.
 func (r Record) NodeID() string { return typeid.Encode(typeid.AuditEntry, r.ID) }
 
+// IsNode marks what clients can read again by its id.
+func (Record) IsNode() {}
+
 // hash is the seal of an entry.
 type hash = [sha256.Size]byte
 

@@ -104,6 +104,18 @@ func (l *Log) Entries(ctx context.Context, filter Filter, request page.Request) 
 	return page.Cut(request, records), nil
 }
 
+// Entry returns one entry: NOT_FOUND when there is none.
+func (l *Log) Entry(ctx context.Context, id uuid.UUID) (Record, error) {
+	row, err := l.ent.AuditEntry.Get(ctx, id)
+	if ent.IsNotFound(err) {
+		return Record{}, apperr.Missing("audit entry")
+	}
+	if err != nil {
+		return Record{}, fmt.Errorf("reading the audit log: %w", err)
+	}
+	return fromEnt(row), nil
+}
+
 func (f Filter) predicates() []predicate.AuditEntry {
 	var all []predicate.AuditEntry
 	if f.Actor != nil {

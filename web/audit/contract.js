@@ -17,6 +17,11 @@ const values = {
     // Members of UserError: refusals.
     ...['EmailTaken', 'InvalidCredentials', 'LimitExceeded', 'SeatsUnavailable', 'ShowtimeClosed'],
     ...['PaymentDeclined', 'PaymentPending', 'ReservationExpired', 'SessionEnded'],
+    ...['UsernameTaken', 'SecondFactorRequired', 'InvalidProof', 'LinkExpired', 'NoPassword'],
+    ...['ProviderSignInFailed', 'AccountExists', 'ProviderEmailUnverified', 'ProviderLinkTaken', 'LastWayToSignIn'],
+    ...['ReservationsAhead', 'AccountInOffice'],
+    // What has no life of its own: a part of an account, a choice of the installation, a question that is answered once.
+    ...['Profile', 'SignInProvider', 'PasskeyChallenge'],
     // What a mutation did, beside a refusal.
     'ChangePasswordPayload',
   ],
