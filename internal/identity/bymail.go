@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"marquee/ent"
 	"marquee/internal/apperr"
 	"marquee/internal/notify"
 	"marquee/internal/postgres"
@@ -158,4 +159,17 @@ func (s *Service) tellTx(ctx context.Context, tx *sql.Tx, u User, kind notify.Ki
 	all := notify.Data{"name": u.Name}
 	maps.Copy(all, data)
 	return s.mails.EnqueueTx(ctx, tx, notify.Mail{To: u.Email, Kind: kind, Data: all})
+}
+
+// tellOwnerTx is tellTx for who has only the account's id.
+func (s *Service) tellOwnerTx(ctx context.Context, tx *sql.Tx, userID uuid.UUID, kind notify.Kind, data notify.Data) error {
+	row, err := ent.OverTx(tx).User.Get(ctx, userID)
+	if err != nil {
+		return err
+	}
+	u, err := s.fromEnt(row)
+	if err != nil {
+		return err
+	}
+	return s.tellTx(ctx, tx, u, kind, data)
 }

@@ -15,6 +15,7 @@ import (
 	"marquee/internal/apperr"
 	"marquee/internal/audit"
 	"marquee/internal/auth"
+	"marquee/internal/notify"
 	"marquee/internal/postgres"
 	"marquee/internal/typeid"
 )
@@ -111,7 +112,8 @@ func (s *Service) RemoveFactor(ctx context.Context, v auth.Viewer, id uuid.UUID)
 			return err
 		}
 		var kind FactorKind
-		err = tx.QueryRowContext(ctx, `DELETE FROM factors WHERE id = $1 AND user_id = $2 AND confirmed_at IS NOT NULL RETURNING kind`, id, v.UserID).Scan(&kind)
+		var name string
+		err = tx.QueryRowContext(ctx, `DELETE FROM factors WHERE id = $1 AND user_id = $2 AND confirmed_at IS NOT NULL RETURNING kind, name`, id, v.UserID).Scan(&kind, &name)
 		if errors.Is(err, sql.ErrNoRows) {
 			return apperr.Missing("factor")
 		}
@@ -122,6 +124,9 @@ func (s *Service) RemoveFactor(ctx context.Context, v auth.Viewer, id uuid.UUID)
 			Action: audit.FactorRemoved, Actor: v.UserID, Subject: u.NodeID(), Before: factorRecord{Kind: kind, Factor: typeid.Encode(typeid.Factor, id)},
 		})
 		if err != nil {
+			return err
+		}
+		if err := s.tellOwnerTx(ctx, tx, v.UserID, notify.FactorRemoved, notify.Data{"factor": name}); err != nil {
 			return err
 		}
 		kinds, err := s.standingTx(ctx, tx, &u)
@@ -192,6 +197,9 @@ func (s *Service) enrolledTx(ctx context.Context, tx *sql.Tx, v auth.Viewer, f F
 		Action: audit.FactorAdded, Actor: v.UserID, Subject: typeid.Encode(typeid.User, v.UserID), After: factorRecord{Kind: f.Kind, Factor: f.NodeID()},
 	})
 	if err != nil {
+		return nil, nil, err
+	}
+	if err := s.tellOwnerTx(ctx, tx, v.UserID, notify.FactorAdded, notify.Data{"factor": f.Name}); err != nil {
 		return nil, nil, err
 	}
 	return codes, recalled, s.raiseTx(ctx, tx, v, true, row)

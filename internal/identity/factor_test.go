@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"image/png"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,6 +17,7 @@ import (
 	"marquee/internal/apperr"
 	"marquee/internal/auth"
 	"marquee/internal/identity"
+	"marquee/internal/notify"
 )
 
 const step = 30 * time.Second
@@ -144,9 +146,6 @@ func TestTOTP_enrolment(t *testing.T) {
 	}
 }
 
-//go:fix inline
-func ptr[T any](v T) *T { return new(v) }
-
 // TestAU12_A6_TOTP is which codes count, and that each counts once.
 func TestAU12_A6_TOTP(t *testing.T) {
 	t.Parallel()
@@ -225,6 +224,34 @@ func TestAU12_AU13_A6_parallel(t *testing.T) {
 		if n := passed.Load(); n != 1 {
 			t.Errorf("%s: %d of %d passed, want 1", name, n, many)
 		}
+	}
+}
+
+// TestFactors_are_told is that the owner of an account hears by mail of what could have been somebody else's doing.
+func TestFactors_are_told(t *testing.T) {
+	t.Parallel()
+	b, box := setup(t), &notify.Mailbox{}
+	o := b.enrolled(t, "a@example.com")
+	if _, err := b.ProveSecondFactor(t.Context(), o.pending(t).PendingToken, identity.FactorProof{RecoveryCode: &o.codes[3]}, phone); err != nil {
+		t.Fatal(err)
+	}
+	v := b.viewer(t, o.tokens)
+	factors, err := b.Factors(t.Context(), v)
+	if err != nil || len(factors) != 1 {
+		t.Fatalf("%v, %v", factors, err)
+	}
+	if _, err := b.RemoveFactor(t.Context(), v, factors[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	var kinds []notify.Kind
+	for _, letter := range b.letters(t, box, "a@example.com") {
+		kinds = append(kinds, letter.Kind)
+	}
+	want := []notify.Kind{notify.FactorRemoved, notify.RecoveryCode, notify.FactorAdded}
+	slices.Sort(kinds)
+	slices.Sort(want)
+	if !slices.Equal(kinds, want) {
+		t.Errorf("told of %v, want %v", kinds, want)
 	}
 }
 

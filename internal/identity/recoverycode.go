@@ -15,6 +15,7 @@ import (
 	"marquee/internal/apperr"
 	"marquee/internal/audit"
 	"marquee/internal/auth"
+	"marquee/internal/notify"
 	"marquee/internal/typeid"
 )
 
@@ -93,7 +94,11 @@ func (s *Service) useCodeTx(ctx context.Context, tx *sql.Tx, user uuid.UUID, cod
 	if n, err := done.RowsAffected(); err != nil || n == 0 {
 		return cmp.Or(err, ErrInvalidProof)
 	}
-	return audit.RecordTx(ctx, tx, audit.Entry{Action: audit.RecoveryCodeUsed, Actor: user, Subject: typeid.Encode(typeid.User, user)})
+	err = audit.RecordTx(ctx, tx, audit.Entry{Action: audit.RecoveryCodeUsed, Actor: user, Subject: typeid.Encode(typeid.User, user)})
+	if err != nil {
+		return err
+	}
+	return s.tellOwnerTx(ctx, tx, user, notify.RecoveryCode, nil)
 }
 
 func (s *Service) recoveryHash(user uuid.UUID, letters string) []byte {
