@@ -121,10 +121,11 @@ func TestSealer(t *testing.T) {
 		var sealers []*audit.Sealer
 		for i := range nodes {
 			paths = append(paths, filepath.Join(folder, string(rune('a'+i))))
-			sealers = append(sealers, newSealer(t, db, paths[i], quiet))
+			sealer := newSealer(t, db, paths[i], quiet)
+			sealers = append(sealers, sealer)
 			wait.Go(func() {
 				for range each {
-					if err := sealers[i].Seal(t.Context()); err != nil {
+					if err := sealer.Seal(t.Context()); err != nil {
 						t.Error(err)
 					}
 				}

@@ -90,8 +90,8 @@ func (s *Service) tokensOf(u User, row sessionRow, now time.Time) (Tokens, error
 }
 
 // Refresh renews a session and gives its next tokens: ErrSessionEnded when the token is not the session's present one.
-// Renewing again with the same token within 30 s gives the same next token, however many ask at once. A token that was
-// renewed before that is in two hands: the session ends.
+// Renewing again within 30 s, with the same token or with the one it gave, gives the same next token, however many ask at
+// once. A token that was renewed before that is in two hands: the session ends.
 func (s *Service) Refresh(ctx context.Context, token string) (Tokens, error) {
 	given, ok := readRefreshToken(token)
 	if !ok {
@@ -122,6 +122,9 @@ func (s *Service) Refresh(ctx context.Context, token string) (Tokens, error) {
 		case !s.sealed(given, row.salt) || int64(given.count) > row.renewals,
 			!now.Before(row.expiresAt), !now.Before(renewedAt.Add(idleAge)):
 			return ErrSessionEnded
+		case int64(given.count) == row.renewals && row.renewals > 0 && !now.After(renewedAt.Add(renewalGrace)):
+			// Of tabs that renew at once some have the next token already. Were it spent, those that still have the
+			// one before would look like a thief.
 		case int64(given.count) == row.renewals:
 			row.renewals++
 			if _, err := tx.ExecContext(ctx, `UPDATE sessions SET renewals = $2, renewed_at = $3 WHERE id = $1`, row.id, row.renewals, now); err != nil {

@@ -233,6 +233,7 @@ func TestService_Refresh(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		b.clock.Advance(31 * time.Second)
 		third, err := b.Refresh(t.Context(), second.Refresh)
 		if err != nil {
 			t.Fatal(err)
@@ -241,6 +242,20 @@ func TestService_Refresh(t *testing.T) {
 		refused(t, "the first token", err)
 		_, err = b.Refresh(t.Context(), third.Refresh)
 		refused(t, "the present token", err)
+	})
+	t.Run("AU5_tabs_of_which_one_has_the_next_token_already", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		first := b.signUp(t, "a@example.com", passphrase)
+		second, err := b.Refresh(t.Context(), first.Refresh)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, held := range []string{second.Refresh, first.Refresh, second.Refresh} {
+			if again, err := b.Refresh(t.Context(), held); err != nil || again.Refresh != second.Refresh {
+				t.Errorf("another token than the next one: %v", err)
+			}
+		}
 	})
 	t.Run("a_lost_answer_within_the_grace_costs_nothing", func(t *testing.T) {
 		t.Parallel()
