@@ -1,6 +1,10 @@
 package identity_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"errors"
 	"net/url"
 	"slices"
@@ -25,7 +29,30 @@ type authenticator struct {
 func newAuthenticator(user identity.User) *authenticator {
 	return &authenticator{
 		Authenticator: virtualwebauthn.NewAuthenticatorWithOptions(virtualwebauthn.AuthenticatorOptions{UserHandle: user.ID[:]}),
-		credential:    virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2),
+		credential:    virtualwebauthn.NewCredentialWithImportedKey(virtualwebauthn.KeyTypeEC2, deviceKey()),
+	}
+}
+
+// deviceKey makes a key pair. Package virtualwebauthn leaves out leading zeros of a public key's coordinates, which one
+// pair in 128 has, and a server rightly refuses what is left.
+func deviceKey() []byte {
+	for {
+		pair, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			panic(err)
+		}
+		point, err := pair.PublicKey.Bytes() // 4, and two coordinates of 32 bytes
+		if err != nil {
+			panic(err)
+		}
+		if point[1] == 0 || point[33] == 0 {
+			continue
+		}
+		encoded, err := x509.MarshalPKCS8PrivateKey(pair)
+		if err != nil {
+			panic(err)
+		}
+		return encoded
 	}
 }
 
