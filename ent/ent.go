@@ -14,6 +14,7 @@ import (
 	"marquee/ent/paymentattempt"
 	"marquee/ent/pricetier"
 	"marquee/ent/reservation"
+	"marquee/ent/rolegrant"
 	"marquee/ent/screen"
 	"marquee/ent/seat"
 	"marquee/ent/seatclaim"
@@ -99,6 +100,7 @@ func checkColumn(t, c string) error {
 			paymentattempt.Table:    paymentattempt.ValidColumn,
 			pricetier.Table:         pricetier.ValidColumn,
 			reservation.Table:       reservation.ValidColumn,
+			rolegrant.Table:         rolegrant.ValidColumn,
 			screen.Table:            screen.ValidColumn,
 			seat.Table:              seat.ValidColumn,
 			seatclaim.Table:         seatclaim.ValidColumn,

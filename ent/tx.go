@@ -30,6 +30,8 @@ type Tx struct {
 	PriceTier *PriceTierClient
 	// Reservation is the client for interacting with the Reservation builders.
 	Reservation *ReservationClient
+	// RoleGrant is the client for interacting with the RoleGrant builders.
+	RoleGrant *RoleGrantClient
 	// Screen is the client for interacting with the Screen builders.
 	Screen *ScreenClient
 	// Seat is the client for interacting with the Seat builders.
@@ -191,6 +193,7 @@ func (tx *Tx) init() {
 	tx.PaymentAttempt = NewPaymentAttemptClient(tx.config)
 	tx.PriceTier = NewPriceTierClient(tx.config)
 	tx.Reservation = NewReservationClient(tx.config)
+	tx.RoleGrant = NewRoleGrantClient(tx.config)
 	tx.Screen = NewScreenClient(tx.config)
 	tx.Seat = NewSeatClient(tx.config)
 	tx.SeatClaim = NewSeatClaimClient(tx.config)

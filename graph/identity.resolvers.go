@@ -8,7 +8,6 @@ package graph
 import (
 	"context"
 	"errors"
-
 	"marquee/graph/generated"
 	"marquee/graph/model"
 	"marquee/internal/apperr"
@@ -108,6 +107,10 @@ func (r *queryResolver) Me(ctx context.Context) (*identity.User, error) {
 func (r *sessionResolver) Current(ctx context.Context, obj *identity.Session) (bool, error) {
 	viewer, err := auth.Require(ctx, auth.RoleCustomer)
 	return viewer.SessionID == obj.ID, err
+}
+
+func (r *userResolver) Role(ctx context.Context, obj *identity.User) (auth.Role, error) {
+	return r.Services.Identity.Title(ctx, obj.ID)
 }
 
 func (r *userResolver) Sessions(ctx context.Context, obj *identity.User) ([]identity.Session, error) {

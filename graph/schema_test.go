@@ -349,7 +349,7 @@ func TestAuthorization(t *testing.T) {
 			needs := ""
 			if rule := field.Directives.ForName("auth"); rule != nil {
 				needs = "CUSTOMER"
-				if role := rule.Arguments.ForName("requires"); role != nil {
+				if role := rule.Arguments.ForName("role"); role != nil {
 					needs = role.Value.Raw
 				}
 			}

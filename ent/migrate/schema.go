@@ -246,6 +246,29 @@ var (
 			},
 		},
 	}
+	// RoleGrantsColumns holds the columns for the "role_grants" table.
+	RoleGrantsColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "user_id", Type: field.TypeUUID},
+		{Name: "role", Type: field.TypeString, Size: 2147483647},
+		{Name: "theater_id", Type: field.TypeUUID, Nullable: true},
+		{Name: "granted_by", Type: field.TypeUUID, Nullable: true},
+		{Name: "reason", Type: field.TypeString, Size: 2147483647},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
+	}
+	// RoleGrantsTable holds the schema information for the "role_grants" table.
+	RoleGrantsTable = &schema.Table{
+		Name:       "role_grants",
+		Columns:    RoleGrantsColumns,
+		PrimaryKey: []*schema.Column{RoleGrantsColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "role_grants_theater_idx",
+				Unique:  false,
+				Columns: []*schema.Column{RoleGrantsColumns[3], RoleGrantsColumns[2]},
+			},
+		},
+	}
 	// ScreensColumns holds the columns for the "screens" table.
 	ScreensColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
@@ -573,7 +596,8 @@ var (
 		{Name: "email", Type: field.TypeString, Size: 2147483647},
 		{Name: "name", Type: field.TypeString, Size: 2147483647},
 		{Name: "password_hash", Type: field.TypeString, Size: 2147483647},
-		{Name: "role", Type: field.TypeString, Size: 2147483647, Default: "CUSTOMER"},
+		{Name: "disabled_at", Type: field.TypeTime, Nullable: true},
+		{Name: "disabled_reason", Type: field.TypeString, Nullable: true, Size: 2147483647},
 		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
 	}
 	// UsersTable holds the schema information for the "users" table.
@@ -624,6 +648,7 @@ var (
 		PaymentAttemptsTable,
 		PriceTiersTable,
 		ReservationsTable,
+		RoleGrantsTable,
 		ScreensTable,
 		SeatsTable,
 		SeatClaimsTable,

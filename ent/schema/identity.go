@@ -20,7 +20,8 @@ func (User) Fields() []ent.Field {
 		field.Text("email").Comment("normalised: trimmed, lower case"),
 		field.Text("name"),
 		field.Text("password_hash").Sensitive(),
-		field.Text("role").Default("CUSTOMER"),
+		field.Time("disabled_at").Optional().Nillable().Comment("since when nobody can sign in to it"),
+		field.Text("disabled_reason").Optional().Nillable(),
 		createdAt(),
 	}
 }

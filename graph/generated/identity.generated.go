@@ -4,7 +4,6 @@ package generated
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"marquee/graph/model"
 	"marquee/internal/auth"
@@ -24,6 +23,8 @@ type SessionResolver interface {
 	Current(ctx context.Context, obj *identity.Session) (bool, error)
 }
 type UserResolver interface {
+	Role(ctx context.Context, obj *identity.User) (auth.Role, error)
+
 	Sessions(ctx context.Context, obj *identity.User) ([]identity.Session, error)
 }
 
@@ -614,7 +615,7 @@ func (ec *executionContext) _User_role(ctx context.Context, field graphql.Collec
 			return ec.fieldContext_User_role(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Role, nil
+			return ec.Resolvers.User().Role(ctx, obj)
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v auth.Role) graphql.Marshaler {
@@ -625,7 +626,7 @@ func (ec *executionContext) _User_role(ctx context.Context, field graphql.Collec
 	)
 }
 func (ec *executionContext) fieldContext_User_role(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("User", field, false, false, "Role")
+	return graphql.NewScalarFieldContext("User", field, true, true, "Role")
 }
 
 func (ec *executionContext) _User_createdAt(ctx context.Context, field graphql.CollectedField, obj *identity.User) (ret graphql.Marshaler) {
@@ -662,37 +663,7 @@ func (ec *executionContext) _User_sessions(ctx context.Context, field graphql.Co
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.User().Sessions(ctx, obj)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal []identity.Session
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal []identity.Session
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, obj, directive0, requires)
-			}
-			directive2 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal []identity.Session
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal []identity.Session
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, obj, directive1, requires)
-			}
-
-			next = directive2
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []identity.Session) graphql.Marshaler {
 			return ec.marshalNSession2ᚕmarqueeᚋinternalᚋidentityᚐSessionᚄ(ctx, selections, v)
 		},
@@ -1456,10 +1427,11 @@ func (ec *executionContext) _User(ctx context.Context, sel ast.SelectionSet, obj
 				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "role":
-			out.Values[i] = ec._User_role(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
-				atomic.AddUint32(&out.Invalids, 1)
-			}
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._User_role(ctx, field, obj)
+				})
 		case "createdAt":
 			out.Values[i] = ec._User_createdAt(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -1557,12 +1529,18 @@ func (ec *executionContext) marshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx co
 var (
 	unmarshalNRole2marqueeᚋinternalᚋauthᚐRole = map[string]auth.Role{
 		"CUSTOMER":        auth.RoleCustomer,
+		"THEATER_STAFF":   auth.RoleTheaterStaff,
 		"THEATER_MANAGER": auth.RoleTheaterManager,
+		"SUPPORT":         auth.RoleSupport,
+		"FINANCE":         auth.RoleFinance,
 		"ADMIN":           auth.RoleAdmin,
 	}
 	marshalNRole2marqueeᚋinternalᚋauthᚐRole = map[auth.Role]string{
 		auth.RoleCustomer:       "CUSTOMER",
+		auth.RoleTheaterStaff:   "THEATER_STAFF",
 		auth.RoleTheaterManager: "THEATER_MANAGER",
+		auth.RoleSupport:        "SUPPORT",
+		auth.RoleFinance:        "FINANCE",
 		auth.RoleAdmin:          "ADMIN",
 	}
 )

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"marquee/internal/auth"
 	"sync/atomic"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -36,7 +35,6 @@ type ResolverRoot interface {
 }
 
 type DirectiveRoot struct {
-	Auth func(ctx context.Context, obj any, next graphql.Resolver, requires auth.Role) (res any, err error)
 }
 
 type ComplexityRoot struct {
@@ -494,13 +492,19 @@ extend type Query {
   genres: [Genre!]! @public @cacheControl(maxAge: 300) @listSize(assumedSize: 20)
 }
 `, BuiltIn: false},
-	{Name: "../../schema/identity.graphqls", Input: `"What a user may do on the platform; each role includes those before it."
+	{Name: "../../schema/identity.graphqls", Input: `"A kind of work at the box office. Roles are granted at a theater or on the whole platform."
 enum Role {
-  "Books seats for themselves."
+  "Books seats for themselves: everybody with an account."
   CUSTOMER
-  "Runs theaters: schedule, prices, refunds."
+  "Works at the door and the box office of a theater."
+  THEATER_STAFF
+  "Runs a theater: schedule, prices, refunds and staff. Includes ` + "`" + `THEATER_STAFF` + "`" + ` there."
   THEATER_MANAGER
-  "Runs the platform."
+  "Helps the customers of all theaters."
+  SUPPORT
+  "Looks after the money of all theaters."
+  FINANCE
+  "Runs the platform. Includes all other roles."
   ADMIN
 }
 
@@ -512,7 +516,7 @@ type User implements Node @public {
   email: String!
   "How the user wants to be called."
   name: String!
-  "What the user may do."
+  "The role to show beside the name: of several the last in the order of ` + "`" + `Role` + "`" + `. What the user may do where is in ` + "`" + `grants` + "`" + `."
   role: Role!
   "When the account was made."
   createdAt: DateTime!
@@ -759,10 +763,23 @@ extend type Mutation {
 }
 `, BuiltIn: false},
 	{Name: "../../schema/schema.graphqls", Input: `"""
-The rule of a field or of every field of a type: the viewer must be signed in with at least this role.
-Every field carries ` + "`" + `@auth` + "`" + ` or ` + "`" + `@public` + "`" + `, its own or its type's.
+The rule of a field or of every field of a type: the viewer must be signed in and have this role there, or one that includes
+it. Every field carries ` + "`" + `@auth` + "`" + ` or ` + "`" + `@public` + "`" + `, its own or its type's; a field without either is refused to everybody.
 """
-directive @auth("The weakest role that may read the field." requires: Role! = CUSTOMER) on OBJECT | FIELD_DEFINITION
+directive @auth(
+  "The role that it takes; ` + "`" + `CUSTOMER` + "`" + ` is everybody with an account."
+  role: Role! = CUSTOMER
+  "Where the viewer must have it."
+  scope: AuthScope! = PLATFORM
+) on OBJECT | FIELD_DEFINITION
+
+"Where a viewer must have the role that a field takes."
+enum AuthScope {
+  "On the whole platform."
+  PLATFORM
+  "At one theater at least; it is checked further on that the thing in question is of such a theater."
+  THEATER
+}
 
 "The rule of a field or of every field of a type: anybody may read it, signed in or not."
 directive @public on OBJECT | FIELD_DEFINITION

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"marquee/graph/model"
 	"marquee/graph/scalar"
-	"marquee/internal/auth"
 	"marquee/internal/booking"
 	"marquee/internal/catalog"
 	"marquee/internal/identity"
@@ -63,20 +62,6 @@ type SubscriptionResolver interface {
 // endregion ************************** generated!.gotpl **************************
 
 // region    ***************************** args.gotpl *****************************
-
-func (ec *executionContext) dir_auth_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
-	var err error
-	args := map[string]any{}
-	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "requires",
-		func(ctx context.Context, v any) (auth.Role, error) {
-			return ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, v)
-		})
-	if err != nil {
-		return nil, err
-	}
-	args["requires"] = arg0
-	return args, nil
-}
 
 func (ec *executionContext) field_Mutation_cancelReservation_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
@@ -579,25 +564,7 @@ func (ec *executionContext) _Mutation_reserveSeats(ctx context.Context, field gr
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().ReserveSeats(ctx, fc.Args["input"].(model.ReserveSeatsInput))
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal model.ReserveSeatsResult
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal model.ReserveSeatsResult
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, nil, directive0, requires)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v model.ReserveSeatsResult) graphql.Marshaler {
 			return ec.marshalNReserveSeatsResult2marqueeᚋgraphᚋmodelᚐReserveSeatsResult(ctx, selections, v)
 		},
@@ -641,25 +608,7 @@ func (ec *executionContext) _Mutation_cancelReservation(ctx context.Context, fie
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().CancelReservation(ctx, fc.Args["input"].(model.CancelReservationInput))
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal model.CancelReservationResult
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal model.CancelReservationResult
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, nil, directive0, requires)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v model.CancelReservationResult) graphql.Marshaler {
 			return ec.marshalNCancelReservationResult2marqueeᚋgraphᚋmodelᚐCancelReservationResult(ctx, selections, v)
 		},
@@ -835,37 +784,7 @@ func (ec *executionContext) _Mutation_endSession(ctx context.Context, field grap
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().EndSession(ctx, fc.Args["input"].(model.EndSessionInput))
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal *model.EndSessionPayload
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal *model.EndSessionPayload
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, nil, directive0, requires)
-			}
-			directive2 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal *model.EndSessionPayload
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal *model.EndSessionPayload
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, nil, directive1, requires)
-			}
-
-			next = directive2
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *model.EndSessionPayload) graphql.Marshaler {
 			return ec.marshalNEndSessionPayload2ᚖmarqueeᚋgraphᚋmodelᚐEndSessionPayload(ctx, selections, v)
 		},
@@ -908,37 +827,7 @@ func (ec *executionContext) _Mutation_endOtherSessions(ctx context.Context, fiel
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Mutation().EndOtherSessions(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal *model.EndOtherSessionsPayload
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal *model.EndOtherSessionsPayload
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, nil, directive0, requires)
-			}
-			directive2 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal *model.EndOtherSessionsPayload
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal *model.EndOtherSessionsPayload
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, nil, directive1, requires)
-			}
-
-			next = directive2
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *model.EndOtherSessionsPayload) graphql.Marshaler {
 			return ec.marshalNEndOtherSessionsPayload2ᚖmarqueeᚋgraphᚋmodelᚐEndOtherSessionsPayload(ctx, selections, v)
 		},
@@ -971,25 +860,7 @@ func (ec *executionContext) _Mutation_changePassword(ctx context.Context, field 
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().ChangePassword(ctx, fc.Args["input"].(model.ChangePasswordInput))
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal model.ChangePasswordResult
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal model.ChangePasswordResult
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, nil, directive0, requires)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v model.ChangePasswordResult) graphql.Marshaler {
 			return ec.marshalNChangePasswordResult2marqueeᚋgraphᚋmodelᚐChangePasswordResult(ctx, selections, v)
 		},
@@ -1032,37 +903,7 @@ func (ec *executionContext) _Mutation_signOut(ctx context.Context, field graphql
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Mutation().SignOut(ctx)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal *model.SignOutPayload
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal *model.SignOutPayload
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, nil, directive0, requires)
-			}
-			directive2 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal *model.SignOutPayload
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal *model.SignOutPayload
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, nil, directive1, requires)
-			}
-
-			next = directive2
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *model.SignOutPayload) graphql.Marshaler {
 			return ec.marshalNSignOutPayload2ᚖmarqueeᚋgraphᚋmodelᚐSignOutPayload(ctx, selections, v)
 		},
@@ -1095,25 +936,7 @@ func (ec *executionContext) _Mutation_payReservation(ctx context.Context, field 
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().PayReservation(ctx, fc.Args["input"].(model.PayReservationInput))
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal model.PayReservationResult
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal model.PayReservationResult
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, nil, directive0, requires)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v model.PayReservationResult) graphql.Marshaler {
 			return ec.marshalNPayReservationResult2marqueeᚋgraphᚋmodelᚐPayReservationResult(ctx, selections, v)
 		},
@@ -1369,37 +1192,7 @@ func (ec *executionContext) _Query_myReservations(ctx context.Context, field gra
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Query().MyReservations(ctx, fc.Args["first"].(*int32), fc.Args["after"].(*string), fc.Args["last"].(*int32), fc.Args["before"].(*string), fc.Args["status"].(*booking.Status))
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal *model.ReservationConnection
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal *model.ReservationConnection
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, nil, directive0, requires)
-			}
-			directive2 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal *model.ReservationConnection
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal *model.ReservationConnection
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, nil, directive1, requires)
-			}
-
-			next = directive2
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *model.ReservationConnection) graphql.Marshaler {
 			return ec.marshalNReservationConnection2ᚖmarqueeᚋgraphᚋmodelᚐReservationConnection(ctx, selections, v)
 		},
@@ -2615,6 +2408,16 @@ func (ec *executionContext) _Subscription(ctx context.Context, sel ast.Selection
 // endregion **************************** object.gotpl ****************************
 
 // region    ***************************** type.gotpl *****************************
+
+func (ec *executionContext) unmarshalNAuthScope2marqueeᚋgraphᚋmodelᚐAuthScope(ctx context.Context, v any) (model.AuthScope, error) {
+	var res model.AuthScope
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNAuthScope2marqueeᚋgraphᚋmodelᚐAuthScope(ctx context.Context, sel ast.SelectionSet, v model.AuthScope) graphql.Marshaler {
+	return v
+}
 
 func (ec *executionContext) unmarshalNBigInt2int64(ctx context.Context, v any) (int64, error) {
 	res, err := scalar.UnmarshalBigInt(v)

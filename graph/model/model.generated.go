@@ -508,6 +508,64 @@ type TheaterShowtimeFilter struct {
 	To *time.Time `json:"to,omitempty"`
 }
 
+// Where a viewer must have the role that a field takes.
+type AuthScope string
+
+const (
+	// On the whole platform.
+	AuthScopePlatform AuthScope = "PLATFORM"
+	// At one theater at least; it is checked further on that the thing in question is of such a theater.
+	AuthScopeTheater AuthScope = "THEATER"
+)
+
+var AllAuthScope = []AuthScope{
+	AuthScopePlatform,
+	AuthScopeTheater,
+}
+
+func (e AuthScope) IsValid() bool {
+	switch e {
+	case AuthScopePlatform, AuthScopeTheater:
+		return true
+	}
+	return false
+}
+
+func (e AuthScope) String() string {
+	return string(e)
+}
+
+func (e *AuthScope) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = AuthScope(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid AuthScope", str)
+	}
+	return nil
+}
+
+func (e AuthScope) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *AuthScope) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e AuthScope) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
 // A kind of work with a rate of its own: browsing, however heavy, never keeps a customer from buying.
 type RateLane string
 

@@ -20,7 +20,6 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"marquee/internal/apperr"
-	"marquee/internal/auth"
 	"marquee/internal/typeid"
 )
 
@@ -29,7 +28,6 @@ type User struct {
 	ID        uuid.UUID
 	Email     string // trimmed, lower case
 	Name      string
-	Role      auth.Role
 	CreatedAt time.Time
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
+	"database/sql"
 	"errors"
 	"fmt"
 	"runtime"
@@ -86,29 +87,35 @@ func derived(secret []byte, purpose string) ([]byte, error) {
 
 // SignUp makes a customer's account and signs it in: ErrEmailTaken, BAD_USER_INPUT, THROTTLED.
 func (s *Service) SignUp(ctx context.Context, in SignUpInput, device Device) (Tokens, error) {
-	u, err := s.CreateUser(ctx, in, auth.RoleCustomer)
+	u, err := s.CreateUser(ctx, in)
 	if err != nil {
 		return Tokens{}, err
 	}
 	return s.open(ctx, u, device)
 }
 
-// CreateUser makes an account with a role: ErrEmailTaken, BAD_USER_INPUT, THROTTLED.
-func (s *Service) CreateUser(ctx context.Context, in SignUpInput, role auth.Role) (User, error) {
+// CreateUser makes an account with grants: ErrEmailTaken, BAD_USER_INPUT, THROTTLED.
+func (s *Service) CreateUser(ctx context.Context, in SignUpInput, grants ...auth.Grant) (User, error) {
 	if err := in.Validate(); err != nil {
 		return User{}, err
 	}
 	in = in.normalised()
-	if !role.Valid() {
-		return User{}, fmt.Errorf("identity: unknown role %q", role)
-	}
 	var hash string
 	if err := s.hasher.do(ctx, func() { hash = hashPassword(in.Password) }); err != nil {
 		return User{}, err
 	}
-	row, err := s.ent.User.Create().
-		SetID(typeid.New()).SetEmail(in.Email).SetName(in.Name).SetPasswordHash(hash).SetRole(string(role)).SetCreatedAt(s.now()).
-		Save(ctx)
+	var row *ent.User
+	err := s.db.InTx(ctx, func(tx *sql.Tx) (err error) {
+		row, err = ent.OverTx(tx).User.Create().
+			SetID(typeid.New()).SetEmail(in.Email).SetName(in.Name).SetPasswordHash(hash).SetCreatedAt(s.now()).
+			Save(ctx)
+		for _, grant := range grants {
+			if err == nil {
+				_, err = s.insertGrantTx(ctx, tx, uuid.Nil, ChangeGrantInput{UserID: row.ID, Grant: grant, Reason: "made with the account"})
+			}
+		}
+		return err
+	})
 	if postgres.IsUniqueViolation(err, "users_email_key") {
 		return User{}, ErrEmailTaken
 	}
@@ -188,5 +195,5 @@ func (s *Service) User(ctx context.Context, id uuid.UUID) (User, error) {
 }
 
 func fromEnt(row *ent.User) User {
-	return User{ID: row.ID, Email: row.Email, Name: row.Name, Role: auth.Role(row.Role), CreatedAt: row.CreatedAt.UTC()}
+	return User{ID: row.ID, Email: row.Email, Name: row.Name, CreatedAt: row.CreatedAt.UTC()}
 }

@@ -37,7 +37,7 @@ const (
 	maxDeviceName = 200
 )
 
-// open starts a session of u.
+// open starts a session of u: ErrDisabled.
 func (s *Service) open(ctx context.Context, u User, device Device) (Tokens, error) {
 	row := sessionRow{id: typeid.New(), salt: make([]byte, saltOfSession), generation: 1}
 	_, _ = rand.Read(row.salt) // never fails: crypto/rand ends the program instead
@@ -45,6 +45,9 @@ func (s *Service) open(ctx context.Context, u User, device Device) (Tokens, erro
 	row.expiresAt = now.Add(sessionAge)
 	var crowded []uuid.UUID
 	err := s.db.InTx(ctx, func(tx *sql.Tx) (err error) {
+		if row.grants, err = admitTx(ctx, tx, u.ID); err != nil {
+			return err
+		}
 		if _, err := tx.ExecContext(ctx, `INSERT INTO sessions (id, user_id, device, salt, renewed_at, created_at, expires_at)
 			VALUES ($1, $2, $3, $4, $5, $5, $6)`, row.id, u.ID, deviceName(device.Name), row.salt, now, row.expiresAt); err != nil {
 			return err
@@ -66,10 +69,11 @@ type sessionRow struct {
 	renewals   int64
 	generation int32
 	expiresAt  time.Time
+	grants     auth.Grants
 }
 
 func (s *Service) tokensOf(u User, row sessionRow, now time.Time) (Tokens, error) {
-	viewer := auth.Viewer{UserID: u.ID, SessionID: row.id, Role: u.Role, Generation: row.generation}
+	viewer := auth.Viewer{UserID: u.ID, SessionID: row.id, Grants: row.grants, Generation: row.generation}
 	access, err := s.tokens.make(&viewer)
 	if err != nil {
 		return Tokens{}, err
@@ -131,7 +135,8 @@ func (s *Service) Refresh(ctx context.Context, token string) (Tokens, error) {
 			return err
 		}
 		u = fromEnt(found)
-		return nil
+		row.grants, err = grantsTx(ctx, tx, userID)
+		return err
 	})
 	if err != nil {
 		return Tokens{}, fmt.Errorf("renewing a session: %w", err)
@@ -252,53 +257,19 @@ func (s *Service) ChangePassword(ctx context.Context, v auth.Viewer, in ChangePa
 	return nil
 }
 
-// SetRole gives an account a role. The access tokens that say another are recalled; its sessions stay and renew into the
-// role. NOT_FOUND when there is no such account.
-func (s *Service) SetRole(ctx context.Context, userID uuid.UUID, role auth.Role) error {
-	if !role.Valid() {
-		return fmt.Errorf("identity: unknown role %q", role)
-	}
-	type change struct {
-		session    uuid.UUID
-		generation int32
-	}
-	var recalled []change
-	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
-		done, err := tx.ExecContext(ctx, `UPDATE users SET role = $2 WHERE id = $1`, userID, role)
-		if err != nil {
-			return err
-		}
-		if n, err := done.RowsAffected(); err != nil || n == 0 {
-			return errors.Join(err, apperr.Missing("user"))
-		}
-		rows, err := tx.QueryContext(ctx, `WITH changed AS (UPDATE sessions SET generation = generation + 1 WHERE user_id = $1 RETURNING id, generation)
-			INSERT INTO session_revocations (session_id, generation, noted_at) SELECT id, generation, clock_timestamp() FROM changed
-			ON CONFLICT (session_id) DO UPDATE SET generation = excluded.generation, noted_at = excluded.noted_at
-			RETURNING session_id, generation`, userID)
-		if err != nil {
-			return err
-		}
-		recalled, err = postgres.Collect(rows, func(rows *sql.Rows) (c change, err error) {
-			err = rows.Scan(&c.session, &c.generation)
-			return c, err
-		})
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("changing a role: %w", err)
-	}
-	for _, c := range recalled {
-		s.revoked.note(c.session, c.generation, time.Now())
-	}
-	return nil
-}
-
 // Which sessions endTx deletes; the access tokens of what is deleted are recalled.
 const (
 	endOne     = `WITH gone AS (DELETE FROM sessions WHERE id = $1 AND user_id = $2 RETURNING id)` + recallGone
 	endOthers  = `WITH gone AS (DELETE FROM sessions WHERE id <> $1 AND user_id = $2 RETURNING id)` + recallGone
 	endCrowded = `WITH gone AS (DELETE FROM sessions WHERE user_id = $1 AND id IN
 		(SELECT id FROM sessions WHERE user_id = $1 ORDER BY renewed_at DESC, id DESC OFFSET $2) RETURNING id)` + recallGone
+
+	endAll = `WITH gone AS (DELETE FROM sessions WHERE user_id = $1 RETURNING id)` + recallGone + `, generation`
+	// recallAll leaves the sessions as they are.
+	recallAll = `WITH changed AS (UPDATE sessions SET generation = generation + 1 WHERE user_id = $1 RETURNING id, generation)
+		INSERT INTO session_revocations (session_id, generation, noted_at) SELECT id, generation, clock_timestamp() FROM changed
+		ON CONFLICT (session_id) DO UPDATE SET generation = excluded.generation, noted_at = excluded.noted_at
+		RETURNING session_id, generation`
 
 	// 2147483647 is the generation ended.
 	recallGone = ` INSERT INTO session_revocations (session_id, generation, noted_at) SELECT id, 2147483647, clock_timestamp() FROM gone
