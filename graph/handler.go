@@ -17,6 +17,7 @@ import (
 	"marquee/graph/persisted"
 	"marquee/graph/transport"
 	"marquee/internal/apperr"
+	"marquee/internal/audit"
 	"marquee/internal/peer"
 	"marquee/internal/ratelimit"
 )
@@ -81,6 +82,7 @@ func NewHandler(r *Resolver, o Options) http.Handler {
 		exec.Use(o.Documents.Registration())
 	}
 	exec.AroundOperations(func(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
+		ctx = audit.WithOrigin(ctx, audit.Origin{RequestID: o.RequestID(ctx), Address: limit.AddressOf(ctx)})
 		if graphql.GetOperationContext(ctx).Operation.Operation == ast.Subscription {
 			return next(ctx)
 		}

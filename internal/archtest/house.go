@@ -55,7 +55,7 @@ func Marquee() House {
 	domain := func(path string, below ...string) Room {
 		return Room{
 			Path: path,
-			Uses: slices.Concat(leaves, []string{"ent", "internal/postgres", "internal/seatfeed"}, below),
+			Uses: slices.Concat(leaves, []string{"ent", "internal/postgres", "internal/seatfeed", "internal/audit"}, below),
 		}
 	}
 	toTheater := []string{"internal/identity", "internal/catalog"}
@@ -82,7 +82,7 @@ func Marquee() House {
 			Path: "graph",
 			Uses: slices.Concat(domains, []string{
 				"internal/seatfeed", "internal/auth", "internal/apperr", "internal/money", "internal/page",
-				"internal/typeid", "internal/seatno", "internal/peer", "internal/ratelimit",
+				"internal/typeid", "internal/seatno", "internal/peer", "internal/ratelimit", "internal/audit",
 			}),
 			// apitest is told the configuration of the app that it starts.
 			TestsUse: []string{"internal/config", "internal/clock", "internal/app"},
@@ -91,6 +91,9 @@ func Marquee() House {
 
 		{Path: "ent", Open: true, Uses: append(slices.Clone(leaves), "ent/schema")},
 		{Path: "ent/schema", Uses: leaves, Modules: []string{"entgo.io/ent", "github.com/google/uuid"}},
+
+		// Every domain records what is done in it.
+		{Path: "internal/audit", Uses: append(slices.Clone(leaves), "ent", "internal/postgres"), Bans: []string{"math/rand"}},
 
 		identity,
 		domain("internal/catalog"),

@@ -35,6 +35,9 @@ type Config struct {
 	TrustedProxies  []netip.Prefix `env:"MARQUEE_TRUSTED_PROXIES"`
 	Demo            *bool          `env:"MARQUEE_DEMO"`
 	Gateway         string         `env:"MARQUEE_GATEWAY"`
+	PublicURL       string         `env:"MARQUEE_PUBLIC_URL"`
+	SMTPURL         Secret         `env:"MARQUEE_SMTP_URL"`
+	MailFrom        string         `env:"MARQUEE_MAIL_FROM"`
 	Hold            time.Duration  `env:"MARQUEE_HOLD" envDefault:"10m"`
 	ClusterListen   string         `env:"MARQUEE_CLUSTER_LISTEN"`
 	ClusterPeers    []string       `env:"MARQUEE_CLUSTER_PEERS"`
@@ -199,7 +202,7 @@ func (c Config) Validate() error {
 	if _, err := c.Key(); err != nil {
 		bad("MARQUEE_SECRET_KEY must be at least 32 bytes in base64: make one with openssl rand -base64 32")
 	}
-	return errors.Join(append(problems, c.validatePersisted(), c.validateRates(), c.validateProduction())...)
+	return errors.Join(append(problems, c.validatePersisted(), c.validateRates(), c.validateMail(), c.validateProduction())...)
 }
 
 // validatePersisted names what is wrong with the settings of persisted documents.
@@ -243,6 +246,9 @@ func (c Config) validateProduction() error {
 		{c.DatabaseURL == "", "MARQUEE_DATABASE_URL is needed in production"},
 		{c.SecretKey == "", "MARQUEE_SECRET_KEY is needed in production: make one with openssl rand -base64 32"},
 		{c.Gateway == "", "MARQUEE_GATEWAY is needed in production: sandbox, which moves no money, is the only one there is"},
+		{c.PublicURL == "", "MARQUEE_PUBLIC_URL is needed in production: what links in mails begin with"},
+		{c.SMTPURL == "", "MARQUEE_SMTP_URL is needed in production: accounts are opened and recovered by mail"},
+		{c.MailFrom == "", "MARQUEE_MAIL_FROM is needed in production: whom mails come from"},
 		{c.LoadsDemo(), "MARQUEE_DEMO must not be set in production: the passwords of the demo accounts are no secret"},
 	} {
 		if need.missing {

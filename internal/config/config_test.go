@@ -100,12 +100,76 @@ func TestFromEnvironment(t *testing.T) {
 			!strings.Contains(err.Error(), "MARQUEE_GATEWAY") {
 			t.Errorf("error = %v", err)
 		}
+		for _, name := range []string{"MARQUEE_PUBLIC_URL", "MARQUEE_SMTP_URL", "MARQUEE_MAIL_FROM"} {
+			if !strings.Contains(err.Error(), name) {
+				t.Errorf("%s is not named in: %v", name, err)
+			}
+		}
 	})
+}
+
+func TestConfig_mail(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]config.SMTP{
+		"smtp://me:hunter2@mail.example":      {Host: "mail.example", Port: 587, User: "me", Password: "hunter2", TLS: "starttls"},
+		"smtps://me:hunter2@mail.example":     {Host: "mail.example", Port: 465, User: "me", Password: "hunter2", TLS: "implicit"},
+		"smtp://127.0.0.1:1025/?tls=off":      {Host: "127.0.0.1", Port: 1025, TLS: "off"},
+		"smtps://me:hunt%2Fer@[::1]:4465":     {Host: "::1", Port: 4465, User: "me", Password: "hunt/er", TLS: "implicit"},
+		"smtp://me:hunter2@host?tls=off":      {},
+		"smtps://host?tls=off":                {},
+		"http://host":                         {},
+		"smtp://:25":                          {},
+		"smtp://host:99999":                   {},
+		"smtp://me:hunter2\n@host":            {},
+		"smtp://me:hunter2@host/folder":       {},
+		"smtp://me:hunter2@host?tls=whatever": {},
+	} {
+		c, err := config.FromEnvironment(map[string]string{"MARQUEE_SMTP_URL": url})
+		if want.Host == "" {
+			if err == nil || !strings.Contains(err.Error(), "MARQUEE_SMTP_URL") || strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("%q: %v", url, err)
+			}
+			continue
+		}
+		if got, ok, wrong := c.MailServer(); err != nil || wrong != nil || !ok || got != want {
+			t.Errorf("%q: %+v, %v, %v", url, got, err, wrong)
+		}
+	}
+	for _, from := range []string{"nobody", "a@b.example\r\nBcc: c@d.example", "<>"} {
+		if _, err := config.FromEnvironment(map[string]string{"MARQUEE_MAIL_FROM": from}); err == nil || !strings.Contains(err.Error(), "MARQUEE_MAIL_FROM") {
+			t.Errorf("%q: %v", from, err)
+		}
+	}
+}
+
+func TestConfig_PublicBase(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]string{
+		"": "http://localhost:8080", "https://tickets.example/": "https://tickets.example", "https://tickets.example/shop/": "https://tickets.example/shop",
+		"tickets.example": "", "ftp://tickets.example": "", "https://tickets.example/?a=b": "", "https://me@tickets.example": "", "https://tickets.example#top": "",
+	} {
+		c, err := config.FromEnvironment(map[string]string{"MARQUEE_PUBLIC_URL": given})
+		if want == "" {
+			if err == nil || !strings.Contains(err.Error(), "MARQUEE_PUBLIC_URL") {
+				t.Errorf("%q: %v", given, err)
+			}
+			continue
+		}
+		if base, wrong := c.PublicBase(); err != nil || wrong != nil || base.String() != want {
+			t.Errorf("%q: %v, %v, %v", given, base, err, wrong)
+		}
+	}
+	for given, fine := range map[string]bool{"http://tickets.example": false, "http://127.0.0.1:8080": true, "https://tickets.example": true} {
+		_, err := config.FromEnvironment(map[string]string{"MARQUEE_ENV": "production", "MARQUEE_PUBLIC_URL": given})
+		if got := !strings.Contains(err.Error(), "MARQUEE_PUBLIC_URL"); got != fine {
+			t.Errorf("%q in production: %v", given, err)
+		}
+	}
 }
 
 func TestSecret_never_prints(t *testing.T) {
 	t.Parallel()
-	c := config.Config{DatabaseURL: "postgres://u:hunter2@h/d", SecretKey: "hunter2", ClusterPassword: "hunter2"}
+	c := config.Config{DatabaseURL: "postgres://u:hunter2@h/d", SecretKey: "hunter2", ClusterPassword: "hunter2", SMTPURL: "smtp://u:hunter2@h"}
 	asJSON, err := json.Marshal(c)
 	if err != nil {
 		t.Fatal(err)

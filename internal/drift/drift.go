@@ -100,7 +100,7 @@ func unknowable(table string, change atlas.Change) bool {
 	}
 }
 
-// Inventory lists every constraint, index and function of the schema as PostgreSQL prints them, sorted.
+// Inventory lists every constraint, index, function and trigger of the schema as PostgreSQL prints them, sorted.
 func Inventory(ctx context.Context, db *postgres.DB) ([]string, error) {
 	rows, err := db.SQL().QueryContext(ctx, `
 		SELECT format('%s %s', conrelid::regclass, conname) || ' ' || pg_get_constraintdef(oid) FROM pg_constraint
@@ -112,6 +112,8 @@ func Inventory(ctx context.Context, db *postgres.DB) ([]string, error) {
 		SELECT format('FUNCTION %s(%s) md5 %s', p.proname, pg_get_function_identity_arguments(p.oid), md5(p.prosrc)) FROM pg_proc p
 			WHERE p.pronamespace = 'public'::regnamespace
 				AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
+		UNION ALL
+		SELECT pg_get_triggerdef(oid) || ' enabled ' || tgenabled::text FROM pg_trigger WHERE NOT tgisinternal
 		ORDER BY 1`)
 	if err != nil {
 		return nil, fmt.Errorf("listing the schema: %w", err)

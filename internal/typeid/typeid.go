@@ -31,6 +31,7 @@ const (
 	Reservation Kind = "res"
 	Payment     Kind = "pay"
 	Ticket      Kind = "tic"
+	AuditEntry  Kind = "aud"
 )
 
 // ErrMalformed is returned for text that is not an id of the wanted kind.

@@ -219,6 +219,9 @@ func (b *bench) serve(s scenario) (_ *server.Server, logPath string, err error) 
 		Env: map[string]string{
 			"MARQUEE_ENV":          "production",
 			"MARQUEE_GATEWAY":      "sandbox",
+			"MARQUEE_PUBLIC_URL":   "http://localhost:8080",
+			"MARQUEE_SMTP_URL":     "smtp://localhost:25?tls=off",
+			"MARQUEE_MAIL_FROM":    "bench@marquee.example",
 			"MARQUEE_DATA_DIR":     filepath.Join(b.dir, "data"),
 			"MARQUEE_DATABASE_URL": b.url,
 			"MARQUEE_SECRET_KEY":   base64.StdEncoding.EncodeToString(secret),

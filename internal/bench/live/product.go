@@ -72,6 +72,9 @@ func startProduct(ctx context.Context, s settings, dir, databaseURL string, db *
 		Env: map[string]string{
 			"MARQUEE_ENV":                   "production",
 			"MARQUEE_GATEWAY":               "sandbox",
+			"MARQUEE_PUBLIC_URL":            "http://localhost:8080",
+			"MARQUEE_SMTP_URL":              "smtp://localhost:25?tls=off",
+			"MARQUEE_MAIL_FROM":             "bench@marquee.example",
 			"MARQUEE_DATA_DIR":              filepath.Join(dir, "data"),
 			"MARQUEE_DATABASE_URL":          databaseURL,
 			"MARQUEE_SECRET_KEY":            base64.StdEncoding.EncodeToString(secret),

@@ -1,0 +1,40 @@
+package audit
+
+// Action is what was done: a thing, a dot, and what happened to it.
+type Action string
+
+// The actions. Meaning says when each is recorded.
+const (
+	AccountCreated     Action = "account.created"
+	RoleChanged        Action = "account.role_changed"
+	PasswordChanged    Action = "account.password_changed"
+	SignInFailed       Action = "sign_in.failed"
+	ProofFailed        Action = "proof.failed"
+	SessionStarted     Action = "session.started"
+	SessionEnded       Action = "session.ended"
+	SessionTokenReused Action = "session.token_reused"
+)
+
+// Meaning says in a sentence when an action is recorded; "" for one that is not listed here.
+func (a Action) Meaning() string {
+	switch a {
+	case AccountCreated:
+		return "An account was made, by its owner or from the command line."
+	case RoleChanged:
+		return "An account was given another role."
+	case PasswordChanged:
+		return "An account was given another password."
+	case SignInFailed:
+		return "Somebody tried to sign in and could not; without a subject where no account has the address."
+	case ProofFailed:
+		return "Somebody signed in failed to prove again who they are, with a wrong password or code."
+	case SessionStarted:
+		return "Somebody signed in."
+	case SessionEnded:
+		return "A session was ended: signed out by its owner, or ended because of something else that was recorded with it."
+	case SessionTokenReused:
+		return "A refresh token was used again long after it was renewed, so two hold it; the session was ended."
+	default:
+		return ""
+	}
+}
