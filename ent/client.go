@@ -11,6 +11,7 @@ import (
 
 	"marquee/ent/migrate"
 
+	"marquee/ent/auditentry"
 	"marquee/ent/genre"
 	"marquee/ent/guess"
 	"marquee/ent/idempotencykey"
@@ -46,6 +47,8 @@ type Client struct {
 	config
 	// Schema is the client for creating, migrating and dropping schema.
 	Schema *migrate.Schema
+	// AuditEntry is the client for interacting with the AuditEntry builders.
+	AuditEntry *AuditEntryClient
 	// Genre is the client for interacting with the Genre builders.
 	Genre *GenreClient
 	// Guess is the client for interacting with the Guess builders.
@@ -97,6 +100,7 @@ func NewClient(opts ...Option) *Client {
 
 func (c *Client) init() {
 	c.Schema = migrate.NewSchema(c.driver)
+	c.AuditEntry = NewAuditEntryClient(c.config)
 	c.Genre = NewGenreClient(c.config)
 	c.Guess = NewGuessClient(c.config)
 	c.IdempotencyKey = NewIdempotencyKeyClient(c.config)
@@ -209,6 +213,7 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 	return &Tx{
 		ctx:               ctx,
 		config:            cfg,
+		AuditEntry:        NewAuditEntryClient(cfg),
 		Genre:             NewGenreClient(cfg),
 		Guess:             NewGuessClient(cfg),
 		IdempotencyKey:    NewIdempotencyKeyClient(cfg),
@@ -248,6 +253,7 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 	return &Tx{
 		ctx:               ctx,
 		config:            cfg,
+		AuditEntry:        NewAuditEntryClient(cfg),
 		Genre:             NewGenreClient(cfg),
 		Guess:             NewGuessClient(cfg),
 		IdempotencyKey:    NewIdempotencyKeyClient(cfg),
@@ -274,7 +280,7 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 // Debug returns a new debug-client. It's used to get verbose logging on specific operations.
 //
 //	client.Debug().
-//		Genre.
+//		AuditEntry.
 //		Query().
 //		Count(ctx)
 func (c *Client) Debug() *Client {
@@ -297,10 +303,10 @@ func (c *Client) Close() error {
 // In order to add hooks to a specific client, call: `client.Node.Use(...)`.
 func (c *Client) Use(hooks ...Hook) {
 	for _, n := range []interface{ Use(...Hook) }{
-		c.Genre, c.Guess, c.IdempotencyKey, c.Movie, c.Payment, c.PaymentAttempt,
-		c.PriceTier, c.Reservation, c.RoleGrant, c.Screen, c.Seat, c.SeatClaim,
-		c.SeatLayout, c.Session, c.SessionRevocation, c.Showtime, c.ShowtimeSale,
-		c.Theater, c.Ticket, c.User,
+		c.AuditEntry, c.Genre, c.Guess, c.IdempotencyKey, c.Movie, c.Payment,
+		c.PaymentAttempt, c.PriceTier, c.Reservation, c.RoleGrant, c.Screen, c.Seat,
+		c.SeatClaim, c.SeatLayout, c.Session, c.SessionRevocation, c.Showtime,
+		c.ShowtimeSale, c.Theater, c.Ticket, c.User,
 	} {
 		n.Use(hooks...)
 	}
@@ -310,10 +316,10 @@ func (c *Client) Use(hooks ...Hook) {
 // In order to add interceptors to a specific client, call: `client.Node.Intercept(...)`.
 func (c *Client) Intercept(interceptors ...Interceptor) {
 	for _, n := range []interface{ Intercept(...Interceptor) }{
-		c.Genre, c.Guess, c.IdempotencyKey, c.Movie, c.Payment, c.PaymentAttempt,
-		c.PriceTier, c.Reservation, c.RoleGrant, c.Screen, c.Seat, c.SeatClaim,
-		c.SeatLayout, c.Session, c.SessionRevocation, c.Showtime, c.ShowtimeSale,
-		c.Theater, c.Ticket, c.User,
+		c.AuditEntry, c.Genre, c.Guess, c.IdempotencyKey, c.Movie, c.Payment,
+		c.PaymentAttempt, c.PriceTier, c.Reservation, c.RoleGrant, c.Screen, c.Seat,
+		c.SeatClaim, c.SeatLayout, c.Session, c.SessionRevocation, c.Showtime,
+		c.ShowtimeSale, c.Theater, c.Ticket, c.User,
 	} {
 		n.Intercept(interceptors...)
 	}
@@ -322,6 +328,8 @@ func (c *Client) Intercept(interceptors ...Interceptor) {
 // Mutate implements the ent.Mutator interface.
 func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 	switch m := m.(type) {
+	case *AuditEntryMutation:
+		return c.AuditEntry.mutate(ctx, m)
 	case *GenreMutation:
 		return c.Genre.mutate(ctx, m)
 	case *GuessMutation:
@@ -364,6 +372,139 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.User.mutate(ctx, m)
 	default:
 		return nil, fmt.Errorf("ent: unknown mutation type %T", m)
+	}
+}
+
+// AuditEntryClient is a client for the AuditEntry schema.
+type AuditEntryClient struct {
+	config
+}
+
+// NewAuditEntryClient returns a client for the AuditEntry from the given config.
+func NewAuditEntryClient(c config) *AuditEntryClient {
+	return &AuditEntryClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `auditentry.Hooks(f(g(h())))`.
+func (c *AuditEntryClient) Use(hooks ...Hook) {
+	c.hooks.AuditEntry = append(c.hooks.AuditEntry, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `auditentry.Intercept(f(g(h())))`.
+func (c *AuditEntryClient) Intercept(interceptors ...Interceptor) {
+	c.inters.AuditEntry = append(c.inters.AuditEntry, interceptors...)
+}
+
+// Create returns a builder for creating a AuditEntry entity.
+func (c *AuditEntryClient) Create() *AuditEntryCreate {
+	mutation := newAuditEntryMutation(c.config, OpCreate)
+	return &AuditEntryCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of AuditEntry entities.
+func (c *AuditEntryClient) CreateBulk(builders ...*AuditEntryCreate) *AuditEntryCreateBulk {
+	return &AuditEntryCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *AuditEntryClient) MapCreateBulk(slice any, setFunc func(*AuditEntryCreate, int)) *AuditEntryCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &AuditEntryCreateBulk{err: fmt.Errorf("calling to AuditEntryClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*AuditEntryCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &AuditEntryCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for AuditEntry.
+func (c *AuditEntryClient) Update() *AuditEntryUpdate {
+	mutation := newAuditEntryMutation(c.config, OpUpdate)
+	return &AuditEntryUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *AuditEntryClient) UpdateOne(_m *AuditEntry) *AuditEntryUpdateOne {
+	mutation := newAuditEntryMutation(c.config, OpUpdateOne, withAuditEntry(_m))
+	return &AuditEntryUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *AuditEntryClient) UpdateOneID(id uuid.UUID) *AuditEntryUpdateOne {
+	mutation := newAuditEntryMutation(c.config, OpUpdateOne, withAuditEntryID(id))
+	return &AuditEntryUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for AuditEntry.
+func (c *AuditEntryClient) Delete() *AuditEntryDelete {
+	mutation := newAuditEntryMutation(c.config, OpDelete)
+	return &AuditEntryDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *AuditEntryClient) DeleteOne(_m *AuditEntry) *AuditEntryDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *AuditEntryClient) DeleteOneID(id uuid.UUID) *AuditEntryDeleteOne {
+	builder := c.Delete().Where(auditentry.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &AuditEntryDeleteOne{builder}
+}
+
+// Query returns a query builder for AuditEntry.
+func (c *AuditEntryClient) Query() *AuditEntryQuery {
+	return &AuditEntryQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeAuditEntry},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a AuditEntry entity by its id.
+func (c *AuditEntryClient) Get(ctx context.Context, id uuid.UUID) (*AuditEntry, error) {
+	return c.Query().Where(auditentry.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *AuditEntryClient) GetX(ctx context.Context, id uuid.UUID) *AuditEntry {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *AuditEntryClient) Hooks() []Hook {
+	return c.hooks.AuditEntry
+}
+
+// Interceptors returns the client interceptors.
+func (c *AuditEntryClient) Interceptors() []Interceptor {
+	return c.inters.AuditEntry
+}
+
+func (c *AuditEntryClient) mutate(ctx context.Context, m *AuditEntryMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&AuditEntryCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&AuditEntryUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&AuditEntryUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&AuditEntryDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown AuditEntry mutation op: %q", m.Op())
 	}
 }
 
@@ -3286,14 +3427,15 @@ func (c *UserClient) mutate(ctx context.Context, m *UserMutation) (Value, error)
 // hooks and interceptors per client, for fast access.
 type (
 	hooks struct {
-		Genre, Guess, IdempotencyKey, Movie, Payment, PaymentAttempt, PriceTier,
-		Reservation, RoleGrant, Screen, Seat, SeatClaim, SeatLayout, Session,
-		SessionRevocation, Showtime, ShowtimeSale, Theater, Ticket, User []ent.Hook
+		AuditEntry, Genre, Guess, IdempotencyKey, Movie, Payment, PaymentAttempt,
+		PriceTier, Reservation, RoleGrant, Screen, Seat, SeatClaim, SeatLayout,
+		Session, SessionRevocation, Showtime, ShowtimeSale, Theater, Ticket,
+		User []ent.Hook
 	}
 	inters struct {
-		Genre, Guess, IdempotencyKey, Movie, Payment, PaymentAttempt, PriceTier,
-		Reservation, RoleGrant, Screen, Seat, SeatClaim, SeatLayout, Session,
-		SessionRevocation, Showtime, ShowtimeSale, Theater, Ticket,
+		AuditEntry, Genre, Guess, IdempotencyKey, Movie, Payment, PaymentAttempt,
+		PriceTier, Reservation, RoleGrant, Screen, Seat, SeatClaim, SeatLayout,
+		Session, SessionRevocation, Showtime, ShowtimeSale, Theater, Ticket,
 		User []ent.Interceptor
 	}
 )

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"marquee/ent/auditentry"
 	"marquee/ent/genre"
 	"marquee/ent/guess"
 	"marquee/ent/idempotencykey"
@@ -92,6 +93,7 @@ var (
 func checkColumn(t, c string) error {
 	initCheck.Do(func() {
 		columnCheck = sql.NewColumnCheck(map[string]func(string) bool{
+			auditentry.Table:        auditentry.ValidColumn,
 			genre.Table:             genre.ValidColumn,
 			guess.Table:             guess.ValidColumn,
 			idempotencykey.Table:    idempotencykey.ValidColumn,

@@ -9,6 +9,71 @@ import (
 )
 
 var (
+	// AuditEntriesColumns holds the columns for the "audit_entries" table.
+	AuditEntriesColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
+		{Name: "action", Type: field.TypeString, Size: 2147483647},
+		{Name: "actor_id", Type: field.TypeUUID, Nullable: true},
+		{Name: "subject", Type: field.TypeString, Size: 2147483647, Default: ""},
+		{Name: "theater_id", Type: field.TypeUUID, Nullable: true},
+		{Name: "reason", Type: field.TypeString, Size: 2147483647, Default: ""},
+		{Name: "before", Type: field.TypeJSON, Nullable: true, SchemaType: map[string]string{"postgres": "json"}},
+		{Name: "after", Type: field.TypeJSON, Nullable: true, SchemaType: map[string]string{"postgres": "json"}},
+		{Name: "request_id", Type: field.TypeString, Size: 2147483647, Default: ""},
+		{Name: "address", Type: field.TypeString, Size: 2147483647, Default: ""},
+		{Name: "position", Type: field.TypeInt64, Nullable: true},
+		{Name: "seal", Type: field.TypeBytes, Nullable: true},
+	}
+	// AuditEntriesTable holds the schema information for the "audit_entries" table.
+	AuditEntriesTable = &schema.Table{
+		Name:       "audit_entries",
+		Columns:    AuditEntriesColumns,
+		PrimaryKey: []*schema.Column{AuditEntriesColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "audit_entries_position_key",
+				Unique:  true,
+				Columns: []*schema.Column{AuditEntriesColumns[11]},
+			},
+			{
+				Name:    "audit_entries_unsealed_idx",
+				Unique:  false,
+				Columns: []*schema.Column{AuditEntriesColumns[1], AuditEntriesColumns[0]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "\"position\" IS NULL",
+				},
+			},
+			{
+				Name:    "audit_entries_created_idx",
+				Unique:  false,
+				Columns: []*schema.Column{AuditEntriesColumns[1], AuditEntriesColumns[0]},
+			},
+			{
+				Name:    "audit_entries_action_idx",
+				Unique:  false,
+				Columns: []*schema.Column{AuditEntriesColumns[2], AuditEntriesColumns[1], AuditEntriesColumns[0]},
+			},
+			{
+				Name:    "audit_entries_actor_idx",
+				Unique:  false,
+				Columns: []*schema.Column{AuditEntriesColumns[3], AuditEntriesColumns[1], AuditEntriesColumns[0]},
+			},
+			{
+				Name:    "audit_entries_subject_idx",
+				Unique:  false,
+				Columns: []*schema.Column{AuditEntriesColumns[4], AuditEntriesColumns[1], AuditEntriesColumns[0]},
+			},
+			{
+				Name:    "audit_entries_theater_idx",
+				Unique:  false,
+				Columns: []*schema.Column{AuditEntriesColumns[5], AuditEntriesColumns[1], AuditEntriesColumns[0]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "theater_id IS NOT NULL",
+				},
+			},
+		},
+	}
 	// GenresColumns holds the columns for the "genres" table.
 	GenresColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
@@ -640,6 +705,7 @@ var (
 	}
 	// Tables holds all the tables in the schema.
 	Tables = []*schema.Table{
+		AuditEntriesTable,
 		GenresTable,
 		GuessesTable,
 		IdempotencyKeysTable,
