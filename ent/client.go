@@ -12,6 +12,8 @@ import (
 	"marquee/ent/migrate"
 
 	"marquee/ent/auditentry"
+	"marquee/ent/ceremony"
+	"marquee/ent/factor"
 	"marquee/ent/genre"
 	"marquee/ent/guess"
 	"marquee/ent/idempotencykey"
@@ -19,6 +21,7 @@ import (
 	"marquee/ent/payment"
 	"marquee/ent/paymentattempt"
 	"marquee/ent/pricetier"
+	"marquee/ent/recoverycode"
 	"marquee/ent/reservation"
 	"marquee/ent/rolegrant"
 	"marquee/ent/screen"
@@ -49,6 +52,10 @@ type Client struct {
 	Schema *migrate.Schema
 	// AuditEntry is the client for interacting with the AuditEntry builders.
 	AuditEntry *AuditEntryClient
+	// Ceremony is the client for interacting with the Ceremony builders.
+	Ceremony *CeremonyClient
+	// Factor is the client for interacting with the Factor builders.
+	Factor *FactorClient
 	// Genre is the client for interacting with the Genre builders.
 	Genre *GenreClient
 	// Guess is the client for interacting with the Guess builders.
@@ -63,6 +70,8 @@ type Client struct {
 	PaymentAttempt *PaymentAttemptClient
 	// PriceTier is the client for interacting with the PriceTier builders.
 	PriceTier *PriceTierClient
+	// RecoveryCode is the client for interacting with the RecoveryCode builders.
+	RecoveryCode *RecoveryCodeClient
 	// Reservation is the client for interacting with the Reservation builders.
 	Reservation *ReservationClient
 	// RoleGrant is the client for interacting with the RoleGrant builders.
@@ -101,6 +110,8 @@ func NewClient(opts ...Option) *Client {
 func (c *Client) init() {
 	c.Schema = migrate.NewSchema(c.driver)
 	c.AuditEntry = NewAuditEntryClient(c.config)
+	c.Ceremony = NewCeremonyClient(c.config)
+	c.Factor = NewFactorClient(c.config)
 	c.Genre = NewGenreClient(c.config)
 	c.Guess = NewGuessClient(c.config)
 	c.IdempotencyKey = NewIdempotencyKeyClient(c.config)
@@ -108,6 +119,7 @@ func (c *Client) init() {
 	c.Payment = NewPaymentClient(c.config)
 	c.PaymentAttempt = NewPaymentAttemptClient(c.config)
 	c.PriceTier = NewPriceTierClient(c.config)
+	c.RecoveryCode = NewRecoveryCodeClient(c.config)
 	c.Reservation = NewReservationClient(c.config)
 	c.RoleGrant = NewRoleGrantClient(c.config)
 	c.Screen = NewScreenClient(c.config)
@@ -214,6 +226,8 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 		ctx:               ctx,
 		config:            cfg,
 		AuditEntry:        NewAuditEntryClient(cfg),
+		Ceremony:          NewCeremonyClient(cfg),
+		Factor:            NewFactorClient(cfg),
 		Genre:             NewGenreClient(cfg),
 		Guess:             NewGuessClient(cfg),
 		IdempotencyKey:    NewIdempotencyKeyClient(cfg),
@@ -221,6 +235,7 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 		Payment:           NewPaymentClient(cfg),
 		PaymentAttempt:    NewPaymentAttemptClient(cfg),
 		PriceTier:         NewPriceTierClient(cfg),
+		RecoveryCode:      NewRecoveryCodeClient(cfg),
 		Reservation:       NewReservationClient(cfg),
 		RoleGrant:         NewRoleGrantClient(cfg),
 		Screen:            NewScreenClient(cfg),
@@ -254,6 +269,8 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 		ctx:               ctx,
 		config:            cfg,
 		AuditEntry:        NewAuditEntryClient(cfg),
+		Ceremony:          NewCeremonyClient(cfg),
+		Factor:            NewFactorClient(cfg),
 		Genre:             NewGenreClient(cfg),
 		Guess:             NewGuessClient(cfg),
 		IdempotencyKey:    NewIdempotencyKeyClient(cfg),
@@ -261,6 +278,7 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 		Payment:           NewPaymentClient(cfg),
 		PaymentAttempt:    NewPaymentAttemptClient(cfg),
 		PriceTier:         NewPriceTierClient(cfg),
+		RecoveryCode:      NewRecoveryCodeClient(cfg),
 		Reservation:       NewReservationClient(cfg),
 		RoleGrant:         NewRoleGrantClient(cfg),
 		Screen:            NewScreenClient(cfg),
@@ -303,10 +321,10 @@ func (c *Client) Close() error {
 // In order to add hooks to a specific client, call: `client.Node.Use(...)`.
 func (c *Client) Use(hooks ...Hook) {
 	for _, n := range []interface{ Use(...Hook) }{
-		c.AuditEntry, c.Genre, c.Guess, c.IdempotencyKey, c.Movie, c.Payment,
-		c.PaymentAttempt, c.PriceTier, c.Reservation, c.RoleGrant, c.Screen, c.Seat,
-		c.SeatClaim, c.SeatLayout, c.Session, c.SessionRevocation, c.Showtime,
-		c.ShowtimeSale, c.Theater, c.Ticket, c.User,
+		c.AuditEntry, c.Ceremony, c.Factor, c.Genre, c.Guess, c.IdempotencyKey, c.Movie,
+		c.Payment, c.PaymentAttempt, c.PriceTier, c.RecoveryCode, c.Reservation,
+		c.RoleGrant, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout, c.Session,
+		c.SessionRevocation, c.Showtime, c.ShowtimeSale, c.Theater, c.Ticket, c.User,
 	} {
 		n.Use(hooks...)
 	}
@@ -316,10 +334,10 @@ func (c *Client) Use(hooks ...Hook) {
 // In order to add interceptors to a specific client, call: `client.Node.Intercept(...)`.
 func (c *Client) Intercept(interceptors ...Interceptor) {
 	for _, n := range []interface{ Intercept(...Interceptor) }{
-		c.AuditEntry, c.Genre, c.Guess, c.IdempotencyKey, c.Movie, c.Payment,
-		c.PaymentAttempt, c.PriceTier, c.Reservation, c.RoleGrant, c.Screen, c.Seat,
-		c.SeatClaim, c.SeatLayout, c.Session, c.SessionRevocation, c.Showtime,
-		c.ShowtimeSale, c.Theater, c.Ticket, c.User,
+		c.AuditEntry, c.Ceremony, c.Factor, c.Genre, c.Guess, c.IdempotencyKey, c.Movie,
+		c.Payment, c.PaymentAttempt, c.PriceTier, c.RecoveryCode, c.Reservation,
+		c.RoleGrant, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout, c.Session,
+		c.SessionRevocation, c.Showtime, c.ShowtimeSale, c.Theater, c.Ticket, c.User,
 	} {
 		n.Intercept(interceptors...)
 	}
@@ -330,6 +348,10 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 	switch m := m.(type) {
 	case *AuditEntryMutation:
 		return c.AuditEntry.mutate(ctx, m)
+	case *CeremonyMutation:
+		return c.Ceremony.mutate(ctx, m)
+	case *FactorMutation:
+		return c.Factor.mutate(ctx, m)
 	case *GenreMutation:
 		return c.Genre.mutate(ctx, m)
 	case *GuessMutation:
@@ -344,6 +366,8 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.PaymentAttempt.mutate(ctx, m)
 	case *PriceTierMutation:
 		return c.PriceTier.mutate(ctx, m)
+	case *RecoveryCodeMutation:
+		return c.RecoveryCode.mutate(ctx, m)
 	case *ReservationMutation:
 		return c.Reservation.mutate(ctx, m)
 	case *RoleGrantMutation:
@@ -505,6 +529,320 @@ func (c *AuditEntryClient) mutate(ctx context.Context, m *AuditEntryMutation) (V
 		return (&AuditEntryDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
 	default:
 		return nil, fmt.Errorf("ent: unknown AuditEntry mutation op: %q", m.Op())
+	}
+}
+
+// CeremonyClient is a client for the Ceremony schema.
+type CeremonyClient struct {
+	config
+}
+
+// NewCeremonyClient returns a client for the Ceremony from the given config.
+func NewCeremonyClient(c config) *CeremonyClient {
+	return &CeremonyClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `ceremony.Hooks(f(g(h())))`.
+func (c *CeremonyClient) Use(hooks ...Hook) {
+	c.hooks.Ceremony = append(c.hooks.Ceremony, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `ceremony.Intercept(f(g(h())))`.
+func (c *CeremonyClient) Intercept(interceptors ...Interceptor) {
+	c.inters.Ceremony = append(c.inters.Ceremony, interceptors...)
+}
+
+// Create returns a builder for creating a Ceremony entity.
+func (c *CeremonyClient) Create() *CeremonyCreate {
+	mutation := newCeremonyMutation(c.config, OpCreate)
+	return &CeremonyCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of Ceremony entities.
+func (c *CeremonyClient) CreateBulk(builders ...*CeremonyCreate) *CeremonyCreateBulk {
+	return &CeremonyCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *CeremonyClient) MapCreateBulk(slice any, setFunc func(*CeremonyCreate, int)) *CeremonyCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &CeremonyCreateBulk{err: fmt.Errorf("calling to CeremonyClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*CeremonyCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &CeremonyCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for Ceremony.
+func (c *CeremonyClient) Update() *CeremonyUpdate {
+	mutation := newCeremonyMutation(c.config, OpUpdate)
+	return &CeremonyUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *CeremonyClient) UpdateOne(_m *Ceremony) *CeremonyUpdateOne {
+	mutation := newCeremonyMutation(c.config, OpUpdateOne, withCeremony(_m))
+	return &CeremonyUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *CeremonyClient) UpdateOneID(id uuid.UUID) *CeremonyUpdateOne {
+	mutation := newCeremonyMutation(c.config, OpUpdateOne, withCeremonyID(id))
+	return &CeremonyUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for Ceremony.
+func (c *CeremonyClient) Delete() *CeremonyDelete {
+	mutation := newCeremonyMutation(c.config, OpDelete)
+	return &CeremonyDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *CeremonyClient) DeleteOne(_m *Ceremony) *CeremonyDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *CeremonyClient) DeleteOneID(id uuid.UUID) *CeremonyDeleteOne {
+	builder := c.Delete().Where(ceremony.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &CeremonyDeleteOne{builder}
+}
+
+// Query returns a query builder for Ceremony.
+func (c *CeremonyClient) Query() *CeremonyQuery {
+	return &CeremonyQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeCeremony},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a Ceremony entity by its id.
+func (c *CeremonyClient) Get(ctx context.Context, id uuid.UUID) (*Ceremony, error) {
+	return c.Query().Where(ceremony.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *CeremonyClient) GetX(ctx context.Context, id uuid.UUID) *Ceremony {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// QueryUser queries the user edge of a Ceremony.
+func (c *CeremonyClient) QueryUser(_m *Ceremony) *UserQuery {
+	query := (&UserClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(ceremony.Table, ceremony.FieldID, id),
+			sqlgraph.To(user.Table, user.FieldID),
+			sqlgraph.Edge(sqlgraph.M2O, false, ceremony.UserTable, ceremony.UserColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// QuerySession queries the session edge of a Ceremony.
+func (c *CeremonyClient) QuerySession(_m *Ceremony) *SessionQuery {
+	query := (&SessionClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(ceremony.Table, ceremony.FieldID, id),
+			sqlgraph.To(session.Table, session.FieldID),
+			sqlgraph.Edge(sqlgraph.M2O, false, ceremony.SessionTable, ceremony.SessionColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// Hooks returns the client hooks.
+func (c *CeremonyClient) Hooks() []Hook {
+	return c.hooks.Ceremony
+}
+
+// Interceptors returns the client interceptors.
+func (c *CeremonyClient) Interceptors() []Interceptor {
+	return c.inters.Ceremony
+}
+
+func (c *CeremonyClient) mutate(ctx context.Context, m *CeremonyMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&CeremonyCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&CeremonyUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&CeremonyUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&CeremonyDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown Ceremony mutation op: %q", m.Op())
+	}
+}
+
+// FactorClient is a client for the Factor schema.
+type FactorClient struct {
+	config
+}
+
+// NewFactorClient returns a client for the Factor from the given config.
+func NewFactorClient(c config) *FactorClient {
+	return &FactorClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `factor.Hooks(f(g(h())))`.
+func (c *FactorClient) Use(hooks ...Hook) {
+	c.hooks.Factor = append(c.hooks.Factor, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `factor.Intercept(f(g(h())))`.
+func (c *FactorClient) Intercept(interceptors ...Interceptor) {
+	c.inters.Factor = append(c.inters.Factor, interceptors...)
+}
+
+// Create returns a builder for creating a Factor entity.
+func (c *FactorClient) Create() *FactorCreate {
+	mutation := newFactorMutation(c.config, OpCreate)
+	return &FactorCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of Factor entities.
+func (c *FactorClient) CreateBulk(builders ...*FactorCreate) *FactorCreateBulk {
+	return &FactorCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *FactorClient) MapCreateBulk(slice any, setFunc func(*FactorCreate, int)) *FactorCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &FactorCreateBulk{err: fmt.Errorf("calling to FactorClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*FactorCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &FactorCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for Factor.
+func (c *FactorClient) Update() *FactorUpdate {
+	mutation := newFactorMutation(c.config, OpUpdate)
+	return &FactorUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *FactorClient) UpdateOne(_m *Factor) *FactorUpdateOne {
+	mutation := newFactorMutation(c.config, OpUpdateOne, withFactor(_m))
+	return &FactorUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *FactorClient) UpdateOneID(id uuid.UUID) *FactorUpdateOne {
+	mutation := newFactorMutation(c.config, OpUpdateOne, withFactorID(id))
+	return &FactorUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for Factor.
+func (c *FactorClient) Delete() *FactorDelete {
+	mutation := newFactorMutation(c.config, OpDelete)
+	return &FactorDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *FactorClient) DeleteOne(_m *Factor) *FactorDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *FactorClient) DeleteOneID(id uuid.UUID) *FactorDeleteOne {
+	builder := c.Delete().Where(factor.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &FactorDeleteOne{builder}
+}
+
+// Query returns a query builder for Factor.
+func (c *FactorClient) Query() *FactorQuery {
+	return &FactorQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeFactor},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a Factor entity by its id.
+func (c *FactorClient) Get(ctx context.Context, id uuid.UUID) (*Factor, error) {
+	return c.Query().Where(factor.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *FactorClient) GetX(ctx context.Context, id uuid.UUID) *Factor {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// QueryUser queries the user edge of a Factor.
+func (c *FactorClient) QueryUser(_m *Factor) *UserQuery {
+	query := (&UserClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(factor.Table, factor.FieldID, id),
+			sqlgraph.To(user.Table, user.FieldID),
+			sqlgraph.Edge(sqlgraph.M2O, false, factor.UserTable, factor.UserColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// Hooks returns the client hooks.
+func (c *FactorClient) Hooks() []Hook {
+	return c.hooks.Factor
+}
+
+// Interceptors returns the client interceptors.
+func (c *FactorClient) Interceptors() []Interceptor {
+	return c.inters.Factor
+}
+
+func (c *FactorClient) mutate(ctx context.Context, m *FactorMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&FactorCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&FactorUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&FactorUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&FactorDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown Factor mutation op: %q", m.Op())
 	}
 }
 
@@ -1500,6 +1838,155 @@ func (c *PriceTierClient) mutate(ctx context.Context, m *PriceTierMutation) (Val
 		return (&PriceTierDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
 	default:
 		return nil, fmt.Errorf("ent: unknown PriceTier mutation op: %q", m.Op())
+	}
+}
+
+// RecoveryCodeClient is a client for the RecoveryCode schema.
+type RecoveryCodeClient struct {
+	config
+}
+
+// NewRecoveryCodeClient returns a client for the RecoveryCode from the given config.
+func NewRecoveryCodeClient(c config) *RecoveryCodeClient {
+	return &RecoveryCodeClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `recoverycode.Hooks(f(g(h())))`.
+func (c *RecoveryCodeClient) Use(hooks ...Hook) {
+	c.hooks.RecoveryCode = append(c.hooks.RecoveryCode, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `recoverycode.Intercept(f(g(h())))`.
+func (c *RecoveryCodeClient) Intercept(interceptors ...Interceptor) {
+	c.inters.RecoveryCode = append(c.inters.RecoveryCode, interceptors...)
+}
+
+// Create returns a builder for creating a RecoveryCode entity.
+func (c *RecoveryCodeClient) Create() *RecoveryCodeCreate {
+	mutation := newRecoveryCodeMutation(c.config, OpCreate)
+	return &RecoveryCodeCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of RecoveryCode entities.
+func (c *RecoveryCodeClient) CreateBulk(builders ...*RecoveryCodeCreate) *RecoveryCodeCreateBulk {
+	return &RecoveryCodeCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *RecoveryCodeClient) MapCreateBulk(slice any, setFunc func(*RecoveryCodeCreate, int)) *RecoveryCodeCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &RecoveryCodeCreateBulk{err: fmt.Errorf("calling to RecoveryCodeClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*RecoveryCodeCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &RecoveryCodeCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for RecoveryCode.
+func (c *RecoveryCodeClient) Update() *RecoveryCodeUpdate {
+	mutation := newRecoveryCodeMutation(c.config, OpUpdate)
+	return &RecoveryCodeUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *RecoveryCodeClient) UpdateOne(_m *RecoveryCode) *RecoveryCodeUpdateOne {
+	mutation := newRecoveryCodeMutation(c.config, OpUpdateOne, withRecoveryCode(_m))
+	return &RecoveryCodeUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *RecoveryCodeClient) UpdateOneID(id uuid.UUID) *RecoveryCodeUpdateOne {
+	mutation := newRecoveryCodeMutation(c.config, OpUpdateOne, withRecoveryCodeID(id))
+	return &RecoveryCodeUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for RecoveryCode.
+func (c *RecoveryCodeClient) Delete() *RecoveryCodeDelete {
+	mutation := newRecoveryCodeMutation(c.config, OpDelete)
+	return &RecoveryCodeDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *RecoveryCodeClient) DeleteOne(_m *RecoveryCode) *RecoveryCodeDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *RecoveryCodeClient) DeleteOneID(id uuid.UUID) *RecoveryCodeDeleteOne {
+	builder := c.Delete().Where(recoverycode.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &RecoveryCodeDeleteOne{builder}
+}
+
+// Query returns a query builder for RecoveryCode.
+func (c *RecoveryCodeClient) Query() *RecoveryCodeQuery {
+	return &RecoveryCodeQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeRecoveryCode},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a RecoveryCode entity by its id.
+func (c *RecoveryCodeClient) Get(ctx context.Context, id uuid.UUID) (*RecoveryCode, error) {
+	return c.Query().Where(recoverycode.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *RecoveryCodeClient) GetX(ctx context.Context, id uuid.UUID) *RecoveryCode {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// QueryUser queries the user edge of a RecoveryCode.
+func (c *RecoveryCodeClient) QueryUser(_m *RecoveryCode) *UserQuery {
+	query := (&UserClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(recoverycode.Table, recoverycode.FieldID, id),
+			sqlgraph.To(user.Table, user.FieldID),
+			sqlgraph.Edge(sqlgraph.M2O, false, recoverycode.UserTable, recoverycode.UserColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// Hooks returns the client hooks.
+func (c *RecoveryCodeClient) Hooks() []Hook {
+	return c.hooks.RecoveryCode
+}
+
+// Interceptors returns the client interceptors.
+func (c *RecoveryCodeClient) Interceptors() []Interceptor {
+	return c.inters.RecoveryCode
+}
+
+func (c *RecoveryCodeClient) mutate(ctx context.Context, m *RecoveryCodeMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&RecoveryCodeCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&RecoveryCodeUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&RecoveryCodeUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&RecoveryCodeDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown RecoveryCode mutation op: %q", m.Op())
 	}
 }
 
@@ -3427,16 +3914,16 @@ func (c *UserClient) mutate(ctx context.Context, m *UserMutation) (Value, error)
 // hooks and interceptors per client, for fast access.
 type (
 	hooks struct {
-		AuditEntry, Genre, Guess, IdempotencyKey, Movie, Payment, PaymentAttempt,
-		PriceTier, Reservation, RoleGrant, Screen, Seat, SeatClaim, SeatLayout,
-		Session, SessionRevocation, Showtime, ShowtimeSale, Theater, Ticket,
-		User []ent.Hook
+		AuditEntry, Ceremony, Factor, Genre, Guess, IdempotencyKey, Movie, Payment,
+		PaymentAttempt, PriceTier, RecoveryCode, Reservation, RoleGrant, Screen, Seat,
+		SeatClaim, SeatLayout, Session, SessionRevocation, Showtime, ShowtimeSale,
+		Theater, Ticket, User []ent.Hook
 	}
 	inters struct {
-		AuditEntry, Genre, Guess, IdempotencyKey, Movie, Payment, PaymentAttempt,
-		PriceTier, Reservation, RoleGrant, Screen, Seat, SeatClaim, SeatLayout,
-		Session, SessionRevocation, Showtime, ShowtimeSale, Theater, Ticket,
-		User []ent.Interceptor
+		AuditEntry, Ceremony, Factor, Genre, Guess, IdempotencyKey, Movie, Payment,
+		PaymentAttempt, PriceTier, RecoveryCode, Reservation, RoleGrant, Screen, Seat,
+		SeatClaim, SeatLayout, Session, SessionRevocation, Showtime, ShowtimeSale,
+		Theater, Ticket, User []ent.Interceptor
 	}
 )
 

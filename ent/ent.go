@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"marquee/ent/auditentry"
+	"marquee/ent/ceremony"
+	"marquee/ent/factor"
 	"marquee/ent/genre"
 	"marquee/ent/guess"
 	"marquee/ent/idempotencykey"
@@ -14,6 +16,7 @@ import (
 	"marquee/ent/payment"
 	"marquee/ent/paymentattempt"
 	"marquee/ent/pricetier"
+	"marquee/ent/recoverycode"
 	"marquee/ent/reservation"
 	"marquee/ent/rolegrant"
 	"marquee/ent/screen"
@@ -94,6 +97,8 @@ func checkColumn(t, c string) error {
 	initCheck.Do(func() {
 		columnCheck = sql.NewColumnCheck(map[string]func(string) bool{
 			auditentry.Table:        auditentry.ValidColumn,
+			ceremony.Table:          ceremony.ValidColumn,
+			factor.Table:            factor.ValidColumn,
 			genre.Table:             genre.ValidColumn,
 			guess.Table:             guess.ValidColumn,
 			idempotencykey.Table:    idempotencykey.ValidColumn,
@@ -101,6 +106,7 @@ func checkColumn(t, c string) error {
 			payment.Table:           payment.ValidColumn,
 			paymentattempt.Table:    paymentattempt.ValidColumn,
 			pricetier.Table:         pricetier.ValidColumn,
+			recoverycode.Table:      recoverycode.ValidColumn,
 			reservation.Table:       reservation.ValidColumn,
 			rolegrant.Table:         rolegrant.ValidColumn,
 			screen.Table:            screen.ValidColumn,

@@ -4,6 +4,7 @@ package ent
 
 import (
 	"marquee/ent/auditentry"
+	"marquee/ent/factor"
 	"marquee/ent/guess"
 	"marquee/ent/idempotencykey"
 	"marquee/ent/movie"
@@ -49,6 +50,16 @@ func init() {
 	auditentryDescAddress := auditentryFields[10].Descriptor()
 	// auditentry.DefaultAddress holds the default value on creation for the address field.
 	auditentry.DefaultAddress = auditentryDescAddress.Default.(string)
+	factorFields := schema.Factor{}.Fields()
+	_ = factorFields
+	// factorDescUsedStep is the schema descriptor for used_step field.
+	factorDescUsedStep := factorFields[5].Descriptor()
+	// factor.DefaultUsedStep holds the default value on creation for the used_step field.
+	factor.DefaultUsedStep = factorDescUsedStep.Default.(int64)
+	// factorDescCreatedAt is the schema descriptor for created_at field.
+	factorDescCreatedAt := factorFields[8].Descriptor()
+	// factor.DefaultCreatedAt holds the default value on creation for the created_at field.
+	factor.DefaultCreatedAt = factorDescCreatedAt.Default.(func() time.Time)
 	guessFields := schema.Guess{}.Fields()
 	_ = guessFields
 	// guessDescFailures is the schema descriptor for failures field.
@@ -149,8 +160,12 @@ func init() {
 	sessionDescGeneration := sessionFields[6].Descriptor()
 	// session.DefaultGeneration holds the default value on creation for the generation field.
 	session.DefaultGeneration = sessionDescGeneration.Default.(int32)
+	// sessionDescStrong is the schema descriptor for strong field.
+	sessionDescStrong := sessionFields[8].Descriptor()
+	// session.DefaultStrong holds the default value on creation for the strong field.
+	session.DefaultStrong = sessionDescStrong.Default.(bool)
 	// sessionDescCreatedAt is the schema descriptor for created_at field.
-	sessionDescCreatedAt := sessionFields[7].Descriptor()
+	sessionDescCreatedAt := sessionFields[9].Descriptor()
 	// session.DefaultCreatedAt holds the default value on creation for the created_at field.
 	session.DefaultCreatedAt = sessionDescCreatedAt.Default.(func() time.Time)
 	showtimeFields := schema.Showtime{}.Fields()

@@ -31,6 +31,10 @@ type Session struct {
 	RenewedAt time.Time `json:"renewed_at,omitempty"`
 	// of the access tokens that count
 	Generation int32 `json:"generation,omitempty"`
+	// when its user was proved last
+	ProvedAt *time.Time `json:"proved_at,omitempty"`
+	// whether a second factor was proved in it
+	Strong bool `json:"strong,omitempty"`
 	// CreatedAt holds the value of the "created_at" field.
 	CreatedAt time.Time `json:"created_at,omitempty"`
 	// ExpiresAt holds the value of the "expires_at" field.
@@ -68,11 +72,13 @@ func (*Session) scanValues(columns []string) ([]any, error) {
 		switch columns[i] {
 		case session.FieldSalt:
 			values[i] = new([]byte)
+		case session.FieldStrong:
+			values[i] = new(sql.NullBool)
 		case session.FieldRenewals, session.FieldGeneration:
 			values[i] = new(sql.NullInt64)
 		case session.FieldDevice:
 			values[i] = new(sql.NullString)
-		case session.FieldRenewedAt, session.FieldCreatedAt, session.FieldExpiresAt:
+		case session.FieldRenewedAt, session.FieldProvedAt, session.FieldCreatedAt, session.FieldExpiresAt:
 			values[i] = new(sql.NullTime)
 		case session.FieldID, session.FieldUserID:
 			values[i] = new(uuid.UUID)
@@ -132,6 +138,19 @@ func (_m *Session) assignValues(columns []string, values []any) error {
 				return fmt.Errorf("unexpected type %T for field generation", values[i])
 			} else if value.Valid {
 				_m.Generation = int32(value.Int64)
+			}
+		case session.FieldProvedAt:
+			if value, ok := values[i].(*sql.NullTime); !ok {
+				return fmt.Errorf("unexpected type %T for field proved_at", values[i])
+			} else if value.Valid {
+				_m.ProvedAt = new(time.Time)
+				*_m.ProvedAt = value.Time
+			}
+		case session.FieldStrong:
+			if value, ok := values[i].(*sql.NullBool); !ok {
+				return fmt.Errorf("unexpected type %T for field strong", values[i])
+			} else if value.Valid {
+				_m.Strong = value.Bool
 			}
 		case session.FieldCreatedAt:
 			if value, ok := values[i].(*sql.NullTime); !ok {
@@ -202,6 +221,14 @@ func (_m *Session) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("generation=")
 	builder.WriteString(fmt.Sprintf("%v", _m.Generation))
+	builder.WriteString(", ")
+	if v := _m.ProvedAt; v != nil {
+		builder.WriteString("proved_at=")
+		builder.WriteString(v.Format(time.ANSIC))
+	}
+	builder.WriteString(", ")
+	builder.WriteString("strong=")
+	builder.WriteString(fmt.Sprintf("%v", _m.Strong))
 	builder.WriteString(", ")
 	builder.WriteString("created_at=")
 	builder.WriteString(_m.CreatedAt.Format(time.ANSIC))

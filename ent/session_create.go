@@ -85,6 +85,34 @@ func (_c *SessionCreate) SetNillableGeneration(v *int32) *SessionCreate {
 	return _c
 }
 
+// SetProvedAt sets the "proved_at" field.
+func (_c *SessionCreate) SetProvedAt(v time.Time) *SessionCreate {
+	_c.mutation.SetProvedAt(v)
+	return _c
+}
+
+// SetNillableProvedAt sets the "proved_at" field if the given value is not nil.
+func (_c *SessionCreate) SetNillableProvedAt(v *time.Time) *SessionCreate {
+	if v != nil {
+		_c.SetProvedAt(*v)
+	}
+	return _c
+}
+
+// SetStrong sets the "strong" field.
+func (_c *SessionCreate) SetStrong(v bool) *SessionCreate {
+	_c.mutation.SetStrong(v)
+	return _c
+}
+
+// SetNillableStrong sets the "strong" field if the given value is not nil.
+func (_c *SessionCreate) SetNillableStrong(v *bool) *SessionCreate {
+	if v != nil {
+		_c.SetStrong(*v)
+	}
+	return _c
+}
+
 // SetCreatedAt sets the "created_at" field.
 func (_c *SessionCreate) SetCreatedAt(v time.Time) *SessionCreate {
 	_c.mutation.SetCreatedAt(v)
@@ -163,6 +191,10 @@ func (_c *SessionCreate) defaults() {
 		v := session.DefaultGeneration
 		_c.mutation.SetGeneration(v)
 	}
+	if _, ok := _c.mutation.Strong(); !ok {
+		v := session.DefaultStrong
+		_c.mutation.SetStrong(v)
+	}
 	if _, ok := _c.mutation.CreatedAt(); !ok {
 		v := session.DefaultCreatedAt()
 		_c.mutation.SetCreatedAt(v)
@@ -188,6 +220,9 @@ func (_c *SessionCreate) check() error {
 	}
 	if _, ok := _c.mutation.Generation(); !ok {
 		return &ValidationError{Name: "generation", err: errors.New(`ent: missing required field "Session.generation"`)}
+	}
+	if _, ok := _c.mutation.Strong(); !ok {
+		return &ValidationError{Name: "strong", err: errors.New(`ent: missing required field "Session.strong"`)}
 	}
 	if _, ok := _c.mutation.ExpiresAt(); !ok {
 		return &ValidationError{Name: "expires_at", err: errors.New(`ent: missing required field "Session.expires_at"`)}
@@ -250,6 +285,14 @@ func (_c *SessionCreate) createSpec() (*Session, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.Generation(); ok {
 		_spec.SetField(session.FieldGeneration, field.TypeInt32, value)
 		_node.Generation = value
+	}
+	if value, ok := _c.mutation.ProvedAt(); ok {
+		_spec.SetField(session.FieldProvedAt, field.TypeTime, value)
+		_node.ProvedAt = &value
+	}
+	if value, ok := _c.mutation.Strong(); ok {
+		_spec.SetField(session.FieldStrong, field.TypeBool, value)
+		_node.Strong = value
 	}
 	if value, ok := _c.mutation.CreatedAt(); ok {
 		_spec.SetField(session.FieldCreatedAt, field.TypeTime, value)
@@ -412,6 +455,36 @@ func (u *SessionUpsert) AddGeneration(v int32) *SessionUpsert {
 	return u
 }
 
+// SetProvedAt sets the "proved_at" field.
+func (u *SessionUpsert) SetProvedAt(v time.Time) *SessionUpsert {
+	u.Set(session.FieldProvedAt, v)
+	return u
+}
+
+// UpdateProvedAt sets the "proved_at" field to the value that was provided on create.
+func (u *SessionUpsert) UpdateProvedAt() *SessionUpsert {
+	u.SetExcluded(session.FieldProvedAt)
+	return u
+}
+
+// ClearProvedAt clears the value of the "proved_at" field.
+func (u *SessionUpsert) ClearProvedAt() *SessionUpsert {
+	u.SetNull(session.FieldProvedAt)
+	return u
+}
+
+// SetStrong sets the "strong" field.
+func (u *SessionUpsert) SetStrong(v bool) *SessionUpsert {
+	u.Set(session.FieldStrong, v)
+	return u
+}
+
+// UpdateStrong sets the "strong" field to the value that was provided on create.
+func (u *SessionUpsert) UpdateStrong() *SessionUpsert {
+	u.SetExcluded(session.FieldStrong)
+	return u
+}
+
 // SetExpiresAt sets the "expires_at" field.
 func (u *SessionUpsert) SetExpiresAt(v time.Time) *SessionUpsert {
 	u.Set(session.FieldExpiresAt, v)
@@ -570,6 +643,41 @@ func (u *SessionUpsertOne) AddGeneration(v int32) *SessionUpsertOne {
 func (u *SessionUpsertOne) UpdateGeneration() *SessionUpsertOne {
 	return u.Update(func(s *SessionUpsert) {
 		s.UpdateGeneration()
+	})
+}
+
+// SetProvedAt sets the "proved_at" field.
+func (u *SessionUpsertOne) SetProvedAt(v time.Time) *SessionUpsertOne {
+	return u.Update(func(s *SessionUpsert) {
+		s.SetProvedAt(v)
+	})
+}
+
+// UpdateProvedAt sets the "proved_at" field to the value that was provided on create.
+func (u *SessionUpsertOne) UpdateProvedAt() *SessionUpsertOne {
+	return u.Update(func(s *SessionUpsert) {
+		s.UpdateProvedAt()
+	})
+}
+
+// ClearProvedAt clears the value of the "proved_at" field.
+func (u *SessionUpsertOne) ClearProvedAt() *SessionUpsertOne {
+	return u.Update(func(s *SessionUpsert) {
+		s.ClearProvedAt()
+	})
+}
+
+// SetStrong sets the "strong" field.
+func (u *SessionUpsertOne) SetStrong(v bool) *SessionUpsertOne {
+	return u.Update(func(s *SessionUpsert) {
+		s.SetStrong(v)
+	})
+}
+
+// UpdateStrong sets the "strong" field to the value that was provided on create.
+func (u *SessionUpsertOne) UpdateStrong() *SessionUpsertOne {
+	return u.Update(func(s *SessionUpsert) {
+		s.UpdateStrong()
 	})
 }
 
@@ -900,6 +1008,41 @@ func (u *SessionUpsertBulk) AddGeneration(v int32) *SessionUpsertBulk {
 func (u *SessionUpsertBulk) UpdateGeneration() *SessionUpsertBulk {
 	return u.Update(func(s *SessionUpsert) {
 		s.UpdateGeneration()
+	})
+}
+
+// SetProvedAt sets the "proved_at" field.
+func (u *SessionUpsertBulk) SetProvedAt(v time.Time) *SessionUpsertBulk {
+	return u.Update(func(s *SessionUpsert) {
+		s.SetProvedAt(v)
+	})
+}
+
+// UpdateProvedAt sets the "proved_at" field to the value that was provided on create.
+func (u *SessionUpsertBulk) UpdateProvedAt() *SessionUpsertBulk {
+	return u.Update(func(s *SessionUpsert) {
+		s.UpdateProvedAt()
+	})
+}
+
+// ClearProvedAt clears the value of the "proved_at" field.
+func (u *SessionUpsertBulk) ClearProvedAt() *SessionUpsertBulk {
+	return u.Update(func(s *SessionUpsert) {
+		s.ClearProvedAt()
+	})
+}
+
+// SetStrong sets the "strong" field.
+func (u *SessionUpsertBulk) SetStrong(v bool) *SessionUpsertBulk {
+	return u.Update(func(s *SessionUpsert) {
+		s.SetStrong(v)
+	})
+}
+
+// UpdateStrong sets the "strong" field to the value that was provided on create.
+func (u *SessionUpsertBulk) UpdateStrong() *SessionUpsertBulk {
+	return u.Update(func(s *SessionUpsert) {
+		s.UpdateStrong()
 	})
 }
 

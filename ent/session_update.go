@@ -121,6 +121,40 @@ func (_u *SessionUpdate) AddGeneration(v int32) *SessionUpdate {
 	return _u
 }
 
+// SetProvedAt sets the "proved_at" field.
+func (_u *SessionUpdate) SetProvedAt(v time.Time) *SessionUpdate {
+	_u.mutation.SetProvedAt(v)
+	return _u
+}
+
+// SetNillableProvedAt sets the "proved_at" field if the given value is not nil.
+func (_u *SessionUpdate) SetNillableProvedAt(v *time.Time) *SessionUpdate {
+	if v != nil {
+		_u.SetProvedAt(*v)
+	}
+	return _u
+}
+
+// ClearProvedAt clears the value of the "proved_at" field.
+func (_u *SessionUpdate) ClearProvedAt() *SessionUpdate {
+	_u.mutation.ClearProvedAt()
+	return _u
+}
+
+// SetStrong sets the "strong" field.
+func (_u *SessionUpdate) SetStrong(v bool) *SessionUpdate {
+	_u.mutation.SetStrong(v)
+	return _u
+}
+
+// SetNillableStrong sets the "strong" field if the given value is not nil.
+func (_u *SessionUpdate) SetNillableStrong(v *bool) *SessionUpdate {
+	if v != nil {
+		_u.SetStrong(*v)
+	}
+	return _u
+}
+
 // SetExpiresAt sets the "expires_at" field.
 func (_u *SessionUpdate) SetExpiresAt(v time.Time) *SessionUpdate {
 	_u.mutation.SetExpiresAt(v)
@@ -224,6 +258,15 @@ func (_u *SessionUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	}
 	if value, ok := _u.mutation.AddedGeneration(); ok {
 		_spec.AddField(session.FieldGeneration, field.TypeInt32, value)
+	}
+	if value, ok := _u.mutation.ProvedAt(); ok {
+		_spec.SetField(session.FieldProvedAt, field.TypeTime, value)
+	}
+	if _u.mutation.ProvedAtCleared() {
+		_spec.ClearField(session.FieldProvedAt, field.TypeTime)
+	}
+	if value, ok := _u.mutation.Strong(); ok {
+		_spec.SetField(session.FieldStrong, field.TypeBool, value)
 	}
 	if value, ok := _u.mutation.ExpiresAt(); ok {
 		_spec.SetField(session.FieldExpiresAt, field.TypeTime, value)
@@ -369,6 +412,40 @@ func (_u *SessionUpdateOne) AddGeneration(v int32) *SessionUpdateOne {
 	return _u
 }
 
+// SetProvedAt sets the "proved_at" field.
+func (_u *SessionUpdateOne) SetProvedAt(v time.Time) *SessionUpdateOne {
+	_u.mutation.SetProvedAt(v)
+	return _u
+}
+
+// SetNillableProvedAt sets the "proved_at" field if the given value is not nil.
+func (_u *SessionUpdateOne) SetNillableProvedAt(v *time.Time) *SessionUpdateOne {
+	if v != nil {
+		_u.SetProvedAt(*v)
+	}
+	return _u
+}
+
+// ClearProvedAt clears the value of the "proved_at" field.
+func (_u *SessionUpdateOne) ClearProvedAt() *SessionUpdateOne {
+	_u.mutation.ClearProvedAt()
+	return _u
+}
+
+// SetStrong sets the "strong" field.
+func (_u *SessionUpdateOne) SetStrong(v bool) *SessionUpdateOne {
+	_u.mutation.SetStrong(v)
+	return _u
+}
+
+// SetNillableStrong sets the "strong" field if the given value is not nil.
+func (_u *SessionUpdateOne) SetNillableStrong(v *bool) *SessionUpdateOne {
+	if v != nil {
+		_u.SetStrong(*v)
+	}
+	return _u
+}
+
 // SetExpiresAt sets the "expires_at" field.
 func (_u *SessionUpdateOne) SetExpiresAt(v time.Time) *SessionUpdateOne {
 	_u.mutation.SetExpiresAt(v)
@@ -502,6 +579,15 @@ func (_u *SessionUpdateOne) sqlSave(ctx context.Context) (_node *Session, err er
 	}
 	if value, ok := _u.mutation.AddedGeneration(); ok {
 		_spec.AddField(session.FieldGeneration, field.TypeInt32, value)
+	}
+	if value, ok := _u.mutation.ProvedAt(); ok {
+		_spec.SetField(session.FieldProvedAt, field.TypeTime, value)
+	}
+	if _u.mutation.ProvedAtCleared() {
+		_spec.ClearField(session.FieldProvedAt, field.TypeTime)
+	}
+	if value, ok := _u.mutation.Strong(); ok {
+		_spec.SetField(session.FieldStrong, field.TypeBool, value)
 	}
 	if value, ok := _u.mutation.ExpiresAt(); ok {
 		_spec.SetField(session.FieldExpiresAt, field.TypeTime, value)

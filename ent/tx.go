@@ -16,6 +16,10 @@ type Tx struct {
 	config
 	// AuditEntry is the client for interacting with the AuditEntry builders.
 	AuditEntry *AuditEntryClient
+	// Ceremony is the client for interacting with the Ceremony builders.
+	Ceremony *CeremonyClient
+	// Factor is the client for interacting with the Factor builders.
+	Factor *FactorClient
 	// Genre is the client for interacting with the Genre builders.
 	Genre *GenreClient
 	// Guess is the client for interacting with the Guess builders.
@@ -30,6 +34,8 @@ type Tx struct {
 	PaymentAttempt *PaymentAttemptClient
 	// PriceTier is the client for interacting with the PriceTier builders.
 	PriceTier *PriceTierClient
+	// RecoveryCode is the client for interacting with the RecoveryCode builders.
+	RecoveryCode *RecoveryCodeClient
 	// Reservation is the client for interacting with the Reservation builders.
 	Reservation *ReservationClient
 	// RoleGrant is the client for interacting with the RoleGrant builders.
@@ -188,6 +194,8 @@ func (tx *Tx) Client() *Client {
 
 func (tx *Tx) init() {
 	tx.AuditEntry = NewAuditEntryClient(tx.config)
+	tx.Ceremony = NewCeremonyClient(tx.config)
+	tx.Factor = NewFactorClient(tx.config)
 	tx.Genre = NewGenreClient(tx.config)
 	tx.Guess = NewGuessClient(tx.config)
 	tx.IdempotencyKey = NewIdempotencyKeyClient(tx.config)
@@ -195,6 +203,7 @@ func (tx *Tx) init() {
 	tx.Payment = NewPaymentClient(tx.config)
 	tx.PaymentAttempt = NewPaymentAttemptClient(tx.config)
 	tx.PriceTier = NewPriceTierClient(tx.config)
+	tx.RecoveryCode = NewRecoveryCodeClient(tx.config)
 	tx.Reservation = NewReservationClient(tx.config)
 	tx.RoleGrant = NewRoleGrantClient(tx.config)
 	tx.Screen = NewScreenClient(tx.config)

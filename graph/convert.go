@@ -2,6 +2,7 @@ package graph
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -158,6 +159,23 @@ func sessionPayload(t identity.Tokens) model.SessionPayload {
 	return model.SessionPayload{
 		Token: t.Access, ExpiresAt: t.AccessExpiresAt, RefreshToken: t.Refresh, RefreshExpiresAt: t.RefreshExpiresAt, User: t.User,
 	}
+}
+
+// signInResult encodes what a way of signing in came to.
+func signInResult(t identity.Tokens, err error) (model.SignInResult, error) {
+	if needed, ok := errors.AsType[*identity.SecondFactorRequired](err); ok {
+		return model.SecondFactorRequired{
+			Code: model.UserErrorCodeSecondFactorRequired, Message: "Prove your second factor as well.",
+			PendingToken: needed.PendingToken, ExpiresAt: needed.ExpiresAt, Factors: needed.Factors,
+		}, nil
+	}
+	if errors.Is(err, identity.ErrInvalidCredentials) {
+		return invalidCredentials, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return sessionPayload(t), nil
 }
 
 // deviceOf is the device that sent the operation.

@@ -29,13 +29,7 @@ func (r *mutationResolver) SignUp(ctx context.Context, input model.SignUpInput) 
 
 func (r *mutationResolver) SignIn(ctx context.Context, input model.SignInInput) (model.SignInResult, error) {
 	tokens, err := r.Services.Identity.SignIn(ctx, input.Email, input.Password, deviceOf(ctx))
-	if errors.Is(err, identity.ErrInvalidCredentials) {
-		return invalidCredentials, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return sessionPayload(tokens), nil
+	return signInResult(tokens, err)
 }
 
 func (r *mutationResolver) RefreshSession(ctx context.Context, input model.RefreshSessionInput) (model.RefreshSessionResult, error) {

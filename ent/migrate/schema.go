@@ -74,6 +74,100 @@ var (
 			},
 		},
 	}
+	// CeremoniesColumns holds the columns for the "ceremonies" table.
+	CeremoniesColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "kind", Type: field.TypeString, Size: 2147483647},
+		{Name: "state", Type: field.TypeBytes},
+		{Name: "expires_at", Type: field.TypeTime},
+		{Name: "user_id", Type: field.TypeUUID, Nullable: true},
+		{Name: "session_id", Type: field.TypeUUID, Nullable: true},
+	}
+	// CeremoniesTable holds the schema information for the "ceremonies" table.
+	CeremoniesTable = &schema.Table{
+		Name:       "ceremonies",
+		Columns:    CeremoniesColumns,
+		PrimaryKey: []*schema.Column{CeremoniesColumns[0]},
+		ForeignKeys: []*schema.ForeignKey{
+			{
+				Symbol:     "ceremonies_user_fkey",
+				Columns:    []*schema.Column{CeremoniesColumns[4]},
+				RefColumns: []*schema.Column{UsersColumns[0]},
+				OnDelete:   schema.Cascade,
+			},
+			{
+				Symbol:     "ceremonies_session_fkey",
+				Columns:    []*schema.Column{CeremoniesColumns[5]},
+				RefColumns: []*schema.Column{SessionsColumns[0]},
+				OnDelete:   schema.Cascade,
+			},
+		},
+		Indexes: []*schema.Index{
+			{
+				Name:    "ceremonies_user_idx",
+				Unique:  false,
+				Columns: []*schema.Column{CeremoniesColumns[4]},
+			},
+			{
+				Name:    "ceremonies_session_idx",
+				Unique:  false,
+				Columns: []*schema.Column{CeremoniesColumns[5]},
+			},
+			{
+				Name:    "ceremonies_expires_idx",
+				Unique:  false,
+				Columns: []*schema.Column{CeremoniesColumns[3]},
+			},
+		},
+	}
+	// FactorsColumns holds the columns for the "factors" table.
+	FactorsColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "kind", Type: field.TypeString, Size: 2147483647},
+		{Name: "name", Type: field.TypeString, Size: 2147483647},
+		{Name: "secret", Type: field.TypeBytes, Nullable: true},
+		{Name: "used_step", Type: field.TypeInt64, Default: 0},
+		{Name: "credential_id", Type: field.TypeBytes, Nullable: true},
+		{Name: "credential", Type: field.TypeBytes, Nullable: true},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
+		{Name: "confirmed_at", Type: field.TypeTime, Nullable: true},
+		{Name: "used_at", Type: field.TypeTime, Nullable: true},
+		{Name: "user_id", Type: field.TypeUUID},
+	}
+	// FactorsTable holds the schema information for the "factors" table.
+	FactorsTable = &schema.Table{
+		Name:       "factors",
+		Columns:    FactorsColumns,
+		PrimaryKey: []*schema.Column{FactorsColumns[0]},
+		ForeignKeys: []*schema.ForeignKey{
+			{
+				Symbol:     "factors_user_fkey",
+				Columns:    []*schema.Column{FactorsColumns[10]},
+				RefColumns: []*schema.Column{UsersColumns[0]},
+				OnDelete:   schema.Cascade,
+			},
+		},
+		Indexes: []*schema.Index{
+			{
+				Name:    "factors_user_idx",
+				Unique:  false,
+				Columns: []*schema.Column{FactorsColumns[10]},
+			},
+			{
+				Name:    "factors_credential_key",
+				Unique:  true,
+				Columns: []*schema.Column{FactorsColumns[5]},
+			},
+			{
+				Name:    "factors_unconfirmed_key",
+				Unique:  true,
+				Columns: []*schema.Column{FactorsColumns[10]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "(confirmed_at IS NULL)",
+				},
+			},
+		},
+	}
 	// GenresColumns holds the columns for the "genres" table.
 	GenresColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
@@ -267,6 +361,33 @@ var (
 				Name:    "price_tiers_category_key",
 				Unique:  true,
 				Columns: []*schema.Column{PriceTiersColumns[3], PriceTiersColumns[1]},
+			},
+		},
+	}
+	// RecoveryCodesColumns holds the columns for the "recovery_codes" table.
+	RecoveryCodesColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "hash", Type: field.TypeBytes},
+		{Name: "user_id", Type: field.TypeUUID},
+	}
+	// RecoveryCodesTable holds the schema information for the "recovery_codes" table.
+	RecoveryCodesTable = &schema.Table{
+		Name:       "recovery_codes",
+		Columns:    RecoveryCodesColumns,
+		PrimaryKey: []*schema.Column{RecoveryCodesColumns[0]},
+		ForeignKeys: []*schema.ForeignKey{
+			{
+				Symbol:     "recovery_codes_user_fkey",
+				Columns:    []*schema.Column{RecoveryCodesColumns[2]},
+				RefColumns: []*schema.Column{UsersColumns[0]},
+				OnDelete:   schema.Cascade,
+			},
+		},
+		Indexes: []*schema.Index{
+			{
+				Name:    "recovery_codes_user_hash_key",
+				Unique:  true,
+				Columns: []*schema.Column{RecoveryCodesColumns[2], RecoveryCodesColumns[1]},
 			},
 		},
 	}
@@ -467,6 +588,8 @@ var (
 		{Name: "renewals", Type: field.TypeInt64, Default: 0},
 		{Name: "renewed_at", Type: field.TypeTime},
 		{Name: "generation", Type: field.TypeInt32, Default: 1},
+		{Name: "proved_at", Type: field.TypeTime, Nullable: true},
+		{Name: "strong", Type: field.TypeBool, Default: false},
 		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
 		{Name: "expires_at", Type: field.TypeTime},
 		{Name: "user_id", Type: field.TypeUUID},
@@ -479,7 +602,7 @@ var (
 		ForeignKeys: []*schema.ForeignKey{
 			{
 				Symbol:     "sessions_user_fkey",
-				Columns:    []*schema.Column{SessionsColumns[8]},
+				Columns:    []*schema.Column{SessionsColumns[10]},
 				RefColumns: []*schema.Column{UsersColumns[0]},
 				OnDelete:   schema.Cascade,
 			},
@@ -488,12 +611,12 @@ var (
 			{
 				Name:    "sessions_user_idx",
 				Unique:  false,
-				Columns: []*schema.Column{SessionsColumns[8]},
+				Columns: []*schema.Column{SessionsColumns[10]},
 			},
 			{
 				Name:    "sessions_expires_idx",
 				Unique:  false,
-				Columns: []*schema.Column{SessionsColumns[7]},
+				Columns: []*schema.Column{SessionsColumns[9]},
 			},
 		},
 	}
@@ -706,6 +829,8 @@ var (
 	// Tables holds all the tables in the schema.
 	Tables = []*schema.Table{
 		AuditEntriesTable,
+		CeremoniesTable,
+		FactorsTable,
 		GenresTable,
 		GuessesTable,
 		IdempotencyKeysTable,
@@ -713,6 +838,7 @@ var (
 		PaymentsTable,
 		PaymentAttemptsTable,
 		PriceTiersTable,
+		RecoveryCodesTable,
 		ReservationsTable,
 		RoleGrantsTable,
 		ScreensTable,
@@ -731,6 +857,12 @@ var (
 )
 
 func init() {
+	CeremoniesTable.ForeignKeys[0].RefTable = UsersTable
+	CeremoniesTable.ForeignKeys[1].RefTable = SessionsTable
+	CeremoniesTable.Annotation = &entsql.Annotation{
+		Table: "ceremonies",
+	}
+	FactorsTable.ForeignKeys[0].RefTable = UsersTable
 	GuessesTable.Annotation = &entsql.Annotation{
 		Table: "guesses",
 	}
@@ -744,6 +876,7 @@ func init() {
 		Table: "payment_attempts",
 	}
 	PriceTiersTable.ForeignKeys[0].RefTable = ShowtimesTable
+	RecoveryCodesTable.ForeignKeys[0].RefTable = UsersTable
 	ReservationsTable.Annotation = &entsql.Annotation{
 		Table: "reservations",
 	}

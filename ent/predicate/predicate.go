@@ -9,6 +9,12 @@ import (
 // AuditEntry is the predicate function for auditentry builders.
 type AuditEntry func(*sql.Selector)
 
+// Ceremony is the predicate function for ceremony builders.
+type Ceremony func(*sql.Selector)
+
+// Factor is the predicate function for factor builders.
+type Factor func(*sql.Selector)
+
 // Genre is the predicate function for genre builders.
 type Genre func(*sql.Selector)
 
@@ -29,6 +35,9 @@ type PaymentAttempt func(*sql.Selector)
 
 // PriceTier is the predicate function for pricetier builders.
 type PriceTier func(*sql.Selector)
+
+// RecoveryCode is the predicate function for recoverycode builders.
+type RecoveryCode func(*sql.Selector)
 
 // Reservation is the predicate function for reservation builders.
 type Reservation func(*sql.Selector)

@@ -53,6 +53,8 @@ func (Session) Fields() []ent.Field {
 		field.Int64("renewals").Default(0),
 		field.Time("renewed_at"),
 		field.Int32("generation").Default(1).Comment("of the access tokens that count"),
+		field.Time("proved_at").Optional().Nillable().Comment("when its user was proved last"),
+		field.Bool("strong").Default(false).Comment("whether a second factor was proved in it"),
 		createdAt(),
 		field.Time("expires_at"),
 	}

@@ -26,6 +26,10 @@ const (
 	FieldRenewedAt = "renewed_at"
 	// FieldGeneration holds the string denoting the generation field in the database.
 	FieldGeneration = "generation"
+	// FieldProvedAt holds the string denoting the proved_at field in the database.
+	FieldProvedAt = "proved_at"
+	// FieldStrong holds the string denoting the strong field in the database.
+	FieldStrong = "strong"
 	// FieldCreatedAt holds the string denoting the created_at field in the database.
 	FieldCreatedAt = "created_at"
 	// FieldExpiresAt holds the string denoting the expires_at field in the database.
@@ -52,6 +56,8 @@ var Columns = []string{
 	FieldRenewals,
 	FieldRenewedAt,
 	FieldGeneration,
+	FieldProvedAt,
+	FieldStrong,
 	FieldCreatedAt,
 	FieldExpiresAt,
 }
@@ -73,6 +79,8 @@ var (
 	DefaultRenewals int64
 	// DefaultGeneration holds the default value on creation for the "generation" field.
 	DefaultGeneration int32
+	// DefaultStrong holds the default value on creation for the "strong" field.
+	DefaultStrong bool
 	// DefaultCreatedAt holds the default value on creation for the "created_at" field.
 	DefaultCreatedAt func() time.Time
 )
@@ -108,6 +116,16 @@ func ByRenewedAt(opts ...sql.OrderTermOption) OrderOption {
 // ByGeneration orders the results by the generation field.
 func ByGeneration(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldGeneration, opts...).ToFunc()
+}
+
+// ByProvedAt orders the results by the proved_at field.
+func ByProvedAt(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldProvedAt, opts...).ToFunc()
+}
+
+// ByStrong orders the results by the strong field.
+func ByStrong(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldStrong, opts...).ToFunc()
 }
 
 // ByCreatedAt orders the results by the created_at field.

@@ -988,6 +988,13 @@ func (ec *executionContext) _SignInResult(ctx context.Context, sel ast.Selection
 	switch obj := (obj).(type) {
 	case nil:
 		return graphql.Null
+	case model.SecondFactorRequired:
+		return ec._SecondFactorRequired(ctx, sel, &obj)
+	case *model.SecondFactorRequired:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._SecondFactorRequired(ctx, sel, obj)
 	case model.InvalidCredentials:
 		return ec._InvalidCredentials(ctx, sel, &obj)
 	case *model.InvalidCredentials:
@@ -1179,7 +1186,7 @@ func (ec *executionContext) _EndSessionPayload(ctx context.Context, sel ast.Sele
 	return out
 }
 
-var invalidCredentialsImplementors = []string{"InvalidCredentials", "UserError", "SignInResult", "ChangePasswordResult"}
+var invalidCredentialsImplementors = []string{"InvalidCredentials", "ProveAgainResult", "UserError", "SignInResult", "ChangePasswordResult"}
 
 func (ec *executionContext) _InvalidCredentials(ctx context.Context, sel ast.SelectionSet, obj *model.InvalidCredentials) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, invalidCredentialsImplementors)
@@ -1314,7 +1321,7 @@ func (ec *executionContext) _SessionEnded(ctx context.Context, sel ast.Selection
 	return out
 }
 
-var sessionPayloadImplementors = []string{"SessionPayload", "RefreshSessionResult", "SignUpResult", "SignInResult"}
+var sessionPayloadImplementors = []string{"SessionPayload", "ProveAgainResult", "RefreshSessionResult", "SignUpResult", "SignInResult"}
 
 func (ec *executionContext) _SessionPayload(ctx context.Context, sel ast.SelectionSet, obj *model.SessionPayload) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, sessionPayloadImplementors)

@@ -66,6 +66,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("MovieFilter", ec.unmarshalInputMovieFilter),
 			graphql.NewInputUnmarshaler("MovieShowtimeFilter", ec.unmarshalInputMovieShowtimeFilter),
 			graphql.NewInputUnmarshaler("PayReservationInput", ec.unmarshalInputPayReservationInput),
+			graphql.NewInputUnmarshaler("ProveAgainInput", ec.unmarshalInputProveAgainInput),
 			graphql.NewInputUnmarshaler("RefreshSessionInput", ec.unmarshalInputRefreshSessionInput),
 			graphql.NewInputUnmarshaler("ReserveSeatsInput", ec.unmarshalInputReserveSeatsInput),
 			graphql.NewInputUnmarshaler("ShowtimeFilter", ec.unmarshalInputShowtimeFilter),
@@ -492,6 +493,47 @@ extend type Query {
   genres: [Genre!]! @public @cacheControl(maxAge: 300) @listSize(assumedSize: 20)
 }
 `, BuiltIn: false},
+	{Name: "../../schema/factors.graphqls", Input: `"A kind of second factor: what proves at sign-in, beside the password, that it is the owner of the account."
+enum FactorKind {
+  "A code of an authenticator app, which changes every 30 seconds."
+  TOTP
+  "A passkey of the device, a phone or a security key."
+  PASSKEY
+  "One of the saved codes that stand in for the others."
+  RECOVERY_CODE
+}
+
+extend type Mutation {
+  """
+  Proves once more, in the session that asks, who its user is. Sensitive changes demand a proof of the last ten minutes and are
+  refused with ` + "`" + `STEP_UP_REQUIRED` + "`" + ` otherwise. Go on with the tokens of the answer: they say that it was proved.
+  """
+  proveAgain("The proof." input: ProveAgainInput!): ProveAgainResult! @auth @cost(weight: 1000)
+}
+
+"A proof of who one is."
+input ProveAgainInput {
+  "The account's password."
+  password: String!
+}
+
+"The first proof was right, and the account has a second factor, which is to be proved as well. Nobody is signed in yet."
+type SecondFactorRequired implements UserError @public {
+  "Always ` + "`" + `SECOND_FACTOR_REQUIRED` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+  "What stands for the sign-in so far. It is no access token."
+  pendingToken: String!
+  "Until when the sign-in waits."
+  expiresAt: DateTime!
+  "What the account has, each kind once."
+  factors: [FactorKind!]!
+}
+
+"How a proof in a session went."
+union ProveAgainResult = SessionPayload | InvalidCredentials
+`, BuiltIn: false},
 	{Name: "../../schema/identity.graphqls", Input: `"A kind of work at the box office. Roles are granted at a theater or on the whole platform."
 enum Role {
   "Books seats for themselves: everybody with an account."
@@ -673,7 +715,7 @@ union RefreshSessionResult = SessionPayload | SessionEnded
 union SignUpResult = SessionPayload | EmailTaken
 
 "How a sign-in went."
-union SignInResult = SessionPayload | InvalidCredentials
+union SignInResult = SessionPayload | SecondFactorRequired | InvalidCredentials
 
 "How a change of the password went."
 union ChangePasswordResult = ChangePasswordPayload | InvalidCredentials
@@ -850,6 +892,8 @@ enum UserErrorCode {
   EMAIL_TAKEN
   "E-mail address and password do not belong together."
   INVALID_CREDENTIALS
+  "The account has a second factor, which is to be proved as well."
+  SECOND_FACTOR_REQUIRED
   "The session cannot be renewed: sign in again."
   SESSION_ENDED
   "At least one of the seats belongs to someone else."

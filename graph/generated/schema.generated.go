@@ -31,6 +31,7 @@ import (
 type MutationResolver interface {
 	ReserveSeats(ctx context.Context, input model.ReserveSeatsInput) (model.ReserveSeatsResult, error)
 	CancelReservation(ctx context.Context, input model.CancelReservationInput) (model.CancelReservationResult, error)
+	ProveAgain(ctx context.Context, input model.ProveAgainInput) (model.ProveAgainResult, error)
 	SignUp(ctx context.Context, input model.SignUpInput) (model.SignUpResult, error)
 	SignIn(ctx context.Context, input model.SignInInput) (model.SignInResult, error)
 	RefreshSession(ctx context.Context, input model.RefreshSessionInput) (model.RefreshSessionResult, error)
@@ -111,6 +112,20 @@ func (ec *executionContext) field_Mutation_payReservation_args(ctx context.Conte
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (model.PayReservationInput, error) {
 			return ec.unmarshalNPayReservationInput2marqueeᚋgraphᚋmodelᚐPayReservationInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_proveAgain_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.ProveAgainInput, error) {
+			return ec.unmarshalNProveAgainInput2marqueeᚋgraphᚋmodelᚐProveAgainInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -634,6 +649,50 @@ func (ec *executionContext) fieldContext_Mutation_cancelReservation(ctx context.
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Mutation_cancelReservation_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_proveAgain(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_proveAgain(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ProveAgain(ctx, fc.Args["input"].(model.ProveAgainInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.ProveAgainResult) graphql.Marshaler {
+			return ec.marshalNProveAgainResult2marqueeᚋgraphᚋmodelᚐProveAgainResult(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_proveAgain(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("field of type ProveAgainResult does not have child fields")
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_proveAgain_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -1945,6 +2004,13 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			return graphql.Null
 		}
 		return ec._SessionEnded(ctx, sel, obj)
+	case model.SecondFactorRequired:
+		return ec._SecondFactorRequired(ctx, sel, &obj)
+	case *model.SecondFactorRequired:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._SecondFactorRequired(ctx, sel, obj)
 	case model.SeatsUnavailable:
 		return ec._SeatsUnavailable(ctx, sel, &obj)
 	case *model.SeatsUnavailable:
@@ -2079,6 +2145,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "cancelReservation":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_cancelReservation(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "proveAgain":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_proveAgain(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++

@@ -38,6 +38,11 @@ type PayReservationResult interface {
 	IsPayReservationResult()
 }
 
+// How a proof in a session went.
+type ProveAgainResult interface {
+	IsProveAgainResult()
+}
+
 // How the renewal of a session went.
 type RefreshSessionResult interface {
 	IsRefreshSessionResult()
@@ -135,6 +140,8 @@ type InvalidCredentials struct {
 	// A sentence for people.
 	Message string `json:"message"`
 }
+
+func (InvalidCredentials) IsProveAgainResult() {}
 
 func (InvalidCredentials) IsUserError() {}
 
@@ -245,6 +252,12 @@ type PaymentPending struct {
 func (PaymentPending) IsUserError() {}
 
 func (PaymentPending) IsPayReservationResult() {}
+
+// A proof of who one is.
+type ProveAgainInput struct {
+	// The account's password.
+	Password string `json:"password"`
+}
 
 // How much work the caller may ask for. Points come back with time; an operation that costs more than remains is refused with `THROTTLED`.
 type RateLimit struct {
@@ -376,6 +389,24 @@ func (SeatsUnavailable) IsUserError() {}
 
 func (SeatsUnavailable) IsReserveSeatsResult() {}
 
+// The first proof was right, and the account has a second factor, which is to be proved as well. Nobody is signed in yet.
+type SecondFactorRequired struct {
+	// Always `SECOND_FACTOR_REQUIRED`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+	// What stands for the sign-in so far. It is no access token.
+	PendingToken string `json:"pendingToken"`
+	// Until when the sign-in waits.
+	ExpiresAt time.Time `json:"expiresAt"`
+	// What the account has, each kind once.
+	Factors []identity.FactorKind `json:"factors"`
+}
+
+func (SecondFactorRequired) IsUserError() {}
+
+func (SecondFactorRequired) IsSignInResult() {}
+
 // The session has ended, or the token never was one of ours; which of the two is not said. Sign in again.
 type SessionEnded struct {
 	// Always `SESSION_ENDED`.
@@ -401,6 +432,8 @@ type SessionPayload struct {
 	// The signed-in user.
 	User identity.User `json:"user"`
 }
+
+func (SessionPayload) IsProveAgainResult() {}
 
 func (SessionPayload) IsRefreshSessionResult() {}
 
@@ -632,6 +665,8 @@ const (
 	UserErrorCodeEmailTaken UserErrorCode = "EMAIL_TAKEN"
 	// E-mail address and password do not belong together.
 	UserErrorCodeInvalidCredentials UserErrorCode = "INVALID_CREDENTIALS"
+	// The account has a second factor, which is to be proved as well.
+	UserErrorCodeSecondFactorRequired UserErrorCode = "SECOND_FACTOR_REQUIRED"
 	// The session cannot be renewed: sign in again.
 	UserErrorCodeSessionEnded UserErrorCode = "SESSION_ENDED"
 	// At least one of the seats belongs to someone else.
@@ -651,6 +686,7 @@ const (
 var AllUserErrorCode = []UserErrorCode{
 	UserErrorCodeEmailTaken,
 	UserErrorCodeInvalidCredentials,
+	UserErrorCodeSecondFactorRequired,
 	UserErrorCodeSessionEnded,
 	UserErrorCodeSeatsUnavailable,
 	UserErrorCodeShowtimeClosed,
@@ -662,7 +698,7 @@ var AllUserErrorCode = []UserErrorCode{
 
 func (e UserErrorCode) IsValid() bool {
 	switch e {
-	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSessionEnded, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodeReservationExpired, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending:
+	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeSessionEnded, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodeReservationExpired, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending:
 		return true
 	}
 	return false

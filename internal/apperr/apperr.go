@@ -22,6 +22,8 @@ type Code string
 const (
 	Unauthenticated      Code = "UNAUTHENTICATED"        // no valid session
 	Forbidden            Code = "FORBIDDEN"              // signed in, but the role does not allow it
+	SecondFactorRequired Code = "SECOND_FACTOR_REQUIRED" // allowed after a second factor
+	StepUpRequired       Code = "STEP_UP_REQUIRED"       // too long since the caller proved who they are
 	NotFound             Code = "NOT_FOUND"              // missing, or someone else's: indistinguishable on purpose
 	BadUserInput         Code = "BAD_USER_INPUT"         // the request can never succeed as it is
 	Conflict             Code = "CONFLICT"               // the state of the thing does not allow it

@@ -23,6 +23,11 @@ type Viewer struct {
 	// What the access token of the request said beside: the state of the session it was made in, and until when it counts.
 	Generation int32
 	ExpiresAt  time.Time
+
+	// ProvedAt is when somebody last proved in this session to be the user, with a second factor if the account had one;
+	// zero: not since the account got one. Strong says that a second factor was proved in this session.
+	ProvedAt time.Time
+	Strong   bool
 }
 
 // Has reports whether the viewer may do what takes a role at a place: a theater, or Platform.

@@ -39,7 +39,7 @@ func TestPlan_notices(t *testing.T) {
 		"an_index_that_is_missing":         `DROP INDEX payment_attempts_live_key`,
 		"an_index_that_ent_does_not_know":  `CREATE INDEX movies_extra_idx ON movies (director)`,
 		"another_predicate":                `DROP INDEX tickets_seat_key; CREATE UNIQUE INDEX tickets_seat_key ON tickets (showtime_id, seat_no) WHERE (status = 'ISSUED'::text)`,
-		"a_table_that_is_missing":          `DROP TABLE sessions`,
+		"a_table_that_is_missing":          `DROP TABLE guesses`,
 		"a_catalogue_key_that_is_composed": `ALTER TABLE genres DROP CONSTRAINT genres_pkey CASCADE; ALTER TABLE genres ADD PRIMARY KEY (id, name)`,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -53,9 +53,11 @@ type signingKey struct {
 type claims struct {
 	jwt.RegisteredClaims
 
-	Session    uuid.UUID   `json:"sid"`
-	Generation int32       `json:"gen"`
-	Grants     auth.Grants `json:"grants"`
+	Session    uuid.UUID        `json:"sid"`
+	Generation int32            `json:"gen"`
+	Grants     auth.Grants      `json:"grants"`
+	ProvedAt   *jwt.NumericDate `json:"auth_time,omitempty"`
+	Strong     bool             `json:"strong,omitempty"`
 }
 
 func (t *accessTokens) key(period int64) (signingKey, error) {
@@ -96,13 +98,17 @@ func (t *accessTokens) make(v *auth.Viewer) (string, error) {
 	}
 	now := t.clock.Now().Truncate(time.Second)
 	v.ExpiresAt = now.Add(accessAge)
-	token := jwt.NewWithClaims(jwt.SigningMethodEdDSA, claims{
+	says := claims{
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer: tokenIssuer, Audience: jwt.ClaimStrings{tokenAudience}, Subject: v.UserID.String(),
 			IssuedAt: jwt.NewNumericDate(now), NotBefore: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(v.ExpiresAt),
 		},
-		Session: v.SessionID, Generation: v.Generation, Grants: v.Grants,
-	})
+		Session: v.SessionID, Generation: v.Generation, Grants: v.Grants, Strong: v.Strong,
+	}
+	if !v.ProvedAt.IsZero() {
+		says.ProvedAt = jwt.NewNumericDate(v.ProvedAt)
+	}
+	token := jwt.NewWithClaims(jwt.SigningMethodEdDSA, says)
 	token.Header["typ"], token.Header["kid"] = tokenType, key.id
 	signed, err := token.SignedString(key.private)
 	if err != nil {
@@ -142,7 +148,11 @@ func (t *accessTokens) read(token string) (auth.Viewer, error) {
 	if err != nil || c.Session == uuid.Nil {
 		return auth.Viewer{}, errEnded()
 	}
-	return auth.Viewer{UserID: user, SessionID: c.Session, Grants: c.Grants, Generation: c.Generation, ExpiresAt: c.ExpiresAt.Time}, nil
+	v := auth.Viewer{UserID: user, SessionID: c.Session, Grants: c.Grants, Generation: c.Generation, ExpiresAt: c.ExpiresAt.Time, Strong: c.Strong}
+	if c.ProvedAt != nil {
+		v.ProvedAt = c.ProvedAt.Time
+	}
+	return v, nil
 }
 
 // clockSkew is how far the clocks of two nodes may be apart.

@@ -157,7 +157,7 @@ const (
 )
 
 // changeAccount runs do in one transaction that has the account to itself, and does with its sessions what do says:
-// NOT_FOUND when there is no such account, ErrLastAdmin. A session that starts meanwhile waits for it, see admitTx.
+// NOT_FOUND when there is no such account, ErrLastAdmin. A session that starts meanwhile waits for it, see standingTx.
 func (s *Service) changeAccount(ctx context.Context, userID uuid.UUID, do func(*sql.Tx) (change, error)) error {
 	type token struct {
 		session    uuid.UUID
@@ -213,19 +213,6 @@ func (s *Service) insertGrantTx(ctx context.Context, tx *sql.Tx, by uuid.UUID, i
 
 func theaterOf(g auth.Grant) uuid.NullUUID {
 	return uuid.NullUUID{UUID: g.Theater, Valid: g.Theater != auth.Platform}
-}
-
-// admitTx returns the grants for a session that starts in the transaction: ErrDisabled. It waits for those who change
-// the account, and they for the session, so that no session starts with rights that were just taken away.
-func admitTx(ctx context.Context, tx *sql.Tx, userID uuid.UUID) (auth.Grants, error) {
-	var disabled bool
-	if err := tx.QueryRowContext(ctx, `SELECT disabled_at IS NOT NULL FROM users WHERE id = $1 FOR SHARE`, userID).Scan(&disabled); err != nil {
-		return auth.Grants{}, err
-	}
-	if disabled {
-		return auth.Grants{}, ErrDisabled
-	}
-	return grantsTx(ctx, tx, userID)
 }
 
 // grantsTx returns what a user was granted.

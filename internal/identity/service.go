@@ -39,15 +39,16 @@ const hashQueue = 64
 
 // Service keeps accounts and sessions. It is safe for concurrent use.
 type Service struct {
-	db         *postgres.DB
-	ent        *ent.Client
-	clock      clock.Clock
-	hasher     *hasher
-	decoy      string // hash that an unknown address is compared with, so that it takes as long as a known one
-	tokens     *accessTokens
-	refreshKey []byte
-	guessKey   []byte
-	revoked    revocations
+	db          *postgres.DB
+	ent         *ent.Client
+	clock       clock.Clock
+	hasher      *hasher
+	decoy       string // hash that an unknown address is compared with, so that it takes as long as a known one
+	tokens      *accessTokens
+	refreshKey  []byte
+	guessKey    []byte
+	ceremonyKey []byte
+	revoked     revocations
 	// verified spares a device that sends request after request the check of the same signature, which takes longer than
 	// many a request. It says nothing about whether the token still counts.
 	verified *lru.Cache[[sha256.Size]byte, auth.Viewer]
@@ -68,7 +69,7 @@ func NewService(db *postgres.DB, client *ent.Client, c clock.Clock, secret []byt
 		revoked: revocations{first: map[uuid.UUID]revoked{}},
 	}
 	s.tokens = &accessTokens{clock: c}
-	for purpose, key := range map[string]*[]byte{"access tokens": &s.tokens.secret, "refresh tokens": &s.refreshKey, "guesses": &s.guessKey} {
+	for purpose, key := range map[string]*[]byte{"access tokens": &s.tokens.secret, "refresh tokens": &s.refreshKey, "guesses": &s.guessKey, "ceremonies": &s.ceremonyKey} {
 		if *key, err = derived(secret, purpose); err != nil {
 			return nil, err
 		}
@@ -91,7 +92,7 @@ func (s *Service) SignUp(ctx context.Context, in SignUpInput, device Device) (To
 	if err != nil {
 		return Tokens{}, err
 	}
-	return s.open(ctx, u, device)
+	return s.admit(ctx, u, device, ProofPassword)
 }
 
 // CreateUser makes an account with grants: ErrEmailTaken, BAD_USER_INPUT, THROTTLED.
@@ -125,7 +126,7 @@ func (s *Service) CreateUser(ctx context.Context, in SignUpInput, grants ...auth
 	return fromEnt(row), nil
 }
 
-// SignIn starts a session: ErrInvalidCredentials, THROTTLED.
+// SignIn starts a session: ErrInvalidCredentials, SecondFactorRequired, THROTTLED.
 func (s *Service) SignIn(ctx context.Context, email, password string, device Device) (Tokens, error) {
 	email = normaliseEmail(email)
 	if len(email) > 254 || strings.ContainsRune(email, 0) || !utf8.ValidString(email) {
@@ -138,7 +139,7 @@ func (s *Service) SignIn(ctx context.Context, email, password string, device Dev
 	if err := s.prove(ctx, row, email, password, device); err != nil {
 		return Tokens{}, err
 	}
-	return s.open(ctx, fromEnt(row), device)
+	return s.admit(ctx, fromEnt(row), device, ProofPassword)
 }
 
 // prove returns nil when the password is that of the account, nil for one that does not exist: ErrInvalidCredentials,

@@ -37,29 +37,22 @@ const (
 	maxDeviceName = 200
 )
 
-// open starts a session of u: ErrDisabled.
-func (s *Service) open(ctx context.Context, u User, device Device) (Tokens, error) {
-	row := sessionRow{id: typeid.New(), salt: make([]byte, saltOfSession), generation: 1}
-	_, _ = rand.Read(row.salt) // never fails: crypto/rand ends the program instead
+// openTx starts a session of u in the caller's transaction. Whoever commits calls noteEnded with the sessions that made
+// room for it. Only admit and what completes it call this.
+func (s *Service) openTx(ctx context.Context, tx *sql.Tx, u User, device Device, strong bool) (row sessionRow, crowded []uuid.UUID, err error) {
 	now := s.now()
-	row.expiresAt = now.Add(sessionAge)
-	var crowded []uuid.UUID
-	err := s.db.InTx(ctx, func(tx *sql.Tx) (err error) {
-		if row.grants, err = admitTx(ctx, tx, u.ID); err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO sessions (id, user_id, device, salt, renewed_at, created_at, expires_at)
-			VALUES ($1, $2, $3, $4, $5, $5, $6)`, row.id, u.ID, deviceName(device.Name), row.salt, now, row.expiresAt); err != nil {
-			return err
-		}
-		crowded, err = s.endTx(ctx, tx, endCrowded, u.ID, maxSessions)
-		return err
-	})
-	if err != nil {
-		return Tokens{}, fmt.Errorf("starting a session: %w", err)
+	row = sessionRow{id: typeid.New(), salt: make([]byte, saltOfSession), generation: 1, expiresAt: now.Add(sessionAge), strong: strong}
+	row.provedAt = sql.NullTime{Time: now, Valid: true}
+	_, _ = rand.Read(row.salt) // never fails: crypto/rand ends the program instead
+	if row.grants, err = grantsTx(ctx, tx, u.ID); err != nil {
+		return row, nil, err
 	}
-	s.noteEnded(crowded...)
-	return s.tokensOf(u, row, now)
+	if _, err := tx.ExecContext(ctx, `INSERT INTO sessions (id, user_id, device, salt, renewed_at, created_at, proved_at, strong, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $5, $5, $6, $7)`, row.id, u.ID, deviceName(device.Name), row.salt, now, strong, row.expiresAt); err != nil {
+		return row, nil, err
+	}
+	crowded, err = s.endTx(ctx, tx, endCrowded, u.ID, maxSessions)
+	return row, crowded, err
 }
 
 // sessionRow is what tokens are made of.
@@ -68,12 +61,14 @@ type sessionRow struct {
 	salt       []byte
 	renewals   int64
 	generation int32
+	provedAt   sql.NullTime
+	strong     bool
 	expiresAt  time.Time
 	grants     auth.Grants
 }
 
 func (s *Service) tokensOf(u User, row sessionRow, now time.Time) (Tokens, error) {
-	viewer := auth.Viewer{UserID: u.ID, SessionID: row.id, Grants: row.grants, Generation: row.generation}
+	viewer := auth.Viewer{UserID: u.ID, SessionID: row.id, Grants: row.grants, Generation: row.generation, ProvedAt: row.provedAt.Time, Strong: row.strong}
 	access, err := s.tokens.make(&viewer)
 	if err != nil {
 		return Tokens{}, err
@@ -108,8 +103,9 @@ func (s *Service) Refresh(ctx context.Context, token string) (Tokens, error) {
 		row = sessionRow{id: given.session}
 		var renewedAt time.Time
 		var userID uuid.UUID
-		err := tx.QueryRowContext(ctx, `SELECT user_id, salt, renewals, generation, renewed_at, expires_at FROM sessions WHERE id = $1 FOR UPDATE`, given.session).
-			Scan(&userID, &row.salt, &row.renewals, &row.generation, &renewedAt, &row.expiresAt)
+		err := tx.QueryRowContext(ctx, `SELECT user_id, salt, renewals, generation, proved_at, strong, renewed_at, expires_at
+			FROM sessions WHERE id = $1 FOR UPDATE`, given.session).
+			Scan(&userID, &row.salt, &row.renewals, &row.generation, &row.provedAt, &row.strong, &renewedAt, &row.expiresAt)
 		if errors.Is(err, sql.ErrNoRows) {
 			return ErrSessionEnded
 		}
