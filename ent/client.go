@@ -17,6 +17,7 @@ import (
 	"marquee/ent/genre"
 	"marquee/ent/guess"
 	"marquee/ent/idempotencykey"
+	"marquee/ent/mail"
 	"marquee/ent/movie"
 	"marquee/ent/payment"
 	"marquee/ent/paymentattempt"
@@ -62,6 +63,8 @@ type Client struct {
 	Guess *GuessClient
 	// IdempotencyKey is the client for interacting with the IdempotencyKey builders.
 	IdempotencyKey *IdempotencyKeyClient
+	// Mail is the client for interacting with the Mail builders.
+	Mail *MailClient
 	// Movie is the client for interacting with the Movie builders.
 	Movie *MovieClient
 	// Payment is the client for interacting with the Payment builders.
@@ -115,6 +118,7 @@ func (c *Client) init() {
 	c.Genre = NewGenreClient(c.config)
 	c.Guess = NewGuessClient(c.config)
 	c.IdempotencyKey = NewIdempotencyKeyClient(c.config)
+	c.Mail = NewMailClient(c.config)
 	c.Movie = NewMovieClient(c.config)
 	c.Payment = NewPaymentClient(c.config)
 	c.PaymentAttempt = NewPaymentAttemptClient(c.config)
@@ -231,6 +235,7 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 		Genre:             NewGenreClient(cfg),
 		Guess:             NewGuessClient(cfg),
 		IdempotencyKey:    NewIdempotencyKeyClient(cfg),
+		Mail:              NewMailClient(cfg),
 		Movie:             NewMovieClient(cfg),
 		Payment:           NewPaymentClient(cfg),
 		PaymentAttempt:    NewPaymentAttemptClient(cfg),
@@ -274,6 +279,7 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 		Genre:             NewGenreClient(cfg),
 		Guess:             NewGuessClient(cfg),
 		IdempotencyKey:    NewIdempotencyKeyClient(cfg),
+		Mail:              NewMailClient(cfg),
 		Movie:             NewMovieClient(cfg),
 		Payment:           NewPaymentClient(cfg),
 		PaymentAttempt:    NewPaymentAttemptClient(cfg),
@@ -321,10 +327,11 @@ func (c *Client) Close() error {
 // In order to add hooks to a specific client, call: `client.Node.Use(...)`.
 func (c *Client) Use(hooks ...Hook) {
 	for _, n := range []interface{ Use(...Hook) }{
-		c.AuditEntry, c.Ceremony, c.Factor, c.Genre, c.Guess, c.IdempotencyKey, c.Movie,
-		c.Payment, c.PaymentAttempt, c.PriceTier, c.RecoveryCode, c.Reservation,
-		c.RoleGrant, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout, c.Session,
-		c.SessionRevocation, c.Showtime, c.ShowtimeSale, c.Theater, c.Ticket, c.User,
+		c.AuditEntry, c.Ceremony, c.Factor, c.Genre, c.Guess, c.IdempotencyKey, c.Mail,
+		c.Movie, c.Payment, c.PaymentAttempt, c.PriceTier, c.RecoveryCode,
+		c.Reservation, c.RoleGrant, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout,
+		c.Session, c.SessionRevocation, c.Showtime, c.ShowtimeSale, c.Theater,
+		c.Ticket, c.User,
 	} {
 		n.Use(hooks...)
 	}
@@ -334,10 +341,11 @@ func (c *Client) Use(hooks ...Hook) {
 // In order to add interceptors to a specific client, call: `client.Node.Intercept(...)`.
 func (c *Client) Intercept(interceptors ...Interceptor) {
 	for _, n := range []interface{ Intercept(...Interceptor) }{
-		c.AuditEntry, c.Ceremony, c.Factor, c.Genre, c.Guess, c.IdempotencyKey, c.Movie,
-		c.Payment, c.PaymentAttempt, c.PriceTier, c.RecoveryCode, c.Reservation,
-		c.RoleGrant, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout, c.Session,
-		c.SessionRevocation, c.Showtime, c.ShowtimeSale, c.Theater, c.Ticket, c.User,
+		c.AuditEntry, c.Ceremony, c.Factor, c.Genre, c.Guess, c.IdempotencyKey, c.Mail,
+		c.Movie, c.Payment, c.PaymentAttempt, c.PriceTier, c.RecoveryCode,
+		c.Reservation, c.RoleGrant, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout,
+		c.Session, c.SessionRevocation, c.Showtime, c.ShowtimeSale, c.Theater,
+		c.Ticket, c.User,
 	} {
 		n.Intercept(interceptors...)
 	}
@@ -358,6 +366,8 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.Guess.mutate(ctx, m)
 	case *IdempotencyKeyMutation:
 		return c.IdempotencyKey.mutate(ctx, m)
+	case *MailMutation:
+		return c.Mail.mutate(ctx, m)
 	case *MovieMutation:
 		return c.Movie.mutate(ctx, m)
 	case *PaymentMutation:
@@ -1258,6 +1268,139 @@ func (c *IdempotencyKeyClient) mutate(ctx context.Context, m *IdempotencyKeyMuta
 		return (&IdempotencyKeyDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
 	default:
 		return nil, fmt.Errorf("ent: unknown IdempotencyKey mutation op: %q", m.Op())
+	}
+}
+
+// MailClient is a client for the Mail schema.
+type MailClient struct {
+	config
+}
+
+// NewMailClient returns a client for the Mail from the given config.
+func NewMailClient(c config) *MailClient {
+	return &MailClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `mail.Hooks(f(g(h())))`.
+func (c *MailClient) Use(hooks ...Hook) {
+	c.hooks.Mail = append(c.hooks.Mail, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `mail.Intercept(f(g(h())))`.
+func (c *MailClient) Intercept(interceptors ...Interceptor) {
+	c.inters.Mail = append(c.inters.Mail, interceptors...)
+}
+
+// Create returns a builder for creating a Mail entity.
+func (c *MailClient) Create() *MailCreate {
+	mutation := newMailMutation(c.config, OpCreate)
+	return &MailCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of Mail entities.
+func (c *MailClient) CreateBulk(builders ...*MailCreate) *MailCreateBulk {
+	return &MailCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *MailClient) MapCreateBulk(slice any, setFunc func(*MailCreate, int)) *MailCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &MailCreateBulk{err: fmt.Errorf("calling to MailClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*MailCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &MailCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for Mail.
+func (c *MailClient) Update() *MailUpdate {
+	mutation := newMailMutation(c.config, OpUpdate)
+	return &MailUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *MailClient) UpdateOne(_m *Mail) *MailUpdateOne {
+	mutation := newMailMutation(c.config, OpUpdateOne, withMail(_m))
+	return &MailUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *MailClient) UpdateOneID(id uuid.UUID) *MailUpdateOne {
+	mutation := newMailMutation(c.config, OpUpdateOne, withMailID(id))
+	return &MailUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for Mail.
+func (c *MailClient) Delete() *MailDelete {
+	mutation := newMailMutation(c.config, OpDelete)
+	return &MailDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *MailClient) DeleteOne(_m *Mail) *MailDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *MailClient) DeleteOneID(id uuid.UUID) *MailDeleteOne {
+	builder := c.Delete().Where(mail.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &MailDeleteOne{builder}
+}
+
+// Query returns a query builder for Mail.
+func (c *MailClient) Query() *MailQuery {
+	return &MailQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeMail},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a Mail entity by its id.
+func (c *MailClient) Get(ctx context.Context, id uuid.UUID) (*Mail, error) {
+	return c.Query().Where(mail.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *MailClient) GetX(ctx context.Context, id uuid.UUID) *Mail {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *MailClient) Hooks() []Hook {
+	return c.hooks.Mail
+}
+
+// Interceptors returns the client interceptors.
+func (c *MailClient) Interceptors() []Interceptor {
+	return c.inters.Mail
+}
+
+func (c *MailClient) mutate(ctx context.Context, m *MailMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&MailCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&MailUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&MailUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&MailDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown Mail mutation op: %q", m.Op())
 	}
 }
 
@@ -3914,16 +4057,16 @@ func (c *UserClient) mutate(ctx context.Context, m *UserMutation) (Value, error)
 // hooks and interceptors per client, for fast access.
 type (
 	hooks struct {
-		AuditEntry, Ceremony, Factor, Genre, Guess, IdempotencyKey, Movie, Payment,
-		PaymentAttempt, PriceTier, RecoveryCode, Reservation, RoleGrant, Screen, Seat,
-		SeatClaim, SeatLayout, Session, SessionRevocation, Showtime, ShowtimeSale,
-		Theater, Ticket, User []ent.Hook
+		AuditEntry, Ceremony, Factor, Genre, Guess, IdempotencyKey, Mail, Movie,
+		Payment, PaymentAttempt, PriceTier, RecoveryCode, Reservation, RoleGrant,
+		Screen, Seat, SeatClaim, SeatLayout, Session, SessionRevocation, Showtime,
+		ShowtimeSale, Theater, Ticket, User []ent.Hook
 	}
 	inters struct {
-		AuditEntry, Ceremony, Factor, Genre, Guess, IdempotencyKey, Movie, Payment,
-		PaymentAttempt, PriceTier, RecoveryCode, Reservation, RoleGrant, Screen, Seat,
-		SeatClaim, SeatLayout, Session, SessionRevocation, Showtime, ShowtimeSale,
-		Theater, Ticket, User []ent.Interceptor
+		AuditEntry, Ceremony, Factor, Genre, Guess, IdempotencyKey, Mail, Movie,
+		Payment, PaymentAttempt, PriceTier, RecoveryCode, Reservation, RoleGrant,
+		Screen, Seat, SeatClaim, SeatLayout, Session, SessionRevocation, Showtime,
+		ShowtimeSale, Theater, Ticket, User []ent.Interceptor
 	}
 )
 

@@ -7,6 +7,7 @@ import (
 	"marquee/ent/factor"
 	"marquee/ent/guess"
 	"marquee/ent/idempotencykey"
+	"marquee/ent/mail"
 	"marquee/ent/movie"
 	"marquee/ent/payment"
 	"marquee/ent/paymentattempt"
@@ -72,6 +73,24 @@ func init() {
 	idempotencykeyDescCreatedAt := idempotencykeyFields[6].Descriptor()
 	// idempotencykey.DefaultCreatedAt holds the default value on creation for the created_at field.
 	idempotencykey.DefaultCreatedAt = idempotencykeyDescCreatedAt.Default.(func() time.Time)
+	mailFields := schema.Mail{}.Fields()
+	_ = mailFields
+	// mailDescState is the schema descriptor for state field.
+	mailDescState := mailFields[2].Descriptor()
+	// mail.DefaultState holds the default value on creation for the state field.
+	mail.DefaultState = mailDescState.Default.(string)
+	// mailDescAttempts is the schema descriptor for attempts field.
+	mailDescAttempts := mailFields[4].Descriptor()
+	// mail.DefaultAttempts holds the default value on creation for the attempts field.
+	mail.DefaultAttempts = mailDescAttempts.Default.(int32)
+	// mailDescFault is the schema descriptor for fault field.
+	mailDescFault := mailFields[6].Descriptor()
+	// mail.DefaultFault holds the default value on creation for the fault field.
+	mail.DefaultFault = mailDescFault.Default.(string)
+	// mailDescCreatedAt is the schema descriptor for created_at field.
+	mailDescCreatedAt := mailFields[7].Descriptor()
+	// mail.DefaultCreatedAt holds the default value on creation for the created_at field.
+	mail.DefaultCreatedAt = mailDescCreatedAt.Default.(func() time.Time)
 	movieFields := schema.Movie{}.Fields()
 	_ = movieFields
 	// movieDescImdbRatingTenths is the schema descriptor for imdb_rating_tenths field.

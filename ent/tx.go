@@ -26,6 +26,8 @@ type Tx struct {
 	Guess *GuessClient
 	// IdempotencyKey is the client for interacting with the IdempotencyKey builders.
 	IdempotencyKey *IdempotencyKeyClient
+	// Mail is the client for interacting with the Mail builders.
+	Mail *MailClient
 	// Movie is the client for interacting with the Movie builders.
 	Movie *MovieClient
 	// Payment is the client for interacting with the Payment builders.
@@ -199,6 +201,7 @@ func (tx *Tx) init() {
 	tx.Genre = NewGenreClient(tx.config)
 	tx.Guess = NewGuessClient(tx.config)
 	tx.IdempotencyKey = NewIdempotencyKeyClient(tx.config)
+	tx.Mail = NewMailClient(tx.config)
 	tx.Movie = NewMovieClient(tx.config)
 	tx.Payment = NewPaymentClient(tx.config)
 	tx.PaymentAttempt = NewPaymentAttemptClient(tx.config)

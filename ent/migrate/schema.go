@@ -229,6 +229,42 @@ var (
 			},
 		},
 	}
+	// MailsColumns holds the columns for the "mails" table.
+	MailsColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "kind", Type: field.TypeString, Size: 2147483647},
+		{Name: "state", Type: field.TypeString, Size: 2147483647, Default: "QUEUED"},
+		{Name: "payload_sealed", Type: field.TypeBytes, Nullable: true},
+		{Name: "attempts", Type: field.TypeInt32, Default: 0},
+		{Name: "due_at", Type: field.TypeTime},
+		{Name: "fault", Type: field.TypeString, Size: 2147483647, Default: ""},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
+		{Name: "settled_at", Type: field.TypeTime, Nullable: true},
+	}
+	// MailsTable holds the schema information for the "mails" table.
+	MailsTable = &schema.Table{
+		Name:       "mails",
+		Columns:    MailsColumns,
+		PrimaryKey: []*schema.Column{MailsColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "mails_due_idx",
+				Unique:  false,
+				Columns: []*schema.Column{MailsColumns[5]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "(state = 'QUEUED'::text)",
+				},
+			},
+			{
+				Name:    "mails_settled_idx",
+				Unique:  false,
+				Columns: []*schema.Column{MailsColumns[8]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "(settled_at IS NOT NULL)",
+				},
+			},
+		},
+	}
 	// MoviesColumns holds the columns for the "movies" table.
 	MoviesColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
@@ -834,6 +870,7 @@ var (
 		GenresTable,
 		GuessesTable,
 		IdempotencyKeysTable,
+		MailsTable,
 		MoviesTable,
 		PaymentsTable,
 		PaymentAttemptsTable,
@@ -868,6 +905,9 @@ func init() {
 	}
 	IdempotencyKeysTable.Annotation = &entsql.Annotation{
 		Table: "idempotency_keys",
+	}
+	MailsTable.Annotation = &entsql.Annotation{
+		Table: "mails",
 	}
 	PaymentsTable.Annotation = &entsql.Annotation{
 		Table: "payments",

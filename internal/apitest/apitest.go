@@ -114,7 +114,7 @@ type App struct {
 func New(t testing.TB, opts ...Option) *App {
 	t.Helper()
 	o := options{config: config.Config{
-		Env: config.Development, Listen: "127.0.0.1:0", OpsListen: "127.0.0.1:0", DatabaseConns: 8,
+		Env: config.Development, Keyset: config.Secret(dbtest.Keyset()), Listen: "127.0.0.1:0", OpsListen: "127.0.0.1:0", DatabaseConns: 8,
 		Hold: 10 * time.Minute, RequestTimeout: 20 * time.Second, DrainTimeout: drain, LogLevel: slog.LevelInfo,
 	}}
 	for _, opt := range opts {

@@ -29,6 +29,7 @@ import (
 	"marquee/internal/config"
 	"marquee/internal/httpserver"
 	"marquee/internal/identity"
+	"marquee/internal/notify"
 	"marquee/internal/page"
 	"marquee/internal/payment"
 	"marquee/internal/payment/sandbox"
@@ -39,6 +40,7 @@ import (
 	"marquee/internal/seating"
 	"marquee/internal/showtime"
 	"marquee/internal/theater"
+	"marquee/internal/vault"
 	"marquee/web"
 )
 
@@ -67,9 +69,12 @@ type App struct {
 	log       *slog.Logger
 	closers   closers
 	db        *postgres.DB
+	vault     *vault.Vault
 	listeners httpserver.Listeners
 	server    *httpserver.Server
 	metrics   *metrics
+	post      *notify.Worker
+	mailbox   *notify.Mailbox // nil: a mail server takes the mails
 	still     bool
 
 	Identity *identity.Service
@@ -97,6 +102,9 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger, seams Seams) 
 		return nil, err
 	}
 	a.closers.add(a.listeners.Close)
+	if a.vault, err = openVault(cfg); err != nil {
+		return nil, err
+	}
 	if a.db, err = openDatabase(ctx, cfg, log, seams.OnStatement, &a.closers); err != nil {
 		return nil, err
 	}
@@ -123,7 +131,10 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	a.metrics = newMetrics(a.db)
 	client := ent.Over(a.db.SQL())
 	var err error
-	if a.Identity, err = identity.NewService(a.db, client, seams.Clock, key); err != nil {
+	if a.Identity, err = identity.NewService(a.db, client, seams.Clock, key, a.vault); err != nil {
+		return err
+	}
+	if a.post, a.mailbox, err = newPost(a.cfg, a.db, a.vault, seams.Clock, a.metrics, a.log); err != nil {
 		return err
 	}
 	theaters := theater.NewService(client)
@@ -176,6 +187,9 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	}
 	if console := web.Console(a.consoleSettings(client)); development {
 		options.Console = console
+		if a.mailbox != nil {
+			options.Mailbox = a.mailbox
+		}
 	} else {
 		options.OpsConsole = console
 		options.OpsGraphQL = graph.NewHandler(resolver, adminEndpoint(endpoint, a.websocket(sockets)))

@@ -10,7 +10,9 @@ import (
 
 const (
 	sweepEvery        = time.Second
+	mailEvery         = time.Second
 	revocationsEvery  = time.Second
+	keysetEvery       = time.Second
 	reconcileEvery    = 5 * time.Second
 	housekeepingEvery = time.Hour
 )
@@ -24,7 +26,9 @@ func (a *App) background(ctx context.Context) {
 		run   func(context.Context) error
 	}{
 		{"sweep", sweepEvery, a.sweep},
+		{"mail", mailEvery, a.DeliverMail},
 		{"revocations", revocationsEvery, a.Identity.SyncRevocations},
+		{"keyset", keysetEvery, func(context.Context) error { return a.vault.Refresh() }},
 		{"reconcile", reconcileEvery, a.reconcile},
 		{"housekeeping", housekeepingEvery, a.housekeeping},
 	} {
@@ -70,5 +74,6 @@ func (a *App) housekeeping(ctx context.Context) error {
 	_, keys := a.Booking.ForgetKeys(ctx)
 	_, sessions := a.Identity.ForgetSessions(ctx)
 	_, guesses := a.Identity.ForgetGuesses(ctx)
-	return errors.Join(keys, sessions, guesses)
+	_, mails := a.post.Outbox.Forget(ctx)
+	return errors.Join(keys, sessions, guesses, mails)
 }

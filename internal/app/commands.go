@@ -135,7 +135,11 @@ func (c Command) accounts(db *postgres.DB) (*identity.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	return identity.NewService(db, ent.Over(db.SQL()), clock.System{}, key)
+	v, err := openVault(c.Config)
+	if err != nil {
+		return nil, err
+	}
+	return identity.NewService(db, ent.Over(db.SQL()), clock.System{}, key, v)
 }
 
 // greet tells a developer where everything is.
@@ -146,6 +150,9 @@ func (c Command) greet(a *App, demoLoaded bool) {
 	}
 	fmt.Fprintf(c.Out, "\nMarquee is open.\n\n  Console    http://localhost:%s/\n  GraphQL    http://localhost:%s/graphql  (HTTP and websocket)\n"+
 		"  Health     http://localhost:%s/readyz\n  Metrics    http://%s/metrics\n", port, port, port, a.OpsAddress())
+	if a.mailbox != nil {
+		fmt.Fprintf(c.Out, "  Mailbox    http://%s/mailbox\n", a.OpsAddress())
+	}
 	if demoLoaded {
 		fmt.Fprint(c.Out, "\n  Demo sign-ins\n")
 		table := tabwriter.NewWriter(c.Out, 0, 0, 2, ' ', 0)

@@ -130,6 +130,7 @@ func production(t *testing.T, database string) config.Config {
 	cfg := configuration(t, database)
 	cfg.Env = config.Production
 	cfg.SecretKey = config.Secret(base64.StdEncoding.EncodeToString(make([]byte, 32)))
+	cfg.Keyset = config.Secret(dbtest.Keyset())
 	return cfg
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"marquee/internal/notify"
 	"marquee/internal/postgres"
 )
 
@@ -18,6 +19,7 @@ type metrics struct {
 	requests            *prometheus.HistogramVec
 	operations          *prometheus.HistogramVec
 	expired, reconciled prometheus.Counter
+	mails               *prometheus.CounterVec
 }
 
 var latencyBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
@@ -37,12 +39,15 @@ func newMetrics(db *postgres.DB) *metrics {
 		reconciled: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "marquee_payments_reconciled_total", Help: "Payment attempts left behind that this node settled.",
 		}),
+		mails: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "marquee_mails_total", Help: "Attempts of this node to send a mail, by kind and outcome.",
+		}, []string{"kind", "outcome"}),
 	}
 	m.registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewDBStatsCollector(db.SQL(), "marquee"),
-		m.requests, m.operations, m.expired, m.reconciled,
+		m.requests, m.operations, m.expired, m.reconciled, m.mails,
 	)
 	return m
 }
@@ -59,6 +64,10 @@ func (m *metrics) request(status int, took time.Duration) {
 
 func (m *metrics) operation(operation, outcome string, took time.Duration) {
 	m.operations.WithLabelValues(operation, outcome).Observe(took.Seconds())
+}
+
+func (m *metrics) mail(kind notify.Kind, outcome notify.Outcome) {
+	m.mails.WithLabelValues(string(kind), string(outcome)).Inc()
 }
 
 func (m *metrics) handler() http.Handler {

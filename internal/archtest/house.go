@@ -55,7 +55,7 @@ func Marquee() House {
 	domain := func(path string, below ...string) Room {
 		return Room{
 			Path: path,
-			Uses: slices.Concat(leaves, []string{"ent", "internal/postgres", "internal/seatfeed", "internal/audit"}, below),
+			Uses: slices.Concat(leaves, []string{"ent", "internal/postgres", "internal/seatfeed", "internal/audit", "internal/vault", "internal/notify"}, below),
 		}
 	}
 	toTheater := []string{"internal/identity", "internal/catalog"}
@@ -95,6 +95,9 @@ func Marquee() House {
 		// Every domain records what is done in it.
 		{Path: "internal/audit", Uses: append(slices.Clone(leaves), "ent", "internal/postgres"), Bans: []string{"math/rand"}},
 
+		// Domains tell people by mail what happened.
+		{Path: "internal/notify", Uses: append(slices.Clone(leaves), "internal/postgres", "internal/vault")},
+
 		identity,
 		domain("internal/catalog"),
 		domain("internal/theater", toTheater...),
@@ -109,6 +112,10 @@ func Marquee() House {
 		{Path: "internal/seatfeed", Uses: leaves, TestsUse: []string{"internal/bus"}},
 		{Path: "internal/bus", Uses: leaves},
 		{Path: "internal/ratelimit", Uses: leaves},
+		{
+			Path: "internal/vault", Uses: leaves, Bans: []string{"database/sql"},
+			Modules: []string{"github.com/google/uuid", "github.com/tink-crypto/tink-go/v2", "google.golang.org/protobuf"},
+		},
 		{Path: "internal/postgres", Uses: append(slices.Clone(leaves), "internal/postgres/migrations")},
 		{Path: "internal/postgres/migrations", Modules: []string{}},
 		{Path: "internal/postgres/local", Uses: leaves},
@@ -117,8 +124,8 @@ func Marquee() House {
 		{Path: "internal/demo", Uses: slices.Concat(leaves, domains, []string{"ent", "internal/postgres"})},
 
 		{Path: "internal/apitest", Uses: []string{everything}},
-		{Path: "internal/dbtest", Uses: append(slices.Clone(leaves), "ent", "internal/postgres", "internal/postgres/local", "internal/postgres/migrations")},
-		{Path: "internal/dbtest/fixture", Uses: append(slices.Clone(leaves), "ent", "internal/postgres")},
+		{Path: "internal/dbtest", Uses: append(slices.Clone(leaves), "ent", "internal/postgres", "internal/postgres/local", "internal/postgres/migrations", "internal/vault")},
+		{Path: "internal/dbtest/fixture", Uses: append(slices.Clone(leaves), "ent", "internal/dbtest", "internal/postgres", "internal/vault")},
 		{Path: "internal/drift", Uses: append(slices.Clone(leaves), "ent", "internal/postgres", "internal/postgres/migrations")},
 		{Path: "internal/archtest", Modules: []string{}},
 
@@ -164,6 +171,8 @@ func Marquee() House {
 				TestsIn: []string{"."},
 			},
 			{Import: "github.com/nats-io", In: []string{"internal/bus"}},
+			{Import: "github.com/wneessen/go-mail", In: []string{"internal/notify"}},
+			{Import: "github.com/tink-crypto/tink-go", In: []string{"internal/vault"}},
 		},
 	}
 }

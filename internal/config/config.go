@@ -31,6 +31,8 @@ type Config struct {
 	DatabaseConns   int            `env:"MARQUEE_DATABASE_CONNS" envDefault:"0"`
 	PostgresBin     string         `env:"MARQUEE_PG_BIN"`
 	SecretKey       Secret         `env:"MARQUEE_SECRET_KEY"`
+	Keyset          Secret         `env:"MARQUEE_KEYSET"`
+	KeysetFile      string         `env:"MARQUEE_KEYSET_FILE"`
 	AllowedOrigins  []string       `env:"MARQUEE_ALLOWED_ORIGINS"`
 	TrustedProxies  []netip.Prefix `env:"MARQUEE_TRUSTED_PROXIES"`
 	Demo            *bool          `env:"MARQUEE_DEMO"`
@@ -199,6 +201,9 @@ func (c Config) Validate() error {
 	if c.ClusterListen != "" && c.ClusterPassword == "" {
 		bad("MARQUEE_CLUSTER_LISTEN needs MARQUEE_CLUSTER_PASSWORD")
 	}
+	if c.Keyset != "" && c.KeysetFile != "" {
+		bad("MARQUEE_KEYSET and MARQUEE_KEYSET_FILE exclude each other")
+	}
 	if _, err := c.Key(); err != nil {
 		bad("MARQUEE_SECRET_KEY must be at least 32 bytes in base64: make one with openssl rand -base64 32")
 	}
@@ -245,6 +250,7 @@ func (c Config) validateProduction() error {
 	}{
 		{c.DatabaseURL == "", "MARQUEE_DATABASE_URL is needed in production"},
 		{c.SecretKey == "", "MARQUEE_SECRET_KEY is needed in production: make one with openssl rand -base64 32"},
+		{c.Keyset == "" && c.KeysetFile == "", "MARQUEE_KEYSET_FILE or MARQUEE_KEYSET is needed in production: make a keyset with marquee keys new"},
 		{c.Gateway == "", "MARQUEE_GATEWAY is needed in production: sandbox, which moves no money, is the only one there is"},
 		{c.PublicURL == "", "MARQUEE_PUBLIC_URL is needed in production: what links in mails begin with"},
 		{c.SMTPURL == "", "MARQUEE_SMTP_URL is needed in production: accounts are opened and recovered by mail"},

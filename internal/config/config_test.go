@@ -58,7 +58,7 @@ func TestFromEnvironment(t *testing.T) {
 		_, err := config.FromEnvironment(map[string]string{
 			"MARQUEE_ENV": "staging", "MARQUEE_LISTEN": "8080", "MARQUEE_HOLD": "0s", "MARQUEE_SECRET_KEY": "short",
 			"MARQUEE_ALLOWED_ORIGINS": "tickets.example", "MARQUEE_CLUSTER_PEERS": "nats-route://a:1", "MARQUEE_DATABASE_CONNS": "-1",
-			"MARQUEE_LIVE_INTERVAL": "2m", "MARQUEE_RATE_VIEWER": "-1", "MARQUEE_RATE_PURCHASE_ADDRESS": "1000001",
+			"MARQUEE_LIVE_INTERVAL": "2m", "MARQUEE_KEYSET": "one", "MARQUEE_KEYSET_FILE": "another", "MARQUEE_RATE_VIEWER": "-1", "MARQUEE_RATE_PURCHASE_ADDRESS": "1000001",
 		})
 		if err == nil {
 			t.Fatal("accepted")
@@ -66,7 +66,7 @@ func TestFromEnvironment(t *testing.T) {
 		for _, name := range []string{
 			"MARQUEE_ENV", "MARQUEE_LISTEN", "MARQUEE_HOLD", "MARQUEE_SECRET_KEY", "MARQUEE_ALLOWED_ORIGINS",
 			"MARQUEE_CLUSTER_PEERS", "MARQUEE_DATABASE_CONNS", "MARQUEE_LIVE_INTERVAL",
-			"MARQUEE_RATE_VIEWER", "MARQUEE_RATE_PURCHASE_ADDRESS",
+			"MARQUEE_RATE_VIEWER", "MARQUEE_RATE_PURCHASE_ADDRESS", "MARQUEE_KEYSET",
 		} {
 			if !strings.Contains(err.Error(), name) {
 				t.Errorf("%s is not named in: %v", name, err)
@@ -93,10 +93,11 @@ func TestFromEnvironment(t *testing.T) {
 			t.Errorf("error = %v", err)
 		}
 	})
-	t.Run("production_needs_a_database_and_a_key", func(t *testing.T) {
+	t.Run("production_needs_a_database_and_keys", func(t *testing.T) {
 		t.Parallel()
 		_, err := config.FromEnvironment(map[string]string{"MARQUEE_ENV": "production"})
 		if err == nil || !strings.Contains(err.Error(), "MARQUEE_DATABASE_URL") || !strings.Contains(err.Error(), "MARQUEE_SECRET_KEY") ||
+			!strings.Contains(err.Error(), "MARQUEE_KEYSET_FILE") ||
 			!strings.Contains(err.Error(), "MARQUEE_GATEWAY") {
 			t.Errorf("error = %v", err)
 		}
@@ -169,7 +170,7 @@ func TestConfig_PublicBase(t *testing.T) {
 
 func TestSecret_never_prints(t *testing.T) {
 	t.Parallel()
-	c := config.Config{DatabaseURL: "postgres://u:hunter2@h/d", SecretKey: "hunter2", ClusterPassword: "hunter2", SMTPURL: "smtp://u:hunter2@h"}
+	c := config.Config{DatabaseURL: "postgres://u:hunter2@h/d", SecretKey: "hunter2", Keyset: "hunter2", ClusterPassword: "hunter2", SMTPURL: "smtp://u:hunter2@h"}
 	asJSON, err := json.Marshal(c)
 	if err != nil {
 		t.Fatal(err)

@@ -27,6 +27,7 @@ type Options struct {
 	Console        http.Handler // nil: none
 	OpsConsole     http.Handler // the same for administrators, on the operators' listener; nil: none
 	OpsGraphQL     http.Handler // the endpoint of OpsConsole, which answers administrators only
+	Mailbox        http.Handler // mails that were kept instead of sent, on the operators' listener; nil: none
 	KeySet         http.Handler // what access tokens are verified with
 	Metrics        http.Handler
 	Authenticate   func(ctx context.Context, token string) (auth.Viewer, error)
@@ -187,6 +188,9 @@ func (s *Server) opsHandler() http.Handler {
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	if s.o.Mailbox != nil {
+		mux.Handle("GET /mailbox", s.o.Mailbox)
+	}
 	if s.o.OpsConsole != nil {
 		mux.Handle("/", s.observe(s.secure(s.o.OpsConsole)))
 		mux.Handle("/graphql", s.observe(s.secure(s.guarded(s.o.OpsGraphQL, nil))))

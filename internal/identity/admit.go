@@ -119,7 +119,10 @@ func (s *Service) ProveAgain(ctx context.Context, v auth.Viewer, password string
 	if err != nil {
 		return Tokens{}, fmt.Errorf("reading an account: %w", err)
 	}
-	u := fromEnt(row)
+	u, err := s.fromEnt(row)
+	if err != nil {
+		return Tokens{}, err
+	}
 	if err := s.prove(ctx, row, u.Email, password, device); err != nil {
 		return Tokens{}, err
 	}

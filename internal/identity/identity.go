@@ -10,7 +10,6 @@
 package identity
 
 import (
-	"net/mail"
 	"strings"
 	"time"
 	"unicode"
@@ -109,23 +108,6 @@ func checkPassword(bad *apperr.Fields, path, password, email, name string) {
 	case isGuessable(password, email, name):
 		bad.Add(path, "This password is among the first that are guessed: it is common, a repetition, a row of keys, or your own name.")
 	}
-}
-
-func normaliseEmail(email string) string {
-	return strings.ToLower(strings.TrimSpace(norm.NFKC.String(email)))
-}
-
-// validEmail accepts what net/mail takes for a bare address of at most 254 bytes with a dot in its domain.
-func validEmail(email string) bool {
-	if len(email) > 254 || !utf8.ValidString(email) || !printable(email) {
-		return false
-	}
-	parsed, err := mail.ParseAddress(email)
-	if err != nil || parsed.Address != email {
-		return false
-	}
-	_, domain, _ := strings.Cut(email, "@")
-	return strings.Contains(strings.Trim(domain, "."), ".")
 }
 
 // printable refuses control characters and the marks that turn the direction of writing, which make one name look like

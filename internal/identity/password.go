@@ -4,10 +4,15 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
+	_ "embed"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/trustelem/zxcvbn"
 	"golang.org/x/crypto/argon2"
@@ -65,17 +70,49 @@ const (
 	guessable = 1e8
 	// judgedRunes bounds the work, which grows faster than the length.
 	judgedRunes = 48
+	// ownCharacters is how much of a password must remain without the name and the address of its owner, and our name.
+	ownCharacters = 8
 )
 
-// isGuessable reports whether the beginning of a password, or all of it, is among the common ones, a repetition, a
-// sequence, or made of what is known about its owner.
+// commonPasswords are the 3,000 most frequent passwords of breaches that are long enough for us, in lower case, one a
+// line: of SecLists by Daniel Miessler (MIT licence).
+//
+//go:embed commonpasswords.txt
+var commonPasswords string
+
+var isCommon = sync.OnceValue(func() map[string]bool {
+	common := map[string]bool{}
+	for password := range strings.Lines(commonPasswords) {
+		common[strings.TrimSuffix(password, "\n")] = true
+	}
+	return common
+})
+
+// isGuessable reports whether a password is among the common ones, is little more than words that are known about its
+// owner, or begins with, or is, a repetition, a sequence or a row of common words.
 func isGuessable(password, email, name string) bool {
-	local, _, _ := strings.Cut(email, "@")
-	known := append(strings.Fields(strings.ToLower(name)), email, local, "marquee")
+	lowered := strings.ToLower(password)
+	known := append(strings.FieldsFunc(strings.ToLower(name+" "+email), func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	}), "marquee")
+	if isCommon()[lowered] || utf8.RuneCountInString(without(lowered, known)) < ownCharacters {
+		return true
+	}
 	if runes := []rune(password); len(runes) > judgedRunes {
 		password = string(runes[:judgedRunes])
 	}
 	return zxcvbn.PasswordStrength(password, known).Guesses < guessable
+}
+
+// without drops words from a text, the longest first.
+func without(text string, words []string) string {
+	slices.SortFunc(words, func(a, b string) int { return len(b) - len(a) })
+	for _, word := range words {
+		if utf8.RuneCountInString(word) >= 3 {
+			text = strings.ReplaceAll(text, word, "")
+		}
+	}
+	return text
 }
 
 // hashPassword returns the PHC string of a password.

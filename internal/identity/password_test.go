@@ -150,7 +150,7 @@ func TestHasher_do(t *testing.T) {
 func TestService_SignIn_work(t *testing.T) {
 	t.Parallel()
 	db := dbtest.New(t)
-	s, err := NewService(db, ent.Over(db.SQL()), clock.System{}, make([]byte, 32))
+	s, err := NewService(db, ent.Over(db.SQL()), clock.System{}, make([]byte, 32), dbtest.Vault())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,5 +197,25 @@ func TestService_SignIn_work(t *testing.T) {
 	}
 	if _, err := s.SignIn(t.Context(), "unknown@example.com", password, Device{}); !errors.Is(err, ErrInvalidCredentials) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestAU9_a_megabyte is refused before anybody hashes it: where no password can be hashed, the answer is another one.
+func TestAU9_a_megabyte(t *testing.T) {
+	t.Parallel()
+	db := dbtest.New(t)
+	s, err := NewService(db, ent.Over(db.SQL()), clock.System{}, make([]byte, 32), dbtest.Vault())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, free := busy(t)
+	defer free()
+	s.hasher = h
+	endless := strings.Repeat("long pass phrase", 1<<16)
+	if _, err := s.SignUp(t.Context(), SignUpInput{Email: "a@example.com", Password: endless, Name: "A"}, Device{}); apperr.CodeOf(err) != apperr.BadUserInput {
+		t.Errorf("signing up: %v", err)
+	}
+	if _, err := s.SignIn(t.Context(), "a@example.com", endless, Device{}); !errors.Is(err, ErrInvalidCredentials) {
+		t.Errorf("signing in: %v", err)
 	}
 }

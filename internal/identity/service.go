@@ -9,9 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -24,6 +22,7 @@ import (
 	"marquee/internal/clock"
 	"marquee/internal/postgres"
 	"marquee/internal/typeid"
+	"marquee/internal/vault"
 )
 
 // ErrEmailTaken is returned when an account with the address exists.
@@ -42,6 +41,7 @@ type Service struct {
 	db          *postgres.DB
 	ent         *ent.Client
 	clock       clock.Clock
+	vault       *vault.Vault
 	hasher      *hasher
 	decoy       string // hash that an unknown address is compared with, so that it takes as long as a known one
 	tokens      *accessTokens
@@ -58,14 +58,14 @@ type Service struct {
 const verifiedTokens = 20_000
 
 // NewService returns a Service over db. All nodes of an installation have the same secret, of which all keys are
-// derived: 32 bytes or more.
-func NewService(db *postgres.DB, client *ent.Client, c clock.Clock, secret []byte) (*Service, error) {
+// derived: 32 bytes or more, and the same keyset in the vault, which seals what is personal.
+func NewService(db *postgres.DB, client *ent.Client, c clock.Clock, secret []byte, v *vault.Vault) (*Service, error) {
 	verified, err := lru.New[[sha256.Size]byte, auth.Viewer](verifiedTokens)
 	if err != nil {
 		panic("identity: the cache size is positive: " + err.Error())
 	}
 	s := &Service{
-		db: db, ent: client, clock: c, verified: verified, hasher: newHasher(runtime.GOMAXPROCS(0), hashQueue), decoy: hashPassword(rand.Text()),
+		db: db, ent: client, clock: c, vault: v, verified: verified, hasher: newHasher(runtime.GOMAXPROCS(0), hashQueue), decoy: hashPassword(rand.Text()),
 		revoked: revocations{first: map[uuid.UUID]revoked{}},
 	}
 	s.tokens = &accessTokens{clock: c}
@@ -123,23 +123,27 @@ func (s *Service) CreateUser(ctx context.Context, in SignUpInput, grants ...auth
 	if err != nil {
 		return User{}, fmt.Errorf("making an account: %w", err)
 	}
-	return fromEnt(row), nil
+	return s.fromEnt(row)
 }
 
 // SignIn starts a session: ErrInvalidCredentials, SecondFactorRequired, THROTTLED.
 func (s *Service) SignIn(ctx context.Context, email, password string, device Device) (Tokens, error) {
 	email = normaliseEmail(email)
-	if len(email) > 254 || strings.ContainsRune(email, 0) || !utf8.ValidString(email) {
+	if email == "" {
 		return Tokens{}, ErrInvalidCredentials
 	}
-	row, err := s.ent.User.Query().Where(user.Email(email)).Only(ctx)
-	if err != nil && !ent.IsNotFound(err) {
-		return Tokens{}, fmt.Errorf("looking for an account: %w", err)
+	row, err := s.userByEmail(ctx, email)
+	if err != nil {
+		return Tokens{}, err
 	}
 	if err := s.prove(ctx, row, email, password, device); err != nil {
 		return Tokens{}, err
 	}
-	return s.admit(ctx, fromEnt(row), device, ProofPassword)
+	u, err := s.fromEnt(row)
+	if err != nil {
+		return Tokens{}, err
+	}
+	return s.admit(ctx, u, device, ProofPassword)
 }
 
 // prove returns nil when the password is that of the account, nil for one that does not exist: ErrInvalidCredentials,
@@ -192,9 +196,22 @@ func (s *Service) User(ctx context.Context, id uuid.UUID) (User, error) {
 	if err != nil {
 		return User{}, fmt.Errorf("reading an account: %w", err)
 	}
-	return fromEnt(row), nil
+	return s.fromEnt(row)
 }
 
-func fromEnt(row *ent.User) User {
-	return User{ID: row.ID, Email: row.Email, Name: row.Name, CreatedAt: row.CreatedAt.UTC()}
+// userByEmail returns the account with a normalised address, nil when there is none. One statement.
+func (s *Service) userByEmail(ctx context.Context, email string) (*ent.User, error) {
+	row, err := s.ent.User.Query().Where(user.Email(email)).Only(ctx)
+	if ent.IsNotFound(err) {
+		return nil, nil //nolint:nilnil // nobody is an answer
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking for an account: %w", err)
+	}
+	return row, nil
+}
+
+// fromEnt opens what is sealed of an account. It is the only way from a row to a User.
+func (s *Service) fromEnt(row *ent.User) (User, error) {
+	return User{ID: row.ID, Email: row.Email, Name: row.Name, CreatedAt: row.CreatedAt.UTC()}, nil
 }

@@ -130,7 +130,9 @@ func (s *Service) Refresh(ctx context.Context, token string) (Tokens, error) {
 		if err != nil {
 			return err
 		}
-		u = fromEnt(found)
+		if u, err = s.fromEnt(found); err != nil {
+			return err
+		}
 		row.grants, err = grantsTx(ctx, tx, userID)
 		return err
 	})
@@ -210,7 +212,7 @@ func (s *Service) EndOtherSessions(ctx context.Context, v auth.Viewer) (int, err
 type ChangePasswordInput struct{ Current, New string }
 
 // validate returns BAD_USER_INPUT when the new password cannot be used for the account.
-func (in ChangePasswordInput) validate(u *ent.User) error {
+func (in ChangePasswordInput) validate(u User) error {
 	var bad apperr.Fields
 	checkPassword(&bad, "input.newPassword", norm.NFKC.String(in.New), u.Email, u.Name)
 	return bad.Err()
@@ -223,10 +225,14 @@ func (s *Service) ChangePassword(ctx context.Context, v auth.Viewer, in ChangePa
 	if err != nil {
 		return fmt.Errorf("reading an account: %w", err)
 	}
-	if err := in.validate(row); err != nil {
+	u, err := s.fromEnt(row)
+	if err != nil {
 		return err
 	}
-	if err := s.prove(ctx, row, row.Email, in.Current, device); err != nil {
+	if err := in.validate(u); err != nil {
+		return err
+	}
+	if err := s.prove(ctx, row, u.Email, in.Current, device); err != nil {
 		return err
 	}
 	var hash string

@@ -1,0 +1,7 @@
+package notify
+
+// Needs names the data of a kind.
+func Needs(kind Kind) []string {
+	data, _ := needs(kind)
+	return data
+}

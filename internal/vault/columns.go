@@ -1,0 +1,28 @@
+package vault
+
+import "slices"
+
+// Column is a column of sealed cells. Its type is bytea and its name ends in _sealed; a cell may be null.
+type Column struct {
+	Table, Name string
+	Key         string // the uuid column that names the row
+	// Index, if any, is the column with the blind index of the same text, and Kind what Vault.Index calls it.
+	Index, Kind string
+}
+
+// Columns returns all sealed columns: what a change of keys goes through. A test compares it with the database.
+func Columns() []Column {
+	return []Column{
+		{Table: "users", Name: "email_sealed", Key: "id", Index: "email_index", Kind: "email"},
+		{Table: "users", Name: "name_sealed", Key: "id"},
+		{Table: "sessions", Name: "device_sealed", Key: "id"},
+		{Table: "mails", Name: "payload_sealed", Key: "id"},
+	}
+}
+
+// columns is made once: Seal asks it each time.
+var columns = Columns()
+
+func isSealed(table, column string) bool {
+	return slices.ContainsFunc(columns, func(c Column) bool { return c.Table == table && c.Name == column })
+}
