@@ -18,6 +18,7 @@ import (
 	"marquee/ent"
 	"marquee/ent/user"
 	"marquee/internal/apperr"
+	"marquee/internal/audit"
 	"marquee/internal/auth"
 	"marquee/internal/clock"
 	"marquee/internal/postgres"
@@ -110,12 +111,17 @@ func (s *Service) CreateUser(ctx context.Context, in SignUpInput, grants ...auth
 		row, err = ent.OverTx(tx).User.Create().
 			SetID(typeid.New()).SetEmail(in.Email).SetName(in.Name).SetPasswordHash(hash).SetCreatedAt(s.now()).
 			Save(ctx)
+		if err != nil {
+			return err
+		}
 		for _, grant := range grants {
-			if err == nil {
-				_, err = s.insertGrantTx(ctx, tx, uuid.Nil, ChangeGrantInput{UserID: row.ID, Grant: grant, Reason: "made with the account"})
+			if _, err := s.insertGrantTx(ctx, tx, uuid.Nil, ChangeGrantInput{UserID: row.ID, Grant: grant, Reason: "made with the account"}); err != nil {
+				return err
 			}
 		}
-		return err
+		return audit.RecordTx(ctx, tx, audit.Entry{
+			Action: audit.AccountCreated, Actor: actorOf(ctx, row.ID), Subject: typeid.Encode(typeid.User, row.ID), After: granted(grants...),
+		})
 	})
 	if postgres.IsUniqueViolation(err, "users_email_key") {
 		return User{}, ErrEmailTaken
@@ -173,6 +179,9 @@ func (s *Service) prove(ctx context.Context, row *ent.User, email, password stri
 		return errors.Join(err, s.takeBack(context.WithoutCancel(ctx), try))
 	}
 	if row == nil || !right {
+		if err := s.recordRefusal(ctx, row); err != nil {
+			return err
+		}
 		return ErrInvalidCredentials
 	}
 	if better != "" {

@@ -18,6 +18,7 @@ import (
 	"marquee/ent/session"
 	"marquee/ent/user"
 	"marquee/internal/apperr"
+	"marquee/internal/audit"
 	"marquee/internal/auth"
 	"marquee/internal/postgres"
 	"marquee/internal/typeid"
@@ -51,8 +52,12 @@ func (s *Service) openTx(ctx context.Context, tx *sql.Tx, u User, device Device,
 		VALUES ($1, $2, $3, $4, $5, $5, $5, $6, $7)`, row.id, u.ID, deviceName(device.Name), row.salt, now, strong, row.expiresAt); err != nil {
 		return row, nil, err
 	}
-	crowded, err = s.endTx(ctx, tx, endCrowded, u.ID, maxSessions)
-	return row, crowded, err
+	if crowded, err = s.endTx(ctx, tx, audit.Entry{Action: audit.SessionEnded, Actor: u.ID}, endCrowded, u.ID, maxSessions); err != nil {
+		return row, nil, err
+	}
+	return row, crowded, audit.RecordTx(ctx, tx, audit.Entry{
+		Action: audit.SessionStarted, Actor: u.ID, Subject: typeid.Encode(typeid.Session, row.id), After: sessionKind{Strong: strong},
+	})
 }
 
 // sessionRow is what tokens are made of.
@@ -123,7 +128,7 @@ func (s *Service) Refresh(ctx context.Context, token string) (Tokens, error) {
 			}
 		case int64(given.count) < row.renewals-1 || now.After(renewedAt.Add(renewalGrace)):
 			reused = true
-			_, err := s.endTx(ctx, tx, endOne, row.id, userID)
+			_, err := s.endTx(ctx, tx, audit.Entry{Action: audit.SessionTokenReused}, endOne, row.id, userID)
 			return err
 		}
 		found, err := ent.OverTx(tx).User.Query().Where(user.ID(userID)).Only(ctx)
@@ -190,13 +195,13 @@ func (s *Service) Sessions(ctx context.Context, v auth.Viewer) ([]Session, error
 
 // SignOut ends the viewer's session; a session that has ended already is fine.
 func (s *Service) SignOut(ctx context.Context, v auth.Viewer) error {
-	_, err := s.end(ctx, endOne, v.SessionID, v.UserID)
+	_, err := s.end(ctx, v, endOne, v.SessionID, v.UserID)
 	return err
 }
 
 // EndSession ends one of the viewer's sessions: NOT_FOUND when it is missing or someone else's.
 func (s *Service) EndSession(ctx context.Context, v auth.Viewer, id uuid.UUID) error {
-	n, err := s.end(ctx, endOne, id, v.UserID)
+	n, err := s.end(ctx, v, endOne, id, v.UserID)
 	if err == nil && n == 0 {
 		return apperr.Missing("session")
 	}
@@ -205,7 +210,7 @@ func (s *Service) EndSession(ctx context.Context, v auth.Viewer, id uuid.UUID) e
 
 // EndOtherSessions ends all of the viewer's sessions but the one that asks, and returns how many.
 func (s *Service) EndOtherSessions(ctx context.Context, v auth.Viewer) (int, error) {
-	return s.end(ctx, endOthers, v.SessionID, v.UserID)
+	return s.end(ctx, v, endOthers, v.SessionID, v.UserID)
 }
 
 // ChangePasswordInput proves who asks by the present password.
@@ -249,8 +254,11 @@ func (s *Service) ChangePassword(ctx context.Context, v auth.Viewer, in ChangePa
 		if n, err := done.RowsAffected(); err != nil || n == 0 {
 			return errors.Join(err, apperr.New(apperr.Conflict, "The password was changed at the same time. Look again."))
 		}
-		others, err = s.endTx(ctx, tx, endOthers, v.SessionID, v.UserID)
-		return err
+		others, err = s.endTx(ctx, tx, audit.Entry{Action: audit.SessionEnded, Actor: v.UserID}, endOthers, v.SessionID, v.UserID)
+		if err != nil {
+			return err
+		}
+		return audit.RecordTx(ctx, tx, audit.Entry{Action: audit.PasswordChanged, Actor: v.UserID, Subject: typeid.Encode(typeid.User, v.UserID)})
 	})
 	if err != nil {
 		return fmt.Errorf("changing a password: %w", err)
@@ -279,11 +287,11 @@ const (
 		RETURNING session_id`
 )
 
-// end ends sessions and returns how many.
-func (s *Service) end(ctx context.Context, which string, args ...any) (int, error) {
+// end ends sessions of the viewer and returns how many.
+func (s *Service) end(ctx context.Context, v auth.Viewer, which string, args ...any) (int, error) {
 	var gone []uuid.UUID
 	err := s.db.InTx(ctx, func(tx *sql.Tx) (err error) {
-		gone, err = s.endTx(ctx, tx, which, args...)
+		gone, err = s.endTx(ctx, tx, audit.Entry{Action: audit.SessionEnded, Actor: v.UserID}, which, args...)
 		return err
 	})
 	if err != nil {
@@ -293,16 +301,27 @@ func (s *Service) end(ctx context.Context, which string, args ...any) (int, erro
 	return len(gone), nil
 }
 
-// endTx ends sessions in the caller's transaction. Whoever commits calls noteEnded with what it returns.
-func (s *Service) endTx(ctx context.Context, tx *sql.Tx, which string, args ...any) ([]uuid.UUID, error) {
+// endTx ends sessions in the caller's transaction and records of each that the act was done to it. Whoever commits calls
+// noteEnded with what it returns.
+func (s *Service) endTx(ctx context.Context, tx *sql.Tx, act audit.Entry, which string, args ...any) ([]uuid.UUID, error) {
 	rows, err := tx.QueryContext(ctx, which, args...)
 	if err != nil {
 		return nil, err
 	}
-	return postgres.Collect(rows, func(rows *sql.Rows) (id uuid.UUID, err error) {
+	gone, err := postgres.Collect(rows, func(rows *sql.Rows) (id uuid.UUID, err error) {
 		err = rows.Scan(&id)
 		return id, err
 	})
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range gone {
+		act.Subject = typeid.Encode(typeid.Session, id)
+		if err := audit.RecordTx(ctx, tx, act); err != nil {
+			return nil, err
+		}
+	}
+	return gone, nil
 }
 
 // noteEnded makes this node feel at once what the others learn in a second.
