@@ -172,6 +172,9 @@ func signInResult(t identity.Tokens, err error) (model.SignInResult, error) {
 	if errors.Is(err, identity.ErrInvalidCredentials) {
 		return invalidCredentials, nil
 	}
+	if errors.Is(err, identity.ErrDisabled) {
+		return accountDisabled, nil
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -26,6 +26,7 @@ type UserResolver interface {
 	Role(ctx context.Context, obj *identity.User) (auth.Role, error)
 
 	Sessions(ctx context.Context, obj *identity.User) ([]identity.Session, error)
+	Grants(ctx context.Context, obj *identity.User) ([]identity.RoleGrant, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -35,6 +36,52 @@ type UserResolver interface {
 // endregion ***************************** args.gotpl *****************************
 
 // region    **************************** field.gotpl *****************************
+
+func (ec *executionContext) _AccountDisabled_code(ctx context.Context, field graphql.CollectedField, obj *model.AccountDisabled) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AccountDisabled_code(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Code, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.UserErrorCode) graphql.Marshaler {
+			return ec.marshalNUserErrorCode2marqueeᚋgraphᚋmodelᚐUserErrorCode(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AccountDisabled_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AccountDisabled", field, false, false, "UserErrorCode")
+}
+
+func (ec *executionContext) _AccountDisabled_message(ctx context.Context, field graphql.CollectedField, obj *model.AccountDisabled) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AccountDisabled_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AccountDisabled_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AccountDisabled", field, false, false, "String")
+}
 
 func (ec *executionContext) _ChangePasswordPayload_user(ctx context.Context, field graphql.CollectedField, obj *model.ChangePasswordPayload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
@@ -684,6 +731,38 @@ func (ec *executionContext) fieldContext_User_sessions(_ context.Context, field 
 	return fc, nil
 }
 
+func (ec *executionContext) _User_grants(ctx context.Context, field graphql.CollectedField, obj *identity.User) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_User_grants(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.User().Grants(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []identity.RoleGrant) graphql.Marshaler {
+			return ec.marshalNRoleGrant2ᚕmarqueeᚋinternalᚋidentityᚐRoleGrantᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_User_grants(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "User",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RoleGrant(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 // endregion **************************** field.gotpl *****************************
 
 // region    **************************** input.gotpl *****************************
@@ -1002,6 +1081,13 @@ func (ec *executionContext) _SignInResult(ctx context.Context, sel ast.Selection
 			return graphql.Null
 		}
 		return ec._InvalidCredentials(ctx, sel, obj)
+	case model.AccountDisabled:
+		return ec._AccountDisabled(ctx, sel, &obj)
+	case *model.AccountDisabled:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._AccountDisabled(ctx, sel, obj)
 	case model.SessionPayload:
 		return ec._SessionPayload(ctx, sel, &obj)
 	case *model.SessionPayload:
@@ -1048,6 +1134,44 @@ func (ec *executionContext) _SignUpResult(ctx context.Context, sel ast.Selection
 // endregion ************************** interface.gotpl ***************************
 
 // region    **************************** object.gotpl ****************************
+
+var accountDisabledImplementors = []string{"AccountDisabled", "UserError", "SignInResult"}
+
+func (ec *executionContext) _AccountDisabled(ctx context.Context, sel ast.SelectionSet, obj *model.AccountDisabled) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, accountDisabledImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("AccountDisabled")
+		case "code":
+			out.Values[i] = ec._AccountDisabled_code(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "message":
+			out.Values[i] = ec._AccountDisabled_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
 
 var changePasswordPayloadImplementors = []string{"ChangePasswordPayload", "ChangePasswordResult"}
 
@@ -1450,6 +1574,12 @@ func (ec *executionContext) _User(ctx context.Context, sel ast.SelectionSet, obj
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._User_sessions(ctx, field, obj)
 				})
+		case "grants":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._User_grants(ctx, field, obj)
+				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -1609,6 +1739,44 @@ func (ec *executionContext) marshalNSignUpResult2marqueeᚋgraphᚋmodelᚐSignU
 func (ec *executionContext) marshalNUser2marqueeᚋinternalᚋidentityᚐUser(ctx context.Context, sel ast.SelectionSet, v identity.User) graphql.Marshaler {
 	return ec._User(ctx, sel, &v)
 }
+
+func (ec *executionContext) unmarshalORole2ᚖmarqueeᚋinternalᚋauthᚐRole(ctx context.Context, v any) (*auth.Role, error) {
+	if v == nil {
+		return nil, nil
+	}
+	tmp, err := graphql.UnmarshalString(v)
+	res := unmarshalORole2ᚖmarqueeᚋinternalᚋauthᚐRole[tmp]
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalORole2ᚖmarqueeᚋinternalᚋauthᚐRole(ctx context.Context, sel ast.SelectionSet, v *auth.Role) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalString(marshalORole2ᚖmarqueeᚋinternalᚋauthᚐRole[*v])
+	return res
+}
+
+var (
+	unmarshalORole2ᚖmarqueeᚋinternalᚋauthᚐRole = map[string]auth.Role{
+		"CUSTOMER":        auth.RoleCustomer,
+		"THEATER_STAFF":   auth.RoleTheaterStaff,
+		"THEATER_MANAGER": auth.RoleTheaterManager,
+		"SUPPORT":         auth.RoleSupport,
+		"FINANCE":         auth.RoleFinance,
+		"ADMIN":           auth.RoleAdmin,
+	}
+	marshalORole2ᚖmarqueeᚋinternalᚋauthᚐRole = map[auth.Role]string{
+		auth.RoleCustomer:       "CUSTOMER",
+		auth.RoleTheaterStaff:   "THEATER_STAFF",
+		auth.RoleTheaterManager: "THEATER_MANAGER",
+		auth.RoleSupport:        "SUPPORT",
+		auth.RoleFinance:        "FINANCE",
+		auth.RoleAdmin:          "ADMIN",
+	}
+)
 
 func (ec *executionContext) marshalOUser2ᚖmarqueeᚋinternalᚋidentityᚐUser(ctx context.Context, sel ast.SelectionSet, v *identity.User) graphql.Marshaler {
 	if v == nil {

@@ -25,6 +25,7 @@ type ResolverRoot interface {
 	Mutation() MutationResolver
 	Query() QueryResolver
 	Reservation() ReservationResolver
+	RoleGrant() RoleGrantResolver
 	Screen() ScreenResolver
 	SeatMap() SeatMapResolver
 	Session() SessionResolver
@@ -62,18 +63,23 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		return graphql.NewInputUnmarshalerIndex(
 			graphql.NewInputUnmarshaler("CancelReservationInput", ec.unmarshalInputCancelReservationInput),
 			graphql.NewInputUnmarshaler("ChangePasswordInput", ec.unmarshalInputChangePasswordInput),
+			graphql.NewInputUnmarshaler("DisableUserInput", ec.unmarshalInputDisableUserInput),
+			graphql.NewInputUnmarshaler("EnableUserInput", ec.unmarshalInputEnableUserInput),
 			graphql.NewInputUnmarshaler("EndSessionInput", ec.unmarshalInputEndSessionInput),
+			graphql.NewInputUnmarshaler("GrantRoleInput", ec.unmarshalInputGrantRoleInput),
 			graphql.NewInputUnmarshaler("MovieFilter", ec.unmarshalInputMovieFilter),
 			graphql.NewInputUnmarshaler("MovieShowtimeFilter", ec.unmarshalInputMovieShowtimeFilter),
 			graphql.NewInputUnmarshaler("PayReservationInput", ec.unmarshalInputPayReservationInput),
 			graphql.NewInputUnmarshaler("ProveAgainInput", ec.unmarshalInputProveAgainInput),
 			graphql.NewInputUnmarshaler("RefreshSessionInput", ec.unmarshalInputRefreshSessionInput),
 			graphql.NewInputUnmarshaler("ReserveSeatsInput", ec.unmarshalInputReserveSeatsInput),
+			graphql.NewInputUnmarshaler("RevokeRoleInput", ec.unmarshalInputRevokeRoleInput),
 			graphql.NewInputUnmarshaler("ShowtimeFilter", ec.unmarshalInputShowtimeFilter),
 			graphql.NewInputUnmarshaler("SignInInput", ec.unmarshalInputSignInInput),
 			graphql.NewInputUnmarshaler("SignUpInput", ec.unmarshalInputSignUpInput),
 			graphql.NewInputUnmarshaler("TheaterFilter", ec.unmarshalInputTheaterFilter),
 			graphql.NewInputUnmarshaler("TheaterShowtimeFilter", ec.unmarshalInputTheaterShowtimeFilter),
+			graphql.NewInputUnmarshaler("UserFilter", ec.unmarshalInputUserFilter),
 		)
 	}
 	first := true
@@ -167,6 +173,213 @@ func newExecutionContext(
 }
 
 var sources = []*ast.Source{
+	{Name: "../../schema/access.graphqls", Input: `"A role that a user was granted, at a theater or on the whole platform."
+type RoleGrant @auth {
+  "The role."
+  role: Role!
+  "Where it is held; null: on the whole platform."
+  theater: Theater
+  "Why it was granted."
+  reason: String!
+  "When it was granted."
+  grantedAt: DateTime!
+}
+
+extend type User {
+  "What the user was granted, the first grant first; at most 20. Shown to the user only."
+  grants: [RoleGrant!]! @auth @listSize(assumedSize: 5)
+}
+
+"A user as those see it who look after accounts."
+type Account @auth(role: SUPPORT) {
+  "The user's id."
+  id: ID!
+  "The address the user signs in with."
+  email: String!
+  "How the user wants to be called."
+  name: String!
+  "When the account was made."
+  createdAt: DateTime!
+  "Since when the account is disabled; null while it can be used."
+  disabledAt: DateTime
+  "Why it was disabled."
+  disabledReason: String
+  "What the user was granted, the first grant first; at most 20."
+  grants: [RoleGrant!]! @listSize(assumedSize: 5)
+}
+
+"Who was granted a role at a theater, as its managers see them."
+type StaffMember @auth(role: THEATER_MANAGER, scope: THEATER) {
+  "The user's id."
+  userId: ID!
+  "How the user wants to be called."
+  name: String!
+  "The address the user signs in with."
+  email: String!
+  "The role at the theater."
+  role: Role!
+  "Why it was granted."
+  reason: String!
+  "When it was granted."
+  grantedAt: DateTime!
+}
+
+extend type Theater {
+  "Who was granted a role at this theater, the first first; at most 500. Shown to its managers only."
+  staff: [StaffMember!]! @auth(role: THEATER_MANAGER, scope: THEATER) @listSize(assumedSize: 50)
+}
+
+"Restricts the list of accounts; every given condition must hold."
+input UserFilter {
+  "The user with this id."
+  userId: ID
+  "The user with this address: the whole of it; case does not matter."
+  email: String
+  "Users who were granted this role."
+  role: Role
+  "Users who were granted a role at this theater."
+  theaterId: ID
+  "Users whose account is disabled, or is not."
+  disabled: Boolean
+}
+
+"A page of accounts."
+type AccountConnection @auth(role: SUPPORT) {
+  "The accounts with their cursors."
+  edges: [AccountEdge!]!
+  "The accounts alone."
+  nodes: [Account!]!
+  "Where the page stands."
+  pageInfo: PageInfo!
+}
+
+"An account in a page."
+type AccountEdge @auth(role: SUPPORT) {
+  "Where the account stands in the list."
+  cursor: String!
+  "The account."
+  node: Account!
+}
+
+extend type Query {
+  "The accounts, the one made last first."
+  users(
+    "Page size counted from the start, at most 100; give ` + "`" + `first` + "`" + ` or ` + "`" + `last` + "`" + `."
+    first: Int
+    "Cursor: the page starts after it."
+    after: String
+    "Page size counted from the end, at most 100."
+    last: Int
+    "Cursor: the page ends before it."
+    before: String
+    "Restricts the list."
+    filter: UserFilter
+  ): AccountConnection! @auth(role: SUPPORT) @cost(weight: 10) @listSize(slicingArguments: ["first", "last"])
+}
+
+extend type Mutation {
+  """
+  Gives a user a role. Administrators give any; the managers of a theater give ` + "`" + `THEATER_STAFF` + "`" + ` there. Open sessions feel it
+  within seconds. ` + "`" + `NOT_FOUND` + "`" + ` when there is no such user or theater. Needs a recent proof of who asks.
+  """
+  grantRole("Who gets what, and why." input: GrantRoleInput!): GrantRoleResult! @auth(role: THEATER_MANAGER, scope: THEATER) @cost(weight: 20)
+  "Takes a role away, as ` + "`" + `grantRole` + "`" + ` gives it. ` + "`" + `NOT_FOUND` + "`" + ` when the user was not granted it there."
+  revokeRole("Who loses what, and why." input: RevokeRoleInput!): RevokeRoleResult! @auth(role: THEATER_MANAGER, scope: THEATER) @cost(weight: 20)
+  "Shuts an account: its sessions end at once, and nobody can sign in to it. ` + "`" + `NOT_FOUND` + "`" + ` when there is no such user. Needs a recent proof of who asks."
+  disableUser("Which account, and why." input: DisableUserInput!): DisableUserResult! @auth(role: ADMIN) @cost(weight: 20)
+  "Opens a disabled account again; its owner signs in anew. ` + "`" + `NOT_FOUND` + "`" + ` when there is no such user. Needs a recent proof of who asks."
+  enableUser("Which account, and why." input: EnableUserInput!): EnableUserPayload! @auth(role: ADMIN) @cost(weight: 20)
+}
+
+"A role for a user."
+input GrantRoleInput {
+  "The user's id."
+  userId: ID!
+  "The role; everybody is a ` + "`" + `CUSTOMER` + "`" + ` already."
+  role: Role!
+  "Where it is held; without one on the whole platform. ` + "`" + `SUPPORT` + "`" + `, ` + "`" + `FINANCE` + "`" + ` and ` + "`" + `ADMIN` + "`" + ` are held there only."
+  theaterId: ID
+  "Why, 1 to 500 characters. It is kept in the audit log."
+  reason: String!
+}
+
+"A role that a user shall lose."
+input RevokeRoleInput {
+  "The user's id."
+  userId: ID!
+  "The role."
+  role: Role!
+  "Where it is held; without one on the whole platform."
+  theaterId: ID
+  "Why, 1 to 500 characters. It is kept in the audit log."
+  reason: String!
+}
+
+"Which account to shut."
+input DisableUserInput {
+  "The user's id."
+  userId: ID!
+  "Why, 1 to 500 characters. It is kept in the audit log."
+  reason: String!
+}
+
+"Which account to open again."
+input EnableUserInput {
+  "The user's id."
+  userId: ID!
+  "Why, 1 to 500 characters. It is kept in the audit log."
+  reason: String!
+}
+
+"The user has the role."
+type GrantRolePayload @auth(role: THEATER_MANAGER, scope: THEATER) {
+  "The grant, as it was given first."
+  grant: RoleGrant!
+}
+
+"The user does not have the role any more."
+type RevokeRolePayload @auth(role: THEATER_MANAGER, scope: THEATER) {
+  "The user's id."
+  userId: ID!
+}
+
+"The account is shut."
+type DisableUserPayload @auth(role: ADMIN) {
+  "The account."
+  account: Account!
+}
+
+"The account is open."
+type EnableUserPayload @auth(role: ADMIN) {
+  "The account."
+  account: Account!
+}
+
+"The user has as many grants as one can have: grant the role on the platform instead, or revoke others."
+type TooManyGrants implements UserError @auth(role: THEATER_MANAGER, scope: THEATER) {
+  "Always ` + "`" + `TOO_MANY_GRANTS` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+}
+
+"Without this administrator nobody could run the platform: make another one first."
+type LastAdmin implements UserError @auth(role: THEATER_MANAGER, scope: THEATER) {
+  "Always ` + "`" + `LAST_ADMIN` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+}
+
+"How it went to give a role."
+union GrantRoleResult = GrantRolePayload | TooManyGrants
+
+"How it went to take a role away."
+union RevokeRoleResult = RevokeRolePayload | LastAdmin
+
+"How it went to shut an account."
+union DisableUserResult = DisableUserPayload | LastAdmin
+`, BuiltIn: false},
 	{Name: "../../schema/booking.graphqls", Input: `"Where a reservation stands."
 enum ReservationStatus {
   "The seats are the viewer's until ` + "`" + `heldUntil` + "`" + `; it must be paid by then."
@@ -714,8 +927,16 @@ union RefreshSessionResult = SessionPayload | SessionEnded
 "How a sign-up went."
 union SignUpResult = SessionPayload | EmailTaken
 
+"The credentials were right, and the account was disabled by those who run the platform. With wrong ones nobody learns it."
+type AccountDisabled implements UserError @public {
+  "Always ` + "`" + `ACCOUNT_DISABLED` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+}
+
 "How a sign-in went."
-union SignInResult = SessionPayload | SecondFactorRequired | InvalidCredentials
+union SignInResult = SessionPayload | SecondFactorRequired | InvalidCredentials | AccountDisabled
 
 "How a change of the password went."
 union ChangePasswordResult = ChangePasswordPayload | InvalidCredentials
@@ -894,6 +1115,12 @@ enum UserErrorCode {
   INVALID_CREDENTIALS
   "The account has a second factor, which is to be proved as well."
   SECOND_FACTOR_REQUIRED
+  "The account was disabled by those who run the platform."
+  ACCOUNT_DISABLED
+  "A user has as many roles as one can have."
+  TOO_MANY_GRANTS
+  "Without this administrator nobody could run the platform."
+  LAST_ADMIN
   "The session cannot be renewed: sign in again."
   SESSION_ENDED
   "At least one of the seats belongs to someone else."
@@ -1325,6 +1552,56 @@ var parsedSchema = gqlparser.MustLoadSchema(sources...)
 // Each function is generated once per unique object type, deduplicating the
 // switch statements that were previously inlined in every fieldContext_* function.
 
+func (ec *executionContext) childFields_Account(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Account_id(ctx, field)
+	case "email":
+		return ec.fieldContext_Account_email(ctx, field)
+	case "name":
+		return ec.fieldContext_Account_name(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Account_createdAt(ctx, field)
+	case "disabledAt":
+		return ec.fieldContext_Account_disabledAt(ctx, field)
+	case "disabledReason":
+		return ec.fieldContext_Account_disabledReason(ctx, field)
+	case "grants":
+		return ec.fieldContext_Account_grants(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Account", field.Name)
+}
+
+func (ec *executionContext) childFields_AccountConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_AccountConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_AccountConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_AccountConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AccountConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_AccountEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_AccountEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_AccountEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AccountEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_EnableUserPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "account":
+		return ec.fieldContext_EnableUserPayload_account(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EnableUserPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_EndOtherSessionsPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "ended":
@@ -1535,6 +1812,20 @@ func (ec *executionContext) childFields_ReservationEdge(ctx context.Context, fie
 	return nil, fmt.Errorf("no field named %q was found under type ReservationEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_RoleGrant(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "role":
+		return ec.fieldContext_RoleGrant_role(ctx, field)
+	case "theater":
+		return ec.fieldContext_RoleGrant_theater(ctx, field)
+	case "reason":
+		return ec.fieldContext_RoleGrant_reason(ctx, field)
+	case "grantedAt":
+		return ec.fieldContext_RoleGrant_grantedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RoleGrant", field.Name)
+}
+
 func (ec *executionContext) childFields_Screen(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -1729,6 +2020,24 @@ func (ec *executionContext) childFields_SignOutPayload(ctx context.Context, fiel
 	return nil, fmt.Errorf("no field named %q was found under type SignOutPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_StaffMember(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "userId":
+		return ec.fieldContext_StaffMember_userId(ctx, field)
+	case "name":
+		return ec.fieldContext_StaffMember_name(ctx, field)
+	case "email":
+		return ec.fieldContext_StaffMember_email(ctx, field)
+	case "role":
+		return ec.fieldContext_StaffMember_role(ctx, field)
+	case "reason":
+		return ec.fieldContext_StaffMember_reason(ctx, field)
+	case "grantedAt":
+		return ec.fieldContext_StaffMember_grantedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StaffMember", field.Name)
+}
+
 func (ec *executionContext) childFields_Theater(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -1757,6 +2066,8 @@ func (ec *executionContext) childFields_Theater(ctx context.Context, field graph
 		return ec.fieldContext_Theater_screens(ctx, field)
 	case "showtimes":
 		return ec.fieldContext_Theater_showtimes(ctx, field)
+	case "staff":
+		return ec.fieldContext_Theater_staff(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Theater", field.Name)
 }
@@ -1811,6 +2122,8 @@ func (ec *executionContext) childFields_User(ctx context.Context, field graphql.
 		return ec.fieldContext_User_createdAt(ctx, field)
 	case "sessions":
 		return ec.fieldContext_User_sessions(ctx, field)
+	case "grants":
+		return ec.fieldContext_User_grants(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type User", field.Name)
 }

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"marquee/internal/auth"
 	"marquee/internal/booking"
 	"marquee/internal/catalog"
 	"marquee/internal/identity"
@@ -26,6 +27,16 @@ type CancelReservationResult interface {
 // How a change of the password went.
 type ChangePasswordResult interface {
 	IsChangePasswordResult()
+}
+
+// How it went to shut an account.
+type DisableUserResult interface {
+	IsDisableUserResult()
+}
+
+// How it went to give a role.
+type GrantRoleResult interface {
+	IsGrantRoleResult()
 }
 
 // A thing with an id that can be read again by `node`.
@@ -53,6 +64,11 @@ type ReserveSeatsResult interface {
 	IsReserveSeatsResult()
 }
 
+// How it went to take a role away.
+type RevokeRoleResult interface {
+	IsRevokeRoleResult()
+}
+
 // An event of a seat map's stream.
 type SeatMapEvent interface {
 	IsSeatMapEvent()
@@ -71,6 +87,36 @@ type SignUpResult interface {
 // A refusal that is part of the answer: what the caller asked for cannot be done, and why.
 type UserError interface {
 	IsUserError()
+}
+
+// A page of accounts.
+type AccountConnection struct {
+	// The accounts with their cursors.
+	Edges []AccountEdge `json:"edges"`
+	// The accounts alone.
+	Nodes []identity.Account `json:"nodes"`
+	// Where the page stands.
+	PageInfo PageInfo `json:"pageInfo"`
+}
+
+// The credentials were right, and the account was disabled by those who run the platform. With wrong ones nobody learns it.
+type AccountDisabled struct {
+	// Always `ACCOUNT_DISABLED`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+}
+
+func (AccountDisabled) IsUserError() {}
+
+func (AccountDisabled) IsSignInResult() {}
+
+// An account in a page.
+type AccountEdge struct {
+	// Where the account stands in the list.
+	Cursor string `json:"cursor"`
+	// The account.
+	Node identity.Account `json:"node"`
 }
 
 // A reservation to give back.
@@ -103,6 +149,22 @@ type ChangePasswordPayload struct {
 
 func (ChangePasswordPayload) IsChangePasswordResult() {}
 
+// Which account to shut.
+type DisableUserInput struct {
+	// The user's id.
+	UserID string `json:"userId"`
+	// Why, 1 to 500 characters. It is kept in the audit log.
+	Reason string `json:"reason"`
+}
+
+// The account is shut.
+type DisableUserPayload struct {
+	// The account.
+	Account identity.Account `json:"account"`
+}
+
+func (DisableUserPayload) IsDisableUserResult() {}
+
 // An account with this address exists already.
 type EmailTaken struct {
 	// Always `EMAIL_TAKEN`.
@@ -114,6 +176,20 @@ type EmailTaken struct {
 func (EmailTaken) IsUserError() {}
 
 func (EmailTaken) IsSignUpResult() {}
+
+// Which account to open again.
+type EnableUserInput struct {
+	// The user's id.
+	UserID string `json:"userId"`
+	// Why, 1 to 500 characters. It is kept in the audit log.
+	Reason string `json:"reason"`
+}
+
+// The account is open.
+type EnableUserPayload struct {
+	// The account.
+	Account identity.Account `json:"account"`
+}
 
 // The other sessions are over.
 type EndOtherSessionsPayload struct {
@@ -133,6 +209,26 @@ type EndSessionPayload struct {
 	SessionID string `json:"sessionId"`
 }
 
+// A role for a user.
+type GrantRoleInput struct {
+	// The user's id.
+	UserID string `json:"userId"`
+	// The role; everybody is a `CUSTOMER` already.
+	Role auth.Role `json:"role"`
+	// Where it is held; without one on the whole platform. `SUPPORT`, `FINANCE` and `ADMIN` are held there only.
+	TheaterID *string `json:"theaterId,omitempty"`
+	// Why, 1 to 500 characters. It is kept in the audit log.
+	Reason string `json:"reason"`
+}
+
+// The user has the role.
+type GrantRolePayload struct {
+	// The grant, as it was given first.
+	Grant identity.RoleGrant `json:"grant"`
+}
+
+func (GrantRolePayload) IsGrantRoleResult() {}
+
 // The address or the password is wrong; which of the two is not said.
 type InvalidCredentials struct {
 	// Always `INVALID_CREDENTIALS`.
@@ -148,6 +244,20 @@ func (InvalidCredentials) IsUserError() {}
 func (InvalidCredentials) IsSignInResult() {}
 
 func (InvalidCredentials) IsChangePasswordResult() {}
+
+// Without this administrator nobody could run the platform: make another one first.
+type LastAdmin struct {
+	// Always `LAST_ADMIN`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+}
+
+func (LastAdmin) IsUserError() {}
+
+func (LastAdmin) IsRevokeRoleResult() {}
+
+func (LastAdmin) IsDisableUserResult() {}
 
 // More seats than one customer may have at this showtime; nothing was reserved.
 type LimitExceeded struct {
@@ -331,6 +441,26 @@ type ReserveSeatsPayload struct {
 
 func (ReserveSeatsPayload) IsReserveSeatsResult() {}
 
+// A role that a user shall lose.
+type RevokeRoleInput struct {
+	// The user's id.
+	UserID string `json:"userId"`
+	// The role.
+	Role auth.Role `json:"role"`
+	// Where it is held; without one on the whole platform.
+	TheaterID *string `json:"theaterId,omitempty"`
+	// Why, 1 to 500 characters. It is kept in the audit log.
+	Reason string `json:"reason"`
+}
+
+// The user does not have the role any more.
+type RevokeRolePayload struct {
+	// The user's id.
+	UserID string `json:"userId"`
+}
+
+func (RevokeRolePayload) IsRevokeRoleResult() {}
+
 // A seat that has another state than before.
 type SeatChange struct {
 	// The seat's id.
@@ -513,6 +643,22 @@ type SignUpInput struct {
 	Name string `json:"name"`
 }
 
+// Who was granted a role at a theater, as its managers see them.
+type StaffMember struct {
+	// The user's id.
+	UserID string `json:"userId"`
+	// How the user wants to be called.
+	Name string `json:"name"`
+	// The address the user signs in with.
+	Email string `json:"email"`
+	// The role at the theater.
+	Role auth.Role `json:"role"`
+	// Why it was granted.
+	Reason string `json:"reason"`
+	// When it was granted.
+	GrantedAt time.Time `json:"grantedAt"`
+}
+
 // A page of theaters.
 type TheaterConnection struct {
 	// The theaters with their cursors.
@@ -539,6 +685,32 @@ type TheaterShowtimeFilter struct {
 	From *time.Time `json:"from,omitempty"`
 	// Only those that start before this moment.
 	To *time.Time `json:"to,omitempty"`
+}
+
+// The user has as many grants as one can have: grant the role on the platform instead, or revoke others.
+type TooManyGrants struct {
+	// Always `TOO_MANY_GRANTS`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+}
+
+func (TooManyGrants) IsUserError() {}
+
+func (TooManyGrants) IsGrantRoleResult() {}
+
+// Restricts the list of accounts; every given condition must hold.
+type UserFilter struct {
+	// The user with this id.
+	UserID *string `json:"userId,omitempty"`
+	// The user with this address: the whole of it; case does not matter.
+	Email *string `json:"email,omitempty"`
+	// Users who were granted this role.
+	Role *auth.Role `json:"role,omitempty"`
+	// Users who were granted a role at this theater.
+	TheaterID *string `json:"theaterId,omitempty"`
+	// Users whose account is disabled, or is not.
+	Disabled *bool `json:"disabled,omitempty"`
 }
 
 // Where a viewer must have the role that a field takes.
@@ -667,6 +839,12 @@ const (
 	UserErrorCodeInvalidCredentials UserErrorCode = "INVALID_CREDENTIALS"
 	// The account has a second factor, which is to be proved as well.
 	UserErrorCodeSecondFactorRequired UserErrorCode = "SECOND_FACTOR_REQUIRED"
+	// The account was disabled by those who run the platform.
+	UserErrorCodeAccountDisabled UserErrorCode = "ACCOUNT_DISABLED"
+	// A user has as many roles as one can have.
+	UserErrorCodeTooManyGrants UserErrorCode = "TOO_MANY_GRANTS"
+	// Without this administrator nobody could run the platform.
+	UserErrorCodeLastAdmin UserErrorCode = "LAST_ADMIN"
 	// The session cannot be renewed: sign in again.
 	UserErrorCodeSessionEnded UserErrorCode = "SESSION_ENDED"
 	// At least one of the seats belongs to someone else.
@@ -687,6 +865,9 @@ var AllUserErrorCode = []UserErrorCode{
 	UserErrorCodeEmailTaken,
 	UserErrorCodeInvalidCredentials,
 	UserErrorCodeSecondFactorRequired,
+	UserErrorCodeAccountDisabled,
+	UserErrorCodeTooManyGrants,
+	UserErrorCodeLastAdmin,
 	UserErrorCodeSessionEnded,
 	UserErrorCodeSeatsUnavailable,
 	UserErrorCodeShowtimeClosed,
@@ -698,7 +879,7 @@ var AllUserErrorCode = []UserErrorCode{
 
 func (e UserErrorCode) IsValid() bool {
 	switch e {
-	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeSessionEnded, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodeReservationExpired, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending:
+	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeAccountDisabled, UserErrorCodeTooManyGrants, UserErrorCodeLastAdmin, UserErrorCodeSessionEnded, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodeReservationExpired, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending:
 		return true
 	}
 	return false

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"marquee/internal/apperr"
+	"marquee/internal/audit"
 	"marquee/internal/auth"
 	"marquee/internal/postgres"
 	"marquee/internal/typeid"
@@ -109,8 +110,10 @@ func (s *Service) GrantRole(ctx context.Context, v auth.Viewer, in ChangeGrantIn
 		if len(had) >= auth.MaxGrants {
 			return unchanged, ErrTooManyGrants
 		}
-		given, err = s.insertGrantTx(ctx, tx, v.UserID, in)
-		return recalled, err
+		if given, err = s.insertGrantTx(ctx, tx, v.UserID, in); err != nil {
+			return unchanged, err
+		}
+		return recalled, recordGrantTx(ctx, tx, audit.RoleGranted, v, in)
 	})
 	if postgres.IsForeignKeyViolation(err, "role_grants_theater_fkey") {
 		err = apperr.Missing("theater")
@@ -139,12 +142,25 @@ func (s *Service) RevokeRole(ctx context.Context, v auth.Viewer, in ChangeGrantI
 		if n, err := done.RowsAffected(); err != nil || n == 0 {
 			return unchanged, errors.Join(err, apperr.Missing("grant"))
 		}
-		return recalled, nil
+		return recalled, recordGrantTx(ctx, tx, audit.RoleRevoked, v, in)
 	})
 	if err != nil {
 		return fmt.Errorf("revoking a role: %w", err)
 	}
 	return nil
+}
+
+// recordGrantTx records that a grant was given, or taken away: what the log knows before or after is the grant itself.
+func recordGrantTx(ctx context.Context, tx *sql.Tx, action audit.Action, v auth.Viewer, in ChangeGrantInput) error {
+	entry := audit.Entry{
+		Action: action, Actor: v.UserID, Subject: typeid.Encode(typeid.User, in.UserID), Theater: in.Grant.Theater, Reason: cleanReason(in.Reason),
+	}
+	if granted := []string{in.Grant.String()}; action == audit.RoleGranted {
+		entry.After = granted
+	} else {
+		entry.Before = granted
+	}
+	return audit.RecordTx(ctx, tx, entry)
 }
 
 // change says what becomes of the sessions of an account that is changed.
