@@ -155,10 +155,10 @@ func recordGrantTx(ctx context.Context, tx *sql.Tx, action audit.Action, v auth.
 	entry := audit.Entry{
 		Action: action, Actor: v.UserID, Subject: typeid.Encode(typeid.User, in.UserID), Theater: in.Grant.Theater, Reason: cleanReason(in.Reason),
 	}
-	if granted := []string{in.Grant.String()}; action == audit.RoleGranted {
-		entry.After = granted
+	if action == audit.RoleGranted {
+		entry.After = granted(in.Grant)
 	} else {
-		entry.Before = granted
+		entry.Before = granted(in.Grant)
 	}
 	return audit.RecordTx(ctx, tx, entry)
 }
