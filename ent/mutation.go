@@ -13716,7 +13716,7 @@ type SessionMutation struct {
 	op            Op
 	typ           string
 	id            *uuid.UUID
-	device        *string
+	device_sealed *[]byte
 	salt          *[]byte
 	renewals      *int64
 	addrenewals   *int64
@@ -13875,40 +13875,53 @@ func (m *SessionMutation) ResetUserID() {
 	m.user = nil
 }
 
-// SetDevice sets the "device" field.
-func (m *SessionMutation) SetDevice(s string) {
-	m.device = &s
+// SetDeviceSealed sets the "device_sealed" field.
+func (m *SessionMutation) SetDeviceSealed(b []byte) {
+	m.device_sealed = &b
 }
 
-// Device returns the value of the "device" field in the mutation.
-func (m *SessionMutation) Device() (r string, exists bool) {
-	v := m.device
+// DeviceSealed returns the value of the "device_sealed" field in the mutation.
+func (m *SessionMutation) DeviceSealed() (r []byte, exists bool) {
+	v := m.device_sealed
 	if v == nil {
 		return
 	}
 	return *v, true
 }
 
-// OldDevice returns the old "device" field's value of the Session entity.
+// OldDeviceSealed returns the old "device_sealed" field's value of the Session entity.
 // If the Session object wasn't provided to the builder, the object is fetched from the database.
 // An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *SessionMutation) OldDevice(ctx context.Context) (v string, err error) {
+func (m *SessionMutation) OldDeviceSealed(ctx context.Context) (v *[]byte, err error) {
 	if !m.op.Is(OpUpdateOne) {
-		return v, errors.New("OldDevice is only allowed on UpdateOne operations")
+		return v, errors.New("OldDeviceSealed is only allowed on UpdateOne operations")
 	}
 	if m.id == nil || m.oldValue == nil {
-		return v, errors.New("OldDevice requires an ID field in the mutation")
+		return v, errors.New("OldDeviceSealed requires an ID field in the mutation")
 	}
 	oldValue, err := m.oldValue(ctx)
 	if err != nil {
-		return v, fmt.Errorf("querying old value for OldDevice: %w", err)
+		return v, fmt.Errorf("querying old value for OldDeviceSealed: %w", err)
 	}
-	return oldValue.Device, nil
+	return oldValue.DeviceSealed, nil
 }
 
-// ResetDevice resets all changes to the "device" field.
-func (m *SessionMutation) ResetDevice() {
-	m.device = nil
+// ClearDeviceSealed clears the value of the "device_sealed" field.
+func (m *SessionMutation) ClearDeviceSealed() {
+	m.device_sealed = nil
+	m.clearedFields[session.FieldDeviceSealed] = struct{}{}
+}
+
+// DeviceSealedCleared returns if the "device_sealed" field was cleared in this mutation.
+func (m *SessionMutation) DeviceSealedCleared() bool {
+	_, ok := m.clearedFields[session.FieldDeviceSealed]
+	return ok
+}
+
+// ResetDeviceSealed resets all changes to the "device_sealed" field.
+func (m *SessionMutation) ResetDeviceSealed() {
+	m.device_sealed = nil
+	delete(m.clearedFields, session.FieldDeviceSealed)
 }
 
 // SetSalt sets the "salt" field.
@@ -14317,8 +14330,8 @@ func (m *SessionMutation) Fields() []string {
 	if m.user != nil {
 		fields = append(fields, session.FieldUserID)
 	}
-	if m.device != nil {
-		fields = append(fields, session.FieldDevice)
+	if m.device_sealed != nil {
+		fields = append(fields, session.FieldDeviceSealed)
 	}
 	if m.salt != nil {
 		fields = append(fields, session.FieldSalt)
@@ -14354,8 +14367,8 @@ func (m *SessionMutation) Field(name string) (ent.Value, bool) {
 	switch name {
 	case session.FieldUserID:
 		return m.UserID()
-	case session.FieldDevice:
-		return m.Device()
+	case session.FieldDeviceSealed:
+		return m.DeviceSealed()
 	case session.FieldSalt:
 		return m.Salt()
 	case session.FieldRenewals:
@@ -14383,8 +14396,8 @@ func (m *SessionMutation) OldField(ctx context.Context, name string) (ent.Value,
 	switch name {
 	case session.FieldUserID:
 		return m.OldUserID(ctx)
-	case session.FieldDevice:
-		return m.OldDevice(ctx)
+	case session.FieldDeviceSealed:
+		return m.OldDeviceSealed(ctx)
 	case session.FieldSalt:
 		return m.OldSalt(ctx)
 	case session.FieldRenewals:
@@ -14417,12 +14430,12 @@ func (m *SessionMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetUserID(v)
 		return nil
-	case session.FieldDevice:
-		v, ok := value.(string)
+	case session.FieldDeviceSealed:
+		v, ok := value.([]byte)
 		if !ok {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
-		m.SetDevice(v)
+		m.SetDeviceSealed(v)
 		return nil
 	case session.FieldSalt:
 		v, ok := value.([]byte)
@@ -14537,6 +14550,9 @@ func (m *SessionMutation) AddField(name string, value ent.Value) error {
 // mutation.
 func (m *SessionMutation) ClearedFields() []string {
 	var fields []string
+	if m.FieldCleared(session.FieldDeviceSealed) {
+		fields = append(fields, session.FieldDeviceSealed)
+	}
 	if m.FieldCleared(session.FieldProvedAt) {
 		fields = append(fields, session.FieldProvedAt)
 	}
@@ -14554,6 +14570,9 @@ func (m *SessionMutation) FieldCleared(name string) bool {
 // error if the field is not defined in the schema.
 func (m *SessionMutation) ClearField(name string) error {
 	switch name {
+	case session.FieldDeviceSealed:
+		m.ClearDeviceSealed()
+		return nil
 	case session.FieldProvedAt:
 		m.ClearProvedAt()
 		return nil
@@ -14568,8 +14587,8 @@ func (m *SessionMutation) ResetField(name string) error {
 	case session.FieldUserID:
 		m.ResetUserID()
 		return nil
-	case session.FieldDevice:
-		m.ResetDevice()
+	case session.FieldDeviceSealed:
+		m.ResetDeviceSealed()
 		return nil
 	case session.FieldSalt:
 		m.ResetSalt()
@@ -18813,8 +18832,9 @@ type UserMutation struct {
 	op              Op
 	typ             string
 	id              *uuid.UUID
-	email           *string
-	name            *string
+	email_sealed    *[]byte
+	email_index     *[]byte
+	name_sealed     *[]byte
 	password_hash   *string
 	disabled_at     *time.Time
 	disabled_reason *string
@@ -18932,76 +18952,112 @@ func (m *UserMutation) IDs(ctx context.Context) ([]uuid.UUID, error) {
 	}
 }
 
-// SetEmail sets the "email" field.
-func (m *UserMutation) SetEmail(s string) {
-	m.email = &s
+// SetEmailSealed sets the "email_sealed" field.
+func (m *UserMutation) SetEmailSealed(b []byte) {
+	m.email_sealed = &b
 }
 
-// Email returns the value of the "email" field in the mutation.
-func (m *UserMutation) Email() (r string, exists bool) {
-	v := m.email
+// EmailSealed returns the value of the "email_sealed" field in the mutation.
+func (m *UserMutation) EmailSealed() (r []byte, exists bool) {
+	v := m.email_sealed
 	if v == nil {
 		return
 	}
 	return *v, true
 }
 
-// OldEmail returns the old "email" field's value of the User entity.
+// OldEmailSealed returns the old "email_sealed" field's value of the User entity.
 // If the User object wasn't provided to the builder, the object is fetched from the database.
 // An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *UserMutation) OldEmail(ctx context.Context) (v string, err error) {
+func (m *UserMutation) OldEmailSealed(ctx context.Context) (v []byte, err error) {
 	if !m.op.Is(OpUpdateOne) {
-		return v, errors.New("OldEmail is only allowed on UpdateOne operations")
+		return v, errors.New("OldEmailSealed is only allowed on UpdateOne operations")
 	}
 	if m.id == nil || m.oldValue == nil {
-		return v, errors.New("OldEmail requires an ID field in the mutation")
+		return v, errors.New("OldEmailSealed requires an ID field in the mutation")
 	}
 	oldValue, err := m.oldValue(ctx)
 	if err != nil {
-		return v, fmt.Errorf("querying old value for OldEmail: %w", err)
+		return v, fmt.Errorf("querying old value for OldEmailSealed: %w", err)
 	}
-	return oldValue.Email, nil
+	return oldValue.EmailSealed, nil
 }
 
-// ResetEmail resets all changes to the "email" field.
-func (m *UserMutation) ResetEmail() {
-	m.email = nil
+// ResetEmailSealed resets all changes to the "email_sealed" field.
+func (m *UserMutation) ResetEmailSealed() {
+	m.email_sealed = nil
 }
 
-// SetName sets the "name" field.
-func (m *UserMutation) SetName(s string) {
-	m.name = &s
+// SetEmailIndex sets the "email_index" field.
+func (m *UserMutation) SetEmailIndex(b []byte) {
+	m.email_index = &b
 }
 
-// Name returns the value of the "name" field in the mutation.
-func (m *UserMutation) Name() (r string, exists bool) {
-	v := m.name
+// EmailIndex returns the value of the "email_index" field in the mutation.
+func (m *UserMutation) EmailIndex() (r []byte, exists bool) {
+	v := m.email_index
 	if v == nil {
 		return
 	}
 	return *v, true
 }
 
-// OldName returns the old "name" field's value of the User entity.
+// OldEmailIndex returns the old "email_index" field's value of the User entity.
 // If the User object wasn't provided to the builder, the object is fetched from the database.
 // An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *UserMutation) OldName(ctx context.Context) (v string, err error) {
+func (m *UserMutation) OldEmailIndex(ctx context.Context) (v []byte, err error) {
 	if !m.op.Is(OpUpdateOne) {
-		return v, errors.New("OldName is only allowed on UpdateOne operations")
+		return v, errors.New("OldEmailIndex is only allowed on UpdateOne operations")
 	}
 	if m.id == nil || m.oldValue == nil {
-		return v, errors.New("OldName requires an ID field in the mutation")
+		return v, errors.New("OldEmailIndex requires an ID field in the mutation")
 	}
 	oldValue, err := m.oldValue(ctx)
 	if err != nil {
-		return v, fmt.Errorf("querying old value for OldName: %w", err)
+		return v, fmt.Errorf("querying old value for OldEmailIndex: %w", err)
 	}
-	return oldValue.Name, nil
+	return oldValue.EmailIndex, nil
 }
 
-// ResetName resets all changes to the "name" field.
-func (m *UserMutation) ResetName() {
-	m.name = nil
+// ResetEmailIndex resets all changes to the "email_index" field.
+func (m *UserMutation) ResetEmailIndex() {
+	m.email_index = nil
+}
+
+// SetNameSealed sets the "name_sealed" field.
+func (m *UserMutation) SetNameSealed(b []byte) {
+	m.name_sealed = &b
+}
+
+// NameSealed returns the value of the "name_sealed" field in the mutation.
+func (m *UserMutation) NameSealed() (r []byte, exists bool) {
+	v := m.name_sealed
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldNameSealed returns the old "name_sealed" field's value of the User entity.
+// If the User object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *UserMutation) OldNameSealed(ctx context.Context) (v []byte, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldNameSealed is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldNameSealed requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldNameSealed: %w", err)
+	}
+	return oldValue.NameSealed, nil
+}
+
+// ResetNameSealed resets all changes to the "name_sealed" field.
+func (m *UserMutation) ResetNameSealed() {
+	m.name_sealed = nil
 }
 
 // SetPasswordHash sets the "password_hash" field.
@@ -19262,12 +19318,15 @@ func (m *UserMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *UserMutation) Fields() []string {
-	fields := make([]string, 0, 6)
-	if m.email != nil {
-		fields = append(fields, user.FieldEmail)
+	fields := make([]string, 0, 7)
+	if m.email_sealed != nil {
+		fields = append(fields, user.FieldEmailSealed)
 	}
-	if m.name != nil {
-		fields = append(fields, user.FieldName)
+	if m.email_index != nil {
+		fields = append(fields, user.FieldEmailIndex)
+	}
+	if m.name_sealed != nil {
+		fields = append(fields, user.FieldNameSealed)
 	}
 	if m.password_hash != nil {
 		fields = append(fields, user.FieldPasswordHash)
@@ -19289,10 +19348,12 @@ func (m *UserMutation) Fields() []string {
 // schema.
 func (m *UserMutation) Field(name string) (ent.Value, bool) {
 	switch name {
-	case user.FieldEmail:
-		return m.Email()
-	case user.FieldName:
-		return m.Name()
+	case user.FieldEmailSealed:
+		return m.EmailSealed()
+	case user.FieldEmailIndex:
+		return m.EmailIndex()
+	case user.FieldNameSealed:
+		return m.NameSealed()
 	case user.FieldPasswordHash:
 		return m.PasswordHash()
 	case user.FieldDisabledAt:
@@ -19310,10 +19371,12 @@ func (m *UserMutation) Field(name string) (ent.Value, bool) {
 // database failed.
 func (m *UserMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
 	switch name {
-	case user.FieldEmail:
-		return m.OldEmail(ctx)
-	case user.FieldName:
-		return m.OldName(ctx)
+	case user.FieldEmailSealed:
+		return m.OldEmailSealed(ctx)
+	case user.FieldEmailIndex:
+		return m.OldEmailIndex(ctx)
+	case user.FieldNameSealed:
+		return m.OldNameSealed(ctx)
 	case user.FieldPasswordHash:
 		return m.OldPasswordHash(ctx)
 	case user.FieldDisabledAt:
@@ -19331,19 +19394,26 @@ func (m *UserMutation) OldField(ctx context.Context, name string) (ent.Value, er
 // type.
 func (m *UserMutation) SetField(name string, value ent.Value) error {
 	switch name {
-	case user.FieldEmail:
-		v, ok := value.(string)
+	case user.FieldEmailSealed:
+		v, ok := value.([]byte)
 		if !ok {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
-		m.SetEmail(v)
+		m.SetEmailSealed(v)
 		return nil
-	case user.FieldName:
-		v, ok := value.(string)
+	case user.FieldEmailIndex:
+		v, ok := value.([]byte)
 		if !ok {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
-		m.SetName(v)
+		m.SetEmailIndex(v)
+		return nil
+	case user.FieldNameSealed:
+		v, ok := value.([]byte)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetNameSealed(v)
 		return nil
 	case user.FieldPasswordHash:
 		v, ok := value.(string)
@@ -19437,11 +19507,14 @@ func (m *UserMutation) ClearField(name string) error {
 // It returns an error if the field is not defined in the schema.
 func (m *UserMutation) ResetField(name string) error {
 	switch name {
-	case user.FieldEmail:
-		m.ResetEmail()
+	case user.FieldEmailSealed:
+		m.ResetEmailSealed()
 		return nil
-	case user.FieldName:
-		m.ResetName()
+	case user.FieldEmailIndex:
+		m.ResetEmailIndex()
+		return nil
+	case user.FieldNameSealed:
+		m.ResetNameSealed()
 		return nil
 	case user.FieldPasswordHash:
 		m.ResetPasswordHash()

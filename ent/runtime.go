@@ -167,10 +167,6 @@ func init() {
 	seatlayout.DefaultCreatedAt = seatlayoutDescCreatedAt.Default.(func() time.Time)
 	sessionFields := schema.Session{}.Fields()
 	_ = sessionFields
-	// sessionDescDevice is the schema descriptor for device field.
-	sessionDescDevice := sessionFields[2].Descriptor()
-	// session.DefaultDevice holds the default value on creation for the device field.
-	session.DefaultDevice = sessionDescDevice.Default.(string)
 	// sessionDescRenewals is the schema descriptor for renewals field.
 	sessionDescRenewals := sessionFields[4].Descriptor()
 	// session.DefaultRenewals holds the default value on creation for the renewals field.
@@ -222,7 +218,7 @@ func init() {
 	userFields := schema.User{}.Fields()
 	_ = userFields
 	// userDescCreatedAt is the schema descriptor for created_at field.
-	userDescCreatedAt := userFields[6].Descriptor()
+	userDescCreatedAt := userFields[7].Descriptor()
 	// user.DefaultCreatedAt holds the default value on creation for the created_at field.
 	user.DefaultCreatedAt = userDescCreatedAt.Default.(func() time.Time)
 }

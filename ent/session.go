@@ -22,7 +22,7 @@ type Session struct {
 	// UserID holds the value of the "user_id" field.
 	UserID uuid.UUID `json:"user_id,omitempty"`
 	// what the device called itself
-	Device string `json:"device,omitempty"`
+	DeviceSealed *[]byte `json:"-"`
 	// part of what its refresh tokens are made of
 	Salt []byte `json:"-"`
 	// Renewals holds the value of the "renewals" field.
@@ -70,14 +70,12 @@ func (*Session) scanValues(columns []string) ([]any, error) {
 	values := make([]any, len(columns))
 	for i := range columns {
 		switch columns[i] {
-		case session.FieldSalt:
+		case session.FieldDeviceSealed, session.FieldSalt:
 			values[i] = new([]byte)
 		case session.FieldStrong:
 			values[i] = new(sql.NullBool)
 		case session.FieldRenewals, session.FieldGeneration:
 			values[i] = new(sql.NullInt64)
-		case session.FieldDevice:
-			values[i] = new(sql.NullString)
 		case session.FieldRenewedAt, session.FieldProvedAt, session.FieldCreatedAt, session.FieldExpiresAt:
 			values[i] = new(sql.NullTime)
 		case session.FieldID, session.FieldUserID:
@@ -109,11 +107,11 @@ func (_m *Session) assignValues(columns []string, values []any) error {
 			} else if value != nil {
 				_m.UserID = *value
 			}
-		case session.FieldDevice:
-			if value, ok := values[i].(*sql.NullString); !ok {
-				return fmt.Errorf("unexpected type %T for field device", values[i])
-			} else if value.Valid {
-				_m.Device = value.String
+		case session.FieldDeviceSealed:
+			if value, ok := values[i].(*[]byte); !ok {
+				return fmt.Errorf("unexpected type %T for field device_sealed", values[i])
+			} else if value != nil {
+				_m.DeviceSealed = value
 			}
 		case session.FieldSalt:
 			if value, ok := values[i].(*[]byte); !ok {
@@ -208,8 +206,7 @@ func (_m *Session) String() string {
 	builder.WriteString("user_id=")
 	builder.WriteString(fmt.Sprintf("%v", _m.UserID))
 	builder.WriteString(", ")
-	builder.WriteString("device=")
-	builder.WriteString(_m.Device)
+	builder.WriteString("device_sealed=<sensitive>")
 	builder.WriteString(", ")
 	builder.WriteString("salt=<sensitive>")
 	builder.WriteString(", ")

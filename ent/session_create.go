@@ -31,17 +31,9 @@ func (_c *SessionCreate) SetUserID(v uuid.UUID) *SessionCreate {
 	return _c
 }
 
-// SetDevice sets the "device" field.
-func (_c *SessionCreate) SetDevice(v string) *SessionCreate {
-	_c.mutation.SetDevice(v)
-	return _c
-}
-
-// SetNillableDevice sets the "device" field if the given value is not nil.
-func (_c *SessionCreate) SetNillableDevice(v *string) *SessionCreate {
-	if v != nil {
-		_c.SetDevice(*v)
-	}
+// SetDeviceSealed sets the "device_sealed" field.
+func (_c *SessionCreate) SetDeviceSealed(v []byte) *SessionCreate {
+	_c.mutation.SetDeviceSealed(v)
 	return _c
 }
 
@@ -179,10 +171,6 @@ func (_c *SessionCreate) ExecX(ctx context.Context) {
 
 // defaults sets the default values of the builder before save.
 func (_c *SessionCreate) defaults() {
-	if _, ok := _c.mutation.Device(); !ok {
-		v := session.DefaultDevice
-		_c.mutation.SetDevice(v)
-	}
 	if _, ok := _c.mutation.Renewals(); !ok {
 		v := session.DefaultRenewals
 		_c.mutation.SetRenewals(v)
@@ -205,9 +193,6 @@ func (_c *SessionCreate) defaults() {
 func (_c *SessionCreate) check() error {
 	if _, ok := _c.mutation.UserID(); !ok {
 		return &ValidationError{Name: "user_id", err: errors.New(`ent: missing required field "Session.user_id"`)}
-	}
-	if _, ok := _c.mutation.Device(); !ok {
-		return &ValidationError{Name: "device", err: errors.New(`ent: missing required field "Session.device"`)}
 	}
 	if _, ok := _c.mutation.Salt(); !ok {
 		return &ValidationError{Name: "salt", err: errors.New(`ent: missing required field "Session.salt"`)}
@@ -266,9 +251,9 @@ func (_c *SessionCreate) createSpec() (*Session, *sqlgraph.CreateSpec) {
 		_node.ID = id
 		_spec.ID.Value = &id
 	}
-	if value, ok := _c.mutation.Device(); ok {
-		_spec.SetField(session.FieldDevice, field.TypeString, value)
-		_node.Device = value
+	if value, ok := _c.mutation.DeviceSealed(); ok {
+		_spec.SetField(session.FieldDeviceSealed, field.TypeBytes, value)
+		_node.DeviceSealed = &value
 	}
 	if value, ok := _c.mutation.Salt(); ok {
 		_spec.SetField(session.FieldSalt, field.TypeBytes, value)
@@ -383,15 +368,21 @@ func (u *SessionUpsert) UpdateUserID() *SessionUpsert {
 	return u
 }
 
-// SetDevice sets the "device" field.
-func (u *SessionUpsert) SetDevice(v string) *SessionUpsert {
-	u.Set(session.FieldDevice, v)
+// SetDeviceSealed sets the "device_sealed" field.
+func (u *SessionUpsert) SetDeviceSealed(v []byte) *SessionUpsert {
+	u.Set(session.FieldDeviceSealed, v)
 	return u
 }
 
-// UpdateDevice sets the "device" field to the value that was provided on create.
-func (u *SessionUpsert) UpdateDevice() *SessionUpsert {
-	u.SetExcluded(session.FieldDevice)
+// UpdateDeviceSealed sets the "device_sealed" field to the value that was provided on create.
+func (u *SessionUpsert) UpdateDeviceSealed() *SessionUpsert {
+	u.SetExcluded(session.FieldDeviceSealed)
+	return u
+}
+
+// ClearDeviceSealed clears the value of the "device_sealed" field.
+func (u *SessionUpsert) ClearDeviceSealed() *SessionUpsert {
+	u.SetNull(session.FieldDeviceSealed)
 	return u
 }
 
@@ -562,17 +553,24 @@ func (u *SessionUpsertOne) UpdateUserID() *SessionUpsertOne {
 	})
 }
 
-// SetDevice sets the "device" field.
-func (u *SessionUpsertOne) SetDevice(v string) *SessionUpsertOne {
+// SetDeviceSealed sets the "device_sealed" field.
+func (u *SessionUpsertOne) SetDeviceSealed(v []byte) *SessionUpsertOne {
 	return u.Update(func(s *SessionUpsert) {
-		s.SetDevice(v)
+		s.SetDeviceSealed(v)
 	})
 }
 
-// UpdateDevice sets the "device" field to the value that was provided on create.
-func (u *SessionUpsertOne) UpdateDevice() *SessionUpsertOne {
+// UpdateDeviceSealed sets the "device_sealed" field to the value that was provided on create.
+func (u *SessionUpsertOne) UpdateDeviceSealed() *SessionUpsertOne {
 	return u.Update(func(s *SessionUpsert) {
-		s.UpdateDevice()
+		s.UpdateDeviceSealed()
+	})
+}
+
+// ClearDeviceSealed clears the value of the "device_sealed" field.
+func (u *SessionUpsertOne) ClearDeviceSealed() *SessionUpsertOne {
+	return u.Update(func(s *SessionUpsert) {
+		s.ClearDeviceSealed()
 	})
 }
 
@@ -927,17 +925,24 @@ func (u *SessionUpsertBulk) UpdateUserID() *SessionUpsertBulk {
 	})
 }
 
-// SetDevice sets the "device" field.
-func (u *SessionUpsertBulk) SetDevice(v string) *SessionUpsertBulk {
+// SetDeviceSealed sets the "device_sealed" field.
+func (u *SessionUpsertBulk) SetDeviceSealed(v []byte) *SessionUpsertBulk {
 	return u.Update(func(s *SessionUpsert) {
-		s.SetDevice(v)
+		s.SetDeviceSealed(v)
 	})
 }
 
-// UpdateDevice sets the "device" field to the value that was provided on create.
-func (u *SessionUpsertBulk) UpdateDevice() *SessionUpsertBulk {
+// UpdateDeviceSealed sets the "device_sealed" field to the value that was provided on create.
+func (u *SessionUpsertBulk) UpdateDeviceSealed() *SessionUpsertBulk {
 	return u.Update(func(s *SessionUpsert) {
-		s.UpdateDevice()
+		s.UpdateDeviceSealed()
+	})
+}
+
+// ClearDeviceSealed clears the value of the "device_sealed" field.
+func (u *SessionUpsertBulk) ClearDeviceSealed() *SessionUpsertBulk {
+	return u.Update(func(s *SessionUpsert) {
+		s.ClearDeviceSealed()
 	})
 }
 

@@ -45,17 +45,15 @@ func (_u *SessionUpdate) SetNillableUserID(v *uuid.UUID) *SessionUpdate {
 	return _u
 }
 
-// SetDevice sets the "device" field.
-func (_u *SessionUpdate) SetDevice(v string) *SessionUpdate {
-	_u.mutation.SetDevice(v)
+// SetDeviceSealed sets the "device_sealed" field.
+func (_u *SessionUpdate) SetDeviceSealed(v []byte) *SessionUpdate {
+	_u.mutation.SetDeviceSealed(v)
 	return _u
 }
 
-// SetNillableDevice sets the "device" field if the given value is not nil.
-func (_u *SessionUpdate) SetNillableDevice(v *string) *SessionUpdate {
-	if v != nil {
-		_u.SetDevice(*v)
-	}
+// ClearDeviceSealed clears the value of the "device_sealed" field.
+func (_u *SessionUpdate) ClearDeviceSealed() *SessionUpdate {
+	_u.mutation.ClearDeviceSealed()
 	return _u
 }
 
@@ -238,8 +236,11 @@ func (_u *SessionUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 			}
 		}
 	}
-	if value, ok := _u.mutation.Device(); ok {
-		_spec.SetField(session.FieldDevice, field.TypeString, value)
+	if value, ok := _u.mutation.DeviceSealed(); ok {
+		_spec.SetField(session.FieldDeviceSealed, field.TypeBytes, value)
+	}
+	if _u.mutation.DeviceSealedCleared() {
+		_spec.ClearField(session.FieldDeviceSealed, field.TypeBytes)
 	}
 	if value, ok := _u.mutation.Salt(); ok {
 		_spec.SetField(session.FieldSalt, field.TypeBytes, value)
@@ -336,17 +337,15 @@ func (_u *SessionUpdateOne) SetNillableUserID(v *uuid.UUID) *SessionUpdateOne {
 	return _u
 }
 
-// SetDevice sets the "device" field.
-func (_u *SessionUpdateOne) SetDevice(v string) *SessionUpdateOne {
-	_u.mutation.SetDevice(v)
+// SetDeviceSealed sets the "device_sealed" field.
+func (_u *SessionUpdateOne) SetDeviceSealed(v []byte) *SessionUpdateOne {
+	_u.mutation.SetDeviceSealed(v)
 	return _u
 }
 
-// SetNillableDevice sets the "device" field if the given value is not nil.
-func (_u *SessionUpdateOne) SetNillableDevice(v *string) *SessionUpdateOne {
-	if v != nil {
-		_u.SetDevice(*v)
-	}
+// ClearDeviceSealed clears the value of the "device_sealed" field.
+func (_u *SessionUpdateOne) ClearDeviceSealed() *SessionUpdateOne {
+	_u.mutation.ClearDeviceSealed()
 	return _u
 }
 
@@ -559,8 +558,11 @@ func (_u *SessionUpdateOne) sqlSave(ctx context.Context) (_node *Session, err er
 			}
 		}
 	}
-	if value, ok := _u.mutation.Device(); ok {
-		_spec.SetField(session.FieldDevice, field.TypeString, value)
+	if value, ok := _u.mutation.DeviceSealed(); ok {
+		_spec.SetField(session.FieldDeviceSealed, field.TypeBytes, value)
+	}
+	if _u.mutation.DeviceSealedCleared() {
+		_spec.ClearField(session.FieldDeviceSealed, field.TypeBytes)
 	}
 	if value, ok := _u.mutation.Salt(); ok {
 		_spec.SetField(session.FieldSalt, field.TypeBytes, value)

@@ -19,9 +19,11 @@ type User struct {
 	// ID of the ent.
 	ID uuid.UUID `json:"id,omitempty"`
 	// normalised: trimmed, lower case
-	Email string `json:"email,omitempty"`
-	// Name holds the value of the "name" field.
-	Name string `json:"name,omitempty"`
+	EmailSealed []byte `json:"-"`
+	// of the address, blind
+	EmailIndex []byte `json:"-"`
+	// NameSealed holds the value of the "name_sealed" field.
+	NameSealed []byte `json:"-"`
 	// PasswordHash holds the value of the "password_hash" field.
 	PasswordHash string `json:"-"`
 	// since when nobody can sign in to it
@@ -59,7 +61,9 @@ func (*User) scanValues(columns []string) ([]any, error) {
 	values := make([]any, len(columns))
 	for i := range columns {
 		switch columns[i] {
-		case user.FieldEmail, user.FieldName, user.FieldPasswordHash, user.FieldDisabledReason:
+		case user.FieldEmailSealed, user.FieldEmailIndex, user.FieldNameSealed:
+			values[i] = new([]byte)
+		case user.FieldPasswordHash, user.FieldDisabledReason:
 			values[i] = new(sql.NullString)
 		case user.FieldDisabledAt, user.FieldCreatedAt:
 			values[i] = new(sql.NullTime)
@@ -86,17 +90,23 @@ func (_m *User) assignValues(columns []string, values []any) error {
 			} else if value != nil {
 				_m.ID = *value
 			}
-		case user.FieldEmail:
-			if value, ok := values[i].(*sql.NullString); !ok {
-				return fmt.Errorf("unexpected type %T for field email", values[i])
-			} else if value.Valid {
-				_m.Email = value.String
+		case user.FieldEmailSealed:
+			if value, ok := values[i].(*[]byte); !ok {
+				return fmt.Errorf("unexpected type %T for field email_sealed", values[i])
+			} else if value != nil {
+				_m.EmailSealed = *value
 			}
-		case user.FieldName:
-			if value, ok := values[i].(*sql.NullString); !ok {
-				return fmt.Errorf("unexpected type %T for field name", values[i])
-			} else if value.Valid {
-				_m.Name = value.String
+		case user.FieldEmailIndex:
+			if value, ok := values[i].(*[]byte); !ok {
+				return fmt.Errorf("unexpected type %T for field email_index", values[i])
+			} else if value != nil {
+				_m.EmailIndex = *value
+			}
+		case user.FieldNameSealed:
+			if value, ok := values[i].(*[]byte); !ok {
+				return fmt.Errorf("unexpected type %T for field name_sealed", values[i])
+			} else if value != nil {
+				_m.NameSealed = *value
 			}
 		case user.FieldPasswordHash:
 			if value, ok := values[i].(*sql.NullString); !ok {
@@ -165,11 +175,11 @@ func (_m *User) String() string {
 	var builder strings.Builder
 	builder.WriteString("User(")
 	builder.WriteString(fmt.Sprintf("id=%v, ", _m.ID))
-	builder.WriteString("email=")
-	builder.WriteString(_m.Email)
+	builder.WriteString("email_sealed=<sensitive>")
 	builder.WriteString(", ")
-	builder.WriteString("name=")
-	builder.WriteString(_m.Name)
+	builder.WriteString("email_index=<sensitive>")
+	builder.WriteString(", ")
+	builder.WriteString("name_sealed=<sensitive>")
 	builder.WriteString(", ")
 	builder.WriteString("password_hash=<sensitive>")
 	builder.WriteString(", ")

@@ -25,15 +25,21 @@ type UserCreate struct {
 	conflict []sql.ConflictOption
 }
 
-// SetEmail sets the "email" field.
-func (_c *UserCreate) SetEmail(v string) *UserCreate {
-	_c.mutation.SetEmail(v)
+// SetEmailSealed sets the "email_sealed" field.
+func (_c *UserCreate) SetEmailSealed(v []byte) *UserCreate {
+	_c.mutation.SetEmailSealed(v)
 	return _c
 }
 
-// SetName sets the "name" field.
-func (_c *UserCreate) SetName(v string) *UserCreate {
-	_c.mutation.SetName(v)
+// SetEmailIndex sets the "email_index" field.
+func (_c *UserCreate) SetEmailIndex(v []byte) *UserCreate {
+	_c.mutation.SetEmailIndex(v)
+	return _c
+}
+
+// SetNameSealed sets the "name_sealed" field.
+func (_c *UserCreate) SetNameSealed(v []byte) *UserCreate {
+	_c.mutation.SetNameSealed(v)
 	return _c
 }
 
@@ -149,11 +155,14 @@ func (_c *UserCreate) defaults() {
 
 // check runs all checks and user-defined validators on the builder.
 func (_c *UserCreate) check() error {
-	if _, ok := _c.mutation.Email(); !ok {
-		return &ValidationError{Name: "email", err: errors.New(`ent: missing required field "User.email"`)}
+	if _, ok := _c.mutation.EmailSealed(); !ok {
+		return &ValidationError{Name: "email_sealed", err: errors.New(`ent: missing required field "User.email_sealed"`)}
 	}
-	if _, ok := _c.mutation.Name(); !ok {
-		return &ValidationError{Name: "name", err: errors.New(`ent: missing required field "User.name"`)}
+	if _, ok := _c.mutation.EmailIndex(); !ok {
+		return &ValidationError{Name: "email_index", err: errors.New(`ent: missing required field "User.email_index"`)}
+	}
+	if _, ok := _c.mutation.NameSealed(); !ok {
+		return &ValidationError{Name: "name_sealed", err: errors.New(`ent: missing required field "User.name_sealed"`)}
 	}
 	if _, ok := _c.mutation.PasswordHash(); !ok {
 		return &ValidationError{Name: "password_hash", err: errors.New(`ent: missing required field "User.password_hash"`)}
@@ -194,13 +203,17 @@ func (_c *UserCreate) createSpec() (*User, *sqlgraph.CreateSpec) {
 		_node.ID = id
 		_spec.ID.Value = &id
 	}
-	if value, ok := _c.mutation.Email(); ok {
-		_spec.SetField(user.FieldEmail, field.TypeString, value)
-		_node.Email = value
+	if value, ok := _c.mutation.EmailSealed(); ok {
+		_spec.SetField(user.FieldEmailSealed, field.TypeBytes, value)
+		_node.EmailSealed = value
 	}
-	if value, ok := _c.mutation.Name(); ok {
-		_spec.SetField(user.FieldName, field.TypeString, value)
-		_node.Name = value
+	if value, ok := _c.mutation.EmailIndex(); ok {
+		_spec.SetField(user.FieldEmailIndex, field.TypeBytes, value)
+		_node.EmailIndex = value
+	}
+	if value, ok := _c.mutation.NameSealed(); ok {
+		_spec.SetField(user.FieldNameSealed, field.TypeBytes, value)
+		_node.NameSealed = value
 	}
 	if value, ok := _c.mutation.PasswordHash(); ok {
 		_spec.SetField(user.FieldPasswordHash, field.TypeString, value)
@@ -241,7 +254,7 @@ func (_c *UserCreate) createSpec() (*User, *sqlgraph.CreateSpec) {
 // of the `INSERT` statement. For example:
 //
 //	client.User.Create().
-//		SetEmail(v).
+//		SetEmailSealed(v).
 //		OnConflict(
 //			// Update the row with the new values
 //			// the was proposed for insertion.
@@ -250,7 +263,7 @@ func (_c *UserCreate) createSpec() (*User, *sqlgraph.CreateSpec) {
 //		// Override some of the fields with custom
 //		// update values.
 //		Update(func(u *ent.UserUpsert) {
-//			SetEmail(v+v).
+//			SetEmailSealed(v+v).
 //		}).
 //		Exec(ctx)
 func (_c *UserCreate) OnConflict(opts ...sql.ConflictOption) *UserUpsertOne {
@@ -286,27 +299,39 @@ type (
 	}
 )
 
-// SetEmail sets the "email" field.
-func (u *UserUpsert) SetEmail(v string) *UserUpsert {
-	u.Set(user.FieldEmail, v)
+// SetEmailSealed sets the "email_sealed" field.
+func (u *UserUpsert) SetEmailSealed(v []byte) *UserUpsert {
+	u.Set(user.FieldEmailSealed, v)
 	return u
 }
 
-// UpdateEmail sets the "email" field to the value that was provided on create.
-func (u *UserUpsert) UpdateEmail() *UserUpsert {
-	u.SetExcluded(user.FieldEmail)
+// UpdateEmailSealed sets the "email_sealed" field to the value that was provided on create.
+func (u *UserUpsert) UpdateEmailSealed() *UserUpsert {
+	u.SetExcluded(user.FieldEmailSealed)
 	return u
 }
 
-// SetName sets the "name" field.
-func (u *UserUpsert) SetName(v string) *UserUpsert {
-	u.Set(user.FieldName, v)
+// SetEmailIndex sets the "email_index" field.
+func (u *UserUpsert) SetEmailIndex(v []byte) *UserUpsert {
+	u.Set(user.FieldEmailIndex, v)
 	return u
 }
 
-// UpdateName sets the "name" field to the value that was provided on create.
-func (u *UserUpsert) UpdateName() *UserUpsert {
-	u.SetExcluded(user.FieldName)
+// UpdateEmailIndex sets the "email_index" field to the value that was provided on create.
+func (u *UserUpsert) UpdateEmailIndex() *UserUpsert {
+	u.SetExcluded(user.FieldEmailIndex)
+	return u
+}
+
+// SetNameSealed sets the "name_sealed" field.
+func (u *UserUpsert) SetNameSealed(v []byte) *UserUpsert {
+	u.Set(user.FieldNameSealed, v)
+	return u
+}
+
+// UpdateNameSealed sets the "name_sealed" field to the value that was provided on create.
+func (u *UserUpsert) UpdateNameSealed() *UserUpsert {
+	u.SetExcluded(user.FieldNameSealed)
 	return u
 }
 
@@ -409,31 +434,45 @@ func (u *UserUpsertOne) Update(set func(*UserUpsert)) *UserUpsertOne {
 	return u
 }
 
-// SetEmail sets the "email" field.
-func (u *UserUpsertOne) SetEmail(v string) *UserUpsertOne {
+// SetEmailSealed sets the "email_sealed" field.
+func (u *UserUpsertOne) SetEmailSealed(v []byte) *UserUpsertOne {
 	return u.Update(func(s *UserUpsert) {
-		s.SetEmail(v)
+		s.SetEmailSealed(v)
 	})
 }
 
-// UpdateEmail sets the "email" field to the value that was provided on create.
-func (u *UserUpsertOne) UpdateEmail() *UserUpsertOne {
+// UpdateEmailSealed sets the "email_sealed" field to the value that was provided on create.
+func (u *UserUpsertOne) UpdateEmailSealed() *UserUpsertOne {
 	return u.Update(func(s *UserUpsert) {
-		s.UpdateEmail()
+		s.UpdateEmailSealed()
 	})
 }
 
-// SetName sets the "name" field.
-func (u *UserUpsertOne) SetName(v string) *UserUpsertOne {
+// SetEmailIndex sets the "email_index" field.
+func (u *UserUpsertOne) SetEmailIndex(v []byte) *UserUpsertOne {
 	return u.Update(func(s *UserUpsert) {
-		s.SetName(v)
+		s.SetEmailIndex(v)
 	})
 }
 
-// UpdateName sets the "name" field to the value that was provided on create.
-func (u *UserUpsertOne) UpdateName() *UserUpsertOne {
+// UpdateEmailIndex sets the "email_index" field to the value that was provided on create.
+func (u *UserUpsertOne) UpdateEmailIndex() *UserUpsertOne {
 	return u.Update(func(s *UserUpsert) {
-		s.UpdateName()
+		s.UpdateEmailIndex()
+	})
+}
+
+// SetNameSealed sets the "name_sealed" field.
+func (u *UserUpsertOne) SetNameSealed(v []byte) *UserUpsertOne {
+	return u.Update(func(s *UserUpsert) {
+		s.SetNameSealed(v)
+	})
+}
+
+// UpdateNameSealed sets the "name_sealed" field to the value that was provided on create.
+func (u *UserUpsertOne) UpdateNameSealed() *UserUpsertOne {
+	return u.Update(func(s *UserUpsert) {
+		s.UpdateNameSealed()
 	})
 }
 
@@ -629,7 +668,7 @@ func (_c *UserCreateBulk) ExecX(ctx context.Context) {
 //		// Override some of the fields with custom
 //		// update values.
 //		Update(func(u *ent.UserUpsert) {
-//			SetEmail(v+v).
+//			SetEmailSealed(v+v).
 //		}).
 //		Exec(ctx)
 func (_c *UserCreateBulk) OnConflict(opts ...sql.ConflictOption) *UserUpsertBulk {
@@ -711,31 +750,45 @@ func (u *UserUpsertBulk) Update(set func(*UserUpsert)) *UserUpsertBulk {
 	return u
 }
 
-// SetEmail sets the "email" field.
-func (u *UserUpsertBulk) SetEmail(v string) *UserUpsertBulk {
+// SetEmailSealed sets the "email_sealed" field.
+func (u *UserUpsertBulk) SetEmailSealed(v []byte) *UserUpsertBulk {
 	return u.Update(func(s *UserUpsert) {
-		s.SetEmail(v)
+		s.SetEmailSealed(v)
 	})
 }
 
-// UpdateEmail sets the "email" field to the value that was provided on create.
-func (u *UserUpsertBulk) UpdateEmail() *UserUpsertBulk {
+// UpdateEmailSealed sets the "email_sealed" field to the value that was provided on create.
+func (u *UserUpsertBulk) UpdateEmailSealed() *UserUpsertBulk {
 	return u.Update(func(s *UserUpsert) {
-		s.UpdateEmail()
+		s.UpdateEmailSealed()
 	})
 }
 
-// SetName sets the "name" field.
-func (u *UserUpsertBulk) SetName(v string) *UserUpsertBulk {
+// SetEmailIndex sets the "email_index" field.
+func (u *UserUpsertBulk) SetEmailIndex(v []byte) *UserUpsertBulk {
 	return u.Update(func(s *UserUpsert) {
-		s.SetName(v)
+		s.SetEmailIndex(v)
 	})
 }
 
-// UpdateName sets the "name" field to the value that was provided on create.
-func (u *UserUpsertBulk) UpdateName() *UserUpsertBulk {
+// UpdateEmailIndex sets the "email_index" field to the value that was provided on create.
+func (u *UserUpsertBulk) UpdateEmailIndex() *UserUpsertBulk {
 	return u.Update(func(s *UserUpsert) {
-		s.UpdateName()
+		s.UpdateEmailIndex()
+	})
+}
+
+// SetNameSealed sets the "name_sealed" field.
+func (u *UserUpsertBulk) SetNameSealed(v []byte) *UserUpsertBulk {
+	return u.Update(func(s *UserUpsert) {
+		s.SetNameSealed(v)
+	})
+}
+
+// UpdateNameSealed sets the "name_sealed" field to the value that was provided on create.
+func (u *UserUpsertBulk) UpdateNameSealed() *UserUpsertBulk {
+	return u.Update(func(s *UserUpsert) {
+		s.UpdateNameSealed()
 	})
 }
 

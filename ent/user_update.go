@@ -31,31 +31,21 @@ func (_u *UserUpdate) Where(ps ...predicate.User) *UserUpdate {
 	return _u
 }
 
-// SetEmail sets the "email" field.
-func (_u *UserUpdate) SetEmail(v string) *UserUpdate {
-	_u.mutation.SetEmail(v)
+// SetEmailSealed sets the "email_sealed" field.
+func (_u *UserUpdate) SetEmailSealed(v []byte) *UserUpdate {
+	_u.mutation.SetEmailSealed(v)
 	return _u
 }
 
-// SetNillableEmail sets the "email" field if the given value is not nil.
-func (_u *UserUpdate) SetNillableEmail(v *string) *UserUpdate {
-	if v != nil {
-		_u.SetEmail(*v)
-	}
+// SetEmailIndex sets the "email_index" field.
+func (_u *UserUpdate) SetEmailIndex(v []byte) *UserUpdate {
+	_u.mutation.SetEmailIndex(v)
 	return _u
 }
 
-// SetName sets the "name" field.
-func (_u *UserUpdate) SetName(v string) *UserUpdate {
-	_u.mutation.SetName(v)
-	return _u
-}
-
-// SetNillableName sets the "name" field if the given value is not nil.
-func (_u *UserUpdate) SetNillableName(v *string) *UserUpdate {
-	if v != nil {
-		_u.SetName(*v)
-	}
+// SetNameSealed sets the "name_sealed" field.
+func (_u *UserUpdate) SetNameSealed(v []byte) *UserUpdate {
+	_u.mutation.SetNameSealed(v)
 	return _u
 }
 
@@ -196,11 +186,14 @@ func (_u *UserUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 			}
 		}
 	}
-	if value, ok := _u.mutation.Email(); ok {
-		_spec.SetField(user.FieldEmail, field.TypeString, value)
+	if value, ok := _u.mutation.EmailSealed(); ok {
+		_spec.SetField(user.FieldEmailSealed, field.TypeBytes, value)
 	}
-	if value, ok := _u.mutation.Name(); ok {
-		_spec.SetField(user.FieldName, field.TypeString, value)
+	if value, ok := _u.mutation.EmailIndex(); ok {
+		_spec.SetField(user.FieldEmailIndex, field.TypeBytes, value)
+	}
+	if value, ok := _u.mutation.NameSealed(); ok {
+		_spec.SetField(user.FieldNameSealed, field.TypeBytes, value)
 	}
 	if value, ok := _u.mutation.PasswordHash(); ok {
 		_spec.SetField(user.FieldPasswordHash, field.TypeString, value)
@@ -284,31 +277,21 @@ type UserUpdateOne struct {
 	modifiers []func(*sql.UpdateBuilder)
 }
 
-// SetEmail sets the "email" field.
-func (_u *UserUpdateOne) SetEmail(v string) *UserUpdateOne {
-	_u.mutation.SetEmail(v)
+// SetEmailSealed sets the "email_sealed" field.
+func (_u *UserUpdateOne) SetEmailSealed(v []byte) *UserUpdateOne {
+	_u.mutation.SetEmailSealed(v)
 	return _u
 }
 
-// SetNillableEmail sets the "email" field if the given value is not nil.
-func (_u *UserUpdateOne) SetNillableEmail(v *string) *UserUpdateOne {
-	if v != nil {
-		_u.SetEmail(*v)
-	}
+// SetEmailIndex sets the "email_index" field.
+func (_u *UserUpdateOne) SetEmailIndex(v []byte) *UserUpdateOne {
+	_u.mutation.SetEmailIndex(v)
 	return _u
 }
 
-// SetName sets the "name" field.
-func (_u *UserUpdateOne) SetName(v string) *UserUpdateOne {
-	_u.mutation.SetName(v)
-	return _u
-}
-
-// SetNillableName sets the "name" field if the given value is not nil.
-func (_u *UserUpdateOne) SetNillableName(v *string) *UserUpdateOne {
-	if v != nil {
-		_u.SetName(*v)
-	}
+// SetNameSealed sets the "name_sealed" field.
+func (_u *UserUpdateOne) SetNameSealed(v []byte) *UserUpdateOne {
+	_u.mutation.SetNameSealed(v)
 	return _u
 }
 
@@ -479,11 +462,14 @@ func (_u *UserUpdateOne) sqlSave(ctx context.Context) (_node *User, err error) {
 			}
 		}
 	}
-	if value, ok := _u.mutation.Email(); ok {
-		_spec.SetField(user.FieldEmail, field.TypeString, value)
+	if value, ok := _u.mutation.EmailSealed(); ok {
+		_spec.SetField(user.FieldEmailSealed, field.TypeBytes, value)
 	}
-	if value, ok := _u.mutation.Name(); ok {
-		_spec.SetField(user.FieldName, field.TypeString, value)
+	if value, ok := _u.mutation.EmailIndex(); ok {
+		_spec.SetField(user.FieldEmailIndex, field.TypeBytes, value)
+	}
+	if value, ok := _u.mutation.NameSealed(); ok {
+		_spec.SetField(user.FieldNameSealed, field.TypeBytes, value)
 	}
 	if value, ok := _u.mutation.PasswordHash(); ok {
 		_spec.SetField(user.FieldPasswordHash, field.TypeString, value)

@@ -12,6 +12,7 @@ import (
 	"marquee/graph/model"
 	"marquee/internal/apperr"
 	"marquee/internal/booking"
+	"marquee/internal/cookie"
 	"marquee/internal/identity"
 	"marquee/internal/money"
 	"marquee/internal/page"
@@ -155,14 +156,29 @@ func reserveInput(input model.ReserveSeatsInput) (booking.ReserveInput, error) {
 	return in, nil
 }
 
-func sessionPayload(t identity.Tokens) model.SessionPayload {
-	return model.SessionPayload{
-		Token: t.Access, ExpiresAt: t.AccessExpiresAt, RefreshToken: t.Refresh, RefreshExpiresAt: t.RefreshExpiresAt, User: t.User,
+// sessionPayload encodes the tokens of a session: as cookies, where the request wants them there, else in the answer.
+func sessionPayload(ctx context.Context, t identity.Tokens) model.SessionPayload {
+	payload := model.SessionPayload{ExpiresAt: t.AccessExpiresAt, RefreshExpiresAt: t.RefreshExpiresAt, User: t.User}
+	if !cookie.From(ctx).Keep(cookie.Tokens{Access: t.Access, Refresh: t.Refresh, Until: t.RefreshExpiresAt}) {
+		payload.Token, payload.RefreshToken = &t.Access, &t.Refresh
 	}
+	return payload
+}
+
+// refreshToken is what renews the session of a request: the token that it gives, else the one of its cookies.
+func refreshToken(ctx context.Context, input model.RefreshSessionInput) (string, error) {
+	kept := cookie.From(ctx)
+	switch {
+	case input.RefreshToken != nil:
+		return *input.RefreshToken, nil
+	case !kept.Wanted():
+		return "", apperr.Invalid("input.refreshToken", "Give the session's latest refresh token.")
+	}
+	return kept.Refresh(), nil
 }
 
 // signInResult encodes what a way of signing in came to.
-func signInResult(t identity.Tokens, err error) (model.SignInResult, error) {
+func signInResult(ctx context.Context, t identity.Tokens, err error) (model.SignInResult, error) {
 	if needed, ok := errors.AsType[*identity.SecondFactorRequired](err); ok {
 		return model.SecondFactorRequired{
 			Code: model.UserErrorCodeSecondFactorRequired, Message: "Prove your second factor as well.",
@@ -178,7 +194,7 @@ func signInResult(t identity.Tokens, err error) (model.SignInResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	return sessionPayload(t), nil
+	return sessionPayload(ctx, t), nil
 }
 
 // deviceOf is the device that sent the operation.

@@ -25,5 +25,5 @@ func (r *mutationResolver) ProveAgain(ctx context.Context, input model.ProveAgai
 	if err != nil {
 		return nil, err
 	}
-	return sessionPayload(tokens), nil
+	return sessionPayload(ctx, tokens), nil
 }

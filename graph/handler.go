@@ -18,6 +18,7 @@ import (
 	"marquee/graph/transport"
 	"marquee/internal/apperr"
 	"marquee/internal/audit"
+	"marquee/internal/cookie"
 	"marquee/internal/peer"
 	"marquee/internal/ratelimit"
 )
@@ -41,8 +42,6 @@ type Options struct {
 }
 
 const (
-	// sessionCookie is the one cookie that would authenticate a request: a GET that carries it could be forged.
-	sessionCookie = "__Host-marquee-session"
 	// cachedDocuments and cachedBytes bound the document cache: how many, and the length of all their texts. What is kept
 	// of a document takes some sixty times its text.
 	cachedDocuments     = 1000
@@ -74,6 +73,7 @@ func NewHandler(r *Resolver, o Options) http.Handler {
 	if o.AdminsOnly {
 		exec.Use(adminsOnly{})
 	}
+	exec.Use(renewFirst{})
 	exec.Use(access.Extension{Rules: rules})
 	exec.Use(introspection{everybody: o.Introspection})
 	exec.Use(strictVariables{schema.Schema()})
@@ -103,7 +103,7 @@ func NewHandler(r *Resolver, o Options) http.Handler {
 		return next(loader.With(ctx, r.loaders()))
 	})
 	o.Websocket.Shared = shareable(schema.Schema())
-	get := transport.GET{SessionCookie: sessionCookie, MaxAge: cacheable(schema.Schema())}
+	get := transport.GET{ByCookie: byCookie, CheckOrigin: o.Websocket.CheckOrigin, MaxAge: cacheable(schema.Schema())}
 	post := transport.POST{MaxBytes: o.MaxBody}
 	ways := []graphql.Transport{o.Websocket, get, post}
 	if o.Events != nil {
@@ -115,6 +115,9 @@ func NewHandler(r *Resolver, o Options) http.Handler {
 	}
 	return limit.Arrivals(o.Address, transport.Handler(exec, ways...))
 }
+
+// byCookie reports whether a request comes with a session in cookies.
+func byCookie(r *http.Request) bool { return cookie.From(r.Context()).Access() != "" }
 
 // NewSchema returns the executable schema over r.
 func NewSchema(r *Resolver) graphql.ExecutableSchema {

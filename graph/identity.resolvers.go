@@ -12,6 +12,7 @@ import (
 	"marquee/graph/model"
 	"marquee/internal/apperr"
 	"marquee/internal/auth"
+	"marquee/internal/cookie"
 	"marquee/internal/identity"
 	"marquee/internal/typeid"
 )
@@ -24,23 +25,30 @@ func (r *mutationResolver) SignUp(ctx context.Context, input model.SignUpInput) 
 	if err != nil {
 		return nil, err
 	}
-	return sessionPayload(tokens), nil
+	return sessionPayload(ctx, tokens), nil
 }
 
 func (r *mutationResolver) SignIn(ctx context.Context, input model.SignInInput) (model.SignInResult, error) {
 	tokens, err := r.Services.Identity.SignIn(ctx, input.Email, input.Password, deviceOf(ctx))
-	return signInResult(tokens, err)
+	return signInResult(ctx, tokens, err)
 }
 
 func (r *mutationResolver) RefreshSession(ctx context.Context, input model.RefreshSessionInput) (model.RefreshSessionResult, error) {
-	tokens, err := r.Services.Identity.Refresh(ctx, input.RefreshToken)
+	token, err := refreshToken(ctx, input)
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := r.Services.Identity.Refresh(ctx, token)
 	if errors.Is(err, identity.ErrSessionEnded) {
+		if input.RefreshToken == nil {
+			cookie.From(ctx).Clear()
+		}
 		return model.SessionEnded{Code: model.UserErrorCodeSessionEnded, Message: "Your session has ended. Sign in again."}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	return sessionPayload(tokens), nil
+	return sessionPayload(ctx, tokens), nil
 }
 
 func (r *mutationResolver) EndSession(ctx context.Context, input model.EndSessionInput) (*model.EndSessionPayload, error) {
@@ -86,7 +94,11 @@ func (r *mutationResolver) SignOut(ctx context.Context) (*model.SignOutPayload, 
 	if err != nil {
 		return nil, err
 	}
-	return &model.SignOutPayload{SignedOut: true}, r.Services.Identity.SignOut(ctx, viewer)
+	if err := r.Services.Identity.SignOut(ctx, viewer); err != nil {
+		return nil, err
+	}
+	cookie.From(ctx).Clear()
+	return &model.SignOutPayload{SignedOut: true}, nil
 }
 
 func (r *queryResolver) Me(ctx context.Context) (*identity.User, error) {

@@ -40,7 +40,7 @@ func TestRequestErrors(t *testing.T) {
 		"too_long_an_address": {"GET", "query=" + strings.Repeat("+", 17<<10), "", nil, 414, "longer than"},
 		"a_form":              {"POST", "", "query={me{id}}", []string{"Content-Type", "application/x-www-form-urlencoded"}, 415, "application/json"},
 		"compressed":          {"POST", "", "{}", []string{"Content-Encoding", "gzip"}, 415, "not supported"},
-		"cookie_alone":        {"GET", "query=" + url.QueryEscape("{me{id}}"), "", []string{"Cookie", "__Host-marquee-session=" + secret}, 403, "must carry the header"},
+		"cookie_alone":        {"GET", "query=" + url.QueryEscape("{me{id}}"), "", []string{"Cookie", "marquee=" + secret}, 403, "must carry the header"},
 		"another_site":        {"POST", "", `{"query":"{me{id}}"}`, []string{"Sec-Fetch-Site", "cross-site"}, 403, "not allowed"},
 		"no_bearer":           {"POST", "", `{"query":"{me{id}}"}`, []string{"Authorization", "Basic " + secret}, 401, "scheme Bearer"},
 	} {

@@ -619,7 +619,7 @@ var (
 	// SessionsColumns holds the columns for the "sessions" table.
 	SessionsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
-		{Name: "device", Type: field.TypeString, Size: 2147483647, Default: ""},
+		{Name: "device_sealed", Type: field.TypeBytes, Nullable: true},
 		{Name: "salt", Type: field.TypeBytes},
 		{Name: "renewals", Type: field.TypeInt64, Default: 0},
 		{Name: "renewed_at", Type: field.TypeTime},
@@ -817,8 +817,9 @@ var (
 	// UsersColumns holds the columns for the "users" table.
 	UsersColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
-		{Name: "email", Type: field.TypeString, Size: 2147483647},
-		{Name: "name", Type: field.TypeString, Size: 2147483647},
+		{Name: "email_sealed", Type: field.TypeBytes},
+		{Name: "email_index", Type: field.TypeBytes},
+		{Name: "name_sealed", Type: field.TypeBytes},
 		{Name: "password_hash", Type: field.TypeString, Size: 2147483647},
 		{Name: "disabled_at", Type: field.TypeTime, Nullable: true},
 		{Name: "disabled_reason", Type: field.TypeString, Nullable: true, Size: 2147483647},
@@ -831,9 +832,9 @@ var (
 		PrimaryKey: []*schema.Column{UsersColumns[0]},
 		Indexes: []*schema.Index{
 			{
-				Name:    "users_email_key",
+				Name:    "users_email_index_key",
 				Unique:  true,
-				Columns: []*schema.Column{UsersColumns[1]},
+				Columns: []*schema.Column{UsersColumns[2]},
 			},
 		},
 	}

@@ -17,8 +17,9 @@ type User struct{ ent.Schema }
 func (User) Fields() []ent.Field {
 	return []ent.Field{
 		id(),
-		field.Text("email").Comment("normalised: trimmed, lower case"),
-		field.Text("name"),
+		field.Bytes("email_sealed").Sensitive().Comment("normalised: trimmed, lower case"),
+		field.Bytes("email_index").Sensitive().Comment("of the address, blind"),
+		field.Bytes("name_sealed").Sensitive(),
 		field.Text("password_hash").Sensitive(),
 		field.Time("disabled_at").Optional().Nillable().Comment("since when nobody can sign in to it"),
 		field.Text("disabled_reason").Optional().Nillable(),
@@ -37,7 +38,7 @@ func (User) Edges() []ent.Edge {
 
 // Indexes of a User.
 func (User) Indexes() []ent.Index {
-	return []ent.Index{index.Fields("email").Unique().StorageKey("users_email_key")}
+	return []ent.Index{index.Fields("email_index").Unique().StorageKey("users_email_index_key")}
 }
 
 // Session is one signed-in device; the token itself is never stored.
@@ -48,7 +49,7 @@ func (Session) Fields() []ent.Field {
 	return []ent.Field{
 		id(),
 		foreignID("user_id"),
-		field.Text("device").Default("").Comment("what the device called itself"),
+		field.Bytes("device_sealed").Optional().Nillable().Sensitive().Comment("what the device called itself"),
 		field.Bytes("salt").Sensitive().Comment("part of what its refresh tokens are made of"),
 		field.Int64("renewals").Default(0),
 		field.Time("renewed_at"),

@@ -16,8 +16,8 @@ const (
 	FieldID = "id"
 	// FieldUserID holds the string denoting the user_id field in the database.
 	FieldUserID = "user_id"
-	// FieldDevice holds the string denoting the device field in the database.
-	FieldDevice = "device"
+	// FieldDeviceSealed holds the string denoting the device_sealed field in the database.
+	FieldDeviceSealed = "device_sealed"
 	// FieldSalt holds the string denoting the salt field in the database.
 	FieldSalt = "salt"
 	// FieldRenewals holds the string denoting the renewals field in the database.
@@ -51,7 +51,7 @@ const (
 var Columns = []string{
 	FieldID,
 	FieldUserID,
-	FieldDevice,
+	FieldDeviceSealed,
 	FieldSalt,
 	FieldRenewals,
 	FieldRenewedAt,
@@ -73,8 +73,6 @@ func ValidColumn(column string) bool {
 }
 
 var (
-	// DefaultDevice holds the default value on creation for the "device" field.
-	DefaultDevice string
 	// DefaultRenewals holds the default value on creation for the "renewals" field.
 	DefaultRenewals int64
 	// DefaultGeneration holds the default value on creation for the "generation" field.
@@ -96,11 +94,6 @@ func ByID(opts ...sql.OrderTermOption) OrderOption {
 // ByUserID orders the results by the user_id field.
 func ByUserID(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldUserID, opts...).ToFunc()
-}
-
-// ByDevice orders the results by the device field.
-func ByDevice(opts ...sql.OrderTermOption) OrderOption {
-	return sql.OrderByField(FieldDevice, opts...).ToFunc()
 }
 
 // ByRenewals orders the results by the renewals field.

@@ -61,9 +61,9 @@ func UserID(v uuid.UUID) predicate.Session {
 	return predicate.Session(sql.FieldEQ(FieldUserID, v))
 }
 
-// Device applies equality check predicate on the "device" field. It's identical to DeviceEQ.
-func Device(v string) predicate.Session {
-	return predicate.Session(sql.FieldEQ(FieldDevice, v))
+// DeviceSealed applies equality check predicate on the "device_sealed" field. It's identical to DeviceSealedEQ.
+func DeviceSealed(v []byte) predicate.Session {
+	return predicate.Session(sql.FieldEQ(FieldDeviceSealed, v))
 }
 
 // Salt applies equality check predicate on the "salt" field. It's identical to SaltEQ.
@@ -126,69 +126,54 @@ func UserIDNotIn(vs ...uuid.UUID) predicate.Session {
 	return predicate.Session(sql.FieldNotIn(FieldUserID, vs...))
 }
 
-// DeviceEQ applies the EQ predicate on the "device" field.
-func DeviceEQ(v string) predicate.Session {
-	return predicate.Session(sql.FieldEQ(FieldDevice, v))
+// DeviceSealedEQ applies the EQ predicate on the "device_sealed" field.
+func DeviceSealedEQ(v []byte) predicate.Session {
+	return predicate.Session(sql.FieldEQ(FieldDeviceSealed, v))
 }
 
-// DeviceNEQ applies the NEQ predicate on the "device" field.
-func DeviceNEQ(v string) predicate.Session {
-	return predicate.Session(sql.FieldNEQ(FieldDevice, v))
+// DeviceSealedNEQ applies the NEQ predicate on the "device_sealed" field.
+func DeviceSealedNEQ(v []byte) predicate.Session {
+	return predicate.Session(sql.FieldNEQ(FieldDeviceSealed, v))
 }
 
-// DeviceIn applies the In predicate on the "device" field.
-func DeviceIn(vs ...string) predicate.Session {
-	return predicate.Session(sql.FieldIn(FieldDevice, vs...))
+// DeviceSealedIn applies the In predicate on the "device_sealed" field.
+func DeviceSealedIn(vs ...[]byte) predicate.Session {
+	return predicate.Session(sql.FieldIn(FieldDeviceSealed, vs...))
 }
 
-// DeviceNotIn applies the NotIn predicate on the "device" field.
-func DeviceNotIn(vs ...string) predicate.Session {
-	return predicate.Session(sql.FieldNotIn(FieldDevice, vs...))
+// DeviceSealedNotIn applies the NotIn predicate on the "device_sealed" field.
+func DeviceSealedNotIn(vs ...[]byte) predicate.Session {
+	return predicate.Session(sql.FieldNotIn(FieldDeviceSealed, vs...))
 }
 
-// DeviceGT applies the GT predicate on the "device" field.
-func DeviceGT(v string) predicate.Session {
-	return predicate.Session(sql.FieldGT(FieldDevice, v))
+// DeviceSealedGT applies the GT predicate on the "device_sealed" field.
+func DeviceSealedGT(v []byte) predicate.Session {
+	return predicate.Session(sql.FieldGT(FieldDeviceSealed, v))
 }
 
-// DeviceGTE applies the GTE predicate on the "device" field.
-func DeviceGTE(v string) predicate.Session {
-	return predicate.Session(sql.FieldGTE(FieldDevice, v))
+// DeviceSealedGTE applies the GTE predicate on the "device_sealed" field.
+func DeviceSealedGTE(v []byte) predicate.Session {
+	return predicate.Session(sql.FieldGTE(FieldDeviceSealed, v))
 }
 
-// DeviceLT applies the LT predicate on the "device" field.
-func DeviceLT(v string) predicate.Session {
-	return predicate.Session(sql.FieldLT(FieldDevice, v))
+// DeviceSealedLT applies the LT predicate on the "device_sealed" field.
+func DeviceSealedLT(v []byte) predicate.Session {
+	return predicate.Session(sql.FieldLT(FieldDeviceSealed, v))
 }
 
-// DeviceLTE applies the LTE predicate on the "device" field.
-func DeviceLTE(v string) predicate.Session {
-	return predicate.Session(sql.FieldLTE(FieldDevice, v))
+// DeviceSealedLTE applies the LTE predicate on the "device_sealed" field.
+func DeviceSealedLTE(v []byte) predicate.Session {
+	return predicate.Session(sql.FieldLTE(FieldDeviceSealed, v))
 }
 
-// DeviceContains applies the Contains predicate on the "device" field.
-func DeviceContains(v string) predicate.Session {
-	return predicate.Session(sql.FieldContains(FieldDevice, v))
+// DeviceSealedIsNil applies the IsNil predicate on the "device_sealed" field.
+func DeviceSealedIsNil() predicate.Session {
+	return predicate.Session(sql.FieldIsNull(FieldDeviceSealed))
 }
 
-// DeviceHasPrefix applies the HasPrefix predicate on the "device" field.
-func DeviceHasPrefix(v string) predicate.Session {
-	return predicate.Session(sql.FieldHasPrefix(FieldDevice, v))
-}
-
-// DeviceHasSuffix applies the HasSuffix predicate on the "device" field.
-func DeviceHasSuffix(v string) predicate.Session {
-	return predicate.Session(sql.FieldHasSuffix(FieldDevice, v))
-}
-
-// DeviceEqualFold applies the EqualFold predicate on the "device" field.
-func DeviceEqualFold(v string) predicate.Session {
-	return predicate.Session(sql.FieldEqualFold(FieldDevice, v))
-}
-
-// DeviceContainsFold applies the ContainsFold predicate on the "device" field.
-func DeviceContainsFold(v string) predicate.Session {
-	return predicate.Session(sql.FieldContainsFold(FieldDevice, v))
+// DeviceSealedNotNil applies the NotNil predicate on the "device_sealed" field.
+func DeviceSealedNotNil() predicate.Session {
+	return predicate.Session(sql.FieldNotNull(FieldDeviceSealed))
 }
 
 // SaltEQ applies the EQ predicate on the "salt" field.

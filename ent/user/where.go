@@ -56,14 +56,19 @@ func IDLTE(id uuid.UUID) predicate.User {
 	return predicate.User(sql.FieldLTE(FieldID, id))
 }
 
-// Email applies equality check predicate on the "email" field. It's identical to EmailEQ.
-func Email(v string) predicate.User {
-	return predicate.User(sql.FieldEQ(FieldEmail, v))
+// EmailSealed applies equality check predicate on the "email_sealed" field. It's identical to EmailSealedEQ.
+func EmailSealed(v []byte) predicate.User {
+	return predicate.User(sql.FieldEQ(FieldEmailSealed, v))
 }
 
-// Name applies equality check predicate on the "name" field. It's identical to NameEQ.
-func Name(v string) predicate.User {
-	return predicate.User(sql.FieldEQ(FieldName, v))
+// EmailIndex applies equality check predicate on the "email_index" field. It's identical to EmailIndexEQ.
+func EmailIndex(v []byte) predicate.User {
+	return predicate.User(sql.FieldEQ(FieldEmailIndex, v))
+}
+
+// NameSealed applies equality check predicate on the "name_sealed" field. It's identical to NameSealedEQ.
+func NameSealed(v []byte) predicate.User {
+	return predicate.User(sql.FieldEQ(FieldNameSealed, v))
 }
 
 // PasswordHash applies equality check predicate on the "password_hash" field. It's identical to PasswordHashEQ.
@@ -86,134 +91,124 @@ func CreatedAt(v time.Time) predicate.User {
 	return predicate.User(sql.FieldEQ(FieldCreatedAt, v))
 }
 
-// EmailEQ applies the EQ predicate on the "email" field.
-func EmailEQ(v string) predicate.User {
-	return predicate.User(sql.FieldEQ(FieldEmail, v))
+// EmailSealedEQ applies the EQ predicate on the "email_sealed" field.
+func EmailSealedEQ(v []byte) predicate.User {
+	return predicate.User(sql.FieldEQ(FieldEmailSealed, v))
 }
 
-// EmailNEQ applies the NEQ predicate on the "email" field.
-func EmailNEQ(v string) predicate.User {
-	return predicate.User(sql.FieldNEQ(FieldEmail, v))
+// EmailSealedNEQ applies the NEQ predicate on the "email_sealed" field.
+func EmailSealedNEQ(v []byte) predicate.User {
+	return predicate.User(sql.FieldNEQ(FieldEmailSealed, v))
 }
 
-// EmailIn applies the In predicate on the "email" field.
-func EmailIn(vs ...string) predicate.User {
-	return predicate.User(sql.FieldIn(FieldEmail, vs...))
+// EmailSealedIn applies the In predicate on the "email_sealed" field.
+func EmailSealedIn(vs ...[]byte) predicate.User {
+	return predicate.User(sql.FieldIn(FieldEmailSealed, vs...))
 }
 
-// EmailNotIn applies the NotIn predicate on the "email" field.
-func EmailNotIn(vs ...string) predicate.User {
-	return predicate.User(sql.FieldNotIn(FieldEmail, vs...))
+// EmailSealedNotIn applies the NotIn predicate on the "email_sealed" field.
+func EmailSealedNotIn(vs ...[]byte) predicate.User {
+	return predicate.User(sql.FieldNotIn(FieldEmailSealed, vs...))
 }
 
-// EmailGT applies the GT predicate on the "email" field.
-func EmailGT(v string) predicate.User {
-	return predicate.User(sql.FieldGT(FieldEmail, v))
+// EmailSealedGT applies the GT predicate on the "email_sealed" field.
+func EmailSealedGT(v []byte) predicate.User {
+	return predicate.User(sql.FieldGT(FieldEmailSealed, v))
 }
 
-// EmailGTE applies the GTE predicate on the "email" field.
-func EmailGTE(v string) predicate.User {
-	return predicate.User(sql.FieldGTE(FieldEmail, v))
+// EmailSealedGTE applies the GTE predicate on the "email_sealed" field.
+func EmailSealedGTE(v []byte) predicate.User {
+	return predicate.User(sql.FieldGTE(FieldEmailSealed, v))
 }
 
-// EmailLT applies the LT predicate on the "email" field.
-func EmailLT(v string) predicate.User {
-	return predicate.User(sql.FieldLT(FieldEmail, v))
+// EmailSealedLT applies the LT predicate on the "email_sealed" field.
+func EmailSealedLT(v []byte) predicate.User {
+	return predicate.User(sql.FieldLT(FieldEmailSealed, v))
 }
 
-// EmailLTE applies the LTE predicate on the "email" field.
-func EmailLTE(v string) predicate.User {
-	return predicate.User(sql.FieldLTE(FieldEmail, v))
+// EmailSealedLTE applies the LTE predicate on the "email_sealed" field.
+func EmailSealedLTE(v []byte) predicate.User {
+	return predicate.User(sql.FieldLTE(FieldEmailSealed, v))
 }
 
-// EmailContains applies the Contains predicate on the "email" field.
-func EmailContains(v string) predicate.User {
-	return predicate.User(sql.FieldContains(FieldEmail, v))
+// EmailIndexEQ applies the EQ predicate on the "email_index" field.
+func EmailIndexEQ(v []byte) predicate.User {
+	return predicate.User(sql.FieldEQ(FieldEmailIndex, v))
 }
 
-// EmailHasPrefix applies the HasPrefix predicate on the "email" field.
-func EmailHasPrefix(v string) predicate.User {
-	return predicate.User(sql.FieldHasPrefix(FieldEmail, v))
+// EmailIndexNEQ applies the NEQ predicate on the "email_index" field.
+func EmailIndexNEQ(v []byte) predicate.User {
+	return predicate.User(sql.FieldNEQ(FieldEmailIndex, v))
 }
 
-// EmailHasSuffix applies the HasSuffix predicate on the "email" field.
-func EmailHasSuffix(v string) predicate.User {
-	return predicate.User(sql.FieldHasSuffix(FieldEmail, v))
+// EmailIndexIn applies the In predicate on the "email_index" field.
+func EmailIndexIn(vs ...[]byte) predicate.User {
+	return predicate.User(sql.FieldIn(FieldEmailIndex, vs...))
 }
 
-// EmailEqualFold applies the EqualFold predicate on the "email" field.
-func EmailEqualFold(v string) predicate.User {
-	return predicate.User(sql.FieldEqualFold(FieldEmail, v))
+// EmailIndexNotIn applies the NotIn predicate on the "email_index" field.
+func EmailIndexNotIn(vs ...[]byte) predicate.User {
+	return predicate.User(sql.FieldNotIn(FieldEmailIndex, vs...))
 }
 
-// EmailContainsFold applies the ContainsFold predicate on the "email" field.
-func EmailContainsFold(v string) predicate.User {
-	return predicate.User(sql.FieldContainsFold(FieldEmail, v))
+// EmailIndexGT applies the GT predicate on the "email_index" field.
+func EmailIndexGT(v []byte) predicate.User {
+	return predicate.User(sql.FieldGT(FieldEmailIndex, v))
 }
 
-// NameEQ applies the EQ predicate on the "name" field.
-func NameEQ(v string) predicate.User {
-	return predicate.User(sql.FieldEQ(FieldName, v))
+// EmailIndexGTE applies the GTE predicate on the "email_index" field.
+func EmailIndexGTE(v []byte) predicate.User {
+	return predicate.User(sql.FieldGTE(FieldEmailIndex, v))
 }
 
-// NameNEQ applies the NEQ predicate on the "name" field.
-func NameNEQ(v string) predicate.User {
-	return predicate.User(sql.FieldNEQ(FieldName, v))
+// EmailIndexLT applies the LT predicate on the "email_index" field.
+func EmailIndexLT(v []byte) predicate.User {
+	return predicate.User(sql.FieldLT(FieldEmailIndex, v))
 }
 
-// NameIn applies the In predicate on the "name" field.
-func NameIn(vs ...string) predicate.User {
-	return predicate.User(sql.FieldIn(FieldName, vs...))
+// EmailIndexLTE applies the LTE predicate on the "email_index" field.
+func EmailIndexLTE(v []byte) predicate.User {
+	return predicate.User(sql.FieldLTE(FieldEmailIndex, v))
 }
 
-// NameNotIn applies the NotIn predicate on the "name" field.
-func NameNotIn(vs ...string) predicate.User {
-	return predicate.User(sql.FieldNotIn(FieldName, vs...))
+// NameSealedEQ applies the EQ predicate on the "name_sealed" field.
+func NameSealedEQ(v []byte) predicate.User {
+	return predicate.User(sql.FieldEQ(FieldNameSealed, v))
 }
 
-// NameGT applies the GT predicate on the "name" field.
-func NameGT(v string) predicate.User {
-	return predicate.User(sql.FieldGT(FieldName, v))
+// NameSealedNEQ applies the NEQ predicate on the "name_sealed" field.
+func NameSealedNEQ(v []byte) predicate.User {
+	return predicate.User(sql.FieldNEQ(FieldNameSealed, v))
 }
 
-// NameGTE applies the GTE predicate on the "name" field.
-func NameGTE(v string) predicate.User {
-	return predicate.User(sql.FieldGTE(FieldName, v))
+// NameSealedIn applies the In predicate on the "name_sealed" field.
+func NameSealedIn(vs ...[]byte) predicate.User {
+	return predicate.User(sql.FieldIn(FieldNameSealed, vs...))
 }
 
-// NameLT applies the LT predicate on the "name" field.
-func NameLT(v string) predicate.User {
-	return predicate.User(sql.FieldLT(FieldName, v))
+// NameSealedNotIn applies the NotIn predicate on the "name_sealed" field.
+func NameSealedNotIn(vs ...[]byte) predicate.User {
+	return predicate.User(sql.FieldNotIn(FieldNameSealed, vs...))
 }
 
-// NameLTE applies the LTE predicate on the "name" field.
-func NameLTE(v string) predicate.User {
-	return predicate.User(sql.FieldLTE(FieldName, v))
+// NameSealedGT applies the GT predicate on the "name_sealed" field.
+func NameSealedGT(v []byte) predicate.User {
+	return predicate.User(sql.FieldGT(FieldNameSealed, v))
 }
 
-// NameContains applies the Contains predicate on the "name" field.
-func NameContains(v string) predicate.User {
-	return predicate.User(sql.FieldContains(FieldName, v))
+// NameSealedGTE applies the GTE predicate on the "name_sealed" field.
+func NameSealedGTE(v []byte) predicate.User {
+	return predicate.User(sql.FieldGTE(FieldNameSealed, v))
 }
 
-// NameHasPrefix applies the HasPrefix predicate on the "name" field.
-func NameHasPrefix(v string) predicate.User {
-	return predicate.User(sql.FieldHasPrefix(FieldName, v))
+// NameSealedLT applies the LT predicate on the "name_sealed" field.
+func NameSealedLT(v []byte) predicate.User {
+	return predicate.User(sql.FieldLT(FieldNameSealed, v))
 }
 
-// NameHasSuffix applies the HasSuffix predicate on the "name" field.
-func NameHasSuffix(v string) predicate.User {
-	return predicate.User(sql.FieldHasSuffix(FieldName, v))
-}
-
-// NameEqualFold applies the EqualFold predicate on the "name" field.
-func NameEqualFold(v string) predicate.User {
-	return predicate.User(sql.FieldEqualFold(FieldName, v))
-}
-
-// NameContainsFold applies the ContainsFold predicate on the "name" field.
-func NameContainsFold(v string) predicate.User {
-	return predicate.User(sql.FieldContainsFold(FieldName, v))
+// NameSealedLTE applies the LTE predicate on the "name_sealed" field.
+func NameSealedLTE(v []byte) predicate.User {
+	return predicate.User(sql.FieldLTE(FieldNameSealed, v))
 }
 
 // PasswordHashEQ applies the EQ predicate on the "password_hash" field.

@@ -808,9 +808,9 @@ extend type Mutation {
   """
   Renews a session before or after its access token has ended. The refresh token is good once: the answer holds the next
   one. Renewing again with the same token within 30 seconds gives the same next token; later it ends the session, because
-  two hold the token.
+  two hold the token. A session in cookies is renewed without any argument.
   """
-  refreshSession("The session's token." input: RefreshSessionInput!): RefreshSessionResult! @public @cost(weight: 50)
+  refreshSession("The session's token." input: RefreshSessionInput! = {}): RefreshSessionResult! @public @cost(weight: 50)
   "Ends one of the viewer's sessions: signs a device out. ` + "`" + `NOT_FOUND` + "`" + ` when there is no such session."
   endSession("Which session." input: EndSessionInput!): EndSessionPayload! @auth @cost(weight: 10)
   "Ends all of the viewer's sessions but the one that asks: signs out everywhere else."
@@ -841,8 +841,8 @@ input SignInInput {
 
 "What renews a session."
 input RefreshSessionInput {
-  "The session's latest refresh token."
-  refreshToken: String!
+  "The session's latest refresh token. Left out by a page whose session is in cookies."
+  refreshToken: String
 }
 
 "Which session to end."
@@ -859,14 +859,20 @@ input ChangePasswordInput {
   newPassword: String!
 }
 
-"A session: what ` + "`" + `signUp` + "`" + `, ` + "`" + `signIn` + "`" + ` and ` + "`" + `refreshSession` + "`" + ` give."
+"""
+A session: what ` + "`" + `signUp` + "`" + `, ` + "`" + `signIn` + "`" + ` and ` + "`" + `refreshSession` + "`" + ` give. To a request that asks for it by the header
+` + "`" + `Marquee-Session: cookie` + "`" + `, or that comes with a session in cookies, the tokens are given as cookies and are null here.
+"""
 type SessionPayload @public {
-  "The access token: send it with each request, ` + "`" + `Authorization: Bearer <token>` + "`" + `. A signed JWT; its keys are at ` + "`" + `/.well-known/jwks.json` + "`" + `."
-  token: String!
+  """
+  The access token: send it with each request, ` + "`" + `Authorization: Bearer <token>` + "`" + `. A signed JWT; its keys are at
+  ` + "`" + `/.well-known/jwks.json` + "`" + `. Null for a session in cookies.
+  """
+  token: String
   "When the access token ends, a quarter of an hour after it was made. Renew it before, with ` + "`" + `refreshSession` + "`" + `."
   expiresAt: DateTime!
-  "What renews the session. It is shown once; keep it where other pages cannot read it."
-  refreshToken: String!
+  "What renews the session. It is shown once; keep it where other pages cannot read it. Null for a session in cookies."
+  refreshToken: String
   "When the session ends unless it is renewed before."
   refreshExpiresAt: DateTime!
   "The signed-in user."

@@ -385,8 +385,8 @@ type RateLimit struct {
 
 // What renews a session.
 type RefreshSessionInput struct {
-	// The session's latest refresh token.
-	RefreshToken string `json:"refreshToken"`
+	// The session's latest refresh token. Left out by a page whose session is in cookies.
+	RefreshToken *string `json:"refreshToken,omitempty"`
 }
 
 // A page of the viewer's reservations.
@@ -549,14 +549,16 @@ func (SessionEnded) IsUserError() {}
 
 func (SessionEnded) IsRefreshSessionResult() {}
 
-// A session: what `signUp`, `signIn` and `refreshSession` give.
+// A session: what `signUp`, `signIn` and `refreshSession` give. To a request that asks for it by the header
+// `Marquee-Session: cookie`, or that comes with a session in cookies, the tokens are given as cookies and are null here.
 type SessionPayload struct {
-	// The access token: send it with each request, `Authorization: Bearer <token>`. A signed JWT; its keys are at `/.well-known/jwks.json`.
-	Token string `json:"token"`
+	// The access token: send it with each request, `Authorization: Bearer <token>`. A signed JWT; its keys are at
+	// `/.well-known/jwks.json`. Null for a session in cookies.
+	Token *string `json:"token,omitempty"`
 	// When the access token ends, a quarter of an hour after it was made. Renew it before, with `refreshSession`.
 	ExpiresAt time.Time `json:"expiresAt"`
-	// What renews the session. It is shown once; keep it where other pages cannot read it.
-	RefreshToken string `json:"refreshToken"`
+	// What renews the session. It is shown once; keep it where other pages cannot read it. Null for a session in cookies.
+	RefreshToken *string `json:"refreshToken,omitempty"`
 	// When the session ends unless it is renewed before.
 	RefreshExpiresAt time.Time `json:"refreshExpiresAt"`
 	// The signed-in user.

@@ -27,13 +27,16 @@ var preflightHeaders = [...]string{"Apollo-Require-Preflight", "GraphQL-Require-
 // already is answered with 304. Every other answer is private and not to be stored.
 //
 // A request that only a cookie authenticates is refused, for any site can make a browser send it. It passes when the
-// browser says that it comes from the API's own origin, when it carries a header that needed a preflight, or when it
-// is authenticated otherwise.
+// browser says that it comes from the API's own origin or from one that CheckOrigin allows, when it carries a header that
+// needed a preflight, or when it is authenticated otherwise.
 type GET struct {
 	// MaxBytes is the largest length of the encoded parameters. Default 16 KiB.
 	MaxBytes int
-	// SessionCookie is the name of the cookie that authenticates. By default every cookie is taken for it.
-	SessionCookie string
+	// ByCookie reports whether a cookie authenticates the request. By default every cookie is taken for one that does.
+	ByCookie func(*http.Request) bool
+	// CheckOrigin decides from the Origin header, where there is one, whether the page that sends the request may use its
+	// user's cookies. By default none may on that ground.
+	CheckOrigin func(*http.Request) bool
 	// MaxAge decides for how long anybody may be given the answer to an operation that had no errors, in whole seconds;
 	// not at all for 0. It is asked before the operation runs. By default no answer is shared.
 	MaxAge func(ctx context.Context, operation *graphql.OperationContext) time.Duration
@@ -115,14 +118,13 @@ func (t GET) read(r *http.Request) (*graphql.RawParams, *rejection) {
 
 // forgeable reports whether a page of another site could have made the browser send r with its user's cookie.
 func (t GET) forgeable(r *http.Request) bool {
-	if t.SessionCookie != "" {
-		if _, err := r.Cookie(t.SessionCookie); err != nil {
-			return false
-		}
-	} else if r.Header.Get("Cookie") == "" {
+	if t.ByCookie == nil && r.Header.Get("Cookie") == "" || t.ByCookie != nil && !t.ByCookie(r) {
 		return false
 	}
 	if r.Header.Get("Authorization") != "" || r.Header.Get("Sec-Fetch-Site") == "same-origin" {
+		return false
+	}
+	if t.CheckOrigin != nil && r.Header.Get("Origin") != "" && t.CheckOrigin(r) {
 		return false
 	}
 	for _, name := range preflightHeaders {

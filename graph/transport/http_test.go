@@ -658,7 +658,13 @@ func TestGET_Do(t *testing.T) {
 func TestGET_cookie_alone_does_not_authenticate(t *testing.T) {
 	t.Parallel()
 	anyCookie := newEndpoint(t, transport.POST{}, transport.GET{})
-	session := newEndpoint(t, transport.POST{}, transport.GET{SessionCookie: "__Host-session"})
+	session := newEndpoint(t, transport.POST{}, transport.GET{
+		ByCookie: func(r *http.Request) bool {
+			_, err := r.Cookie("__Host-session")
+			return err == nil
+		},
+		CheckOrigin: func(r *http.Request) bool { return r.Header.Get("Origin") == "https://ours.example" },
+	})
 	const cookie = "__Host-session=1"
 	for name, test := range map[string]struct {
 		e      *endpoint
@@ -670,6 +676,8 @@ func TestGET_cookie_alone_does_not_authenticate(t *testing.T) {
 		"cookie_from_another_site":         {session, http.Header{"Cookie": {cookie}, "Sec-Fetch-Site": {"cross-site"}}, 403},
 		"cookie_from_a_sibling_site":       {session, http.Header{"Cookie": {cookie}, "Sec-Fetch-Site": {"same-site"}}, 403},
 		"cookie_with_the_type_of_a_form":   {session, http.Header{"Cookie": {cookie}, "Content-Type": {"text/plain"}}, 403},
+		"cookie_from_a_foreign_origin":     {session, http.Header{"Cookie": {cookie}, "Origin": {"https://theirs.example"}}, 403},
+		"cookie_from_an_allowed_origin":    {session, http.Header{"Cookie": {cookie}, "Origin": {"https://ours.example"}}, 200},
 		"another_cookie":                   {session, http.Header{"Cookie": {"a=1"}}, 200},
 		"no_cookie":                        {anyCookie, http.Header{}, 200},
 		"cookie_from_the_same_origin":      {session, http.Header{"Cookie": {cookie}, "Sec-Fetch-Site": {"same-origin"}}, 200},

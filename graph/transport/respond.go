@@ -152,7 +152,7 @@ func (a answer) share(response *graphql.Response, maxAge time.Duration) {
 	header := a.w.Header()
 	header.Set("Cache-Control", "public, max-age="+strconv.Itoa(int(maxAge/time.Second)))
 	header.Set("ETag", tag)
-	header.Add("Vary", "Authorization")
+	header.Add("Vary", "Authorization, Cookie")
 	if holds(a.r.Header.Values("If-None-Match"), tag) {
 		header.Add("Vary", varyAnswers)
 		a.w.WriteHeader(http.StatusNotModified)

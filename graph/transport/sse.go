@@ -166,7 +166,7 @@ func (s *stream) serve(ctx context.Context, r *http.Request) *rejection {
 	case refused.status != 0, mediaJSON.status(refused.response.Errors) != http.StatusOK:
 		return refused
 	default:
-		if s.begin() && s.next(refused.response) {
+		if s.next(refused.response) {
 			s.complete()
 		}
 		return nil
@@ -181,17 +181,22 @@ func (s *stream) serve(ctx context.Context, r *http.Request) *rejection {
 	// The operation ends with the stream, whatever ended that, and nothing of either is left afterwards.
 	defer group.Wait()
 	defer s.cancel()
-	if !s.begin() {
+	streams := operation.Operation.Operation == ast.Subscription
+	silence := time.NewTimer(s.KeepAlive)
+	defer silence.Stop()
+	silent := silence.C
+	// The head of the answer to a mutation waits for its result, which may add a cookie to it.
+	if operation.Operation.Operation == ast.Mutation {
+		silent = nil
+	} else if !s.write(nil) {
 		return nil
 	}
 	group.Go(func() { s.pull(ctx, func() result { return s.ask(operationCtx, next) }, results, more) })
-	if s.Recheck != nil && operation.Operation.Operation == ast.Subscription {
+	if s.Recheck != nil && streams {
 		group.Go(func() { s.watchSession(ctx, sessionEnded) })
 	}
-	silence := time.NewTimer(s.KeepAlive)
-	defer silence.Stop()
 	var restart <-chan struct{}
-	if operation.Operation.Operation == ast.Subscription {
+	if streams {
 		restart = s.entry.restart // what ends by itself, and soon, is not cut short
 	}
 	for {
@@ -203,7 +208,7 @@ func (s *stream) serve(ctx context.Context, r *http.Request) *rejection {
 		case err := <-sessionEnded:
 			s.refuse(ctx, err)
 			return nil
-		case <-silence.C:
+		case <-silent:
 			if !s.write([]byte(":\n\n")) {
 				return nil
 			}
@@ -313,8 +318,8 @@ func (s *stream) deliver(r result, operation *graphql.OperationContext) bool {
 	return true
 }
 
-// begin writes the head of the answer, so that the client knows the stream to be open before its first event.
-func (s *stream) begin() bool {
+// begin writes the head of the answer, with which the client knows the stream to be open.
+func (s *stream) begin() {
 	s.begun = true
 	header := s.w.Header()
 	header.Set("Content-Type", mediaEvents.contentType())
@@ -323,7 +328,6 @@ func (s *stream) begin() bool {
 	// nginx would gather events until it has a block of them.
 	header.Set("X-Accel-Buffering", "no")
 	s.w.WriteHeader(http.StatusOK)
-	return s.write(nil)
 }
 
 // lineBreaks makes one line of JSON, in which they are nothing but white space.
@@ -349,9 +353,12 @@ func (s *stream) next(response *graphql.Response) bool {
 // complete writes the last event. An event source passes on only events that have data, though it be empty.
 func (s *stream) complete() { s.write([]byte("event: complete\ndata: \n\n")) }
 
-// write sends what is given within the write timeout and reports whether the stream goes on.
+// write sends what is given, after the head of the answer, within the write timeout and reports whether the stream goes on.
 func (s *stream) write(event []byte) bool {
 	s.expectWrite()
+	if !s.begun {
+		s.begin()
+	}
 	if _, err := s.w.Write(event); err != nil {
 		return false
 	}

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -27,6 +28,7 @@ import (
 	"marquee/internal/catalog"
 	"marquee/internal/clock"
 	"marquee/internal/config"
+	"marquee/internal/cookie"
 	"marquee/internal/httpserver"
 	"marquee/internal/identity"
 	"marquee/internal/notify"
@@ -108,7 +110,7 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger, seams Seams) 
 	if a.db, err = openDatabase(ctx, cfg, log, seams.OnStatement, &a.closers); err != nil {
 		return nil, err
 	}
-	if err = postgres.Migrate(ctx, a.db, log); err != nil {
+	if err = postgres.Migrate(ctx, a.db, log, a.vault); err != nil {
 		return nil, err
 	}
 	key, err := secretKey(cfg)
@@ -181,11 +183,12 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 		Ready:          func(ctx context.Context) error { return a.db.SQL().PingContext(ctx) },
 		CloseSockets:   sockets.Drain,
 		AllowedOrigins: a.cfg.AllowedOrigins,
+		PlainCookies:   development,
 		TrustedProxies: a.cfg.TrustedProxies,
 		Observe:        a.metrics.request,
 		Log:            a.log,
 	}
-	if console := web.Console(a.consoleSettings(client)); development {
+	if console := web.Console(a.consoleSettings()); development {
 		options.Console = console
 		if a.mailbox != nil {
 			options.Mailbox = a.mailbox
@@ -209,25 +212,37 @@ func (a *App) rates(c clock.Clock) *ratelimit.Limiter {
 // websocket is how sockets are authenticated: by connection_init, else by the upgrade request itself.
 func (a *App) websocket(sockets *transport.Registry) *transport.Websocket {
 	return &transport.Websocket{
-		Registry: sockets,
-		Init: func(ctx context.Context, payload map[string]any, _ *http.Request) (context.Context, error) {
-			header, ok := payload["Authorization"].(string)
-			if !ok {
-				return ctx, nil
-			}
-			token, malformed := httpserver.BearerToken(header)
-			if malformed != nil {
-				return nil, malformed
-			}
-			viewer, err := a.Identity.Authenticate(ctx, token)
-			return auth.WithViewer(ctx, viewer), translated(err)
-		},
+		Registry:         sockets,
+		Init:             a.authenticateSocket,
 		Recheck:          a.recheck,
 		User:             userOf,
 		CheckOrigin:      peer.AllowOrigins(a.cfg.AllowedOrigins),
 		Address:          peer.Address(a.cfg.TrustedProxies),
 		OperationContext: httpserver.WithRequestID,
 	}
+}
+
+// authenticateSocket finds the viewer of a socket: by the Authorization of its connection_init, however that is spelled,
+// else as the upgrade request was authenticated.
+func (a *App) authenticateSocket(ctx context.Context, payload map[string]any, _ *http.Request) (context.Context, error) {
+	var headers []string
+	for name, value := range payload {
+		if text, ok := value.(string); ok && strings.EqualFold(name, "Authorization") {
+			headers = append(headers, text)
+		}
+	}
+	if len(headers) == 0 {
+		if cookie.From(ctx).Stale() {
+			return nil, apperr.New(apperr.Unauthenticated, "The session must be renewed.")
+		}
+		return ctx, nil
+	}
+	token, malformed := httpserver.BearerToken(headers...)
+	if malformed != nil {
+		return nil, malformed
+	}
+	viewer, err := a.Identity.Authenticate(ctx, token)
+	return auth.WithViewer(ctx, viewer), translated(err)
 }
 
 // events is how streams of events are watched; their requests are authenticated as every request is.

@@ -97,7 +97,7 @@ func (c Command) Demo(ctx context.Context) error {
 		return errors.New("the demo world replaces the catalogue and all reservations: it is not loaded with MARQUEE_ENV=production")
 	}
 	return c.withDatabase(ctx, func(db *postgres.DB) error {
-		if err := postgres.Migrate(ctx, db, c.Log); err != nil {
+		if err := c.migrate(ctx, db); err != nil {
 			return err
 		}
 		return c.loadDemo(ctx, db)
@@ -166,12 +166,24 @@ func (c Command) greet(a *App, demoLoaded bool) {
 
 // Migrate brings the schema up to date.
 func (c Command) Migrate(ctx context.Context) error {
-	return c.withDatabase(ctx, func(db *postgres.DB) error { return postgres.Migrate(ctx, db, c.Log) })
+	return c.withDatabase(ctx, func(db *postgres.DB) error { return c.migrate(ctx, db) })
 }
 
 // MigrateDown takes the newest migration back.
 func (c Command) MigrateDown(ctx context.Context) error {
-	return c.withDatabase(ctx, func(db *postgres.DB) error { return postgres.MigrateDown(ctx, db, c.Log) })
+	v, err := openVault(c.Config)
+	if err != nil {
+		return err
+	}
+	return c.withDatabase(ctx, func(db *postgres.DB) error { return postgres.MigrateDown(ctx, db, c.Log, v) })
+}
+
+func (c Command) migrate(ctx context.Context, db *postgres.DB) error {
+	v, err := openVault(c.Config)
+	if err != nil {
+		return err
+	}
+	return postgres.Migrate(ctx, db, c.Log, v)
 }
 
 // MigrateStatus lists the migrations and when each was applied.
@@ -195,7 +207,7 @@ func (c Command) MigrateStatus(ctx context.Context) error {
 // CreateAdmin makes an administrator's account. An empty password is replaced by a random one, which is shown once.
 func (c Command) CreateAdmin(ctx context.Context, email, name, password string) error {
 	return c.withDatabase(ctx, func(db *postgres.DB) error {
-		if err := postgres.Migrate(ctx, db, c.Log); err != nil {
+		if err := c.migrate(ctx, db); err != nil {
 			return err
 		}
 		made := password == ""

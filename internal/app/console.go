@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"slices"
 
-	"marquee/ent"
-	"marquee/ent/user"
 	"marquee/graph"
 	"marquee/graph/transport"
 	"marquee/internal/auth"
@@ -16,7 +14,7 @@ import (
 
 // consoleSettings returns what the console's page learns of this installation: in development, the demo sign-ins whose
 // accounts are in the database; in production never any.
-func (a *App) consoleSettings(client *ent.Client) func(context.Context) web.Settings {
+func (a *App) consoleSettings() func(context.Context) web.Settings {
 	var emails []string
 	for _, u := range demoUsers {
 		emails = append(emails, u.Email)
@@ -26,7 +24,7 @@ func (a *App) consoleSettings(client *ent.Client) func(context.Context) web.Sett
 		if a.cfg.Env != config.Development {
 			return settings
 		}
-		there, err := client.User.Query().Where(user.EmailIn(emails...)).Select(user.FieldEmail).Strings(ctx)
+		there, err := a.Identity.KnownEmails(ctx, emails...)
 		if err != nil {
 			a.log.WarnContext(ctx, "the console offers no demo sign-ins", "error", err)
 			return settings

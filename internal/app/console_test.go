@@ -121,7 +121,7 @@ func TestApp_console_production(t *testing.T) {
 				}
 			}
 		}
-		if apitest.Value[int](a, `SELECT count(*) FROM users WHERE email = 'a@b.example'`) != 0 {
+		if known, err := a.Identity.KnownEmails(t.Context(), "a@b.example"); err != nil || len(known) != 0 {
 			t.Error("an operation that was refused made an account")
 		}
 	})

@@ -75,7 +75,8 @@ func Marquee() House {
 		{Path: ".", Uses: []string{"internal/config", "internal/app"}},
 		{Path: "internal/app", Uses: []string{everything}},
 		{Path: "internal/config", Uses: leaves},
-		{Path: "internal/httpserver", Uses: leaves},
+		{Path: "internal/httpserver", Uses: append(slices.Clone(leaves), "internal/cookie")},
+		{Path: "internal/cookie", Uses: leaves, Bans: []string{"math/rand"}},
 		{Path: "web", Modules: []string{}},
 
 		{
@@ -83,6 +84,7 @@ func Marquee() House {
 			Uses: slices.Concat(domains, []string{
 				"internal/seatfeed", "internal/auth", "internal/apperr", "internal/money", "internal/page",
 				"internal/typeid", "internal/seatno", "internal/peer", "internal/ratelimit", "internal/audit",
+				"internal/cookie",
 			}),
 			// apitest is told the configuration of the app that it starts.
 			TestsUse: []string{"internal/config", "internal/clock", "internal/app"},
@@ -116,8 +118,8 @@ func Marquee() House {
 			Path: "internal/vault", Uses: leaves, Bans: []string{"database/sql"},
 			Modules: []string{"github.com/google/uuid", "github.com/tink-crypto/tink-go/v2", "google.golang.org/protobuf"},
 		},
-		{Path: "internal/postgres", Uses: append(slices.Clone(leaves), "internal/postgres/migrations")},
-		{Path: "internal/postgres/migrations", Modules: []string{}},
+		{Path: "internal/postgres", Uses: append(slices.Clone(leaves), "internal/postgres/migrations", "internal/vault")},
+		{Path: "internal/postgres/migrations", Uses: []string{"internal/vault"}, Modules: []string{"github.com/google/uuid"}},
 		{Path: "internal/postgres/local", Uses: leaves},
 
 		// The demo world is data: it goes in through the domains, or past them in bulk.
@@ -132,7 +134,7 @@ func Marquee() House {
 		{Path: "internal/gqlclient", Uses: leaves},
 		{Path: "internal/smoke", Uses: append(slices.Clone(outside), "internal/bench/server")},
 		{Path: "internal/bench", Uses: append(slices.Clone(outside), "internal/bench/server", "internal/bench/wire", "internal/identity")},
-		{Path: "internal/bench/server", Uses: outside},
+		{Path: "internal/bench/server", Uses: append(slices.Clone(outside), "internal/vault")},
 		{Path: "internal/bench/wire", Uses: leaves},
 		// The live benchmark hints as another node of the cluster would.
 		{Path: "internal/bench/live", Uses: append(slices.Clone(outside), "internal/bench/server", "internal/bench/wire", "internal/bus", "internal/identity", "internal/seatfeed")},

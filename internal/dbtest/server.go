@@ -245,7 +245,7 @@ func (s *server) ensureTemplate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = postgres.Migrate(ctx, db, slog.New(slog.DiscardHandler))
+	err = postgres.Migrate(ctx, db, slog.New(slog.DiscardHandler), nil)
 	if err := errors.Join(err, db.Close()); err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/rs/cors"
 
 	"marquee/internal/auth"
+	"marquee/internal/cookie"
 )
 
 // Options are what a Server serves and how.
@@ -34,6 +35,7 @@ type Options struct {
 	Ready          func(ctx context.Context) error      // nil error: requests can be served
 	CloseSockets   func(ctx context.Context) error      // tells open sockets to move and waits for them
 	AllowedOrigins []string                             // of pages on other hosts; same-origin pages always may
+	PlainCookies   bool                                 // whether clients without TLS may have their session in cookies
 	TrustedProxies []netip.Prefix                       // whose word on the client's connection is believed
 	Observe        func(status int, took time.Duration) // told of every request but streams of events and the operators' probes; may be nil
 	Log            *slog.Logger
@@ -42,9 +44,12 @@ type Options struct {
 // allowedHeaders are those that pages of the allowed origins may send: what the endpoint reads, and what clients send
 // with a GET so that the browser asks for permission first.
 var allowedHeaders = []string{
-	"Authorization", "Content-Type", "Accept",
+	"Authorization", "Content-Type", "Accept", cookie.Header,
 	"Apollo-Require-Preflight", "GraphQL-Require-Preflight", "X-Apollo-Operation-Name", "X-Requested-With",
 }
+
+// endpointPath is where both listeners have their GraphQL endpoint.
+const endpointPath = "/graphql"
 
 const (
 	readHeaderTimeout = 5 * time.Second
@@ -118,7 +123,7 @@ func (s *Server) Handler() http.Handler {
 	if s.o.KeySet != nil {
 		mux.Handle("GET /.well-known/jwks.json", s.o.KeySet)
 	}
-	mux.Handle("/graphql", s.guarded(s.o.GraphQL, s.o.AllowedOrigins))
+	mux.Handle(endpointPath, s.guarded(s.authenticate(s.o.GraphQL, true), s.o.AllowedOrigins))
 	if s.o.Console != nil {
 		mux.Handle("/", s.o.Console)
 	}
@@ -133,7 +138,8 @@ func (s *Server) Handler() http.Handler {
 	}).Handler(mux)))
 }
 
-// guarded is an endpoint that learns its viewer and answers pages of its own host and of the given origins.
+// guarded is an endpoint that lets pages of its own host and of the given origins send what changes something, whatever
+// the browser adds to it by itself.
 func (s *Server) guarded(endpoint http.Handler, origins []string) http.Handler {
 	crossOrigin := http.NewCrossOriginProtection()
 	for _, origin := range origins {
@@ -145,7 +151,7 @@ func (s *Server) guarded(endpoint http.Handler, origins []string) http.Handler {
 	crossOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		graphqlError(w, http.StatusForbidden, "FORBIDDEN", "Requests from this origin are not allowed.")
 	}))
-	return crossOrigin.Handler(s.authenticate(endpoint))
+	return crossOrigin.Handler(endpoint)
 }
 
 // originFunc refuses every other origin where none is configured: the library's default would allow them all.
@@ -193,7 +199,8 @@ func (s *Server) opsHandler() http.Handler {
 	}
 	if s.o.OpsConsole != nil {
 		mux.Handle("/", s.observe(s.secure(s.o.OpsConsole)))
-		mux.Handle("/graphql", s.observe(s.secure(s.guarded(s.o.OpsGraphQL, nil))))
+		// A cookie is sent to every port of a host, so that here none counts.
+		mux.Handle(endpointPath, s.observe(s.secure(s.guarded(s.authenticate(s.o.OpsGraphQL, false), nil))))
 	}
 	return mux
 }

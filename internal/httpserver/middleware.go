@@ -15,6 +15,7 @@ import (
 
 	"marquee/internal/apperr"
 	"marquee/internal/auth"
+	"marquee/internal/cookie"
 	"marquee/internal/peer"
 )
 
@@ -117,31 +118,50 @@ func (s *Server) secure(next http.Handler) http.Handler {
 	})
 }
 
-// authenticate finds the viewer of a request that carries a bearer token. A token that is no good is refused at once:
-// answering as if nobody were signed in would hide it from the client.
-func (s *Server) authenticate(next http.Handler) http.Handler {
+// authenticate finds the viewer of a request: by its bearer token, else by the cookies that a browser adds to it, where
+// they are kept. A bearer token that is no good is refused at once: answering as if nobody were signed in would hide it
+// from the client. One from a cookie is refused behind this, where it is known what is asked: the page cannot leave the
+// cookie out of the request that renews the session.
+func (s *Server) authenticate(next http.Handler, cookies bool) http.Handler {
+	policy := cookie.Policy{RefreshPath: endpointPath, Secure: peer.Secure(s.o.TrustedProxies), Plain: s.o.PlainCookies}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		headers := r.Header.Values("Authorization")
 		// Many clients send the header empty while nobody is signed in.
-		if strings.TrimSpace(strings.Join(headers, "")) == "" {
-			next.ServeHTTP(w, r)
+		authorized := strings.TrimSpace(strings.Join(headers, "")) != ""
+		var kept *cookie.Exchange
+		if cookies {
+			var malformed *apperr.Error
+			if kept, malformed = policy.Begin(w, r, authorized); malformed != nil {
+				graphqlError(w, http.StatusBadRequest, string(malformed.Code), malformed.Message)
+				return
+			}
+		}
+		ctx := cookie.With(r.Context(), kept)
+		token := kept.Access()
+		if authorized {
+			var malformed *apperr.Error
+			if token, malformed = BearerToken(headers...); malformed != nil {
+				w.Header().Set("WWW-Authenticate", "Bearer")
+				graphqlError(w, http.StatusUnauthorized, string(malformed.Code), malformed.Message)
+				return
+			}
+		}
+		if token == "" {
+			next.ServeHTTP(w, r.WithContext(ctx))
 			return
 		}
-		token, malformed := BearerToken(headers...)
-		if malformed != nil {
-			w.Header().Set("WWW-Authenticate", "Bearer")
-			graphqlError(w, http.StatusUnauthorized, string(malformed.Code), malformed.Message)
-			return
-		}
-		viewer, err := s.o.Authenticate(r.Context(), token)
-		switch code := apperr.CodeOf(err); code {
-		case "":
-			next.ServeHTTP(w, r.WithContext(auth.WithViewer(r.Context(), viewer)))
-		case apperr.Unauthenticated:
+		viewer, err := s.o.Authenticate(ctx, token)
+		switch code := apperr.CodeOf(err); {
+		case code == "":
+			next.ServeHTTP(w, r.WithContext(auth.WithViewer(ctx, viewer)))
+		case code == apperr.Unauthenticated && authorized:
 			w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 			graphqlError(w, http.StatusUnauthorized, string(code), "Your session has ended. Sign in again.")
+		case code == apperr.Unauthenticated:
+			kept.Refuse()
+			next.ServeHTTP(w, r.WithContext(ctx))
 		default:
-			s.o.Log.WarnContext(r.Context(), "cannot authenticate", "error", err)
+			s.o.Log.WarnContext(ctx, "cannot authenticate", "error", err)
 			w.Header().Set("Retry-After", "1")
 			graphqlError(w, http.StatusServiceUnavailable, string(apperr.Unavailable), "The service is not available at this moment. Try again.")
 		}

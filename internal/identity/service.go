@@ -106,30 +106,42 @@ func (s *Service) CreateUser(ctx context.Context, in SignUpInput, grants ...auth
 	if err := s.hasher.do(ctx, func() { hash = hashPassword(in.Password) }); err != nil {
 		return User{}, err
 	}
-	var row *ent.User
-	err := s.db.InTx(ctx, func(tx *sql.Tx) (err error) {
-		row, err = ent.OverTx(tx).User.Create().
-			SetID(typeid.New()).SetEmail(in.Email).SetName(in.Name).SetPasswordHash(hash).SetCreatedAt(s.now()).
-			Save(ctx)
+	u := User{ID: typeid.New(), Email: in.Email, Name: in.Name, CreatedAt: s.now().UTC()}
+	email, err := s.vault.Seal(emailCell(u.ID), u.Email)
+	if err != nil {
+		return User{}, err
+	}
+	name, err := s.vault.Seal(nameCell(u.ID), u.Name)
+	if err != nil {
+		return User{}, err
+	}
+	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
+		if err := s.claimEmailTx(ctx, tx, u.Email); err != nil {
+			return err
+		}
+		err := ent.OverTx(tx).User.Create().
+			SetID(u.ID).SetEmailSealed(email).SetEmailIndex(s.vault.Index(emailIndex, u.Email)).SetNameSealed(name).
+			SetPasswordHash(hash).SetCreatedAt(u.CreatedAt).
+			Exec(ctx)
 		if err != nil {
 			return err
 		}
 		for _, grant := range grants {
-			if _, err := s.insertGrantTx(ctx, tx, uuid.Nil, ChangeGrantInput{UserID: row.ID, Grant: grant, Reason: "made with the account"}); err != nil {
+			if _, err := s.insertGrantTx(ctx, tx, uuid.Nil, ChangeGrantInput{UserID: u.ID, Grant: grant, Reason: "made with the account"}); err != nil {
 				return err
 			}
 		}
 		return audit.RecordTx(ctx, tx, audit.Entry{
-			Action: audit.AccountCreated, Actor: actorOf(ctx, row.ID), Subject: typeid.Encode(typeid.User, row.ID), After: granted(grants...),
+			Action: audit.AccountCreated, Actor: actorOf(ctx, u.ID), Subject: u.NodeID(), After: granted(grants...),
 		})
 	})
-	if postgres.IsUniqueViolation(err, "users_email_key") {
+	if postgres.IsUniqueViolation(err, "users_email_index_key") {
 		return User{}, ErrEmailTaken
 	}
 	if err != nil {
 		return User{}, fmt.Errorf("making an account: %w", err)
 	}
-	return s.fromEnt(row)
+	return u, nil
 }
 
 // SignIn starts a session: ErrInvalidCredentials, SecondFactorRequired, THROTTLED.
@@ -206,21 +218,4 @@ func (s *Service) User(ctx context.Context, id uuid.UUID) (User, error) {
 		return User{}, fmt.Errorf("reading an account: %w", err)
 	}
 	return s.fromEnt(row)
-}
-
-// userByEmail returns the account with a normalised address, nil when there is none. One statement.
-func (s *Service) userByEmail(ctx context.Context, email string) (*ent.User, error) {
-	row, err := s.ent.User.Query().Where(user.Email(email)).Only(ctx)
-	if ent.IsNotFound(err) {
-		return nil, nil //nolint:nilnil // nobody is an answer
-	}
-	if err != nil {
-		return nil, fmt.Errorf("looking for an account: %w", err)
-	}
-	return row, nil
-}
-
-// fromEnt opens what is sealed of an account. It is the only way from a row to a User.
-func (s *Service) fromEnt(row *ent.User) (User, error) {
-	return User{ID: row.ID, Email: row.Email, Name: row.Name, CreatedAt: row.CreatedAt.UTC()}, nil
 }

@@ -48,8 +48,12 @@ func (s *Service) openTx(ctx context.Context, tx *sql.Tx, u User, device Device,
 	if row.grants, err = grantsTx(ctx, tx, u.ID); err != nil {
 		return row, nil, err
 	}
-	if _, err := tx.ExecContext(ctx, `INSERT INTO sessions (id, user_id, device, salt, renewed_at, created_at, proved_at, strong, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $5, $5, $6, $7)`, row.id, u.ID, deviceName(device.Name), row.salt, now, strong, row.expiresAt); err != nil {
+	name, err := s.sealDevice(row.id, deviceName(device.Name))
+	if err != nil {
+		return row, nil, err
+	}
+	if _, err := tx.ExecContext(ctx, `INSERT INTO sessions (id, user_id, device_sealed, salt, renewed_at, created_at, proved_at, strong, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $5, $5, $6, $7)`, row.id, u.ID, name, row.salt, now, strong, row.expiresAt); err != nil {
 		return row, nil, err
 	}
 	if crowded, err = s.endTx(ctx, tx, audit.Entry{Action: audit.SessionEnded, Actor: u.ID}, endCrowded, u.ID, maxSessions); err != nil {
@@ -185,8 +189,12 @@ func (s *Service) Sessions(ctx context.Context, v auth.Viewer) ([]Session, error
 	}
 	sessions := make([]Session, len(rows))
 	for i, row := range rows {
+		device, err := s.openDevice(row.ID, row.DeviceSealed)
+		if err != nil {
+			return nil, fmt.Errorf("reading sessions: %w", err)
+		}
 		sessions[i] = Session{
-			ID: row.ID, UserID: row.UserID, Device: row.Device,
+			ID: row.ID, UserID: row.UserID, Device: device,
 			CreatedAt: row.CreatedAt.UTC(), RenewedAt: row.RenewedAt.UTC(), ExpiresAt: row.ExpiresAt.UTC(),
 		}
 	}

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"database/sql/driver"
+	"encoding/hex"
 
 	"github.com/google/uuid"
 )
@@ -22,6 +23,22 @@ func (u UUIDs) Value() (driver.Value, error) {
 			return nil, err
 		}
 		out = append(out, text...)
+	}
+	return string(append(out, '}')), nil
+}
+
+// Blobs is a list of binary values that travels to PostgreSQL as one bytea[] parameter.
+type Blobs [][]byte
+
+// Value returns the array literal.
+func (b Blobs) Value() (driver.Value, error) {
+	out := []byte{'{'}
+	for i, blob := range b {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(out, `"\\x`...)
+		out = append(hex.AppendEncode(out, blob), '"')
 	}
 	return string(append(out, '}')), nil
 }

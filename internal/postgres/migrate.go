@@ -14,6 +14,7 @@ import (
 	"github.com/pressly/goose/v3/lock"
 
 	"marquee/internal/postgres/migrations"
+	"marquee/internal/vault"
 )
 
 const (
@@ -35,29 +36,46 @@ var ErrNewerDatabase = errors.New("the database schema is newer than this progra
 // Migration is one step of the schema.
 type Migration struct {
 	Version   int64
-	Name      string    // of its file
+	Name      string    // of its file; its number when it is not only SQL
 	AppliedAt time.Time // zero when it has not been applied
 }
 
 // Migrate brings the schema to the newest version that this program has. It may be called by any number of processes
 // at once: one works and the others wait until their context ends. Every step is a transaction of its own, so after a
 // failure the schema stands at the last step that succeeded. ErrNewerDatabase: nothing was done.
-func Migrate(ctx context.Context, db *DB, log *slog.Logger) error {
-	return migrateUp(ctx, db, log, migrations.FS)
+//
+// The vault seals what an earlier version has left in the open. A database without accounts can do without: nil.
+func Migrate(ctx context.Context, db *DB, log *slog.Logger, v *vault.Vault) error {
+	return migrateUp(ctx, db, log, migrations.FS, sealPeople(v))
 }
 
-// MigrateDown takes back the newest step that was applied. It does nothing when there is none.
-func MigrateDown(ctx context.Context, db *DB, log *slog.Logger) error {
-	return migrateDown(ctx, db, log, migrations.FS)
+// MigrateDown takes back the newest step that was applied. It does nothing when there is none. The vault is as for Migrate.
+func MigrateDown(ctx context.Context, db *DB, log *slog.Logger, v *vault.Vault) error {
+	return migrateDown(ctx, db, log, migrations.FS, sealPeople(v))
 }
 
 // MigrationStatus lists every migration that this program has, oldest first.
 func MigrationStatus(ctx context.Context, db *DB) ([]Migration, error) {
-	return migrationStatus(ctx, db, migrations.FS)
+	return migrationStatus(ctx, db, migrations.FS, sealPeople(nil))
 }
 
-func migrateUp(ctx context.Context, db *DB, log *slog.Logger, steps fs.FS) error {
-	return withMigrator(db, steps, func(m *goose.Provider) error {
+// sealPeople is the step that is not only SQL.
+func sealPeople(v *vault.Vault) *goose.Migration {
+	return goose.NewGoMigration(migrations.SealedPeople,
+		&goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error { return migrations.SealPeople(ctx, tx, v) }},
+		&goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error { return migrations.OpenPeople(ctx, tx, v) }})
+}
+
+// nameOf returns what a step is called: its file, or the number of one that is not only SQL.
+func nameOf(source *goose.Source) string {
+	if source.Path == "" {
+		return fmt.Sprintf("%05d", source.Version)
+	}
+	return path.Base(source.Path)
+}
+
+func migrateUp(ctx context.Context, db *DB, log *slog.Logger, steps fs.FS, more ...*goose.Migration) error {
+	return withMigrator(db, steps, more, func(m *goose.Provider) error {
 		// Asking for the version takes the lock and creates the version table under it.
 		before, err := currentVersion(ctx, m)
 		if err != nil {
@@ -66,10 +84,10 @@ func migrateUp(ctx context.Context, db *DB, log *slog.Logger, steps fs.FS) error
 		results, err := m.Up(ctx)
 		if partial, ok := errors.AsType[*goose.PartialError](err); ok {
 			results = partial.Applied
-			err = fmt.Errorf("migration %s: %w", path.Base(partial.Failed.Source.Path), partial.Err)
+			err = fmt.Errorf("migration %s: %w", nameOf(partial.Failed.Source), partial.Err)
 		}
 		for _, r := range results {
-			log.InfoContext(ctx, "database migrated", "migration", path.Base(r.Source.Path), "took", r.Duration)
+			log.InfoContext(ctx, "database migrated", "migration", nameOf(r.Source), "took", r.Duration)
 		}
 		if err != nil {
 			return fmt.Errorf("migrate the database from version %d: %w", before, err)
@@ -80,8 +98,8 @@ func migrateUp(ctx context.Context, db *DB, log *slog.Logger, steps fs.FS) error
 	})
 }
 
-func migrateDown(ctx context.Context, db *DB, log *slog.Logger, steps fs.FS) error {
-	return withMigrator(db, steps, func(m *goose.Provider) error {
+func migrateDown(ctx context.Context, db *DB, log *slog.Logger, steps fs.FS, more ...*goose.Migration) error {
+	return withMigrator(db, steps, more, func(m *goose.Provider) error {
 		if _, err := currentVersion(ctx, m); err != nil {
 			return err
 		}
@@ -93,21 +111,21 @@ func migrateDown(ctx context.Context, db *DB, log *slog.Logger, steps fs.FS) err
 		if err != nil {
 			return fmt.Errorf("take back a migration: %w", err)
 		}
-		log.InfoContext(ctx, "migration taken back", "migration", path.Base(result.Source.Path), "took", result.Duration)
+		log.InfoContext(ctx, "migration taken back", "migration", nameOf(result.Source), "took", result.Duration)
 		return nil
 	})
 }
 
-func migrationStatus(ctx context.Context, db *DB, steps fs.FS) ([]Migration, error) {
+func migrationStatus(ctx context.Context, db *DB, steps fs.FS, more ...*goose.Migration) ([]Migration, error) {
 	var list []Migration
-	err := withMigrator(db, steps, func(m *goose.Provider) error {
+	err := withMigrator(db, steps, more, func(m *goose.Provider) error {
 		statuses, err := m.Status(ctx)
 		if err != nil {
 			return fmt.Errorf("read the state of the migrations: %w", err)
 		}
 		for _, s := range statuses {
 			list = append(list, Migration{
-				Version: s.Source.Version, Name: path.Base(s.Source.Path), AppliedAt: s.AppliedAt,
+				Version: s.Source.Version, Name: nameOf(s.Source), AppliedAt: s.AppliedAt,
 			})
 		}
 		return nil
@@ -130,12 +148,13 @@ func currentVersion(ctx context.Context, m *goose.Provider) (int64, error) {
 }
 
 // withMigrator calls fn with a provider that has connections of its own, free of the limits of the pool.
-func withMigrator(db *DB, steps fs.FS, fn func(*goose.Provider) error) error {
+func withMigrator(db *DB, steps fs.FS, more []*goose.Migration, fn func(*goose.Provider) error) error {
 	pool := sql.OpenDB(db.connector.forMigrations())
 	defer pool.Close()
 	m, err := goose.NewProvider(goose.DialectPostgres, pool, steps,
 		goose.WithSessionLocker(migrationLock{}),
 		goose.WithDisableGlobalRegistry(true),
+		goose.WithGoMigrations(more...),
 		goose.WithSlog(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		return fmt.Errorf("read the migrations: %w", err)

@@ -49,7 +49,7 @@ func TestFloor_Run(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	if err := build(ctx, db); err != nil {
+	if _, err := build(ctx, db); err != nil {
 		t.Fatal(err)
 	}
 	var binDir string

@@ -98,12 +98,13 @@ const (
 // bench is what all runs share.
 type bench struct {
 	settings
-	out   io.Writer
-	dir   string
-	url   string // of the database, with its password
-	db    *postgres.DB
-	floor *floor
-	names *names
+	out    io.Writer
+	dir    string
+	url    string // of the database, with its password
+	keyset string
+	db     *postgres.DB
+	floor  *floor
+	names  *names
 }
 
 func run(ctx context.Context, args []string, out io.Writer) (err error) {
@@ -141,7 +142,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	if b.floor, err = newFloor(cluster.BinDir(), dir, b.url, b.db); err != nil {
 		return err
 	}
-	if err := build(ctx, b.db); err != nil {
+	if b.keyset, err = build(ctx, b.db); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "%d showtimes of %d seats ready after %.1f s; runs of %s, %d of each side\n",
@@ -224,6 +225,7 @@ func (b *bench) serve(s scenario) (_ *server.Server, logPath string, err error) 
 			"MARQUEE_MAIL_FROM":    "bench@marquee.example",
 			"MARQUEE_DATA_DIR":     filepath.Join(b.dir, "data"),
 			"MARQUEE_DATABASE_URL": b.url,
+			"MARQUEE_KEYSET":       b.keyset,
 			"MARQUEE_SECRET_KEY":   base64.StdEncoding.EncodeToString(secret),
 			"MARQUEE_HOLD":         s.hold.String(),
 			// All clients come from one address.

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"marquee/internal/auth"
+	"marquee/internal/bench/server"
 	"marquee/internal/clock"
 	"marquee/internal/identity"
 	"marquee/internal/postgres"
@@ -97,17 +98,24 @@ func (n *names) sign(secret []byte) (err error) {
 // screenOf is where a showtime runs.
 func screenOf(showtime int) int { return showtime % screens }
 
-// build migrates an empty database and fills it with the world.
-func build(ctx context.Context, db *postgres.DB) error {
-	if err := postgres.Migrate(ctx, db, slog.New(slog.DiscardHandler)); err != nil {
-		return err
+// build migrates an empty database, fills it with the world and returns the keyset that a server on it needs.
+func build(ctx context.Context, db *postgres.DB) (keyset string, err error) {
+	if err := postgres.Migrate(ctx, db, slog.New(slog.DiscardHandler), nil); err != nil {
+		return "", err
+	}
+	ids := make([]uuid.UUID, viewers)
+	for i := range ids {
+		ids[i] = key(kindViewer, i)
+	}
+	if keyset, err = server.Viewers(ctx, db, ids); err != nil {
+		return "", err
 	}
 	for _, statement := range worldStatements() {
 		if _, err := db.SQL().ExecContext(ctx, statement); err != nil {
-			return fmt.Errorf("fill the database: %w: %s", err, strings.TrimSpace(statement))
+			return "", fmt.Errorf("fill the database: %w: %s", err, strings.TrimSpace(statement))
 		}
 	}
-	return nil
+	return keyset, nil
 }
 
 // worldStatements makes the world. Showtimes of a screen follow each other every four hours, from tomorrow on; sales
@@ -135,8 +143,6 @@ func worldStatements() []string {
 			SELECT id, now() - interval '1 day', starts_at, ` + fmt.Sprint(seats) + `, 32767, '` + currency + `' FROM showtimes`,
 		`INSERT INTO price_tiers (id, showtime_id, category, amount_minor)
 			SELECT ` + sqlKey(kindSale, "n") + `, ` + sqlKey(kindShowtime, "n") + `, 'STANDARD', ` + fmt.Sprint(priceMinor) + ` FROM ` + series(showtimes),
-		`INSERT INTO users (id, email, name, password_hash)
-			SELECT ` + sqlKey(kindViewer, "n") + `, 'viewer' || n || '@bench.example', 'Viewer ' || n, 'none' FROM ` + series(viewers),
 		`INSERT INTO sessions (id, user_id, salt, renewed_at, expires_at)
 			SELECT ` + sqlKey(kindSession, "n") + `, ` + sqlKey(kindViewer, "n") + `, '\x00', now(), now() + interval '1 day'
 			FROM ` + series(viewers),

@@ -171,14 +171,16 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	if err := build(ctx, db); err != nil {
+	keyset, err := build(ctx, db)
+	if err != nil {
 		return err
 	}
+	at := place{dir: dir, url: cluster.URL(databaseName), keyset: keyset, db: db}
 	r := report{settings: s}
 	for _, n := range s.subscribers {
 		p := &pair{subscribers: n}
 		for rep := range s.reps {
-			if err := p.turn(ctx, s, rep, dir, cluster.URL(databaseName), db); err != nil {
+			if err := p.turn(ctx, s, rep, at); err != nil {
 				fmt.Fprintln(out, "RESULT errors=1 verdict=failed")
 				return err
 			}
@@ -189,14 +191,14 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 }
 
 // turn lets both sides run, the one that began last time second.
-func (p *pair) turn(ctx context.Context, s settings, rep int, dir, url string, db *postgres.DB) error {
+func (p *pair) turn(ctx context.Context, s settings, rep int, at place) error {
 	deadline := time.Now().Add(longest)
 	floor := func() (side, error) { return startFloor(ctx, deadline) }
 	product := func() (side, error) {
-		if err := reset(ctx, db); err != nil {
+		if err := reset(ctx, at.db); err != nil {
 			return nil, err
 		}
-		return startProduct(ctx, s, dir, url, db, deadline)
+		return startProduct(ctx, s, at, deadline)
 	}
 	first, second := floor, product
 	to, then := &p.floor, &p.product

@@ -43,12 +43,18 @@ type sale struct {
 	viewer int
 }
 
+// place is where the product works.
+type place struct {
+	dir, url, keyset string // url is that of the database
+	db               *postgres.DB
+}
+
 // startProduct starts the binary in production, behind a balancer that stands for many clients, without a rate for one
 // of them: what is measured is the server, not its patience.
-func startProduct(ctx context.Context, s settings, dir, databaseURL string, db *postgres.DB, deadline time.Time) (_ *productSide, err error) {
+func startProduct(ctx context.Context, s settings, at place, deadline time.Time) (_ *productSide, err error) {
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret) // never fails: crypto/rand ends the program instead
-	p := &productSide{log: filepath.Join(dir, "server.log"), queries: map[string][]byte{}, reserved: map[int]sale{}}
+	p := &productSide{log: filepath.Join(at.dir, "server.log"), queries: map[string][]byte{}, reserved: map[int]sale{}}
 	if p.tokens, err = sign(secret); err != nil {
 		return nil, err
 	}
@@ -75,8 +81,9 @@ func startProduct(ctx context.Context, s settings, dir, databaseURL string, db *
 			"MARQUEE_PUBLIC_URL":            "http://localhost:8080",
 			"MARQUEE_SMTP_URL":              "smtp://localhost:25?tls=off",
 			"MARQUEE_MAIL_FROM":             "bench@marquee.example",
-			"MARQUEE_DATA_DIR":              filepath.Join(dir, "data"),
-			"MARQUEE_DATABASE_URL":          databaseURL,
+			"MARQUEE_DATA_DIR":              filepath.Join(at.dir, "data"),
+			"MARQUEE_DATABASE_URL":          at.url,
+			"MARQUEE_KEYSET":                at.keyset,
 			"MARQUEE_SECRET_KEY":            base64.StdEncoding.EncodeToString(secret),
 			"MARQUEE_CLUSTER_LISTEN":        cluster,
 			"MARQUEE_CLUSTER_PASSWORD":      clusterPassword,
@@ -105,7 +112,7 @@ func startProduct(ctx context.Context, s settings, dir, databaseURL string, db *
 	if p.conn, err = wire.Dial(ctx, p.server.Address(), deadline); err != nil {
 		return nil, err
 	}
-	p.house, err = openHouse(ctx, db, cluster, p.server.Address())
+	p.house, err = openHouse(ctx, at.db, cluster, p.server.Address())
 	return p, err
 }
 

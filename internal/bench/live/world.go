@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"marquee/internal/auth"
+	"marquee/internal/bench/server"
 	"marquee/internal/clock"
 	"marquee/internal/identity"
 	"marquee/internal/postgres"
@@ -64,10 +65,17 @@ func sign(secret []byte) (tokens [viewers]string, err error) {
 const patience = time.Minute
 
 // build migrates an empty database and fills it with the world. A viewer may have all the seats there are, so that no
-// rule refuses anything.
-func build(ctx context.Context, db *postgres.DB) error {
-	if err := postgres.Migrate(ctx, db, slog.New(slog.DiscardHandler)); err != nil {
-		return err
+// rule refuses anything. It returns the keyset that a server on it needs.
+func build(ctx context.Context, db *postgres.DB) (keyset string, err error) {
+	if err := postgres.Migrate(ctx, db, slog.New(slog.DiscardHandler), nil); err != nil {
+		return "", err
+	}
+	ids := make([]uuid.UUID, viewers)
+	for i := range ids {
+		ids[i] = uuid.MustParse(viewerPrefix + fmt.Sprintf("%012x", i))
+	}
+	if keyset, err = server.Viewers(ctx, db, ids); err != nil {
+		return "", err
 	}
 	for _, statement := range []string{
 		`INSERT INTO movies (id, title, release_date, run_time_minutes) VALUES ('` + movieKey + `', 'Load', '2026-01-01', 120)`,
@@ -86,19 +94,16 @@ func build(ctx context.Context, db *postgres.DB) error {
 			SELECT id, now() - interval '1 day', starts_at, %d, %[1]d, 'EUR' FROM showtimes`, seats),
 		`INSERT INTO price_tiers (id, showtime_id, category, amount_minor)
 			VALUES ('01990000-0007-7000-8000-000000000000', '` + showtimeKey + `', 'STANDARD', 1200)`,
-		fmt.Sprintf(`INSERT INTO users (id, email, name, password_hash)
-			SELECT ('%s' || lpad(to_hex(n), 12, '0'))::uuid, 'viewer' || n || '@bench.example', 'Viewer ' || n, 'none'
-			FROM generate_series(0, %d) AS n`, viewerPrefix, viewers-1),
 		fmt.Sprintf(`INSERT INTO sessions (id, user_id, salt, renewed_at, expires_at)
 			SELECT ('%s' || lpad(to_hex(n), 12, '0'))::uuid, ('%s' || lpad(to_hex(n), 12, '0'))::uuid,
 			'\x00', now(), now() + interval '1 day' FROM generate_series(0, %d) AS n`, sessionPrefix, viewerPrefix, viewers-1),
 		`VACUUM (ANALYZE)`,
 	} {
 		if _, err := db.SQL().ExecContext(ctx, statement); err != nil {
-			return fmt.Errorf("fill the database: %w: %s", err, strings.TrimSpace(statement))
+			return "", fmt.Errorf("fill the database: %w: %s", err, strings.TrimSpace(statement))
 		}
 	}
-	return nil
+	return keyset, nil
 }
 
 // reset frees all seats.
