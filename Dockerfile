@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 
 # Build:  docker build --build-arg VERSION="$(git describe --tags --always)" -t marquee .
-# Run:    docker run --read-only -e MARQUEE_DATABASE_URL=… -e MARQUEE_SECRET_KEY=… -p 8080:8080 marquee
+# Run:    docker run --read-only -e MARQUEE_DATABASE_URL=… -e MARQUEE_SECRET_KEY=… -e MARQUEE_KEYSET=… -p 8080:8080 marquee
 
 FROM --platform=$BUILDPLATFORM golang:1.26.8-bookworm AS build
 WORKDIR /src

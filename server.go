@@ -37,6 +37,14 @@ var cli struct {
 		Name          string `default:"Administrator" help:"How to call them."`
 		PasswordStdin bool   `help:"Read the password from the first line of standard input; without it one is made."`
 	} `cmd:"" help:"Make an administrator's account."`
+	Keys struct {
+		New       struct{} `cmd:"" help:"Print a fresh keyset, for MARQUEE_KEYSET_FILE or MARQUEE_KEYSET."`
+		List      struct{} `cmd:"" default:"withargs" help:"Show the keys and how many cells need each (the default)."`
+		Add       struct{} `cmd:"" help:"Add a key, to be read with."`
+		Promote   struct{} `cmd:"" help:"Write with the added key."`
+		Reencrypt struct{} `cmd:"" help:"Move everything to the primary key, online; may be ended and started again."`
+		Retire    struct{} `cmd:"" help:"Disable the keys before the primary one, once nothing needs them."`
+	} `cmd:"" help:"Change the keys that personal data is sealed with."`
 	Healthcheck struct{}         `cmd:"" help:"Ask the server on this machine whether it is ready."`
 	Version     kong.VersionFlag `help:"Print the version."`
 }
@@ -61,6 +69,9 @@ func main() {
 }
 
 func run(ctx context.Context, command string) error {
+	if command == "keys new" {
+		return app.NewKeyset(os.Stdout)
+	}
 	cfg, err := config.Load()
 	if err != nil {
 		return err
@@ -85,6 +96,16 @@ func run(ctx context.Context, command string) error {
 			}
 		}
 		return c.CreateAdmin(ctx, cli.Admin.Email, cli.Admin.Name, password)
+	case "keys", "keys list":
+		return c.KeysList(ctx)
+	case "keys add":
+		return c.KeysAdd()
+	case "keys promote":
+		return c.KeysPromote()
+	case "keys reencrypt":
+		return c.KeysReencrypt(ctx)
+	case "keys retire":
+		return c.KeysRetire(ctx)
 	case "healthcheck":
 		return c.Healthcheck(ctx)
 	default:

@@ -202,6 +202,10 @@ func deviceOf(ctx context.Context) identity.Device {
 	return identity.Device{Name: graphql.GetOperationContext(ctx).Headers.Get("User-Agent"), Address: limit.AddressOf(ctx)}
 }
 
+var linkExpired = model.LinkExpired{
+	Code: model.UserErrorCodeLinkExpired, Message: "This link was used or is too old. Ask for another.",
+}
+
 var invalidCredentials = model.InvalidCredentials{
 	Code: model.UserErrorCodeInvalidCredentials, Message: "The e-mail address or the password is wrong.",
 }

@@ -23,6 +23,7 @@ func (User) Fields() []ent.Field {
 		field.Text("password_hash").Sensitive(),
 		field.Time("disabled_at").Optional().Nillable().Comment("since when nobody can sign in to it"),
 		field.Text("disabled_reason").Optional().Nillable(),
+		field.Time("email_verified_at").Optional().Nillable(),
 		createdAt(),
 	}
 }

@@ -43,6 +43,7 @@ import (
 	"marquee/internal/showtime"
 	"marquee/internal/theater"
 	"marquee/internal/vault"
+	"marquee/internal/vault/rekey"
 	"marquee/web"
 )
 
@@ -113,6 +114,9 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger, seams Seams) 
 	if err = postgres.Migrate(ctx, a.db, log, a.vault); err != nil {
 		return nil, err
 	}
+	if err = rekey.Check(ctx, a.db, a.vault); err != nil {
+		return nil, err
+	}
 	key, err := secretKey(cfg)
 	if err != nil {
 		return nil, err
@@ -136,7 +140,7 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	if a.Identity, err = identity.NewService(a.db, client, seams.Clock, key, a.vault); err != nil {
 		return err
 	}
-	if a.post, a.mailbox, err = newPost(a.cfg, a.db, a.vault, seams.Clock, a.metrics, a.log); err != nil {
+	if a.post, a.mailbox, err = newPost(a.cfg, a.db, a.vault, seams.Clock, a.Identity, a.metrics, a.log); err != nil {
 		return err
 	}
 	theaters := theater.NewService(client)

@@ -75,5 +75,6 @@ func (a *App) housekeeping(ctx context.Context) error {
 	_, sessions := a.Identity.ForgetSessions(ctx)
 	_, guesses := a.Identity.ForgetGuesses(ctx)
 	_, mails := a.post.Outbox.Forget(ctx)
-	return errors.Join(keys, sessions, guesses, mails)
+	_, tokens := a.Identity.ForgetMailedTokens(ctx)
+	return errors.Join(keys, sessions, guesses, tokens, mails)
 }

@@ -6,6 +6,7 @@ import (
 
 	"marquee/internal/clock"
 	"marquee/internal/config"
+	"marquee/internal/identity"
 	"marquee/internal/notify"
 	"marquee/internal/postgres"
 	"marquee/internal/vault"
@@ -14,7 +15,7 @@ import (
 // newPost returns what sends the mails of the installation, and the mailbox that keeps them instead where no mail server
 // is configured, else nil.
 func newPost(
-	cfg config.Config, db *postgres.DB, v *vault.Vault, c clock.Clock, m *metrics, log *slog.Logger,
+	cfg config.Config, db *postgres.DB, v *vault.Vault, c clock.Clock, accounts *identity.Service, m *metrics, log *slog.Logger,
 ) (*notify.Worker, *notify.Mailbox, error) {
 	base, err := cfg.PublicBase()
 	if err != nil {
@@ -25,7 +26,7 @@ func newPost(
 		return nil, nil, err
 	}
 	worker := &notify.Worker{
-		Outbox: notify.NewOutbox(db, v, c), Words: words, Observe: m.mail, Log: log,
+		Outbox: notify.NewOutbox(db, v, c), Words: words, Resolve: accounts.ResolveMail, Observe: m.mail, Log: log,
 	}
 	server, configured, err := cfg.MailServer()
 	if err != nil {

@@ -118,6 +118,7 @@ func Marquee() House {
 			Path: "internal/vault", Uses: leaves, Bans: []string{"database/sql"},
 			Modules: []string{"github.com/google/uuid", "github.com/tink-crypto/tink-go/v2", "google.golang.org/protobuf"},
 		},
+		{Path: "internal/vault/rekey", Uses: append(slices.Clone(leaves), "internal/postgres", "internal/vault")},
 		{Path: "internal/postgres", Uses: append(slices.Clone(leaves), "internal/postgres/migrations", "internal/vault")},
 		{Path: "internal/postgres/migrations", Uses: []string{"internal/vault"}, Modules: []string{"github.com/google/uuid"}},
 		{Path: "internal/postgres/local", Uses: leaves},

@@ -11,6 +11,8 @@ const (
 	AccountDisabled    Action = "account.disabled"
 	AccountEnabled     Action = "account.enabled"
 	PasswordChanged    Action = "account.password_changed"
+	AccountRecovered   Action = "account.recovered"
+	AddressVerified    Action = "account.address_verified"
 	SignInFailed       Action = "sign_in.failed"
 	ProofFailed        Action = "proof.failed"
 	SessionStarted     Action = "session.started"
@@ -33,6 +35,10 @@ func (a Action) Meaning() string {
 		return "A disabled account was opened again."
 	case PasswordChanged:
 		return "An account was given another password."
+	case AccountRecovered:
+		return "An account was given another password by somebody who reads its mails, and all its sessions were ended."
+	case AddressVerified:
+		return "Somebody who reads the mails to the address of an account proved it to be theirs."
 	case SignInFailed:
 		return "Somebody tried to sign in and could not; without a subject where no account has the address."
 	case ProofFailed:

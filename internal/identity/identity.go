@@ -24,10 +24,12 @@ import (
 
 // User is a person with an account.
 type User struct {
-	ID        uuid.UUID
-	Email     string // trimmed, lower case
-	Name      string
-	CreatedAt time.Time
+	ID    uuid.UUID
+	Email string // trimmed, lower case
+	// EmailVerified says that somebody who reads mails to the address has said to be the user.
+	EmailVerified bool
+	Name          string
+	CreatedAt     time.Time
 }
 
 // NodeID returns the user's public id.

@@ -41,7 +41,9 @@ func (s *Service) fromEnt(row *ent.User) (User, error) {
 	if err != nil {
 		return User{}, fmt.Errorf("reading an account: %w", err)
 	}
-	return User{ID: row.ID, Email: email, Name: name, CreatedAt: row.CreatedAt.UTC()}, nil
+	return User{
+		ID: row.ID, Email: email, EmailVerified: row.EmailVerifiedAt != nil, Name: name, CreatedAt: row.CreatedAt.UTC(),
+	}, nil
 }
 
 // userByEmail returns the account with a normalised address, nil when there is none. One statement.

@@ -21,6 +21,7 @@ import (
 	"marquee/internal/audit"
 	"marquee/internal/auth"
 	"marquee/internal/clock"
+	"marquee/internal/notify"
 	"marquee/internal/postgres"
 	"marquee/internal/typeid"
 	"marquee/internal/vault"
@@ -49,6 +50,8 @@ type Service struct {
 	refreshKey  []byte
 	guessKey    []byte
 	ceremonyKey []byte
+	mailedKey   []byte
+	mails       *notify.Outbox
 	revoked     revocations
 	// verified spares a device that sends request after request the check of the same signature, which takes longer than
 	// many a request. It says nothing about whether the token still counts.
@@ -69,8 +72,9 @@ func NewService(db *postgres.DB, client *ent.Client, c clock.Clock, secret []byt
 		db: db, ent: client, clock: c, vault: v, verified: verified, hasher: newHasher(runtime.GOMAXPROCS(0), hashQueue), decoy: hashPassword(rand.Text()),
 		revoked: revocations{first: map[uuid.UUID]revoked{}},
 	}
+	s.mails = notify.NewOutbox(db, v, c)
 	s.tokens = &accessTokens{clock: c}
-	for purpose, key := range map[string]*[]byte{"access tokens": &s.tokens.secret, "refresh tokens": &s.refreshKey, "guesses": &s.guessKey, "ceremonies": &s.ceremonyKey} {
+	for purpose, key := range map[string]*[]byte{"access tokens": &s.tokens.secret, "refresh tokens": &s.refreshKey, "guesses": &s.guessKey, "ceremonies": &s.ceremonyKey, "mailed tokens": &s.mailedKey} {
 		if *key, err = derived(secret, purpose); err != nil {
 			return nil, err
 		}

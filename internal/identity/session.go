@@ -20,6 +20,7 @@ import (
 	"marquee/internal/apperr"
 	"marquee/internal/audit"
 	"marquee/internal/auth"
+	"marquee/internal/notify"
 	"marquee/internal/postgres"
 	"marquee/internal/typeid"
 )
@@ -266,7 +267,13 @@ func (s *Service) ChangePassword(ctx context.Context, v auth.Viewer, in ChangePa
 		if err != nil {
 			return err
 		}
-		return audit.RecordTx(ctx, tx, audit.Entry{Action: audit.PasswordChanged, Actor: v.UserID, Subject: typeid.Encode(typeid.User, v.UserID)})
+		if err := audit.RecordTx(ctx, tx, audit.Entry{Action: audit.PasswordChanged, Actor: v.UserID, Subject: u.NodeID()}); err != nil {
+			return err
+		}
+		if err := voidResetsTx(ctx, tx, u.ID); err != nil {
+			return err
+		}
+		return s.tellTx(ctx, tx, u, notify.PasswordChanged, nil)
 	})
 	if err != nil {
 		return fmt.Errorf("changing a password: %w", err)
@@ -279,6 +286,7 @@ func (s *Service) ChangePassword(ctx context.Context, v auth.Viewer, in ChangePa
 const (
 	endOne     = `WITH gone AS (DELETE FROM sessions WHERE id = $1 AND user_id = $2 RETURNING id)` + recallGone
 	endOthers  = `WITH gone AS (DELETE FROM sessions WHERE id <> $1 AND user_id = $2 RETURNING id)` + recallGone
+	endAll     = `WITH gone AS (DELETE FROM sessions WHERE user_id = $1 RETURNING id)` + recallGone
 	endCrowded = `WITH gone AS (DELETE FROM sessions WHERE user_id = $1 AND id IN
 		(SELECT id FROM sessions WHERE user_id = $1 ORDER BY renewed_at DESC, id DESC OFFSET $2) RETURNING id)` + recallGone
 

@@ -17,6 +17,7 @@ func Columns() []Column {
 		{Table: "users", Name: "name_sealed", Key: "id"},
 		{Table: "sessions", Name: "device_sealed", Key: "id"},
 		{Table: "mails", Name: "payload_sealed", Key: "id"},
+		{Table: "mailed_tokens", Name: "email_sealed", Key: "id"},
 	}
 }
 

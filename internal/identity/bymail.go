@@ -1,0 +1,161 @@
+package identity
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/google/uuid"
+
+	"marquee/internal/apperr"
+	"marquee/internal/notify"
+	"marquee/internal/postgres"
+)
+
+// mailRule bounds how many mails may be asked for: so many at once, and one more with each pause.
+type mailRule struct {
+	burst int
+	pause time.Duration
+}
+
+var (
+	mailsTo   = mailRule{burst: 5, pause: 15 * time.Minute} // one address
+	mailsFrom = mailRule{burst: 60, pause: time.Minute}     // one source
+)
+
+// askByMail queues a mail that somebody asks for, who need not be whom it goes to: THROTTLED when the source has asked for
+// too many. When the address has got too many nothing is sent and nothing is said, so that nobody can tell what others
+// asked for; what it got is as good as another mail would be. write is called inside the transaction.
+func (s *Service) askByMail(ctx context.Context, to string, device Device, write func(tx *sql.Tx) (notify.Mail, error)) error {
+	address, source := s.subject("mails to", to), s.subject("mails from", device.Address)
+	var wait time.Duration
+	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
+		levels, err := s.levelsTx(ctx, tx, address, source)
+		if err != nil {
+			return err
+		}
+		now := s.now()
+		from, to := levels[source].at(now, mailsFrom), levels[address].at(now, mailsTo)
+		if wait = from.wait(now, mailsFrom); wait > 0 {
+			return nil
+		}
+		full := to.wait(now, mailsTo) > 0
+		if !full {
+			to.count++
+		}
+		from.count++
+		if _, err := tx.ExecContext(ctx, `UPDATE guesses g SET failures = n.failures, failed_at = n.failed_at
+			FROM (VALUES ($1::uuid, $2::integer, $3::timestamptz), ($4, $5, $6)) n (id, failures, failed_at) WHERE g.id = n.id`,
+			source, from.count, from.since, address, to.count, to.since); err != nil {
+			return err
+		}
+		if full {
+			return nil
+		}
+		m, err := write(tx)
+		if err != nil {
+			return err
+		}
+		return s.mails.EnqueueTx(ctx, tx, m)
+	})
+	if err != nil {
+		return fmt.Errorf("asking by mail: %w", err)
+	}
+	if wait > 0 {
+		return apperr.Throttle(wait, "Too many mails were asked for.")
+	}
+	return nil
+}
+
+// level is how many mails count, and since when none has been forgotten.
+type level struct {
+	count int
+	since time.Time
+}
+
+// at returns the level after the mails were forgotten that no longer count: one with each pause.
+func (l level) at(now time.Time, rule mailRule) level {
+	forgotten := int(now.Sub(l.since) / rule.pause)
+	if forgotten >= l.count {
+		return level{since: now}
+	}
+	return level{count: l.count - forgotten, since: l.since.Add(time.Duration(forgotten) * rule.pause)}
+}
+
+// wait is how long until one more mail may be asked for.
+func (l level) wait(now time.Time, rule mailRule) time.Duration {
+	if l.count < rule.burst {
+		return 0
+	}
+	return l.since.Add(rule.pause).Sub(now)
+}
+
+// levelsTx reads and locks the levels, which are kept beside the counts of guesses.
+func (s *Service) levelsTx(ctx context.Context, tx *sql.Tx, subjects ...uuid.UUID) (map[uuid.UUID]level, error) {
+	// Everybody takes the rows in one order.
+	if _, err := tx.ExecContext(ctx, `INSERT INTO guesses (id, failed_at) SELECT id, $2 FROM unnest($1::uuid[]) id ORDER BY id
+		ON CONFLICT (id) DO NOTHING`, postgres.UUIDs(subjects), s.now()); err != nil {
+		return nil, err
+	}
+	rows, err := tx.QueryContext(ctx, `SELECT id, failures, failed_at FROM guesses WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE`, postgres.UUIDs(subjects))
+	if err != nil {
+		return nil, err
+	}
+	levels := make(map[uuid.UUID]level, len(subjects))
+	_, err = postgres.Collect(rows, func(rows *sql.Rows) (id uuid.UUID, err error) {
+		var l level
+		err = rows.Scan(&id, &l.count, &l.since)
+		levels[id] = l
+		return id, err
+	})
+	return levels, err
+}
+
+// ResolveMail decides what becomes of a mail that was asked for with an address. It is where it is looked up whether the
+// address has an account: after the answer, by nobody's request.
+func (s *Service) ResolveMail(ctx context.Context, request notify.Mail) (letter notify.Mail, ok bool, err error) {
+	row, err := s.userByEmail(ctx, request.To)
+	if err != nil {
+		return notify.Mail{}, false, err
+	}
+	var u User
+	if row != nil {
+		if u, err = s.fromEnt(row); err != nil {
+			return notify.Mail{}, false, err
+		}
+	}
+	switch {
+	case request.Kind == notify.SignUpRequested && row == nil:
+		letter = notify.Mail{To: request.To, Kind: notify.ConfirmSignUp, Data: notify.Data{}}
+		return s.withLink(ctx, letter, "/sign-up", purposeSignUp, mailed{email: request.To})
+	case request.Kind == notify.SignUpRequested:
+		return notify.Mail{To: u.Email, Kind: notify.AccountExists, Data: notify.Data{"name": u.Name, "link": "/sign-in"}}, true, nil
+	case request.Kind == notify.RecoveryRequested && row != nil:
+		letter = notify.Mail{To: u.Email, Kind: notify.ResetPassword, Data: notify.Data{"name": u.Name}}
+		return s.withLink(ctx, letter, "/recover", purposeReset, mailed{user: u.ID, email: u.Email})
+	default:
+		return notify.Mail{}, false, nil
+	}
+}
+
+// withLink gives a letter the link to a page with a fresh token.
+func (s *Service) withLink(ctx context.Context, letter notify.Mail, page string, p purpose, m mailed) (_ notify.Mail, ok bool, err error) {
+	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
+		token, err := s.mintTx(ctx, tx, p, m)
+		letter.Data["link"] = linkTo(page, token)
+		return err
+	})
+	return letter, err == nil, err
+}
+
+// linkTo is a page with a token in its fragment, which browsers send to no server and name to no other page.
+func linkTo(page, token string) string { return page + "#token=" + token }
+
+// tellTx tells the owner of an account by mail what happened to it. data may be nil; the name is added.
+func (s *Service) tellTx(ctx context.Context, tx *sql.Tx, u User, kind notify.Kind, data notify.Data) error {
+	all := notify.Data{"name": u.Name}
+	maps.Copy(all, data)
+	return s.mails.EnqueueTx(ctx, tx, notify.Mail{To: u.Email, Kind: kind, Data: all})
+}
