@@ -18,6 +18,7 @@ import (
 	"marquee/ent/guess"
 	"marquee/ent/idempotencykey"
 	"marquee/ent/mail"
+	"marquee/ent/mailedtoken"
 	"marquee/ent/movie"
 	"marquee/ent/payment"
 	"marquee/ent/paymentattempt"
@@ -65,6 +66,8 @@ type Client struct {
 	IdempotencyKey *IdempotencyKeyClient
 	// Mail is the client for interacting with the Mail builders.
 	Mail *MailClient
+	// MailedToken is the client for interacting with the MailedToken builders.
+	MailedToken *MailedTokenClient
 	// Movie is the client for interacting with the Movie builders.
 	Movie *MovieClient
 	// Payment is the client for interacting with the Payment builders.
@@ -119,6 +122,7 @@ func (c *Client) init() {
 	c.Guess = NewGuessClient(c.config)
 	c.IdempotencyKey = NewIdempotencyKeyClient(c.config)
 	c.Mail = NewMailClient(c.config)
+	c.MailedToken = NewMailedTokenClient(c.config)
 	c.Movie = NewMovieClient(c.config)
 	c.Payment = NewPaymentClient(c.config)
 	c.PaymentAttempt = NewPaymentAttemptClient(c.config)
@@ -236,6 +240,7 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 		Guess:             NewGuessClient(cfg),
 		IdempotencyKey:    NewIdempotencyKeyClient(cfg),
 		Mail:              NewMailClient(cfg),
+		MailedToken:       NewMailedTokenClient(cfg),
 		Movie:             NewMovieClient(cfg),
 		Payment:           NewPaymentClient(cfg),
 		PaymentAttempt:    NewPaymentAttemptClient(cfg),
@@ -280,6 +285,7 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 		Guess:             NewGuessClient(cfg),
 		IdempotencyKey:    NewIdempotencyKeyClient(cfg),
 		Mail:              NewMailClient(cfg),
+		MailedToken:       NewMailedTokenClient(cfg),
 		Movie:             NewMovieClient(cfg),
 		Payment:           NewPaymentClient(cfg),
 		PaymentAttempt:    NewPaymentAttemptClient(cfg),
@@ -328,10 +334,10 @@ func (c *Client) Close() error {
 func (c *Client) Use(hooks ...Hook) {
 	for _, n := range []interface{ Use(...Hook) }{
 		c.AuditEntry, c.Ceremony, c.Factor, c.Genre, c.Guess, c.IdempotencyKey, c.Mail,
-		c.Movie, c.Payment, c.PaymentAttempt, c.PriceTier, c.RecoveryCode,
-		c.Reservation, c.RoleGrant, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout,
-		c.Session, c.SessionRevocation, c.Showtime, c.ShowtimeSale, c.Theater,
-		c.Ticket, c.User,
+		c.MailedToken, c.Movie, c.Payment, c.PaymentAttempt, c.PriceTier,
+		c.RecoveryCode, c.Reservation, c.RoleGrant, c.Screen, c.Seat, c.SeatClaim,
+		c.SeatLayout, c.Session, c.SessionRevocation, c.Showtime, c.ShowtimeSale,
+		c.Theater, c.Ticket, c.User,
 	} {
 		n.Use(hooks...)
 	}
@@ -342,10 +348,10 @@ func (c *Client) Use(hooks ...Hook) {
 func (c *Client) Intercept(interceptors ...Interceptor) {
 	for _, n := range []interface{ Intercept(...Interceptor) }{
 		c.AuditEntry, c.Ceremony, c.Factor, c.Genre, c.Guess, c.IdempotencyKey, c.Mail,
-		c.Movie, c.Payment, c.PaymentAttempt, c.PriceTier, c.RecoveryCode,
-		c.Reservation, c.RoleGrant, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout,
-		c.Session, c.SessionRevocation, c.Showtime, c.ShowtimeSale, c.Theater,
-		c.Ticket, c.User,
+		c.MailedToken, c.Movie, c.Payment, c.PaymentAttempt, c.PriceTier,
+		c.RecoveryCode, c.Reservation, c.RoleGrant, c.Screen, c.Seat, c.SeatClaim,
+		c.SeatLayout, c.Session, c.SessionRevocation, c.Showtime, c.ShowtimeSale,
+		c.Theater, c.Ticket, c.User,
 	} {
 		n.Intercept(interceptors...)
 	}
@@ -368,6 +374,8 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.IdempotencyKey.mutate(ctx, m)
 	case *MailMutation:
 		return c.Mail.mutate(ctx, m)
+	case *MailedTokenMutation:
+		return c.MailedToken.mutate(ctx, m)
 	case *MovieMutation:
 		return c.Movie.mutate(ctx, m)
 	case *PaymentMutation:
@@ -1401,6 +1409,155 @@ func (c *MailClient) mutate(ctx context.Context, m *MailMutation) (Value, error)
 		return (&MailDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
 	default:
 		return nil, fmt.Errorf("ent: unknown Mail mutation op: %q", m.Op())
+	}
+}
+
+// MailedTokenClient is a client for the MailedToken schema.
+type MailedTokenClient struct {
+	config
+}
+
+// NewMailedTokenClient returns a client for the MailedToken from the given config.
+func NewMailedTokenClient(c config) *MailedTokenClient {
+	return &MailedTokenClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `mailedtoken.Hooks(f(g(h())))`.
+func (c *MailedTokenClient) Use(hooks ...Hook) {
+	c.hooks.MailedToken = append(c.hooks.MailedToken, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `mailedtoken.Intercept(f(g(h())))`.
+func (c *MailedTokenClient) Intercept(interceptors ...Interceptor) {
+	c.inters.MailedToken = append(c.inters.MailedToken, interceptors...)
+}
+
+// Create returns a builder for creating a MailedToken entity.
+func (c *MailedTokenClient) Create() *MailedTokenCreate {
+	mutation := newMailedTokenMutation(c.config, OpCreate)
+	return &MailedTokenCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of MailedToken entities.
+func (c *MailedTokenClient) CreateBulk(builders ...*MailedTokenCreate) *MailedTokenCreateBulk {
+	return &MailedTokenCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *MailedTokenClient) MapCreateBulk(slice any, setFunc func(*MailedTokenCreate, int)) *MailedTokenCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &MailedTokenCreateBulk{err: fmt.Errorf("calling to MailedTokenClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*MailedTokenCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &MailedTokenCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for MailedToken.
+func (c *MailedTokenClient) Update() *MailedTokenUpdate {
+	mutation := newMailedTokenMutation(c.config, OpUpdate)
+	return &MailedTokenUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *MailedTokenClient) UpdateOne(_m *MailedToken) *MailedTokenUpdateOne {
+	mutation := newMailedTokenMutation(c.config, OpUpdateOne, withMailedToken(_m))
+	return &MailedTokenUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *MailedTokenClient) UpdateOneID(id uuid.UUID) *MailedTokenUpdateOne {
+	mutation := newMailedTokenMutation(c.config, OpUpdateOne, withMailedTokenID(id))
+	return &MailedTokenUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for MailedToken.
+func (c *MailedTokenClient) Delete() *MailedTokenDelete {
+	mutation := newMailedTokenMutation(c.config, OpDelete)
+	return &MailedTokenDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *MailedTokenClient) DeleteOne(_m *MailedToken) *MailedTokenDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *MailedTokenClient) DeleteOneID(id uuid.UUID) *MailedTokenDeleteOne {
+	builder := c.Delete().Where(mailedtoken.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &MailedTokenDeleteOne{builder}
+}
+
+// Query returns a query builder for MailedToken.
+func (c *MailedTokenClient) Query() *MailedTokenQuery {
+	return &MailedTokenQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeMailedToken},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a MailedToken entity by its id.
+func (c *MailedTokenClient) Get(ctx context.Context, id uuid.UUID) (*MailedToken, error) {
+	return c.Query().Where(mailedtoken.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *MailedTokenClient) GetX(ctx context.Context, id uuid.UUID) *MailedToken {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// QueryUser queries the user edge of a MailedToken.
+func (c *MailedTokenClient) QueryUser(_m *MailedToken) *UserQuery {
+	query := (&UserClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(mailedtoken.Table, mailedtoken.FieldID, id),
+			sqlgraph.To(user.Table, user.FieldID),
+			sqlgraph.Edge(sqlgraph.M2O, false, mailedtoken.UserTable, mailedtoken.UserColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// Hooks returns the client hooks.
+func (c *MailedTokenClient) Hooks() []Hook {
+	return c.hooks.MailedToken
+}
+
+// Interceptors returns the client interceptors.
+func (c *MailedTokenClient) Interceptors() []Interceptor {
+	return c.inters.MailedToken
+}
+
+func (c *MailedTokenClient) mutate(ctx context.Context, m *MailedTokenMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&MailedTokenCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&MailedTokenUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&MailedTokenUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&MailedTokenDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown MailedToken mutation op: %q", m.Op())
 	}
 }
 
@@ -4057,16 +4214,16 @@ func (c *UserClient) mutate(ctx context.Context, m *UserMutation) (Value, error)
 // hooks and interceptors per client, for fast access.
 type (
 	hooks struct {
-		AuditEntry, Ceremony, Factor, Genre, Guess, IdempotencyKey, Mail, Movie,
-		Payment, PaymentAttempt, PriceTier, RecoveryCode, Reservation, RoleGrant,
-		Screen, Seat, SeatClaim, SeatLayout, Session, SessionRevocation, Showtime,
-		ShowtimeSale, Theater, Ticket, User []ent.Hook
+		AuditEntry, Ceremony, Factor, Genre, Guess, IdempotencyKey, Mail, MailedToken,
+		Movie, Payment, PaymentAttempt, PriceTier, RecoveryCode, Reservation,
+		RoleGrant, Screen, Seat, SeatClaim, SeatLayout, Session, SessionRevocation,
+		Showtime, ShowtimeSale, Theater, Ticket, User []ent.Hook
 	}
 	inters struct {
-		AuditEntry, Ceremony, Factor, Genre, Guess, IdempotencyKey, Mail, Movie,
-		Payment, PaymentAttempt, PriceTier, RecoveryCode, Reservation, RoleGrant,
-		Screen, Seat, SeatClaim, SeatLayout, Session, SessionRevocation, Showtime,
-		ShowtimeSale, Theater, Ticket, User []ent.Interceptor
+		AuditEntry, Ceremony, Factor, Genre, Guess, IdempotencyKey, Mail, MailedToken,
+		Movie, Payment, PaymentAttempt, PriceTier, RecoveryCode, Reservation,
+		RoleGrant, Screen, Seat, SeatClaim, SeatLayout, Session, SessionRevocation,
+		Showtime, ShowtimeSale, Theater, Ticket, User []ent.Interceptor
 	}
 )
 

@@ -13,6 +13,7 @@ import (
 	"marquee/ent/guess"
 	"marquee/ent/idempotencykey"
 	"marquee/ent/mail"
+	"marquee/ent/mailedtoken"
 	"marquee/ent/movie"
 	"marquee/ent/payment"
 	"marquee/ent/paymentattempt"
@@ -104,6 +105,7 @@ func checkColumn(t, c string) error {
 			guess.Table:             guess.ValidColumn,
 			idempotencykey.Table:    idempotencykey.ValidColumn,
 			mail.Table:              mail.ValidColumn,
+			mailedtoken.Table:       mailedtoken.ValidColumn,
 			movie.Table:             movie.ValidColumn,
 			payment.Table:           payment.ValidColumn,
 			paymentattempt.Table:    paymentattempt.ValidColumn,

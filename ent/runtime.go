@@ -8,6 +8,7 @@ import (
 	"marquee/ent/guess"
 	"marquee/ent/idempotencykey"
 	"marquee/ent/mail"
+	"marquee/ent/mailedtoken"
 	"marquee/ent/movie"
 	"marquee/ent/payment"
 	"marquee/ent/paymentattempt"
@@ -91,6 +92,12 @@ func init() {
 	mailDescCreatedAt := mailFields[7].Descriptor()
 	// mail.DefaultCreatedAt holds the default value on creation for the created_at field.
 	mail.DefaultCreatedAt = mailDescCreatedAt.Default.(func() time.Time)
+	mailedtokenFields := schema.MailedToken{}.Fields()
+	_ = mailedtokenFields
+	// mailedtokenDescCreatedAt is the schema descriptor for created_at field.
+	mailedtokenDescCreatedAt := mailedtokenFields[4].Descriptor()
+	// mailedtoken.DefaultCreatedAt holds the default value on creation for the created_at field.
+	mailedtoken.DefaultCreatedAt = mailedtokenDescCreatedAt.Default.(func() time.Time)
 	movieFields := schema.Movie{}.Fields()
 	_ = movieFields
 	// movieDescImdbRatingTenths is the schema descriptor for imdb_rating_tenths field.
@@ -218,7 +225,7 @@ func init() {
 	userFields := schema.User{}.Fields()
 	_ = userFields
 	// userDescCreatedAt is the schema descriptor for created_at field.
-	userDescCreatedAt := userFields[7].Descriptor()
+	userDescCreatedAt := userFields[8].Descriptor()
 	// user.DefaultCreatedAt holds the default value on creation for the created_at field.
 	user.DefaultCreatedAt = userDescCreatedAt.Default.(func() time.Time)
 }

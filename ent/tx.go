@@ -28,6 +28,8 @@ type Tx struct {
 	IdempotencyKey *IdempotencyKeyClient
 	// Mail is the client for interacting with the Mail builders.
 	Mail *MailClient
+	// MailedToken is the client for interacting with the MailedToken builders.
+	MailedToken *MailedTokenClient
 	// Movie is the client for interacting with the Movie builders.
 	Movie *MovieClient
 	// Payment is the client for interacting with the Payment builders.
@@ -202,6 +204,7 @@ func (tx *Tx) init() {
 	tx.Guess = NewGuessClient(tx.config)
 	tx.IdempotencyKey = NewIdempotencyKeyClient(tx.config)
 	tx.Mail = NewMailClient(tx.config)
+	tx.MailedToken = NewMailedTokenClient(tx.config)
 	tx.Movie = NewMovieClient(tx.config)
 	tx.Payment = NewPaymentClient(tx.config)
 	tx.PaymentAttempt = NewPaymentAttemptClient(tx.config)

@@ -92,6 +92,18 @@ func (f MailFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error)
 	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.MailMutation", m)
 }
 
+// The MailedTokenFunc type is an adapter to allow the use of ordinary
+// function as MailedToken mutator.
+type MailedTokenFunc func(context.Context, *ent.MailedTokenMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f MailedTokenFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.MailedTokenMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.MailedTokenMutation", m)
+}
+
 // The MovieFunc type is an adapter to allow the use of ordinary
 // function as Movie mutator.
 type MovieFunc func(context.Context, *ent.MovieMutation) (ent.Value, error)

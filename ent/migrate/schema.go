@@ -265,6 +265,41 @@ var (
 			},
 		},
 	}
+	// MailedTokensColumns holds the columns for the "mailed_tokens" table.
+	MailedTokensColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "purpose", Type: field.TypeString, Size: 2147483647},
+		{Name: "email_sealed", Type: field.TypeBytes},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
+		{Name: "expires_at", Type: field.TypeTime},
+		{Name: "user_id", Type: field.TypeUUID, Nullable: true},
+	}
+	// MailedTokensTable holds the schema information for the "mailed_tokens" table.
+	MailedTokensTable = &schema.Table{
+		Name:       "mailed_tokens",
+		Columns:    MailedTokensColumns,
+		PrimaryKey: []*schema.Column{MailedTokensColumns[0]},
+		ForeignKeys: []*schema.ForeignKey{
+			{
+				Symbol:     "mailed_tokens_user_fkey",
+				Columns:    []*schema.Column{MailedTokensColumns[5]},
+				RefColumns: []*schema.Column{UsersColumns[0]},
+				OnDelete:   schema.Cascade,
+			},
+		},
+		Indexes: []*schema.Index{
+			{
+				Name:    "mailed_tokens_user_idx",
+				Unique:  false,
+				Columns: []*schema.Column{MailedTokensColumns[5]},
+			},
+			{
+				Name:    "mailed_tokens_expires_idx",
+				Unique:  false,
+				Columns: []*schema.Column{MailedTokensColumns[4]},
+			},
+		},
+	}
 	// MoviesColumns holds the columns for the "movies" table.
 	MoviesColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
@@ -823,6 +858,7 @@ var (
 		{Name: "password_hash", Type: field.TypeString, Size: 2147483647},
 		{Name: "disabled_at", Type: field.TypeTime, Nullable: true},
 		{Name: "disabled_reason", Type: field.TypeString, Nullable: true, Size: 2147483647},
+		{Name: "email_verified_at", Type: field.TypeTime, Nullable: true},
 		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
 	}
 	// UsersTable holds the schema information for the "users" table.
@@ -872,6 +908,7 @@ var (
 		GuessesTable,
 		IdempotencyKeysTable,
 		MailsTable,
+		MailedTokensTable,
 		MoviesTable,
 		PaymentsTable,
 		PaymentAttemptsTable,
@@ -909,6 +946,10 @@ func init() {
 	}
 	MailsTable.Annotation = &entsql.Annotation{
 		Table: "mails",
+	}
+	MailedTokensTable.ForeignKeys[0].RefTable = UsersTable
+	MailedTokensTable.Annotation = &entsql.Annotation{
+		Table: "mailed_tokens",
 	}
 	PaymentsTable.Annotation = &entsql.Annotation{
 		Table: "payments",

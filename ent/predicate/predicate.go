@@ -27,6 +27,9 @@ type IdempotencyKey func(*sql.Selector)
 // Mail is the predicate function for mail builders.
 type Mail func(*sql.Selector)
 
+// MailedToken is the predicate function for mailedtoken builders.
+type MailedToken func(*sql.Selector)
+
 // Movie is the predicate function for movie builders.
 type Movie func(*sql.Selector)
 

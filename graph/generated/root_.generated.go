@@ -72,7 +72,9 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("PayReservationInput", ec.unmarshalInputPayReservationInput),
 			graphql.NewInputUnmarshaler("ProveAgainInput", ec.unmarshalInputProveAgainInput),
 			graphql.NewInputUnmarshaler("RefreshSessionInput", ec.unmarshalInputRefreshSessionInput),
+			graphql.NewInputUnmarshaler("RequestPasswordResetInput", ec.unmarshalInputRequestPasswordResetInput),
 			graphql.NewInputUnmarshaler("ReserveSeatsInput", ec.unmarshalInputReserveSeatsInput),
+			graphql.NewInputUnmarshaler("ResetPasswordInput", ec.unmarshalInputResetPasswordInput),
 			graphql.NewInputUnmarshaler("RevokeRoleInput", ec.unmarshalInputRevokeRoleInput),
 			graphql.NewInputUnmarshaler("ShowtimeFilter", ec.unmarshalInputShowtimeFilter),
 			graphql.NewInputUnmarshaler("SignInInput", ec.unmarshalInputSignInInput),
@@ -80,6 +82,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("TheaterFilter", ec.unmarshalInputTheaterFilter),
 			graphql.NewInputUnmarshaler("TheaterShowtimeFilter", ec.unmarshalInputTheaterShowtimeFilter),
 			graphql.NewInputUnmarshaler("UserFilter", ec.unmarshalInputUserFilter),
+			graphql.NewInputUnmarshaler("VerifyEmailInput", ec.unmarshalInputVerifyEmailInput),
 		)
 	}
 	first := true
@@ -1031,6 +1034,90 @@ extend type Mutation {
   payReservation("What to pay." input: PayReservationInput!): PayReservationResult! @auth @cost(weight: 50, lane: PURCHASE)
 }
 `, BuiltIn: false},
+	{Name: "../../schema/recovery.graphqls", Input: `extend type User {
+  "Whether it is proved that the user reads the mails to the address of the account."
+  emailVerified: Boolean!
+}
+
+extend type Mutation {
+  """
+  Sends the viewer a mail with a link that proves the address of their account; none when it is proved already. The link
+  leads to ` + "`" + `/verify#token=…` + "`" + ` of the installation's pages, which hand the token to ` + "`" + `verifyEmail` + "`" + `. It works for 24 hours.
+  """
+  requestVerification: RequestVerificationPayload! @auth @cost(weight: 100)
+  "Proves the address of an account with the token of a mail, which works once."
+  verifyEmail("The token." input: VerifyEmailInput!): VerifyEmailResult! @public @cost(weight: 50)
+  """
+  Sends a mail with a link to choose another password, if an account has the address. The answer is the same, and takes
+  as long, if none has. The link leads to ` + "`" + `/recover#token=…` + "`" + ` of the installation's pages, which hand the token to
+  ` + "`" + `resetPassword` + "`" + `. It works for an hour.
+  """
+  requestPasswordReset("Whose." input: RequestPasswordResetInput!): RequestPasswordResetPayload! @public @cost(weight: 100)
+  """
+  Sets another password with the token of a mail, which works once, and ends all sessions of the account. It starts none:
+  sign in with the password, and with the second factor if the account has one.
+  """
+  resetPassword("The token and the password." input: ResetPasswordInput!): ResetPasswordResult! @public @cost(weight: 1000)
+}
+
+"What proves an address."
+input VerifyEmailInput {
+  "What stands behind ` + "`" + `#token=` + "`" + ` in the mail's link."
+  token: String!
+}
+
+"Whose password is forgotten."
+input RequestPasswordResetInput {
+  "The e-mail address of the account."
+  email: String!
+}
+
+"Another password, for somebody who reads the account's mails."
+input ResetPasswordInput {
+  "What stands behind ` + "`" + `#token=` + "`" + ` in the mail's link."
+  token: String!
+  "The next password: at least 15 characters."
+  newPassword: String!
+}
+
+"A mail is on its way, unless the address was proved before."
+type RequestVerificationPayload @auth {
+  "The address of the account."
+  email: String!
+}
+
+"The address is proved."
+type VerifyEmailPayload @public {
+  "The address."
+  email: String!
+}
+
+"If an account has the address, a mail is on its way to it."
+type RequestPasswordResetPayload @public {
+  "The address that was given."
+  email: String!
+}
+
+"The account has another password, and nobody is signed in to it."
+type ResetPasswordPayload @public {
+  "Always true; sign in with the password."
+  reset: Boolean!
+}
+
+"The link was used, is too old, or never was one of ours; which of them is not said. Ask for another."
+type LinkExpired implements UserError @public {
+  "Always ` + "`" + `LINK_EXPIRED` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+}
+
+"How the proof of an address went."
+union VerifyEmailResult = VerifyEmailPayload | LinkExpired
+
+"How a recovery went."
+union ResetPasswordResult = ResetPasswordPayload | LinkExpired
+`, BuiltIn: false},
 	{Name: "../../schema/schema.graphqls", Input: `"""
 The rule of a field or of every field of a type: the viewer must be signed in and have this role there, or one that includes
 it. Every field carries ` + "`" + `@auth` + "`" + ` or ` + "`" + `@public` + "`" + `, its own or its type's; a field without either is refused to everybody.
@@ -1129,6 +1216,8 @@ enum UserErrorCode {
   LAST_ADMIN
   "The session cannot be renewed: sign in again."
   SESSION_ENDED
+  "The link of a mail was used or is too old."
+  LINK_EXPIRED
   "At least one of the seats belongs to someone else."
   SEATS_UNAVAILABLE
   "The showtime is not on sale."
@@ -1770,6 +1859,22 @@ func (ec *executionContext) childFields_RateLimit(ctx context.Context, field gra
 	return nil, fmt.Errorf("no field named %q was found under type RateLimit", field.Name)
 }
 
+func (ec *executionContext) childFields_RequestPasswordResetPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "email":
+		return ec.fieldContext_RequestPasswordResetPayload_email(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RequestPasswordResetPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_RequestVerificationPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "email":
+		return ec.fieldContext_RequestVerificationPayload_email(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RequestVerificationPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_Reservation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -2130,6 +2235,8 @@ func (ec *executionContext) childFields_User(ctx context.Context, field graphql.
 		return ec.fieldContext_User_sessions(ctx, field)
 	case "grants":
 		return ec.fieldContext_User_grants(ctx, field)
+	case "emailVerified":
+		return ec.fieldContext_User_emailVerified(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type User", field.Name)
 }

@@ -64,6 +64,11 @@ type ReserveSeatsResult interface {
 	IsReserveSeatsResult()
 }
 
+// How a recovery went.
+type ResetPasswordResult interface {
+	IsResetPasswordResult()
+}
+
 // How it went to take a role away.
 type RevokeRoleResult interface {
 	IsRevokeRoleResult()
@@ -87,6 +92,11 @@ type SignUpResult interface {
 // A refusal that is part of the answer: what the caller asked for cannot be done, and why.
 type UserError interface {
 	IsUserError()
+}
+
+// How the proof of an address went.
+type VerifyEmailResult interface {
+	IsVerifyEmailResult()
 }
 
 // A page of accounts.
@@ -275,6 +285,20 @@ func (LimitExceeded) IsUserError() {}
 
 func (LimitExceeded) IsReserveSeatsResult() {}
 
+// The link was used, is too old, or never was one of ours; which of them is not said. Ask for another.
+type LinkExpired struct {
+	// Always `LINK_EXPIRED`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+}
+
+func (LinkExpired) IsUserError() {}
+
+func (LinkExpired) IsVerifyEmailResult() {}
+
+func (LinkExpired) IsResetPasswordResult() {}
+
 // A page of movies.
 type MovieConnection struct {
 	// The movies with their cursors.
@@ -389,6 +413,24 @@ type RefreshSessionInput struct {
 	RefreshToken *string `json:"refreshToken,omitempty"`
 }
 
+// Whose password is forgotten.
+type RequestPasswordResetInput struct {
+	// The e-mail address of the account.
+	Email string `json:"email"`
+}
+
+// If an account has the address, a mail is on its way to it.
+type RequestPasswordResetPayload struct {
+	// The address that was given.
+	Email string `json:"email"`
+}
+
+// A mail is on its way, unless the address was proved before.
+type RequestVerificationPayload struct {
+	// The address of the account.
+	Email string `json:"email"`
+}
+
 // A page of the viewer's reservations.
 type ReservationConnection struct {
 	// The reservations with their cursors.
@@ -440,6 +482,22 @@ type ReserveSeatsPayload struct {
 }
 
 func (ReserveSeatsPayload) IsReserveSeatsResult() {}
+
+// Another password, for somebody who reads the account's mails.
+type ResetPasswordInput struct {
+	// What stands behind `#token=` in the mail's link.
+	Token string `json:"token"`
+	// The next password: at least 15 characters.
+	NewPassword string `json:"newPassword"`
+}
+
+// The account has another password, and nobody is signed in to it.
+type ResetPasswordPayload struct {
+	// Always true; sign in with the password.
+	Reset bool `json:"reset"`
+}
+
+func (ResetPasswordPayload) IsResetPasswordResult() {}
 
 // A role that a user shall lose.
 type RevokeRoleInput struct {
@@ -715,6 +773,20 @@ type UserFilter struct {
 	Disabled *bool `json:"disabled,omitempty"`
 }
 
+// What proves an address.
+type VerifyEmailInput struct {
+	// What stands behind `#token=` in the mail's link.
+	Token string `json:"token"`
+}
+
+// The address is proved.
+type VerifyEmailPayload struct {
+	// The address.
+	Email string `json:"email"`
+}
+
+func (VerifyEmailPayload) IsVerifyEmailResult() {}
+
 // Where a viewer must have the role that a field takes.
 type AuthScope string
 
@@ -849,6 +921,8 @@ const (
 	UserErrorCodeLastAdmin UserErrorCode = "LAST_ADMIN"
 	// The session cannot be renewed: sign in again.
 	UserErrorCodeSessionEnded UserErrorCode = "SESSION_ENDED"
+	// The link of a mail was used or is too old.
+	UserErrorCodeLinkExpired UserErrorCode = "LINK_EXPIRED"
 	// At least one of the seats belongs to someone else.
 	UserErrorCodeSeatsUnavailable UserErrorCode = "SEATS_UNAVAILABLE"
 	// The showtime is not on sale.
@@ -871,6 +945,7 @@ var AllUserErrorCode = []UserErrorCode{
 	UserErrorCodeTooManyGrants,
 	UserErrorCodeLastAdmin,
 	UserErrorCodeSessionEnded,
+	UserErrorCodeLinkExpired,
 	UserErrorCodeSeatsUnavailable,
 	UserErrorCodeShowtimeClosed,
 	UserErrorCodeLimitExceeded,
@@ -881,7 +956,7 @@ var AllUserErrorCode = []UserErrorCode{
 
 func (e UserErrorCode) IsValid() bool {
 	switch e {
-	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeAccountDisabled, UserErrorCodeTooManyGrants, UserErrorCodeLastAdmin, UserErrorCodeSessionEnded, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodeReservationExpired, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending:
+	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeAccountDisabled, UserErrorCodeTooManyGrants, UserErrorCodeLastAdmin, UserErrorCodeSessionEnded, UserErrorCodeLinkExpired, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodeReservationExpired, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending:
 		return true
 	}
 	return false

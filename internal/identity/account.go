@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	entsql "entgo.io/ent/dialect/sql"
 	"github.com/google/uuid"
 
 	"marquee/ent"
@@ -17,8 +18,6 @@ import (
 	"marquee/internal/page"
 	"marquee/internal/postgres"
 	"marquee/internal/typeid"
-
-	entsql "entgo.io/ent/dialect/sql"
 )
 
 // Account is a user as those see it who look after accounts.

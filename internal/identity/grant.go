@@ -179,9 +179,12 @@ func (s *Service) changeAccount(ctx context.Context, userID uuid.UUID, do func(*
 		session    uuid.UUID
 		generation int32
 	}
-	var gone []token
+	var (
+		late []token
+		gone []uuid.UUID
+	)
 	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
-		gone = nil
+		late, gone = nil, nil
 		var found bool
 		if err := tx.QueryRowContext(ctx, `SELECT true FROM users WHERE id = $1 FOR UPDATE`, userID).Scan(&found); err != nil {
 			if errors.Is(err, sql.ErrNoRows) {
@@ -193,15 +196,15 @@ func (s *Service) changeAccount(ctx context.Context, userID uuid.UUID, do func(*
 		if err != nil || changed == unchanged {
 			return err
 		}
-		statement := recallAll
 		if changed == closed {
-			statement = endAll
+			gone, err = s.endTx(ctx, tx, audit.Entry{Action: audit.SessionEnded, Actor: actorOf(ctx, uuid.Nil)}, endAll, userID)
+			return err
 		}
-		rows, err := tx.QueryContext(ctx, statement, userID)
+		rows, err := tx.QueryContext(ctx, recallAll, userID)
 		if err != nil {
 			return err
 		}
-		gone, err = postgres.Collect(rows, func(rows *sql.Rows) (t token, err error) {
+		late, err = postgres.Collect(rows, func(rows *sql.Rows) (t token, err error) {
 			err = rows.Scan(&t.session, &t.generation)
 			return t, err
 		})
@@ -213,7 +216,8 @@ func (s *Service) changeAccount(ctx context.Context, userID uuid.UUID, do func(*
 	if err != nil {
 		return err
 	}
-	for _, t := range gone {
+	s.noteEnded(gone...)
+	for _, t := range late {
 		s.revoked.note(t.session, t.generation, time.Now())
 	}
 	return nil

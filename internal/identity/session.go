@@ -290,7 +290,6 @@ const (
 	endCrowded = `WITH gone AS (DELETE FROM sessions WHERE user_id = $1 AND id IN
 		(SELECT id FROM sessions WHERE user_id = $1 ORDER BY renewed_at DESC, id DESC OFFSET $2) RETURNING id)` + recallGone
 
-	endAll = `WITH gone AS (DELETE FROM sessions WHERE user_id = $1 RETURNING id)` + recallGone + `, generation`
 	// recallAll leaves the sessions as they are.
 	recallAll = `WITH changed AS (UPDATE sessions SET generation = generation + 1 WHERE user_id = $1 RETURNING id, generation)
 		INSERT INTO session_revocations (session_id, generation, noted_at) SELECT id, generation, clock_timestamp() FROM changed
