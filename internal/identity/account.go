@@ -258,4 +258,3 @@ func (s *Service) FindUser(ctx context.Context, email string) (User, error) {
 	}
 	return s.fromEnt(row)
 }
-
