@@ -27,7 +27,7 @@ import (
 func decodeID(kind typeid.Kind, path, id string) (uuid.UUID, error) {
 	key, err := typeid.Decode(kind, id)
 	if err != nil {
-		return key, apperr.Invalid(path, "This is not an id that starts with %s_.", kind)
+		return key, apperr.Invalid(path, "This is not an id as they are given: %s_ and lower-case letters and digits.", kind)
 	}
 	return key, nil
 }
@@ -36,7 +36,7 @@ func decodeID(kind typeid.Kind, path, id string) (uuid.UUID, error) {
 func decodeIDIn(kind typeid.Kind, path, id string) (showtimeID, key uuid.UUID, err error) {
 	showtimeID, key, err = typeid.DecodeIn(kind, id)
 	if err != nil {
-		return showtimeID, key, apperr.Invalid(path, "This is not an id that starts with %s_.", kind)
+		return showtimeID, key, apperr.Invalid(path, "This is not an id as they are given: %s_ and lower-case letters and digits.", kind)
 	}
 	return showtimeID, key, nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
+	"marquee/graph/limit"
 	"marquee/internal/apperr"
 )
 
@@ -46,6 +47,9 @@ func (p presenter) present(ctx context.Context, err error) *gqlerror.Error {
 		// Whole seconds; the transport makes a Retry-After header of it.
 		shown.Extensions["retryAfter"] = int(math.Ceil(known.RetryAfter.Seconds()))
 	}
+	if cost, ok := costOf(err); ok {
+		shown.Extensions["cost"] = cost
+	}
 	fields := known.Fields
 	if input != "" && len(fields) == 0 && known.Code == apperr.BadUserInput {
 		fields = []apperr.FieldError{{Path: input, Message: known.Message}}
@@ -61,6 +65,16 @@ func (p presenter) present(ctx context.Context, err error) *gqlerror.Error {
 		shown.Extensions["requestId"] = id
 	}
 	return shown
+}
+
+// costOf is what limits say of the cost of an operation that they refuse.
+func costOf(err error) (any, bool) {
+	refused, ok := errors.AsType[*gqlerror.Error](err)
+	if !ok {
+		return nil, false
+	}
+	cost, ok := refused.Extensions["cost"].(limit.Excess)
+	return cost, ok
 }
 
 // variableRoot begins the paths that the validator gives to errors of variables.
@@ -98,7 +112,11 @@ func (p presenter) translate(ctx context.Context, err error) *apperr.Error {
 		return known
 	}
 	if known := p.classify(err); known != nil {
-		p.log.WarnContext(ctx, "request refused", "code", known.Code, "error", err)
+		level := slog.LevelWarn
+		if errors.Is(ctx.Err(), context.Canceled) || errors.Is(err, context.Canceled) {
+			level = slog.LevelDebug // who asked has gone
+		}
+		p.log.Log(ctx, level, "request refused", "code", known.Code, "error", err)
 		return known
 	}
 	if fault := requestFault(err); fault != nil {

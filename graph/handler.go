@@ -3,6 +3,7 @@ package graph
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/http"
 	"time"
 
@@ -119,9 +120,12 @@ func NewHandler(r *Resolver, o Options) http.Handler {
 // byCookie reports whether a request comes with a session in cookies.
 func byCookie(r *http.Request) bool { return cookie.From(r.Context()).Access() != "" }
 
-// NewSchema returns the executable schema over r.
+// NewSchema returns the executable schema over r. It has no @defer, which the library adds and this server refuses.
 func NewSchema(r *Resolver) graphql.ExecutableSchema {
-	return generated.NewExecutableSchema(generated.Config{Resolvers: r})
+	schema := *generated.NewExecutableSchema(generated.Config{}).Schema()
+	schema.Directives = maps.Clone(schema.Directives)
+	delete(schema.Directives, "defer")
+	return generated.NewExecutableSchema(generated.Config{Schema: &schema, Resolvers: r})
 }
 
 // kindOf names an operation for metrics: its kind and its first field, both from the schema, never from the client.

@@ -77,7 +77,7 @@ func TestHostileRequests(t *testing.T) {
 		"GQ3_101_aliases_of_one_field":         {"{ genres {" + numbered(101, "a%d: name ") + "} }", "more than 60 aliases"},
 		"GQ3_101_aliases_of_one_root_field":    {"{" + numbered(101, "a%d: genres { name } ") + "}", "more than 20 root fields"},
 		"GQ4_sign_in_100_times":                {"mutation {" + numbered(100, `a%d: signIn(input: {email: "a@b.example", password: "%[1]d"}) { __typename } `) + "}", "more than 20 root fields"},
-		"GQ4_sign_in_10_times":                 {"mutation {" + numbered(10, `a%d: signIn(input: {email: "a@b.example", password: "%[1]d"}) { __typename } `) + "}", "more than 10000 cost points"},
+		"GQ4_sign_in_10_times":                 {"mutation {" + numbered(10, `a%d: signIn(input: {email: "a@b.example", password: "%[1]d"}) { __typename } `) + "}", "at most 10000 are served"},
 		"GQ6_4000_times_the_same_field":        {"{ genres {" + strings.Repeat("name ", 4000) + "} }", "more than 2000 words and signs"},
 		"GQ6_1900_times_the_same_field":        {"{ genres {" + strings.Repeat("name ", 1900) + "} }", "names the same fields too often"},
 		"GQ7_40000_unknown_directives":         {"{ genres { name " + strings.Repeat("@a", 40_000) + "} }", "more than 2000 words and signs"},
@@ -87,11 +87,11 @@ func TestHostileRequests(t *testing.T) {
 		"GQ9_cycle_of_three_fragments":         {`{ genres { ...a } } fragment a on Genre { ...b } fragment b on Genre { ...c } fragment c on Genre { ...a }`, "within itself"},
 		"GQ10_30_fragments_spread_twice":       {chain(30, 2, "name"), "more than 2000 fields"},
 		"GQ10_30_fragments_of_objects":         {chain(30, 2, "screens { id }"), "more than 2000 fields"},
-		"GQ10_8_fragments_of_dear_lists":       {chain(8, 2, "screens { id } showtimes(first: 100) { nodes { id } }"), "more than 10000 cost points"},
+		"GQ10_8_fragments_of_dear_lists":       {chain(8, 2, "screens { id } showtimes(first: 100) { nodes { id } }"), "at most 10000 are served"},
 		"GQ11_first_beyond_32_bits":            {`{ movies(first: 2147483648) { nodes { id } } }`, "non 32-bit signed integer"},
 		"GQ11_last_below_32_bits":              {`{ movies(last: -2147483649) { nodes { id } } }`, "non 32-bit signed integer"},
 		"GQ11_first_in_an_input_of_a_fragment": {`{ ...f } fragment f on Query { theaters(first: 1) { nodes { showtimes(first: 3000000000) { nodes { id } } } } }`, "non 32-bit signed integer"},
-		"GQ11_first_of_99999999":               {`{ movies(first: 99999999) { nodes { id } } }`, "more than 10000 cost points"},
+		"GQ11_first_of_99999999":               {`{ movies(first: 99999999) { nodes { id } } }`, "at most 10000 are served"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

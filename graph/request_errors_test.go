@@ -30,7 +30,7 @@ func TestRequestErrors(t *testing.T) {
 		"an_id_of_no_text":    {"POST", "", `{"documentId":1}`, nil, 400, "documentId must be a string"},
 		"a_relay_id_of_none":  {"POST", "", `{"id":{"` + secret + `":1}}`, nil, 400, "id must be a string"},
 		"too_long_an_id":      {"POST", "", `{"documentId":"` + strings.Repeat("x", 257) + `"}`, nil, 400, "at most 256 bytes"},
-		"defer":               {"POST", "", `{"query":"{...@defer{me{id}}}"}`, nil, 400, "@defer is not supported"},
+		"defer":               {"POST", "", `{"query":"{...@defer{me{id}}}"}`, []string{"Accept", "application/graphql-response+json"}, 400, "@defer"},
 		"stream":              {"POST", "", `{"query":"{genres @stream{id}}"}`, []string{"Accept", "application/graphql-response+json"}, 400, "@stream"},
 		"subscription":        {"POST", "", `{"query":"subscription{seatMapChanged(showtimeId:\"x\"){__typename}}"}`, nil, 400, "text/event-stream"},
 		"mutation_by_get":     {"GET", "query=mutation{signOut{signedOut}}", "", nil, 405, "send it with POST"},

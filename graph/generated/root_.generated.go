@@ -583,7 +583,7 @@ extend type Mutation {
   "Holds seats for some minutes, all of them or none."
   reserveSeats("The seats." input: ReserveSeatsInput!): ReserveSeatsResult! @auth @cost(weight: 20, lane: PURCHASE)
   "Gives a reservation back before the showtime starts."
-  cancelReservation("The reservation." input: CancelReservationInput!): CancelReservationResult! @auth @cost(weight: 50)
+  cancelReservation("The reservation." input: CancelReservationInput!): CancelReservationResult! @auth @cost(weight: 50, lane: PURCHASE)
 }
 `, BuiltIn: false},
 	{Name: "../../schema/catalog.graphqls", Input: `"A title that can be shown."
@@ -1163,7 +1163,7 @@ directive @cost(
 enum RateLane {
   "Everything else."
   BROWSE
-  "Reserving and paying. A mutation counts here if all its fields do, written in the operation itself."
+  "Reserving, paying and cancelling. A mutation counts here if all its fields do, written in the operation itself."
   PURCHASE
 }
 

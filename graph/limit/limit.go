@@ -103,8 +103,12 @@ func (e Extension) MutateOperationContext(ctx context.Context, op *graphql.Opera
 		bound{"levels of fields", m.depth, e.Limits.Depth},
 		bound{"fields", m.fields, e.Limits.Fields},
 		bound{"aliases", m.aliases, e.Limits.Aliases},
-		bound{"cost points", m.cost, e.Limits.Cost},
 	); refused != nil {
+		return refused
+	}
+	if m.cost > e.Limits.Cost {
+		refused := refusal("This operation costs %d points, and at most %d are served. Ask for less at once.", m.cost, e.Limits.Cost)
+		refused.Extensions = map[string]any{"cost": Excess{RequestedQueryCost: m.cost, MaximumQueryCost: e.Limits.Cost}}
 		return refused
 	}
 	// What yields no thing has been sent, read and answered all the same.
@@ -112,6 +116,12 @@ func (e Extension) MutateOperationContext(ctx context.Context, op *graphql.Opera
 	standing, throttled := e.charge(ctx, e.lane(op.Operation), cost)
 	op.Stats.SetExtension(e.ExtensionName(), Report{Cost: cost, Standing: standing})
 	return throttled
+}
+
+// Excess is extensions.cost of the refusal of an operation that costs too much, in points.
+type Excess struct {
+	RequestedQueryCost int `json:"requestedQueryCost"` // math.MaxInt32 for any that is beyond counting
+	MaximumQueryCost   int `json:"maximumQueryCost"`
 }
 
 // measure is what a selection amounts to.

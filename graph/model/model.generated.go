@@ -851,7 +851,7 @@ type RateLane string
 const (
 	// Everything else.
 	RateLaneBrowse RateLane = "BROWSE"
-	// Reserving and paying. A mutation counts here if all its fields do, written in the operation itself.
+	// Reserving, paying and cancelling. A mutation counts here if all its fields do, written in the operation itself.
 	RateLanePurchase RateLane = "PURCHASE"
 )
 

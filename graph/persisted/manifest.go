@@ -1,6 +1,7 @@
 package persisted
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -63,8 +64,6 @@ type apolloManifest struct {
 	Version    int    `json:"version"`
 	Operations []struct {
 		ID   string `json:"id"`
-		Name string `json:"name"`
-		Type string `json:"type"`
 		Body string `json:"body"`
 	} `json:"operations"`
 }
@@ -78,6 +77,9 @@ func ParseManifest(data []byte) (Manifest, error) {
 	var object map[string]json.RawMessage
 	if err := json.Unmarshal(data, &object); err != nil {
 		return Manifest{}, fmt.Errorf("is not a JSON object: %w", err)
+	}
+	if key, twice := givenTwice(data); twice {
+		return Manifest{}, fmt.Errorf("has %q twice", key)
 	}
 	m := Manifest{texts: map[string]string{}}
 	var faults faults
@@ -113,6 +115,37 @@ func ParseManifest(data []byte) (Manifest, error) {
 		return Manifest{}, err
 	}
 	return m, nil
+}
+
+// givenTwice returns a key that the object of a valid JSON text has twice: readers differ in which of the two counts.
+func givenTwice(data []byte) (string, bool) {
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	seen := map[string]bool{}
+	depth, isKey := 0, false
+	for {
+		token, err := decoder.Token()
+		if err != nil {
+			return "", false
+		}
+		switch token {
+		case json.Delim('{'), json.Delim('['):
+			depth++
+			isKey = depth == 1
+			continue
+		case json.Delim('}'), json.Delim(']'):
+			depth--
+		}
+		if depth != 1 {
+			continue
+		}
+		if key, ok := token.(string); ok && isKey {
+			if seen[key] {
+				return key, true
+			}
+			seen[key] = true
+		}
+		isKey = !isKey
+	}
 }
 
 func (m Manifest) put(id, text string) error {

@@ -29,6 +29,8 @@ func TestParseManifest(t *testing.T) {
 			{"id":"two","name":"B","type":"query","body":"query B{hello}"}]}`, ids: 2},
 		"of_relay":                    {manifest: `{"0123456789abcdef0123456789abcdef":"{hello}","sha256:` + hash("{hello}") + `":"{hello}"}`, ids: 2},
 		"the_same_twice":              {manifest: `{"format":"apollo-persisted-query-manifest","version":1,"operations":[{"id":"a","body":"{hello}"},{"id":"a","body":"{hello}"}]}`, ids: 1},
+		"one_id_given_twice":          {manifest: `{"a":"{hello}","b":"{hello}","a":"{ hello }"}`, says: []string{`has "a" twice`}},
+		"the_same_key_at_two_depths":  {manifest: `{"format":"apollo-persisted-query-manifest","version":1,"operations":[{"id":"version","body":"{hello}"}],"more":{"version":["version"]}}`, ids: 1},
 		"another_format":              {manifest: `{"format":"relay","version":1,"operations":[{"id":"a","body":"{hello}"}]}`, says: []string{`the format "relay", version 1`}},
 		"another_version":             {manifest: `{"format":"apollo-persisted-query-manifest","version":2,"operations":[]}`, says: []string{"version 2"}},
 		"operations_that_are_no_list": {manifest: `{"operations":{}}`, says: []string{"not a manifest of Apollo's"}},

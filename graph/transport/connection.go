@@ -16,6 +16,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/gorilla/websocket"
 	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"marquee/internal/apperr"
 )
@@ -108,7 +109,7 @@ func (c *connection) serve() {
 	}()
 	c.group.Go(c.keep)
 	if c.socket.Subprotocol() != subprotocol {
-		c.close(closeSubprotocol, "Subprotocol not acceptable")
+		c.close(closeSubprotocol, "Subprotocol not acceptable: offer "+subprotocol)
 	}
 	for {
 		kind, data, err := c.read()
@@ -447,10 +448,19 @@ func (c *connection) subscribe(message map[string]any) {
 	case duplicate:
 		c.close(closeDuplicateID, "Subscriber for "+id+" already exists")
 	case tooMany:
-		c.send(op.failure(reject(0, apperr.New(apperr.Throttled,
-			"This connection runs as many operations as it may: complete one first.")).response))
+		c.send(op.failure(present(c.contextOf(op), c.exec, gqlerror.List{toGraphQL(apperr.Throttle(time.Second,
+			"This connection runs as many operations as it may: complete one first."))})))
 	}
 	op.cancel()
+}
+
+// contextOf is the context in which an operation is served.
+func (c *connection) contextOf(op *operation) context.Context {
+	ctx := op.ctx
+	if c.OperationContext != nil {
+		ctx = c.OperationContext(ctx)
+	}
+	return graphql.StartOperationTrace(ctx)
 }
 
 type registration int
@@ -494,10 +504,7 @@ func (c *connection) run(op *operation, raw *graphql.RawParams) {
 		c.mu.Unlock()
 	}()
 
-	if c.OperationContext != nil {
-		ctx = c.OperationContext(ctx)
-	}
-	ctx = graphql.StartOperationTrace(ctx)
+	ctx = c.contextOf(op)
 	ctx, admitted, refused := admit(ctx, c.exec, raw, refuseMutation)
 	if refused != nil {
 		c.finish(op, op.failure(refused.response))

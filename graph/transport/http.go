@@ -3,7 +3,6 @@ package transport
 import (
 	"context"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -31,10 +30,7 @@ func Handler(exec graphql.GraphExecutor, transports ...graphql.Transport) http.H
 
 // Fallback answers requests whose method no other transport takes: OPTIONS with what is allowed, anything else with
 // 405. It supports every request, so it is registered last.
-type Fallback struct {
-	// Methods are those of the other transports, without OPTIONS. Default GET, HEAD and POST.
-	Methods []string
-}
+type Fallback struct{}
 
 var _ graphql.Transport = Fallback{}
 
@@ -42,12 +38,8 @@ var _ graphql.Transport = Fallback{}
 func (Fallback) Supports(*http.Request) bool { return true }
 
 // Do answers the request.
-func (f Fallback) Do(w http.ResponseWriter, r *http.Request, _ graphql.GraphExecutor) {
-	methods := f.Methods
-	if methods == nil {
-		methods = []string{http.MethodGet, http.MethodHead, http.MethodPost}
-	}
-	allow := strings.Join(methods, ", ") + ", " + http.MethodOptions
+func (Fallback) Do(w http.ResponseWriter, r *http.Request, _ graphql.GraphExecutor) {
+	const allow = "GET, HEAD, POST, OPTIONS"
 	if r.Method == http.MethodOptions {
 		w.Header().Set("Allow", allow)
 		w.WriteHeader(http.StatusNoContent)

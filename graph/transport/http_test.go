@@ -737,15 +737,6 @@ func TestHandler_methods(t *testing.T) {
 			t.Errorf("answered with %d", recorder.Code)
 		}
 	})
-	t.Run("methods_of_the_fallback", func(t *testing.T) {
-		t.Parallel()
-		recorder := httptest.NewRecorder()
-		transport.Handler(newSchema().executor(), transport.Fallback{Methods: []string{"POST"}}).
-			ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/graphql", nil))
-		if recorder.Code != 405 || recorder.Header().Get("Allow") != "POST, OPTIONS" {
-			t.Errorf("answered with %d, Allow %q", recorder.Code, recorder.Header().Get("Allow"))
-		}
-	})
 }
 
 func TestNegotiation(t *testing.T) {

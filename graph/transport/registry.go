@@ -14,11 +14,11 @@ import (
 // DefaultDrainWindow is the default of [Registry].DrainWindow.
 const DefaultDrainWindow = 5 * time.Second
 
-// Registry knows every open socket, counts them by address and by user, and closes them when the process is to end.
-// [http.Server.Shutdown] neither closes upgraded connections nor waits for them. The zero value is ready for use, by
+// Registry knows every open socket and stream of events, counts them by address and by user, and ends them when the
+// process is to end. [http.Server.Shutdown] neither closes upgraded connections nor waits for them. The zero value is ready for use, by
 // many goroutines at once; it must not be copied.
 type Registry struct {
-	// DrainWindow is the time over which Drain spreads its closes, so that the clients do not all come back at one
+	// DrainWindow is the time over which Drain spreads what it ends, so that the clients do not all come back at one
 	// moment. Default 5 s; it is cut to half of the time that Drain's context leaves.
 	DrainWindow time.Duration
 
@@ -29,24 +29,24 @@ type Registry struct {
 	idle      chan struct{} // made by the first Drain, closed when no entry is left
 }
 
-// entry is the place of one socket.
+// entry is the place of one socket or stream.
 type entry struct {
 	registry *Registry
 	address  string
 	user     string
-	restart  chan struct{} // closed by Drain: the socket shall close with 1012
-	cut      func()        // ends the socket at once; safe to call at any time
+	restart  chan struct{} // closed by Drain: the socket shall close with 1012, the stream end
+	cut      func()        // ends it at once; safe to call at any time
 }
 
-// Len returns the number of open sockets, those in the handshake included.
+// Len returns the number of open sockets, those in the handshake included, and streams.
 func (g *Registry) Len() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return len(g.entries)
 }
 
-// Drain refuses new sockets with 503 from here on and closes the open ones with 1012 (service restart), in random
-// order and evenly over the drain window. It returns when all have ended, or with the error of ctx after cutting those
+// Drain refuses new sockets and streams with 503 from here on, closes the open sockets with 1012 (service restart) and
+// ends the open streams, in random order and evenly over the drain window. It returns when all have ended, or with the error of ctx after cutting those
 // that have not. A second call only waits.
 //
 // Whatever feeds subscriptions must be alive until Drain returns: a stream that ends by itself tells its client that

@@ -106,7 +106,7 @@ type Websocket struct {
 	// join, with the steps since. Default 2 s.
 	SharedPace time.Duration
 
-	// Registry knows the open sockets. By default a registry of its own, which nothing can drain.
+	// Registry knows the open sockets beside the streams of events. By default a registry of its own, which nothing can drain.
 	Registry *Registry
 
 	InitTimeout  time.Duration // from the upgrade to the acknowledgement; default 10 s
@@ -119,9 +119,9 @@ type Websocket struct {
 
 	// A negative number lifts the bound.
 	MaxOperations  int // of one socket at a time; default 10
-	MaxConnections int // of the Registry; more are refused with 503; default 10,000
-	MaxPerUser     int // sockets; more are closed with 1013; default 20
-	MaxPerAddress  int // sockets; more are refused with 429; default 256
+	MaxConnections int // of the Registry, streams included; more are refused with 503; default 10,000
+	MaxPerUser     int // sockets and streams; more are closed with 1013; default 20
+	MaxPerAddress  int // sockets and streams; more are refused with 429; default 256
 
 	prepare   sync.Once
 	buffers   sync.Pool // write buffers of gorilla, taken for the duration of a write

@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	throttled = "This connection runs as many operations as it may: complete one first."
+	throttled = "This connection runs as many operations as it may: complete one first. Try again in 1 seconds."
 	noMutate  = "A mutation is sent with POST, not over a websocket."
 )
 
@@ -374,7 +374,7 @@ func TestWebsocket_WS2_protocol(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newSockets(t, &transport.Websocket{})
 			c, _ := s.dialWith(t, &websocket.Dialer{Subprotocols: offered}, nil)
-			c.wantClose(4406, "Subprotocol not acceptable")
+			c.wantClose(4406, "Subprotocol not acceptable: offer graphql-transport-ws")
 		})
 	}
 	t.Run("subprotocol_among_others", func(t *testing.T) {

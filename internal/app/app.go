@@ -188,6 +188,8 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 		CloseSockets:   sockets.Drain,
 		AllowedOrigins: a.cfg.AllowedOrigins,
 		PlainCookies:   development,
+		OpsHosts:       a.cfg.OpsHosts,
+		RetireDelay:    a.cfg.RetireDelay(),
 		TrustedProxies: a.cfg.TrustedProxies,
 		Observe:        a.metrics.request,
 		Log:            a.log,

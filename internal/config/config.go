@@ -46,6 +46,8 @@ type Config struct {
 	ClusterPassword Secret         `env:"MARQUEE_CLUSTER_PASSWORD"`
 	RequestTimeout  time.Duration  `env:"MARQUEE_REQUEST_TIMEOUT" envDefault:"10s"`
 	DrainTimeout    time.Duration  `env:"MARQUEE_DRAIN_TIMEOUT" envDefault:"20s"`
+	DrainDelay      *time.Duration `env:"MARQUEE_DRAIN_DELAY"`
+	OpsHosts        []string       `env:"MARQUEE_OPS_HOSTS"`
 	LiveInterval    time.Duration  `env:"MARQUEE_LIVE_INTERVAL" envDefault:"50ms"`
 	// The manifest of documents that clients may name, and what happens to those that are not in it.
 	PersistedDocuments string `env:"MARQUEE_PERSISTED_DOCUMENTS"`
@@ -63,6 +65,21 @@ const maxRate = 1_000_000
 
 // maxRequestTimeout leaves the connection time to carry the answer.
 const maxRequestTimeout = 50 * time.Second
+
+// RetireDelay is for how long a node that is about to stop says so before it refuses connections: in production time for
+// a load balancer to ask /readyz and to believe the answer, in development none.
+func (c Config) RetireDelay() time.Duration {
+	switch {
+	case c.DrainDelay != nil:
+		return *c.DrainDelay
+	case c.Env == Production:
+		return min(productionDrainDelay, c.DrainTimeout/4)
+	default:
+		return 0
+	}
+}
+
+const productionDrainDelay = 5 * time.Second
 
 // LoadsDemo reports whether serve fills an empty database with the demo world: by itself only in development and only
 // in the private cluster, since the demo accounts' passwords are no secret.
@@ -183,6 +200,14 @@ func (c Config) Validate() error {
 	}
 	if c.LiveInterval < time.Millisecond || c.LiveInterval > time.Minute {
 		bad("MARQUEE_LIVE_INTERVAL must be between 1ms and 1m, not %s", c.LiveInterval)
+	}
+	if delay := c.RetireDelay(); delay < 0 || delay >= c.DrainTimeout {
+		bad("MARQUEE_DRAIN_DELAY must be less than MARQUEE_DRAIN_TIMEOUT, %s, not %s", c.DrainTimeout, delay)
+	}
+	for _, host := range c.OpsHosts {
+		if host == "" || strings.ContainsAny(host, ":/*") {
+			bad("MARQUEE_OPS_HOSTS must list names without port, like node-1.internal, not %q", host)
+		}
 	}
 	if c.RequestTimeout > maxRequestTimeout {
 		bad("MARQUEE_REQUEST_TIMEOUT must be at most %s: a connection takes no answer after a minute", maxRequestTimeout)

@@ -66,7 +66,10 @@ func TestServer_cors_headers(t *testing.T) {
 	const ours = "https://tickets.example"
 	o := options()
 	o.AllowedOrigins = []string{ours}
-	for _, header := range []string{"authorization", "content-type", "apollo-require-preflight", "graphql-require-preflight", "x-apollo-operation-name", "x-requested-with"} {
+	for _, header := range []string{"authorization", "content-type", "apollo-require-preflight", "graphql-require-preflight", "x-apollo-operation-name", "x-requested-with",
+		"marquee-session", "apollographql-client-name", "apollographql-client-version", "traceparent", "tracestate", "x-request-id",
+		"cache-control", "if-none-match",
+	} {
 		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
 			w := ask(o, http.MethodOptions, "/graphql", "Origin", ours, "Access-Control-Request-Method", method, "Access-Control-Request-Headers", header)
 			if got := w.Header().Get("Access-Control-Allow-Origin"); got != ours {

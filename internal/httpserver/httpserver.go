@@ -36,16 +36,20 @@ type Options struct {
 	CloseSockets   func(ctx context.Context) error      // tells open sockets to move and waits for them
 	AllowedOrigins []string                             // of pages on other hosts; same-origin pages always may
 	PlainCookies   bool                                 // whether clients without TLS may have their session in cookies
+	OpsHosts       []string                             // names under which operators reach their listener, beside localhost
+	RetireDelay    time.Duration                        // for which /readyz is red before connections are refused
 	TrustedProxies []netip.Prefix                       // whose word on the client's connection is believed
-	Observe        func(status int, took time.Duration) // told of every request but streams of events and the operators' probes; may be nil
+	Observe        func(status int, took time.Duration) // told of every request but sockets, streams of events and the operators' probes; may be nil
 	Log            *slog.Logger
 }
 
-// allowedHeaders are those that pages of the allowed origins may send: what the endpoint reads, and what clients send
-// with a GET so that the browser asks for permission first.
+// allowedHeaders are those that pages of the allowed origins may send: what the endpoint reads, what clients send with a
+// GET so that the browser asks for permission first, and what GraphQL clients and tracers add to every request.
 var allowedHeaders = []string{
 	"Authorization", "Content-Type", "Accept", cookie.Header,
 	"Apollo-Require-Preflight", "GraphQL-Require-Preflight", "X-Apollo-Operation-Name", "X-Requested-With",
+	"ApolloGraphQL-Client-Name", "ApolloGraphQL-Client-Version", "Traceparent", "Tracestate", "X-Request-Id",
+	"Cache-Control", "If-None-Match",
 }
 
 // endpointPath is where both listeners have their GraphQL endpoint.
@@ -57,8 +61,6 @@ const (
 	idleTimeout       = 120 * time.Second
 	maxHeaderBytes    = 32 << 10
 	readyTimeout      = 2 * time.Second
-	// retireDelay lets load balancers see a red /readyz before connections are refused.
-	retireDelay = 500 * time.Millisecond
 )
 
 // Listeners are the open ports: one for everybody, one for operators.
@@ -202,11 +204,11 @@ func (s *Server) opsHandler() http.Handler {
 		// A cookie is sent to every port of a host, so that here none counts.
 		mux.Handle(endpointPath, s.observe(s.secure(s.guarded(s.authenticate(s.o.OpsGraphQL, false), nil))))
 	}
-	return mux
+	return s.knownHosts(mux)
 }
 
-// Serve serves until ctx ends, then goes away in order: not ready, no new connections, sockets told to move, running
-// requests finished. It returns nil after an orderly end and never takes longer than drain after ctx has ended.
+// Serve serves until ctx ends, then goes away in order: not ready, and after RetireDelay no new connections, sockets told
+// to move, running requests finished. It returns nil after an orderly end and never takes longer than drain after ctx has ended.
 func (s *Server) Serve(ctx context.Context, drain time.Duration) error {
 	failed := make(chan error, 2)
 	for _, one := range []struct {
@@ -228,7 +230,7 @@ func (s *Server) Serve(ctx context.Context, drain time.Duration) error {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
 	select {
-	case <-time.After(min(retireDelay, drain/10)):
+	case <-time.After(s.o.RetireDelay):
 	case <-bounded.Done():
 	}
 	sockets := make(chan error, 1)

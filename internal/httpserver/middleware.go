@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
+	"net/netip"
 	"regexp"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,7 +58,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			took := time.Since(start)
 			s.o.Log.DebugContext(ctx, "request", "method", r.Method, "path", r.URL.Path, "status", out.status, "ms", took.Milliseconds())
 			// How long somebody watches a stream says nothing of how fast requests are answered.
-			if s.o.Observe != nil && !strings.HasPrefix(w.Header().Get("Content-Type"), "text/event-stream") {
+			if s.o.Observe != nil && out.status != http.StatusSwitchingProtocols && !strings.HasPrefix(w.Header().Get("Content-Type"), "text/event-stream") {
 				s.o.Observe(out.status, took)
 			}
 		}()
@@ -95,6 +97,28 @@ func (r *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // noPage is the policy of answers that are no page: nothing in them may be run, shown or framed. The console brings
 // its own.
 const noPage = "default-src 'none'; frame-ancestors 'none'"
+
+// knownHosts refuses requests for hosts that are not the operators' listener. Any site can let its name lead to a loopback
+// address, and its pages are then of the listener's origin for the browser. No site can do so with an address.
+func (s *Server) knownHosts(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := r.Host
+		if name, _, err := net.SplitHostPort(host); err == nil {
+			host = name
+		}
+		host = strings.TrimSuffix(strings.Trim(host, "[]"), ".")
+		address, notAddress := netip.ParseAddr(host)
+		local, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+		switch {
+		case strings.EqualFold(host, "localhost"), notAddress == nil && address.IsLoopback(),
+			notAddress == nil && local != nil && address.Unmap() == local.AddrPort().Addr().Unmap(),
+			slices.ContainsFunc(s.o.OpsHosts, func(known string) bool { return strings.EqualFold(known, host) }):
+			next.ServeHTTP(w, r)
+		default:
+			say(w, http.StatusMisdirectedRequest, "not a name of this listener")
+		}
+	})
+}
 
 // oneYear is for how long a browser that came by TLS shall not come without it.
 const oneYear = "max-age=31536000"
