@@ -29,6 +29,7 @@ import (
 	"marquee/ent/providerflow"
 	"marquee/ent/recoverycode"
 	"marquee/ent/reservation"
+	"marquee/ent/rolegrant"
 	"marquee/ent/screen"
 	"marquee/ent/seat"
 	"marquee/ent/seatclaim"
@@ -91,6 +92,8 @@ type Client struct {
 	RecoveryCode *RecoveryCodeClient
 	// Reservation is the client for interacting with the Reservation builders.
 	Reservation *ReservationClient
+	// RoleGrant is the client for interacting with the RoleGrant builders.
+	RoleGrant *RoleGrantClient
 	// Screen is the client for interacting with the Screen builders.
 	Screen *ScreenClient
 	// Seat is the client for interacting with the Seat builders.
@@ -142,6 +145,7 @@ func (c *Client) init() {
 	c.ProviderFlow = NewProviderFlowClient(c.config)
 	c.RecoveryCode = NewRecoveryCodeClient(c.config)
 	c.Reservation = NewReservationClient(c.config)
+	c.RoleGrant = NewRoleGrantClient(c.config)
 	c.Screen = NewScreenClient(c.config)
 	c.Seat = NewSeatClient(c.config)
 	c.SeatClaim = NewSeatClaimClient(c.config)
@@ -263,6 +267,7 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 		ProviderFlow:      NewProviderFlowClient(cfg),
 		RecoveryCode:      NewRecoveryCodeClient(cfg),
 		Reservation:       NewReservationClient(cfg),
+		RoleGrant:         NewRoleGrantClient(cfg),
 		Screen:            NewScreenClient(cfg),
 		Seat:              NewSeatClient(cfg),
 		SeatClaim:         NewSeatClaimClient(cfg),
@@ -311,6 +316,7 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 		ProviderFlow:      NewProviderFlowClient(cfg),
 		RecoveryCode:      NewRecoveryCodeClient(cfg),
 		Reservation:       NewReservationClient(cfg),
+		RoleGrant:         NewRoleGrantClient(cfg),
 		Screen:            NewScreenClient(cfg),
 		Seat:              NewSeatClient(cfg),
 		SeatClaim:         NewSeatClaimClient(cfg),
@@ -354,8 +360,9 @@ func (c *Client) Use(hooks ...Hook) {
 		c.AuditEntry, c.Ceremony, c.Erasure, c.Factor, c.FederatedIdentity, c.Genre,
 		c.Guess, c.IdempotencyKey, c.Mail, c.MailedToken, c.Movie, c.Payment,
 		c.PaymentAttempt, c.PriceTier, c.Profile, c.ProviderFlow, c.RecoveryCode,
-		c.Reservation, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout, c.Session,
-		c.SessionRevocation, c.Showtime, c.ShowtimeSale, c.Theater, c.Ticket, c.User,
+		c.Reservation, c.RoleGrant, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout,
+		c.Session, c.SessionRevocation, c.Showtime, c.ShowtimeSale, c.Theater,
+		c.Ticket, c.User,
 	} {
 		n.Use(hooks...)
 	}
@@ -368,8 +375,9 @@ func (c *Client) Intercept(interceptors ...Interceptor) {
 		c.AuditEntry, c.Ceremony, c.Erasure, c.Factor, c.FederatedIdentity, c.Genre,
 		c.Guess, c.IdempotencyKey, c.Mail, c.MailedToken, c.Movie, c.Payment,
 		c.PaymentAttempt, c.PriceTier, c.Profile, c.ProviderFlow, c.RecoveryCode,
-		c.Reservation, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout, c.Session,
-		c.SessionRevocation, c.Showtime, c.ShowtimeSale, c.Theater, c.Ticket, c.User,
+		c.Reservation, c.RoleGrant, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout,
+		c.Session, c.SessionRevocation, c.Showtime, c.ShowtimeSale, c.Theater,
+		c.Ticket, c.User,
 	} {
 		n.Intercept(interceptors...)
 	}
@@ -414,6 +422,8 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.RecoveryCode.mutate(ctx, m)
 	case *ReservationMutation:
 		return c.Reservation.mutate(ctx, m)
+	case *RoleGrantMutation:
+		return c.RoleGrant.mutate(ctx, m)
 	case *ScreenMutation:
 		return c.Screen.mutate(ctx, m)
 	case *SeatMutation:
@@ -3011,6 +3021,139 @@ func (c *ReservationClient) mutate(ctx context.Context, m *ReservationMutation) 
 	}
 }
 
+// RoleGrantClient is a client for the RoleGrant schema.
+type RoleGrantClient struct {
+	config
+}
+
+// NewRoleGrantClient returns a client for the RoleGrant from the given config.
+func NewRoleGrantClient(c config) *RoleGrantClient {
+	return &RoleGrantClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `rolegrant.Hooks(f(g(h())))`.
+func (c *RoleGrantClient) Use(hooks ...Hook) {
+	c.hooks.RoleGrant = append(c.hooks.RoleGrant, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `rolegrant.Intercept(f(g(h())))`.
+func (c *RoleGrantClient) Intercept(interceptors ...Interceptor) {
+	c.inters.RoleGrant = append(c.inters.RoleGrant, interceptors...)
+}
+
+// Create returns a builder for creating a RoleGrant entity.
+func (c *RoleGrantClient) Create() *RoleGrantCreate {
+	mutation := newRoleGrantMutation(c.config, OpCreate)
+	return &RoleGrantCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of RoleGrant entities.
+func (c *RoleGrantClient) CreateBulk(builders ...*RoleGrantCreate) *RoleGrantCreateBulk {
+	return &RoleGrantCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *RoleGrantClient) MapCreateBulk(slice any, setFunc func(*RoleGrantCreate, int)) *RoleGrantCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &RoleGrantCreateBulk{err: fmt.Errorf("calling to RoleGrantClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*RoleGrantCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &RoleGrantCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for RoleGrant.
+func (c *RoleGrantClient) Update() *RoleGrantUpdate {
+	mutation := newRoleGrantMutation(c.config, OpUpdate)
+	return &RoleGrantUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *RoleGrantClient) UpdateOne(_m *RoleGrant) *RoleGrantUpdateOne {
+	mutation := newRoleGrantMutation(c.config, OpUpdateOne, withRoleGrant(_m))
+	return &RoleGrantUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *RoleGrantClient) UpdateOneID(id uuid.UUID) *RoleGrantUpdateOne {
+	mutation := newRoleGrantMutation(c.config, OpUpdateOne, withRoleGrantID(id))
+	return &RoleGrantUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for RoleGrant.
+func (c *RoleGrantClient) Delete() *RoleGrantDelete {
+	mutation := newRoleGrantMutation(c.config, OpDelete)
+	return &RoleGrantDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *RoleGrantClient) DeleteOne(_m *RoleGrant) *RoleGrantDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *RoleGrantClient) DeleteOneID(id uuid.UUID) *RoleGrantDeleteOne {
+	builder := c.Delete().Where(rolegrant.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &RoleGrantDeleteOne{builder}
+}
+
+// Query returns a query builder for RoleGrant.
+func (c *RoleGrantClient) Query() *RoleGrantQuery {
+	return &RoleGrantQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeRoleGrant},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a RoleGrant entity by its id.
+func (c *RoleGrantClient) Get(ctx context.Context, id uuid.UUID) (*RoleGrant, error) {
+	return c.Query().Where(rolegrant.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *RoleGrantClient) GetX(ctx context.Context, id uuid.UUID) *RoleGrant {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *RoleGrantClient) Hooks() []Hook {
+	return c.hooks.RoleGrant
+}
+
+// Interceptors returns the client interceptors.
+func (c *RoleGrantClient) Interceptors() []Interceptor {
+	return c.inters.RoleGrant
+}
+
+func (c *RoleGrantClient) mutate(ctx context.Context, m *RoleGrantMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&RoleGrantCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&RoleGrantUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&RoleGrantUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&RoleGrantDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown RoleGrant mutation op: %q", m.Op())
+	}
+}
+
 // ScreenClient is a client for the Screen schema.
 type ScreenClient struct {
 	config
@@ -4671,16 +4814,16 @@ type (
 	hooks struct {
 		AuditEntry, Ceremony, Erasure, Factor, FederatedIdentity, Genre, Guess,
 		IdempotencyKey, Mail, MailedToken, Movie, Payment, PaymentAttempt, PriceTier,
-		Profile, ProviderFlow, RecoveryCode, Reservation, Screen, Seat, SeatClaim,
-		SeatLayout, Session, SessionRevocation, Showtime, ShowtimeSale, Theater,
-		Ticket, User []ent.Hook
+		Profile, ProviderFlow, RecoveryCode, Reservation, RoleGrant, Screen, Seat,
+		SeatClaim, SeatLayout, Session, SessionRevocation, Showtime, ShowtimeSale,
+		Theater, Ticket, User []ent.Hook
 	}
 	inters struct {
 		AuditEntry, Ceremony, Erasure, Factor, FederatedIdentity, Genre, Guess,
 		IdempotencyKey, Mail, MailedToken, Movie, Payment, PaymentAttempt, PriceTier,
-		Profile, ProviderFlow, RecoveryCode, Reservation, Screen, Seat, SeatClaim,
-		SeatLayout, Session, SessionRevocation, Showtime, ShowtimeSale, Theater,
-		Ticket, User []ent.Interceptor
+		Profile, ProviderFlow, RecoveryCode, Reservation, RoleGrant, Screen, Seat,
+		SeatClaim, SeatLayout, Session, SessionRevocation, Showtime, ShowtimeSale,
+		Theater, Ticket, User []ent.Interceptor
 	}
 )
 

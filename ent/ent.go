@@ -24,6 +24,7 @@ import (
 	"marquee/ent/providerflow"
 	"marquee/ent/recoverycode"
 	"marquee/ent/reservation"
+	"marquee/ent/rolegrant"
 	"marquee/ent/screen"
 	"marquee/ent/seat"
 	"marquee/ent/seatclaim"
@@ -119,6 +120,7 @@ func checkColumn(t, c string) error {
 			providerflow.Table:      providerflow.ValidColumn,
 			recoverycode.Table:      recoverycode.ValidColumn,
 			reservation.Table:       reservation.ValidColumn,
+			rolegrant.Table:         rolegrant.ValidColumn,
 			screen.Table:            screen.ValidColumn,
 			seat.Table:              seat.ValidColumn,
 			seatclaim.Table:         seatclaim.ValidColumn,

@@ -14,6 +14,7 @@ import (
 	"marquee/ent/payment"
 	"marquee/ent/paymentattempt"
 	"marquee/ent/reservation"
+	"marquee/ent/rolegrant"
 	"marquee/ent/schema"
 	"marquee/ent/seat"
 	"marquee/ent/seatlayout"
@@ -156,6 +157,12 @@ func init() {
 	reservationDescCreatedAt := reservationFields[9].Descriptor()
 	// reservation.DefaultCreatedAt holds the default value on creation for the created_at field.
 	reservation.DefaultCreatedAt = reservationDescCreatedAt.Default.(func() time.Time)
+	rolegrantFields := schema.RoleGrant{}.Fields()
+	_ = rolegrantFields
+	// rolegrantDescCreatedAt is the schema descriptor for created_at field.
+	rolegrantDescCreatedAt := rolegrantFields[6].Descriptor()
+	// rolegrant.DefaultCreatedAt holds the default value on creation for the created_at field.
+	rolegrant.DefaultCreatedAt = rolegrantDescCreatedAt.Default.(func() time.Time)
 	seatFields := schema.Seat{}.Fields()
 	_ = seatFields
 	// seatDescGroupNo is the schema descriptor for group_no field.
@@ -224,12 +231,8 @@ func init() {
 	ticket.DefaultStatus = ticketDescStatus.Default.(string)
 	userFields := schema.User{}.Fields()
 	_ = userFields
-	// userDescRole is the schema descriptor for role field.
-	userDescRole := userFields[5].Descriptor()
-	// user.DefaultRole holds the default value on creation for the role field.
-	user.DefaultRole = userDescRole.Default.(string)
 	// userDescCreatedAt is the schema descriptor for created_at field.
-	userDescCreatedAt := userFields[7].Descriptor()
+	userDescCreatedAt := userFields[8].Descriptor()
 	// user.DefaultCreatedAt holds the default value on creation for the created_at field.
 	user.DefaultCreatedAt = userDescCreatedAt.Default.(func() time.Time)
 }

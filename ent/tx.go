@@ -50,6 +50,8 @@ type Tx struct {
 	RecoveryCode *RecoveryCodeClient
 	// Reservation is the client for interacting with the Reservation builders.
 	Reservation *ReservationClient
+	// RoleGrant is the client for interacting with the RoleGrant builders.
+	RoleGrant *RoleGrantClient
 	// Screen is the client for interacting with the Screen builders.
 	Screen *ScreenClient
 	// Seat is the client for interacting with the Seat builders.
@@ -221,6 +223,7 @@ func (tx *Tx) init() {
 	tx.ProviderFlow = NewProviderFlowClient(tx.config)
 	tx.RecoveryCode = NewRecoveryCodeClient(tx.config)
 	tx.Reservation = NewReservationClient(tx.config)
+	tx.RoleGrant = NewRoleGrantClient(tx.config)
 	tx.Screen = NewScreenClient(tx.config)
 	tx.Seat = NewSeatClient(tx.config)
 	tx.SeatClaim = NewSeatClaimClient(tx.config)

@@ -57,16 +57,30 @@ func (_c *UserCreate) SetNillablePasswordHash(v *string) *UserCreate {
 	return _c
 }
 
-// SetRole sets the "role" field.
-func (_c *UserCreate) SetRole(v string) *UserCreate {
-	_c.mutation.SetRole(v)
+// SetDisabledAt sets the "disabled_at" field.
+func (_c *UserCreate) SetDisabledAt(v time.Time) *UserCreate {
+	_c.mutation.SetDisabledAt(v)
 	return _c
 }
 
-// SetNillableRole sets the "role" field if the given value is not nil.
-func (_c *UserCreate) SetNillableRole(v *string) *UserCreate {
+// SetNillableDisabledAt sets the "disabled_at" field if the given value is not nil.
+func (_c *UserCreate) SetNillableDisabledAt(v *time.Time) *UserCreate {
 	if v != nil {
-		_c.SetRole(*v)
+		_c.SetDisabledAt(*v)
+	}
+	return _c
+}
+
+// SetDisabledReason sets the "disabled_reason" field.
+func (_c *UserCreate) SetDisabledReason(v string) *UserCreate {
+	_c.mutation.SetDisabledReason(v)
+	return _c
+}
+
+// SetNillableDisabledReason sets the "disabled_reason" field if the given value is not nil.
+func (_c *UserCreate) SetNillableDisabledReason(v *string) *UserCreate {
+	if v != nil {
+		_c.SetDisabledReason(*v)
 	}
 	return _c
 }
@@ -155,10 +169,6 @@ func (_c *UserCreate) ExecX(ctx context.Context) {
 
 // defaults sets the default values of the builder before save.
 func (_c *UserCreate) defaults() {
-	if _, ok := _c.mutation.Role(); !ok {
-		v := user.DefaultRole
-		_c.mutation.SetRole(v)
-	}
 	if _, ok := _c.mutation.CreatedAt(); !ok {
 		v := user.DefaultCreatedAt()
 		_c.mutation.SetCreatedAt(v)
@@ -175,9 +185,6 @@ func (_c *UserCreate) check() error {
 	}
 	if _, ok := _c.mutation.NameSealed(); !ok {
 		return &ValidationError{Name: "name_sealed", err: errors.New(`ent: missing required field "User.name_sealed"`)}
-	}
-	if _, ok := _c.mutation.Role(); !ok {
-		return &ValidationError{Name: "role", err: errors.New(`ent: missing required field "User.role"`)}
 	}
 	return nil
 }
@@ -231,9 +238,13 @@ func (_c *UserCreate) createSpec() (*User, *sqlgraph.CreateSpec) {
 		_spec.SetField(user.FieldPasswordHash, field.TypeString, value)
 		_node.PasswordHash = value
 	}
-	if value, ok := _c.mutation.Role(); ok {
-		_spec.SetField(user.FieldRole, field.TypeString, value)
-		_node.Role = value
+	if value, ok := _c.mutation.DisabledAt(); ok {
+		_spec.SetField(user.FieldDisabledAt, field.TypeTime, value)
+		_node.DisabledAt = &value
+	}
+	if value, ok := _c.mutation.DisabledReason(); ok {
+		_spec.SetField(user.FieldDisabledReason, field.TypeString, value)
+		_node.DisabledReason = &value
 	}
 	if value, ok := _c.mutation.EmailVerifiedAt(); ok {
 		_spec.SetField(user.FieldEmailVerifiedAt, field.TypeTime, value)
@@ -365,15 +376,39 @@ func (u *UserUpsert) ClearPasswordHash() *UserUpsert {
 	return u
 }
 
-// SetRole sets the "role" field.
-func (u *UserUpsert) SetRole(v string) *UserUpsert {
-	u.Set(user.FieldRole, v)
+// SetDisabledAt sets the "disabled_at" field.
+func (u *UserUpsert) SetDisabledAt(v time.Time) *UserUpsert {
+	u.Set(user.FieldDisabledAt, v)
 	return u
 }
 
-// UpdateRole sets the "role" field to the value that was provided on create.
-func (u *UserUpsert) UpdateRole() *UserUpsert {
-	u.SetExcluded(user.FieldRole)
+// UpdateDisabledAt sets the "disabled_at" field to the value that was provided on create.
+func (u *UserUpsert) UpdateDisabledAt() *UserUpsert {
+	u.SetExcluded(user.FieldDisabledAt)
+	return u
+}
+
+// ClearDisabledAt clears the value of the "disabled_at" field.
+func (u *UserUpsert) ClearDisabledAt() *UserUpsert {
+	u.SetNull(user.FieldDisabledAt)
+	return u
+}
+
+// SetDisabledReason sets the "disabled_reason" field.
+func (u *UserUpsert) SetDisabledReason(v string) *UserUpsert {
+	u.Set(user.FieldDisabledReason, v)
+	return u
+}
+
+// UpdateDisabledReason sets the "disabled_reason" field to the value that was provided on create.
+func (u *UserUpsert) UpdateDisabledReason() *UserUpsert {
+	u.SetExcluded(user.FieldDisabledReason)
+	return u
+}
+
+// ClearDisabledReason clears the value of the "disabled_reason" field.
+func (u *UserUpsert) ClearDisabledReason() *UserUpsert {
+	u.SetNull(user.FieldDisabledReason)
 	return u
 }
 
@@ -509,17 +544,45 @@ func (u *UserUpsertOne) ClearPasswordHash() *UserUpsertOne {
 	})
 }
 
-// SetRole sets the "role" field.
-func (u *UserUpsertOne) SetRole(v string) *UserUpsertOne {
+// SetDisabledAt sets the "disabled_at" field.
+func (u *UserUpsertOne) SetDisabledAt(v time.Time) *UserUpsertOne {
 	return u.Update(func(s *UserUpsert) {
-		s.SetRole(v)
+		s.SetDisabledAt(v)
 	})
 }
 
-// UpdateRole sets the "role" field to the value that was provided on create.
-func (u *UserUpsertOne) UpdateRole() *UserUpsertOne {
+// UpdateDisabledAt sets the "disabled_at" field to the value that was provided on create.
+func (u *UserUpsertOne) UpdateDisabledAt() *UserUpsertOne {
 	return u.Update(func(s *UserUpsert) {
-		s.UpdateRole()
+		s.UpdateDisabledAt()
+	})
+}
+
+// ClearDisabledAt clears the value of the "disabled_at" field.
+func (u *UserUpsertOne) ClearDisabledAt() *UserUpsertOne {
+	return u.Update(func(s *UserUpsert) {
+		s.ClearDisabledAt()
+	})
+}
+
+// SetDisabledReason sets the "disabled_reason" field.
+func (u *UserUpsertOne) SetDisabledReason(v string) *UserUpsertOne {
+	return u.Update(func(s *UserUpsert) {
+		s.SetDisabledReason(v)
+	})
+}
+
+// UpdateDisabledReason sets the "disabled_reason" field to the value that was provided on create.
+func (u *UserUpsertOne) UpdateDisabledReason() *UserUpsertOne {
+	return u.Update(func(s *UserUpsert) {
+		s.UpdateDisabledReason()
+	})
+}
+
+// ClearDisabledReason clears the value of the "disabled_reason" field.
+func (u *UserUpsertOne) ClearDisabledReason() *UserUpsertOne {
+	return u.Update(func(s *UserUpsert) {
+		s.ClearDisabledReason()
 	})
 }
 
@@ -825,17 +888,45 @@ func (u *UserUpsertBulk) ClearPasswordHash() *UserUpsertBulk {
 	})
 }
 
-// SetRole sets the "role" field.
-func (u *UserUpsertBulk) SetRole(v string) *UserUpsertBulk {
+// SetDisabledAt sets the "disabled_at" field.
+func (u *UserUpsertBulk) SetDisabledAt(v time.Time) *UserUpsertBulk {
 	return u.Update(func(s *UserUpsert) {
-		s.SetRole(v)
+		s.SetDisabledAt(v)
 	})
 }
 
-// UpdateRole sets the "role" field to the value that was provided on create.
-func (u *UserUpsertBulk) UpdateRole() *UserUpsertBulk {
+// UpdateDisabledAt sets the "disabled_at" field to the value that was provided on create.
+func (u *UserUpsertBulk) UpdateDisabledAt() *UserUpsertBulk {
 	return u.Update(func(s *UserUpsert) {
-		s.UpdateRole()
+		s.UpdateDisabledAt()
+	})
+}
+
+// ClearDisabledAt clears the value of the "disabled_at" field.
+func (u *UserUpsertBulk) ClearDisabledAt() *UserUpsertBulk {
+	return u.Update(func(s *UserUpsert) {
+		s.ClearDisabledAt()
+	})
+}
+
+// SetDisabledReason sets the "disabled_reason" field.
+func (u *UserUpsertBulk) SetDisabledReason(v string) *UserUpsertBulk {
+	return u.Update(func(s *UserUpsert) {
+		s.SetDisabledReason(v)
+	})
+}
+
+// UpdateDisabledReason sets the "disabled_reason" field to the value that was provided on create.
+func (u *UserUpsertBulk) UpdateDisabledReason() *UserUpsertBulk {
+	return u.Update(func(s *UserUpsert) {
+		s.UpdateDisabledReason()
+	})
+}
+
+// ClearDisabledReason clears the value of the "disabled_reason" field.
+func (u *UserUpsertBulk) ClearDisabledReason() *UserUpsertBulk {
+	return u.Update(func(s *UserUpsert) {
+		s.ClearDisabledReason()
 	})
 }
 

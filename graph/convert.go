@@ -202,6 +202,9 @@ func signInResult(ctx context.Context, t identity.Tokens, err error) (model.Sign
 	if errors.Is(err, identity.ErrInvalidCredentials) {
 		return invalidCredentials, nil
 	}
+	if errors.Is(err, identity.ErrDisabled) {
+		return accountDisabled, nil
+	}
 	if err != nil {
 		return nil, err
 	}

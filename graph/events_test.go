@@ -15,6 +15,7 @@ import (
 	"marquee/internal/apitest"
 	"marquee/internal/auth"
 	"marquee/internal/config"
+	"marquee/internal/identity"
 )
 
 // eventStream is a stream of server-sent events, read to its end by one goroutine.
@@ -183,7 +184,8 @@ func TestEvents(t *testing.T) {
 		s := watchEvents(t, c, http.MethodPost, watchSeats, vars{"id": show.ID()})
 		s.want("SeatMapSnapshot")
 		start := time.Now()
-		if err := a.Identity.SetRole(t.Context(), c.User.ID, auth.RoleCustomer); err != nil {
+		in := identity.ChangeGrantInput{UserID: c.User.ID, Grant: auth.Grant{Role: auth.RoleTheaterManager}, Reason: "on leave"}
+		if err := a.Identity.RevokeRole(t.Context(), identity.Operator(), in); err != nil {
 			t.Fatal(err)
 		}
 		untilRefused(s)

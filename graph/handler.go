@@ -11,6 +11,7 @@ import (
 	"github.com/99designs/gqlgen/graphql/executor"
 	"github.com/vektah/gqlparser/v2/ast"
 
+	"marquee/graph/access"
 	"marquee/graph/generated"
 	"marquee/graph/limit"
 	"marquee/graph/loader"
@@ -54,6 +55,10 @@ const (
 func NewHandler(r *Resolver, o Options) http.Handler {
 	schema := NewSchema(r)
 	exec := executor.New(schema)
+	rules, err := access.NewRules(schema.Schema())
+	if err != nil {
+		panic(err) // the contract is part of the program
+	}
 	exec.SetParserTokenLimit(o.Limits.Tokens)
 	exec.SetDefaultRulesFn(validation(o.Introspection))
 	exec.SetDisableSuggestion(!o.Introspection)
@@ -70,6 +75,7 @@ func NewHandler(r *Resolver, o Options) http.Handler {
 		exec.Use(adminsOnly{})
 	}
 	exec.Use(renewFirst{})
+	exec.Use(access.Extension{Rules: rules})
 	exec.Use(introspection{everybody: o.Introspection})
 	exec.Use(strictVariables{schema.Schema()})
 	exec.Use(limit.Extension{Limits: o.Limits, Schema: schema.Schema(), Documents: documents, Rates: o.Rates})
@@ -119,11 +125,7 @@ func NewSchema(r *Resolver) graphql.ExecutableSchema {
 	schema := *generated.NewExecutableSchema(generated.Config{}).Schema()
 	schema.Directives = maps.Clone(schema.Directives)
 	delete(schema.Directives, "defer")
-	return generated.NewExecutableSchema(generated.Config{
-		Schema:     &schema,
-		Resolvers:  r,
-		Directives: generated.DirectiveRoot{Auth: requireRole},
-	})
+	return generated.NewExecutableSchema(generated.Config{Schema: &schema, Resolvers: r})
 }
 
 // kindOf names an operation for metrics: its kind and its first field, both from the schema, never from the client.

@@ -124,6 +124,10 @@ func (r *sessionResolver) Current(ctx context.Context, obj *identity.Session) (b
 	return viewer.SessionID == obj.ID, err
 }
 
+func (r *userResolver) Role(ctx context.Context, obj *identity.User) (auth.Role, error) {
+	return r.Services.Identity.Title(ctx, obj.ID)
+}
+
 func (r *userResolver) Sessions(ctx context.Context, obj *identity.User) ([]identity.Session, error) {
 	viewer, err := auth.Require(ctx, auth.RoleCustomer)
 	if err != nil {

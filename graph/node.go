@@ -36,8 +36,8 @@ func (r *Resolver) nodeOf(ctx context.Context, kind typeid.Kind, path, id string
 		return r.ownNode(ctx, kind, path, id)
 	case typeid.Movie, typeid.Theater, typeid.Screen, typeid.Showtime, typeid.Genre, typeid.Seat, typeid.SeatLayout, typeid.User:
 		return r.publicNode(ctx, kind, path, id)
-	case typeid.AuditEntry:
-		return r.auditNode(ctx, path, id)
+	case typeid.AuditEntry, typeid.Account:
+		return r.officeNode(ctx, kind, path, id)
 	default:
 		return nil, apperr.Invalid(path, "No kind of thing has ids that start with this.")
 	}
@@ -73,14 +73,22 @@ func (r *Resolver) publicNode(ctx context.Context, kind typeid.Kind, path, id st
 	}
 }
 
-// auditNode returns an entry of the audit log to administrators; to others there is none.
-func (r *Resolver) auditNode(ctx context.Context, path, id string) (model.Node, error) {
-	key, err := decodeID(typeid.AuditEntry, path, id)
+// officeNode returns a thing to those whose work it is; to others there is none.
+func (r *Resolver) officeNode(ctx context.Context, kind typeid.Kind, path, id string) (model.Node, error) {
+	key, err := decodeID(kind, path, id)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := auth.Require(ctx, auth.RoleAdmin); err != nil {
-		return nil, apperr.Missing("audit entry")
+	role := auth.RoleAdmin
+	if kind == typeid.Account {
+		role = auth.RoleSupport
+	}
+	viewer, err := auth.Require(ctx, role)
+	if err != nil {
+		return nil, apperr.Missing("thing")
+	}
+	if kind == typeid.Account {
+		return r.Services.Identity.Account(ctx, viewer, key)
 	}
 	return r.Services.Audit.Entry(ctx, key)
 }

@@ -9,6 +9,7 @@ import (
 	"marquee/internal/apitest"
 	"marquee/internal/auth"
 	"marquee/internal/gqlclient"
+	"marquee/internal/identity"
 )
 
 const sessionFields = `__typename ... on SessionPayload { token refreshToken expiresAt refreshExpiresAt } ... on UserError { code }`
@@ -131,7 +132,8 @@ func TestRevocation(t *testing.T) {
 	for name, revoke := range map[string]func(t *testing.T, c apitest.Client){
 		"sign_out": func(_ *testing.T, c apitest.Client) { c.Get(`mutation { signOut { signedOut } }`, nil, nil) },
 		"role_change": func(t *testing.T, c apitest.Client) {
-			if err := here.Identity.SetRole(t.Context(), c.User.ID, auth.RoleTheaterManager); err != nil {
+			in := identity.ChangeGrantInput{UserID: c.User.ID, Grant: auth.Grant{Role: auth.RoleTheaterStaff, Theater: here.World.Theaters[0].Key}, Reason: "hired"}
+			if _, err := here.Identity.GrantRole(t.Context(), identity.Operator(), in); err != nil {
 				t.Fatal(err)
 			}
 		},

@@ -13,6 +13,7 @@ import (
 	"marquee/internal/auth"
 	"marquee/internal/config"
 	"marquee/internal/gqlclient"
+	"marquee/internal/identity"
 	"marquee/internal/typeid"
 )
 
@@ -294,7 +295,8 @@ func TestSubscription(t *testing.T) {
 		c := a.Manager().With(t)
 		w := c.Watch(watch, vars{"id": a.World.Showtimes[0].ID()})
 		w.Next(nil)
-		if err := a.Identity.SetRole(t.Context(), c.User.ID, auth.RoleCustomer); err != nil {
+		in := identity.ChangeGrantInput{UserID: c.User.ID, Grant: auth.Grant{Role: auth.RoleTheaterManager}, Reason: "on leave"}
+		if err := a.Identity.RevokeRole(t.Context(), identity.Operator(), in); err != nil {
 			t.Fatal(err)
 		}
 		if closed, ok := errors.AsType[*gqlclient.CloseError](w.Try(nil)); !ok || closed.Code != 4403 {
@@ -360,7 +362,7 @@ func TestNode(t *testing.T) {
 		t.Run(typename+"_of_another_is_null", func(t *testing.T) {
 			for _, c := range []apitest.Client{nobody, stranger, admin} {
 				if n := see(t, c, id); n != nil {
-					t.Errorf("a %s sees %+v", c.User.Role, n)
+					t.Errorf("%s sees %+v", c.User.Name, n)
 				}
 			}
 		})

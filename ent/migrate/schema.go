@@ -614,6 +614,29 @@ var (
 			},
 		},
 	}
+	// RoleGrantsColumns holds the columns for the "role_grants" table.
+	RoleGrantsColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "user_id", Type: field.TypeUUID},
+		{Name: "role", Type: field.TypeString, Size: 2147483647},
+		{Name: "theater_id", Type: field.TypeUUID, Nullable: true},
+		{Name: "granted_by", Type: field.TypeUUID, Nullable: true},
+		{Name: "reason", Type: field.TypeString, Size: 2147483647},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
+	}
+	// RoleGrantsTable holds the schema information for the "role_grants" table.
+	RoleGrantsTable = &schema.Table{
+		Name:       "role_grants",
+		Columns:    RoleGrantsColumns,
+		PrimaryKey: []*schema.Column{RoleGrantsColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "role_grants_theater_idx",
+				Unique:  false,
+				Columns: []*schema.Column{RoleGrantsColumns[3], RoleGrantsColumns[2]},
+			},
+		},
+	}
 	// ScreensColumns holds the columns for the "screens" table.
 	ScreensColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
@@ -944,7 +967,8 @@ var (
 		{Name: "email_index", Type: field.TypeBytes},
 		{Name: "name_sealed", Type: field.TypeBytes},
 		{Name: "password_hash", Type: field.TypeString, Nullable: true, Size: 2147483647},
-		{Name: "role", Type: field.TypeString, Size: 2147483647, Default: "CUSTOMER"},
+		{Name: "disabled_at", Type: field.TypeTime, Nullable: true},
+		{Name: "disabled_reason", Type: field.TypeString, Nullable: true, Size: 2147483647},
 		{Name: "email_verified_at", Type: field.TypeTime, Nullable: true},
 		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
 	}
@@ -1006,6 +1030,7 @@ var (
 		ProviderFlowsTable,
 		RecoveryCodesTable,
 		ReservationsTable,
+		RoleGrantsTable,
 		ScreensTable,
 		SeatsTable,
 		SeatClaimsTable,

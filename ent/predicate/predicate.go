@@ -60,6 +60,9 @@ type RecoveryCode func(*sql.Selector)
 // Reservation is the predicate function for reservation builders.
 type Reservation func(*sql.Selector)
 
+// RoleGrant is the predicate function for rolegrant builders.
+type RoleGrant func(*sql.Selector)
+
 // Screen is the predicate function for screen builders.
 type Screen func(*sql.Selector)
 

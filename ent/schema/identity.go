@@ -21,7 +21,8 @@ func (User) Fields() []ent.Field {
 		field.Bytes("email_index").Sensitive().Comment("of the address, blind"),
 		field.Bytes("name_sealed").Sensitive(),
 		field.Text("password_hash").Optional().Sensitive().Comment("none: the user signs in another way"),
-		field.Text("role").Default("CUSTOMER"),
+		field.Time("disabled_at").Optional().Nillable().Comment("since when nobody can sign in to it"),
+		field.Text("disabled_reason").Optional().Nillable(),
 		field.Time("email_verified_at").Optional().Nillable(),
 		createdAt(),
 	}

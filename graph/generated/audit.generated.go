@@ -4,7 +4,6 @@ package generated
 
 import (
 	"context"
-	"errors"
 	"marquee/graph/model"
 	"marquee/internal/audit"
 	"math"
@@ -336,25 +335,7 @@ func (ec *executionContext) _AuditEntryConnection_edges(ctx context.Context, fie
 		func(ctx context.Context) (any, error) {
 			return obj.Edges, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "ADMIN")
-				if err != nil {
-					var zeroVal []model.AuditEntryEdge
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal []model.AuditEntryEdge
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, obj, directive0, requires)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []model.AuditEntryEdge) graphql.Marshaler {
 			return ec.marshalNAuditEntryEdge2ᚕmarqueeᚋgraphᚋmodelᚐAuditEntryEdgeᚄ(ctx, selections, v)
 		},
@@ -386,25 +367,7 @@ func (ec *executionContext) _AuditEntryConnection_nodes(ctx context.Context, fie
 		func(ctx context.Context) (any, error) {
 			return obj.Nodes, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "ADMIN")
-				if err != nil {
-					var zeroVal []audit.Record
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal []audit.Record
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, obj, directive0, requires)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []audit.Record) graphql.Marshaler {
 			return ec.marshalNAuditEntry2ᚕmarqueeᚋinternalᚋauditᚐRecordᚄ(ctx, selections, v)
 		},
@@ -491,25 +454,7 @@ func (ec *executionContext) _AuditEntryEdge_node(ctx context.Context, field grap
 		func(ctx context.Context) (any, error) {
 			return obj.Node, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "ADMIN")
-				if err != nil {
-					var zeroVal audit.Record
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal audit.Record
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, obj, directive0, requires)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v audit.Record) graphql.Marshaler {
 			return ec.marshalNAuditEntry2marqueeᚋinternalᚋauditᚐRecord(ctx, selections, v)
 		},

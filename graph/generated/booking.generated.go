@@ -4,7 +4,6 @@ package generated
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"marquee/graph/model"
 	"marquee/internal/booking"
@@ -49,25 +48,7 @@ func (ec *executionContext) _CancelReservationPayload_reservation(ctx context.Co
 		func(ctx context.Context) (any, error) {
 			return obj.Reservation, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal booking.Reservation
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal booking.Reservation
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, obj, directive0, requires)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v booking.Reservation) graphql.Marshaler {
 			return ec.marshalNReservation2marqueeᚋinternalᚋbookingᚐReservation(ctx, selections, v)
 		},
@@ -544,25 +525,7 @@ func (ec *executionContext) _Reservation_payment(ctx context.Context, field grap
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Reservation().Payment(ctx, obj)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal *payment.Payment
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal *payment.Payment
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, obj, directive0, requires)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *payment.Payment) graphql.Marshaler {
 			return ec.marshalOPayment2ᚖmarqueeᚋinternalᚋpaymentᚐPayment(ctx, selections, v)
 		},
@@ -594,25 +557,7 @@ func (ec *executionContext) _Reservation_tickets(ctx context.Context, field grap
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Reservation().Tickets(ctx, obj)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal []booking.Ticket
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal []booking.Ticket
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, obj, directive0, requires)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []booking.Ticket) graphql.Marshaler {
 			return ec.marshalNTicket2ᚕmarqueeᚋinternalᚋbookingᚐTicketᚄ(ctx, selections, v)
 		},
@@ -644,25 +589,7 @@ func (ec *executionContext) _ReservationConnection_edges(ctx context.Context, fi
 		func(ctx context.Context) (any, error) {
 			return obj.Edges, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal []model.ReservationEdge
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal []model.ReservationEdge
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, obj, directive0, requires)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []model.ReservationEdge) graphql.Marshaler {
 			return ec.marshalNReservationEdge2ᚕmarqueeᚋgraphᚋmodelᚐReservationEdgeᚄ(ctx, selections, v)
 		},
@@ -694,25 +621,7 @@ func (ec *executionContext) _ReservationConnection_nodes(ctx context.Context, fi
 		func(ctx context.Context) (any, error) {
 			return obj.Nodes, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal []booking.Reservation
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal []booking.Reservation
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, obj, directive0, requires)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []booking.Reservation) graphql.Marshaler {
 			return ec.marshalNReservation2ᚕmarqueeᚋinternalᚋbookingᚐReservationᚄ(ctx, selections, v)
 		},
@@ -799,25 +708,7 @@ func (ec *executionContext) _ReservationEdge_node(ctx context.Context, field gra
 		func(ctx context.Context) (any, error) {
 			return obj.Node, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal booking.Reservation
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal booking.Reservation
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, obj, directive0, requires)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v booking.Reservation) graphql.Marshaler {
 			return ec.marshalNReservation2marqueeᚋinternalᚋbookingᚐReservation(ctx, selections, v)
 		},
@@ -849,25 +740,7 @@ func (ec *executionContext) _ReserveSeatsPayload_reservation(ctx context.Context
 		func(ctx context.Context) (any, error) {
 			return obj.Reservation, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal booking.Reservation
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal booking.Reservation
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, obj, directive0, requires)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v booking.Reservation) graphql.Marshaler {
 			return ec.marshalNReservation2marqueeᚋinternalᚋbookingᚐReservation(ctx, selections, v)
 		},

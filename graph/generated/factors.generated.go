@@ -4,7 +4,6 @@ package generated
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"marquee/graph/model"
 	"marquee/internal/identity"
@@ -226,25 +225,7 @@ func (ec *executionContext) _ConfirmPasskeyPayload_factor(ctx context.Context, f
 		func(ctx context.Context) (any, error) {
 			return obj.Factor, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal identity.Factor
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal identity.Factor
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, obj, directive0, requires)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v identity.Factor) graphql.Marshaler {
 			return ec.marshalNFactor2marqueeᚋinternalᚋidentityᚐFactor(ctx, selections, v)
 		},
@@ -331,25 +312,7 @@ func (ec *executionContext) _ConfirmTotpPayload_factor(ctx context.Context, fiel
 		func(ctx context.Context) (any, error) {
 			return obj.Factor, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal identity.Factor
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal identity.Factor
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, obj, directive0, requires)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v identity.Factor) graphql.Marshaler {
 			return ec.marshalNFactor2marqueeᚋinternalᚋidentityᚐFactor(ctx, selections, v)
 		},
@@ -721,25 +684,7 @@ func (ec *executionContext) _RenameFactorPayload_factor(ctx context.Context, fie
 		func(ctx context.Context) (any, error) {
 			return obj.Factor, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal identity.Factor
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal identity.Factor
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, obj, directive0, requires)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v identity.Factor) graphql.Marshaler {
 			return ec.marshalNFactor2marqueeᚋinternalᚋidentityᚐFactor(ctx, selections, v)
 		},

@@ -4,7 +4,6 @@ package generated
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"marquee/graph/model"
 	"marquee/internal/identity"
@@ -268,25 +267,7 @@ func (ec *executionContext) _LinkProviderPayload_linkedProvider(ctx context.Cont
 		func(ctx context.Context) (any, error) {
 			return obj.LinkedProvider, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal identity.Link
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal identity.Link
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, obj, directive0, requires)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v identity.Link) graphql.Marshaler {
 			return ec.marshalNLinkedProvider2marqueeᚋinternalᚋidentityᚐLink(ctx, selections, v)
 		},

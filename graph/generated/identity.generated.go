@@ -4,7 +4,6 @@ package generated
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"marquee/graph/model"
 	"marquee/internal/auth"
@@ -24,7 +23,10 @@ type SessionResolver interface {
 	Current(ctx context.Context, obj *identity.Session) (bool, error)
 }
 type UserResolver interface {
+	Role(ctx context.Context, obj *identity.User) (auth.Role, error)
+
 	Sessions(ctx context.Context, obj *identity.User) ([]identity.Session, error)
+	Grants(ctx context.Context, obj *identity.User) ([]identity.RoleGrant, error)
 	Profile(ctx context.Context, obj *identity.User) (*identity.Profile, error)
 	Factors(ctx context.Context, obj *identity.User) ([]identity.Factor, error)
 	RecoveryCodesLeft(ctx context.Context, obj *identity.User) (int32, error)
@@ -38,6 +40,52 @@ type UserResolver interface {
 // endregion ***************************** args.gotpl *****************************
 
 // region    **************************** field.gotpl *****************************
+
+func (ec *executionContext) _AccountDisabled_code(ctx context.Context, field graphql.CollectedField, obj *model.AccountDisabled) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AccountDisabled_code(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Code, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.UserErrorCode) graphql.Marshaler {
+			return ec.marshalNUserErrorCode2marqueeᚋgraphᚋmodelᚐUserErrorCode(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AccountDisabled_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AccountDisabled", field, false, false, "UserErrorCode")
+}
+
+func (ec *executionContext) _AccountDisabled_message(ctx context.Context, field graphql.CollectedField, obj *model.AccountDisabled) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AccountDisabled_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AccountDisabled_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AccountDisabled", field, false, false, "String")
+}
 
 func (ec *executionContext) _ChangePasswordPayload_user(ctx context.Context, field graphql.CollectedField, obj *model.ChangePasswordPayload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
@@ -618,7 +666,7 @@ func (ec *executionContext) _User_role(ctx context.Context, field graphql.Collec
 			return ec.fieldContext_User_role(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Role, nil
+			return ec.Resolvers.User().Role(ctx, obj)
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v auth.Role) graphql.Marshaler {
@@ -629,7 +677,7 @@ func (ec *executionContext) _User_role(ctx context.Context, field graphql.Collec
 	)
 }
 func (ec *executionContext) fieldContext_User_role(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("User", field, false, false, "Role")
+	return graphql.NewScalarFieldContext("User", field, true, true, "Role")
 }
 
 func (ec *executionContext) _User_createdAt(ctx context.Context, field graphql.CollectedField, obj *identity.User) (ret graphql.Marshaler) {
@@ -666,37 +714,7 @@ func (ec *executionContext) _User_sessions(ctx context.Context, field graphql.Co
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.User().Sessions(ctx, obj)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal []identity.Session
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal []identity.Session
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, obj, directive0, requires)
-			}
-			directive2 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal []identity.Session
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal []identity.Session
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, obj, directive1, requires)
-			}
-
-			next = directive2
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []identity.Session) graphql.Marshaler {
 			return ec.marshalNSession2ᚕmarqueeᚋinternalᚋidentityᚐSessionᚄ(ctx, selections, v)
 		},
@@ -717,6 +735,38 @@ func (ec *executionContext) fieldContext_User_sessions(_ context.Context, field 
 	return fc, nil
 }
 
+func (ec *executionContext) _User_grants(ctx context.Context, field graphql.CollectedField, obj *identity.User) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_User_grants(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.User().Grants(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []identity.RoleGrant) graphql.Marshaler {
+			return ec.marshalNRoleGrant2ᚕmarqueeᚋinternalᚋidentityᚐRoleGrantᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_User_grants(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "User",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RoleGrant(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _User_profile(ctx context.Context, field graphql.CollectedField, obj *identity.User) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -728,37 +778,7 @@ func (ec *executionContext) _User_profile(ctx context.Context, field graphql.Col
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.User().Profile(ctx, obj)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal *identity.Profile
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal *identity.Profile
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, obj, directive0, requires)
-			}
-			directive2 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal *identity.Profile
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal *identity.Profile
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, obj, directive1, requires)
-			}
-
-			next = directive2
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *identity.Profile) graphql.Marshaler {
 			return ec.marshalNProfile2ᚖmarqueeᚋinternalᚋidentityᚐProfile(ctx, selections, v)
 		},
@@ -790,37 +810,7 @@ func (ec *executionContext) _User_factors(ctx context.Context, field graphql.Col
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.User().Factors(ctx, obj)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal []identity.Factor
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal []identity.Factor
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, obj, directive0, requires)
-			}
-			directive2 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal []identity.Factor
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal []identity.Factor
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, obj, directive1, requires)
-			}
-
-			next = directive2
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []identity.Factor) graphql.Marshaler {
 			return ec.marshalNFactor2ᚕmarqueeᚋinternalᚋidentityᚐFactorᚄ(ctx, selections, v)
 		},
@@ -852,25 +842,7 @@ func (ec *executionContext) _User_recoveryCodesLeft(ctx context.Context, field g
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.User().RecoveryCodesLeft(ctx, obj)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal int32
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal int32
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, obj, directive0, requires)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v int32) graphql.Marshaler {
 			return ec.marshalNInt2int32(ctx, selections, v)
 		},
@@ -893,37 +865,7 @@ func (ec *executionContext) _User_linkedProviders(ctx context.Context, field gra
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.User().LinkedProviders(ctx, obj)
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal []identity.Link
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal []identity.Link
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, obj, directive0, requires)
-			}
-			directive2 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal []identity.Link
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal []identity.Link
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, obj, directive1, requires)
-			}
-
-			next = directive2
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []identity.Link) graphql.Marshaler {
 			return ec.marshalNLinkedProvider2ᚕmarqueeᚋinternalᚋidentityᚐLinkᚄ(ctx, selections, v)
 		},
@@ -1306,6 +1248,13 @@ func (ec *executionContext) _SignInResult(ctx context.Context, sel ast.Selection
 			return graphql.Null
 		}
 		return ec._InvalidCredentials(ctx, sel, obj)
+	case model.AccountDisabled:
+		return ec._AccountDisabled(ctx, sel, &obj)
+	case *model.AccountDisabled:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._AccountDisabled(ctx, sel, obj)
 	case model.SessionPayload:
 		return ec._SessionPayload(ctx, sel, &obj)
 	case *model.SessionPayload:
@@ -1359,6 +1308,44 @@ func (ec *executionContext) _SignUpResult(ctx context.Context, sel ast.Selection
 // endregion ************************** interface.gotpl ***************************
 
 // region    **************************** object.gotpl ****************************
+
+var accountDisabledImplementors = []string{"AccountDisabled", "UserError", "SignInResult"}
+
+func (ec *executionContext) _AccountDisabled(ctx context.Context, sel ast.SelectionSet, obj *model.AccountDisabled) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, accountDisabledImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("AccountDisabled")
+		case "code":
+			out.Values[i] = ec._AccountDisabled_code(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "message":
+			out.Values[i] = ec._AccountDisabled_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
 
 var changePasswordPayloadImplementors = []string{"ChangePasswordPayload", "ChangePasswordResult"}
 
@@ -1745,10 +1732,11 @@ func (ec *executionContext) _User(ctx context.Context, sel ast.SelectionSet, obj
 				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "role":
-			out.Values[i] = ec._User_role(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
-				atomic.AddUint32(&out.Invalids, 1)
-			}
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._User_role(ctx, field, obj)
+				})
 		case "createdAt":
 			out.Values[i] = ec._User_createdAt(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -1759,6 +1747,12 @@ func (ec *executionContext) _User(ctx context.Context, sel ast.SelectionSet, obj
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._User_sessions(ctx, field, obj)
+				})
+		case "grants":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._User_grants(ctx, field, obj)
 				})
 		case "profile":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
@@ -1875,12 +1869,18 @@ func (ec *executionContext) marshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx co
 var (
 	unmarshalNRole2marqueeᚋinternalᚋauthᚐRole = map[string]auth.Role{
 		"CUSTOMER":        auth.RoleCustomer,
+		"THEATER_STAFF":   auth.RoleTheaterStaff,
 		"THEATER_MANAGER": auth.RoleTheaterManager,
+		"SUPPORT":         auth.RoleSupport,
+		"FINANCE":         auth.RoleFinance,
 		"ADMIN":           auth.RoleAdmin,
 	}
 	marshalNRole2marqueeᚋinternalᚋauthᚐRole = map[auth.Role]string{
 		auth.RoleCustomer:       "CUSTOMER",
+		auth.RoleTheaterStaff:   "THEATER_STAFF",
 		auth.RoleTheaterManager: "THEATER_MANAGER",
+		auth.RoleSupport:        "SUPPORT",
+		auth.RoleFinance:        "FINANCE",
 		auth.RoleAdmin:          "ADMIN",
 	}
 )
@@ -1946,6 +1946,44 @@ func (ec *executionContext) marshalNSignUpResult2marqueeᚋgraphᚋmodelᚐSignU
 func (ec *executionContext) marshalNUser2marqueeᚋinternalᚋidentityᚐUser(ctx context.Context, sel ast.SelectionSet, v identity.User) graphql.Marshaler {
 	return ec._User(ctx, sel, &v)
 }
+
+func (ec *executionContext) unmarshalORole2ᚖmarqueeᚋinternalᚋauthᚐRole(ctx context.Context, v any) (*auth.Role, error) {
+	if v == nil {
+		return nil, nil
+	}
+	tmp, err := graphql.UnmarshalString(v)
+	res := unmarshalORole2ᚖmarqueeᚋinternalᚋauthᚐRole[tmp]
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalORole2ᚖmarqueeᚋinternalᚋauthᚐRole(ctx context.Context, sel ast.SelectionSet, v *auth.Role) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalString(marshalORole2ᚖmarqueeᚋinternalᚋauthᚐRole[*v])
+	return res
+}
+
+var (
+	unmarshalORole2ᚖmarqueeᚋinternalᚋauthᚐRole = map[string]auth.Role{
+		"CUSTOMER":        auth.RoleCustomer,
+		"THEATER_STAFF":   auth.RoleTheaterStaff,
+		"THEATER_MANAGER": auth.RoleTheaterManager,
+		"SUPPORT":         auth.RoleSupport,
+		"FINANCE":         auth.RoleFinance,
+		"ADMIN":           auth.RoleAdmin,
+	}
+	marshalORole2ᚖmarqueeᚋinternalᚋauthᚐRole = map[auth.Role]string{
+		auth.RoleCustomer:       "CUSTOMER",
+		auth.RoleTheaterStaff:   "THEATER_STAFF",
+		auth.RoleTheaterManager: "THEATER_MANAGER",
+		auth.RoleSupport:        "SUPPORT",
+		auth.RoleFinance:        "FINANCE",
+		auth.RoleAdmin:          "ADMIN",
+	}
+)
 
 func (ec *executionContext) marshalOUser2ᚖmarqueeᚋinternalᚋidentityᚐUser(ctx context.Context, sel ast.SelectionSet, v *identity.User) graphql.Marshaler {
 	if v == nil {

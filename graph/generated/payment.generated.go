@@ -4,7 +4,6 @@ package generated
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"marquee/graph/model"
 	"marquee/internal/booking"
@@ -40,25 +39,7 @@ func (ec *executionContext) _PayReservationPayload_reservation(ctx context.Conte
 		func(ctx context.Context) (any, error) {
 			return obj.Reservation, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal booking.Reservation
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal booking.Reservation
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, obj, directive0, requires)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v booking.Reservation) graphql.Marshaler {
 			return ec.marshalNReservation2marqueeᚋinternalᚋbookingᚐReservation(ctx, selections, v)
 		},
@@ -315,25 +296,7 @@ func (ec *executionContext) _PaymentDeclined_reservation(ctx context.Context, fi
 		func(ctx context.Context) (any, error) {
 			return obj.Reservation, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal booking.Reservation
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal booking.Reservation
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, obj, directive0, requires)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v booking.Reservation) graphql.Marshaler {
 			return ec.marshalNReservation2marqueeᚋinternalᚋbookingᚐReservation(ctx, selections, v)
 		},
@@ -411,25 +374,7 @@ func (ec *executionContext) _PaymentPending_reservation(ctx context.Context, fie
 		func(ctx context.Context) (any, error) {
 			return obj.Reservation, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal booking.Reservation
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal booking.Reservation
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, obj, directive0, requires)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v booking.Reservation) graphql.Marshaler {
 			return ec.marshalNReservation2marqueeᚋinternalᚋbookingᚐReservation(ctx, selections, v)
 		},
@@ -507,25 +452,7 @@ func (ec *executionContext) _ReservationExpired_reservation(ctx context.Context,
 		func(ctx context.Context) (any, error) {
 			return obj.Reservation, nil
 		},
-		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
-			directive0 := next
-
-			directive1 := func(ctx context.Context) (any, error) {
-				requires, err := ec.unmarshalNRole2marqueeᚋinternalᚋauthᚐRole(ctx, "CUSTOMER")
-				if err != nil {
-					var zeroVal booking.Reservation
-					return zeroVal, err
-				}
-				if ec.Directives.Auth == nil {
-					var zeroVal booking.Reservation
-					return zeroVal, errors.New("directive auth is not implemented")
-				}
-				return ec.Directives.Auth(ctx, obj, directive0, requires)
-			}
-
-			next = directive1
-			return next
-		},
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v booking.Reservation) graphql.Marshaler {
 			return ec.marshalNReservation2marqueeᚋinternalᚋbookingᚐReservation(ctx, selections, v)
 		},

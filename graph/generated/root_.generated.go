@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"marquee/internal/auth"
 	"sync/atomic"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -26,6 +25,7 @@ type ResolverRoot interface {
 	Mutation() MutationResolver
 	Query() QueryResolver
 	Reservation() ReservationResolver
+	RoleGrant() RoleGrantResolver
 	Screen() ScreenResolver
 	SeatMap() SeatMapResolver
 	Session() SessionResolver
@@ -36,7 +36,6 @@ type ResolverRoot interface {
 }
 
 type DirectiveRoot struct {
-	Auth func(ctx context.Context, obj any, next graphql.Resolver, requires auth.Role) (res any, err error)
 }
 
 type ComplexityRoot struct {
@@ -72,8 +71,11 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ConfirmPasskeyInput", ec.unmarshalInputConfirmPasskeyInput),
 			graphql.NewInputUnmarshaler("ConfirmTotpInput", ec.unmarshalInputConfirmTotpInput),
 			graphql.NewInputUnmarshaler("DeleteAccountInput", ec.unmarshalInputDeleteAccountInput),
+			graphql.NewInputUnmarshaler("DisableUserInput", ec.unmarshalInputDisableUserInput),
+			graphql.NewInputUnmarshaler("EnableUserInput", ec.unmarshalInputEnableUserInput),
 			graphql.NewInputUnmarshaler("EndSessionInput", ec.unmarshalInputEndSessionInput),
 			graphql.NewInputUnmarshaler("EraseUserInput", ec.unmarshalInputEraseUserInput),
+			graphql.NewInputUnmarshaler("GrantRoleInput", ec.unmarshalInputGrantRoleInput),
 			graphql.NewInputUnmarshaler("LinkProviderInput", ec.unmarshalInputLinkProviderInput),
 			graphql.NewInputUnmarshaler("MovieFilter", ec.unmarshalInputMovieFilter),
 			graphql.NewInputUnmarshaler("MovieShowtimeFilter", ec.unmarshalInputMovieShowtimeFilter),
@@ -87,6 +89,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("RequestPasswordResetInput", ec.unmarshalInputRequestPasswordResetInput),
 			graphql.NewInputUnmarshaler("ReserveSeatsInput", ec.unmarshalInputReserveSeatsInput),
 			graphql.NewInputUnmarshaler("ResetPasswordInput", ec.unmarshalInputResetPasswordInput),
+			graphql.NewInputUnmarshaler("RevokeRoleInput", ec.unmarshalInputRevokeRoleInput),
 			graphql.NewInputUnmarshaler("ShowtimeFilter", ec.unmarshalInputShowtimeFilter),
 			graphql.NewInputUnmarshaler("SignInInput", ec.unmarshalInputSignInInput),
 			graphql.NewInputUnmarshaler("SignInWithPasskeyInput", ec.unmarshalInputSignInWithPasskeyInput),
@@ -95,6 +98,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("TheaterShowtimeFilter", ec.unmarshalInputTheaterShowtimeFilter),
 			graphql.NewInputUnmarshaler("UnlinkProviderInput", ec.unmarshalInputUnlinkProviderInput),
 			graphql.NewInputUnmarshaler("UpdateProfileInput", ec.unmarshalInputUpdateProfileInput),
+			graphql.NewInputUnmarshaler("UserFilter", ec.unmarshalInputUserFilter),
 			graphql.NewInputUnmarshaler("VerifyEmailInput", ec.unmarshalInputVerifyEmailInput),
 		)
 	}
@@ -189,6 +193,215 @@ func newExecutionContext(
 }
 
 var sources = []*ast.Source{
+	{Name: "../../schema/access.graphqls", Input: `"A role that a user was granted, at a theater or on the whole platform."
+type RoleGrant @auth {
+  "The role."
+  role: Role!
+  "Where it is held; null: on the whole platform."
+  theater: Theater
+  "Why it was granted."
+  reason: String!
+  "When it was granted."
+  grantedAt: DateTime!
+}
+
+extend type User {
+  "What the user was granted, the first grant first; at most 20. Shown to the user only."
+  grants: [RoleGrant!]! @auth @listSize(assumedSize: 5)
+}
+
+"A user as those see it who look after accounts."
+type Account implements Node @auth(role: SUPPORT) {
+  "The account's id."
+  id: ID!
+  "The user's id."
+  userId: ID!
+  "The address the user signs in with."
+  email: String!
+  "How the user wants to be called."
+  name: String!
+  "When the account was made."
+  createdAt: DateTime!
+  "Since when the account is disabled; null while it can be used."
+  disabledAt: DateTime
+  "Why it was disabled."
+  disabledReason: String
+  "What the user was granted, the first grant first; at most 20."
+  grants: [RoleGrant!]! @listSize(assumedSize: 5)
+}
+
+"Who was granted a role at a theater, as its managers see them."
+type StaffMember @auth(role: THEATER_MANAGER, scope: THEATER) {
+  "The user's id."
+  userId: ID!
+  "How the user wants to be called."
+  name: String!
+  "The address the user signs in with."
+  email: String!
+  "The role at the theater."
+  role: Role!
+  "Why it was granted."
+  reason: String!
+  "When it was granted."
+  grantedAt: DateTime!
+}
+
+extend type Theater {
+  "Who was granted a role at this theater, the first first; at most 500. Shown to its managers only."
+  staff: [StaffMember!]! @auth(role: THEATER_MANAGER, scope: THEATER) @listSize(assumedSize: 50)
+}
+
+"Restricts the list of accounts; every given condition must hold."
+input UserFilter {
+  "The user with this id."
+  userId: ID
+  "The user with this address: the whole of it; case does not matter."
+  email: String
+  "Users who were granted this role."
+  role: Role
+  "Users who were granted a role at this theater."
+  theaterId: ID
+  "Users whose account is disabled, or is not."
+  disabled: Boolean
+}
+
+"A page of accounts."
+type AccountConnection @auth(role: SUPPORT) {
+  "The accounts with their cursors."
+  edges: [AccountEdge!]!
+  "The accounts alone."
+  nodes: [Account!]!
+  "Where the page stands."
+  pageInfo: PageInfo!
+}
+
+"An account in a page."
+type AccountEdge @auth(role: SUPPORT) {
+  "Where the account stands in the list."
+  cursor: String!
+  "The account."
+  node: Account!
+}
+
+extend type Query {
+  "The accounts, the one made last first."
+  users(
+    "Page size counted from the start, at most 100; give ` + "`" + `first` + "`" + ` or ` + "`" + `last` + "`" + `."
+    first: Int
+    "Cursor: the page starts after it."
+    after: String
+    "Page size counted from the end, at most 100."
+    last: Int
+    "Cursor: the page ends before it."
+    before: String
+    "Restricts the list."
+    filter: UserFilter
+  ): AccountConnection! @auth(role: SUPPORT) @cost(weight: 10) @listSize(slicingArguments: ["first", "last"])
+}
+
+extend type Mutation {
+  """
+  Gives a user a role. Administrators give any; the managers of a theater give ` + "`" + `THEATER_STAFF` + "`" + ` there. Open sessions feel it
+  within seconds. ` + "`" + `NOT_FOUND` + "`" + ` when there is no such user or theater. Needs a recent proof of who asks.
+  """
+  grantRole("Who gets what, and why." input: GrantRoleInput!): GrantRoleResult! @auth(role: THEATER_MANAGER, scope: THEATER) @cost(weight: 20)
+  "Takes a role away, as ` + "`" + `grantRole` + "`" + ` gives it. ` + "`" + `NOT_FOUND` + "`" + ` when the user was not granted it there."
+  revokeRole("Who loses what, and why." input: RevokeRoleInput!): RevokeRoleResult! @auth(role: THEATER_MANAGER, scope: THEATER) @cost(weight: 20)
+  "Shuts an account: its sessions end at once, and nobody can sign in to it. ` + "`" + `NOT_FOUND` + "`" + ` when there is no such user. Needs a recent proof of who asks."
+  disableUser("Which account, and why." input: DisableUserInput!): DisableUserResult! @auth(role: ADMIN) @cost(weight: 20)
+  "Opens a disabled account again; its owner signs in anew. ` + "`" + `NOT_FOUND` + "`" + ` when there is no such user. Needs a recent proof of who asks."
+  enableUser("Which account, and why." input: EnableUserInput!): EnableUserPayload! @auth(role: ADMIN) @cost(weight: 20)
+}
+
+"A role for a user."
+input GrantRoleInput {
+  "The user's id."
+  userId: ID!
+  "The role; everybody is a ` + "`" + `CUSTOMER` + "`" + ` already."
+  role: Role!
+  "Where it is held; without one on the whole platform. ` + "`" + `SUPPORT` + "`" + `, ` + "`" + `FINANCE` + "`" + ` and ` + "`" + `ADMIN` + "`" + ` are held there only."
+  theaterId: ID
+  "Why, 1 to 500 characters. It is kept in the audit log."
+  reason: String!
+}
+
+"A role that a user shall lose."
+input RevokeRoleInput {
+  "The user's id."
+  userId: ID!
+  "The role."
+  role: Role!
+  "Where it is held; without one on the whole platform."
+  theaterId: ID
+  "Why, 1 to 500 characters. It is kept in the audit log."
+  reason: String!
+}
+
+"Which account to shut."
+input DisableUserInput {
+  "The user's id."
+  userId: ID!
+  "Why, 1 to 500 characters. It is kept in the audit log."
+  reason: String!
+}
+
+"Which account to open again."
+input EnableUserInput {
+  "The user's id."
+  userId: ID!
+  "Why, 1 to 500 characters. It is kept in the audit log."
+  reason: String!
+}
+
+"The user has the role."
+type GrantRolePayload @auth(role: THEATER_MANAGER, scope: THEATER) {
+  "The grant, as it was given first."
+  grant: RoleGrant!
+}
+
+"The user does not have the role any more."
+type RevokeRolePayload @auth(role: THEATER_MANAGER, scope: THEATER) {
+  "The user's id."
+  userId: ID!
+}
+
+"The account is shut."
+type DisableUserPayload @auth(role: ADMIN) {
+  "The account."
+  account: Account!
+}
+
+"The account is open."
+type EnableUserPayload @auth(role: ADMIN) {
+  "The account."
+  account: Account!
+}
+
+"The user has as many grants as one can have: grant the role on the platform instead, or revoke others."
+type TooManyGrants implements UserError @auth(role: THEATER_MANAGER, scope: THEATER) {
+  "Always ` + "`" + `TOO_MANY_GRANTS` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+}
+
+"Without this administrator nobody could run the platform: make another one first."
+type LastAdmin implements UserError @auth(role: THEATER_MANAGER, scope: THEATER) {
+  "Always ` + "`" + `LAST_ADMIN` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+}
+
+"How it went to give a role."
+union GrantRoleResult = GrantRolePayload | TooManyGrants
+
+"How it went to take a role away."
+union RevokeRoleResult = RevokeRolePayload | LastAdmin
+
+"How it went to shut an account."
+union DisableUserResult = DisableUserPayload | LastAdmin
+`, BuiltIn: false},
 	{Name: "../../schema/account.graphqls", Input: `"What somebody needs at the movies."
 enum AccessibilityNeed {
   "A place for a wheelchair."
@@ -277,12 +490,12 @@ extend union SignUpResult = UsernameTaken
 union UpdateProfileResult = UpdateProfilePayload | UsernameTaken
 `, BuiltIn: false},
 	{Name: "../../schema/audit.graphqls", Input: `"One act that was recorded: who did what to which thing, why, from where, and what it changed."
-type AuditEntry implements Node @auth(requires: ADMIN) {
+type AuditEntry implements Node @auth(role: ADMIN) {
   "The entry's id."
   id: ID!
   "When it was done."
   createdAt: DateTime!
-  "What was done: ` + "`" + `session.started` + "`" + `, ` + "`" + `account.role_changed` + "`" + `."
+  "What was done: ` + "`" + `session.started` + "`" + `, ` + "`" + `role.granted` + "`" + `."
   action: String!
   "What the action means, as a sentence for people."
   meaning: String!
@@ -323,7 +536,7 @@ input AuditLogFilter {
 }
 
 "A page of the audit log."
-type AuditEntryConnection @auth(requires: ADMIN) {
+type AuditEntryConnection @auth(role: ADMIN) {
   "The entries with their cursors."
   edges: [AuditEntryEdge!]!
   "The entries alone."
@@ -333,7 +546,7 @@ type AuditEntryConnection @auth(requires: ADMIN) {
 }
 
 "An entry in a page."
-type AuditEntryEdge @auth(requires: ADMIN) {
+type AuditEntryEdge @auth(role: ADMIN) {
   "Where the entry stands in the list."
   cursor: String!
   "The entry."
@@ -353,7 +566,7 @@ extend type Query {
     before: String
     "Restricts the list."
     filter: AuditLogFilter
-  ): AuditEntryConnection! @auth(requires: ADMIN) @listSize(slicingArguments: ["first", "last"])
+  ): AuditEntryConnection! @auth(role: ADMIN) @listSize(slicingArguments: ["first", "last"])
 }
 `, BuiltIn: false},
 	{Name: "../../schema/booking.graphqls", Input: `"Where a reservation stands."
@@ -1162,13 +1375,19 @@ union LinkProviderResult = LinkProviderPayload | ProviderSignInFailed | Provider
 "How unlinking a provider went."
 union UnlinkProviderResult = UnlinkProviderPayload | LastWayToSignIn
 `, BuiltIn: false},
-	{Name: "../../schema/identity.graphqls", Input: `"What a user may do on the platform; each role includes those before it."
+	{Name: "../../schema/identity.graphqls", Input: `"A kind of work at the box office. Roles are granted at a theater or on the whole platform."
 enum Role {
-  "Books seats for themselves."
+  "Books seats for themselves: everybody with an account."
   CUSTOMER
-  "Runs theaters: schedule, prices, refunds."
+  "Works at the door and the box office of a theater."
+  THEATER_STAFF
+  "Runs a theater: schedule, prices, refunds and staff. Includes ` + "`" + `THEATER_STAFF` + "`" + ` there."
   THEATER_MANAGER
-  "Runs the platform."
+  "Helps the customers of all theaters."
+  SUPPORT
+  "Looks after the money of all theaters."
+  FINANCE
+  "Runs the platform. Includes all other roles."
   ADMIN
 }
 
@@ -1180,7 +1399,7 @@ type User implements Node @public {
   email: String!
   "How the user wants to be called."
   name: String!
-  "What the user may do."
+  "The role to show beside the name: of several the last in the order of ` + "`" + `Role` + "`" + `. What the user may do where is in ` + "`" + `grants` + "`" + `."
   role: Role!
   "When the account was made."
   createdAt: DateTime!
@@ -1342,8 +1561,16 @@ union RefreshSessionResult = SessionPayload | SessionEnded
 "How a sign-up went."
 union SignUpResult = SessionPayload | EmailTaken
 
+"The credentials were right, and the account was disabled by those who run the platform. With wrong ones nobody learns it."
+type AccountDisabled implements UserError @public {
+  "Always ` + "`" + `ACCOUNT_DISABLED` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+}
+
 "How a sign-in went."
-union SignInResult = SessionPayload | SecondFactorRequired | InvalidCredentials
+union SignInResult = SessionPayload | SecondFactorRequired | InvalidCredentials | AccountDisabled
 
 "How a change of the password went."
 union ChangePasswordResult = ChangePasswordPayload | InvalidCredentials
@@ -1445,7 +1672,7 @@ extend type Mutation {
   """
   deleteAccount("What may be lost." input: DeleteAccountInput!): DeleteAccountResult! @auth @cost(weight: 500)
   "Erases somebody's account at their request, as ` + "`" + `deleteAccount` + "`" + ` does; with a proof of the last ten minutes, too."
-  eraseUser("Whose, and why." input: EraseUserInput!): EraseUserResult! @auth(requires: ADMIN) @cost(weight: 500)
+  eraseUser("Whose, and why." input: EraseUserInput!): EraseUserResult! @auth(role: ADMIN) @cost(weight: 500)
 }
 
 "What may be lost with an account."
@@ -1600,10 +1827,23 @@ union VerifyEmailResult = VerifyEmailPayload | LinkExpired
 union ResetPasswordResult = ResetPasswordPayload | LinkExpired
 `, BuiltIn: false},
 	{Name: "../../schema/schema.graphqls", Input: `"""
-The rule of a field or of every field of a type: the viewer must be signed in with at least this role.
-Every field carries ` + "`" + `@auth` + "`" + ` or ` + "`" + `@public` + "`" + `, its own or its type's.
+The rule of a field or of every field of a type: the viewer must be signed in and have this role there, or one that includes
+it. Every field carries ` + "`" + `@auth` + "`" + ` or ` + "`" + `@public` + "`" + `, its own or its type's; a field without either is refused to everybody.
 """
-directive @auth("The weakest role that may read the field." requires: Role! = CUSTOMER) on OBJECT | FIELD_DEFINITION
+directive @auth(
+  "The role that it takes; ` + "`" + `CUSTOMER` + "`" + ` is everybody with an account."
+  role: Role! = CUSTOMER
+  "Where the viewer must have it."
+  scope: AuthScope! = PLATFORM
+) on OBJECT | FIELD_DEFINITION
+
+"Where a viewer must have the role that a field takes."
+enum AuthScope {
+  "On the whole platform."
+  PLATFORM
+  "At one theater at least; it is checked further on that the thing in question is of such a theater."
+  THEATER
+}
 
 "The rule of a field or of every field of a type: anybody may read it, signed in or not."
 directive @public on OBJECT | FIELD_DEFINITION
@@ -1678,6 +1918,12 @@ enum UserErrorCode {
   SECOND_FACTOR_REQUIRED
   "The second factor was not proved."
   INVALID_PROOF
+  "The account was disabled by those who run the platform."
+  ACCOUNT_DISABLED
+  "A user has as many roles as one can have."
+  TOO_MANY_GRANTS
+  "Without this administrator nobody could run the platform."
+  LAST_ADMIN
   "The session cannot be renewed: sign in again."
   SESSION_ENDED
   "The link of a mail was used or is too old."
@@ -2111,6 +2357,50 @@ var parsedSchema = gqlparser.MustLoadSchema(sources...)
 // Each function is generated once per unique object type, deduplicating the
 // switch statements that were previously inlined in every fieldContext_* function.
 
+func (ec *executionContext) childFields_Account(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Account_id(ctx, field)
+	case "userId":
+		return ec.fieldContext_Account_userId(ctx, field)
+	case "email":
+		return ec.fieldContext_Account_email(ctx, field)
+	case "name":
+		return ec.fieldContext_Account_name(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Account_createdAt(ctx, field)
+	case "disabledAt":
+		return ec.fieldContext_Account_disabledAt(ctx, field)
+	case "disabledReason":
+		return ec.fieldContext_Account_disabledReason(ctx, field)
+	case "grants":
+		return ec.fieldContext_Account_grants(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Account", field.Name)
+}
+
+func (ec *executionContext) childFields_AccountConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_AccountConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_AccountConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_AccountConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AccountConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_AccountEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_AccountEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_AccountEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AccountEdge", field.Name)
+}
+
 func (ec *executionContext) childFields_AuditEntry(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -2217,6 +2507,14 @@ func (ec *executionContext) childFields_BeginTotpPayload(ctx context.Context, fi
 		return ec.fieldContext_BeginTotpPayload_expiresAt(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type BeginTotpPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_EnableUserPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "account":
+		return ec.fieldContext_EnableUserPayload_account(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EnableUserPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_EndOtherSessionsPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -2541,6 +2839,20 @@ func (ec *executionContext) childFields_ReservationEdge(ctx context.Context, fie
 	return nil, fmt.Errorf("no field named %q was found under type ReservationEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_RoleGrant(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "role":
+		return ec.fieldContext_RoleGrant_role(ctx, field)
+	case "theater":
+		return ec.fieldContext_RoleGrant_theater(ctx, field)
+	case "reason":
+		return ec.fieldContext_RoleGrant_reason(ctx, field)
+	case "grantedAt":
+		return ec.fieldContext_RoleGrant_grantedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RoleGrant", field.Name)
+}
+
 func (ec *executionContext) childFields_Screen(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -2763,6 +3075,24 @@ func (ec *executionContext) childFields_SignOutPayload(ctx context.Context, fiel
 	return nil, fmt.Errorf("no field named %q was found under type SignOutPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_StaffMember(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "userId":
+		return ec.fieldContext_StaffMember_userId(ctx, field)
+	case "name":
+		return ec.fieldContext_StaffMember_name(ctx, field)
+	case "email":
+		return ec.fieldContext_StaffMember_email(ctx, field)
+	case "role":
+		return ec.fieldContext_StaffMember_role(ctx, field)
+	case "reason":
+		return ec.fieldContext_StaffMember_reason(ctx, field)
+	case "grantedAt":
+		return ec.fieldContext_StaffMember_grantedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StaffMember", field.Name)
+}
+
 func (ec *executionContext) childFields_Theater(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -2791,6 +3121,8 @@ func (ec *executionContext) childFields_Theater(ctx context.Context, field graph
 		return ec.fieldContext_Theater_screens(ctx, field)
 	case "showtimes":
 		return ec.fieldContext_Theater_showtimes(ctx, field)
+	case "staff":
+		return ec.fieldContext_Theater_staff(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Theater", field.Name)
 }
@@ -2845,6 +3177,8 @@ func (ec *executionContext) childFields_User(ctx context.Context, field graphql.
 		return ec.fieldContext_User_createdAt(ctx, field)
 	case "sessions":
 		return ec.fieldContext_User_sessions(ctx, field)
+	case "grants":
+		return ec.fieldContext_User_grants(ctx, field)
 	case "profile":
 		return ec.fieldContext_User_profile(ctx, field)
 	case "factors":

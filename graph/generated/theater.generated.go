@@ -22,6 +22,7 @@ type ScreenResolver interface {
 type TheaterResolver interface {
 	Screens(ctx context.Context, obj *theater.Theater) ([]theater.Screen, error)
 	Showtimes(ctx context.Context, obj *theater.Theater, first *int32, after *string, last *int32, before *string, filter *model.TheaterShowtimeFilter) (*model.ShowtimeConnection, error)
+	Staff(ctx context.Context, obj *theater.Theater) ([]model.StaffMember, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -816,6 +817,38 @@ func (ec *executionContext) fieldContext_Theater_showtimes(ctx context.Context, 
 	return fc, nil
 }
 
+func (ec *executionContext) _Theater_staff(ctx context.Context, field graphql.CollectedField, obj *theater.Theater) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Theater_staff(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Theater().Staff(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []model.StaffMember) graphql.Marshaler {
+			return ec.marshalNStaffMember2ᚕmarqueeᚋgraphᚋmodelᚐStaffMemberᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Theater_staff(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Theater",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_StaffMember(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _TheaterConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.TheaterConnection) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1275,6 +1308,12 @@ func (ec *executionContext) _Theater(ctx context.Context, sel ast.SelectionSet, 
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Theater_showtimes(ctx, field, obj)
+				})
+		case "staff":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Theater_staff(ctx, field, obj)
 				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))

@@ -1,5 +1,5 @@
 // Package main writes what docs/ says about the API: docs/schema.graphql, the contract as one file with its directives
-// and descriptions, and docs/api.md, the guide to it.
+// and descriptions, docs/api.md, the guide to it, and docs/authorization.md, who may ask for what.
 //
 // The guide's story is guide.md.tmpl, written by hand; its numbers come from the code that enforces them and its
 // reference from the contract. It is run by make generate, in the root of the repository, and reads and writes nothing
@@ -15,6 +15,8 @@ import (
 
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
+
+	"marquee/graph/access"
 )
 
 func main() {
@@ -51,9 +53,14 @@ func generate(root string) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	matrix, err := access.Matrix(schema)
+	if err != nil {
+		return nil, err
+	}
 	return map[string][]byte{
-		filepath.Join("docs", "schema.graphql"): sdlOf(schema),
-		filepath.Join("docs", "api.md"):         guide,
+		filepath.Join("docs", "authorization.md"): matrix,
+		filepath.Join("docs", "schema.graphql"):   sdlOf(schema),
+		filepath.Join("docs", "api.md"):           guide,
 	}, nil
 }
 

@@ -186,13 +186,22 @@ func audience(own, inherited ast.DirectiveList) string {
 			return "everybody"
 		}
 		if rule := list.ForName("auth"); rule != nil {
-			if role := rule.Arguments.ForName("requires"); role != nil {
-				return "viewers with the role `" + role.Value.Raw + "` or more"
+			role := rule.Arguments.ForName("role")
+			if role == nil {
+				return "signed-in viewers"
 			}
-			return "signed-in viewers"
+			return "viewers with the role `" + role.Value.Raw + "`" + whereOf(rule)
 		}
 	}
 	return "whoever may read its fields"
+}
+
+// whereOf tells where a viewer must have the role of a rule, when not on the whole platform.
+func whereOf(rule *ast.Directive) string {
+	if scope := rule.Arguments.ForName("scope"); scope != nil && scope.Value.Raw == "THEATER" {
+		return " at the theater"
+	}
+	return ""
 }
 
 // otherwise tells a default.

@@ -26,7 +26,7 @@ import (
 
 var (
 	opened = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	viewer = auth.Viewer{UserID: uuid.MustParse("00000000-0000-7000-8000-000000000001"), Role: auth.RoleCustomer}
+	viewer = auth.Viewer{UserID: uuid.MustParse("00000000-0000-7000-8000-000000000001")}
 )
 
 // metered is an extension whose accounts gain a point a second for a viewer's browsing, two for an address's, and the

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"marquee/internal/audit"
+	"marquee/internal/auth"
 	"marquee/internal/booking"
 	"marquee/internal/catalog"
 	"marquee/internal/identity"
@@ -56,9 +57,19 @@ type DeleteAccountResult interface {
 	IsDeleteAccountResult()
 }
 
+// How it went to shut an account.
+type DisableUserResult interface {
+	IsDisableUserResult()
+}
+
 // How the erasure of somebody's account went.
 type EraseUserResult interface {
 	IsEraseUserResult()
+}
+
+// How it went to give a role.
+type GrantRoleResult interface {
+	IsGrantRoleResult()
 }
 
 // How linking a provider went.
@@ -101,6 +112,11 @@ type ResetPasswordResult interface {
 	IsResetPasswordResult()
 }
 
+// How it went to take a role away.
+type RevokeRoleResult interface {
+	IsRevokeRoleResult()
+}
+
 // An event of a seat map's stream.
 type SeatMapEvent interface {
 	IsSeatMapEvent()
@@ -139,6 +155,36 @@ type UserError interface {
 // How the proof of an address went.
 type VerifyEmailResult interface {
 	IsVerifyEmailResult()
+}
+
+// A page of accounts.
+type AccountConnection struct {
+	// The accounts with their cursors.
+	Edges []AccountEdge `json:"edges"`
+	// The accounts alone.
+	Nodes []identity.Account `json:"nodes"`
+	// Where the page stands.
+	PageInfo PageInfo `json:"pageInfo"`
+}
+
+// The credentials were right, and the account was disabled by those who run the platform. With wrong ones nobody learns it.
+type AccountDisabled struct {
+	// Always `ACCOUNT_DISABLED`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+}
+
+func (AccountDisabled) IsUserError() {}
+
+func (AccountDisabled) IsSignInResult() {}
+
+// An account in a page.
+type AccountEdge struct {
+	// Where the account stands in the list.
+	Cursor string `json:"cursor"`
+	// The account.
+	Node identity.Account `json:"node"`
 }
 
 // An account with the address that the provider gave exists. Its owner signs in as before, and links the provider.
@@ -353,6 +399,22 @@ type DeleteAccountPayload struct {
 
 func (DeleteAccountPayload) IsDeleteAccountResult() {}
 
+// Which account to shut.
+type DisableUserInput struct {
+	// The user's id.
+	UserID string `json:"userId"`
+	// Why, 1 to 500 characters. It is kept in the audit log.
+	Reason string `json:"reason"`
+}
+
+// The account is shut.
+type DisableUserPayload struct {
+	// The account.
+	Account identity.Account `json:"account"`
+}
+
+func (DisableUserPayload) IsDisableUserResult() {}
+
 // An account with this address exists already.
 type EmailTaken struct {
 	// Always `EMAIL_TAKEN`.
@@ -364,6 +426,20 @@ type EmailTaken struct {
 func (EmailTaken) IsUserError() {}
 
 func (EmailTaken) IsSignUpResult() {}
+
+// Which account to open again.
+type EnableUserInput struct {
+	// The user's id.
+	UserID string `json:"userId"`
+	// Why, 1 to 500 characters. It is kept in the audit log.
+	Reason string `json:"reason"`
+}
+
+// The account is open.
+type EnableUserPayload struct {
+	// The account.
+	Account identity.Account `json:"account"`
+}
 
 // The other sessions are over.
 type EndOtherSessionsPayload struct {
@@ -409,6 +485,26 @@ type ExportMyDataPayload struct {
 	Document string `json:"document"`
 }
 
+// A role for a user.
+type GrantRoleInput struct {
+	// The user's id.
+	UserID string `json:"userId"`
+	// The role; everybody is a `CUSTOMER` already.
+	Role auth.Role `json:"role"`
+	// Where it is held; without one on the whole platform. `SUPPORT`, `FINANCE` and `ADMIN` are held there only.
+	TheaterID *string `json:"theaterId,omitempty"`
+	// Why, 1 to 500 characters. It is kept in the audit log.
+	Reason string `json:"reason"`
+}
+
+// The user has the role.
+type GrantRolePayload struct {
+	// The grant, as it was given first.
+	Grant identity.RoleGrant `json:"grant"`
+}
+
+func (GrantRolePayload) IsGrantRoleResult() {}
+
 // The address or the password is wrong; which of the two is not said.
 type InvalidCredentials struct {
 	// Always `INVALID_CREDENTIALS`.
@@ -444,6 +540,20 @@ func (InvalidProof) IsConfirmTotpResult() {}
 func (InvalidProof) IsConfirmPasskeyResult() {}
 
 func (InvalidProof) IsSignInWithPasskeyResult() {}
+
+// Without this administrator nobody could run the platform: make another one first.
+type LastAdmin struct {
+	// Always `LAST_ADMIN`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+}
+
+func (LastAdmin) IsUserError() {}
+
+func (LastAdmin) IsRevokeRoleResult() {}
+
+func (LastAdmin) IsDisableUserResult() {}
 
 // The account has no password and no other provider: nobody could sign in to it any more.
 type LastWayToSignIn struct {
@@ -847,6 +957,26 @@ type ResetPasswordPayload struct {
 
 func (ResetPasswordPayload) IsResetPasswordResult() {}
 
+// A role that a user shall lose.
+type RevokeRoleInput struct {
+	// The user's id.
+	UserID string `json:"userId"`
+	// The role.
+	Role auth.Role `json:"role"`
+	// Where it is held; without one on the whole platform.
+	TheaterID *string `json:"theaterId,omitempty"`
+	// Why, 1 to 500 characters. It is kept in the audit log.
+	Reason string `json:"reason"`
+}
+
+// The user does not have the role any more.
+type RevokeRolePayload struct {
+	// The user's id.
+	UserID string `json:"userId"`
+}
+
+func (RevokeRolePayload) IsRevokeRoleResult() {}
+
 // A seat that has another state than before.
 type SeatChange struct {
 	// The seat's id.
@@ -1053,6 +1183,22 @@ type SignUpInput struct {
 	Phone *string `json:"phone,omitempty"`
 }
 
+// Who was granted a role at a theater, as its managers see them.
+type StaffMember struct {
+	// The user's id.
+	UserID string `json:"userId"`
+	// How the user wants to be called.
+	Name string `json:"name"`
+	// The address the user signs in with.
+	Email string `json:"email"`
+	// The role at the theater.
+	Role auth.Role `json:"role"`
+	// Why it was granted.
+	Reason string `json:"reason"`
+	// When it was granted.
+	GrantedAt time.Time `json:"grantedAt"`
+}
+
 // A page of theaters.
 type TheaterConnection struct {
 	// The theaters with their cursors.
@@ -1080,6 +1226,18 @@ type TheaterShowtimeFilter struct {
 	// Only those that start before this moment.
 	To *time.Time `json:"to,omitempty"`
 }
+
+// The user has as many grants as one can have: grant the role on the platform instead, or revoke others.
+type TooManyGrants struct {
+	// Always `TOO_MANY_GRANTS`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+}
+
+func (TooManyGrants) IsUserError() {}
+
+func (TooManyGrants) IsGrantRoleResult() {}
 
 // Which link to end.
 type UnlinkProviderInput struct {
@@ -1119,6 +1277,20 @@ type UpdateProfilePayload struct {
 
 func (UpdateProfilePayload) IsUpdateProfileResult() {}
 
+// Restricts the list of accounts; every given condition must hold.
+type UserFilter struct {
+	// The user with this id.
+	UserID *string `json:"userId,omitempty"`
+	// The user with this address: the whole of it; case does not matter.
+	Email *string `json:"email,omitempty"`
+	// Users who were granted this role.
+	Role *auth.Role `json:"role,omitempty"`
+	// Users who were granted a role at this theater.
+	TheaterID *string `json:"theaterId,omitempty"`
+	// Users whose account is disabled, or is not.
+	Disabled *bool `json:"disabled,omitempty"`
+}
+
 // Another account has this username, or one that cannot be told from it at a glance.
 type UsernameTaken struct {
 	// Always `USERNAME_TAKEN`.
@@ -1146,6 +1318,64 @@ type VerifyEmailPayload struct {
 }
 
 func (VerifyEmailPayload) IsVerifyEmailResult() {}
+
+// Where a viewer must have the role that a field takes.
+type AuthScope string
+
+const (
+	// On the whole platform.
+	AuthScopePlatform AuthScope = "PLATFORM"
+	// At one theater at least; it is checked further on that the thing in question is of such a theater.
+	AuthScopeTheater AuthScope = "THEATER"
+)
+
+var AllAuthScope = []AuthScope{
+	AuthScopePlatform,
+	AuthScopeTheater,
+}
+
+func (e AuthScope) IsValid() bool {
+	switch e {
+	case AuthScopePlatform, AuthScopeTheater:
+		return true
+	}
+	return false
+}
+
+func (e AuthScope) String() string {
+	return string(e)
+}
+
+func (e *AuthScope) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = AuthScope(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid AuthScope", str)
+	}
+	return nil
+}
+
+func (e AuthScope) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *AuthScope) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e AuthScope) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
 
 // A kind of work with a rate of its own: browsing, however heavy, never keeps a customer from buying.
 type RateLane string
@@ -1217,6 +1447,12 @@ const (
 	UserErrorCodeSecondFactorRequired UserErrorCode = "SECOND_FACTOR_REQUIRED"
 	// The second factor was not proved.
 	UserErrorCodeInvalidProof UserErrorCode = "INVALID_PROOF"
+	// The account was disabled by those who run the platform.
+	UserErrorCodeAccountDisabled UserErrorCode = "ACCOUNT_DISABLED"
+	// A user has as many roles as one can have.
+	UserErrorCodeTooManyGrants UserErrorCode = "TOO_MANY_GRANTS"
+	// Without this administrator nobody could run the platform.
+	UserErrorCodeLastAdmin UserErrorCode = "LAST_ADMIN"
 	// The session cannot be renewed: sign in again.
 	UserErrorCodeSessionEnded UserErrorCode = "SESSION_ENDED"
 	// The link of a mail was used or is too old.
@@ -1258,6 +1494,9 @@ var AllUserErrorCode = []UserErrorCode{
 	UserErrorCodeInvalidCredentials,
 	UserErrorCodeSecondFactorRequired,
 	UserErrorCodeInvalidProof,
+	UserErrorCodeAccountDisabled,
+	UserErrorCodeTooManyGrants,
+	UserErrorCodeLastAdmin,
 	UserErrorCodeSessionEnded,
 	UserErrorCodeLinkExpired,
 	UserErrorCodeSeatsUnavailable,
@@ -1279,7 +1518,7 @@ var AllUserErrorCode = []UserErrorCode{
 
 func (e UserErrorCode) IsValid() bool {
 	switch e {
-	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeInvalidProof, UserErrorCodeSessionEnded, UserErrorCodeLinkExpired, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodeReservationExpired, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending, UserErrorCodeUsernameTaken, UserErrorCodeProviderSignInFailed, UserErrorCodeAccountExists, UserErrorCodeProviderEmailUnverified, UserErrorCodeProviderLinkTaken, UserErrorCodeLastWayToSignIn, UserErrorCodeNoPassword, UserErrorCodeReservationsAhead, UserErrorCodeAccountInOffice:
+	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeInvalidProof, UserErrorCodeAccountDisabled, UserErrorCodeTooManyGrants, UserErrorCodeLastAdmin, UserErrorCodeSessionEnded, UserErrorCodeLinkExpired, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodeReservationExpired, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending, UserErrorCodeUsernameTaken, UserErrorCodeProviderSignInFailed, UserErrorCodeAccountExists, UserErrorCodeProviderEmailUnverified, UserErrorCodeProviderLinkTaken, UserErrorCodeLastWayToSignIn, UserErrorCodeNoPassword, UserErrorCodeReservationsAhead, UserErrorCodeAccountInOffice:
 		return true
 	}
 	return false

@@ -41,23 +41,24 @@ func (a *App) Anonymous() Client {
 }
 
 // Customer returns a client of a customer whom nobody else is.
-func (a *App) Customer() Client { return a.signUp(auth.RoleCustomer) }
+func (a *App) Customer() Client { return a.As() }
 
-// Manager returns a client of a theater manager whom nobody else is.
-func (a *App) Manager() Client { return a.signUp(auth.RoleTheaterManager) }
+// Manager returns a client of a manager of all theaters whom nobody else is.
+func (a *App) Manager() Client { return a.As(auth.Grant{Role: auth.RoleTheaterManager}) }
 
 // Admin returns a client of an administrator whom nobody else is.
-func (a *App) Admin() Client { return a.signUp(auth.RoleAdmin) }
+func (a *App) Admin() Client { return a.As(auth.Grant{Role: auth.RoleAdmin}) }
 
 // Password is that of every user whom a client method makes.
 const Password = "correct horse battery staple"
 
-func (a *App) signUp(role auth.Role) Client {
+// As returns a client of a user whom nobody else is, with grants.
+func (a *App) As(grants ...auth.Grant) Client {
 	a.t.Helper()
 	ctx, cancel := a.patience()
 	defer cancel()
-	name := strings.ToLower(string(role)) + "-" + typeid.New().String()
-	user, err := a.Identity.CreateUser(ctx, identity.SignUpInput{Email: name + "@apitest.example", Name: name, Password: Password}, role)
+	name := strings.ToLower(string(auth.NewGrants(grants...).Title())) + "-" + typeid.New().String()
+	user, err := a.Identity.CreateUser(ctx, identity.SignUpInput{Email: name + "@apitest.example", Name: name, Password: Password}, grants...)
 	if err != nil {
 		a.t.Fatalf("make an account: %v", err)
 	}

@@ -68,13 +68,24 @@ func (c Command) prepareDemo(ctx context.Context, a *App, empty bool) (loaded bo
 }
 
 // demoUsers are the accounts of the demo world. Their passwords are no secret.
-var demoUsers = []struct {
-	identity.SignUpInput
-	role auth.Role
-}{
+var demoUsers = []demoUser{
 	{identity.SignUpInput{Email: "customer@marquee.example", Name: "Casey Customer", Password: "customer at the movies"}, auth.RoleCustomer},
 	{identity.SignUpInput{Email: "manager@marquee.example", Name: "Morgan Manager", Password: "manager at the movies"}, auth.RoleTheaterManager},
 	{identity.SignUpInput{Email: "admin@marquee.example", Name: "Alex Admin", Password: "admin at the movies"}, auth.RoleAdmin},
+}
+
+// demoUser is an account of the demo world.
+type demoUser struct {
+	identity.SignUpInput
+	role auth.Role // on the platform
+}
+
+// grants returns what the user is granted.
+func (u demoUser) grants() []auth.Grant {
+	if u.role == auth.RoleCustomer {
+		return nil
+	}
+	return []auth.Grant{{Role: u.role}}
 }
 
 func today() time.Time { return time.Now().UTC() }
@@ -104,7 +115,7 @@ func (c Command) loadDemo(ctx context.Context, db *postgres.DB) error {
 		return err
 	}
 	for _, u := range demoUsers {
-		if _, err := accounts.CreateUser(ctx, u.SignUpInput, u.role); err != nil && !errors.Is(err, identity.ErrEmailTaken) {
+		if _, err := accounts.CreateUser(ctx, u.SignUpInput, u.grants()...); err != nil && !errors.Is(err, identity.ErrEmailTaken) {
 			return err
 		}
 	}
@@ -207,7 +218,7 @@ func (c Command) CreateAdmin(ctx context.Context, email, name, password string) 
 		if err != nil {
 			return err
 		}
-		user, err := accounts.CreateUser(ctx, identity.SignUpInput{Email: email, Name: name, Password: password}, auth.RoleAdmin)
+		user, err := accounts.CreateUser(ctx, identity.SignUpInput{Email: email, Name: name, Password: password}, auth.Grant{Role: auth.RoleAdmin})
 		if errors.Is(err, identity.ErrEmailTaken) {
 			return fmt.Errorf("an account with the address %s exists already", email)
 		}

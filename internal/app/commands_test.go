@@ -223,7 +223,7 @@ func TestCommand_CreateAdmin(t *testing.T) {
 	}
 	sentence(t, c.CreateAdmin(timeLimit(t), "boss@example.com", "Twin", "the twin knows better"), "boss@example.com exists already")
 	sentence(t, c.CreateAdmin(timeLimit(t), "third@example.com", "Third", "short"), "at least 15 characters")
-	if roles := texts(t, open(t, string(cfg.DatabaseURL)), `SELECT role FROM users`); !slices.Equal(roles, []string{"ADMIN", "ADMIN"}) {
+	if roles := texts(t, open(t, string(cfg.DatabaseURL)), `SELECT role FROM role_grants`); !slices.Equal(roles, []string{"ADMIN", "ADMIN"}) {
 		t.Errorf("%v", roles)
 	}
 	s := serve(t, cfg, true)

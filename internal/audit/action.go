@@ -6,7 +6,10 @@ type Action string
 // The actions. Meaning says when each is recorded.
 const (
 	AccountCreated     Action = "account.created"
-	RoleChanged        Action = "account.role_changed"
+	RoleGranted        Action = "role.granted"
+	RoleRevoked        Action = "role.revoked"
+	AccountDisabled    Action = "account.disabled"
+	AccountEnabled     Action = "account.enabled"
 	PasswordChanged    Action = "account.password_changed"
 	ProfileChanged     Action = "account.profile_changed"
 	AccountErased      Action = "account.erased"
@@ -31,8 +34,14 @@ func (a Action) Meaning() string {
 	switch a {
 	case AccountCreated:
 		return "An account was made, by its owner or from the command line."
-	case RoleChanged:
-		return "An account was given another role."
+	case RoleGranted:
+		return "A user was granted a role, at a theater or on the platform."
+	case RoleRevoked:
+		return "A role was taken away from a user."
+	case AccountDisabled:
+		return "An account was shut and its sessions were ended."
+	case AccountEnabled:
+		return "A disabled account was opened again."
 	case PasswordChanged:
 		return "An account was given another password."
 	case ProfileChanged:

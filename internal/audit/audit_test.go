@@ -30,7 +30,7 @@ func TestRecordTx(t *testing.T) {
 		actor, theater := uuid.New(), uuid.New()
 		ctx := audit.WithOrigin(t.Context(), audit.Origin{RequestID: "r1", Address: "192.0.2.7"})
 		record(t, ctx, db, audit.Entry{
-			Action: audit.RoleChanged, Actor: actor, Subject: "usr_1", Theater: theater, Reason: "promoted",
+			Action: audit.RoleGranted, Actor: actor, Subject: "usr_1", Theater: theater, Reason: "promoted",
 			Before: map[string]string{"role": "CUSTOMER"}, After: map[string]string{"role": "ADMIN"},
 		})
 		var got string
@@ -39,7 +39,7 @@ func TestRecordTx(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := strings.Join([]string{
-			"account.role_changed", actor.String(), "usr_1", theater.String(), "promoted", `{"role":"CUSTOMER"}`, `{"role":"ADMIN"}`, "r1", "192.0.2.7", "t",
+			"role.granted", actor.String(), "usr_1", theater.String(), "promoted", `{"role":"CUSTOMER"}`, `{"role":"ADMIN"}`, "r1", "192.0.2.7", "t",
 		}, "|")
 		if got != want {
 			t.Errorf("recorded %s\nwant     %s", got, want)

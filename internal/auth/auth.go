@@ -1,6 +1,8 @@
-// Package auth says who is asking: the Viewer of a request, the roles, and how both travel with a context.
+// Package auth says who is asking: the Viewer of a request, the roles, where they are held, and how all of it travels
+// with a context.
 //
-// It knows no password, no session and no table; identity finds the Viewer, the edge installs it, domains read it.
+// It knows no password, no session and no table; identity finds the Viewer, the edge installs it, domains read it. Every
+// question about what a viewer may do ends in Grant.Includes, the one table of roles.
 package auth
 
 import (
@@ -12,41 +14,11 @@ import (
 	"marquee/internal/apperr"
 )
 
-// Role is what a user may do on the platform. Roles are ordered: each may do what those before it may.
-type Role string
-
-// The roles, weakest first.
-const (
-	RoleCustomer       Role = "CUSTOMER"        // books for themselves
-	RoleTheaterManager Role = "THEATER_MANAGER" // runs theaters
-	RoleAdmin          Role = "ADMIN"           // runs the platform
-)
-
-// rank orders roles; an unknown role ranks below all.
-func (r Role) rank() int {
-	switch r {
-	case RoleAdmin:
-		return 3
-	case RoleTheaterManager:
-		return 2
-	case RoleCustomer:
-		return 1
-	default:
-		return 0
-	}
-}
-
-// Valid reports whether r is one of the roles.
-func (r Role) Valid() bool { return r.rank() > 0 }
-
-// Includes reports whether r may do what needs may do.
-func (r Role) Includes(needs Role) bool { return needs.Valid() && r.rank() >= needs.rank() }
-
-// Viewer is the authenticated caller of this request.
+// Viewer is the authenticated caller of this request. Two of the same session and moment are equal.
 type Viewer struct {
 	UserID    uuid.UUID
 	SessionID uuid.UUID
-	Role      Role
+	Grants    Grants
 
 	// What the access token of the request said beside: the state of the session it was made in, and until when it counts.
 	Generation int32
@@ -56,6 +28,21 @@ type Viewer struct {
 	// zero: not since the account got one. Strong says that a second factor was proved in this session.
 	ProvedAt time.Time
 	Strong   bool
+}
+
+// Has reports whether the viewer may do what takes a role at a place: a theater, or Platform.
+func (v Viewer) Has(role Role, at uuid.UUID) bool {
+	return v.Grants.Include(Grant{Role: role, Theater: at})
+}
+
+// HasSomewhere reports whether the viewer may do what takes a role at one theater at least.
+func (v Viewer) HasSomewhere(role Role) bool {
+	for grant := range v.Grants.All() {
+		if grant.Includes(Grant{Role: role, Theater: grant.Theater}) {
+			return true
+		}
+	}
+	return role == RoleCustomer
 }
 
 type viewerKey struct{}
@@ -71,13 +58,29 @@ func ViewerFrom(ctx context.Context) (v Viewer, ok bool) {
 	return v, ok
 }
 
-// Require returns the caller when their role includes needs; UNAUTHENTICATED for nobody, FORBIDDEN for too weak a role.
-func Require(ctx context.Context, needs Role) (Viewer, error) {
+// Require returns the caller when they may do what takes a role on the platform; UNAUTHENTICATED for nobody, FORBIDDEN
+// for others. RoleCustomer takes no more than to be signed in.
+func Require(ctx context.Context, role Role) (Viewer, error) {
+	return require(ctx, func(v Viewer) bool { return v.Has(role, Platform) })
+}
+
+// RequireAt is Require for a role at a theater.
+func RequireAt(ctx context.Context, role Role, theater uuid.UUID) (Viewer, error) {
+	return require(ctx, func(v Viewer) bool { return v.Has(role, theater) })
+}
+
+// RequireSomewhere is Require for a role at one theater at least. Whoever calls it asks RequireAt about the theater
+// itself before anything of it is told or done.
+func RequireSomewhere(ctx context.Context, role Role) (Viewer, error) {
+	return require(ctx, func(v Viewer) bool { return v.HasSomewhere(role) })
+}
+
+func require(ctx context.Context, may func(Viewer) bool) (Viewer, error) {
 	v, ok := ViewerFrom(ctx)
 	if !ok {
 		return Viewer{}, apperr.New(apperr.Unauthenticated, "Sign in first.")
 	}
-	if !v.Role.Includes(needs) {
+	if !may(v) {
 		return Viewer{}, apperr.New(apperr.Forbidden, "Your role does not allow this.")
 	}
 	return v, nil

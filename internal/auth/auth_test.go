@@ -10,33 +10,13 @@ import (
 	"marquee/internal/auth"
 )
 
-var roles = []auth.Role{auth.RoleCustomer, auth.RoleTheaterManager, auth.RoleAdmin}
+var (
+	here  = uuid.MustParse("01890a5d-ac96-774b-bcce-b302099a8057")
+	there = uuid.MustParse("01890a5d-ac96-774b-bcce-b302099a8058")
+)
 
-func TestRole_Includes(t *testing.T) {
-	t.Parallel()
-	for i, has := range roles {
-		for j, needs := range roles {
-			if got, want := has.Includes(needs), i >= j; got != want {
-				t.Errorf("%s includes %s: %t, want %t", has, needs, got, want)
-			}
-		}
-		if !has.Valid() {
-			t.Errorf("%s is not valid", has)
-		}
-	}
-	for _, unknown := range []auth.Role{"", "customer", "ROOT", "ADMIN "} {
-		if unknown.Valid() {
-			t.Errorf("%q is valid", unknown)
-		}
-		for _, role := range roles {
-			if unknown.Includes(role) || role.Includes(unknown) {
-				t.Errorf("%q and %s include each other", unknown, role)
-			}
-		}
-		if unknown.Includes(unknown) {
-			t.Errorf("%q includes itself", unknown)
-		}
-	}
+func viewer(grants ...auth.Grant) auth.Viewer {
+	return auth.Viewer{UserID: uuid.New(), SessionID: uuid.New(), Grants: auth.NewGrants(grants...)}
 }
 
 func TestViewerFrom(t *testing.T) {
@@ -44,12 +24,12 @@ func TestViewerFrom(t *testing.T) {
 	if v, ok := auth.ViewerFrom(t.Context()); ok || v != (auth.Viewer{}) {
 		t.Errorf("nobody is %+v", v)
 	}
-	want := auth.Viewer{UserID: uuid.New(), SessionID: uuid.New(), Role: auth.RoleAdmin}
+	want := viewer(auth.Grant{Role: auth.RoleAdmin})
 	ctx := auth.WithViewer(t.Context(), want)
 	if v, ok := auth.ViewerFrom(ctx); !ok || v != want {
 		t.Errorf("%+v, %t; want %+v", v, ok, want)
 	}
-	other := auth.Viewer{UserID: uuid.New(), Role: auth.RoleCustomer}
+	other := viewer()
 	if v, _ := auth.ViewerFrom(auth.WithViewer(ctx, other)); v != other {
 		t.Errorf("the innermost is %+v, want %+v", v, other)
 	}
@@ -60,25 +40,108 @@ func TestViewerFrom(t *testing.T) {
 	}
 }
 
+// TestRequire asks for every role everywhere as everybody. The table is that of Grant.Includes, written out.
 func TestRequire(t *testing.T) {
 	t.Parallel()
-	if v, err := auth.Require(t.Context(), auth.RoleCustomer); apperr.CodeOf(err) != apperr.Unauthenticated || v != (auth.Viewer{}) {
-		t.Errorf("nobody: %+v, %v", v, err)
-	}
-	for i, has := range roles {
-		want := auth.Viewer{UserID: uuid.New(), Role: has}
-		ctx := auth.WithViewer(t.Context(), want)
-		for j, needs := range roles {
-			v, err := auth.Require(ctx, needs)
-			if i >= j && (err != nil || v != want) {
-				t.Errorf("%s for %s: %+v, %v", has, needs, v, err)
-			}
-			if i < j && (apperr.CodeOf(err) != apperr.Forbidden || v != (auth.Viewer{})) {
-				t.Errorf("%s for %s: %+v, %v; want FORBIDDEN", has, needs, v, err)
+	for _, c := range []struct {
+		grants                     []auth.Grant
+		platform, atHere, anywhere []auth.Role // beside CUSTOMER
+	}{
+		{},
+		{
+			grants: []auth.Grant{{Role: auth.RoleTheaterStaff, Theater: here}},
+			atHere: []auth.Role{auth.RoleTheaterStaff}, anywhere: []auth.Role{auth.RoleTheaterStaff},
+		},
+		{
+			grants:   []auth.Grant{{Role: auth.RoleTheaterStaff, Theater: there}},
+			anywhere: []auth.Role{auth.RoleTheaterStaff},
+		},
+		{
+			grants: []auth.Grant{{Role: auth.RoleTheaterManager, Theater: here}},
+			atHere: []auth.Role{auth.RoleTheaterStaff, auth.RoleTheaterManager}, anywhere: []auth.Role{auth.RoleTheaterStaff, auth.RoleTheaterManager},
+		},
+		{
+			grants:   []auth.Grant{{Role: auth.RoleTheaterManager}},
+			platform: []auth.Role{auth.RoleTheaterStaff, auth.RoleTheaterManager},
+			atHere:   []auth.Role{auth.RoleTheaterStaff, auth.RoleTheaterManager}, anywhere: []auth.Role{auth.RoleTheaterStaff, auth.RoleTheaterManager},
+		},
+		{
+			grants:   []auth.Grant{{Role: auth.RoleSupport}},
+			platform: []auth.Role{auth.RoleSupport}, atHere: []auth.Role{auth.RoleSupport}, anywhere: []auth.Role{auth.RoleSupport},
+		},
+		{
+			grants:   []auth.Grant{{Role: auth.RoleFinance}},
+			platform: []auth.Role{auth.RoleFinance}, atHere: []auth.Role{auth.RoleFinance}, anywhere: []auth.Role{auth.RoleFinance},
+		},
+		{
+			grants:   []auth.Grant{{Role: auth.RoleAdmin}},
+			platform: auth.Roles(), atHere: []auth.Role{auth.RoleTheaterStaff, auth.RoleTheaterManager, auth.RoleSupport, auth.RoleFinance, auth.RoleAdmin}, anywhere: auth.Roles(),
+		},
+		{
+			grants:   []auth.Grant{{Role: auth.RoleSupport}, {Role: auth.RoleTheaterStaff, Theater: here}},
+			platform: []auth.Role{auth.RoleSupport}, atHere: []auth.Role{auth.RoleSupport, auth.RoleTheaterStaff}, anywhere: []auth.Role{auth.RoleSupport, auth.RoleTheaterStaff},
+		},
+		// What nobody can be granted gives nothing.
+		{grants: []auth.Grant{{Role: "OWNER"}, {Role: auth.RoleAdmin, Theater: here}, {Role: auth.RoleFinance, Theater: here}, {Role: auth.RoleCustomer}}},
+	} {
+		v := viewer(c.grants...)
+		ctx := auth.WithViewer(t.Context(), v)
+		for _, role := range append(auth.Roles(), "OWNER", "") {
+			for where, q := range map[string]struct {
+				ask  func() (auth.Viewer, error)
+				want []auth.Role
+			}{
+				"on the platform": {func() (auth.Viewer, error) { return auth.Require(ctx, role) }, c.platform},
+				"here":            {func() (auth.Viewer, error) { return auth.RequireAt(ctx, role, here) }, c.atHere},
+				"somewhere":       {func() (auth.Viewer, error) { return auth.RequireSomewhere(ctx, role) }, c.anywhere},
+			} {
+				want := role == auth.RoleCustomer
+				for _, r := range q.want {
+					want = want || r == role
+				}
+				got, err := q.ask()
+				if want && (err != nil || got != v) {
+					t.Errorf("%s: %q %s: %v", v.Grants, role, where, err)
+				}
+				if !want && (apperr.CodeOf(err) != apperr.Forbidden || got != (auth.Viewer{})) {
+					t.Errorf("%s: %q %s: %v, want FORBIDDEN", v.Grants, role, where, err)
+				}
 			}
 		}
-		if v, err := auth.Require(ctx, "UNHEARD_OF"); apperr.CodeOf(err) != apperr.Forbidden {
-			t.Errorf("%s for an unknown role: %+v, %v", has, v, err)
+	}
+	for _, role := range append(auth.Roles(), "OWNER", "") {
+		for _, err := range []error{errOf(auth.Require(t.Context(), role)), errOf(auth.RequireAt(t.Context(), role, here)), errOf(auth.RequireSomewhere(t.Context(), role))} {
+			if apperr.CodeOf(err) != apperr.Unauthenticated {
+				t.Errorf("nobody, %q: %v", role, err)
+			}
+		}
+	}
+}
+
+func errOf(_ auth.Viewer, err error) error { return err }
+
+func TestGrants(t *testing.T) {
+	t.Parallel()
+	staff, manager, admin := auth.Grant{Role: auth.RoleTheaterStaff, Theater: here}, auth.Grant{Role: auth.RoleTheaterManager, Theater: there}, auth.Grant{Role: auth.RoleAdmin}
+	one, two := auth.NewGrants(admin, staff, manager, staff), auth.NewGrants(manager, admin, staff)
+	if one != two {
+		t.Errorf("%q and %q hold the same", one, two)
+	}
+	if one.Title() != auth.RoleAdmin || (auth.Grants{}).Title() != auth.RoleCustomer {
+		t.Errorf("titles %s and %s", one.Title(), (auth.Grants{}).Title())
+	}
+	text, err := one.MarshalText()
+	var read auth.Grants
+	if err != nil || read.UnmarshalText(text) != nil || read != one {
+		t.Errorf("%q is read as %q, %v", text, read, err)
+	}
+	for _, wrong := range []string{
+		"OWNER", "CUSTOMER", "admin", "ADMIN ", " ADMIN", "ADMIN ADMIN", "ADMIN\tFINANCE", "ADMIN FINANCE", "ADMIN@" + staff.String(), "THEATER_STAFF@", "THEATER_STAFF@the_x",
+		"FINANCE@the_01h455vb4pex5vsknk084sn02q",
+	} {
+		kept := one
+		if err := kept.UnmarshalText([]byte(wrong)); err == nil || kept != one {
+			t.Errorf("%q is read as %q", wrong, kept)
 		}
 	}
 }

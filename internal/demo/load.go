@@ -39,7 +39,7 @@ type Summary struct {
 
 // wiped are the tables of everything that hangs from the demo world, in no particular order: they are emptied together.
 const wiped = `tickets, payment_attempts, payments, idempotency_keys, seat_claims, reservations, showtime_sales, price_tiers,
-	showtimes, seats, seat_layouts, screens, theaters, movie_genres, movies, genres`
+	showtimes, seats, seat_layouts, screens, movie_genres, movies, genres`
 
 // Load empties the catalogue, the theaters and every reservation, and loads the demo world with showtimes from today
 // on, in one transaction. Accounts stay.
@@ -50,6 +50,10 @@ func Load(ctx context.Context, db *postgres.DB, today time.Time) (Summary, error
 	err := db.InTx(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `TRUNCATE `+wiped); err != nil {
 			return fmt.Errorf("emptying the catalogue: %w", err)
+		}
+		// Not with the others: what was granted at a theater goes with it, what was granted on the platform stays.
+		if _, err := tx.ExecContext(ctx, `DELETE FROM theaters`); err != nil {
+			return fmt.Errorf("removing the theaters: %w", err)
 		}
 		l := loader{ctx: ctx, client: ent.OverTx(tx), places: map[string]place{}}
 		if err := l.films(films); err != nil {

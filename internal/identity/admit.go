@@ -57,7 +57,7 @@ func (s *Service) admit(ctx context.Context, u User, device Device, proofs ...Pr
 	)
 	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
 		needed = nil
-		kinds, err := s.standingTx(ctx, tx, &u)
+		kinds, err := s.standingTx(ctx, tx, u.ID)
 		if err != nil {
 			return err
 		}
@@ -78,17 +78,22 @@ func (s *Service) admit(ctx context.Context, u User, device Device, proofs ...Pr
 	return s.tokensOf(u, row, s.now())
 }
 
-// standingTx reads what the account is at this moment into u and returns the kinds of second factors it has. Until the
-// transaction ends neither changes. ErrInvalidCredentials when it has gone.
-func (s *Service) standingTx(ctx context.Context, tx *sql.Tx, u *User) ([]FactorKind, error) {
-	err := tx.QueryRowContext(ctx, `SELECT role FROM users WHERE id = $1 FOR SHARE`, u.ID).Scan(&u.Role)
+// standingTx returns the kinds of second factors that an account has: ErrInvalidCredentials when it has gone, ErrDisabled.
+// Until the transaction ends, neither they nor the account's grants change: no session starts with rights that are just
+// being taken away.
+func (s *Service) standingTx(ctx context.Context, tx *sql.Tx, userID uuid.UUID) ([]FactorKind, error) {
+	var disabled bool
+	err := tx.QueryRowContext(ctx, `SELECT disabled_at IS NOT NULL FROM users WHERE id = $1 FOR SHARE`, userID).Scan(&disabled)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, ErrInvalidCredentials
 	}
 	if err != nil {
 		return nil, err
 	}
-	return factorKindsTx(ctx, tx, u.ID)
+	if disabled {
+		return nil, ErrDisabled
+	}
+	return factorKindsTx(ctx, tx, userID)
 }
 
 // askTx keeps a sign-in until the second factor is proved.
@@ -123,7 +128,7 @@ func (s *Service) readmit(ctx context.Context, v auth.Viewer, u User, proofs ...
 	strong := isStrong(proofs)
 	row := sessionRow{id: v.SessionID}
 	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
-		kinds, err := s.standingTx(ctx, tx, &u)
+		kinds, err := s.standingTx(ctx, tx, u.ID)
 		if err != nil {
 			return err
 		}
@@ -147,5 +152,9 @@ func (s *Service) raiseTx(ctx context.Context, tx *sql.Tx, v auth.Viewer, strong
 	if errors.Is(err, sql.ErrNoRows) {
 		return errEnded()
 	}
+	if err != nil {
+		return err
+	}
+	row.grants, err = grantsTx(ctx, tx, v.UserID)
 	return err
 }

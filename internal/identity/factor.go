@@ -129,7 +129,7 @@ func (s *Service) RemoveFactor(ctx context.Context, v auth.Viewer, id uuid.UUID)
 		if err := s.tellOwnerTx(ctx, tx, v.UserID, notify.FactorRemoved, notify.Data{"factor": name}); err != nil {
 			return err
 		}
-		kinds, err := s.standingTx(ctx, tx, &u)
+		kinds, err := s.standingTx(ctx, tx, u.ID)
 		if err != nil {
 			return err
 		}

@@ -115,7 +115,7 @@ func (s *Service) createByProvider(ctx context.Context, person openid.Person) (U
 		return User{}, ErrNoVerifiedEmail
 	}
 	u := User{
-		ID: typeid.New(), Email: email, EmailVerified: true, Name: displayName(person.Name, email), Role: auth.RoleCustomer, CreatedAt: s.now().UTC(),
+		ID: typeid.New(), Email: email, EmailVerified: true, Name: displayName(person.Name, email), CreatedAt: s.now().UTC(),
 	}
 	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
 		if err := s.addUserTx(ctx, tx, u, ""); err != nil {

@@ -23,7 +23,6 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"marquee/internal/apperr"
-	"marquee/internal/auth"
 	"marquee/internal/typeid"
 )
 
@@ -34,7 +33,6 @@ type User struct {
 	// EmailVerified says that somebody who reads mails to the address has said to be the user.
 	EmailVerified bool
 	Name          string
-	Role          auth.Role
 	CreatedAt     time.Time
 }
 

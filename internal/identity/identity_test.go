@@ -167,7 +167,7 @@ func TestService_SignUp(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if u := s.User; u.Email != "some.one@example.com" || u.Name != "Angéla" || u.Role != auth.RoleCustomer || u.CreatedAt.IsZero() {
+		if u := s.User; u.Email != "some.one@example.com" || u.Name != "Angéla" || u.CreatedAt.IsZero() {
 			t.Errorf("%+v", u)
 		}
 		if access, refresh := b.clock.Now().Add(15*time.Minute), b.clock.Now().Add(30*24*time.Hour); !s.AccessExpiresAt.Equal(access) || !s.RefreshExpiresAt.Equal(refresh) {
@@ -237,8 +237,8 @@ func TestService_SignUp(t *testing.T) {
 func TestService_CreateUser(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	u, err := b.CreateUser(t.Context(), identity.SignUpInput{Email: "admin@example.com", Password: passphrase, Name: "Admin"}, auth.RoleAdmin)
-	if err != nil || u.Role != auth.RoleAdmin {
+	u, err := b.CreateUser(t.Context(), identity.SignUpInput{Email: "admin@example.com", Password: passphrase, Name: "Admin"}, auth.Grant{Role: auth.RoleAdmin})
+	if err != nil {
 		t.Fatalf("%+v, %v", u, err)
 	}
 	again, err := b.User(t.Context(), u.ID)
@@ -248,8 +248,14 @@ func TestService_CreateUser(t *testing.T) {
 	if _, err := b.User(t.Context(), typeid.New()); apperr.CodeOf(err) != apperr.NotFound {
 		t.Errorf("an unknown user: %v", err)
 	}
-	if _, err := b.CreateUser(t.Context(), identity.SignUpInput{Email: "x@example.com", Password: passphrase, Name: "X"}, "OWNER"); err == nil {
+	if title, err := b.Title(t.Context(), u.ID); err != nil || title != auth.RoleAdmin {
+		t.Errorf("the title is %s, %v", title, err)
+	}
+	if _, err := b.CreateUser(t.Context(), identity.SignUpInput{Email: "x@example.com", Password: passphrase, Name: "X"}, auth.Grant{Role: "OWNER"}); err == nil {
 		t.Error("an unknown role was given")
+	}
+	if n := b.value(t, `SELECT count(*) FROM users`); n != "1" {
+		t.Errorf("%s accounts", n)
 	}
 }
 

@@ -351,6 +351,7 @@ func (s *Service) holderOf(ctx context.Context, user uuid.UUID) (holder, error) 
 	return holder{User: u, credentials: credentials}, err
 }
 
+// querier is a database or a transaction.
 type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }

@@ -12,12 +12,18 @@ import (
 	"marquee/internal/typeid"
 )
 
-// roleChange is what the audit log keeps of a role.
-type roleChange struct {
-	Role auth.Role `json:"role"`
+// grantChange is what the audit log keeps of what somebody was granted.
+type grantChange struct {
+	Grants []string `json:"grants"`
 }
 
-func roleOf(role auth.Role) roleChange { return roleChange{role} }
+func granted(grants ...auth.Grant) grantChange {
+	change := grantChange{Grants: make([]string, len(grants))}
+	for i, g := range grants {
+		change.Grants[i] = g.String()
+	}
+	return change
+}
 
 // sessionKind is what the audit log keeps of a session: what was proved at its sign-in.
 type sessionKind struct {

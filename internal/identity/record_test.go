@@ -47,7 +47,7 @@ func TestD3_acts_on_accounts_are_recorded(t *testing.T) {
 	if err := b.ChangePassword(as, v, identity.ChangePasswordInput{Current: passphrase, New: "another horse battery"}, phone); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.SetRole(t.Context(), self, auth.RoleAdmin); err != nil {
+	if err := b.grant(t, self, auth.Grant{Role: auth.RoleAdmin}); err != nil {
 		t.Fatal(err)
 	}
 	stolen := tokens.Refresh
@@ -71,14 +71,14 @@ func TestD3_acts_on_accounts_are_recorded(t *testing.T) {
 		"account.created:usr:self", "session.started:ses:self",
 		"sign_in.failed:usr:nobody", "sign_in.failed::nobody", "proof.failed:usr:self",
 		"session.started:ses:self", "session.ended:ses:self", "account.password_changed:usr:self",
-		"account.role_changed:usr:nobody", "session.token_reused:ses:nobody",
+		"role.granted:usr:nobody", "session.token_reused:ses:nobody",
 		"session.started:ses:self", "session.ended:ses:self",
 	}
 	if got := b.acts(t, self); !slices.Equal(got, want) {
 		t.Errorf("recorded\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	if got := b.value(t, `SELECT before || ' ' || after || ' ' || subject FROM audit_entries WHERE action = 'account.role_changed'`); got !=
-		`{"role":"CUSTOMER"} {"role":"ADMIN"} `+typeid.Encode(typeid.User, self) {
+	if got := b.value(t, `SELECT after || ' ' || reason || ' ' || subject FROM audit_entries WHERE action = 'role.granted'`); got !=
+		`{"grants":["ADMIN"]} as agreed `+typeid.Encode(typeid.User, self) {
 		t.Errorf("the change of role is %s", got)
 	}
 	if got := b.value(t, `SELECT request_id || ' ' || address FROM audit_entries WHERE action = 'account.created'`); got != "r1 192.0.2.1" {

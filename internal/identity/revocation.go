@@ -110,9 +110,9 @@ func (s *Service) stands(ctx context.Context, v auth.Viewer) error {
 	if known {
 		return nil
 	}
-	err := s.db.SQL().QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM sessions s JOIN users u ON u.id = s.user_id
-		WHERE s.id = $1 AND s.user_id = $2 AND s.generation = $3 AND u.role = $4 AND s.expires_at > $5)`,
-		v.SessionID, v.UserID, v.Generation, v.Role, s.clock.Now()).Scan(&counts)
+	err := s.db.SQL().QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM sessions s
+		WHERE s.id = $1 AND s.user_id = $2 AND s.generation = $3 AND s.expires_at > $4)`,
+		v.SessionID, v.UserID, v.Generation, s.clock.Now()).Scan(&counts)
 	if err != nil {
 		return fmt.Errorf("looking for a session: %w", err)
 	}

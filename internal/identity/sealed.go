@@ -11,7 +11,6 @@ import (
 
 	"marquee/ent"
 	"marquee/ent/user"
-	"marquee/internal/auth"
 	"marquee/internal/postgres"
 	"marquee/internal/vault"
 )
@@ -43,7 +42,7 @@ func (s *Service) fromEnt(row *ent.User) (User, error) {
 		return User{}, fmt.Errorf("reading an account: %w", err)
 	}
 	return User{
-		ID: row.ID, Email: email, EmailVerified: row.EmailVerifiedAt != nil, Name: name, Role: auth.Role(row.Role), CreatedAt: row.CreatedAt.UTC(),
+		ID: row.ID, Email: email, EmailVerified: row.EmailVerifiedAt != nil, Name: name, CreatedAt: row.CreatedAt.UTC(),
 	}, nil
 }
 

@@ -51,7 +51,7 @@ func (s *Service) ProveSecondFactor(ctx context.Context, pendingToken string, pr
 		crowded []uuid.UUID
 	)
 	err = s.useFactor(ctx, u.ID, nil, proof, device, func(tx *sql.Tx, use func() (Proof, error)) error {
-		if _, err := s.standingTx(ctx, tx, &u); err != nil {
+		if _, err := s.standingTx(ctx, tx, u.ID); err != nil {
 			return err
 		}
 		var state []byte
@@ -105,7 +105,7 @@ func (s *Service) ProveAgain(ctx context.Context, v auth.Viewer, password *strin
 	}
 	var row sessionRow
 	err := s.useFactor(ctx, v.UserID, &v.SessionID, proof, device, func(tx *sql.Tx, use func() (Proof, error)) error {
-		if _, err := s.standingTx(ctx, tx, &User{ID: v.UserID}); err != nil {
+		if _, err := s.standingTx(ctx, tx, v.UserID); err != nil {
 			return err
 		}
 		if _, err := use(); err != nil {
@@ -165,6 +165,10 @@ func sessionTx(ctx context.Context, tx *sql.Tx, v auth.Viewer) (sessionRow, erro
 	if errors.Is(err, sql.ErrNoRows) {
 		return row, errEnded()
 	}
+	if err != nil {
+		return row, err
+	}
+	row.grants, err = grantsTx(ctx, tx, v.UserID)
 	return row, err
 }
 

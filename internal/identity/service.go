@@ -104,29 +104,26 @@ func derived(secret []byte, purpose string) ([]byte, error) {
 
 // SignUp makes a customer's account and signs it in: ErrEmailTaken, ErrUsernameTaken, BAD_USER_INPUT, THROTTLED.
 func (s *Service) SignUp(ctx context.Context, in SignUpInput, device Device) (Tokens, error) {
-	u, err := s.CreateUser(ctx, in, auth.RoleCustomer)
+	u, err := s.CreateUser(ctx, in)
 	if err != nil {
 		return Tokens{}, err
 	}
 	return s.admit(ctx, u, device, ProofPassword)
 }
 
-// CreateUser makes an account with a role: ErrEmailTaken, ErrUsernameTaken, BAD_USER_INPUT, THROTTLED.
-func (s *Service) CreateUser(ctx context.Context, in SignUpInput, role auth.Role) (User, error) {
+// CreateUser makes an account with grants: ErrEmailTaken, ErrUsernameTaken, BAD_USER_INPUT, THROTTLED.
+func (s *Service) CreateUser(ctx context.Context, in SignUpInput, grants ...auth.Grant) (User, error) {
 	if err := in.Validate(); err != nil {
 		return User{}, err
 	}
 	in = in.normalised()
-	if !role.Valid() {
-		return User{}, fmt.Errorf("identity: unknown role %q", role)
-	}
 	var hash string
 	if err := s.hasher.do(ctx, func() { hash = hashPassword(in.Password) }); err != nil {
 		return User{}, err
 	}
-	u := User{ID: typeid.New(), Email: in.Email, Name: in.Name, Role: role, CreatedAt: s.now().UTC()}
+	u := User{ID: typeid.New(), Email: in.Email, Name: in.Name, CreatedAt: s.now().UTC()}
 	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
-		if err := s.addUserTx(ctx, tx, u, hash); err != nil {
+		if err := s.addUserTx(ctx, tx, u, hash, grants...); err != nil {
 			return err
 		}
 		return s.newProfileTx(ctx, tx, u.ID, in)
@@ -137,8 +134,8 @@ func (s *Service) CreateUser(ctx context.Context, in SignUpInput, role auth.Role
 	return u, nil
 }
 
-// addUserTx keeps an account that nobody has: ErrEmailTaken. An empty hash is no password.
-func (s *Service) addUserTx(ctx context.Context, tx *sql.Tx, u User, hash string) error {
+// addUserTx keeps an account that nobody has, with grants: ErrEmailTaken. An empty hash is no password.
+func (s *Service) addUserTx(ctx context.Context, tx *sql.Tx, u User, hash string, grants ...auth.Grant) error {
 	email, err := s.vault.Seal(emailCell(u.ID), u.Email)
 	if err != nil {
 		return err
@@ -152,7 +149,7 @@ func (s *Service) addUserTx(ctx context.Context, tx *sql.Tx, u User, hash string
 	}
 	create := ent.OverTx(tx).User.Create().
 		SetID(u.ID).SetEmailSealed(email).SetEmailIndex(s.vault.Index(emailIndex, u.Email)).SetNameSealed(name).
-		SetRole(string(u.Role)).SetCreatedAt(u.CreatedAt)
+		SetCreatedAt(u.CreatedAt)
 	if hash != "" {
 		create.SetPasswordHash(hash)
 	}
@@ -166,8 +163,13 @@ func (s *Service) addUserTx(ctx context.Context, tx *sql.Tx, u User, hash string
 	if err != nil {
 		return fmt.Errorf("making an account: %w", err)
 	}
+	for _, grant := range grants {
+		if _, err := s.insertGrantTx(ctx, tx, uuid.Nil, ChangeGrantInput{UserID: u.ID, Grant: grant, Reason: "made with the account"}); err != nil {
+			return err
+		}
+	}
 	return audit.RecordTx(ctx, tx, audit.Entry{
-		Action: audit.AccountCreated, Actor: actorOf(ctx, u.ID), Subject: u.NodeID(), After: roleOf(u.Role),
+		Action: audit.AccountCreated, Actor: actorOf(ctx, u.ID), Subject: u.NodeID(), After: granted(grants...),
 	})
 }
 

@@ -46,6 +46,9 @@ func (s *Service) openTx(ctx context.Context, tx *sql.Tx, u User, device Device,
 	row = sessionRow{id: typeid.New(), salt: make([]byte, saltOfSession), generation: 1, expiresAt: now.Add(sessionAge), strong: isStrong(proofs)}
 	row.provedAt = sql.NullTime{Time: now, Valid: true}
 	_, _ = rand.Read(row.salt) // never fails: crypto/rand ends the program instead
+	if row.grants, err = grantsTx(ctx, tx, u.ID); err != nil {
+		return row, nil, err
+	}
 	name, err := s.sealDevice(row.id, deviceName(device.Name))
 	if err != nil {
 		return row, nil, err
@@ -71,10 +74,11 @@ type sessionRow struct {
 	provedAt   sql.NullTime
 	strong     bool
 	expiresAt  time.Time
+	grants     auth.Grants
 }
 
 func (s *Service) tokensOf(u User, row sessionRow, now time.Time) (Tokens, error) {
-	viewer := auth.Viewer{UserID: u.ID, SessionID: row.id, Role: u.Role, Generation: row.generation, ProvedAt: row.provedAt.Time, Strong: row.strong}
+	viewer := auth.Viewer{UserID: u.ID, SessionID: row.id, Grants: row.grants, Generation: row.generation, ProvedAt: row.provedAt.Time, Strong: row.strong}
 	access, err := s.tokens.make(&viewer)
 	if err != nil {
 		return Tokens{}, err
@@ -139,7 +143,10 @@ func (s *Service) Refresh(ctx context.Context, token string) (Tokens, error) {
 		if err != nil {
 			return err
 		}
-		u, err = s.fromEnt(found)
+		if u, err = s.fromEnt(found); err != nil {
+			return err
+		}
+		row.grants, err = grantsTx(ctx, tx, userID)
 		return err
 	})
 	if err != nil {
@@ -284,40 +291,6 @@ func (s *Service) ChangePassword(ctx context.Context, v auth.Viewer, in ChangePa
 		return fmt.Errorf("changing a password: %w", err)
 	}
 	s.noteEnded(others...)
-	return nil
-}
-
-// SetRole gives an account a role. The access tokens that say another are recalled; its sessions stay and renew into the
-// role. NOT_FOUND when there is no such account.
-func (s *Service) SetRole(ctx context.Context, userID uuid.UUID, role auth.Role) error {
-	if !role.Valid() {
-		return fmt.Errorf("identity: unknown role %q", role)
-	}
-	var recalled []recall
-	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
-		var was auth.Role
-		err := tx.QueryRowContext(ctx, `UPDATE users SET role = $2 FROM (SELECT id, role FROM users WHERE id = $1 FOR UPDATE) before
-			WHERE users.id = before.id RETURNING before.role`, userID, role).Scan(&was)
-		if errors.Is(err, sql.ErrNoRows) {
-			return apperr.Missing("user")
-		}
-		if err != nil {
-			return err
-		}
-		err = audit.RecordTx(ctx, tx, audit.Entry{
-			Action: audit.RoleChanged, Actor: actorOf(ctx, uuid.Nil), Subject: typeid.Encode(typeid.User, userID),
-			Before: roleOf(was), After: roleOf(role),
-		})
-		if err != nil {
-			return err
-		}
-		recalled, err = recallTx(ctx, tx, `UPDATE sessions SET generation = generation + 1 WHERE user_id = $1`, userID)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("changing a role: %w", err)
-	}
-	s.noteRecalled(recalled)
 	return nil
 }
 

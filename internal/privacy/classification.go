@@ -60,7 +60,17 @@ func Tables() []Table {
 			{"name_sealed", Contact},
 			{"email_verified_at", Activity},
 			{"password_hash", Secret},
+			{"created_at", Activity},
+			{"disabled_at", Activity},
+			{"disabled_reason", Activity},
+		}},
+		{Name: "role_grants", Section: "roles", Of: "user_id = $1", Fate: WithAccount, Columns: []Column{
+			{"id", Identifier},
+			{"user_id", Identifier},
 			{"role", Activity},
+			{"theater_id", Identifier},
+			{"granted_by", Identifier},
+			{"reason", Activity},
 			{"created_at", Activity},
 		}},
 		{Name: "profiles", Section: "profile", Of: "user_id = $1", Fate: WithAccount, Columns: []Column{

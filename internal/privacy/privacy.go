@@ -94,16 +94,22 @@ func (s *Service) Erase(ctx context.Context, viewer auth.Viewer, in EraseInput) 
 	if err != nil {
 		return nil, err
 	}
-	if user.Role != auth.RoleCustomer {
-		return InOffice{}, nil
-	}
-	var standing booking.Standing
+	var (
+		inOffice bool
+		standing booking.Standing
+	)
 	err = s.db.InTx(ctx, func(tx *sql.Tx) (err error) {
+		if inOffice, err = s.identity.InOfficeTx(ctx, tx, in.UserID); err != nil {
+			return err
+		}
 		standing, err = s.booking.StandingTx(ctx, tx, in.UserID)
 		return err
 	})
 	if err != nil {
 		return nil, err
+	}
+	if inOffice {
+		return InOffice{}, nil
 	}
 	if standing.Ahead > 0 && !in.LeaveReservations {
 		return ReservationsAhead{Count: standing.Ahead}, nil
@@ -115,10 +121,16 @@ func (s *Service) Erase(ctx context.Context, viewer auth.Viewer, in EraseInput) 
 		}
 	}
 	err = s.erase(ctx, viewer.UserID, in.UserID, func(tx *sql.Tx) error {
+		inOffice, err := s.identity.InOfficeTx(ctx, tx, in.UserID)
+		if err != nil {
+			return err
+		}
 		standing, err := s.booking.StandingTx(ctx, tx, in.UserID)
 		switch {
 		case err != nil:
 			return err
+		case inOffice:
+			return refusedError{InOffice{}}
 		case len(standing.Held) > 0:
 			return apperr.New(apperr.Conflict, "A reservation is being made or paid at this moment. Try again when that is over.")
 		case standing.Ahead > 0 && !in.LeaveReservations:

@@ -20,6 +20,7 @@ type Kind string
 // The kinds of things that have ids.
 const (
 	User        Kind = "usr"
+	Account     Kind = "acc"
 	Session     Kind = "ses"
 	Factor      Kind = "fac"
 	Link        Kind = "lnk"

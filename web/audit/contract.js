@@ -19,9 +19,9 @@ const values = {
     ...['PaymentDeclined', 'PaymentPending', 'ReservationExpired', 'SessionEnded'],
     ...['UsernameTaken', 'SecondFactorRequired', 'InvalidProof', 'LinkExpired', 'NoPassword'],
     ...['ProviderSignInFailed', 'AccountExists', 'ProviderEmailUnverified', 'ProviderLinkTaken', 'LastWayToSignIn'],
-    ...['ReservationsAhead', 'AccountInOffice'],
+    ...['ReservationsAhead', 'AccountInOffice', 'AccountDisabled', 'TooManyGrants', 'LastAdmin'],
     // What has no life of its own: a part of an account, a choice of the installation, a question that is answered once.
-    ...['Profile', 'SignInProvider', 'PasskeyChallenge'],
+    ...['Profile', 'SignInProvider', 'PasskeyChallenge', 'RoleGrant', 'StaffMember'],
     // What a mutation did, beside a refusal.
     'ChangePasswordPayload',
   ],

@@ -86,7 +86,7 @@ func newNames() *names {
 func (n *names) sign(secret []byte) (err error) {
 	for i := range n.tokens {
 		n.tokens[i], err = identity.MintAccessToken(secret, clock.System{}, auth.Viewer{
-			UserID: key(kindViewer, i), SessionID: key(kindSession, i), Role: auth.RoleCustomer, Generation: 1,
+			UserID: key(kindViewer, i), SessionID: key(kindSession, i), Generation: 1,
 		})
 		if err != nil {
 			return err

@@ -52,7 +52,7 @@ func sign(secret []byte) (tokens [viewers]string, err error) {
 		number := fmt.Sprintf("%012x", i)
 		tokens[i], err = identity.MintAccessToken(secret, clock.System{}, auth.Viewer{
 			UserID: uuid.MustParse(viewerPrefix + number), SessionID: uuid.MustParse(sessionPrefix + number),
-			Role: auth.RoleCustomer, Generation: 1,
+			Generation: 1,
 		})
 		if err != nil {
 			return tokens, err
