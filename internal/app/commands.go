@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -67,6 +68,9 @@ func (c Command) prepareDemo(ctx context.Context, a *App, empty bool) (loaded bo
 	return known, err
 }
 
+// demoSecret is that of the demo accounts' authenticator app.
+const demoSecret = "MARQUEEMARQUEEMARQUEEMARQUEE2345"
+
 // demoUsers are the accounts of the demo world. Their passwords are no secret.
 var demoUsers = []demoUser{
 	{identity.SignUpInput{Email: "customer@marquee.example", Name: "Casey Customer", Password: "customer at the movies"}, auth.RoleCustomer},
@@ -86,6 +90,26 @@ func (u demoUser) grants() []auth.Grant {
 		return nil
 	}
 	return []auth.Grant{{Role: u.role}}
+}
+
+// secret returns the secret of the user's authenticator app: "" when they need none.
+func (u demoUser) secret() string {
+	if slices.ContainsFunc(u.grants(), auth.Grant.NeedsSecondFactor) {
+		return demoSecret
+	}
+	return ""
+}
+
+// make makes the account, unless it is there already.
+func (u demoUser) make(ctx context.Context, accounts *identity.Service) error {
+	made, err := accounts.CreateUser(ctx, u.SignUpInput, u.grants()...)
+	if errors.Is(err, identity.ErrEmailTaken) {
+		return nil
+	}
+	if err == nil && u.secret() != "" {
+		err = accounts.EnrolTOTP(ctx, made.ID, "Demo app", u.secret())
+	}
+	return err
 }
 
 func today() time.Time { return time.Now().UTC() }
@@ -115,7 +139,7 @@ func (c Command) loadDemo(ctx context.Context, db *postgres.DB) error {
 		return err
 	}
 	for _, u := range demoUsers {
-		if _, err := accounts.CreateUser(ctx, u.SignUpInput, u.grants()...); err != nil && !errors.Is(err, identity.ErrEmailTaken) {
+		if err := u.make(ctx, accounts); err != nil {
 			return err
 		}
 	}
@@ -157,9 +181,14 @@ func (c Command) greet(a *App, demoLoaded bool) {
 		fmt.Fprint(c.Out, "\n  Demo sign-ins\n")
 		table := tabwriter.NewWriter(c.Out, 0, 0, 2, ' ', 0)
 		for _, u := range demoUsers {
-			fmt.Fprintf(table, "    %s\t%s\t%s\n", strings.ToLower(strings.ReplaceAll(string(u.role), "_", " ")), u.Email, u.Password)
+			app := ""
+			if u.secret() != "" {
+				app = "and a code"
+			}
+			fmt.Fprintf(table, "    %s\t%s\t%s\t%s\n", strings.ToLower(strings.ReplaceAll(string(u.role), "_", " ")), u.Email, u.Password, app)
 		}
 		_ = table.Flush()
+		fmt.Fprintf(c.Out, "  The console makes the codes itself; elsewhere an authenticator app does, from the secret %s.\n", demoSecret)
 	}
 	fmt.Fprintln(c.Out)
 }
