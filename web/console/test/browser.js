@@ -9,6 +9,7 @@ import path from 'node:path';
 import { chromium } from 'playwright-core';
 
 import { Refused, withMarquee } from '../../audit/marquee.js';
+import { spaStory } from './spa.js';
 
 const pictures = path.resolve(import.meta.dirname, '../../../build/console');
 const patience = 20_000; // for a step; nothing takes that long on a machine that works
@@ -461,7 +462,7 @@ await withMarquee(async (server) => {
   let steps = [];
   try {
     const page = await openPage(browser, watch);
-    steps = story(server, watch, page, browser);
+    steps = [...story(server, watch, page, browser), ...spaStory(server, browser, must)];
     for (const [name, step] of steps) {
       const start = Date.now();
       try {
