@@ -59,7 +59,7 @@ const (
 	FactorRemoved   Kind = "factor-removed"   // name, factor
 	RecoveryCode    Kind = "recovery-code"    // name: a recovery code was used in the place of a factor
 	NewDevice       Kind = "new-device"       // name, device: may be empty; when
-	// Links of an account to a provider.
+
 	ProviderLinked   Kind = "provider-linked"   // name, provider
 	ProviderUnlinked Kind = "provider-unlinked" // name, provider
 	RoleGranted      Kind = "role-granted"      // name, role, scope: THEATER or PLATFORM
@@ -102,7 +102,7 @@ type Data map[string]string
 
 // Mail is what somebody is to be told.
 type Mail struct {
-	To     string // a bare address
+	To string // a bare address
 	// Locale is what the reader reads: BCP 47, or a list of the kind of Accept-Language. The nearest language that there is
 	// counts; "" stands for that of the request, WithLanguages, and else English.
 	Locale string
