@@ -19,8 +19,8 @@ import (
 	"marquee/graph/transport"
 	"marquee/internal/apperr"
 	"marquee/internal/audit"
-	"marquee/internal/notify"
 	"marquee/internal/cookie"
+	"marquee/internal/notify"
 	"marquee/internal/peer"
 	"marquee/internal/ratelimit"
 )
