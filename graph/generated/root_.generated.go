@@ -959,8 +959,8 @@ extend type Mutation {
   renameFactor("Which, and how." input: RenameFactorInput!): RenameFactorPayload! @auth @cost(weight: 10)
   """
   Takes a second factor from the viewer's account; with the last one go the recovery codes. A passkey without which nobody
-  could sign in to it stays: ` + "`" + `LastWayToSignIn` + "`" + `. Demands a recent proof. ` + "`" + `NOT_FOUND` + "`" + `
-  when there is no such factor.
+  could sign in to it stays: ` + "`" + `LastWayToSignIn` + "`" + `. Demands a recent proof. ` + "`" + `NOT_FOUND` + "`" + ` when there is no such
+  factor.
   """
   removeFactor("Which." input: RemoveFactorInput!): RemoveFactorResult! @auth @cost(weight: 50)
   """
