@@ -103,7 +103,7 @@ func TestLetters_new_device(t *testing.T) {
 	if _, err := b.ForgetDevices(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n := b.value(t, `SELECT count(*) FROM known_devices`); n != "2" { // the last of each account
+	if n := b.value(t, `SELECT count(*) FROM known_devices`); n != "1" {
 		t.Errorf("%s devices are known", n)
 	}
 }
