@@ -156,6 +156,16 @@ func (s *Service) RemoveFactor(ctx context.Context, v auth.Viewer, id uuid.UUID)
 	return s.sessionTokens(ctx, v.UserID, row)
 }
 
+// ForgetEnrolments deletes factors that nobody confirmed in time and returns how many. One statement.
+func (s *Service) ForgetEnrolments(ctx context.Context) (int, error) {
+	done, err := s.db.SQL().ExecContext(ctx, `DELETE FROM factors WHERE confirmed_at IS NULL AND created_at <= $1`, s.now().Add(-enrolmentAge))
+	if err != nil {
+		return 0, fmt.Errorf("forgetting enrolments: %w", err)
+	}
+	n, err := done.RowsAffected()
+	return int(n), err
+}
+
 // factorRecord is what the audit log keeps of a factor.
 type factorRecord struct {
 	Kind   FactorKind `json:"kind"`
