@@ -89,9 +89,10 @@ func TestD6_retention(t *testing.T) {
 	}
 	count := func(table string) int64 { return apitest.Value[int64](a, `SELECT count(*) FROM `+table) }
 	slices.SortStableFunc(limited, func(x, y privacy.Table) int { return cmp.Compare(x.Limit, y.Limit) })
-	for at, end := 0, 0; at < len(limited); at = end {
+	for at := 0; at < len(limited); {
 		edge := time.Second
-		for end = at; end < len(limited) && limited[end].Limit == limited[at].Limit; end++ {
+		end := at
+		for ; end < len(limited) && limited[end].Limit == limited[at].Limit; end++ {
 			if aged[limited[end].Name].age != "" {
 				edge = time.Minute // what the test takes itself is no second
 			}
@@ -108,5 +109,6 @@ func TestD6_retention(t *testing.T) {
 				t.Errorf("%s: %d rows just after %s", table.Name, n, table.Limit)
 			}
 		}
+		at = end
 	}
 }
