@@ -513,7 +513,7 @@ type AuditEntry implements Node @auth(role: ADMIN) {
   after: String
   "Id of the request, which the logs of the program carry too; empty outside a request."
   requestId: String!
-  "Network address the request came from; empty outside a request."
+  "Network that the request came from, the /24 or /48 of its address; empty outside a request."
   address: String!
   "Whether the entry is part of the chain of hashes, in which every change shows. It is so some seconds after the act."
   sealed: Boolean!

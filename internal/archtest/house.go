@@ -120,6 +120,8 @@ func Marquee() House {
 		{
 			Path: "internal/privacy",
 			Uses: slices.Concat(leaves, domains, []string{"internal/audit", "internal/postgres", "internal/vault"}),
+			// The retention of what is classified is the app's work.
+			TestsUse: []string{"internal/app"},
 		},
 
 		{Path: "internal/seatfeed", Uses: leaves, TestsUse: []string{"internal/bus"}},
