@@ -55,7 +55,7 @@ func TestAuditLog(t *testing.T) {
 			t.Fatalf("%+v", failed)
 		}
 		e := failed[0]
-		if e.RequestID != answer.Header.Get("X-Request-Id") || e.Address != "127.0.0.1" || e.UserID != nil ||
+		if e.RequestID != answer.Header.Get("X-Request-Id") || e.Address != "127.0.0.0/24" || e.UserID != nil ||
 			!strings.Contains(e.Meaning, "could not") || e.CreatedAt.Before(began.Add(-time.Minute)) || !strings.HasPrefix(e.ID, "aud_") {
 			t.Errorf("%+v", e)
 		}

@@ -32,7 +32,7 @@ func (a *App) background(ctx context.Context) {
 		{"keyset", keysetEvery, func(context.Context) error { return a.vault.Refresh() }},
 		{"reconcile", reconcileEvery, a.reconcile},
 		{"audit", sealEvery, a.sealer.Seal},
-		{"housekeeping", housekeepingEvery, a.housekeeping},
+		{"housekeeping", housekeepingEvery, a.Housekeeping},
 	} {
 		wait.Go(func() {
 			for {
@@ -72,13 +72,18 @@ func (a *App) reconcile(ctx context.Context) error {
 	return err
 }
 
-func (a *App) housekeeping(ctx context.Context) error {
+// Housekeeping deletes what is past the time for which it is kept, as the classification in package privacy says. It runs
+// by itself, on every node, each hour.
+func (a *App) Housekeeping(ctx context.Context) error {
 	_, keys := a.Booking.ForgetKeys(ctx)
-	_, sessions := a.Identity.ForgetSessions(ctx)
-	_, guesses := a.Identity.ForgetGuesses(ctx)
-	_, ceremonies := a.Identity.ForgetCeremonies(ctx)
-	_, flows := a.Identity.ForgetFlows(ctx)
-	_, tokens := a.Identity.ForgetMailedTokens(ctx)
 	_, mails := a.post.Outbox.Forget(ctx)
-	return errors.Join(keys, sessions, guesses, ceremonies, flows, tokens, mails)
+	failed := errors.Join(keys, mails)
+	for _, forget := range []func(context.Context) (int, error){
+		a.Identity.ForgetSessions, a.Identity.ForgetGuesses, a.Identity.ForgetCeremonies, a.Identity.ForgetFlows,
+		a.Identity.ForgetMailedTokens, a.Identity.ForgetDevices, a.Identity.ForgetEnrolments,
+	} {
+		_, err := forget(ctx)
+		failed = errors.Join(failed, err)
+	}
+	return failed
 }

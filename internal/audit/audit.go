@@ -1,7 +1,9 @@
 // Package audit keeps the log of what was done: who did what to which thing, why, from where, and what it changed.
 //
 // An entry is written in the transaction of the act it records, so there is none without the other. It holds ids, roles,
-// states and names of fields; no secret, and of people nothing but their ids and the address a request came from.
+// states and names of fields; no secret, and of people nothing but their ids and the network a request came from: enough to
+// tell home from abroad, too little to tell who it was. The whole address is kept nowhere, since nothing could take it out
+// of a chain again.
 //
 // Invariants:
 //   - entries are neither changed nor deleted; the database refuses both;
@@ -16,6 +18,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"marquee/internal/peer"
 	"marquee/internal/typeid"
 )
 
@@ -34,7 +37,7 @@ type Entry struct {
 // Origin is where a request comes from.
 type Origin struct {
 	RequestID string
-	Address   string // as package peer names it
+	Address   string // as package peer names it; its network is recorded
 }
 
 type originKey struct{}
@@ -68,7 +71,7 @@ func RecordTx(ctx context.Context, tx *sql.Tx, e Entry) error {
 	_, err = tx.ExecContext(ctx, `INSERT INTO audit_entries
 		(id, action, actor_id, subject, theater_id, reason, before, after, request_id, address)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-		typeid.New(), e.Action, known(e.Actor), e.Subject, known(e.Theater), e.Reason, before, after, origin.RequestID, origin.Address)
+		typeid.New(), e.Action, known(e.Actor), e.Subject, known(e.Theater), e.Reason, before, after, origin.RequestID, peer.Network(origin.Address))
 	if err != nil {
 		return fmt.Errorf("recording %s: %w", e.Action, err)
 	}

@@ -39,7 +39,7 @@ func TestRecordTx(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := strings.Join([]string{
-			"role.granted", actor.String(), "usr_1", theater.String(), "promoted", `{"role":"CUSTOMER"}`, `{"role":"ADMIN"}`, "r1", "192.0.2.7", "t",
+			"role.granted", actor.String(), "usr_1", theater.String(), "promoted", `{"role":"CUSTOMER"}`, `{"role":"ADMIN"}`, "r1", "192.0.2.0/24", "t",
 		}, "|")
 		if got != want {
 			t.Errorf("recorded %s\nwant     %s", got, want)

@@ -24,7 +24,7 @@ type Record struct {
 	Reason        string
 	Before, After *string // JSON, as it was written; nil: nothing to tell
 	RequestID     string
-	Address       string
+	Address       string // the network of who asked
 
 	position int64 // zero: not sealed yet
 	seal     hash

@@ -96,7 +96,7 @@ func (s *Service) RenameFactor(ctx context.Context, v auth.Viewer, id uuid.UUID,
 
 // RemoveFactor takes a second factor from the viewer's account and returns the tokens with which the session goes on. With
 // the last one go the recovery codes, and what every session of the account gained by having proved it: NOT_FOUND,
-// STEP_UP_REQUIRED.
+// STEP_UP_REQUIRED, ErrLastWayIn when it is the passkey without which nobody could sign in.
 func (s *Service) RemoveFactor(ctx context.Context, v auth.Viewer, id uuid.UUID) (Tokens, error) {
 	if err := v.Recent(s.now()); err != nil {
 		return Tokens{}, err
@@ -119,6 +119,11 @@ func (s *Service) RemoveFactor(ctx context.Context, v auth.Viewer, id uuid.UUID)
 		}
 		if err != nil {
 			return err
+		}
+		if kind == FactorPasskey {
+			if err := s.keepsWayInTx(ctx, tx, v.UserID); err != nil {
+				return err
+			}
 		}
 		err = audit.RecordTx(ctx, tx, audit.Entry{
 			Action: audit.FactorRemoved, Actor: v.UserID, Subject: u.NodeID(), Before: factorRecord{Kind: kind, Factor: typeid.Encode(typeid.Factor, id)},
@@ -149,6 +154,16 @@ func (s *Service) RemoveFactor(ctx context.Context, v auth.Viewer, id uuid.UUID)
 	}
 	s.noteRecalled(recalled)
 	return s.sessionTokens(ctx, v.UserID, row)
+}
+
+// ForgetEnrolments deletes factors that nobody confirmed in time and returns how many. One statement.
+func (s *Service) ForgetEnrolments(ctx context.Context) (int, error) {
+	done, err := s.db.SQL().ExecContext(ctx, `DELETE FROM factors WHERE confirmed_at IS NULL AND created_at <= $1`, s.now().Add(-enrolmentAge))
+	if err != nil {
+		return 0, fmt.Errorf("forgetting enrolments: %w", err)
+	}
+	n, err := done.RowsAffected()
+	return int(n), err
 }
 
 // factorRecord is what the audit log keeps of a factor.

@@ -1,5 +1,7 @@
 package privacy
 
+import "time"
+
 // Class is what a column tells about a person, which decides what the export does with it.
 type Class string
 
@@ -34,7 +36,10 @@ type Table struct {
 	Section string // what the export calls its rows; "" when they cannot be found by the person
 	Of      string // which rows are a person's: $1 is the account's id, $2 its public one
 	Fate    Fate
-	// Why says on what ground rows are kept, and how long; also how long rows live that are deleted by themselves.
+	// Limit is how long a row lies there at the most, counted from when it was made. What is past it is deleted by a job
+	// of every node within the hour. Zero: as long as the account, or as Why says.
+	Limit time.Duration
+	// Why says on what ground rows outlive the account, and how long when it is not Limit.
 	Why     string
 	Columns []Column
 }
@@ -44,6 +49,8 @@ type Column struct {
 	Name  string
 	Class Class
 }
+
+const day = 24 * time.Hour
 
 const (
 	byBooks = "Money that was paid and what for is kept as long as the law wants books to be kept, under an id that leads to nobody."
@@ -85,7 +92,7 @@ func Tables() []Table {
 			{"accessibility_sealed", Health},
 			{"locale", Preference},
 		}},
-		{Name: "sessions", Section: "sessions", Of: "user_id = $1", Fate: WithAccount, Why: "90 days at most.", Columns: []Column{
+		{Name: "sessions", Section: "sessions", Of: "user_id = $1", Fate: WithAccount, Limit: 90 * day, Columns: []Column{
 			{"id", Identifier},
 			{"user_id", Identifier},
 			{"device_sealed", Activity},
@@ -97,6 +104,11 @@ func Tables() []Table {
 			{"expires_at", Activity},
 			{"proved_at", Activity},
 			{"strong", Activity},
+		}},
+		{Name: "known_devices", Section: "knownDevices", Of: "user_id = $1", Fate: WithAccount, Limit: 90 * day, Columns: []Column{
+			{"id", Derived},
+			{"user_id", Identifier},
+			{"seen_at", Activity},
 		}},
 		{Name: "factors", Section: "secondFactors", Of: "user_id = $1", Fate: WithAccount, Columns: []Column{
 			{"id", Identifier},
@@ -124,7 +136,7 @@ func Tables() []Table {
 			{"user_id", Identifier},
 			{"hash", Secret},
 		}},
-		{Name: "ceremonies", Section: "signInsUnderWay", Of: "user_id = $1", Fate: WithAccount, Why: "Minutes.", Columns: []Column{
+		{Name: "ceremonies", Section: "signInsUnderWay", Of: "user_id = $1", Fate: WithAccount, Limit: 10 * time.Minute, Columns: []Column{
 			{"id", Secret},
 			{"kind", Activity},
 			{"user_id", Identifier},
@@ -132,7 +144,12 @@ func Tables() []Table {
 			{"state", Secret},
 			{"expires_at", Activity},
 		}},
-		{Name: "idempotency_keys", Section: "requests", Of: "viewer_id = $1", Fate: Deleted, Why: "48 hours.", Columns: []Column{
+		{
+			Name: "provider_flows", Section: "providersUnderWay", Of: "session_id IN (SELECT id FROM sessions WHERE user_id = $1)",
+			Fate: Kept, Limit: 10 * time.Minute, Why: "A browser that is at a provider; the session that sent it there is over.",
+			Columns: []Column{{"id", Secret}, {"provider", Activity}, {"redirect_uri", Activity}, {"session_id", Identifier}, {"expires_at", Activity}},
+		},
+		{Name: "idempotency_keys", Section: "requests", Of: "viewer_id = $1", Fate: Deleted, Limit: 48 * time.Hour, Columns: []Column{
 			{"created_at", Activity},
 			{"showtime_id", Identifier},
 			{"viewer_id", Identifier},
@@ -201,7 +218,7 @@ func Tables() []Table {
 		},
 		{
 			Name: "audit_entries", Section: "auditLog", Of: "actor_id = $1 OR subject = $2", Fate: Kept,
-			Why: "What was done on the platform stays provable; of people there are ids, and the address a request came from.",
+			Why: "What was done on the platform stays provable, without limit; of people there are ids, and the network a request came from.",
 			Columns: []Column{
 				{"id", Identifier},
 				{"created_at", Activity},
@@ -218,7 +235,7 @@ func Tables() []Table {
 				{"seal", Derived},
 			},
 		},
-		{Name: "mailed_tokens", Section: "mailedTokens", Of: "user_id = $1", Fate: WithAccount, Why: "A day at most.", Columns: []Column{
+		{Name: "mailed_tokens", Section: "mailedTokens", Of: "user_id = $1", Fate: WithAccount, Limit: day, Columns: []Column{
 			{"id", Identifier},
 			{"purpose", Activity},
 			{"user_id", Identifier},
@@ -227,7 +244,8 @@ func Tables() []Table {
 			{"expires_at", Activity},
 		}},
 		{
-			Name: "mails", Fate: Kept, Why: "A mail that waits is sealed, names nobody in the clear, and is emptied when it is sent, within a day.",
+			Name: "mails", Fate: Kept, Limit: 31 * day,
+			Why: "A mail that waits is sealed, names nobody in the clear, and is emptied when it is sent, within a day.",
 			Columns: []Column{
 				{"id", Identifier},
 				{"kind", Activity},
@@ -240,19 +258,19 @@ func Tables() []Table {
 				{"settled_at", Activity},
 			},
 		},
-		{Name: "session_revocations", Fate: Kept, Why: "Ids of sessions that are over, for a quarter of an hour.", Columns: []Column{
+		{Name: "session_revocations", Fate: Kept, Limit: 17 * time.Minute, Why: "Ids of sessions that are over, while an access token of theirs could live.", Columns: []Column{
 			{"session_id", Identifier},
 			{"generation", Derived},
 			{"noted_at", Activity},
 		}},
-		{Name: "guesses", Fate: Kept, Why: "Counts under a keyed hash, which finds nobody; 90 days at most.", Columns: []Column{
+		{Name: "guesses", Fate: Kept, Limit: 90 * day, Why: "Counts under a keyed hash, which finds nobody.", Columns: []Column{
 			{"id", Derived},
 			{"failures", Activity},
 			{"failed_at", Activity},
 			{"succeeded_at", Activity},
 		}},
 		{
-			Name: "erasures", Fate: Kept, Why: "Ids alone: what a restored backup must forget again.",
+			Name: "erasures", Fate: Kept, Why: "Ids that lead to nobody: what a restored backup must forget again, however old it is.",
 			Columns: []Column{{"user_id", Identifier}, {"erased_at", Activity}},
 		},
 	}
@@ -272,7 +290,6 @@ func Impersonal() map[string]string {
 		"showtimes":               "id movie_id theater_id screen_id layout_id starts_at ends_at occupied_until format language subtitles status created_at",
 		"price_tiers":             "id showtime_id category amount_minor",
 		"showtime_sales":          "showtime_id status opens_at closes_at seat_count max_seats currency price_version",
-		"provider_flows":          "id provider redirect_uri session_id expires_at",
 		"sandbox_gateway.charges": "key reference amount_minor currency status decline_code captured_minor refunded_minor created_at",
 		"sandbox_gateway.refunds": "key charge_key amount_minor created_at",
 	}
