@@ -56,7 +56,7 @@ func (b bundle) request(t *testing.T, email string) {
 	}
 }
 
-func TestService_ResetPassword(t *testing.T) {
+func TestA6_AU14_Service_ResetPassword(t *testing.T) {
 	t.Parallel()
 	t.Run("all_sessions_end_the_owner_is_told_and_nobody_is_signed_in", func(t *testing.T) {
 		t.Parallel()
@@ -200,7 +200,7 @@ func atOnce(t *testing.T, run func() error) int {
 	return won
 }
 
-func TestService_RequestPasswordReset(t *testing.T) {
+func TestAU7_Service_RequestPasswordReset(t *testing.T) {
 	t.Parallel()
 	t.Run("AU7_nobody_is_told_who_has_an_account", func(t *testing.T) {
 		t.Parallel()
