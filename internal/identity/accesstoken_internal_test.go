@@ -99,6 +99,7 @@ func TestA1_AU1_AU2_AU3_AccessTokens_read(t *testing.T) {
 		"AU2_of_nobody":                       ours(nil, func(c *claims) { c.Subject = "" }),
 		"AU2_of_no_session":                   ours(nil, func(c *claims) { c.Session = uuid.Nil }),
 		"AU3_a_million_dots":                  strings.Repeat(".", 1_000_000),
+		"AU3_longer_than_any_of_ours":         ours(nil, func(c *claims) { c.Audience = append(c.Audience, strings.Repeat("a", maxTokenBytes)) }),
 		"AU3_four_parts":                      right + ".",
 		"AU3_nothing":                         "",
 		"claims_of_another_under_our_signing": parts[0] + "." + strings.Split(ours(nil, func(c *claims) { c.Grants = auth.Grants{} }), ".")[1] + "." + parts[2],
