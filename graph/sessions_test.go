@@ -123,8 +123,8 @@ func TestSessions(t *testing.T) {
 	}
 }
 
-// TestRevocation is A3 on two nodes: what is done on one is felt on the other, by requests and by an open socket.
-func TestRevocation(t *testing.T) {
+// TestA3_revocation_on_two_nodes is A3 on two nodes: what is done on one is felt on the other, by requests and by an open socket.
+func TestA3_revocation_on_two_nodes(t *testing.T) {
 	t.Parallel()
 	here := apitest.New(t)
 	there := apitest.New(t, apitest.Beside(here))

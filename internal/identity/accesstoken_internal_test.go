@@ -22,8 +22,8 @@ func tokens(now time.Time) (*accessTokens, *clock.Fake) {
 
 var noon = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
 
-// TestAccessTokens_read is A1: what was not made here, for this purpose and this time, is refused (AU1, AU2, AU3).
-func TestAccessTokens_read(t *testing.T) {
+// TestA1_AU1_AU2_AU3_AccessTokens_read is A1: what was not made here, for this purpose and this time, is refused (AU1, AU2, AU3).
+func TestA1_AU1_AU2_AU3_AccessTokens_read(t *testing.T) {
 	t.Parallel()
 	mint, _ := tokens(noon)
 	key, err := mint.key(mint.period())
@@ -99,6 +99,7 @@ func TestAccessTokens_read(t *testing.T) {
 		"AU2_of_nobody":                       ours(nil, func(c *claims) { c.Subject = "" }),
 		"AU2_of_no_session":                   ours(nil, func(c *claims) { c.Session = uuid.Nil }),
 		"AU3_a_million_dots":                  strings.Repeat(".", 1_000_000),
+		"AU3_longer_than_any_of_ours":         ours(nil, func(c *claims) { c.Audience = append(c.Audience, strings.Repeat("a", maxTokenBytes)) }),
 		"AU3_four_parts":                      right + ".",
 		"AU3_nothing":                         "",
 		"claims_of_another_under_our_signing": parts[0] + "." + strings.Split(ours(nil, func(c *claims) { c.Grants = auth.Grants{} }), ".")[1] + "." + parts[2],
@@ -116,9 +117,9 @@ func TestAccessTokens_read(t *testing.T) {
 	}
 }
 
-// TestAccessTokens_rotation is A9: the change of the key refuses no token that was made before it or by a node whose
+// TestA9_AccessTokens_rotation is A9: the change of the key refuses no token that was made before it or by a node whose
 // clock is ahead, and a key two periods old is gone.
-func TestAccessTokens_rotation(t *testing.T) {
+func TestA9_AccessTokens_rotation(t *testing.T) {
 	t.Parallel()
 	edge := time.Unix(0, 0).Add(700 * keyPeriod)
 	before, _ := tokens(edge.Add(-time.Second))

@@ -32,8 +32,8 @@ func numbered(format string) func(int) string {
 	return func(i int) string { return fmt.Sprintf(format, i) }
 }
 
-// TestGuesses is A5: wrong passwords have limits, and nobody is locked out by somebody else's.
-func TestGuesses(t *testing.T) {
+// TestA5_AU8_Guesses is A5: wrong passwords have limits, and nobody is locked out by somebody else's.
+func TestA5_AU8_Guesses(t *testing.T) {
 	t.Parallel()
 	const victim = "victim@example.com"
 	t.Run("of_one_source_at_one_account", func(t *testing.T) {
@@ -127,6 +127,26 @@ func TestGuesses(t *testing.T) {
 				t.Errorf("after %d s a try was not looked at", wait)
 			}
 		}
+	})
+	t.Run("AU8_a_known_device_is_delayed_and_never_locked_out", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.signUp(t, victim, passphrase)
+		b.signIn(t, victim, phone)
+		failed := 0
+		for range 100 {
+			if failed += b.tries(t, 1, always(victim), always(phone.Address)); failed == 11 {
+				break
+			}
+			b.clock.Advance(5 * time.Second)
+		}
+		_, err := b.SignIn(t.Context(), victim, passphrase, phone)
+		refusal, ok := errors.AsType[*apperr.Error](err)
+		if failed != 11 || !ok || refusal.Code != apperr.Throttled || refusal.RetryAfter <= 0 || refusal.RetryAfter > 15*time.Minute {
+			t.Fatalf("after %d failures: %v", failed, err)
+		}
+		b.clock.Advance(refusal.RetryAfter)
+		b.signIn(t, victim, phone)
 	})
 	t.Run("a_right_password_ends_the_row", func(t *testing.T) {
 		t.Parallel()

@@ -281,3 +281,62 @@ func TestAU16_A10_passkeys(t *testing.T) {
 		t.Errorf("after all that, mine: %v", err)
 	}
 }
+
+// TestAU16_A10_challenges_are_used_up: an answer counts once and for what its challenge was made for. The device keeps no
+// counter, as most that synchronise their passkeys, so nothing but the challenge tells a replay.
+func TestAU16_A10_challenges_are_used_up(t *testing.T) {
+	t.Parallel()
+	b := setup(t).withPasskeys(t)
+	mine := b.signUp(t, "a@example.com", passphrase)
+	a, enrolled := b.passkey(t, b.viewer(t, mine), mine.User)
+	me := b.viewer(t, enrolled.Tokens)
+	answerTo := func(token string, challenge []byte) identity.PasskeyAnswer {
+		return identity.PasskeyAnswer{Token: token, Credential: virtualwebauthn.CreateAssertionResponse(site, a.Authenticator, a.credential,
+			virtualwebauthn.AssertionOptions{Challenge: challenge, RelyingPartyID: site.ID})}
+	}
+	signingIn := func() identity.PasskeyAnswer {
+		c := b.passkeySignIn(t)
+		options, err := virtualwebauthn.ParseAssertionOptions(c.Options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answerTo(c.Token, options.Challenge)
+	}
+	signIn := func(answer identity.PasskeyAnswer) error {
+		_, err := b.SignInWithPasskey(t.Context(), answer, phone)
+		return err
+	}
+	used := signingIn()
+	if err := signIn(used); err != nil {
+		t.Fatal(err)
+	}
+	if err := signIn(used); !errors.Is(err, identity.ErrInvalidProof) {
+		t.Errorf("a replay: %v", err)
+	}
+	rivals := signingIn()
+	won := make(chan bool, 20)
+	for range cap(won) {
+		go func() { won <- signIn(rivals) == nil }()
+	}
+	winners := 0
+	for range cap(won) {
+		if <-won {
+			winners++
+		}
+	}
+	if winners != 1 {
+		t.Errorf("of 20 at once %d got in", winners)
+	}
+	c, err := b.BeginPasskey(t.Context(), me)
+	if err != nil {
+		t.Fatal(err)
+	}
+	options, err := virtualwebauthn.ParseAttestationOptions(c.Options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign := answerTo(c.Token, options.Challenge)
+	if _, err := b.ProveAgain(t.Context(), me, nil, identity.FactorProof{Passkey: &foreign}, phone); !errors.Is(err, identity.ErrInvalidProof) {
+		t.Errorf("a proof by the challenge of a registration: %v", err)
+	}
+}

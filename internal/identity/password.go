@@ -162,10 +162,12 @@ func without(text string, words []string) string {
 }
 
 // hashPassword returns the PHC string of a password.
-func hashPassword(password string) string {
+func hashPassword(password string) string { return currentParams.hash(password) }
+
+// hash returns the PHC string of a password with the parameters.
+func (p hashParams) hash(password string) string {
 	salt := make([]byte, saltBytes)
 	_, _ = rand.Read(salt) // never fails: crypto/rand ends the program instead
-	p := currentParams
 	sum := argon2.IDKey([]byte(password), salt, p.passes, p.memoryKiB, p.lanes, hashBytes)
 	b64 := base64.RawStdEncoding
 	return p.prefix() + b64.EncodeToString(salt) + "$" + b64.EncodeToString(sum)

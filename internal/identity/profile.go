@@ -361,13 +361,18 @@ func joined(list []AccessibilityNeed) string {
 }
 
 // userByUsername returns the account with a normalised username, nil when there is none: one that merely looks like it
-// does not count. One statement.
+// does not count. Two statements.
 func (s *Service) userByUsername(ctx context.Context, name string) (*ent.User, error) {
 	var row, userID uuid.UUID
 	var sealed []byte
 	err := s.db.SQL().QueryRowContext(ctx, `SELECT id, user_id, username_sealed FROM profiles WHERE username_index = ANY ($1::bytea[])`,
 		postgres.Blobs(s.vault.Indexes("username", skeleton(name)))).Scan(&row, &userID, &sealed)
-	if errors.Is(err, sql.ErrNoRows) {
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return nil, fmt.Errorf("looking for a username: %w", err)
+	}
+	// Whoever has no account is looked for as well, in vain, so that it takes as long.
+	found, err := s.ent.User.Get(ctx, userID)
+	if ent.IsNotFound(err) {
 		return nil, nil //nolint:nilnil // nobody is an answer
 	}
 	if err != nil {
@@ -377,11 +382,7 @@ func (s *Service) userByUsername(ctx context.Context, name string) (*ent.User, e
 	if err != nil || kept != name {
 		return nil, err
 	}
-	found, err := s.ent.User.Get(ctx, userID)
-	if ent.IsNotFound(err) {
-		return nil, nil //nolint:nilnil // erased at this moment
-	}
-	return found, err
+	return found, nil
 }
 
 // normaliseLogin returns the normal form of what somebody signs in with, an address or a username, "" for neither.

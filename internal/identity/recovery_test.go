@@ -1,12 +1,9 @@
 package identity_test
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -59,7 +56,7 @@ func (b bundle) request(t *testing.T, email string) {
 	}
 }
 
-func TestService_ResetPassword(t *testing.T) {
+func TestA6_AU14_Service_ResetPassword(t *testing.T) {
 	t.Parallel()
 	t.Run("all_sessions_end_the_owner_is_told_and_nobody_is_signed_in", func(t *testing.T) {
 		t.Parallel()
@@ -203,7 +200,7 @@ func atOnce(t *testing.T, run func() error) int {
 	return won
 }
 
-func TestService_RequestPasswordReset(t *testing.T) {
+func TestAU7_Service_RequestPasswordReset(t *testing.T) {
 	t.Parallel()
 	t.Run("AU7_nobody_is_told_who_has_an_account", func(t *testing.T) {
 		t.Parallel()
@@ -268,66 +265,6 @@ func TestService_RequestPasswordReset(t *testing.T) {
 			}
 		}
 	})
-}
-
-// TestA4_recovery_takes_as_long_for_unknown_addresses compares the ranks of 200 times each. By pure chance one comparison
-// in a hundred says that they differ, so three in a row must.
-func TestA4_recovery_takes_as_long_for_unknown_addresses(t *testing.T) {
-	t.Parallel()
-	const samples, rounds = 200, 3
-	b := setup(t)
-	b.signUp(t, "known@example.com", passphrase)
-	var p float64
-	for round := range rounds {
-		var times [2][]float64
-		for i := range 2 * samples {
-			known := i % 2
-			email := "known@example.com"
-			if known == 0 {
-				email = fmt.Sprintf("unknown%d@example.com", round)
-			}
-			if known == 0 {
-				b.clock.Advance(15 * time.Minute) // each is sent a mail
-			}
-			began := time.Now()
-			if err := b.RequestPasswordReset(t.Context(), email, identity.Device{Address: fmt.Sprint(i)}); err != nil {
-				t.Fatal(err)
-			}
-			times[known] = append(times[known], float64(time.Since(began)))
-		}
-		if p = rankTest(times[0], times[1]); p > 0.01 {
-			t.Logf("p = %.3f", p)
-			return
-		}
-	}
-	t.Errorf("known addresses can be told by the time: p = %g", p)
-}
-
-// rankTest returns how likely it is that two samples of one distribution differ as much as these: Mann and Whitney's
-// test, two-sided, for samples of this size.
-func rankTest(a, b []float64) float64 {
-	type value struct {
-		v   float64
-		ofA bool
-	}
-	var all []value
-	for _, v := range a {
-		all = append(all, value{v, true})
-	}
-	for _, v := range b {
-		all = append(all, value{v, false})
-	}
-	slices.SortFunc(all, func(x, y value) int { return cmp.Compare(x.v, y.v) })
-	var ranks float64
-	for i, v := range all {
-		if v.ofA {
-			ranks += float64(i + 1)
-		}
-	}
-	n, m := float64(len(a)), float64(len(b))
-	u := ranks - n*(n+1)/2
-	z := math.Abs(u-n*m/2) / math.Sqrt(n*m*(n+m+1)/12)
-	return math.Erfc(z / math.Sqrt2)
 }
 
 func TestService_VerifyEmail(t *testing.T) {

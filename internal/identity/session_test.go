@@ -93,8 +93,8 @@ func TestService_Authenticate(t *testing.T) {
 	})
 }
 
-// TestService_revocation_on_every_node is A3: what ends or changes a session is felt on a node that has not done it.
-func TestService_revocation_on_every_node(t *testing.T) {
+// TestA3_Service_revocation_on_every_node is A3: what ends or changes a session is felt on a node that has not done it.
+func TestA3_Service_revocation_on_every_node(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(t *testing.T, b bundle, v, other auth.Viewer) error{
 		"sign_out": func(t *testing.T, b bundle, v, _ auth.Viewer) error { return b.SignOut(t.Context(), v) },
@@ -160,7 +160,7 @@ func TestService_revocation_on_every_node(t *testing.T) {
 	}
 }
 
-func TestService_Refresh(t *testing.T) {
+func TestA2_AU4_AU5_Service_Refresh(t *testing.T) {
 	t.Parallel()
 	t.Run("renews_both_tokens_again_and_again", func(t *testing.T) {
 		t.Parallel()
