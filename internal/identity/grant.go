@@ -144,6 +144,9 @@ func (s *Service) RevokeRole(ctx context.Context, v auth.Viewer, in ChangeGrantI
 		}
 		return recalled, recordGrantTx(ctx, tx, audit.RoleRevoked, v, in)
 	})
+	if apperr.CodeOf(err) == apperr.NotFound {
+		err = apperr.Missing("grant") // also when there is no such user, which is not for everybody to know
+	}
 	if err != nil {
 		return fmt.Errorf("revoking a role: %w", err)
 	}
