@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -69,6 +70,9 @@ func (c Command) prepareDemo(ctx context.Context, a *App, empty bool) (loaded bo
 	return known, err
 }
 
+// demoSecret is that of the demo accounts' authenticator app.
+const demoSecret = "MARQUEEMARQUEEMARQUEEMARQUEE2345"
+
 // demoUsers are the accounts of the demo world. Their passwords are no secret.
 var demoUsers = []demoUser{
 	{identity.SignUpInput{Email: "customer@marquee.example", Name: "Casey Customer", Password: "customer at the movies"}, auth.RoleCustomer},
@@ -110,12 +114,15 @@ func (c Command) loadDemoUsers(ctx context.Context, db *postgres.DB) error {
 	}
 	for _, u := range demoUsers {
 		grants := u.grants(first)
-		_, err := accounts.CreateUser(ctx, u.SignUpInput, grants...)
-		if !errors.Is(err, identity.ErrEmailTaken) {
-			if err != nil {
-				return err
-			}
+		made, err := accounts.CreateUser(ctx, u.SignUpInput, grants...)
+		if err == nil && u.secret() != "" {
+			err = accounts.EnrolTOTP(ctx, made.ID, "Demo app", u.secret())
+		}
+		if err == nil {
 			continue
+		}
+		if !errors.Is(err, identity.ErrEmailTaken) {
+			return err
 		}
 		there, err := accounts.FindUser(ctx, u.Email)
 		if err != nil {
@@ -129,6 +136,14 @@ func (c Command) loadDemoUsers(ctx context.Context, db *postgres.DB) error {
 		}
 	}
 	return nil
+}
+
+// secret returns the secret of the user's authenticator app: "" when they need none.
+func (u demoUser) secret() string {
+	if slices.ContainsFunc(u.grants(uuid.Max), auth.Grant.NeedsSecondFactor) {
+		return demoSecret
+	}
+	return ""
 }
 
 func today() time.Time { return time.Now().UTC() }
@@ -194,9 +209,14 @@ func (c Command) greet(a *App, demoLoaded bool) {
 		fmt.Fprint(c.Out, "\n  Demo sign-ins\n")
 		table := tabwriter.NewWriter(c.Out, 0, 0, 2, ' ', 0)
 		for _, u := range demoUsers {
-			fmt.Fprintf(table, "    %s\t%s\t%s\n", strings.ToLower(strings.ReplaceAll(string(u.role), "_", " ")), u.Email, u.Password)
+			app := ""
+			if u.secret() != "" {
+				app = "and a code"
+			}
+			fmt.Fprintf(table, "    %s\t%s\t%s\t%s\n", strings.ToLower(strings.ReplaceAll(string(u.role), "_", " ")), u.Email, u.Password, app)
 		}
 		_ = table.Flush()
+		fmt.Fprintf(c.Out, "  The console makes the codes itself; elsewhere an authenticator app does, from the secret %s.\n", demoSecret)
 	}
 	fmt.Fprintln(c.Out)
 }
