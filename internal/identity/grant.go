@@ -258,14 +258,14 @@ func (s *Service) InOfficeTx(ctx context.Context, tx *sql.Tx, userID uuid.UUID) 
 	return inOffice, err
 }
 
-// Title returns the role that stands for all that a user was granted. One statement.
-func (s *Service) Title(ctx context.Context, userID uuid.UUID) (auth.Role, error) {
+// HighestRole returns the role that stands for all that a user was granted. One statement.
+func (s *Service) HighestRole(ctx context.Context, userID uuid.UUID) (auth.Role, error) {
 	list, err := s.RoleGrants(ctx, userID)
 	grants := make([]auth.Grant, len(list))
 	for i, g := range list {
 		grants[i] = g.Grant
 	}
-	return auth.NewGrants(grants...).Title(), err
+	return auth.NewGrants(grants...).Highest(), err
 }
 
 // RoleGrants returns what a user was granted, the first grant first. The caller has made sure that the viewer may know
