@@ -191,7 +191,7 @@ func TestA8_two_tenants(t *testing.T) {
 			{operation: mutation("renameFactor", `{ factor { name } }`), input: vars{"name": "Mine"}, field: "factorId", theirs: fresh(withPasskey)},
 		},
 		"Mutation.removeFactor(input.factorId)": {
-			{operation: mutation("removeFactor", `{ factorId }`), input: vars{}, field: "factorId", theirs: fresh(withPasskey)},
+			{operation: mutation("removeFactor", result), input: vars{}, field: "factorId", theirs: fresh(withPasskey)},
 		},
 		"Mutation.unlinkProvider(input.linkId)": {
 			{operation: mutation("unlinkProvider", result), input: vars{}, field: "linkId", theirs: fresh(withLink)},
