@@ -125,7 +125,7 @@ func (r *sessionResolver) Current(ctx context.Context, obj *identity.Session) (b
 }
 
 func (r *userResolver) Role(ctx context.Context, obj *identity.User) (auth.Role, error) {
-	return r.Services.Identity.Title(ctx, obj.ID)
+	return r.Services.Identity.HighestRole(ctx, obj.ID)
 }
 
 func (r *userResolver) Sessions(ctx context.Context, obj *identity.User) ([]identity.Session, error) {

@@ -61,7 +61,7 @@ func (a *App) As(grants ...auth.Grant) Client {
 	a.t.Helper()
 	ctx, cancel := a.patience()
 	defer cancel()
-	name := strings.ToLower(string(auth.NewGrants(grants...).Title())) + "-" + typeid.New().String()
+	name := strings.ToLower(string(auth.NewGrants(grants...).Highest())) + "-" + typeid.New().String()
 	user, err := a.Identity.CreateUser(ctx, identity.SignUpInput{Email: name + "@apitest.example", Name: name, Password: Password}, grants...)
 	if err != nil {
 		a.t.Fatalf("make an account: %v", err)

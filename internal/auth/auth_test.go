@@ -158,8 +158,8 @@ func TestGrants(t *testing.T) {
 	if one != two {
 		t.Errorf("%q and %q hold the same", one, two)
 	}
-	if one.Title() != auth.RoleAdmin || (auth.Grants{}).Title() != auth.RoleCustomer {
-		t.Errorf("titles %s and %s", one.Title(), (auth.Grants{}).Title())
+	if one.Highest() != auth.RoleAdmin || (auth.Grants{}).Highest() != auth.RoleCustomer {
+		t.Errorf("the highest roles are %s and %s", one.Highest(), (auth.Grants{}).Highest())
 	}
 	text, err := one.MarshalText()
 	var read auth.Grants

@@ -146,13 +146,13 @@ func (g Grants) All() iter.Seq[Grant] {
 	}
 }
 
-// Title returns the role that stands for all of them: the last in the order of Roles.
-func (g Grants) Title() Role {
-	title := RoleCustomer
+// Highest returns the role that stands for all of them: the last in the order of Roles.
+func (g Grants) Highest() Role {
+	highest := RoleCustomer
 	for grant := range g.All() {
-		title = grant.Role
+		highest = grant.Role
 	}
-	return title
+	return highest
 }
 
 // String lists the grants.

@@ -79,7 +79,7 @@ func (s *Service) Accounts(ctx context.Context, v auth.Viewer, filter AccountFil
 	if err != nil {
 		return page.Page[Account]{}, fmt.Errorf("reading accounts: %w", err)
 	}
-	accounts, err := s.accounts(ctx, rows...)
+	accounts, err := s.accountsOf(ctx, rows...)
 	return page.Cut(request, accounts), err
 }
 
@@ -123,8 +123,8 @@ func (s *Service) accountPredicates(ctx context.Context, filter AccountFilter) (
 	return where, nil
 }
 
-// accounts returns the accounts of rows, in their order.
-func (s *Service) accounts(ctx context.Context, rows ...*ent.User) ([]Account, error) {
+// accountsOf returns the accounts of rows, in their order.
+func (s *Service) accountsOf(ctx context.Context, rows ...*ent.User) ([]Account, error) {
 	accounts := make([]Account, len(rows))
 	at := make(map[uuid.UUID]*Account, len(rows))
 	ids := make([]uuid.UUID, len(rows))
@@ -151,10 +151,11 @@ func (s *Service) Account(ctx context.Context, v auth.Viewer, id uuid.UUID) (Acc
 	if !v.Has(auth.RoleSupport, auth.Platform) {
 		return Account{}, apperr.New(apperr.Forbidden, "Your role does not allow this.")
 	}
-	return s.account(ctx, id)
+	return s.readAccount(ctx, id)
 }
 
-func (s *Service) account(ctx context.Context, id uuid.UUID) (Account, error) {
+// readAccount returns an account to whoever may see it: NOT_FOUND.
+func (s *Service) readAccount(ctx context.Context, id uuid.UUID) (Account, error) {
 	row, err := s.ent.User.Get(ctx, id)
 	if ent.IsNotFound(err) {
 		return Account{}, apperr.Missing("user")
@@ -162,14 +163,14 @@ func (s *Service) account(ctx context.Context, id uuid.UUID) (Account, error) {
 	if err != nil {
 		return Account{}, fmt.Errorf("reading an account: %w", err)
 	}
-	accounts, err := s.accounts(ctx, row)
+	accounts, err := s.accountsOf(ctx, row)
 	if err != nil {
 		return Account{}, err
 	}
 	return accounts[0], nil
 }
 
-// StaffMember is who was granted a role at a theater, as its managers see them.
+// StaffMember is a grant at a theater with who holds it, as the theater's managers see them.
 type StaffMember struct {
 	RoleGrant
 
@@ -258,7 +259,7 @@ func (s *Service) setDisabled(ctx context.Context, v auth.Viewer, userID uuid.UU
 	if err != nil {
 		return Account{}, fmt.Errorf("disabling or enabling an account: %w", err)
 	}
-	return s.account(ctx, userID)
+	return s.readAccount(ctx, userID)
 }
 
 // FindUser returns the account with an address: NOT_FOUND. It is for the command line, which may know everybody.

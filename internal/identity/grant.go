@@ -152,6 +152,9 @@ func (s *Service) RevokeRole(ctx context.Context, v auth.Viewer, in ChangeGrantI
 		}
 		return recalled, recordGrantTx(ctx, tx, audit.RoleRevoked, v, in)
 	})
+	if apperr.CodeOf(err) == apperr.NotFound {
+		err = apperr.Missing("grant") // also when there is no such user, which is not for everybody to know
+	}
 	if err != nil {
 		return fmt.Errorf("revoking a role: %w", err)
 	}
@@ -263,14 +266,14 @@ func (s *Service) InOfficeTx(ctx context.Context, tx *sql.Tx, userID uuid.UUID) 
 	return inOffice, err
 }
 
-// Title returns the role that stands for all that a user was granted. One statement.
-func (s *Service) Title(ctx context.Context, userID uuid.UUID) (auth.Role, error) {
+// HighestRole returns the role that stands for all that a user was granted. One statement.
+func (s *Service) HighestRole(ctx context.Context, userID uuid.UUID) (auth.Role, error) {
 	list, err := s.RoleGrants(ctx, userID)
 	grants := make([]auth.Grant, len(list))
 	for i, g := range list {
 		grants[i] = g.Grant
 	}
-	return auth.NewGrants(grants...).Title(), err
+	return auth.NewGrants(grants...).Highest(), err
 }
 
 // RoleGrants returns what a user was granted, the first grant first. The caller has made sure that the viewer may know

@@ -248,7 +248,7 @@ func TestService_CreateUser(t *testing.T) {
 	if _, err := b.User(t.Context(), typeid.New()); apperr.CodeOf(err) != apperr.NotFound {
 		t.Errorf("an unknown user: %v", err)
 	}
-	if title, err := b.Title(t.Context(), u.ID); err != nil || title != auth.RoleAdmin {
+	if title, err := b.HighestRole(t.Context(), u.ID); err != nil || title != auth.RoleAdmin {
 		t.Errorf("the title is %s, %v", title, err)
 	}
 	if _, err := b.CreateUser(t.Context(), identity.SignUpInput{Email: "x@example.com", Password: passphrase, Name: "X"}, auth.Grant{Role: "OWNER"}); err == nil {
