@@ -74,7 +74,7 @@ export class Access {
 
   /** Takes over a session that an operation of the user began or ended. */
   observe(answer: Answer): void {
-    const began = sessionOf(answer, 'signIn') ?? sessionOf(answer, 'signUp');
+    const began = sessionOf(answer, 'signIn') ?? sessionOf(answer, 'confirmSignUp');
     const { token } = this.#session;
     if (began !== null) {
       this.#session.begin(began);
