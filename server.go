@@ -33,10 +33,15 @@ var cli struct {
 	} `cmd:"" help:"Change the database schema."`
 	Demo  struct{} `cmd:"" help:"Replace the catalogue and all reservations by a fresh demo world."`
 	Admin struct {
-		Email         string `required:"" help:"Address to sign in with."`
-		Name          string `default:"Administrator" help:"How to call them."`
-		PasswordStdin bool   `help:"Read the password from the first line of standard input; without it one is made."`
-	} `cmd:"" help:"Make an administrator's account."`
+		Create struct {
+			Email         string `required:"" help:"Address to sign in with."`
+			Name          string `default:"Administrator" help:"How to call them."`
+			PasswordStdin bool   `help:"Read the password from the first line of standard input; without it one is made."`
+		} `cmd:"" help:"Make an administrator's account: the first one, and others."`
+		Grant  roleFlags `cmd:"" help:"Give a role to somebody who has an account."`
+		Revoke roleFlags `cmd:"" help:"Take a role away."`
+		List   struct{}  `cmd:"" help:"Show who holds which role, where, and why."`
+	} `cmd:"" help:"Make administrators; give, take away and list roles."`
 	VerifyAudit struct {
 		Heads []string `help:"Files of signed heads, or of log lines that hold some; the configured one unless given." type:"existingfile" sep:"none"`
 		JSON  bool     `help:"Print the report as JSON."`
@@ -53,6 +58,18 @@ var cli struct {
 	ReplayErasures struct{}         `cmd:"" help:"After a restore: erase again whom the backup has brought back, those listed on standard input too."`
 	Healthcheck    struct{}         `cmd:"" help:"Ask the server on this machine whether it is ready."`
 	Version        kong.VersionFlag `help:"Print the version."`
+}
+
+// roleFlags name a role of somebody.
+type roleFlags struct {
+	Email   string `arg:"" help:"Address of their account."`
+	Role    string `arg:"" enum:"THEATER_STAFF,THEATER_MANAGER,SUPPORT,FINANCE,ADMIN" help:"One of ${enum}."`
+	Theater string `placeholder:"ID" help:"Theater at which the role is held, the_…; without it, on the whole platform."`
+	Reason  string `required:"" help:"Why; it is kept in the audit log."`
+}
+
+func (f roleFlags) change() app.RoleChange {
+	return app.RoleChange{Email: f.Email, Role: f.Role, Theater: f.Theater, Reason: f.Reason}
 }
 
 // garbagePercent lets the heap grow before it is searched for garbage. The program's live heap is small, so this costs some
@@ -93,15 +110,21 @@ func run(ctx context.Context, command string) error {
 		return c.MigrateStatus(ctx)
 	case "demo":
 		return c.Demo(ctx)
-	case "admin":
+	case "admin create":
 		password := ""
-		if cli.Admin.PasswordStdin {
+		if cli.Admin.Create.PasswordStdin {
 			line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
 			if password = strings.TrimRight(line, "\r\n"); password == "" {
 				return errors.New("no password on standard input")
 			}
 		}
-		return c.CreateAdmin(ctx, cli.Admin.Email, cli.Admin.Name, password)
+		return c.CreateAdmin(ctx, cli.Admin.Create.Email, cli.Admin.Create.Name, password)
+	case "admin grant <email> <role>":
+		return c.GrantRole(ctx, cli.Admin.Grant.change())
+	case "admin revoke <email> <role>":
+		return c.RevokeRole(ctx, cli.Admin.Revoke.change())
+	case "admin list":
+		return c.ListRoles(ctx)
 	case "list-erasures":
 		return c.ListErasures(ctx)
 	case "replay-erasures":

@@ -11,7 +11,7 @@ import (
 )
 
 // adminsOnly refuses the operations of everybody but administrators, except the way in and out: a mutation that does
-// nothing but sign in, renew a session or sign out.
+// nothing but sign in, with the second factor that an administrator must have, renew a session or sign out.
 type adminsOnly struct{}
 
 var (
@@ -25,7 +25,7 @@ func (adminsOnly) ExtensionName() string { return "AdminsOnly" }
 // Validate has nothing to check.
 func (adminsOnly) Validate(graphql.ExecutableSchema) error { return nil }
 
-// MutateOperationContext refuses with UNAUTHENTICATED or FORBIDDEN.
+// MutateOperationContext refuses with UNAUTHENTICATED, FORBIDDEN or SECOND_FACTOR_REQUIRED.
 func (adminsOnly) MutateOperationContext(ctx context.Context, op *graphql.OperationContext) *gqlerror.Error {
 	_, err := auth.Require(ctx, auth.RoleAdmin)
 	if err == nil || isWayIn(op.Operation) {
@@ -34,8 +34,8 @@ func (adminsOnly) MutateOperationContext(ctx context.Context, op *graphql.Operat
 	return &gqlerror.Error{Err: err, Message: err.Error()}
 }
 
-// isWayIn reports whether an operation does nothing but sign in, renew a session, whose access token may be over by then,
-// or sign out. Root fields inside fragments count as something else: no client needs them here.
+// isWayIn reports whether an operation does nothing but sign in, enrol and prove second factors, renew a session, whose
+// access token may be over by then, or sign out. Root fields inside fragments count as something else: no client needs them here.
 func isWayIn(operation *ast.OperationDefinition) bool {
 	if operation.Operation != ast.Mutation {
 		return false
@@ -46,7 +46,9 @@ func isWayIn(operation *ast.OperationDefinition) bool {
 			return false
 		}
 		switch field.Name {
-		case "signIn", "refreshSession", "signOut", "__typename":
+		case "signIn", "refreshSession", "signOut", "__typename",
+			"proveSecondFactor", "proveAgain", "beginTotp", "confirmTotp",
+			"beginPasskey", "confirmPasskey", "beginPasskeySignIn", "signInWithPasskey", "beginPasskeyProof":
 		default:
 			return false
 		}

@@ -172,7 +172,7 @@ func reserveInput(input model.ReserveSeatsInput) (booking.ReserveInput, error) {
 
 // sessionPayload encodes the tokens of a session: as cookies, where the request wants them there, else in the answer.
 func sessionPayload(ctx context.Context, t identity.Tokens) model.SessionPayload {
-	payload := model.SessionPayload{ExpiresAt: t.AccessExpiresAt, RefreshExpiresAt: t.RefreshExpiresAt, User: t.User}
+	payload := model.SessionPayload{ExpiresAt: t.AccessExpiresAt, RefreshExpiresAt: t.RefreshExpiresAt, User: t.User, SecondFactorDue: t.SecondFactorDue}
 	if !cookie.From(ctx).Keep(cookie.Tokens{Access: t.Access, Refresh: t.Refresh, Until: t.RefreshExpiresAt}) {
 		payload.Token, payload.RefreshToken = &t.Access, &t.Refresh
 	}

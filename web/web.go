@@ -59,11 +59,12 @@ type Settings struct {
 	SignIns []SignIn `json:"signIns"`
 }
 
-// SignIn is an account whose password is no secret.
+// SignIn is an account whose password is no secret, nor is that of its authenticator app; "" when it has none.
 type SignIn struct {
 	Role     string `json:"role"`
 	Email    string `json:"email"`
 	Password string `json:"password"`
+	Secret   string `json:"secret,omitempty"`
 }
 
 // Console returns the handler of the GraphiQL console. It answers GET and HEAD of "/", of

@@ -2,18 +2,21 @@ package app
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
+	"github.com/google/uuid"
+
 	"marquee/ent"
+	"marquee/ent/theater"
 	"marquee/internal/auth"
 	"marquee/internal/clock"
 	"marquee/internal/config"
@@ -67,25 +70,80 @@ func (c Command) prepareDemo(ctx context.Context, a *App, empty bool) (loaded bo
 	return known, err
 }
 
+// demoSecret is that of the demo accounts' authenticator app.
+const demoSecret = "MARQUEEMARQUEEMARQUEEMARQUEE2345"
+
 // demoUsers are the accounts of the demo world. Their passwords are no secret.
 var demoUsers = []demoUser{
 	{identity.SignUpInput{Email: "customer@marquee.example", Name: "Casey Customer", Password: "customer at the movies"}, auth.RoleCustomer},
+	{identity.SignUpInput{Email: "staff@marquee.example", Name: "Sam Staff", Password: "staff at the movies"}, auth.RoleTheaterStaff},
 	{identity.SignUpInput{Email: "manager@marquee.example", Name: "Morgan Manager", Password: "manager at the movies"}, auth.RoleTheaterManager},
+	{identity.SignUpInput{Email: "support@marquee.example", Name: "Sasha Support", Password: "support at the movies"}, auth.RoleSupport},
+	{identity.SignUpInput{Email: "finance@marquee.example", Name: "Fran Finance", Password: "finance at the movies"}, auth.RoleFinance},
 	{identity.SignUpInput{Email: "admin@marquee.example", Name: "Alex Admin", Password: "admin at the movies"}, auth.RoleAdmin},
 }
 
 // demoUser is an account of the demo world.
 type demoUser struct {
 	identity.SignUpInput
-	role auth.Role // on the platform
+	role auth.Role // at the first theater of the demo world if it is a theater's, else on the platform
 }
 
-// grants returns what the user is granted.
-func (u demoUser) grants() []auth.Grant {
-	if u.role == auth.RoleCustomer {
+// grants returns what the user is granted in a demo world with that first theater.
+func (u demoUser) grants(first uuid.UUID) []auth.Grant {
+	switch {
+	case u.role == auth.RoleCustomer:
 		return nil
+	case u.role.OfTheater():
+		return []auth.Grant{{Role: u.role, Theater: first}}
+	default:
+		return []auth.Grant{{Role: u.role}}
 	}
-	return []auth.Grant{{Role: u.role}}
+}
+
+// loadDemoUsers makes the accounts of the demo world that are missing. Those that are there from an earlier load get
+// back the roles at theaters, which went with the theaters of before.
+func (c Command) loadDemoUsers(ctx context.Context, db *postgres.DB) error {
+	accounts, err := c.accounts(db)
+	if err != nil {
+		return err
+	}
+	first, err := ent.Over(db.SQL()).Theater.Query().Where(theater.Name(demo.World()[0].Name)).FirstID(ctx)
+	if err != nil {
+		return fmt.Errorf("looking for a theater: %w", err)
+	}
+	for _, u := range demoUsers {
+		grants := u.grants(first)
+		made, err := accounts.CreateUser(ctx, u.SignUpInput, grants...)
+		if err == nil && u.secret() != "" {
+			err = accounts.EnrolTOTP(ctx, made.ID, "Demo app", u.secret())
+		}
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, identity.ErrEmailTaken) {
+			return err
+		}
+		there, err := accounts.FindUser(ctx, u.Email)
+		if err != nil {
+			return err
+		}
+		for _, grant := range grants {
+			in := identity.ChangeGrantInput{UserID: there.ID, Grant: grant, Reason: "the demo world was loaded again"}
+			if _, err := accounts.GrantRole(ctx, identity.Operator(), in); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// secret returns the secret of the user's authenticator app: "" when they need none.
+func (u demoUser) secret() string {
+	if slices.ContainsFunc(u.grants(uuid.Max), auth.Grant.NeedsSecondFactor) {
+		return demoSecret
+	}
+	return ""
 }
 
 func today() time.Time { return time.Now().UTC() }
@@ -110,14 +168,8 @@ func (c Command) loadDemo(ctx context.Context, db *postgres.DB) error {
 	if err != nil {
 		return err
 	}
-	accounts, err := c.accounts(db)
-	if err != nil {
+	if err := c.loadDemoUsers(ctx, db); err != nil {
 		return err
-	}
-	for _, u := range demoUsers {
-		if _, err := accounts.CreateUser(ctx, u.SignUpInput, u.grants()...); err != nil && !errors.Is(err, identity.ErrEmailTaken) {
-			return err
-		}
 	}
 	films := summary.Films
 	fmt.Fprintf(c.Out, "Demo world: %d theaters, %d screens, %d seats, %d showtimes in %d days, loaded in %s.\n",
@@ -157,9 +209,14 @@ func (c Command) greet(a *App, demoLoaded bool) {
 		fmt.Fprint(c.Out, "\n  Demo sign-ins\n")
 		table := tabwriter.NewWriter(c.Out, 0, 0, 2, ' ', 0)
 		for _, u := range demoUsers {
-			fmt.Fprintf(table, "    %s\t%s\t%s\n", strings.ToLower(strings.ReplaceAll(string(u.role), "_", " ")), u.Email, u.Password)
+			app := ""
+			if u.secret() != "" {
+				app = "and a code"
+			}
+			fmt.Fprintf(table, "    %s\t%s\t%s\t%s\n", strings.ToLower(strings.ReplaceAll(string(u.role), "_", " ")), u.Email, u.Password, app)
 		}
 		_ = table.Flush()
+		fmt.Fprintf(c.Out, "  The console makes the codes itself; elsewhere an authenticator app does, from the secret %s.\n", demoSecret)
 	}
 	fmt.Fprintln(c.Out)
 }
@@ -199,35 +256,6 @@ func (c Command) MigrateStatus(ctx context.Context) error {
 				applied = m.AppliedAt.UTC().Format(time.RFC3339)
 			}
 			fmt.Fprintf(c.Out, "%05d  %-20s  %s\n", m.Version, applied, m.Name)
-		}
-		return nil
-	})
-}
-
-// CreateAdmin makes an administrator's account. An empty password is replaced by a random one, which is shown once.
-func (c Command) CreateAdmin(ctx context.Context, email, name, password string) error {
-	return c.withDatabase(ctx, func(db *postgres.DB) error {
-		if err := c.migrate(ctx, db); err != nil {
-			return err
-		}
-		made := password == ""
-		if made {
-			password = rand.Text()
-		}
-		accounts, err := c.accounts(db)
-		if err != nil {
-			return err
-		}
-		user, err := accounts.CreateUser(ctx, identity.SignUpInput{Email: email, Name: name, Password: password}, auth.Grant{Role: auth.RoleAdmin})
-		if errors.Is(err, identity.ErrEmailTaken) {
-			return fmt.Errorf("an account with the address %s exists already", email)
-		}
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(c.Out, "%s is an administrator.\n", user.Email)
-		if made {
-			fmt.Fprintf(c.Out, "Password, shown this once: %s\n", password)
 		}
 		return nil
 	})

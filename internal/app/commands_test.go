@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"marquee/internal/apitest"
+	"marquee/internal/auth"
 	"marquee/internal/config"
 	"marquee/internal/dbtest"
 	"marquee/internal/gqlclient"
@@ -75,9 +76,9 @@ func TestCommand_Serve(t *testing.T) {
 		if len(first) != 12 || !strings.Contains(s.out.String(), "Demo world: 12 theaters, 40 screens") {
 			t.Errorf("%d theaters:\n%s", len(first), s.out)
 		}
-		accounts := regexp.MustCompile(`(?m)^ +(customer|theater manager|admin) +(\S+@\S+) +(.+)$`).FindAllStringSubmatch(s.out.String(), -1)
-		if len(accounts) != 3 {
-			t.Fatalf("no sign-ins for three in\n%s", s.out)
+		accounts := regexp.MustCompile(`(?m)^ +(customer|theater staff|theater manager|support|finance|admin) +(\S+@\S+) +(.+)$`).FindAllStringSubmatch(s.out.String(), -1)
+		if len(accounts) != len(auth.Roles()) {
+			t.Fatalf("no sign-in for each role in\n%s", s.out)
 		}
 		for _, account := range accounts {
 			var out struct {
@@ -149,8 +150,11 @@ func TestCommand_Demo(t *testing.T) {
 			if !strings.Contains(out.String(), "Films: 3201 read, ") {
 				t.Errorf("%s", out)
 			}
-			loads = append(loads, texts(t, db, `SELECT (SELECT count(*) FROM showtimes) || ' ' || (SELECT count(*) FROM users) || ' ' || (SELECT count(*) FROM seats)`),
+			loads = append(loads, texts(t, db, `SELECT (SELECT count(*) FROM showtimes) || ' ' || (SELECT count(*) FROM users) || ' ' || (SELECT string_agg(role || ' ' || (theater_id IS NULL), ' ' ORDER BY role) FROM role_grants) || ' ' || (SELECT count(*) FROM seats)`),
 				texts(t, db, `SELECT id::text FROM theaters ORDER BY id`))
+		}
+		if want := "ADMIN true FINANCE true SUPPORT true THEATER_MANAGER false THEATER_STAFF false"; !strings.Contains(loads[2][0], want) {
+			t.Errorf("after the second load the roles are %s, want %s", loads[2][0], want)
 		}
 		if !slices.Equal(loads[0], loads[2]) || slices.Equal(loads[1], loads[3]) {
 			t.Errorf("the first load %v, the second %v", loads[0], loads[2])

@@ -31,7 +31,7 @@ func (a *App) consoleSettings() func(context.Context) web.Settings {
 		}
 		for _, u := range demoUsers {
 			if slices.Contains(there, u.Email) {
-				settings.SignIns = append(settings.SignIns, web.SignIn{Role: string(u.role), Email: u.Email, Password: u.Password})
+				settings.SignIns = append(settings.SignIns, web.SignIn{Role: string(u.role), Email: u.Email, Password: u.Password, Secret: u.secret()})
 			}
 		}
 		return settings

@@ -7,9 +7,13 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/pquerna/otp/totp"
 
 	"marquee/internal/apitest"
 	"marquee/internal/apperr"
+	"marquee/internal/auth"
 	"marquee/internal/config"
 	"marquee/internal/gqlclient"
 	"marquee/internal/identity"
@@ -136,21 +140,45 @@ func TestApp_console_production(t *testing.T) {
 			t.Errorf("%d %s", answer.Status, answer.Body)
 		}
 	})
-	t.Run("an_administrator_signs_in_and_may_do_everything", func(t *testing.T) {
-		var got struct {
-			SignIn struct {
-				Token, RefreshToken string
-				User                struct{ Role string }
-			}
+	t.Run("an_administrator_signs_in_with_two_factors_and_may_do_everything", func(t *testing.T) {
+		user, err := a.Identity.CreateUser(t.Context(),
+			identity.SignUpInput{Email: "boss@example.com", Name: "Boss", Password: apitest.Password}, auth.Grant{Role: auth.RoleAdmin})
+		if err != nil {
+			t.Fatal(err)
 		}
+		type session struct {
+			Token, RefreshToken string
+			SecondFactorDue     bool
+			User                struct{ Role string }
+		}
+		var first struct{ SignIn session }
 		anonymous.With(t).Get(`mutation ($email: String!, $password: String!) {
-			signIn(input: {email: $email, password: $password}) { ... on SessionPayload { token refreshToken user { role } } }
-		}`, apitest.Vars{"email": admin.User.Email, "password": apitest.Password}, &got)
-		if got.SignIn.User.Role != "ADMIN" {
-			t.Fatalf("%+v", got)
+			signIn(input: {email: $email, password: $password}) { ... on SessionPayload { token secondFactorDue user { role } } }
+		}`, apitest.Vars{"email": user.Email, "password": apitest.Password}, &first)
+		if first.SignIn.User.Role != "ADMIN" || !first.SignIn.SecondFactorDue {
+			t.Fatalf("%+v", first)
 		}
 		signedIn := anonymous.With(t)
-		signedIn.Token = got.SignIn.Token
+		signedIn.Token = first.SignIn.Token
+		for _, operation := range []string{introspection, `{ genres { name } }`, `{ me { role } }`} {
+			if err := signedIn.Refused(operation, nil); gqlclient.CodeOf(err) != apperr.SecondFactorRequired {
+				t.Errorf("%s before the second factor: %v", operation, err)
+			}
+		}
+		var begun struct{ BeginTotp struct{ Secret string } }
+		signedIn.Get(`mutation { beginTotp { secret } }`, nil, &begun)
+		code, err := totp.GenerateCode(begun.BeginTotp.Secret, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got struct{ ConfirmTotp struct{ Session session } }
+		signedIn.Get(`mutation ($code: String!) { confirmTotp(input: {name: "App", code: $code}) {
+			... on ConfirmTotpPayload { session { token refreshToken secondFactorDue user { role } } } ... on UserError { message }
+		} }`, apitest.Vars{"code": code}, &got)
+		if got.ConfirmTotp.Session.SecondFactorDue {
+			t.Error("a second factor is due after it was enrolled")
+		}
+		signedIn.Token = got.ConfirmTotp.Session.Token
 		signedIn.Get(introspection, nil, nil)
 		signedIn.Get(`{ genres { name } me { role } }`, nil, nil)
 
@@ -158,7 +186,7 @@ func TestApp_console_production(t *testing.T) {
 		var renewed struct{ RefreshSession struct{ Token string } }
 		anonymous.With(t).Get(`mutation ($token: String!) {
 			refreshSession(input: {refreshToken: $token}) { ... on SessionPayload { token } ... on UserError { message } }
-		}`, apitest.Vars{"token": got.SignIn.RefreshToken}, &renewed)
+		}`, apitest.Vars{"token": got.ConfirmTotp.Session.RefreshToken}, &renewed)
 		if signedIn.Token = renewed.RefreshSession.Token; signedIn.Token == "" {
 			t.Fatal("the session was not renewed")
 		}

@@ -30,19 +30,34 @@ type Viewer struct {
 	Strong   bool
 }
 
-// Has reports whether the viewer may do what takes a role at a place: a theater, or Platform.
+// Has reports whether the viewer may do, in this session, what takes a role at a place: a theater, or Platform.
 func (v Viewer) Has(role Role, at uuid.UUID) bool {
-	return v.Grants.Include(Grant{Role: role, Theater: at})
+	return role == RoleCustomer || v.has(func(Grant) Grant { return Grant{Role: role, Theater: at} })
 }
 
-// HasSomewhere reports whether the viewer may do what takes a role at one theater at least.
+// HasSomewhere reports whether the viewer may do, in this session, what takes a role at one theater at least.
 func (v Viewer) HasSomewhere(role Role) bool {
-	for grant := range v.Grants.All() {
-		if grant.Includes(Grant{Role: role, Theater: grant.Theater}) {
+	return role == RoleCustomer || v.has(func(held Grant) Grant { return Grant{Role: role, Theater: held.Theater} })
+}
+
+// has reports whether one of the grants that count in this session includes what is needed where it is held.
+func (v Viewer) has(need func(held Grant) Grant) bool {
+	for held := range v.Grants.All() {
+		if held.Includes(need(held)) && (v.Strong || !held.NeedsSecondFactor()) {
 			return true
 		}
 	}
-	return role == RoleCustomer
+	return false
+}
+
+// SecondFactorDue reports whether a role of the viewer waits for a second factor to be proved in this session.
+func (v Viewer) SecondFactorDue() bool {
+	for held := range v.Grants.All() {
+		if !v.Strong && held.NeedsSecondFactor() {
+			return true
+		}
+	}
+	return false
 }
 
 type viewerKey struct{}
@@ -59,7 +74,8 @@ func ViewerFrom(ctx context.Context) (v Viewer, ok bool) {
 }
 
 // Require returns the caller when they may do what takes a role on the platform; UNAUTHENTICATED for nobody, FORBIDDEN
-// for others. RoleCustomer takes no more than to be signed in.
+// for others, SECOND_FACTOR_REQUIRED for those who may once they have proved one in this session. RoleCustomer takes no
+// more than to be signed in.
 func Require(ctx context.Context, role Role) (Viewer, error) {
 	return require(ctx, func(v Viewer) bool { return v.Has(role, Platform) })
 }
@@ -80,8 +96,11 @@ func require(ctx context.Context, may func(Viewer) bool) (Viewer, error) {
 	if !ok {
 		return Viewer{}, apperr.New(apperr.Unauthenticated, "Sign in first.")
 	}
-	if !may(v) {
-		return Viewer{}, apperr.New(apperr.Forbidden, "Your role does not allow this.")
+	if may(v) {
+		return v, nil
 	}
-	return v, nil
+	if v.Strong = true; may(v) {
+		return Viewer{}, apperr.New(apperr.SecondFactorRequired, "Your role counts only with a second factor. Enrol one, or prove yours in this session.")
+	}
+	return Viewer{}, apperr.New(apperr.Forbidden, "Your role does not allow this.")
 }

@@ -16,7 +16,7 @@ var (
 )
 
 func viewer(grants ...auth.Grant) auth.Viewer {
-	return auth.Viewer{UserID: uuid.New(), SessionID: uuid.New(), Grants: auth.NewGrants(grants...)}
+	return auth.Viewer{UserID: uuid.New(), SessionID: uuid.New(), Grants: auth.NewGrants(grants...), Strong: true}
 }
 
 func TestViewerFrom(t *testing.T) {
@@ -113,6 +113,37 @@ func TestRequire(t *testing.T) {
 		for _, err := range []error{errOf(auth.Require(t.Context(), role)), errOf(auth.RequireAt(t.Context(), role, here)), errOf(auth.RequireSomewhere(t.Context(), role))} {
 			if apperr.CodeOf(err) != apperr.Unauthenticated {
 				t.Errorf("nobody, %q: %v", role, err)
+			}
+		}
+	}
+}
+
+// TestA6_roles_of_the_platform makes sure that what is held on the platform counts only where a second factor was proved.
+func TestA6_roles_of_the_platform(t *testing.T) {
+	t.Parallel()
+	for _, role := range auth.Roles()[1:] {
+		weak := viewer(auth.Grant{Role: role}, auth.Grant{Role: auth.RoleTheaterStaff, Theater: here})
+		weak.Strong = false
+		ctx := auth.WithViewer(t.Context(), weak)
+		if _, err := auth.Require(ctx, role); apperr.CodeOf(err) != apperr.SecondFactorRequired {
+			t.Errorf("%s on the platform: %v", role, err)
+		}
+		if _, err := auth.RequireAt(ctx, role, there); apperr.CodeOf(err) != apperr.SecondFactorRequired {
+			t.Errorf("%s at a theater: %v", role, err)
+		}
+		if weak.Has(role, auth.Platform) || weak.Has(role, there) {
+			t.Errorf("%s counts", role)
+		}
+		// The role of a theater and that of everybody count.
+		if _, err := auth.RequireAt(ctx, auth.RoleTheaterStaff, here); err != nil {
+			t.Errorf("staff, beside %s: %v", role, err)
+		}
+		if v, err := auth.Require(ctx, auth.RoleCustomer); err != nil || v != weak {
+			t.Errorf("a customer, beside %s: %v", role, err)
+		}
+		if role != auth.RoleAdmin && role != auth.RoleFinance {
+			if _, err := auth.Require(ctx, auth.RoleFinance); apperr.CodeOf(err) != apperr.Forbidden {
+				t.Errorf("%s asks for another role: %v", role, err)
 			}
 		}
 	}

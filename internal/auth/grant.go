@@ -75,6 +75,10 @@ func (g Grant) Includes(need Grant) bool {
 	}
 }
 
+// NeedsSecondFactor reports whether the grant counts only in sessions in which a second factor was proved: what is held
+// on the platform reaches everybody's data and money.
+func (g Grant) NeedsSecondFactor() bool { return g.Theater == Platform }
+
 // Compare orders grants by role, then by theater.
 func (g Grant) Compare(other Grant) int {
 	roles := Roles()
@@ -140,16 +144,6 @@ func (g Grants) All() iter.Seq[Grant] {
 			}
 		}
 	}
-}
-
-// Include reports whether who has the grants, and an account, may do what takes need.
-func (g Grants) Include(need Grant) bool {
-	for grant := range g.All() {
-		if grant.Includes(need) {
-			return true
-		}
-	}
-	return need.Role == RoleCustomer
 }
 
 // Title returns the role that stands for all of them: the last in the order of Roles.

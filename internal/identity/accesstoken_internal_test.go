@@ -42,7 +42,7 @@ func TestAccessTokens_read(t *testing.T) {
 				Issuer: tokenIssuer, Audience: jwt.ClaimStrings{tokenAudience}, Subject: user.String(),
 				IssuedAt: jwt.NewNumericDate(noon), NotBefore: jwt.NewNumericDate(noon), ExpiresAt: jwt.NewNumericDate(noon.Add(time.Minute)),
 			},
-			Session: uuid.New(), Generation: 3, Grants: auth.NewGrants(auth.Grant{Role: auth.RoleAdmin}),
+			Session: uuid.New(), Generation: 3, Grants: auth.NewGrants(auth.Grant{Role: auth.RoleAdmin}), Strong: true,
 		}
 	}
 	sign := func(method jwt.SigningMethod, with any, header map[string]any, c claims) string {

@@ -47,6 +47,7 @@ type AccountFilter struct {
 	Email     *string // the whole address
 	Role      *auth.Role
 	TheaterID *uuid.UUID // where a role is held
+	InOffice  bool       // a role is held, whichever and wherever
 	Disabled  *bool
 }
 
@@ -99,7 +100,7 @@ func (s *Service) accountPredicates(ctx context.Context, filter AccountFilter) (
 		}
 		where = append(where, user.ID(found))
 	}
-	if filter.Role != nil || filter.TheaterID != nil {
+	if filter.Role != nil || filter.TheaterID != nil || filter.InOffice {
 		where = append(where, func(sel *entsql.Selector) {
 			grants := entsql.Table("role_grants")
 			held := entsql.Select(grants.C("user_id")).From(grants)

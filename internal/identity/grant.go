@@ -73,7 +73,7 @@ func cleanReason(text string) string { return strings.TrimSpace(norm.NFC.String(
 
 // Operator is who works at the command line of the installation: an administrator without an account.
 func Operator() auth.Viewer {
-	return auth.Viewer{Grants: auth.NewGrants(auth.Grant{Role: auth.RoleAdmin})}
+	return auth.Viewer{Grants: auth.NewGrants(auth.Grant{Role: auth.RoleAdmin}), Strong: true}
 }
 
 // requireGranter returns FORBIDDEN unless the viewer may give and take a grant: administrators any, the managers of a

@@ -50,6 +50,9 @@ type Tokens struct {
 	Refresh          string
 	RefreshExpiresAt time.Time // unless it is renewed before
 	User             User
+
+	// SecondFactorDue says that a role of the user waits for a second factor to be proved in the session.
+	SecondFactorDue bool
 }
 
 // Device is where a request comes from.

@@ -89,7 +89,8 @@ func (s *Service) tokensOf(u User, row sessionRow, now time.Time) (Tokens, error
 	}
 	return Tokens{
 		Access: access, AccessExpiresAt: viewer.ExpiresAt,
-		Refresh: s.makeRefreshToken(row.id, row.salt, uint32(row.renewals)), RefreshExpiresAt: idle, User: u,
+		Refresh: s.makeRefreshToken(row.id, row.salt, uint32(row.renewals)), RefreshExpiresAt: idle,
+		User: u, SecondFactorDue: viewer.SecondFactorDue(),
 	}, nil
 }
 

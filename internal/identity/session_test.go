@@ -144,7 +144,7 @@ func TestService_revocation_on_every_node(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if v, err := far.Authenticate(t.Context(), renewed.Access); err != nil || !v.Has(auth.RoleTheaterManager, auth.Platform) {
+				if v, err := far.Authenticate(t.Context(), renewed.Access); err != nil || v.Grants != auth.NewGrants(auth.Grant{Role: auth.RoleTheaterManager}) || !renewed.SecondFactorDue {
 					t.Errorf("renewed: %+v, %v", v, err)
 				}
 				return

@@ -1,6 +1,6 @@
 import { type FormEvent, useState, useSyncExternalStore } from 'react';
 
-import type { Access } from './access';
+import type { Access, Outcome, Step } from './access';
 import logo from './marquee.svg';
 import type { Session } from './session';
 import type { Settings } from './settings';
@@ -21,14 +21,16 @@ function spoken(role: string): string {
 export function Bar({ access, session, settings }: Props) {
   const { signedIn, notice } = useSyncExternalStore(session.subscribe, session.snapshot);
   const [failure, setFailure] = useState<string | null>(null);
+  const [step, setStep] = useState<Step | null>(null);
   const [busy, setBusy] = useState(false);
 
   const problem = failure ?? notice;
 
-  const attempt = async (action: () => Promise<string | null>): Promise<boolean> => {
+  const attempt = async (action: () => Promise<Outcome>): Promise<boolean> => {
     setBusy(true);
     setFailure(null);
-    const refusal = await action();
+    const { next, refusal } = await action();
+    setStep(next);
     setFailure(refusal);
     setBusy(false);
     return refusal === null;
@@ -47,9 +49,29 @@ export function Bar({ access, session, settings }: Props) {
         <span role="alert">{problem}</span>
         {problem === null && !access.isOpen && 'Sign in as an administrator to begin.'}
       </p>
-      {signedIn === null ? (
-        <SignIn settings={settings} busy={busy} signIn={(email, password) => attempt(() => access.signIn(email, password))} />
-      ) : (
+      {signedIn === null && step === null && (
+        <SignIn settings={settings} busy={busy} signIn={(...given) => attempt(() => access.signIn(...given))} />
+      )}
+      {signedIn === null && step !== null && (
+        <SecondFactor
+          step={step}
+          busy={busy}
+          send={(code) =>
+            attempt(() => {
+              switch (step.kind) {
+                case 'prove':
+                  return access.prove(step, code);
+                case 'enrol':
+                  return access.confirm(step, code);
+                case 'keep':
+                  return access.leave(step);
+              }
+            })
+          }
+          cancel={() => attempt(() => access.leave(step))}
+        />
+      )}
+      {signedIn !== null && (
         <div className="bar-account">
           <span className="bar-who">
             <strong>{signedIn.account.name}</strong>
@@ -70,7 +92,7 @@ export function Bar({ access, session, settings }: Props) {
 interface SignInProps {
   readonly settings: Settings;
   readonly busy: boolean;
-  readonly signIn: (email: string, password: string) => Promise<boolean>;
+  readonly signIn: (email: string, password: string, secret?: string) => Promise<boolean>;
 }
 
 function SignIn({ settings, busy, signIn }: SignInProps) {
@@ -89,8 +111,13 @@ function SignIn({ settings, busy, signIn }: SignInProps) {
       {settings.signIns.length > 0 && (
         <fieldset disabled={busy}>
           <legend>Demo</legend>
-          {settings.signIns.map(({ role, email, password }) => (
-            <button key={email} type="button" title={`Sign in as ${email}`} onClick={() => void signIn(email, password)}>
+          {settings.signIns.map(({ role, email, password, secret }) => (
+            <button
+              key={email}
+              type="button"
+              title={`Sign in as ${email}`}
+              onClick={() => void signIn(email, password, secret)}
+            >
               {spoken(role)}
             </button>
           ))}
@@ -108,6 +135,71 @@ function SignIn({ settings, busy, signIn }: SignInProps) {
       <button type="submit" className="bar-primary" disabled={busy}>
         Sign in
       </button>
+    </form>
+  );
+}
+
+interface SecondFactorProps {
+  readonly step: Step;
+  readonly busy: boolean;
+  readonly send: (code: string) => Promise<boolean>;
+  readonly cancel: () => Promise<boolean>;
+}
+
+/** What a sign-in asks for after the password. */
+function SecondFactor({ step, busy, send, cancel }: SecondFactorProps) {
+  const submit = async (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault();
+    const form = event.currentTarget;
+    const wentWell = await send(String(new FormData(form).get('code')));
+    if (!wentWell) {
+      form.querySelector<HTMLInputElement>('input[name=code]')?.select();
+    }
+  };
+
+  return (
+    <form className="bar-sign-in" aria-label="Second factor" onSubmit={(event) => void submit(event)}>
+      {step.kind === 'enrol' && (
+        <div className="bar-panel">
+          <p>Your role needs a second factor. Scan this with an authenticator app, or type its secret into one.</p>
+          <img src={step.qr} alt="QR code of the secret" />
+          <code>{step.secret}</code>
+        </div>
+      )}
+      {step.kind === 'keep' ? (
+        <>
+          <div className="bar-panel">
+            <p>Keep these recovery codes. Each stands in for the app once; they are not shown again.</p>
+            <ul>
+              {step.recoveryCodes.map((code) => (
+                <li key={code}>
+                  <code>{code}</code>
+                </li>
+              ))}
+            </ul>
+          </div>
+          <button type="submit" className="bar-primary" disabled={busy}>
+            I have kept them
+          </button>
+        </>
+      ) : (
+        <>
+          <input
+            name="code"
+            required
+            autoFocus
+            autoComplete="one-time-code"
+            placeholder={step.kind === 'prove' ? 'Code, or a recovery code' : 'Code of the app'}
+            aria-label="Code"
+          />
+          <button type="submit" className="bar-primary" disabled={busy}>
+            Prove
+          </button>
+          <button type="button" disabled={busy} onClick={() => void cancel()}>
+            Cancel
+          </button>
+        </>
+      )}
     </form>
   );
 }

@@ -78,9 +78,9 @@ export class Renewal {
 }
 
 /** The session in the answer of a mutation, when it asked for all that the page needs of it. */
-export function sessionOf({ data }: Answer, field: string): SignedIn | null {
-  const [token, refreshToken, expiresAt] = ['token', 'refreshToken', 'expiresAt'].map((part) => text(data, field, part));
-  const [name, email, role] = ['name', 'email', 'role'].map((part) => text(data, field, 'user', part));
+export function sessionOf({ data }: Answer, ...way: readonly string[]): SignedIn | null {
+  const [token, refreshToken, expiresAt] = ['token', 'refreshToken', 'expiresAt'].map((part) => text(data, ...way, part));
+  const [name, email, role] = ['name', 'email', 'role'].map((part) => text(data, ...way, 'user', part));
   if (token === undefined || refreshToken === undefined || expiresAt === undefined) {
     return null;
   }

@@ -3,6 +3,8 @@ export interface DemoSignIn {
   readonly role: string;
   readonly email: string;
   readonly password: string;
+  /** Of the account's authenticator app, when it has one. */
+  readonly secret?: string;
 }
 
 /** What the server says about itself to this page: web.Settings in Go. */

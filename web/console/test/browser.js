@@ -2,6 +2,7 @@
 // browser. It prints one line a step, keeps its pictures in build/console, and ends with exit code 0 only when every
 // step held and the page was quiet: nothing asked of another host, no error in the browser's console, no breach of the
 // content security policy.
+import { createHmac } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 
@@ -131,6 +132,12 @@ class ConsolePage {
     await form.getByRole('button', { name: 'Sign in', exact: true }).click();
   }
 
+  async prove(text) {
+    const form = this.page.getByRole('form', { name: 'Second factor' });
+    await form.getByLabel('Code').fill(text);
+    await form.getByRole('button', { name: 'Prove' }).click();
+  }
+
   async shows(...texts) {
     await this.until(`the bar shows ${texts}`, async () => {
       const shown = await this.bar.innerText();
@@ -191,6 +198,17 @@ async function openPage(browser, watch, answers = {}) {
   return context.newPage();
 }
 
+/** The code that an authenticator app shows, some periods from now. */
+function code(secret, periods = 0) {
+  const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
+  const bits = [...secret].map((letter) => alphabet.indexOf(letter).toString(2).padStart(5, '0')).join('');
+  const counter = Buffer.alloc(8);
+  counter.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000) + periods));
+  const key = Buffer.from(bits.match(/.{8}/g).map((octet) => Number.parseInt(octet, 2)));
+  const mac = createHmac('sha1', key).update(counter).digest();
+  return String((mac.readUInt32BE(mac[19] & 0xf) & 0x7fffffff) % 1_000_000).padStart(6, '0');
+}
+
 function must(holds, otherwise) {
   if (!holds) {
     throw new Error(otherwise);
@@ -202,6 +220,8 @@ function story(server, watch, page, browser) {
   const at = new ConsolePage(page);
   let showtimeId;
   let token;
+  let strict;
+  let there;
   const asked = (operation) => {
     const seen = [];
     page.on('request', (request) => {
@@ -242,7 +262,7 @@ function story(server, watch, page, browser) {
     ['the session outlives a reload of the page', async () => {
       await page.reload();
       await at.shows('Casey Customer');
-      must((await at.tabs.count()) === 10, `${await at.tabs.count()} tabs came back`);
+      await at.until('the tabs come back', async () => (await at.tabs.count()) === 10);
       must((await at.stored()).token === token, 'the session was renewed without need');
     }],
     ['a token whose time has come is renewed on first use, by one request', async () => {
@@ -353,8 +373,8 @@ function story(server, watch, page, browser) {
       await at.until('all sockets closed', async () => watch.sockets.every((socket) => socket.isClosed()));
     }],
     ['so it is when the next query is refused', async () => {
-      await at.bar.getByRole('button', { name: 'Admin' }).click();
-      await at.shows('Alex Admin');
+      await at.bar.getByRole('button', { name: 'Customer' }).click();
+      await at.shows('Casey Customer');
       await at.open('Movies');
       await endElsewhere();
       await at.run();
@@ -388,8 +408,8 @@ function story(server, watch, page, browser) {
       await lasting.context().close();
     }],
     ['told that it is in production, the page asks nothing before an administrator has signed in', async () => {
-      const strict = await openPage(browser, watch, { '**/console.json': { environment: 'production', signIns: [] } });
-      const there = new ConsolePage(strict);
+      strict = await openPage(browser, watch, { '**/console.json': { environment: 'production', signIns: [] } });
+      there = new ConsolePage(strict);
       const asked = [];
       strict.on('request', (request) => request.url().endsWith('/graphql') && asked.push(request.postDataJSON().operationName));
       await strict.goto(`http://${server.address}/`);
@@ -399,11 +419,39 @@ function story(server, watch, page, browser) {
       await there.shows('This console is for administrators only.');
       must((await there.stored()) === null, 'a customer is signed in');
       must(asked.length === 2, `before an administrator came it asked ${asked}`);
+      const { signIns } = await (await fetch(`http://${server.address}/console.json`)).json();
+      const { secret } = signIns.find(({ role }) => role === 'ADMIN');
       await there.signIn('admin@marquee.example', 'admin at the movies');
+      await there.prove('000 000');
+      await there.shows('The code is wrong');
+      must((await there.stored()) === null, 'an administrator is signed in by the password alone');
+      await there.prove(code(secret, 1)); // the click before may have used the present one up
       await there.shows('Alex Admin');
       await there.until('the schema is read', async () => asked.includes('IntrospectionQuery'));
       await there.example('SeatMapLive', /"stateLetters"/);
       await there.picture('production-light.png');
+
+      const admin = server.visitor();
+      admin.token = (await there.stored()).token;
+      const { me } = await admin.ask('{ me { factors { id } } }');
+      await admin.ask('mutation ($id: ID!) { removeFactor(input: { factorId: $id }) { factorId } }', { id: me.factors[0].id });
+      await strict.evaluate(() => window.sessionStorage.clear());
+      await strict.reload();
+    }],
+    ['an administrator without a second factor enrols one before anything else is shown', async () => {
+      await there.shows('Sign in as an administrator to begin.');
+      await there.signIn('admin@marquee.example', 'admin at the movies');
+      await there.shows('Your role needs a second factor.');
+      must((await there.stored()) === null, 'an administrator is signed in by the password alone');
+      await there.snap('enrolment-light.png');
+      const secret = await there.bar.locator('.bar-panel code').innerText();
+      await there.prove(code(secret));
+      await there.shows('Keep these recovery codes.');
+      must((await there.bar.locator('.bar-panel li').count()) === 10, 'there are not ten recovery codes');
+      await there.snap('recovery-codes-light.png');
+      await there.bar.getByRole('button', { name: 'I have kept them' }).click();
+      await there.shows('Alex Admin', 'Sign out');
+      await there.example('Movies', /"title": ".+"/);
       await strict.context().close();
     }],
     ['the page was quiet: no other host, no error, no breach of its policy', async () => {
