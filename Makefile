@@ -61,6 +61,10 @@ audit-oidc: build ensure-postgres ## Sign in by oidc-provider to the built binar
 test-console: build ensure-postgres ## The console of the built binary in headless Chromium; needs Node.js
 	script/console test
 
+.PHONY: prove-signin
+prove-signin: build ensure-postgres ## 200 parallel sign-ins to the built binary, beside which movies stay quick
+	$(GO) run ./internal/bench/signin $(ARGS)
+
 .PHONY: bench-booking
 bench-booking: build ensure-postgres ## Reservations per second beside pgbench; ARGS=-short for a minute's version
 	$(GO) run ./internal/bench/booking $(ARGS)

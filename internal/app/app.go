@@ -144,6 +144,7 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	if a.Identity, err = identity.NewService(a.db, client, seams.Clock, key, a.vault, openIDProviders(a.cfg, seams.Clock, a.log)...); err != nil {
 		return err
 	}
+	a.metrics.watchPasswords(a.Identity.HashQueue)
 	a.sealer, err = audit.NewSealer(audit.SealerConfig{
 		DB: a.db, Secret: key, Heads: a.cfg.AuditHeadsFile(), Clock: seams.Clock, Log: a.log,
 	})

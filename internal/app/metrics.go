@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"marquee/internal/audit"
+	"marquee/internal/identity"
 	"marquee/internal/notify"
 	"marquee/internal/postgres"
 )
@@ -73,6 +74,22 @@ func (m *metrics) watchAudit(s *audit.Sealer) {
 			return 0
 		}),
 	)
+}
+
+// watchPasswords shows who signs in: a queue that stays full is a flood, or a machine that is too small.
+func (m *metrics) watchPasswords(queue func() identity.HashQueue) {
+	const name, help = "marquee_passwords", "Passwords that are hashed at this moment or wait for it."
+	for state, of := range map[string]func(identity.HashQueue) int{
+		"hashing": func(q identity.HashQueue) int { return q.Hashing },
+		"queued":  func(q identity.HashQueue) int { return q.Queued },
+	} {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: name, Help: help, ConstLabels: prometheus.Labels{"state": state},
+		}, func() float64 { return float64(of(queue())) }))
+	}
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "marquee_password_places", Help: "How many passwords may be hashed or wait at once; whoever comes beyond is told to come again.",
+	}, func() float64 { return float64(queue().Places) }))
 }
 
 func (m *metrics) request(status int, took time.Duration) {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -35,33 +36,78 @@ const (
 	hashBytes = 32
 )
 
+const (
+	// hashQueue is how many callers may wait for their turn. Waiting costs little, and a client that waits does not ask
+	// again meanwhile.
+	hashQueue = 512
+	// turnWait is how long a caller waits for their turn, which leaves half of a request's time to what follows.
+	turnWait = 5 * time.Second
+)
+
+// hashersFor returns how many passwords are hashed at once on a machine: half of its processors, so that whoever signs in
+// never keeps those waiting who do not.
+func hashersFor(processors int) int { return max(1, processors/2) }
+
 // hasher bounds how many passwords are hashed at once and how many callers may wait: hashing is the cheapest way to
 // choke the service.
 type hasher struct {
 	running chan struct{}
-	waiting chan struct{}
+	waiting chan struct{} // who runs is in it too
 }
 
 func newHasher(parallel, queue int) *hasher {
 	return &hasher{running: make(chan struct{}, parallel), waiting: make(chan struct{}, parallel+queue)}
 }
 
-// do runs work when its turn comes: THROTTLED when the queue is full, ctx's error when the caller gives up.
-func (h *hasher) do(ctx context.Context, work func()) error {
+// turn waits for the caller's turn, which lasts until end is called: THROTTLED when the queue is full, or after turnWait,
+// and ctx's error when the caller gives up. What a password is compared with is read within the turn, so that a crowd of sign-ins holds
+// no more connections to the database than it may hash passwords.
+func (h *hasher) turn(ctx context.Context) (end func(), err error) {
 	select {
 	case h.waiting <- struct{}{}:
-		defer func() { <-h.waiting }()
 	default:
-		return apperr.New(apperr.Throttled, "Too many people are signing in at this moment. Try again in a few seconds.")
+		return nil, errCrowd()
 	}
+	patience := time.NewTimer(turnWait)
+	defer patience.Stop()
 	select {
 	case h.running <- struct{}{}:
-		defer func() { <-h.running }()
+		return func() { <-h.running; <-h.waiting }, nil
+	case <-patience.C:
+		err = errCrowd()
 	case <-ctx.Done():
-		return ctx.Err()
+		err = ctx.Err()
 	}
+	<-h.waiting
+	return nil, err
+}
+
+func errCrowd() error {
+	return apperr.Throttle(turnWait, "Too many people are signing in at this moment.")
+}
+
+// do runs work in a turn, with turn's errors.
+func (h *hasher) do(ctx context.Context, work func()) error {
+	end, err := h.turn(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
 	work()
 	return nil
+}
+
+// HashQueue is how busy the hashing of passwords is on this node.
+type HashQueue struct {
+	Hashing int // at this moment
+	Queued  int // wait for their turn
+	Places  int // may do either at once; whoever comes beyond is refused
+}
+
+// HashQueue returns how busy the hashing of passwords is.
+func (s *Service) HashQueue() HashQueue {
+	hashing := len(s.hasher.running)
+	return HashQueue{Hashing: hashing, Queued: max(0, len(s.hasher.waiting)-hashing), Places: cap(s.hasher.waiting)}
 }
 
 const (

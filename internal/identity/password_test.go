@@ -3,9 +3,12 @@ package identity
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"marquee/ent"
 	"marquee/internal/apperr"
@@ -130,6 +133,32 @@ func TestHasher_do(t *testing.T) {
 		close(done)
 		wait.Wait()
 	})
+	t.Run("nobody_waits_for_ever", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			h := newHasher(1, 2)
+			end, err := h.turn(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			var wait sync.WaitGroup
+			for range 2 {
+				wait.Go(func() {
+					err := h.do(t.Context(), func() { t.Error("worked though nobody left") })
+					refusal, ok := errors.AsType[*apperr.Error](err)
+					if !ok || refusal.Code != apperr.Throttled || refusal.RetryAfter <= 0 || time.Since(began) != turnWait {
+						t.Errorf("after %s: %v", time.Since(began), err)
+					}
+				})
+			}
+			wait.Wait()
+			end()
+			if len(h.waiting) != 0 || len(h.running) != 0 {
+				t.Errorf("%d places and %d turns are lost", len(h.waiting), len(h.running))
+			}
+		})
+	})
 	t.Run("a_panic_gives_its_place_back", func(t *testing.T) {
 		t.Parallel()
 		h := newHasher(1, 0)
@@ -143,6 +172,75 @@ func TestHasher_do(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	})
+}
+
+// TestHashersFor leaves half of a machine to those who do not sign in.
+func TestHashersFor(t *testing.T) {
+	t.Parallel()
+	for processors, want := range map[int]int{1: 1, 2: 1, 3: 1, 4: 2, 16: 8} {
+		if got := hashersFor(processors); got != want {
+			t.Errorf("%d on %d processors, not %d", got, processors, want)
+		}
+	}
+}
+
+// TestAU11_a_crowd_touches_nothing: who finds no place, and who waits for a turn, neither looks up an account nor counts as
+// a guess, so that a crowd of sign-ins holds no connection to the database.
+func TestAU11_a_crowd_touches_nothing(t *testing.T) {
+	t.Parallel()
+	db := dbtest.New(t)
+	s, err := NewService(db, ent.Over(db.SQL()), clock.System{}, make([]byte, 32), dbtest.Vault())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.hasher = newHasher(1, 20)
+	end, err := s.hasher.turn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, giveUp := context.WithCancel(t.Context())
+	before := db.SQL().Stats()
+	var wait sync.WaitGroup
+	answers := make(chan error, 200)
+	for i := range cap(answers) {
+		wait.Go(func() {
+			_, err := s.SignIn(ctx, fmt.Sprintf("nobody%d@example.com", i), "correct horse battery staple", Device{Address: fmt.Sprint(i)})
+			answers <- err
+		})
+	}
+	throttled := 0
+	for range cap(answers) - 20 {
+		if err := <-answers; apperr.CodeOf(err) == apperr.Throttled {
+			throttled++
+		} else {
+			t.Errorf("without a place: %v", err)
+		}
+	}
+	if q := s.HashQueue(); q != (HashQueue{Hashing: 1, Queued: 20, Places: 21}) {
+		t.Errorf("%+v", q)
+	}
+	giveUp()
+	wait.Wait()
+	for range 20 {
+		if err := <-answers; !errors.Is(err, context.Canceled) && apperr.CodeOf(err) != apperr.Throttled {
+			t.Errorf("in the queue: %v", err)
+		}
+	}
+	end()
+	after := db.SQL().Stats()
+	if after.OpenConnections > max(1, before.OpenConnections) || after.WaitCount != before.WaitCount {
+		t.Errorf("connections: %+v before, %+v after", before, after)
+	}
+	var counted int
+	if err := db.SQL().QueryRowContext(t.Context(), `SELECT count(*) FROM guesses`).Scan(&counted); err != nil || counted != 0 {
+		t.Errorf("%d guesses are counted, %v", counted, err)
+	}
+	if throttled != 180 {
+		t.Errorf("%d were refused", throttled)
+	}
+	if _, err := s.SignIn(t.Context(), "nobody@example.com", "correct horse battery staple", Device{}); !errors.Is(err, ErrInvalidCredentials) {
+		t.Errorf("afterwards: %v", err)
+	}
 }
 
 // TestService_SignIn_work makes sure that a known and an unknown address cost the same hash: where no password can be

