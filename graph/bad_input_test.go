@@ -11,7 +11,6 @@ import (
 
 	"marquee/internal/apitest"
 	"marquee/internal/identity"
-	"marquee/internal/notify"
 	"marquee/internal/typeid"
 )
 
@@ -131,7 +130,7 @@ func cancel(c apitest.Client, reservation string) {
 // askForLink asks for an account and returns the token that comes by mail.
 func askForLink(a *apitest.App, email string) string {
 	a.Anonymous().Get(signUp, vars{"email": email}, nil)
-	return a.Mailed(email, notify.ConfirmSignUp)
+	return a.Mailed(email, "confirm-sign-up")
 }
 
 // runOut makes the hold of a reservation run out, as time would.

@@ -8,7 +8,6 @@ import (
 
 	"marquee/internal/apitest"
 	"marquee/internal/cookie"
-	"marquee/internal/notify"
 )
 
 // TestAU7_sign_up_and_recovery answer a stranger the same for an address with an account and for one without: status,
@@ -51,7 +50,7 @@ func TestConfirmSignUp_in_a_browser(t *testing.T) {
 	c, _ := browse(t, a, nil, cookie.Header, cookie.ModeCookie)
 	var out struct{ ConfirmSignUp tokens }
 	c.Get(`mutation ($in: ConfirmSignUpInput!) { confirmSignUp(input: $in) { `+sessionFields+` } }`, vars{"in": vars{
-		"token": a.Mailed("nora@example.com", notify.ConfirmSignUp), "password": apitest.Password, "name": "Nora",
+		"token": a.Mailed("nora@example.com", "confirm-sign-up"), "password": apitest.Password, "name": "Nora",
 	}}, &out)
 	if got := out.ConfirmSignUp; got.Typename != "SessionPayload" || got.Token != "" || got.RefreshToken != "" {
 		t.Errorf("%+v", got)

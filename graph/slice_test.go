@@ -14,7 +14,6 @@ import (
 	"marquee/internal/config"
 	"marquee/internal/gqlclient"
 	"marquee/internal/identity"
-	"marquee/internal/notify"
 	"marquee/internal/typeid"
 )
 
@@ -55,7 +54,7 @@ func TestSlice(t *testing.T) {
 	visitor.Get(signUp, vars{"email": " Nora@Example.COM "}, nil)
 	var signed struct{ ConfirmSignUp session }
 	visitor.Get(confirmSignUp, vars{"in": vars{
-		"token": a.Mailed("nora@example.com", notify.ConfirmSignUp), "password": "nora goes to the movies", "name": "Nora",
+		"token": a.Mailed("nora@example.com", "confirm-sign-up"), "password": "nora goes to the movies", "name": "Nora",
 	}}, &signed)
 	if s := signed.ConfirmSignUp; s.Typename != "SessionPayload" || s.User.Email != "nora@example.com" || s.User.Role != "CUSTOMER" ||
 		time.Until(s.ExpiresAt) < 10*time.Minute {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"marquee/internal/apitest"
-	"marquee/internal/notify"
 )
 
 func TestMain(m *testing.M) { os.Exit(apitest.Main(m)) }
@@ -41,7 +40,7 @@ func TestConsole_Examples(t *testing.T) {
 		}
 		known["idempotencyKey"] = "of-example-" + name
 		if input, ok := template["input"].(map[string]any); ok && input["token"] != nil {
-			input["token"] = a.Mailed("vera@marquee.example", notify.ConfirmSignUp)
+			input["token"] = a.Mailed("vera@marquee.example", "confirm-sign-up")
 		}
 		variables := filled(t, name, template, known)
 		if password, ok := at(template, "input", "password").(string); ok && password != "" {

@@ -1521,6 +1521,12 @@ type SessionPayload @public {
   refreshExpiresAt: DateTime!
   "The signed-in user."
   user: User!
+  """
+  Whether a role of the user counts only once a second factor was proved in this session, which roles held on the whole
+  platform do: enrol one, or prove one with ` + "`" + `proveAgain` + "`" + `. Until then what the role allows is refused with
+  ` + "`" + `SECOND_FACTOR_REQUIRED` + "`" + `.
+  """
+  secondFactorDue: Boolean!
 }
 
 "A mail is on its way to the address."
@@ -3013,6 +3019,8 @@ func (ec *executionContext) childFields_SessionPayload(ctx context.Context, fiel
 		return ec.fieldContext_SessionPayload_refreshExpiresAt(ctx, field)
 	case "user":
 		return ec.fieldContext_SessionPayload_user(ctx, field)
+	case "secondFactorDue":
+		return ec.fieldContext_SessionPayload_secondFactorDue(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type SessionPayload", field.Name)
 }

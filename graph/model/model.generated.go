@@ -1101,6 +1101,10 @@ type SessionPayload struct {
 	RefreshExpiresAt time.Time `json:"refreshExpiresAt"`
 	// The signed-in user.
 	User identity.User `json:"user"`
+	// Whether a role of the user counts only once a second factor was proved in this session, which roles held on the whole
+	// platform do: enrol one, or prove one with `proveAgain`. Until then what the role allows is refused with
+	// `SECOND_FACTOR_REQUIRED`.
+	SecondFactorDue bool `json:"secondFactorDue"`
 }
 
 func (SessionPayload) IsProveSecondFactorResult() {}
