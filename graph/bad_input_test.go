@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"marquee/internal/apitest"
+	"marquee/internal/identity"
 	"marquee/internal/typeid"
 )
 
@@ -57,7 +58,8 @@ const (
 		... on UserError { code message }
 		... on ShowtimeClosed { reason }
 	} }`
-	signUp = `mutation ($in: SignUpInput!) { signUp(input: $in) {
+	signUp        = `mutation ($email: String!) { signUp(input: {email: $email}) { email } }`
+	confirmSignUp = `mutation ($in: ConfirmSignUpInput!) { confirmSignUp(input: $in) {
 		__typename
 		... on SessionPayload { token expiresAt user { id email name role } }
 		... on UserError { code message }
@@ -123,6 +125,12 @@ func pay(t *testing.T, c apitest.Client, reservation string) {
 
 func cancel(c apitest.Client, reservation string) {
 	c.Get(cancelReservation, vars{"in": vars{"reservationId": reservation}}, nil)
+}
+
+// askForLink asks for an account and returns the token that comes by mail.
+func askForLink(a *apitest.App, email string) string {
+	a.Anonymous().Get(signUp, vars{"email": email}, nil)
+	return a.Mailed(email, "confirm-sign-up")
 }
 
 // runOut makes the hold of a reservation run out, as time would.
@@ -207,6 +215,7 @@ type badWorld struct {
 	unpriced                                     apitest.Showtime
 	held, expired, cancelled, paid, begun, alien string
 	usedKey                                      string
+	link, overtaken                              string // to make accounts; one whose address has got another since
 	movieCursor, theaterCursor                   string
 }
 
@@ -223,6 +232,12 @@ func newBadWorld(t *testing.T, a *apitest.App) *badWorld {
 	a.Exec(`UPDATE showtime_sales SET status = 'CLOSED' WHERE showtime_id = $1`, w.calledOff.Key)
 	w.unpriced = a.AddShowtime(movie, theater, theater.Screens[0], 21*24*time.Hour)
 	a.Exec(`DELETE FROM price_tiers WHERE showtime_id = $1 AND category = 'STANDARD'`, w.unpriced.Key)
+
+	w.link = askForLink(a, "someone@apitest.example")
+	w.overtaken = askForLink(a, "overtaken@apitest.example")
+	if _, err := a.Identity.CreateUser(t.Context(), identity.SignUpInput{Email: "overtaken@apitest.example", Password: apitest.Password, Name: "First"}); err != nil {
+		t.Fatal(err)
+	}
 
 	w.held = reserve(t, w.customer, w.show, 1, 2)
 	w.expired = reserve(t, w.customer, w.show, 3)
@@ -399,9 +414,9 @@ func (w *badWorld) texts() []badInput {
 		)
 	}
 	key := `mutation ($s: String!) { reserveSeats(input: {showtimeId: "` + w.show.ID() + `", seatIds: ["` + w.show.Screen.Seats[20].ID() + `"], idempotencyKey: $s}) { __typename } }`
-	name := `mutation ($s: String!) { signUp(input: {email: "someone@apitest.example", password: "a long enough password", name: $s}) { __typename } }`
-	email := `mutation ($s: String!) { signUp(input: {email: $s, password: "a long enough password", name: "Someone"}) { __typename } }`
-	password := `mutation ($s: String!) { signUp(input: {email: "someone@apitest.example", password: $s, name: "Someone"}) { __typename } }`
+	const email = `mutation ($s: String!) { signUp(input: {email: $s}) { __typename } }`
+	name := `mutation ($s: String!) { confirmSignUp(input: {token: "` + w.link + `", password: "a long enough password", name: $s}) { __typename } }`
+	password := `mutation ($s: String!) { confirmSignUp(input: {token: "` + w.link + `", password: $s, name: "Someone"}) { __typename } }`
 	list = append(list,
 		raw("key too short", key, "1234567"),
 		raw("key too long", key, strings.Repeat("k", 256)),
@@ -424,7 +439,7 @@ func (w *badWorld) texts() []badInput {
 		raw("password too long", password, strings.Repeat("p", 257)),
 		raw("password with NUL", password, `a long enough password\u0000`),
 		badInput{name: "body that is not UTF-8", who: w.customer, body: "{\"query\":\"{ movies(first: 1, filter: {titleContains: \\\"\xff\\\"}) { nodes { title } } }\"}"},
-		badInput{name: "everything wrong at once", who: w.anonymous, query: signUp, vars: vars{"in": vars{"email": "x", "password": "y", "name": ""}}},
+		badInput{name: "everything wrong at once", who: w.anonymous, query: confirmSignUp, vars: vars{"in": vars{"token": w.link, "password": "y", "name": ""}}},
 	)
 	return list
 }
@@ -605,6 +620,9 @@ func (w *badWorld) accounts() []badInput {
 	in := func(name, email, password string) badInput {
 		return badInput{name: name, who: w.anonymous, query: signIn, vars: vars{"in": vars{"email": email, "password": password}}}
 	}
+	account := func(name, token string) badInput {
+		return badInput{name: name, who: w.anonymous, query: confirmSignUp, vars: vars{"in": vars{"token": token, "password": apitest.Password, "name": "Twin"}}}
+	}
 	email := w.customer.User.Email
 	return []badInput{
 		in("wrong password", email, "wrong horse battery staple"),
@@ -618,7 +636,9 @@ func (w *badWorld) accounts() []badInput {
 		in("email endless", strings.Repeat("e", 50_000), apitest.Password),
 		in("email with NUL", email+"\x00", apitest.Password),
 		in("email in SQL", "' OR 1=1 --", apitest.Password),
-		{name: "address taken", who: w.anonymous, query: signUp, vars: vars{"in": vars{"email": strings.ToUpper(email), "password": apitest.Password, "name": "Twin"}}},
+		account("address taken meanwhile", w.overtaken),
+		account("link made up", "mqm_AAAAAAAAAAAAAAAAAAAAAAAAAA"),
+		account("link empty", ""),
 	}
 }
 

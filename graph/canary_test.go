@@ -120,7 +120,7 @@ func TestD7_canaries_are_found_nowhere(t *testing.T) {
 
 	// One who lives through it all, with canaries for whoever looks like them.
 	maps.Copy(c.texts, map[string]string{
-		"SignUpInput.email": "canary-owner@nest.example", "SignUpInput.name": "Canary Owner Person", "SignUpInput.password": "canary owner passphrase one",
+		"SignUpInput.email": "canary-owner@nest.example", "ConfirmSignUpInput.name": "Canary Owner Person", "ConfirmSignUpInput.password": "canary owner passphrase one",
 		"ChangePasswordInput.newPassword": "canary owner passphrase two",
 	})
 	owner := a.Anonymous()
@@ -130,24 +130,27 @@ func TestD7_canaries_are_found_nowhere(t *testing.T) {
 		}
 		c.texts[place] = text
 	}
-	var up struct{ SignUp tokens }
-	owner.Get(`mutation ($in: SignUpInput!) { signUp(input: $in) { `+sessionFields+` } }`, vars{"in": vars{
-		"email": c.texts["SignUpInput.email"], "name": c.texts["SignUpInput.name"], "password": c.texts["SignUpInput.password"],
+	link := askForLink(a, c.texts["SignUpInput.email"])
+	tell("the token of a mail", link)
+	hear(owner.Raw(confirmSignUp, vars{"in": vars{"token": link, "name": "", "password": ""}}))
+	var up struct{ ConfirmSignUp tokens }
+	owner.Get(`mutation ($in: ConfirmSignUpInput!) { confirmSignUp(input: $in) { `+sessionFields+` } }`, vars{"in": vars{
+		"token": link, "name": c.texts["ConfirmSignUpInput.name"], "password": c.texts["ConfirmSignUpInput.password"],
 	}}, &up)
-	tell("an access token", up.SignUp.Token)
-	tell("a refresh token", up.SignUp.RefreshToken)
-	owner.Token = up.SignUp.Token
-	next := refresh(a.Anonymous(), up.SignUp.RefreshToken)
+	tell("an access token", up.ConfirmSignUp.Token)
+	tell("a refresh token", up.ConfirmSignUp.RefreshToken)
+	owner.Token = up.ConfirmSignUp.Token
+	next := refresh(a.Anonymous(), up.ConfirmSignUp.RefreshToken)
 	tell("a renewed access token", next.Token)
 	tell("a renewed refresh token", next.RefreshToken)
 	owner.Token = next.Token
 	owner.Get(`mutation ($in: ChangePasswordInput!) { changePassword(input: $in) { __typename ... on ChangePasswordPayload { user { id email name } } } }`, vars{"in": vars{
-		"currentPassword": c.texts["SignUpInput.password"], "newPassword": c.texts["ChangePasswordInput.newPassword"],
+		"currentPassword": c.texts["ConfirmSignUpInput.password"], "newPassword": c.texts["ChangePasswordInput.newPassword"],
 	}}, nil)
 	again := openSession(a.Anonymous(), c.texts["SignUpInput.email"], c.texts["ChangePasswordInput.newPassword"])
 	tell("another access token", again.Token)
 	hear(a.Anonymous().Raw(`mutation ($in: SignInInput!) { signIn(input: $in) { __typename } }`, vars{"in": vars{
-		"email": c.texts["SignUpInput.email"], "password": c.texts["SignUpInput.password"],
+		"email": c.texts["SignUpInput.email"], "password": c.texts["ConfirmSignUpInput.password"],
 	}}))
 
 	// Everything that can be asked for, by everybody, well and badly formed.
@@ -176,7 +179,7 @@ func TestD7_canaries_are_found_nowhere(t *testing.T) {
 		}
 	}
 	forged := owner
-	for _, forged.Token = range []string{up.SignUp.Token + "x", "canary-forged-token", up.SignUp.RefreshToken} {
+	for _, forged.Token = range []string{up.ConfirmSignUp.Token + "x", "canary-forged-token", up.ConfirmSignUp.RefreshToken} {
 		hear(forged.Raw(`{ me { id } }`, nil))
 	}
 	c.texts["a forged token"] = "canary-forged-token"

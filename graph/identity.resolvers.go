@@ -18,17 +18,23 @@ import (
 	"marquee/internal/typeid"
 )
 
-func (r *mutationResolver) SignUp(ctx context.Context, input model.SignUpInput) (model.SignUpResult, error) {
-	tokens, err := r.Services.Identity.SignUp(ctx, identity.SignUpInput{
-		Email: input.Email, Password: input.Password, Name: input.Name, Username: textOr(input.Username), Phone: textOr(input.Phone),
+func (r *mutationResolver) SignUp(ctx context.Context, input model.SignUpInput) (*model.SignUpPayload, error) {
+	err := r.Services.Identity.RequestSignUp(ctx, input.Email, deviceOf(ctx))
+	return &model.SignUpPayload{Email: input.Email}, err
+}
+
+func (r *mutationResolver) ConfirmSignUp(ctx context.Context, input model.ConfirmSignUpInput) (model.ConfirmSignUpResult, error) {
+	tokens, err := r.Services.Identity.ConfirmSignUp(ctx, input.Token, identity.SignUpInput{
+		Password: input.Password, Name: input.Name, Username: textOr(input.Username), Phone: textOr(input.Phone),
 	}, deviceOf(ctx))
-	if errors.Is(err, identity.ErrEmailTaken) {
+	switch {
+	case errors.Is(err, identity.ErrLinkExpired):
+		return linkExpired, nil
+	case errors.Is(err, identity.ErrEmailTaken):
 		return model.EmailTaken{Code: model.UserErrorCodeEmailTaken, Message: "An account with this e-mail address exists."}, nil
-	}
-	if errors.Is(err, identity.ErrUsernameTaken) {
+	case errors.Is(err, identity.ErrUsernameTaken):
 		return usernameTaken, nil
-	}
-	if err != nil {
+	case err != nil:
 		return nil, err
 	}
 	return sessionPayload(ctx, tokens), nil

@@ -420,7 +420,7 @@ func (ec *executionContext) _UpdateProfilePayload(ctx context.Context, sel ast.S
 	return out
 }
 
-var usernameTakenImplementors = []string{"UsernameTaken", "UserError", "UpdateProfileResult", "SignUpResult"}
+var usernameTakenImplementors = []string{"UsernameTaken", "UserError", "UpdateProfileResult", "ConfirmSignUpResult"}
 
 func (ec *executionContext) _UsernameTaken(ctx context.Context, sel ast.SelectionSet, obj *model.UsernameTaken) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, usernameTakenImplementors)

@@ -611,6 +611,29 @@ func (ec *executionContext) fieldContext_SignOutPayload_signedOut(_ context.Cont
 	return graphql.NewScalarFieldContext("SignOutPayload", field, false, false, "Boolean")
 }
 
+func (ec *executionContext) _SignUpPayload_email(ctx context.Context, field graphql.CollectedField, obj *model.SignUpPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SignUpPayload_email(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Email, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SignUpPayload_email(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SignUpPayload", field, false, false, "String")
+}
+
 func (ec *executionContext) _User_id(ctx context.Context, field graphql.CollectedField, obj *identity.User) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -985,6 +1008,76 @@ func UnmarshalChangePasswordInput(ctx context.Context, raw any) (model.ChangePas
 	return out, err
 }
 
+func (ec *executionContext) unmarshalInputConfirmSignUpInput(ctx context.Context, obj any) (model.ConfirmSignUpInput, error) {
+	var it model.ConfirmSignUpInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"token", "password", "name", "username", "phone"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "token":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("token"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Token = data
+		case "password":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("password"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Password = data
+		case "name":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("name"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Name = data
+		case "username":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("username"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Username = data
+		case "phone":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("phone"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Phone = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalConfirmSignUpInput unmarshals raw into the ConfirmSignUpInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalConfirmSignUpInput(ctx context.Context, raw any) (model.ConfirmSignUpInput, error) {
+	var out model.ConfirmSignUpInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "ConfirmSignUpInput", raw, &out)
+	return out, err
+}
+
 func (ec *executionContext) unmarshalInputEndSessionInput(ctx context.Context, obj any) (model.EndSessionInput, error) {
 	var it model.EndSessionInput
 	if obj == nil {
@@ -1129,7 +1222,7 @@ func (ec *executionContext) unmarshalInputSignUpInput(ctx context.Context, obj a
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"email", "password", "name", "username", "phone"}
+	fieldsInOrder := [...]string{"email"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -1143,34 +1236,6 @@ func (ec *executionContext) unmarshalInputSignUpInput(ctx context.Context, obj a
 				return it, err
 			}
 			it.Email = data
-		case "password":
-			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("password"))
-			data, err := ec.unmarshalNString2string(ctx, v)
-			if err != nil {
-				return it, err
-			}
-			it.Password = data
-		case "name":
-			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("name"))
-			data, err := ec.unmarshalNString2string(ctx, v)
-			if err != nil {
-				return it, err
-			}
-			it.Name = data
-		case "username":
-			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("username"))
-			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
-			if err != nil {
-				return it, err
-			}
-			it.Username = data
-		case "phone":
-			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("phone"))
-			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
-			if err != nil {
-				return it, err
-			}
-			it.Phone = data
 		}
 	}
 	return it, nil
@@ -1222,6 +1287,47 @@ func (ec *executionContext) _ChangePasswordResult(ctx context.Context, sel ast.S
 			return typedObj
 		} else {
 			panic(fmt.Errorf("unexpected type %T; non-generated variants of ChangePasswordResult must implement graphql.Marshaler", obj))
+		}
+	}
+}
+
+func (ec *executionContext) _ConfirmSignUpResult(ctx context.Context, sel ast.SelectionSet, obj model.ConfirmSignUpResult) graphql.Marshaler {
+	switch obj := (obj).(type) {
+	case nil:
+		return graphql.Null
+	case model.UsernameTaken:
+		return ec._UsernameTaken(ctx, sel, &obj)
+	case *model.UsernameTaken:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._UsernameTaken(ctx, sel, obj)
+	case model.LinkExpired:
+		return ec._LinkExpired(ctx, sel, &obj)
+	case *model.LinkExpired:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._LinkExpired(ctx, sel, obj)
+	case model.EmailTaken:
+		return ec._EmailTaken(ctx, sel, &obj)
+	case *model.EmailTaken:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._EmailTaken(ctx, sel, obj)
+	case model.SessionPayload:
+		return ec._SessionPayload(ctx, sel, &obj)
+	case *model.SessionPayload:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._SessionPayload(ctx, sel, obj)
+	default:
+		if typedObj, ok := obj.(graphql.Marshaler); ok {
+			return typedObj
+		} else {
+			panic(fmt.Errorf("unexpected type %T; non-generated variants of ConfirmSignUpResult must implement graphql.Marshaler", obj))
 		}
 	}
 }
@@ -1290,40 +1396,6 @@ func (ec *executionContext) _SignInResult(ctx context.Context, sel ast.Selection
 			return typedObj
 		} else {
 			panic(fmt.Errorf("unexpected type %T; non-generated variants of SignInResult must implement graphql.Marshaler", obj))
-		}
-	}
-}
-
-func (ec *executionContext) _SignUpResult(ctx context.Context, sel ast.SelectionSet, obj model.SignUpResult) graphql.Marshaler {
-	switch obj := (obj).(type) {
-	case nil:
-		return graphql.Null
-	case model.UsernameTaken:
-		return ec._UsernameTaken(ctx, sel, &obj)
-	case *model.UsernameTaken:
-		if obj == nil {
-			return graphql.Null
-		}
-		return ec._UsernameTaken(ctx, sel, obj)
-	case model.EmailTaken:
-		return ec._EmailTaken(ctx, sel, &obj)
-	case *model.EmailTaken:
-		if obj == nil {
-			return graphql.Null
-		}
-		return ec._EmailTaken(ctx, sel, obj)
-	case model.SessionPayload:
-		return ec._SessionPayload(ctx, sel, &obj)
-	case *model.SessionPayload:
-		if obj == nil {
-			return graphql.Null
-		}
-		return ec._SessionPayload(ctx, sel, obj)
-	default:
-		if typedObj, ok := obj.(graphql.Marshaler); ok {
-			return typedObj
-		} else {
-			panic(fmt.Errorf("unexpected type %T; non-generated variants of SignUpResult must implement graphql.Marshaler", obj))
 		}
 	}
 }
@@ -1403,7 +1475,7 @@ func (ec *executionContext) _ChangePasswordPayload(ctx context.Context, sel ast.
 	return out
 }
 
-var emailTakenImplementors = []string{"EmailTaken", "UserError", "SignUpResult"}
+var emailTakenImplementors = []string{"EmailTaken", "UserError", "ConfirmSignUpResult"}
 
 func (ec *executionContext) _EmailTaken(ctx context.Context, sel ast.SelectionSet, obj *model.EmailTaken) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, emailTakenImplementors)
@@ -1642,7 +1714,7 @@ func (ec *executionContext) _SessionEnded(ctx context.Context, sel ast.Selection
 	return out
 }
 
-var sessionPayloadImplementors = []string{"SessionPayload", "ProveSecondFactorResult", "ProveAgainResult", "SignInWithPasskeyResult", "CompleteProviderSignInResult", "RefreshSessionResult", "SignUpResult", "SignInResult"}
+var sessionPayloadImplementors = []string{"SessionPayload", "ProveSecondFactorResult", "ProveAgainResult", "SignInWithPasskeyResult", "CompleteProviderSignInResult", "RefreshSessionResult", "ConfirmSignUpResult", "SignInResult"}
 
 func (ec *executionContext) _SessionPayload(ctx context.Context, sel ast.SelectionSet, obj *model.SessionPayload) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, sessionPayloadImplementors)
@@ -1713,6 +1785,39 @@ func (ec *executionContext) _SignOutPayload(ctx context.Context, sel ast.Selecti
 			out.Values[i] = graphql.MarshalString("SignOutPayload")
 		case "signedOut":
 			out.Values[i] = ec._SignOutPayload_signedOut(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var signUpPayloadImplementors = []string{"SignUpPayload"}
+
+func (ec *executionContext) _SignUpPayload(ctx context.Context, sel ast.SelectionSet, obj *model.SignUpPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, signUpPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("SignUpPayload")
+		case "email":
+			out.Values[i] = ec._SignUpPayload_email(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -1845,6 +1950,19 @@ func (ec *executionContext) marshalNChangePasswordResult2marqueeᚋgraphᚋmodel
 	return ec._ChangePasswordResult(ctx, sel, v)
 }
 
+func (ec *executionContext) unmarshalNConfirmSignUpInput2marqueeᚋgraphᚋmodelᚐConfirmSignUpInput(ctx context.Context, v any) (model.ConfirmSignUpInput, error) {
+	res, err := ec.unmarshalInputConfirmSignUpInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNConfirmSignUpResult2marqueeᚋgraphᚋmodelᚐConfirmSignUpResult(ctx context.Context, sel ast.SelectionSet, v model.ConfirmSignUpResult) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "ConfirmSignUpResult!")
+		return graphql.Null
+	}
+	return ec._ConfirmSignUpResult(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalNEndOtherSessionsPayload2ᚖmarqueeᚋgraphᚋmodelᚐEndOtherSessionsPayload(ctx context.Context, sel ast.SelectionSet, v *model.EndOtherSessionsPayload) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "EndOtherSessionsPayload!")
@@ -1963,12 +2081,12 @@ func (ec *executionContext) unmarshalNSignUpInput2marqueeᚋgraphᚋmodelᚐSign
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNSignUpResult2marqueeᚋgraphᚋmodelᚐSignUpResult(ctx context.Context, sel ast.SelectionSet, v model.SignUpResult) graphql.Marshaler {
+func (ec *executionContext) marshalNSignUpPayload2ᚖmarqueeᚋgraphᚋmodelᚐSignUpPayload(ctx context.Context, sel ast.SelectionSet, v *model.SignUpPayload) graphql.Marshaler {
 	if v == nil {
-		graphql.AddInvalidNullError(ctx, "SignUpResult!")
+		graphql.AddInvalidNullError(ctx, "SignUpPayload!")
 		return graphql.Null
 	}
-	return ec._SignUpResult(ctx, sel, v)
+	return ec._SignUpPayload(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNUser2marqueeᚋinternalᚋidentityᚐUser(ctx context.Context, sel ast.SelectionSet, v identity.User) graphql.Marshaler {

@@ -69,6 +69,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ChangePasswordInput", ec.unmarshalInputChangePasswordInput),
 			graphql.NewInputUnmarshaler("CompleteProviderSignInInput", ec.unmarshalInputCompleteProviderSignInInput),
 			graphql.NewInputUnmarshaler("ConfirmPasskeyInput", ec.unmarshalInputConfirmPasskeyInput),
+			graphql.NewInputUnmarshaler("ConfirmSignUpInput", ec.unmarshalInputConfirmSignUpInput),
 			graphql.NewInputUnmarshaler("ConfirmTotpInput", ec.unmarshalInputConfirmTotpInput),
 			graphql.NewInputUnmarshaler("DeleteAccountInput", ec.unmarshalInputDeleteAccountInput),
 			graphql.NewInputUnmarshaler("DisableUserInput", ec.unmarshalInputDisableUserInput),
@@ -442,7 +443,7 @@ extend type Mutation {
   updateProfile("What to change." input: UpdateProfileInput!): UpdateProfileResult! @auth @cost(weight: 50)
 }
 
-extend input SignUpInput {
+extend input ConfirmSignUpInput {
   "What to sign in with beside the address, if anything: 3 to 30 letters, digits, dots, hyphens and underscores."
   username: String
   "Telephone number with its country's code, if one is to be known."
@@ -484,7 +485,7 @@ type UsernameTaken implements UserError @public {
   message: String!
 }
 
-extend union SignUpResult = UsernameTaken
+extend union ConfirmSignUpResult = UsernameTaken
 
 "How a change of the profile went."
 union UpdateProfileResult = UpdateProfilePayload | UsernameTaken
@@ -1433,8 +1434,17 @@ extend type Query {
 }
 
 extend type Mutation {
-  "Makes an account and signs it in."
-  signUp("The new account." input: SignUpInput!): SignUpResult! @public @cost(weight: 1000)
+  """
+  Sends a letter to an address for which somebody wants an account: a link that opens one, or, if there is one already, word
+  of that. The answer is the same, and takes as long, in both cases. The link leads to ` + "`" + `/sign-up#token=…` + "`" + ` of the
+  installation's pages, which hand the token to ` + "`" + `confirmSignUp` + "`" + `. It works for 24 hours.
+  """
+  signUp("For which address." input: SignUpInput!): SignUpPayload! @public @cost(weight: 100)
+  """
+  Makes an account of the address that a letter of ` + "`" + `signUp` + "`" + ` came to, which is proved by that, and signs it in. The token works
+  until the account is made.
+  """
+  confirmSignUp("The token and the account." input: ConfirmSignUpInput!): ConfirmSignUpResult! @public @cost(weight: 1000)
   "Starts a session."
   signIn("The credentials." input: SignInInput!): SignInResult! @public @cost(weight: 1000)
   """
@@ -1453,10 +1463,16 @@ extend type Mutation {
   signOut: SignOutPayload! @auth @cost(weight: 10)
 }
 
-"A new account."
+"Who wants an account."
 input SignUpInput {
   "E-mail address to sign in with; case does not matter."
   email: String!
+}
+
+"A new account, for somebody who reads the mails to its address."
+input ConfirmSignUpInput {
+  "What stands behind ` + "`" + `#token=` + "`" + ` in the mail's link."
+  token: String!
   "At least 15 characters; a few words are better than symbols."
   password: String!
   "How the user wants to be called, 1 to 100 characters."
@@ -1492,7 +1508,7 @@ input ChangePasswordInput {
 }
 
 """
-A session: what ` + "`" + `signUp` + "`" + `, ` + "`" + `signIn` + "`" + ` and ` + "`" + `refreshSession` + "`" + ` give. To a request that asks for it by the header
+A session: what ` + "`" + `confirmSignUp` + "`" + `, ` + "`" + `signIn` + "`" + ` and ` + "`" + `refreshSession` + "`" + ` give. To a request that asks for it by the header
 ` + "`" + `Marquee-Session: cookie` + "`" + `, or that comes with a session in cookies, the tokens are given as cookies and are null here.
 """
 type SessionPayload @public {
@@ -1515,6 +1531,12 @@ type SessionPayload @public {
   ` + "`" + `SECOND_FACTOR_REQUIRED` + "`" + `.
   """
   secondFactorDue: Boolean!
+}
+
+"A mail is on its way to the address."
+type SignUpPayload @public {
+  "The address that was given."
+  email: String!
 }
 
 "The session is over."
@@ -1541,7 +1563,7 @@ type ChangePasswordPayload @auth {
   user: User!
 }
 
-"An account with this address exists already."
+"An account with this address exists by now: sign in. Only who reads the mails to the address learns it."
 type EmailTaken implements UserError @public {
   "Always ` + "`" + `EMAIL_TAKEN` + "`" + `."
   code: UserErrorCode!
@@ -1568,8 +1590,8 @@ type SessionEnded implements UserError @public {
 "How the renewal of a session went."
 union RefreshSessionResult = SessionPayload | SessionEnded
 
-"How a sign-up went."
-union SignUpResult = SessionPayload | EmailTaken
+"How the making of an account went."
+union ConfirmSignUpResult = SessionPayload | LinkExpired | EmailTaken
 
 "The credentials were right, and the account was disabled by those who run the platform. With wrong ones nobody learns it."
 type AccountDisabled implements UserError @public {
@@ -3075,6 +3097,14 @@ func (ec *executionContext) childFields_SignOutPayload(ctx context.Context, fiel
 		return ec.fieldContext_SignOutPayload_signedOut(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type SignOutPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_SignUpPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "email":
+		return ec.fieldContext_SignUpPayload_email(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SignUpPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_StaffMember(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

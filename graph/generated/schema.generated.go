@@ -54,7 +54,8 @@ type MutationResolver interface {
 	BeginProviderLink(ctx context.Context, input model.BeginProviderLinkInput) (*identity.BegunFlow, error)
 	LinkProvider(ctx context.Context, input model.LinkProviderInput) (model.LinkProviderResult, error)
 	UnlinkProvider(ctx context.Context, input model.UnlinkProviderInput) (model.UnlinkProviderResult, error)
-	SignUp(ctx context.Context, input model.SignUpInput) (model.SignUpResult, error)
+	SignUp(ctx context.Context, input model.SignUpInput) (*model.SignUpPayload, error)
+	ConfirmSignUp(ctx context.Context, input model.ConfirmSignUpInput) (model.ConfirmSignUpResult, error)
 	SignIn(ctx context.Context, input model.SignInInput) (model.SignInResult, error)
 	RefreshSession(ctx context.Context, input model.RefreshSessionInput) (model.RefreshSessionResult, error)
 	EndSession(ctx context.Context, input model.EndSessionInput) (*model.EndSessionPayload, error)
@@ -186,6 +187,20 @@ func (ec *executionContext) field_Mutation_confirmPasskey_args(ctx context.Conte
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (model.ConfirmPasskeyInput, error) {
 			return ec.unmarshalNConfirmPasskeyInput2marqueeᚋgraphᚋmodelᚐConfirmPasskeyInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_confirmSignUp_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.ConfirmSignUpInput, error) {
+			return ec.unmarshalNConfirmSignUpInput2marqueeᚋgraphᚋmodelᚐConfirmSignUpInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -2020,8 +2035,8 @@ func (ec *executionContext) _Mutation_signUp(ctx context.Context, field graphql.
 			return ec.Resolvers.Mutation().SignUp(ctx, fc.Args["input"].(model.SignUpInput))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.SignUpResult) graphql.Marshaler {
-			return ec.marshalNSignUpResult2marqueeᚋgraphᚋmodelᚐSignUpResult(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *model.SignUpPayload) graphql.Marshaler {
+			return ec.marshalNSignUpPayload2ᚖmarqueeᚋgraphᚋmodelᚐSignUpPayload(ctx, selections, v)
 		},
 		true,
 		true,
@@ -2034,7 +2049,7 @@ func (ec *executionContext) fieldContext_Mutation_signUp(ctx context.Context, fi
 		IsMethod:   true,
 		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return nil, errors.New("field of type SignUpResult does not have child fields")
+			return ec.childFields_SignUpPayload(ctx, field)
 		},
 	}
 	defer func() {
@@ -2045,6 +2060,50 @@ func (ec *executionContext) fieldContext_Mutation_signUp(ctx context.Context, fi
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Mutation_signUp_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_confirmSignUp(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_confirmSignUp(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ConfirmSignUp(ctx, fc.Args["input"].(model.ConfirmSignUpInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.ConfirmSignUpResult) graphql.Marshaler {
+			return ec.marshalNConfirmSignUpResult2marqueeᚋgraphᚋmodelᚐConfirmSignUpResult(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_confirmSignUp(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("field of type ConfirmSignUpResult does not have child fields")
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_confirmSignUp_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -4130,6 +4189,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "signUp":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_signUp(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "confirmSignUp":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_confirmSignUp(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++

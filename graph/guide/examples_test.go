@@ -28,8 +28,8 @@ type example struct {
 // TestExamples sends what the guide shows to the whole program, in the guide's order, and compares the answers.
 //
 // The guide's ids, cursors and tokens are samples: each stands for what the program gave at the place where the guide
-// shows it first, and can be used from there on. A token is sent with all that follows it, as the guide tells its
-// readers.
+// shows it first, or sent by mail, and can be used from there on. An access token is sent with all that follows it, as the
+// guide tells its readers.
 func TestExamples(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join(root, "docs", "api.md"))
@@ -54,6 +54,7 @@ func TestExamples(t *testing.T) {
 		if client.Token == "" {
 			client.Token = meant.token()
 		}
+		meant.readMail(t, a, e.variables)
 		variables, err := meant.resolve(e.variables)
 		if err != nil {
 			t.Fatalf("line %d: %v", e.line, err)
@@ -159,8 +160,9 @@ type samples map[string]string
 
 var (
 	sampleID     = regexp.MustCompile(`^[a-z]{3}_[0-9a-z]{20,}$`)
-	sampleToken  = regexp.MustCompile(`^eyJ[\w-]*(\.[\w-]+){2}$|^mqr_`)
+	sampleToken  = regexp.MustCompile(`^eyJ[\w-]*(\.[\w-]+){2}$|^mqr_|^mqm_`)
 	sampleAccess = regexp.MustCompile(`^eyJ`)
+	sampleMailed = regexp.MustCompile(`"mqm_[\w-]+"`)
 	sampleCursor = regexp.MustCompile(`^[A-Za-z0-9_-]{30,}$`)
 	constant     = regexp.MustCompile(`^[A-Z][A-Z_]*$|^[A-Z][a-z]+([A-Z][a-z]+)+$`) // of an enum, and a type's name
 	digits       = regexp.MustCompile(`^\d+$`)
@@ -178,6 +180,27 @@ func (s samples) token() string {
 		}
 	}
 	return ""
+}
+
+// readMail gives the tokens of mails among the variables of an example their meaning: the token of the letter that came last.
+func (s samples) readMail(t *testing.T, a *apitest.App, variables map[string]any) {
+	t.Helper()
+	text, err := json.Marshal(variables)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := strings.Trim(sampleMailed.FindString(string(text)), `"`)
+	if shown == "" || s[shown] != "" {
+		return
+	}
+	if err := a.DeliverMail(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	letters := a.Mailbox().Letters("")
+	if len(letters) == 0 {
+		t.Fatalf("no letter has come with %s", shown)
+	}
+	_, s[shown], _ = strings.Cut(letters[0].Link, "#token=")
 }
 
 // resolve replaces samples by what they stand for.

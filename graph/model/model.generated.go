@@ -47,6 +47,11 @@ type ConfirmPasskeyResult interface {
 	IsConfirmPasskeyResult()
 }
 
+// How the making of an account went.
+type ConfirmSignUpResult interface {
+	IsConfirmSignUpResult()
+}
+
 // How the enrolment of an authenticator app went.
 type ConfirmTotpResult interface {
 	IsConfirmTotpResult()
@@ -135,11 +140,6 @@ type SignInResult interface {
 // How a sign-in with a passkey went.
 type SignInWithPasskeyResult interface {
 	IsSignInWithPasskeyResult()
-}
-
-// How a sign-up went.
-type SignUpResult interface {
-	IsSignUpResult()
 }
 
 // How unlinking a provider went.
@@ -370,6 +370,20 @@ type ConfirmPasskeyPayload struct {
 
 func (ConfirmPasskeyPayload) IsConfirmPasskeyResult() {}
 
+// A new account, for somebody who reads the mails to its address.
+type ConfirmSignUpInput struct {
+	// What stands behind `#token=` in the mail's link.
+	Token string `json:"token"`
+	// At least 15 characters; a few words are better than symbols.
+	Password string `json:"password"`
+	// How the user wants to be called, 1 to 100 characters.
+	Name string `json:"name"`
+	// What to sign in with beside the address, if anything: 3 to 30 letters, digits, dots, hyphens and underscores.
+	Username *string `json:"username,omitempty"`
+	// Telephone number with its country's code, if one is to be known.
+	Phone *string `json:"phone,omitempty"`
+}
+
 // An authenticator app that shows its first code.
 type ConfirmTotpInput struct {
 	// How to call it, 1 to 100 characters.
@@ -420,7 +434,7 @@ type DisableUserPayload struct {
 
 func (DisableUserPayload) IsDisableUserResult() {}
 
-// An account with this address exists already.
+// An account with this address exists by now: sign in. Only who reads the mails to the address learns it.
 type EmailTaken struct {
 	// Always `EMAIL_TAKEN`.
 	Code UserErrorCode `json:"code"`
@@ -430,7 +444,7 @@ type EmailTaken struct {
 
 func (EmailTaken) IsUserError() {}
 
-func (EmailTaken) IsSignUpResult() {}
+func (EmailTaken) IsConfirmSignUpResult() {}
 
 // Which account to open again.
 type EnableUserInput struct {
@@ -597,6 +611,8 @@ type LinkExpired struct {
 	// A sentence for people.
 	Message string `json:"message"`
 }
+
+func (LinkExpired) IsConfirmSignUpResult() {}
 
 func (LinkExpired) IsUserError() {}
 
@@ -1080,7 +1096,7 @@ func (SessionEnded) IsUserError() {}
 
 func (SessionEnded) IsRefreshSessionResult() {}
 
-// A session: what `signUp`, `signIn` and `refreshSession` give. To a request that asks for it by the header
+// A session: what `confirmSignUp`, `signIn` and `refreshSession` give. To a request that asks for it by the header
 // `Marquee-Session: cookie`, or that comes with a session in cookies, the tokens are given as cookies and are null here.
 type SessionPayload struct {
 	// The access token: send it with each request, `Authorization: Bearer <token>`. A signed JWT; its keys are at
@@ -1110,7 +1126,7 @@ func (SessionPayload) IsCompleteProviderSignInResult() {}
 
 func (SessionPayload) IsRefreshSessionResult() {}
 
-func (SessionPayload) IsSignUpResult() {}
+func (SessionPayload) IsConfirmSignUpResult() {}
 
 func (SessionPayload) IsSignInResult() {}
 
@@ -1182,18 +1198,16 @@ type SignOutPayload struct {
 	SignedOut bool `json:"signedOut"`
 }
 
-// A new account.
+// Who wants an account.
 type SignUpInput struct {
 	// E-mail address to sign in with; case does not matter.
 	Email string `json:"email"`
-	// At least 15 characters; a few words are better than symbols.
-	Password string `json:"password"`
-	// How the user wants to be called, 1 to 100 characters.
-	Name string `json:"name"`
-	// What to sign in with beside the address, if anything: 3 to 30 letters, digits, dots, hyphens and underscores.
-	Username *string `json:"username,omitempty"`
-	// Telephone number with its country's code, if one is to be known.
-	Phone *string `json:"phone,omitempty"`
+}
+
+// A mail is on its way to the address.
+type SignUpPayload struct {
+	// The address that was given.
+	Email string `json:"email"`
 }
 
 // Who was granted a role at a theater, as its managers see them.
@@ -1316,7 +1330,7 @@ func (UsernameTaken) IsUserError() {}
 
 func (UsernameTaken) IsUpdateProfileResult() {}
 
-func (UsernameTaken) IsSignUpResult() {}
+func (UsernameTaken) IsConfirmSignUpResult() {}
 
 // What proves an address.
 type VerifyEmailInput struct {

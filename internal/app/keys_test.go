@@ -11,6 +11,7 @@ import (
 	"marquee/internal/config"
 	"marquee/internal/dbtest"
 	"marquee/internal/identity"
+	"marquee/internal/notify"
 )
 
 // TestD2_keys_commands changes the key of a database with the commands, in the order of the handbook and out of it.
@@ -81,8 +82,10 @@ func TestD1_canary(t *testing.T) {
 	a := apitest.New(t, apitest.Bare())
 	since := apitest.Value[string](a, `SELECT pg_walfile_name(pg_current_wal_insert_lsn())`)
 	c := a.Anonymous()
-	in := apitest.Vars{"email": "kanarienvogel@example.com", "password": "kanarienvogel password of some length", "name": "Kanarienvogel Gelb"}
-	c.Get(`mutation ($in: SignUpInput!) { signUp(input: $in) { ... on SessionPayload { token } } }`, apitest.Vars{"in": in}, nil)
+	const email = "kanarienvogel@example.com"
+	c.Get(`mutation ($email: String!) { signUp(input: {email: $email}) { email } }`, apitest.Vars{"email": email}, nil)
+	in := apitest.Vars{"token": a.Mailed(email, notify.ConfirmSignUp), "password": "kanarienvogel password of some length", "name": "Kanarienvogel Gelb"}
+	c.Get(`mutation ($in: ConfirmSignUpInput!) { confirmSignUp(input: $in) { ... on SessionPayload { token } } }`, apitest.Vars{"in": in}, nil)
 	tokens, err := a.Identity.SignIn(timeLimit(t), "Kanarienvogel@example.com", "kanarienvogel password of some length", identity.Device{Name: "kanarienvogel phone"})
 	if err != nil {
 		t.Fatal(err)

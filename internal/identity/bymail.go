@@ -68,6 +68,17 @@ func (s *Service) askByMail(ctx context.Context, to string, device Device, write
 	return nil
 }
 
+// requestMail queues a request by somebody who may not learn whether the address has an account: BAD_USER_INPUT, THROTTLED.
+func (s *Service) requestMail(ctx context.Context, kind notify.Kind, email string, device Device) error {
+	email = normaliseEmail(email)
+	if !validEmail(email) {
+		return apperr.Invalid("input.email", "This is not an e-mail address.")
+	}
+	return s.askByMail(ctx, email, device, func(*sql.Tx) (notify.Mail, error) {
+		return notify.Mail{To: email, Kind: kind}, nil
+	})
+}
+
 // level is how many mails count, and since when none has been forgotten.
 type level struct {
 	count int

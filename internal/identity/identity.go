@@ -9,7 +9,8 @@
 // wrong one is.
 //
 // A password is kept only as an argon2id hash, and no token at all. Whether an address is known cannot be told from a
-// refused sign-in, neither by its text nor by its time; wrong passwords are counted. What a viewer may do is decided
+// refused sign-in, a sign-up or a recovery, neither by its text nor by its time: what differs goes to the address itself,
+// by mail. Wrong passwords are counted. What a viewer may do is decided
 // elsewhere, by role and by ownership.
 package identity
 

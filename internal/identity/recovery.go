@@ -19,13 +19,7 @@ import (
 // RequestPasswordReset sends a link to choose another password to the address, if an account has it. Nothing in the answer
 // or its time says whether one has: it is looked up later. BAD_USER_INPUT, THROTTLED.
 func (s *Service) RequestPasswordReset(ctx context.Context, email string, device Device) error {
-	email = normaliseEmail(email)
-	if !validEmail(email) {
-		return apperr.Invalid("input.email", "This is not an e-mail address.")
-	}
-	return s.askByMail(ctx, email, device, func(*sql.Tx) (notify.Mail, error) {
-		return notify.Mail{To: email, Kind: notify.RecoveryRequested}, nil
-	})
+	return s.requestMail(ctx, notify.RecoveryRequested, email, device)
 }
 
 // ResetPassword sets another password with the token of a mail, ends all sessions of the account and tells its owner. It

@@ -100,36 +100,44 @@ func derived(secret []byte, purpose string) ([]byte, error) {
 	return key, nil
 }
 
-// SignUp makes a customer's account and signs it in: ErrEmailTaken, ErrUsernameTaken, BAD_USER_INPUT, THROTTLED.
-func (s *Service) SignUp(ctx context.Context, in SignUpInput, device Device) (Tokens, error) {
-	u, err := s.CreateUser(ctx, in)
+// CreateUser makes an account with grants, whose address nobody has proved: ErrEmailTaken, ErrUsernameTaken, BAD_USER_INPUT,
+// THROTTLED. It tells who has an account, so no stranger may be asking.
+func (s *Service) CreateUser(ctx context.Context, in SignUpInput, grants ...auth.Grant) (User, error) {
+	account, err := s.prepare(ctx, in)
 	if err != nil {
-		return Tokens{}, err
+		return User{}, err
 	}
-	return s.admit(ctx, u, device, ProofPassword)
+	if err := s.db.InTx(ctx, func(tx *sql.Tx) error { return s.createTx(ctx, tx, account, grants...) }); err != nil {
+		return User{}, err
+	}
+	return account.User, nil
 }
 
-// CreateUser makes an account with grants: ErrEmailTaken, ErrUsernameTaken, BAD_USER_INPUT, THROTTLED.
-func (s *Service) CreateUser(ctx context.Context, in SignUpInput, grants ...auth.Grant) (User, error) {
+// newAccount is one that can be made.
+type newAccount struct {
+	User
+
+	passwordHash string
+	input        SignUpInput // normalised
+}
+
+// prepare checks what an account is to be made of, and hashes its password: BAD_USER_INPUT, THROTTLED.
+func (s *Service) prepare(ctx context.Context, in SignUpInput) (newAccount, error) {
 	if err := in.Validate(); err != nil {
-		return User{}, err
+		return newAccount{}, err
 	}
 	in = in.normalised()
-	var hash string
-	if err := s.hasher.do(ctx, func() { hash = hashPassword(in.Password) }); err != nil {
-		return User{}, err
+	a := newAccount{User: User{ID: typeid.New(), Email: in.Email, Name: in.Name, CreatedAt: s.now().UTC()}, input: in}
+	err := s.hasher.do(ctx, func() { a.passwordHash = hashPassword(in.Password) })
+	return a, err
+}
+
+// createTx makes a prepared account with grants: ErrEmailTaken, ErrUsernameTaken.
+func (s *Service) createTx(ctx context.Context, tx *sql.Tx, a newAccount, grants ...auth.Grant) error {
+	if err := s.addUserTx(ctx, tx, a.User, a.passwordHash, grants...); err != nil {
+		return err
 	}
-	u := User{ID: typeid.New(), Email: in.Email, Name: in.Name, CreatedAt: s.now().UTC()}
-	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
-		if err := s.addUserTx(ctx, tx, u, hash, grants...); err != nil {
-			return err
-		}
-		return s.newProfileTx(ctx, tx, u.ID, in)
-	})
-	if err != nil {
-		return User{}, err
-	}
-	return u, nil
+	return s.newProfileTx(ctx, tx, a.ID, a.input)
 }
 
 // addUserTx keeps an account that nobody has, with grants: ErrEmailTaken. An empty hash is no password.

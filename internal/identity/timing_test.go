@@ -2,6 +2,7 @@ package identity_test
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -59,18 +60,22 @@ func (b bundle) accounts(t *testing.T) {
 	}
 }
 
-// TestA4_recovery_takes_as_long_for_unknown_addresses, and whatever the account is like.
-func TestA4_recovery_takes_as_long_for_unknown_addresses(t *testing.T) {
+// TestA4_letters_take_as_long for unknown addresses as for known ones, whatever the account is like: those of a recovery
+// and those of a sign-up.
+func TestA4_letters_take_as_long(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.accounts(t)
 	source := 0
-	alike(t, func() {
+	prepare := func() {
 		b.clock.Advance(15 * time.Minute) // each is sent a mail
 		source++
-	}, func(email string) error {
-		return b.RequestPasswordReset(t.Context(), email, identity.Device{Address: fmt.Sprint(source)})
-	}, "known@example.com", "nobody@example.com", "disabled@example.com", "provider@example.com")
+	}
+	for _, ask := range []func(context.Context, string, identity.Device) error{b.RequestPasswordReset, b.RequestSignUp} {
+		alike(t, prepare, func(email string) error {
+			return ask(t.Context(), email, identity.Device{Address: fmt.Sprint(source)})
+		}, "known@example.com", "nobody@example.com", "disabled@example.com", "provider@example.com")
+	}
 }
 
 // alike fails unless what is done for the first name takes as long as for each of the others. It compares the ranks of

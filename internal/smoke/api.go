@@ -5,9 +5,13 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
 	"time"
 
 	"marquee/internal/apperr"
+	"marquee/internal/bench/server"
 	"marquee/internal/gqlclient"
 )
 
@@ -81,8 +85,9 @@ fragment R on Reservation {
 }`
 
 const (
-	signUpDocument = `mutation ($input: SignUpInput!) {
-  signUp(input: $input) { __typename ... on SessionPayload { token user { id email } } ... on UserError { code message } }
+	signUpDocument        = `mutation ($input: SignUpInput!) { signUp(input: $input) { email } }`
+	confirmSignUpDocument = `mutation ($input: ConfirmSignUpInput!) {
+  confirmSignUp(input: $input) { __typename ... on SessionPayload { token user { id email } } ... on UserError { code message } }
 }`
 	reserveDocument = `mutation ($input: ReserveSeatsInput!) {
   reserveSeats(input: $input) {
@@ -141,6 +146,9 @@ func input(fields map[string]any) map[string]any { return map[string]any{"input"
 // newKey returns an idempotency key for a fresh intent.
 func newKey() string { return "smoke-" + rand.Text() }
 
+// mailedTokens finds the token of a link in the mailbox, the last letter first.
+var mailedTokens = regexp.MustCompile(`#token=(\w+)`)
+
 // customer is a client with an account.
 type customer struct {
 	gqlclient.Client
@@ -149,28 +157,58 @@ type customer struct {
 	id   string
 }
 
-func signUp(ctx context.Context, visitor gqlclient.Client, name string) (*customer, error) {
+// signUp makes an account with the token of the letter that comes to its address.
+func signUp(ctx context.Context, visitor gqlclient.Client, mailbox, name string) (*customer, error) {
 	email := name + "@smoke.example"
+	if err := visitor.Do(ctx, signUpDocument, input(map[string]any{"email": email}), nil); err != nil {
+		return nil, err
+	}
+	token, err := mailedToken(ctx, mailbox, email)
+	if err != nil {
+		return nil, err
+	}
 	var answer struct {
-		SignUp struct {
+		ConfirmSignUp struct {
 			outcome
 
 			Token string
 			User  user
 		}
 	}
-	err := visitor.Do(ctx, signUpDocument, input(map[string]any{
-		"email": email, "name": name, "password": "one more password for " + name,
+	err = visitor.Do(ctx, confirmSignUpDocument, input(map[string]any{
+		"token": token, "name": name, "password": "one more password for " + name,
 	}), &answer)
 	if err != nil {
 		return nil, err
 	}
-	got := answer.SignUp
+	got := answer.ConfirmSignUp
 	if got.Typename != "SessionPayload" || got.Token == "" || got.User.Email != email {
 		return nil, fmt.Errorf("%s got %+v", name, got)
 	}
 	visitor.Token = got.Token
 	return &customer{Client: visitor, name: name, id: got.User.ID}, nil
+}
+
+// mailedToken returns the token in the last letter to an address, once there is one: within a second or so.
+func mailedToken(ctx context.Context, mailbox, email string) (string, error) {
+	const poll = 50 * time.Millisecond
+	for {
+		status, page, err := server.Get(ctx, mailbox+"?to="+url.QueryEscape(email))
+		if err != nil {
+			return "", err
+		}
+		if status != http.StatusOK {
+			return "", fmt.Errorf("the mailbox answers %d", status)
+		}
+		if token := mailedTokens.FindStringSubmatch(page); token != nil {
+			return token[1], nil
+		}
+		select {
+		case <-time.After(poll):
+		case <-ctx.Done():
+			return "", fmt.Errorf("no letter came to %s: %w", email, context.Cause(ctx))
+		}
+	}
 }
 
 // reserve asks for seats and returns what came of it.

@@ -72,7 +72,7 @@ func (s *story) steps() []step {
 	return []step{
 		{name: "the server starts from nothing and loads the demo world", do: s.start, within: firstStart},
 		{name: "liveness and readiness answer 200", do: s.probe},
-		{name: "two customers sign up", do: s.signUp},
+		{name: "two customers sign up by the letters that come to them", do: s.signUp},
 		{name: "the catalogue shows movies with showtimes and ratings, and twelve theaters", do: s.browse},
 		{name: "a showtime has a seat map that agrees with itself", do: s.chooseShowtime},
 		{name: "an anonymous watcher gets the whole map first", do: s.watch},
@@ -132,10 +132,11 @@ func (s *story) probe(ctx context.Context) error {
 }
 
 func (s *story) signUp(ctx context.Context) (err error) {
-	if s.ann, err = signUp(ctx, s.visitor, "ann"); err != nil {
+	mailbox := s.marquee.Ops() + "/mailbox"
+	if s.ann, err = signUp(ctx, s.visitor, mailbox, "ann"); err != nil {
 		return err
 	}
-	s.ben, err = signUp(ctx, s.visitor, "ben")
+	s.ben, err = signUp(ctx, s.visitor, mailbox, "ben")
 	return err
 }
 

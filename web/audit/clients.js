@@ -22,7 +22,7 @@ function compile() {
 
 /** Runs the tests against a server and counts those that passed and all. */
 async function test(server, signal) {
-  process.env.AUDIT_ADDRESS = server.address; // for the processes of the tests
+  Object.assign(process.env, { AUDIT_ADDRESS: server.address, AUDIT_OPS: server.ops }); // for the processes of the tests
   const folder = path.join(here, 'clients');
   const files = readdirSync(folder).filter((name) => name.endsWith('.test.js'));
   const stream = run({ files: files.map((name) => path.join(folder, name)), concurrency: 1, signal });

@@ -12,6 +12,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 const root = path.resolve(import.meta.dirname, '../..');
 const starting = 60_000; // includes the making of a database and of the demo world
 const stopping = 30_000;
+const delivery = 10_000; // of a letter to the mailbox
 
 // The origin of a page on another host that may call the API.
 export const allowedOrigin = 'https://tickets.example';
@@ -55,12 +56,13 @@ async function freeAddresses(count) {
   return addresses;
 }
 
-/** A running server, by its address. */
+/** A running server, by its address and that of its operators. */
 export class Endpoint {
   #showtimes; // a promise, so that all who ask at once share one list
 
-  constructor(address) {
+  constructor(address, ops) {
     this.address = address;
+    this.ops = ops;
     this.http = `http://${address}/graphql`;
     this.socket = `ws://${address}/graphql`;
   }
@@ -73,15 +75,37 @@ export class Endpoint {
   /** A client with an account that nobody else has. */
   async customer() {
     const visitor = new Visitor(this);
-    const { signUp } = await visitor.ask(
-      'mutation ($input: SignUpInput!) { signUp(input: $input) { ... on SessionPayload { token } ... on UserError { message } } }',
-      { input: newAccount() },
+    const { confirmSignUp } = await visitor.ask(
+      `mutation ($input: ConfirmSignUpInput!) {
+        confirmSignUp(input: $input) { ... on SessionPayload { token } ... on UserError { message } }
+      }`,
+      { input: await this.newAccount() },
     );
-    if (!signUp.token) {
-      throw new Error(`a sign-up was refused: ${signUp.message}`);
+    if (!confirmSignUp.token) {
+      throw new Error(`a sign-up was refused: ${confirmSignUp.message}`);
     }
-    visitor.token = signUp.token;
+    visitor.token = confirmSignUp.token;
     return visitor;
+  }
+
+  /** What confirmSignUp takes, once a letter has come to an address that has no account. */
+  async newAccount(email = newEmail()) {
+    await this.visitor().ask('mutation ($input: SignUpInput!) { signUp(input: $input) { email } }', { input: { email } });
+    return { token: await this.mailedToken(email), password: 'an audit needs a password', name: 'Auditor' };
+  }
+
+  /** The token in the latest letter to an address, once there is one. */
+  async mailedToken(email) {
+    const mailbox = `http://${this.ops}/mailbox?to=${encodeURIComponent(email)}`;
+    for (const late = Date.now() + delivery; ; await pause(20)) {
+      const { letters } = await (await fetch(mailbox, { headers: { Accept: 'application/json' } })).json();
+      if (letters.length > 0) {
+        return new URL(letters[0].link).hash.replace('#token=', '');
+      }
+      if (Date.now() > late) {
+        throw new Error(`no letter came to ${email}`);
+      }
+    }
   }
 
   /** The id of a showtime on sale that was not given out before. */
@@ -110,9 +134,8 @@ class Marquee extends Endpoint {
   #environment;
 
   constructor(environment, address, ops) {
-    super(address);
+    super(address, ops);
     this.#environment = environment;
-    this.ops = ops;
   }
 
   /** Starts the process and waits until it is ready. Who starts must finish, whatever comes of it. */
@@ -246,10 +269,8 @@ export class Refused extends Error {
   }
 }
 
-/** What signUp takes, for somebody whom nobody else is. */
-export function newAccount() {
-  return { email: `${randomUUID()}@audit.example`, password: 'an audit needs a password', name: 'Auditor' };
-}
+/** An address that nobody else has. */
+export const newEmail = () => `${randomUUID()}@audit.example`;
 
 let addresses = 0;
 

@@ -5,7 +5,7 @@ import { createServer } from 'node:http';
 import { exportJWK, generateKeyPair } from 'jose';
 import { Provider } from 'oidc-provider';
 
-import { newAccount, withMarquee } from './marquee.js';
+import { withMarquee } from './marquee.js';
 
 const callback = 'https://tickets.example/signed-in';
 const client = { client_id: 'marquee', client_secret: 'the secret of the audit', redirect_uris: [callback] };
@@ -154,21 +154,22 @@ const cases = {
     expect('eve', (await signIn(server, 'eve')).result.code, 'PROVIDER_EMAIL_UNVERIFIED');
   },
   'an address that somebody has links nothing, its owner does': async (server) => {
-    const account = { ...newAccount(), email: 'grace@audit.example' };
+    const email = 'grace@audit.example';
     const visitor = server.visitor();
-    const { signUp } = await visitor.ask(`mutation ($input: SignUpInput!) { signUp(input: $input) { ${session} } }`, {
-      input: account,
-    });
-    people.grace = { sub: 'grace', email: account.email, email_verified: true, name: 'Grace' };
+    const { confirmSignUp } = await visitor.ask(
+      `mutation ($input: ConfirmSignUpInput!) { confirmSignUp(input: $input) { ${session} } }`,
+      { input: await server.newAccount(email) },
+    );
+    people.grace = { sub: 'grace', email, email_verified: true, name: 'Grace' };
     expect('by address', (await signIn(server, 'grace')).result.code, 'ACCOUNT_EXISTS');
-    visitor.token = signUp.token;
+    visitor.token = confirmSignUp.token;
     const { authorizationUrl, flowToken } = await begin(visitor, 'beginProviderLink');
     const { linkProvider } = await visitor.ask(
       'mutation ($input: LinkProviderInput!) { linkProvider(input: $input) { __typename } }',
       { input: answered(flowToken, await browse(authorizationUrl, 'grace')) },
     );
     expect('link', linkProvider.__typename, 'LinkProviderPayload');
-    expect('by link', (await signIn(server, 'grace')).result.user?.id, signUp.user.id);
+    expect('by link', (await signIn(server, 'grace')).result.user?.id, confirmSignUp.user.id);
   },
 };
 

@@ -12,7 +12,7 @@ import { OperationTypeNode } from 'graphql';
 import { createClient } from 'graphql-ws';
 import { from, switchMap } from 'rxjs';
 
-import { newAccount } from '../marquee.js';
+import { newEmail } from '../marquee.js';
 import { Arrivals, assertHeld, fetchFor, isHashAlone, patience, server, socketFor } from './client.js';
 
 /** Apollo as a single-page app sets it up: subscriptions by socket, all else by HTTP. */
@@ -76,8 +76,8 @@ test(
     const { client, close } = open(visitor);
     const signUp = await client.mutate({
       mutation: gql`
-        mutation SignUp($input: SignUpInput!) {
-          signUp(input: $input) {
+        mutation ConfirmSignUp($input: ConfirmSignUpInput!) {
+          confirmSignUp(input: $input) {
             ... on SessionPayload {
               token
             }
@@ -87,10 +87,10 @@ test(
           }
         }
       `,
-      variables: { input: newAccount() },
+      variables: { input: await server.newAccount() },
     });
-    assert.equal(signUp.data.signUp.__typename, 'SessionPayload');
-    visitor.token = signUp.data.signUp.token;
+    assert.equal(signUp.data.confirmSignUp.__typename, 'SessionPayload');
+    visitor.token = signUp.data.confirmSignUp.token;
 
     const showtimeId = await server.showtime();
     const { seatIds } = await visitor.freeSeats(showtimeId, 2);
@@ -185,11 +185,11 @@ test('Apollo Client 4: a token that is over is renewed, and the operation sent a
       return isOver ? from(renew()).pipe(switchMap(() => forward(operation))) : undefined;
     }),
   );
-  const account = newAccount();
+  const email = newEmail();
   const signUp = await client.mutate({
     mutation: gql`
-      mutation SignUp($input: SignUpInput!) {
-        signUp(input: $input) {
+      mutation ConfirmSignUp($input: ConfirmSignUpInput!) {
+        confirmSignUp(input: $input) {
           ... on SessionPayload {
             token
             refreshToken
@@ -200,9 +200,9 @@ test('Apollo Client 4: a token that is over is renewed, and the operation sent a
         }
       }
     `,
-    variables: { input: account },
+    variables: { input: await server.newAccount(email) },
   });
-  let { token, refreshToken } = signUp.data.signUp;
+  let { token, refreshToken } = signUp.data.confirmSignUp;
 
   /** Renews the session as somebody without an access token. */
   async function renew() {
@@ -243,7 +243,7 @@ test('Apollo Client 4: a token that is over is renewed, and the operation sent a
     }
   `;
   const { data } = await client.query({ query: me });
-  assert.equal(data.me.email, account.email);
+  assert.equal(data.me.email, email);
   assert.deepEqual(
     data.me.sessions.map(({ current }) => current),
     [true],
@@ -251,7 +251,7 @@ test('Apollo Client 4: a token that is over is renewed, and the operation sent a
   );
   assert.deepEqual(
     sent.map(({ body }) => body.operationName),
-    ['SignUp', 'Me', 'Renew', 'Me'],
+    ['ConfirmSignUp', 'Me', 'Renew', 'Me'],
   );
 
   await visitor.signOut();

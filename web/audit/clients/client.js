@@ -8,7 +8,7 @@ import { Endpoint } from '../marquee.js';
 export const patience = 30_000; // for a test
 
 /** The server that clients.js has started. */
-export const server = new Endpoint(process.env.AUDIT_ADDRESS);
+export const server = new Endpoint(process.env.AUDIT_ADDRESS, process.env.AUDIT_OPS);
 
 /** A fetch for a visitor, which remembers what was sent. */
 export function fetchFor(visitor) {

@@ -7,7 +7,6 @@ import { test } from 'node:test';
 import { createClient } from 'graphql-ws';
 import relay from 'relay-runtime';
 
-import { newAccount } from '../marquee.js';
 import { Arrivals, assertHeld, fetchFor, patience, server, socketFor } from './client.js';
 
 const require = createRequire(import.meta.url);
@@ -81,9 +80,9 @@ test('Relay: a thing is fetched again by its node id', { timeout: patience }, as
 test('Relay: sign-up and reservation by mutation, seen by a subscription', { timeout: patience }, async () => {
   const visitor = server.visitor();
   const { environment, commit, close } = open(visitor);
-  const { signUp } = await commit(artifact('SignUpMutation'), { input: newAccount() });
-  assert.equal(signUp.__typename, 'SessionPayload');
-  visitor.token = signUp.token;
+  const { confirmSignUp } = await commit(artifact('ConfirmSignUpMutation'), { input: await server.newAccount() });
+  assert.equal(confirmSignUp.__typename, 'SessionPayload');
+  visitor.token = confirmSignUp.token;
 
   const showtimeId = await server.showtime();
   const { seatIds } = await visitor.freeSeats(showtimeId, 2);

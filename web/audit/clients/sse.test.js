@@ -6,7 +6,6 @@ import { test } from 'node:test';
 
 import { createClient } from 'graphql-sse';
 
-import { newAccount } from '../marquee.js';
 import { assertHeld, fetchFor, patience, server } from './client.js';
 
 function open(visitor) {
@@ -47,13 +46,13 @@ test('graphql-sse: an error is a result', { timeout: patience }, async () => {
 test('graphql-sse: sign-up and reservation by mutation, seen by a subscription', { timeout: patience }, async () => {
   const visitor = server.visitor();
   const client = open(visitor);
-  const { signUp } = await only(
+  const { confirmSignUp } = await only(
     client.iterate({
-      query: 'mutation ($input: SignUpInput!) { signUp(input: $input) { ... on SessionPayload { token } } }',
-      variables: { input: newAccount() },
+      query: 'mutation ($input: ConfirmSignUpInput!) { confirmSignUp(input: $input) { ... on SessionPayload { token } } }',
+      variables: { input: await server.newAccount() },
     }),
   );
-  visitor.token = signUp.token;
+  visitor.token = confirmSignUp.token;
 
   const showtimeId = await server.showtime();
   const { seatIds } = await visitor.freeSeats(showtimeId, 2);

@@ -7,7 +7,6 @@ import { persistedExchange } from '@urql/exchange-persisted';
 import { createClient as createSocket } from 'graphql-ws';
 import { cacheExchange, Client, fetchExchange, gql, subscriptionExchange } from 'urql';
 
-import { newAccount } from '../marquee.js';
 import { Arrivals, assertHeld, fetchFor, isHashAlone, patience, server, socketFor } from './client.js';
 
 /** urql as a single-page app sets it up: subscriptions by socket, all else by HTTP. */
@@ -60,11 +59,11 @@ test('urql 5: a query, then its answer from the document cache', { timeout: pati
 test('urql 5: sign-up and reservation by mutation, seen by a subscription', { timeout: patience }, async () => {
   const visitor = server.visitor();
   const { client, close } = open(visitor);
-  const { signUp } = await dataOf(
+  const { confirmSignUp } = await dataOf(
     client.mutation(
       gql`
-        mutation SignUp($input: SignUpInput!) {
-          signUp(input: $input) {
+        mutation ConfirmSignUp($input: ConfirmSignUpInput!) {
+          confirmSignUp(input: $input) {
             ... on SessionPayload {
               token
             }
@@ -74,11 +73,11 @@ test('urql 5: sign-up and reservation by mutation, seen by a subscription', { ti
           }
         }
       `,
-      { input: newAccount() },
+      { input: await server.newAccount() },
     ),
   );
-  assert.ok(signUp.token, signUp.message);
-  visitor.token = signUp.token;
+  assert.ok(confirmSignUp.token, confirmSignUp.message);
+  visitor.token = confirmSignUp.token;
 
   const showtimeId = await server.showtime();
   const { seatIds } = await visitor.freeSeats(showtimeId, 2);

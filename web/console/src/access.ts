@@ -184,7 +184,7 @@ export class Access {
 /** Where answers hold the session that an operation began or went on with. */
 const ways = [
   ['signIn'],
-  ['signUp'],
+  ['confirmSignUp'],
   ['proveSecondFactor'],
   ['proveAgain'],
   ['confirmTotp', 'session'],

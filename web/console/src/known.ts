@@ -166,15 +166,15 @@ export function fill(variables: string, { known, signIn, filled }: Filling, { re
   } catch {
     return variables;
   }
-  // An account that is being made has a name beside its address; one that signs in has not.
+  // Who signs in has a password beside the address; who asks for an account has not.
   const suggestions: Readonly<Record<string, (beside: object) => unknown>> = {
     showtimeId: () => values.showtimeId,
     seatIds: () => values.seatIds,
     reservationId: () => values.reservationId,
     id: () => values.showtimeId,
     idempotencyKey: () => `console-${crypto.randomUUID()}`,
-    email: (beside) => ('name' in beside ? `visitor-${randomLetters()}@marquee.example` : signIn?.email),
-    password: (beside) => ('name' in beside ? undefined : signIn?.password),
+    email: (beside) => ('password' in beside ? signIn?.email : `visitor-${randomLetters()}@marquee.example`),
+    password: () => signIn?.password,
   };
   let changed = false;
   const visit = (value: unknown): unknown => {

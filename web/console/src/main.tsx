@@ -102,7 +102,7 @@ function Console({ access, api, filling, session, settings, sockets }: Props) {
 /** What GraphiQL begins with: the tabs of an earlier visit, else the examples. */
 function greet(settings: Settings, filling: Filling) {
   // Administrators' passwords belong into the form, not into an editor that remembers what is typed.
-  const shown = settings.environment === 'development' ? examples : examples.filter(({ name }) => !/^Sign/.test(name));
+  const shown = settings.environment === 'development' ? examples : examples.filter(({ name }) => !/Sign(Up|In)$/.test(name));
   const defaultTabs = shown.map(({ query, variables }) => ({
     query,
     variables: fill(variables, filling, { renew: false }),

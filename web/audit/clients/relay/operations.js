@@ -47,8 +47,8 @@ graphql`
 `;
 
 graphql`
-  mutation operationsSignUpMutation($input: SignUpInput!) {
-    signUp(input: $input) {
+  mutation operationsConfirmSignUpMutation($input: ConfirmSignUpInput!) {
+    confirmSignUp(input: $input) {
       __typename
       ... on SessionPayload {
         token
