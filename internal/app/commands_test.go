@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/pquerna/otp/totp"
 
 	"marquee/internal/apitest"
 	"marquee/internal/auth"
@@ -76,18 +79,39 @@ func TestCommand_Serve(t *testing.T) {
 		if len(first) != 12 || !strings.Contains(s.out.String(), "Demo world: 12 theaters, 40 screens") {
 			t.Errorf("%d theaters:\n%s", len(first), s.out)
 		}
-		accounts := regexp.MustCompile(`(?m)^ +(customer|theater staff|theater manager|support|finance|admin) +(\S+@\S+) +(.+)$`).FindAllStringSubmatch(s.out.String(), -1)
+		accounts := regexp.MustCompile(`(?m)^ +(customer|theater staff|theater manager|support|finance|admin) +(\S+@\S+) +(.+?)( +and a code *)?$`).FindAllStringSubmatch(s.out.String(), -1)
 		if len(accounts) != len(auth.Roles()) {
 			t.Fatalf("no sign-in for each role in\n%s", s.out)
 		}
 		for _, account := range accounts {
+			type session struct{ User struct{ Role string } }
 			var out struct {
-				SignIn struct{ User struct{ Role string } }
+				SignIn struct {
+					session
+
+					PendingToken string
+				}
+				ProveSecondFactor session
 			}
-			err := s.client(t).Do(t.Context(), `mutation ($in: SignInInput!) { signIn(input: $in) { ... on SessionPayload { user { role } } } }`,
-				apitest.Vars{"in": apitest.Vars{"email": account[2], "password": strings.TrimSpace(account[3])}}, &out)
-			if want := strings.ToUpper(strings.ReplaceAll(account[1], " ", "_")); err != nil || out.SignIn.User.Role != want {
-				t.Errorf("%s signs in as %q, %v", account[2], out.SignIn.User.Role, err)
+			err := s.client(t).Do(t.Context(), `mutation ($in: SignInInput!) { signIn(input: $in) {
+				... on SessionPayload { user { role } } ... on SecondFactorRequired { pendingToken }
+			} }`, apitest.Vars{"in": apitest.Vars{"email": account[2], "password": strings.TrimSpace(account[3])}}, &out)
+			role := out.SignIn.User.Role
+			if account[4] != "" && err == nil {
+				secret := regexp.MustCompile(`secret ([A-Z2-7]{32})\.`).FindStringSubmatch(s.out.String())
+				if secret == nil {
+					t.Fatalf("no secret in\n%s", s.out)
+				}
+				code, wrong := totp.GenerateCode(secret[1], time.Now())
+				if wrong != nil {
+					t.Fatal(wrong)
+				}
+				err = s.client(t).Do(t.Context(), `mutation ($in: ProveSecondFactorInput!) { proveSecondFactor(input: $in) { ... on SessionPayload { user { role } } } }`,
+					apitest.Vars{"in": apitest.Vars{"pendingToken": out.SignIn.PendingToken, "code": code}}, &out)
+				role = out.ProveSecondFactor.User.Role
+			}
+			if want := strings.ToUpper(strings.ReplaceAll(account[1], " ", "_")); err != nil || role != want {
+				t.Errorf("%s signs in as %q, %v", account[2], role, err)
 			}
 		}
 		s.end(t)

@@ -435,7 +435,7 @@ function story(server, watch, page, browser) {
       const admin = server.visitor();
       admin.token = (await there.stored()).token;
       const { me } = await admin.ask('{ me { factors { id } } }');
-      await admin.ask('mutation ($id: ID!) { removeFactor(input: { factorId: $id }) { factorId } }', { id: me.factors[0].id });
+      await admin.ask('mutation ($id: ID!) { removeFactor(input: { factorId: $id }) { __typename } }', { id: me.factors[0].id });
       await strict.evaluate(() => window.sessionStorage.clear());
       await strict.reload();
     }],
