@@ -20,6 +20,7 @@ import (
 	"marquee/ent/genre"
 	"marquee/ent/guess"
 	"marquee/ent/idempotencykey"
+	"marquee/ent/knowndevice"
 	"marquee/ent/mail"
 	"marquee/ent/mailedtoken"
 	"marquee/ent/movie"
@@ -75,6 +76,8 @@ type Client struct {
 	Guess *GuessClient
 	// IdempotencyKey is the client for interacting with the IdempotencyKey builders.
 	IdempotencyKey *IdempotencyKeyClient
+	// KnownDevice is the client for interacting with the KnownDevice builders.
+	KnownDevice *KnownDeviceClient
 	// Mail is the client for interacting with the Mail builders.
 	Mail *MailClient
 	// MailedToken is the client for interacting with the MailedToken builders.
@@ -139,6 +142,7 @@ func (c *Client) init() {
 	c.Genre = NewGenreClient(c.config)
 	c.Guess = NewGuessClient(c.config)
 	c.IdempotencyKey = NewIdempotencyKeyClient(c.config)
+	c.KnownDevice = NewKnownDeviceClient(c.config)
 	c.Mail = NewMailClient(c.config)
 	c.MailedToken = NewMailedTokenClient(c.config)
 	c.Movie = NewMovieClient(c.config)
@@ -262,6 +266,7 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 		Genre:             NewGenreClient(cfg),
 		Guess:             NewGuessClient(cfg),
 		IdempotencyKey:    NewIdempotencyKeyClient(cfg),
+		KnownDevice:       NewKnownDeviceClient(cfg),
 		Mail:              NewMailClient(cfg),
 		MailedToken:       NewMailedTokenClient(cfg),
 		Movie:             NewMovieClient(cfg),
@@ -312,6 +317,7 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 		Genre:             NewGenreClient(cfg),
 		Guess:             NewGuessClient(cfg),
 		IdempotencyKey:    NewIdempotencyKeyClient(cfg),
+		KnownDevice:       NewKnownDeviceClient(cfg),
 		Mail:              NewMailClient(cfg),
 		MailedToken:       NewMailedTokenClient(cfg),
 		Movie:             NewMovieClient(cfg),
@@ -364,11 +370,11 @@ func (c *Client) Close() error {
 func (c *Client) Use(hooks ...Hook) {
 	for _, n := range []interface{ Use(...Hook) }{
 		c.AuditEntry, c.Ceremony, c.EmailChange, c.Erasure, c.Factor,
-		c.FederatedIdentity, c.Genre, c.Guess, c.IdempotencyKey, c.Mail, c.MailedToken,
-		c.Movie, c.Payment, c.PaymentAttempt, c.PriceTier, c.Profile, c.ProviderFlow,
-		c.RecoveryCode, c.Reservation, c.RoleGrant, c.Screen, c.Seat, c.SeatClaim,
-		c.SeatLayout, c.Session, c.SessionRevocation, c.Showtime, c.ShowtimeSale,
-		c.Theater, c.Ticket, c.User,
+		c.FederatedIdentity, c.Genre, c.Guess, c.IdempotencyKey, c.KnownDevice, c.Mail,
+		c.MailedToken, c.Movie, c.Payment, c.PaymentAttempt, c.PriceTier, c.Profile,
+		c.ProviderFlow, c.RecoveryCode, c.Reservation, c.RoleGrant, c.Screen, c.Seat,
+		c.SeatClaim, c.SeatLayout, c.Session, c.SessionRevocation, c.Showtime,
+		c.ShowtimeSale, c.Theater, c.Ticket, c.User,
 	} {
 		n.Use(hooks...)
 	}
@@ -379,11 +385,11 @@ func (c *Client) Use(hooks ...Hook) {
 func (c *Client) Intercept(interceptors ...Interceptor) {
 	for _, n := range []interface{ Intercept(...Interceptor) }{
 		c.AuditEntry, c.Ceremony, c.EmailChange, c.Erasure, c.Factor,
-		c.FederatedIdentity, c.Genre, c.Guess, c.IdempotencyKey, c.Mail, c.MailedToken,
-		c.Movie, c.Payment, c.PaymentAttempt, c.PriceTier, c.Profile, c.ProviderFlow,
-		c.RecoveryCode, c.Reservation, c.RoleGrant, c.Screen, c.Seat, c.SeatClaim,
-		c.SeatLayout, c.Session, c.SessionRevocation, c.Showtime, c.ShowtimeSale,
-		c.Theater, c.Ticket, c.User,
+		c.FederatedIdentity, c.Genre, c.Guess, c.IdempotencyKey, c.KnownDevice, c.Mail,
+		c.MailedToken, c.Movie, c.Payment, c.PaymentAttempt, c.PriceTier, c.Profile,
+		c.ProviderFlow, c.RecoveryCode, c.Reservation, c.RoleGrant, c.Screen, c.Seat,
+		c.SeatClaim, c.SeatLayout, c.Session, c.SessionRevocation, c.Showtime,
+		c.ShowtimeSale, c.Theater, c.Ticket, c.User,
 	} {
 		n.Intercept(interceptors...)
 	}
@@ -410,6 +416,8 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.Guess.mutate(ctx, m)
 	case *IdempotencyKeyMutation:
 		return c.IdempotencyKey.mutate(ctx, m)
+	case *KnownDeviceMutation:
+		return c.KnownDevice.mutate(ctx, m)
 	case *MailMutation:
 		return c.Mail.mutate(ctx, m)
 	case *MailedTokenMutation:
@@ -1749,6 +1757,155 @@ func (c *IdempotencyKeyClient) mutate(ctx context.Context, m *IdempotencyKeyMuta
 		return (&IdempotencyKeyDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
 	default:
 		return nil, fmt.Errorf("ent: unknown IdempotencyKey mutation op: %q", m.Op())
+	}
+}
+
+// KnownDeviceClient is a client for the KnownDevice schema.
+type KnownDeviceClient struct {
+	config
+}
+
+// NewKnownDeviceClient returns a client for the KnownDevice from the given config.
+func NewKnownDeviceClient(c config) *KnownDeviceClient {
+	return &KnownDeviceClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `knowndevice.Hooks(f(g(h())))`.
+func (c *KnownDeviceClient) Use(hooks ...Hook) {
+	c.hooks.KnownDevice = append(c.hooks.KnownDevice, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `knowndevice.Intercept(f(g(h())))`.
+func (c *KnownDeviceClient) Intercept(interceptors ...Interceptor) {
+	c.inters.KnownDevice = append(c.inters.KnownDevice, interceptors...)
+}
+
+// Create returns a builder for creating a KnownDevice entity.
+func (c *KnownDeviceClient) Create() *KnownDeviceCreate {
+	mutation := newKnownDeviceMutation(c.config, OpCreate)
+	return &KnownDeviceCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of KnownDevice entities.
+func (c *KnownDeviceClient) CreateBulk(builders ...*KnownDeviceCreate) *KnownDeviceCreateBulk {
+	return &KnownDeviceCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *KnownDeviceClient) MapCreateBulk(slice any, setFunc func(*KnownDeviceCreate, int)) *KnownDeviceCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &KnownDeviceCreateBulk{err: fmt.Errorf("calling to KnownDeviceClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*KnownDeviceCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &KnownDeviceCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for KnownDevice.
+func (c *KnownDeviceClient) Update() *KnownDeviceUpdate {
+	mutation := newKnownDeviceMutation(c.config, OpUpdate)
+	return &KnownDeviceUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *KnownDeviceClient) UpdateOne(_m *KnownDevice) *KnownDeviceUpdateOne {
+	mutation := newKnownDeviceMutation(c.config, OpUpdateOne, withKnownDevice(_m))
+	return &KnownDeviceUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *KnownDeviceClient) UpdateOneID(id uuid.UUID) *KnownDeviceUpdateOne {
+	mutation := newKnownDeviceMutation(c.config, OpUpdateOne, withKnownDeviceID(id))
+	return &KnownDeviceUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for KnownDevice.
+func (c *KnownDeviceClient) Delete() *KnownDeviceDelete {
+	mutation := newKnownDeviceMutation(c.config, OpDelete)
+	return &KnownDeviceDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *KnownDeviceClient) DeleteOne(_m *KnownDevice) *KnownDeviceDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *KnownDeviceClient) DeleteOneID(id uuid.UUID) *KnownDeviceDeleteOne {
+	builder := c.Delete().Where(knowndevice.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &KnownDeviceDeleteOne{builder}
+}
+
+// Query returns a query builder for KnownDevice.
+func (c *KnownDeviceClient) Query() *KnownDeviceQuery {
+	return &KnownDeviceQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeKnownDevice},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a KnownDevice entity by its id.
+func (c *KnownDeviceClient) Get(ctx context.Context, id uuid.UUID) (*KnownDevice, error) {
+	return c.Query().Where(knowndevice.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *KnownDeviceClient) GetX(ctx context.Context, id uuid.UUID) *KnownDevice {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// QueryUser queries the user edge of a KnownDevice.
+func (c *KnownDeviceClient) QueryUser(_m *KnownDevice) *UserQuery {
+	query := (&UserClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(knowndevice.Table, knowndevice.FieldID, id),
+			sqlgraph.To(user.Table, user.FieldID),
+			sqlgraph.Edge(sqlgraph.M2O, false, knowndevice.UserTable, knowndevice.UserColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// Hooks returns the client hooks.
+func (c *KnownDeviceClient) Hooks() []Hook {
+	return c.hooks.KnownDevice
+}
+
+// Interceptors returns the client interceptors.
+func (c *KnownDeviceClient) Interceptors() []Interceptor {
+	return c.inters.KnownDevice
+}
+
+func (c *KnownDeviceClient) mutate(ctx context.Context, m *KnownDeviceMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&KnownDeviceCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&KnownDeviceUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&KnownDeviceUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&KnownDeviceDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown KnownDevice mutation op: %q", m.Op())
 	}
 }
 
@@ -4970,17 +5127,17 @@ func (c *UserClient) mutate(ctx context.Context, m *UserMutation) (Value, error)
 type (
 	hooks struct {
 		AuditEntry, Ceremony, EmailChange, Erasure, Factor, FederatedIdentity, Genre,
-		Guess, IdempotencyKey, Mail, MailedToken, Movie, Payment, PaymentAttempt,
-		PriceTier, Profile, ProviderFlow, RecoveryCode, Reservation, RoleGrant, Screen,
-		Seat, SeatClaim, SeatLayout, Session, SessionRevocation, Showtime,
-		ShowtimeSale, Theater, Ticket, User []ent.Hook
+		Guess, IdempotencyKey, KnownDevice, Mail, MailedToken, Movie, Payment,
+		PaymentAttempt, PriceTier, Profile, ProviderFlow, RecoveryCode, Reservation,
+		RoleGrant, Screen, Seat, SeatClaim, SeatLayout, Session, SessionRevocation,
+		Showtime, ShowtimeSale, Theater, Ticket, User []ent.Hook
 	}
 	inters struct {
 		AuditEntry, Ceremony, EmailChange, Erasure, Factor, FederatedIdentity, Genre,
-		Guess, IdempotencyKey, Mail, MailedToken, Movie, Payment, PaymentAttempt,
-		PriceTier, Profile, ProviderFlow, RecoveryCode, Reservation, RoleGrant, Screen,
-		Seat, SeatClaim, SeatLayout, Session, SessionRevocation, Showtime,
-		ShowtimeSale, Theater, Ticket, User []ent.Interceptor
+		Guess, IdempotencyKey, KnownDevice, Mail, MailedToken, Movie, Payment,
+		PaymentAttempt, PriceTier, Profile, ProviderFlow, RecoveryCode, Reservation,
+		RoleGrant, Screen, Seat, SeatClaim, SeatLayout, Session, SessionRevocation,
+		Showtime, ShowtimeSale, Theater, Ticket, User []ent.Interceptor
 	}
 )
 

@@ -15,6 +15,7 @@ import (
 	"marquee/ent/genre"
 	"marquee/ent/guess"
 	"marquee/ent/idempotencykey"
+	"marquee/ent/knowndevice"
 	"marquee/ent/mail"
 	"marquee/ent/mailedtoken"
 	"marquee/ent/movie"
@@ -112,6 +113,7 @@ func checkColumn(t, c string) error {
 			genre.Table:             genre.ValidColumn,
 			guess.Table:             guess.ValidColumn,
 			idempotencykey.Table:    idempotencykey.ValidColumn,
+			knowndevice.Table:       knowndevice.ValidColumn,
 			mail.Table:              mail.ValidColumn,
 			mailedtoken.Table:       mailedtoken.ValidColumn,
 			movie.Table:             movie.ValidColumn,

@@ -32,6 +32,8 @@ type Tx struct {
 	Guess *GuessClient
 	// IdempotencyKey is the client for interacting with the IdempotencyKey builders.
 	IdempotencyKey *IdempotencyKeyClient
+	// KnownDevice is the client for interacting with the KnownDevice builders.
+	KnownDevice *KnownDeviceClient
 	// Mail is the client for interacting with the Mail builders.
 	Mail *MailClient
 	// MailedToken is the client for interacting with the MailedToken builders.
@@ -216,6 +218,7 @@ func (tx *Tx) init() {
 	tx.Genre = NewGenreClient(tx.config)
 	tx.Guess = NewGuessClient(tx.config)
 	tx.IdempotencyKey = NewIdempotencyKeyClient(tx.config)
+	tx.KnownDevice = NewKnownDeviceClient(tx.config)
 	tx.Mail = NewMailClient(tx.config)
 	tx.MailedToken = NewMailedTokenClient(tx.config)
 	tx.Movie = NewMovieClient(tx.config)

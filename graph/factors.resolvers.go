@@ -146,7 +146,7 @@ func (r *mutationResolver) RenameFactor(ctx context.Context, input model.RenameF
 	return &model.RenameFactorPayload{Factor: factor}, err
 }
 
-func (r *mutationResolver) RemoveFactor(ctx context.Context, input model.RemoveFactorInput) (*model.RemoveFactorPayload, error) {
+func (r *mutationResolver) RemoveFactor(ctx context.Context, input model.RemoveFactorInput) (model.RemoveFactorResult, error) {
 	viewer, err := auth.Require(ctx, auth.RoleCustomer)
 	if err != nil {
 		return nil, err
@@ -156,10 +156,13 @@ func (r *mutationResolver) RemoveFactor(ctx context.Context, input model.RemoveF
 		return nil, err
 	}
 	tokens, err := r.Services.Identity.RemoveFactor(ctx, viewer, id)
+	if errors.Is(err, identity.ErrLastWayIn) {
+		return lastWayToSignIn, nil
+	}
 	if err != nil {
 		return nil, err
 	}
-	return &model.RemoveFactorPayload{FactorID: input.FactorID, Session: sessionPayload(ctx, tokens)}, nil
+	return model.RemoveFactorPayload{FactorID: input.FactorID, Session: sessionPayload(ctx, tokens)}, nil
 }
 
 func (r *mutationResolver) ReplaceRecoveryCodes(ctx context.Context) (*model.ReplaceRecoveryCodesPayload, error) {

@@ -108,13 +108,13 @@ func TestSecondFactor(t *testing.T) {
 	if err := c.Refused(`mutation ($in: ProveAgainInput!) { proveAgain(input: $in) { __typename } }`, vars{"in": vars{"password": apitest.Password}}); gqlclient.CodeOf(err) != "SECOND_FACTOR_REQUIRED" {
 		t.Errorf("the password proves again: %v", err)
 	}
-	if err := a.Customer().Refused(`mutation ($in: RemoveFactorInput!) { removeFactor(input: $in) { factorId } }`, vars{"in": vars{"factorId": f.ID}}); gqlclient.CodeOf(err) != "NOT_FOUND" {
+	if err := a.Customer().Refused(`mutation ($in: RemoveFactorInput!) { removeFactor(input: $in) { __typename } }`, vars{"in": vars{"factorId": f.ID}}); gqlclient.CodeOf(err) != "NOT_FOUND" {
 		t.Errorf("a stranger removes it: %v", err)
 	}
 	var removed struct {
 		RemoveFactor struct{ Session tokens }
 	}
-	c.Get(`mutation ($in: RemoveFactorInput!) { removeFactor(input: $in) { factorId session { token } } }`, vars{"in": vars{"factorId": f.ID}}, &removed)
+	c.Get(`mutation ($in: RemoveFactorInput!) { removeFactor(input: $in) { ... on RemoveFactorPayload { factorId session { token } } } }`, vars{"in": vars{"factorId": f.ID}}, &removed)
 	c.Token = removed.RemoveFactor.Session.Token
 	c.Get(`{ me { factors { id } recoveryCodesLeft } }`, nil, &me)
 	if len(me.Me.Factors) != 0 || me.Me.RecoveryCodesLeft != 0 {

@@ -88,10 +88,7 @@ func (r *mutationResolver) UnlinkProvider(ctx context.Context, input model.Unlin
 	}
 	err = r.Services.Identity.UnlinkProvider(ctx, viewer, id)
 	if errors.Is(err, identity.ErrLastWayIn) {
-		return model.LastWayToSignIn{
-			Code:    model.UserErrorCodeLastWayToSignIn,
-			Message: "You could not sign in any more. Set a password by a recovery mail, or link another provider first.",
-		}, nil
+		return lastWayToSignIn, nil
 	}
 	if err != nil {
 		return nil, err

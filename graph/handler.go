@@ -20,6 +20,7 @@ import (
 	"marquee/internal/apperr"
 	"marquee/internal/audit"
 	"marquee/internal/cookie"
+	"marquee/internal/notify"
 	"marquee/internal/peer"
 	"marquee/internal/ratelimit"
 )
@@ -84,6 +85,7 @@ func NewHandler(r *Resolver, o Options) http.Handler {
 	}
 	exec.AroundOperations(func(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
 		ctx = audit.WithOrigin(ctx, audit.Origin{RequestID: o.RequestID(ctx), Address: limit.AddressOf(ctx)})
+		ctx = notify.WithLanguages(ctx, graphql.GetOperationContext(ctx).Headers.Get("Accept-Language"))
 		if graphql.GetOperationContext(ctx).Operation.Operation == ast.Subscription {
 			return next(ctx)
 		}

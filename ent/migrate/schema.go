@@ -311,6 +311,38 @@ var (
 			},
 		},
 	}
+	// KnownDevicesColumns holds the columns for the "known_devices" table.
+	KnownDevicesColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "seen_at", Type: field.TypeTime},
+		{Name: "user_id", Type: field.TypeUUID},
+	}
+	// KnownDevicesTable holds the schema information for the "known_devices" table.
+	KnownDevicesTable = &schema.Table{
+		Name:       "known_devices",
+		Columns:    KnownDevicesColumns,
+		PrimaryKey: []*schema.Column{KnownDevicesColumns[0]},
+		ForeignKeys: []*schema.ForeignKey{
+			{
+				Symbol:     "known_devices_user_fkey",
+				Columns:    []*schema.Column{KnownDevicesColumns[2]},
+				RefColumns: []*schema.Column{UsersColumns[0]},
+				OnDelete:   schema.Cascade,
+			},
+		},
+		Indexes: []*schema.Index{
+			{
+				Name:    "known_devices_user_idx",
+				Unique:  false,
+				Columns: []*schema.Column{KnownDevicesColumns[2], KnownDevicesColumns[1]},
+			},
+			{
+				Name:    "known_devices_seen_idx",
+				Unique:  false,
+				Columns: []*schema.Column{KnownDevicesColumns[1]},
+			},
+		},
+	}
 	// MailsColumns holds the columns for the "mails" table.
 	MailsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
@@ -1057,6 +1089,7 @@ var (
 		GenresTable,
 		GuessesTable,
 		IdempotencyKeysTable,
+		KnownDevicesTable,
 		MailsTable,
 		MailedTokensTable,
 		MoviesTable,
@@ -1106,6 +1139,10 @@ func init() {
 	}
 	IdempotencyKeysTable.Annotation = &entsql.Annotation{
 		Table: "idempotency_keys",
+	}
+	KnownDevicesTable.ForeignKeys[0].RefTable = UsersTable
+	KnownDevicesTable.Annotation = &entsql.Annotation{
+		Table: "known_devices",
 	}
 	MailsTable.Annotation = &entsql.Annotation{
 		Table: "mails",

@@ -33,6 +33,9 @@ type Guess func(*sql.Selector)
 // IdempotencyKey is the predicate function for idempotencykey builders.
 type IdempotencyKey func(*sql.Selector)
 
+// KnownDevice is the predicate function for knowndevice builders.
+type KnownDevice func(*sql.Selector)
+
 // Mail is the predicate function for mail builders.
 type Mail func(*sql.Selector)
 

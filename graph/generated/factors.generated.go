@@ -1448,6 +1448,33 @@ func (ec *executionContext) _ProveSecondFactorResult(ctx context.Context, sel as
 	}
 }
 
+func (ec *executionContext) _RemoveFactorResult(ctx context.Context, sel ast.SelectionSet, obj model.RemoveFactorResult) graphql.Marshaler {
+	switch obj := (obj).(type) {
+	case nil:
+		return graphql.Null
+	case model.LastWayToSignIn:
+		return ec._LastWayToSignIn(ctx, sel, &obj)
+	case *model.LastWayToSignIn:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._LastWayToSignIn(ctx, sel, obj)
+	case model.RemoveFactorPayload:
+		return ec._RemoveFactorPayload(ctx, sel, &obj)
+	case *model.RemoveFactorPayload:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._RemoveFactorPayload(ctx, sel, obj)
+	default:
+		if typedObj, ok := obj.(graphql.Marshaler); ok {
+			return typedObj
+		} else {
+			panic(fmt.Errorf("unexpected type %T; non-generated variants of RemoveFactorResult must implement graphql.Marshaler", obj))
+		}
+	}
+}
+
 func (ec *executionContext) _SignInWithPasskeyResult(ctx context.Context, sel ast.SelectionSet, obj model.SignInWithPasskeyResult) graphql.Marshaler {
 	switch obj := (obj).(type) {
 	case nil:
@@ -1846,7 +1873,7 @@ func (ec *executionContext) _PasskeyChallenge(ctx context.Context, sel ast.Selec
 	return out
 }
 
-var removeFactorPayloadImplementors = []string{"RemoveFactorPayload"}
+var removeFactorPayloadImplementors = []string{"RemoveFactorPayload", "RemoveFactorResult"}
 
 func (ec *executionContext) _RemoveFactorPayload(ctx context.Context, sel ast.SelectionSet, obj *model.RemoveFactorPayload) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, removeFactorPayloadImplementors)
@@ -2188,12 +2215,12 @@ func (ec *executionContext) unmarshalNRemoveFactorInput2marqueeᚋgraphᚋmodel�
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNRemoveFactorPayload2ᚖmarqueeᚋgraphᚋmodelᚐRemoveFactorPayload(ctx context.Context, sel ast.SelectionSet, v *model.RemoveFactorPayload) graphql.Marshaler {
+func (ec *executionContext) marshalNRemoveFactorResult2marqueeᚋgraphᚋmodelᚐRemoveFactorResult(ctx context.Context, sel ast.SelectionSet, v model.RemoveFactorResult) graphql.Marshaler {
 	if v == nil {
-		graphql.AddInvalidNullError(ctx, "RemoveFactorPayload!")
+		graphql.AddInvalidNullError(ctx, "RemoveFactorResult!")
 		return graphql.Null
 	}
-	return ec._RemoveFactorPayload(ctx, sel, v)
+	return ec._RemoveFactorResult(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNRenameFactorInput2marqueeᚋgraphᚋmodelᚐRenameFactorInput(ctx context.Context, v any) (model.RenameFactorInput, error) {

@@ -1213,7 +1213,7 @@ func (ec *executionContext) _BeginProviderSignInPayload(ctx context.Context, sel
 	return out
 }
 
-var lastWayToSignInImplementors = []string{"LastWayToSignIn", "UserError", "UnlinkProviderResult"}
+var lastWayToSignInImplementors = []string{"LastWayToSignIn", "RemoveFactorResult", "UserError", "UnlinkProviderResult"}
 
 func (ec *executionContext) _LastWayToSignIn(ctx context.Context, sel ast.SelectionSet, obj *model.LastWayToSignIn) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, lastWayToSignInImplementors)

@@ -1049,10 +1049,11 @@ extend type Mutation {
   "Gives one of the viewer's factors another name. ` + "`" + `NOT_FOUND` + "`" + ` when there is no such factor."
   renameFactor("Which, and how." input: RenameFactorInput!): RenameFactorPayload! @auth @cost(weight: 10)
   """
-  Takes a second factor from the viewer's account; with the last one go the recovery codes. Demands a recent proof. ` + "`" + `NOT_FOUND` + "`" + `
-  when there is no such factor.
+  Takes a second factor from the viewer's account; with the last one go the recovery codes. A passkey without which nobody
+  could sign in to it stays: ` + "`" + `LastWayToSignIn` + "`" + `. Demands a recent proof. ` + "`" + `NOT_FOUND` + "`" + ` when there is no such
+  factor.
   """
-  removeFactor("Which." input: RemoveFactorInput!): RemoveFactorPayload! @auth @cost(weight: 50)
+  removeFactor("Which." input: RemoveFactorInput!): RemoveFactorResult! @auth @cost(weight: 50)
   """
   Gives the viewer ten recovery codes and makes those of before worthless. Demands a recent proof. ` + "`" + `CONFLICT` + "`" + ` when the account
   has no second factor.
@@ -1239,6 +1240,9 @@ type ReplaceRecoveryCodesPayload @auth {
   recoveryCodes: [String!]!
 }
 
+"How the removal of a second factor went."
+union RemoveFactorResult = RemoveFactorPayload | LastWayToSignIn
+
 "How the proof of a second factor went."
 union ProveSecondFactorResult = SessionPayload | InvalidProof | SessionEnded
 
@@ -1424,7 +1428,7 @@ type ProviderLinkTaken implements UserError @auth {
   message: String!
 }
 
-"The account has no password and no other provider: nobody could sign in to it any more."
+"The account has no password, no other provider and no other passkey: nobody could sign in to it any more. Nothing was changed."
 type LastWayToSignIn implements UserError @auth {
   "Always ` + "`" + `LAST_WAY_TO_SIGN_IN` + "`" + `."
   code: UserErrorCode!
@@ -2889,16 +2893,6 @@ func (ec *executionContext) childFields_RateLimit(ctx context.Context, field gra
 		return ec.fieldContext_RateLimit_resetAt(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RateLimit", field.Name)
-}
-
-func (ec *executionContext) childFields_RemoveFactorPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-	switch field.Name {
-	case "factorId":
-		return ec.fieldContext_RemoveFactorPayload_factorId(ctx, field)
-	case "session":
-		return ec.fieldContext_RemoveFactorPayload_session(ctx, field)
-	}
-	return nil, fmt.Errorf("no field named %q was found under type RemoveFactorPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_RenameFactorPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

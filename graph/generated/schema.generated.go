@@ -51,7 +51,7 @@ type MutationResolver interface {
 	SignInWithPasskey(ctx context.Context, input model.SignInWithPasskeyInput) (model.SignInWithPasskeyResult, error)
 	BeginPasskeyProof(ctx context.Context, input model.BeginPasskeyProofInput) (model.BeginPasskeyProofResult, error)
 	RenameFactor(ctx context.Context, input model.RenameFactorInput) (*model.RenameFactorPayload, error)
-	RemoveFactor(ctx context.Context, input model.RemoveFactorInput) (*model.RemoveFactorPayload, error)
+	RemoveFactor(ctx context.Context, input model.RemoveFactorInput) (model.RemoveFactorResult, error)
 	ReplaceRecoveryCodes(ctx context.Context) (*model.ReplaceRecoveryCodesPayload, error)
 	BeginProviderSignIn(ctx context.Context, input model.BeginProviderSignInInput) (*identity.BegunFlow, error)
 	CompleteProviderSignIn(ctx context.Context, input model.CompleteProviderSignInInput) (model.CompleteProviderSignInResult, error)
@@ -1949,8 +1949,8 @@ func (ec *executionContext) _Mutation_removeFactor(ctx context.Context, field gr
 			return ec.Resolvers.Mutation().RemoveFactor(ctx, fc.Args["input"].(model.RemoveFactorInput))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *model.RemoveFactorPayload) graphql.Marshaler {
-			return ec.marshalNRemoveFactorPayload2ᚖmarqueeᚋgraphᚋmodelᚐRemoveFactorPayload(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v model.RemoveFactorResult) graphql.Marshaler {
+			return ec.marshalNRemoveFactorResult2marqueeᚋgraphᚋmodelᚐRemoveFactorResult(ctx, selections, v)
 		},
 		true,
 		true,
@@ -1963,7 +1963,7 @@ func (ec *executionContext) fieldContext_Mutation_removeFactor(ctx context.Conte
 		IsMethod:   true,
 		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.childFields_RemoveFactorPayload(ctx, field)
+			return nil, errors.New("field of type RemoveFactorResult does not have child fields")
 		},
 	}
 	defer func() {

@@ -117,6 +117,11 @@ type RefreshSessionResult interface {
 	IsRefreshSessionResult()
 }
 
+// How the removal of a second factor went.
+type RemoveFactorResult interface {
+	IsRemoveFactorResult()
+}
+
 // How a reservation of seats went.
 type ReserveSeatsResult interface {
 	IsReserveSeatsResult()
@@ -621,13 +626,15 @@ func (LastAdmin) IsRevokeRoleResult() {}
 
 func (LastAdmin) IsDisableUserResult() {}
 
-// The account has no password and no other provider: nobody could sign in to it any more.
+// The account has no password, no other provider and no other passkey: nobody could sign in to it any more. Nothing was changed.
 type LastWayToSignIn struct {
 	// Always `LAST_WAY_TO_SIGN_IN`.
 	Code UserErrorCode `json:"code"`
 	// A sentence for people.
 	Message string `json:"message"`
 }
+
+func (LastWayToSignIn) IsRemoveFactorResult() {}
 
 func (LastWayToSignIn) IsUserError() {}
 
@@ -906,6 +913,8 @@ type RemoveFactorPayload struct {
 	// The tokens with which the session goes on. Without a second factor left they say that none was proved.
 	Session SessionPayload `json:"session"`
 }
+
+func (RemoveFactorPayload) IsRemoveFactorResult() {}
 
 // Another name for a factor.
 type RenameFactorInput struct {

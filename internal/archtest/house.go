@@ -85,7 +85,7 @@ func Marquee() House {
 			Uses: slices.Concat(domains, []string{
 				"internal/privacy", "internal/seatfeed", "internal/auth", "internal/apperr", "internal/money", "internal/page",
 				"internal/typeid", "internal/seatno", "internal/peer", "internal/ratelimit", "internal/audit",
-				"internal/cookie",
+				"internal/cookie", "internal/notify",
 			}),
 			// apitest is told the configuration of the app that it starts.
 			TestsUse: []string{"internal/config", "internal/clock", "internal/app"},

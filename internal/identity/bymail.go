@@ -4,12 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/google/uuid"
 
-	"marquee/ent"
 	"marquee/internal/apperr"
 	"marquee/internal/notify"
 	"marquee/internal/postgres"
@@ -133,8 +131,12 @@ func (s *Service) ResolveMail(ctx context.Context, request notify.Mail) (letter 
 		return notify.Mail{}, false, err
 	}
 	var u User
+	var locale string
 	if row != nil {
 		if u, err = s.fromEnt(row); err != nil {
+			return notify.Mail{}, false, err
+		}
+		if locale, err = localeOf(ctx, s.db.SQL(), u.ID); err != nil {
 			return notify.Mail{}, false, err
 		}
 	}
@@ -145,9 +147,9 @@ func (s *Service) ResolveMail(ctx context.Context, request notify.Mail) (letter 
 	case request.Kind == notify.TakeRequested && row == nil:
 		return s.takeLetter(ctx, request)
 	case request.Kind == notify.SignUpRequested, request.Kind == notify.TakeRequested:
-		return notify.Mail{To: u.Email, Kind: notify.AccountExists, Data: notify.Data{"name": u.Name, "link": "/sign-in"}}, true, nil
+		return notify.Mail{To: u.Email, Locale: locale, Kind: notify.AccountExists, Data: notify.Data{"name": u.Name, "link": "/sign-in"}}, true, nil
 	case request.Kind == notify.RecoveryRequested && row != nil:
-		letter = notify.Mail{To: u.Email, Kind: notify.ResetPassword, Data: notify.Data{"name": u.Name}}
+		letter = notify.Mail{To: u.Email, Locale: locale, Kind: notify.ResetPassword, Data: notify.Data{"name": u.Name}}
 		return s.withLink(ctx, letter, "/recover", purposeReset, mailed{user: u.ID, email: u.Email})
 	default:
 		return notify.Mail{}, false, nil
@@ -166,23 +168,3 @@ func (s *Service) withLink(ctx context.Context, letter notify.Mail, page string,
 
 // linkTo is a page with a token in its fragment, which browsers send to no server and name to no other page.
 func linkTo(page, token string) string { return page + "#token=" + token }
-
-// tellTx tells the owner of an account by mail what happened to it. data may be nil; the name is added.
-func (s *Service) tellTx(ctx context.Context, tx *sql.Tx, u User, kind notify.Kind, data notify.Data) error {
-	all := notify.Data{"name": u.Name}
-	maps.Copy(all, data)
-	return s.mails.EnqueueTx(ctx, tx, notify.Mail{To: u.Email, Kind: kind, Data: all})
-}
-
-// tellOwnerTx is tellTx for who has only the account's id.
-func (s *Service) tellOwnerTx(ctx context.Context, tx *sql.Tx, userID uuid.UUID, kind notify.Kind, data notify.Data) error {
-	row, err := ent.OverTx(tx).User.Get(ctx, userID)
-	if err != nil {
-		return err
-	}
-	u, err := s.fromEnt(row)
-	if err != nil {
-		return err
-	}
-	return s.tellTx(ctx, tx, u, kind, data)
-}

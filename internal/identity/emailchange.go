@@ -106,8 +106,12 @@ func (s *Service) takeLetter(ctx context.Context, request notify.Mail) (letter n
 		if err != nil || c.id != id {
 			return err
 		}
+		locale, err := localeOf(ctx, tx, user)
+		if err != nil {
+			return err
+		}
 		token, err := s.mintTx(ctx, tx, purposeTake, mailed{user: user, email: c.Email})
-		letter = notify.Mail{To: c.Email, Kind: notify.TakeAddress, Data: notify.Data{"name": u.Name, "link": linkTo("/take-address", token)}}
+		letter = notify.Mail{To: c.Email, Locale: locale, Kind: notify.TakeAddress, Data: notify.Data{"name": u.Name, "link": linkTo("/take-address", token)}}
 		ok = err == nil
 		return err
 	})
@@ -333,9 +337,9 @@ func (s *Service) emailChangeTx(ctx context.Context, tx *sql.Tx, user uuid.UUID)
 }
 
 // readEmailChange returns the change that waits for an account: ErrLinkExpired when there is none.
-func (s *Service) readEmailChange(ctx context.Context, q querier, user uuid.UUID) (c EmailChange, err error) {
+func (s *Service) readEmailChange(ctx context.Context, db rowQuerier, user uuid.UUID) (c EmailChange, err error) {
 	var sealed []byte
-	err = q.QueryRowContext(ctx, `SELECT id, session_id, email_sealed, created_at, taken_at, left_at FROM email_changes
+	err = db.QueryRowContext(ctx, `SELECT id, session_id, email_sealed, created_at, taken_at, left_at FROM email_changes
 		WHERE user_id = $1 AND (taken_at IS NOT NULL OR created_at > $2)`, user, s.now().Add(-takeTime)).
 		Scan(&c.id, &c.session, &sealed, &c.RequestedAt, &c.TakenAt, &c.LeftAt)
 	if errors.Is(err, sql.ErrNoRows) {

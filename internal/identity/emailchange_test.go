@@ -34,6 +34,7 @@ func newMover(t *testing.T) *mover {
 	m.spare = m.signUp(t, oldAddress, passphrase)
 	m.asked = m.signIn(t, oldAddress, identity.Device{Name: "Desk", Address: "192.0.2.2"})
 	m.asks, m.other = m.viewer(t, m.asked), m.viewer(t, m.spare)
+	m.letters(t, m.box, "") // of the other device
 	return m
 }
 

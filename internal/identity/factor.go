@@ -96,7 +96,7 @@ func (s *Service) RenameFactor(ctx context.Context, v auth.Viewer, id uuid.UUID,
 
 // RemoveFactor takes a second factor from the viewer's account and returns the tokens with which the session goes on. With
 // the last one go the recovery codes, and what every session of the account gained by having proved it: NOT_FOUND,
-// STEP_UP_REQUIRED.
+// STEP_UP_REQUIRED, ErrLastWayIn when it is the passkey without which nobody could sign in.
 func (s *Service) RemoveFactor(ctx context.Context, v auth.Viewer, id uuid.UUID) (Tokens, error) {
 	if err := v.Recent(s.now()); err != nil {
 		return Tokens{}, err
@@ -119,6 +119,11 @@ func (s *Service) RemoveFactor(ctx context.Context, v auth.Viewer, id uuid.UUID)
 		}
 		if err != nil {
 			return err
+		}
+		if kind == FactorPasskey {
+			if err := s.keepsWayInTx(ctx, tx, v.UserID); err != nil {
+				return err
+			}
 		}
 		err = audit.RecordTx(ctx, tx, audit.Entry{
 			Action: audit.FactorRemoved, Actor: v.UserID, Subject: u.NodeID(), Before: factorRecord{Kind: kind, Factor: typeid.Encode(typeid.Factor, id)},

@@ -13,12 +13,14 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"marquee/ent"
+	"marquee/ent/factor"
 	"marquee/ent/federatedidentity"
 	"marquee/ent/user"
 	"marquee/internal/apperr"
 	"marquee/internal/audit"
 	"marquee/internal/auth"
 	"marquee/internal/identity/openid"
+	"marquee/internal/notify"
 	"marquee/internal/postgres"
 	"marquee/internal/typeid"
 )
@@ -57,6 +59,14 @@ type Link struct {
 	Provider  *Provider // nil when it is not configured any more
 	CreatedAt time.Time
 	UsedAt    time.Time
+}
+
+// label is what people call the link's provider, or, when it is not configured any more, where it was.
+func (l Link) label() string {
+	if l.Provider != nil {
+		return l.Provider.Label
+	}
+	return l.Issuer
 }
 
 // NodeID returns the link's public id.
@@ -203,8 +213,10 @@ func (s *Service) LinkProvider(ctx context.Context, v auth.Viewer, in CompleteFl
 		if n >= maxLinks {
 			return apperr.New(apperr.Conflict, "An account can be linked %d times. Unlink one first.", maxLinks)
 		}
-		link, err = s.linkTx(ctx, tx, v.UserID, person)
-		return err
+		if link, err = s.linkTx(ctx, tx, v.UserID, person); err != nil {
+			return err
+		}
+		return s.tellOwnerTx(ctx, tx, v.UserID, notify.ProviderLinked, notify.Data{"provider": link.label()})
 	})
 	if postgres.IsUniqueViolation(err, subjectKey) {
 		return Link{}, ErrLinkTaken
@@ -230,15 +242,19 @@ func (s *Service) UnlinkProvider(ctx context.Context, v auth.Viewer, id uuid.UUI
 		if err != nil {
 			return err
 		}
-		if err := s.keepsWayInTx(ctx, inTx, row); err != nil {
-			return err
-		}
 		if err := inTx.FederatedIdentity.DeleteOne(row).Exec(ctx); err != nil {
 			return err
 		}
-		return audit.RecordTx(ctx, tx, audit.Entry{
+		if err := s.keepsWayInTx(ctx, tx, v.UserID); err != nil {
+			return err
+		}
+		err = audit.RecordTx(ctx, tx, audit.Entry{
 			Action: audit.ProviderUnlinked, Actor: v.UserID, Subject: typeid.Encode(typeid.User, v.UserID), Before: map[string]string{"issuer": row.Issuer},
 		})
+		if err != nil {
+			return err
+		}
+		return s.tellOwnerTx(ctx, tx, v.UserID, notify.ProviderUnlinked, notify.Data{"provider": s.linkFrom(row).label()})
 	})
 	if err != nil {
 		return fmt.Errorf("unlinking a provider: %w", err)
@@ -246,20 +262,23 @@ func (s *Service) UnlinkProvider(ctx context.Context, v auth.Viewer, id uuid.UUI
 	return nil
 }
 
-// keepsWayInTx returns ErrLastWayIn when without a link nobody could sign in to its account: it has no password, and no
-// other link to a provider that is still there.
-func (s *Service) keepsWayInTx(ctx context.Context, inTx *ent.Client, without *ent.FederatedIdentity) error {
-	password, err := inTx.User.Query().Where(user.ID(without.UserID), user.PasswordHashNotNil()).Exist(ctx)
-	if err != nil || password {
-		return err
+// keepsWayInTx returns ErrLastWayIn when nobody can sign in to an account as the transaction leaves it: it has no password,
+// no link to a provider that is still there, and no passkey, or passkeys are not served. An app is no way in, nor are
+// recovery codes: they only prove more.
+func (s *Service) keepsWayInTx(ctx context.Context, tx *sql.Tx, userID uuid.UUID) error {
+	issuers := make([]string, len(s.providers))
+	for i, p := range s.providers {
+		issuers[i] = p.Issuer()
 	}
-	var issuers []string
-	for _, p := range s.providers {
-		issuers = append(issuers, p.Issuer())
+	inTx := ent.OverTx(tx)
+	open, err := inTx.User.Query().Where(user.ID(userID), user.PasswordHashNotNil()).Exist(ctx)
+	if err == nil && !open {
+		open, err = inTx.FederatedIdentity.Query().Where(federatedidentity.UserID(userID), federatedidentity.IssuerIn(issuers...)).Exist(ctx)
 	}
-	other, err := inTx.FederatedIdentity.Query().
-		Where(federatedidentity.UserID(without.UserID), federatedidentity.IDNEQ(without.ID), federatedidentity.IssuerIn(issuers...)).Exist(ctx)
-	if err == nil && !other {
+	if err == nil && !open && s.passkeys != nil {
+		open, err = inTx.Factor.Query().Where(factor.UserID(userID), factor.Kind(string(FactorPasskey)), factor.ConfirmedAtNotNil()).Exist(ctx)
+	}
+	if err == nil && !open {
 		return ErrLastWayIn
 	}
 	return err

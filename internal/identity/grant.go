@@ -15,6 +15,7 @@ import (
 	"marquee/internal/apperr"
 	"marquee/internal/audit"
 	"marquee/internal/auth"
+	"marquee/internal/notify"
 	"marquee/internal/postgres"
 	"marquee/internal/typeid"
 )
@@ -113,7 +114,14 @@ func (s *Service) GrantRole(ctx context.Context, v auth.Viewer, in ChangeGrantIn
 		if given, err = s.insertGrantTx(ctx, tx, v.UserID, in); err != nil {
 			return unchanged, err
 		}
-		return recalled, recordGrantTx(ctx, tx, audit.RoleGranted, v, in)
+		if err := recordGrantTx(ctx, tx, audit.RoleGranted, v, in); err != nil {
+			return unchanged, err
+		}
+		scope := "PLATFORM"
+		if in.Grant.Theater != auth.Platform {
+			scope = "THEATER"
+		}
+		return recalled, s.tellOwnerTx(ctx, tx, in.UserID, notify.RoleGranted, notify.Data{"role": string(in.Grant.Role), "scope": scope})
 	})
 	if postgres.IsForeignKeyViolation(err, "role_grants_theater_fkey") {
 		err = apperr.Missing("theater")

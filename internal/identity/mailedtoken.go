@@ -75,9 +75,9 @@ func (s *Service) spendTx(ctx context.Context, tx *sql.Tx, p purpose, token stri
 }
 
 // peek returns what a token is for, and leaves it: ErrLinkExpired.
-func (s *Service) peek(ctx context.Context, q querier, p purpose, token string) (mailed, error) {
+func (s *Service) peek(ctx context.Context, db rowQuerier, p purpose, token string) (mailed, error) {
 	id := s.mailedID(p, token)
-	return s.scanMailed(id, q.QueryRowContext(ctx, `SELECT user_id, email_sealed FROM mailed_tokens WHERE id = $1 AND expires_at > $2`, id, s.now()))
+	return s.scanMailed(id, db.QueryRowContext(ctx, `SELECT user_id, email_sealed FROM mailed_tokens WHERE id = $1 AND expires_at > $2`, id, s.now()))
 }
 
 func (s *Service) scanMailed(id uuid.UUID, row *sql.Row) (m mailed, err error) {

@@ -354,7 +354,6 @@ func (s *Service) holderOf(ctx context.Context, user uuid.UUID) (holder, error) 
 // querier is a database or a transaction.
 type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
 func credentialsOf(ctx context.Context, db querier, user uuid.UUID, lock string) ([]webauthn.Credential, error) {

@@ -96,8 +96,12 @@ func (s *Service) RequestVerification(ctx context.Context, v auth.Viewer, device
 	}
 	return u.Email, s.askByMail(ctx, u.Email, device, func(tx *sql.Tx) (notify.Mail, error) {
 		token, err := s.mintTx(ctx, tx, purposeVerify, mailed{user: u.ID, email: u.Email})
+		if err != nil {
+			return notify.Mail{}, err
+		}
+		locale, err := localeOf(ctx, tx, u.ID)
 		data := notify.Data{"name": u.Name, "link": linkTo("/verify", token)}
-		return notify.Mail{To: u.Email, Kind: notify.VerifyAddress, Data: data}, err
+		return notify.Mail{To: u.Email, Locale: locale, Kind: notify.VerifyAddress, Data: data}, err
 	})
 }
 

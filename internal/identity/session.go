@@ -57,6 +57,9 @@ func (s *Service) openTx(ctx context.Context, tx *sql.Tx, u User, device Device,
 		VALUES ($1, $2, $3, $4, $5, $5, $5, $6, $7)`, row.id, u.ID, name, row.salt, now, row.strong, row.expiresAt); err != nil {
 		return row, nil, err
 	}
+	if err := s.noteDeviceTx(ctx, tx, u.ID, device); err != nil {
+		return row, nil, err
+	}
 	if crowded, err = s.endTx(ctx, tx, audit.Entry{Action: audit.SessionEnded, Actor: u.ID}, endCrowded, u.ID, maxSessions); err != nil {
 		return row, nil, err
 	}

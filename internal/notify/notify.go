@@ -59,7 +59,11 @@ const (
 	FactorAdded     Kind = "factor-added"     // name, factor
 	FactorRemoved   Kind = "factor-removed"   // name, factor
 	RecoveryCode    Kind = "recovery-code"    // name: a recovery code was used in the place of a factor
-	NewDevice       Kind = "new-device"       // name, device, when
+	NewDevice       Kind = "new-device"       // name, device: may be empty; when
+
+	ProviderLinked   Kind = "provider-linked"   // name, provider
+	ProviderUnlinked Kind = "provider-unlinked" // name, provider
+	RoleGranted      Kind = "role-granted"      // name, role, scope: THEATER or PLATFORM
 )
 
 // needs says what data each kind must have.
@@ -79,6 +83,10 @@ func needs(kind Kind) (data []string, known bool) {
 		return []string{"factor", "name"}, true
 	case NewDevice:
 		return []string{"device", "name", "when"}, true
+	case ProviderLinked, ProviderUnlinked:
+		return []string{"name", "provider"}, true
+	case RoleGranted:
+		return []string{"name", "role", "scope"}, true
 	default:
 		return nil, false
 	}
@@ -93,7 +101,7 @@ func (k Kind) isRequest() bool {
 func Kinds() []Kind {
 	return []Kind{
 		ConfirmSignUp, AccountExists, VerifyAddress, LeaveAddress, TakeAddress, AddressChanged, ResetPassword, PasswordReset,
-		PasswordChanged, FactorAdded, FactorRemoved, RecoveryCode, NewDevice,
+		PasswordChanged, FactorAdded, FactorRemoved, RecoveryCode, NewDevice, ProviderLinked, ProviderUnlinked, RoleGranted,
 	}
 }
 
@@ -102,10 +110,26 @@ type Data map[string]string
 
 // Mail is what somebody is to be told.
 type Mail struct {
-	To     string // a bare address
-	Locale string // BCP 47, as the reader has it; the nearest language that there is, else English
+	To string // a bare address
+	// Locale is what the reader reads: BCP 47, or a list of the kind of Accept-Language. The nearest language that there is
+	// counts; "" stands for that of the request, WithLanguages, and else English.
+	Locale string
 	Kind   Kind
 	Data   Data
+}
+
+type languagesKey struct{}
+
+// maxLanguages bounds what a request says of its languages, in bytes; no browser says more.
+const maxLanguages = 200
+
+// WithLanguages returns a context whose mails are written in the languages that a request asks for, as Accept-Language
+// lists them, unless they say themselves what their reader reads.
+func WithLanguages(ctx context.Context, acceptLanguage string) context.Context {
+	if acceptLanguage == "" || len(acceptLanguage) > maxLanguages {
+		return ctx
+	}
+	return context.WithValue(ctx, languagesKey{}, acceptLanguage)
 }
 
 // validate refuses what only a defect can produce.
@@ -154,6 +178,9 @@ func cell(id uuid.UUID) vault.Cell {
 func (o *Outbox) EnqueueTx(ctx context.Context, tx *sql.Tx, m Mail) error {
 	if err := m.validate(); err != nil {
 		return err
+	}
+	if asked, ok := ctx.Value(languagesKey{}).(string); ok && m.Locale == "" {
+		m.Locale = asked
 	}
 	text, err := json.Marshal(payload{To: m.To, Locale: m.Locale, Data: m.Data})
 	if err != nil {

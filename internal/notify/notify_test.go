@@ -111,6 +111,38 @@ func TestOutbox_EnqueueTx(t *testing.T) {
 			t.Errorf("forgot %d, %v", n, err)
 		}
 	})
+	t.Run("written_in_what_its_reader_reads", func(t *testing.T) {
+		t.Parallel()
+		var box notify.Mailbox
+		o := open(t, &box)
+		o.worker.Resolve = func(_ context.Context, asked notify.Mail) (notify.Mail, bool, error) {
+			letter := reset(asked.To)
+			if asked.To == "known@example.com" {
+				letter.Locale = "en"
+			}
+			return letter, true, nil
+		}
+		german := notify.WithLanguages(t.Context(), "de-DE,de;q=0.9")
+		for _, m := range []notify.Mail{
+			{To: "request@example.com", Kind: notify.PasswordChanged, Data: notify.Data{"name": "A"}},
+			{To: "reader@example.com", Locale: "en-GB", Kind: notify.PasswordChanged, Data: notify.Data{"name": "A"}},
+			{To: "stranger@example.com", Kind: notify.RecoveryRequested},
+			{To: "known@example.com", Kind: notify.RecoveryRequested},
+		} {
+			if err := o.db.InTx(german, func(tx *sql.Tx) error { return o.outbox.EnqueueTx(german, tx, m) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		o.deliver(t)
+		for to, subject := range map[string]string{
+			"request@example.com": "Ihr Passwort wurde geändert", "reader@example.com": "Your password was changed",
+			"stranger@example.com": "Wählen Sie ein anderes Passwort", "known@example.com": "Choose another password",
+		} {
+			if got := box.Letters(to); len(got) != 1 || got[0].Subject != subject {
+				t.Errorf("%s: %+v", to, got)
+			}
+		}
+	})
 	t.Run("what_only_a_defect_makes_is_refused", func(t *testing.T) {
 		t.Parallel()
 		o := open(t, &notify.Mailbox{})

@@ -16,8 +16,8 @@ import (
 	"golang.org/x/text/unicode/bidi"
 )
 
-// Each language is one file: for each kind a subject, a body of paragraphs, and where the kind has a link, what it is
-// called. How a letter looks is said once, in layout.html.
+// Each language is one file: what roles and their scopes are called, the closing, and for each kind a subject, a body of
+// paragraphs, and where the kind has a link, what it is called. How a letter looks is said once, in layout.html.
 //
 //go:embed words/*.tmpl layout.html
 var files embed.FS
@@ -43,8 +43,10 @@ type Words struct {
 	layout    *template.Template
 }
 
-// mother is the language for everybody whose own there is not.
-var mother = language.English
+// Mother is the language for everybody whose own there is not.
+const Mother = "en"
+
+var mother = language.MustParse(Mother)
 
 // NewWords reads the languages. Links lead to pages under base, which has no slash at its end: no mail can lead elsewhere.
 func NewWords(base string) (*Words, error) {
@@ -86,7 +88,7 @@ type page struct {
 
 // Write writes a letter in the language nearest to the mail's locale.
 func (w *Words) Write(id uuid.UUID, m Mail) (Letter, error) {
-	_, i, _ := w.matcher.Match(language.Make(m.Locale))
+	_, i := language.MatchStrings(w.matcher, m.Locale)
 	words, tag := w.languages[i], w.tags[i]
 	data := make(Data, len(m.Data))
 	for key, value := range m.Data {

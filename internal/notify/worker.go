@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -51,7 +52,8 @@ type SendError struct {
 // Error returns the reason.
 func (f *SendError) Error() string { return "notify: " + f.Reason }
 
-// Resolver decides what becomes of a request: the letter to send instead, or ok false for none.
+// Resolver decides what becomes of a request: the letter to send instead, or ok false for none. A letter without a locale
+// is written in that of the request.
 type Resolver func(ctx context.Context, request Mail) (letter Mail, ok bool, err error)
 
 // Outcome is what became of an attempt.
@@ -170,9 +172,11 @@ func (w *Worker) send(ctx context.Context, t taken) (sent bool, err error) {
 	m := Mail{To: p.To, Locale: p.Locale, Kind: t.kind, Data: p.Data}
 	if t.kind.isRequest() {
 		var ok bool
+		asked := m.Locale
 		if m, ok, err = w.Resolve(ctx, m); err != nil || !ok {
 			return false, err
 		}
+		m.Locale = cmp.Or(m.Locale, asked)
 		if err := m.validate(); err != nil {
 			return false, err
 		}

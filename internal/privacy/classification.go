@@ -98,6 +98,11 @@ func Tables() []Table {
 			{"proved_at", Activity},
 			{"strong", Activity},
 		}},
+		{Name: "known_devices", Section: "knownDevices", Of: "user_id = $1", Fate: WithAccount, Why: "90 days; the last one stays.", Columns: []Column{
+			{"id", Derived},
+			{"user_id", Identifier},
+			{"seen_at", Activity},
+		}},
 		{Name: "factors", Section: "secondFactors", Of: "user_id = $1", Fate: WithAccount, Columns: []Column{
 			{"id", Identifier},
 			{"user_id", Identifier},
