@@ -349,6 +349,11 @@ func (s *Service) readEmailChange(ctx context.Context, db rowQuerier, user uuid.
 		return c, err
 	}
 	c.RequestedAt = c.RequestedAt.UTC()
+	for _, at := range []*time.Time{c.TakenAt, c.LeftAt} {
+		if at != nil {
+			*at = at.UTC()
+		}
+	}
 	c.Email, err = s.vault.Open(changeCell(c.id), sealed)
 	return c, err
 }
