@@ -79,7 +79,8 @@ func (a *App) housekeeping(ctx context.Context) error {
 	_, ceremonies := a.Identity.ForgetCeremonies(ctx)
 	_, flows := a.Identity.ForgetFlows(ctx)
 	_, tokens := a.Identity.ForgetMailedTokens(ctx)
+	_, addresses := a.Identity.SettleEmailChanges(ctx)
 	_, devices := a.Identity.ForgetDevices(ctx)
 	_, mails := a.post.Outbox.Forget(ctx)
-	return errors.Join(keys, sessions, guesses, ceremonies, flows, tokens, devices, mails)
+	return errors.Join(keys, sessions, guesses, ceremonies, flows, tokens, addresses, devices, mails)
 }
