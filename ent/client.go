@@ -13,6 +13,7 @@ import (
 
 	"marquee/ent/auditentry"
 	"marquee/ent/ceremony"
+	"marquee/ent/emailchange"
 	"marquee/ent/erasure"
 	"marquee/ent/factor"
 	"marquee/ent/federatedidentity"
@@ -61,6 +62,8 @@ type Client struct {
 	AuditEntry *AuditEntryClient
 	// Ceremony is the client for interacting with the Ceremony builders.
 	Ceremony *CeremonyClient
+	// EmailChange is the client for interacting with the EmailChange builders.
+	EmailChange *EmailChangeClient
 	// Erasure is the client for interacting with the Erasure builders.
 	Erasure *ErasureClient
 	// Factor is the client for interacting with the Factor builders.
@@ -132,6 +135,7 @@ func (c *Client) init() {
 	c.Schema = migrate.NewSchema(c.driver)
 	c.AuditEntry = NewAuditEntryClient(c.config)
 	c.Ceremony = NewCeremonyClient(c.config)
+	c.EmailChange = NewEmailChangeClient(c.config)
 	c.Erasure = NewErasureClient(c.config)
 	c.Factor = NewFactorClient(c.config)
 	c.FederatedIdentity = NewFederatedIdentityClient(c.config)
@@ -255,6 +259,7 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 		config:            cfg,
 		AuditEntry:        NewAuditEntryClient(cfg),
 		Ceremony:          NewCeremonyClient(cfg),
+		EmailChange:       NewEmailChangeClient(cfg),
 		Erasure:           NewErasureClient(cfg),
 		Factor:            NewFactorClient(cfg),
 		FederatedIdentity: NewFederatedIdentityClient(cfg),
@@ -305,6 +310,7 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 		config:            cfg,
 		AuditEntry:        NewAuditEntryClient(cfg),
 		Ceremony:          NewCeremonyClient(cfg),
+		EmailChange:       NewEmailChangeClient(cfg),
 		Erasure:           NewErasureClient(cfg),
 		Factor:            NewFactorClient(cfg),
 		FederatedIdentity: NewFederatedIdentityClient(cfg),
@@ -363,12 +369,12 @@ func (c *Client) Close() error {
 // In order to add hooks to a specific client, call: `client.Node.Use(...)`.
 func (c *Client) Use(hooks ...Hook) {
 	for _, n := range []interface{ Use(...Hook) }{
-		c.AuditEntry, c.Ceremony, c.Erasure, c.Factor, c.FederatedIdentity, c.Genre,
-		c.Guess, c.IdempotencyKey, c.KnownDevice, c.Mail, c.MailedToken, c.Movie,
-		c.Payment, c.PaymentAttempt, c.PriceTier, c.Profile, c.ProviderFlow,
-		c.RecoveryCode, c.Reservation, c.RoleGrant, c.Screen, c.Seat, c.SeatClaim,
-		c.SeatLayout, c.Session, c.SessionRevocation, c.Showtime, c.ShowtimeSale,
-		c.Theater, c.Ticket, c.User,
+		c.AuditEntry, c.Ceremony, c.EmailChange, c.Erasure, c.Factor,
+		c.FederatedIdentity, c.Genre, c.Guess, c.IdempotencyKey, c.KnownDevice, c.Mail,
+		c.MailedToken, c.Movie, c.Payment, c.PaymentAttempt, c.PriceTier, c.Profile,
+		c.ProviderFlow, c.RecoveryCode, c.Reservation, c.RoleGrant, c.Screen, c.Seat,
+		c.SeatClaim, c.SeatLayout, c.Session, c.SessionRevocation, c.Showtime,
+		c.ShowtimeSale, c.Theater, c.Ticket, c.User,
 	} {
 		n.Use(hooks...)
 	}
@@ -378,12 +384,12 @@ func (c *Client) Use(hooks ...Hook) {
 // In order to add interceptors to a specific client, call: `client.Node.Intercept(...)`.
 func (c *Client) Intercept(interceptors ...Interceptor) {
 	for _, n := range []interface{ Intercept(...Interceptor) }{
-		c.AuditEntry, c.Ceremony, c.Erasure, c.Factor, c.FederatedIdentity, c.Genre,
-		c.Guess, c.IdempotencyKey, c.KnownDevice, c.Mail, c.MailedToken, c.Movie,
-		c.Payment, c.PaymentAttempt, c.PriceTier, c.Profile, c.ProviderFlow,
-		c.RecoveryCode, c.Reservation, c.RoleGrant, c.Screen, c.Seat, c.SeatClaim,
-		c.SeatLayout, c.Session, c.SessionRevocation, c.Showtime, c.ShowtimeSale,
-		c.Theater, c.Ticket, c.User,
+		c.AuditEntry, c.Ceremony, c.EmailChange, c.Erasure, c.Factor,
+		c.FederatedIdentity, c.Genre, c.Guess, c.IdempotencyKey, c.KnownDevice, c.Mail,
+		c.MailedToken, c.Movie, c.Payment, c.PaymentAttempt, c.PriceTier, c.Profile,
+		c.ProviderFlow, c.RecoveryCode, c.Reservation, c.RoleGrant, c.Screen, c.Seat,
+		c.SeatClaim, c.SeatLayout, c.Session, c.SessionRevocation, c.Showtime,
+		c.ShowtimeSale, c.Theater, c.Ticket, c.User,
 	} {
 		n.Intercept(interceptors...)
 	}
@@ -396,6 +402,8 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.AuditEntry.mutate(ctx, m)
 	case *CeremonyMutation:
 		return c.Ceremony.mutate(ctx, m)
+	case *EmailChangeMutation:
+		return c.EmailChange.mutate(ctx, m)
 	case *ErasureMutation:
 		return c.Erasure.mutate(ctx, m)
 	case *FactorMutation:
@@ -754,6 +762,155 @@ func (c *CeremonyClient) mutate(ctx context.Context, m *CeremonyMutation) (Value
 		return (&CeremonyDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
 	default:
 		return nil, fmt.Errorf("ent: unknown Ceremony mutation op: %q", m.Op())
+	}
+}
+
+// EmailChangeClient is a client for the EmailChange schema.
+type EmailChangeClient struct {
+	config
+}
+
+// NewEmailChangeClient returns a client for the EmailChange from the given config.
+func NewEmailChangeClient(c config) *EmailChangeClient {
+	return &EmailChangeClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `emailchange.Hooks(f(g(h())))`.
+func (c *EmailChangeClient) Use(hooks ...Hook) {
+	c.hooks.EmailChange = append(c.hooks.EmailChange, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `emailchange.Intercept(f(g(h())))`.
+func (c *EmailChangeClient) Intercept(interceptors ...Interceptor) {
+	c.inters.EmailChange = append(c.inters.EmailChange, interceptors...)
+}
+
+// Create returns a builder for creating a EmailChange entity.
+func (c *EmailChangeClient) Create() *EmailChangeCreate {
+	mutation := newEmailChangeMutation(c.config, OpCreate)
+	return &EmailChangeCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of EmailChange entities.
+func (c *EmailChangeClient) CreateBulk(builders ...*EmailChangeCreate) *EmailChangeCreateBulk {
+	return &EmailChangeCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *EmailChangeClient) MapCreateBulk(slice any, setFunc func(*EmailChangeCreate, int)) *EmailChangeCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &EmailChangeCreateBulk{err: fmt.Errorf("calling to EmailChangeClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*EmailChangeCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &EmailChangeCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for EmailChange.
+func (c *EmailChangeClient) Update() *EmailChangeUpdate {
+	mutation := newEmailChangeMutation(c.config, OpUpdate)
+	return &EmailChangeUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *EmailChangeClient) UpdateOne(_m *EmailChange) *EmailChangeUpdateOne {
+	mutation := newEmailChangeMutation(c.config, OpUpdateOne, withEmailChange(_m))
+	return &EmailChangeUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *EmailChangeClient) UpdateOneID(id uuid.UUID) *EmailChangeUpdateOne {
+	mutation := newEmailChangeMutation(c.config, OpUpdateOne, withEmailChangeID(id))
+	return &EmailChangeUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for EmailChange.
+func (c *EmailChangeClient) Delete() *EmailChangeDelete {
+	mutation := newEmailChangeMutation(c.config, OpDelete)
+	return &EmailChangeDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *EmailChangeClient) DeleteOne(_m *EmailChange) *EmailChangeDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *EmailChangeClient) DeleteOneID(id uuid.UUID) *EmailChangeDeleteOne {
+	builder := c.Delete().Where(emailchange.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &EmailChangeDeleteOne{builder}
+}
+
+// Query returns a query builder for EmailChange.
+func (c *EmailChangeClient) Query() *EmailChangeQuery {
+	return &EmailChangeQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeEmailChange},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a EmailChange entity by its id.
+func (c *EmailChangeClient) Get(ctx context.Context, id uuid.UUID) (*EmailChange, error) {
+	return c.Query().Where(emailchange.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *EmailChangeClient) GetX(ctx context.Context, id uuid.UUID) *EmailChange {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// QueryUser queries the user edge of a EmailChange.
+func (c *EmailChangeClient) QueryUser(_m *EmailChange) *UserQuery {
+	query := (&UserClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(emailchange.Table, emailchange.FieldID, id),
+			sqlgraph.To(user.Table, user.FieldID),
+			sqlgraph.Edge(sqlgraph.M2O, false, emailchange.UserTable, emailchange.UserColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// Hooks returns the client hooks.
+func (c *EmailChangeClient) Hooks() []Hook {
+	return c.hooks.EmailChange
+}
+
+// Interceptors returns the client interceptors.
+func (c *EmailChangeClient) Interceptors() []Interceptor {
+	return c.inters.EmailChange
+}
+
+func (c *EmailChangeClient) mutate(ctx context.Context, m *EmailChangeMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&EmailChangeCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&EmailChangeUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&EmailChangeUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&EmailChangeDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown EmailChange mutation op: %q", m.Op())
 	}
 }
 
@@ -4969,18 +5126,18 @@ func (c *UserClient) mutate(ctx context.Context, m *UserMutation) (Value, error)
 // hooks and interceptors per client, for fast access.
 type (
 	hooks struct {
-		AuditEntry, Ceremony, Erasure, Factor, FederatedIdentity, Genre, Guess,
-		IdempotencyKey, KnownDevice, Mail, MailedToken, Movie, Payment, PaymentAttempt,
-		PriceTier, Profile, ProviderFlow, RecoveryCode, Reservation, RoleGrant, Screen,
-		Seat, SeatClaim, SeatLayout, Session, SessionRevocation, Showtime,
-		ShowtimeSale, Theater, Ticket, User []ent.Hook
+		AuditEntry, Ceremony, EmailChange, Erasure, Factor, FederatedIdentity, Genre,
+		Guess, IdempotencyKey, KnownDevice, Mail, MailedToken, Movie, Payment,
+		PaymentAttempt, PriceTier, Profile, ProviderFlow, RecoveryCode, Reservation,
+		RoleGrant, Screen, Seat, SeatClaim, SeatLayout, Session, SessionRevocation,
+		Showtime, ShowtimeSale, Theater, Ticket, User []ent.Hook
 	}
 	inters struct {
-		AuditEntry, Ceremony, Erasure, Factor, FederatedIdentity, Genre, Guess,
-		IdempotencyKey, KnownDevice, Mail, MailedToken, Movie, Payment, PaymentAttempt,
-		PriceTier, Profile, ProviderFlow, RecoveryCode, Reservation, RoleGrant, Screen,
-		Seat, SeatClaim, SeatLayout, Session, SessionRevocation, Showtime,
-		ShowtimeSale, Theater, Ticket, User []ent.Interceptor
+		AuditEntry, Ceremony, EmailChange, Erasure, Factor, FederatedIdentity, Genre,
+		Guess, IdempotencyKey, KnownDevice, Mail, MailedToken, Movie, Payment,
+		PaymentAttempt, PriceTier, Profile, ProviderFlow, RecoveryCode, Reservation,
+		RoleGrant, Screen, Seat, SeatClaim, SeatLayout, Session, SessionRevocation,
+		Showtime, ShowtimeSale, Theater, Ticket, User []ent.Interceptor
 	}
 )
 

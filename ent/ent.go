@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"marquee/ent/auditentry"
 	"marquee/ent/ceremony"
+	"marquee/ent/emailchange"
 	"marquee/ent/erasure"
 	"marquee/ent/factor"
 	"marquee/ent/federatedidentity"
@@ -105,6 +106,7 @@ func checkColumn(t, c string) error {
 		columnCheck = sql.NewColumnCheck(map[string]func(string) bool{
 			auditentry.Table:        auditentry.ValidColumn,
 			ceremony.Table:          ceremony.ValidColumn,
+			emailchange.Table:       emailchange.ValidColumn,
 			erasure.Table:           erasure.ValidColumn,
 			factor.Table:            factor.ValidColumn,
 			federatedidentity.Table: federatedidentity.ValidColumn,

@@ -4,6 +4,7 @@ package ent
 
 import (
 	"marquee/ent/auditentry"
+	"marquee/ent/emailchange"
 	"marquee/ent/factor"
 	"marquee/ent/federatedidentity"
 	"marquee/ent/guess"
@@ -53,6 +54,12 @@ func init() {
 	auditentryDescAddress := auditentryFields[10].Descriptor()
 	// auditentry.DefaultAddress holds the default value on creation for the address field.
 	auditentry.DefaultAddress = auditentryDescAddress.Default.(string)
+	emailchangeFields := schema.EmailChange{}.Fields()
+	_ = emailchangeFields
+	// emailchangeDescCreatedAt is the schema descriptor for created_at field.
+	emailchangeDescCreatedAt := emailchangeFields[4].Descriptor()
+	// emailchange.DefaultCreatedAt holds the default value on creation for the created_at field.
+	emailchange.DefaultCreatedAt = emailchangeDescCreatedAt.Default.(func() time.Time)
 	factorFields := schema.Factor{}.Fields()
 	_ = factorFields
 	// factorDescUsedStep is the schema descriptor for used_step field.

@@ -18,6 +18,8 @@ type Tx struct {
 	AuditEntry *AuditEntryClient
 	// Ceremony is the client for interacting with the Ceremony builders.
 	Ceremony *CeremonyClient
+	// EmailChange is the client for interacting with the EmailChange builders.
+	EmailChange *EmailChangeClient
 	// Erasure is the client for interacting with the Erasure builders.
 	Erasure *ErasureClient
 	// Factor is the client for interacting with the Factor builders.
@@ -209,6 +211,7 @@ func (tx *Tx) Client() *Client {
 func (tx *Tx) init() {
 	tx.AuditEntry = NewAuditEntryClient(tx.config)
 	tx.Ceremony = NewCeremonyClient(tx.config)
+	tx.EmailChange = NewEmailChangeClient(tx.config)
 	tx.Erasure = NewErasureClient(tx.config)
 	tx.Factor = NewFactorClient(tx.config)
 	tx.FederatedIdentity = NewFederatedIdentityClient(tx.config)

@@ -16,6 +16,8 @@ var usernameTaken = model.UsernameTaken{
 	Code: model.UserErrorCodeUsernameTaken, Message: "Another account has this username, or one that looks like it.",
 }
 
+var emailTaken = model.EmailTaken{Code: model.UserErrorCodeEmailTaken, Message: "An account with this e-mail address exists."}
+
 // change decodes a field that may be absent, null or a text.
 func change(field graphql.Omittable[*string]) identity.Change {
 	to, given := field.ValueOK()

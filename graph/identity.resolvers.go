@@ -31,7 +31,7 @@ func (r *mutationResolver) ConfirmSignUp(ctx context.Context, input model.Confir
 	case errors.Is(err, identity.ErrLinkExpired):
 		return linkExpired, nil
 	case errors.Is(err, identity.ErrEmailTaken):
-		return model.EmailTaken{Code: model.UserErrorCodeEmailTaken, Message: "An account with this e-mail address exists."}, nil
+		return emailTaken, nil
 	case errors.Is(err, identity.ErrUsernameTaken):
 		return usernameTaken, nil
 	case err != nil:

@@ -120,6 +120,42 @@ var (
 			},
 		},
 	}
+	// EmailChangesColumns holds the columns for the "email_changes" table.
+	EmailChangesColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "session_id", Type: field.TypeUUID},
+		{Name: "email_sealed", Type: field.TypeBytes},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
+		{Name: "taken_at", Type: field.TypeTime, Nullable: true},
+		{Name: "left_at", Type: field.TypeTime, Nullable: true},
+		{Name: "user_id", Type: field.TypeUUID},
+	}
+	// EmailChangesTable holds the schema information for the "email_changes" table.
+	EmailChangesTable = &schema.Table{
+		Name:       "email_changes",
+		Columns:    EmailChangesColumns,
+		PrimaryKey: []*schema.Column{EmailChangesColumns[0]},
+		ForeignKeys: []*schema.ForeignKey{
+			{
+				Symbol:     "email_changes_user_fkey",
+				Columns:    []*schema.Column{EmailChangesColumns[6]},
+				RefColumns: []*schema.Column{UsersColumns[0]},
+				OnDelete:   schema.Cascade,
+			},
+		},
+		Indexes: []*schema.Index{
+			{
+				Name:    "email_changes_user_key",
+				Unique:  true,
+				Columns: []*schema.Column{EmailChangesColumns[6]},
+			},
+			{
+				Name:    "email_changes_created_idx",
+				Unique:  false,
+				Columns: []*schema.Column{EmailChangesColumns[3]},
+			},
+		},
+	}
 	// ErasuresColumns holds the columns for the "erasures" table.
 	ErasuresColumns = []*schema.Column{
 		{Name: "user_id", Type: field.TypeUUID},
@@ -1046,6 +1082,7 @@ var (
 	Tables = []*schema.Table{
 		AuditEntriesTable,
 		CeremoniesTable,
+		EmailChangesTable,
 		ErasuresTable,
 		FactorsTable,
 		FederatedIdentitiesTable,
@@ -1084,6 +1121,10 @@ func init() {
 	CeremoniesTable.ForeignKeys[1].RefTable = SessionsTable
 	CeremoniesTable.Annotation = &entsql.Annotation{
 		Table: "ceremonies",
+	}
+	EmailChangesTable.ForeignKeys[0].RefTable = UsersTable
+	EmailChangesTable.Annotation = &entsql.Annotation{
+		Table: "email_changes",
 	}
 	ErasuresTable.Annotation = &entsql.Annotation{
 		Table: "erasures",

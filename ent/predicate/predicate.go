@@ -12,6 +12,9 @@ type AuditEntry func(*sql.Selector)
 // Ceremony is the predicate function for ceremony builders.
 type Ceremony func(*sql.Selector)
 
+// EmailChange is the predicate function for emailchange builders.
+type EmailChange func(*sql.Selector)
+
 // Erasure is the predicate function for erasure builders.
 type Erasure func(*sql.Selector)
 

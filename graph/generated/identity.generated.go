@@ -28,6 +28,7 @@ type UserResolver interface {
 	Sessions(ctx context.Context, obj *identity.User) ([]identity.Session, error)
 	Grants(ctx context.Context, obj *identity.User) ([]identity.RoleGrant, error)
 	Profile(ctx context.Context, obj *identity.User) (*identity.Profile, error)
+	PendingEmailChange(ctx context.Context, obj *identity.User) (*identity.EmailChange, error)
 	Factors(ctx context.Context, obj *identity.User) ([]identity.Factor, error)
 	RecoveryCodesLeft(ctx context.Context, obj *identity.User) (int32, error)
 	LinkedProviders(ctx context.Context, obj *identity.User) ([]identity.Link, error)
@@ -845,6 +846,38 @@ func (ec *executionContext) fieldContext_User_profile(_ context.Context, field g
 	return fc, nil
 }
 
+func (ec *executionContext) _User_pendingEmailChange(ctx context.Context, field graphql.CollectedField, obj *identity.User) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_User_pendingEmailChange(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.User().PendingEmailChange(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *identity.EmailChange) graphql.Marshaler {
+			return ec.marshalOEmailChange2ᚖmarqueeᚋinternalᚋidentityᚐEmailChange(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_User_pendingEmailChange(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "User",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_EmailChange(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _User_factors(ctx context.Context, field graphql.CollectedField, obj *identity.User) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1475,7 +1508,7 @@ func (ec *executionContext) _ChangePasswordPayload(ctx context.Context, sel ast.
 	return out
 }
 
-var emailTakenImplementors = []string{"EmailTaken", "UserError", "ConfirmSignUpResult"}
+var emailTakenImplementors = []string{"EmailTaken", "ConfirmEmailChangeResult", "UserError", "ConfirmSignUpResult"}
 
 func (ec *executionContext) _EmailTaken(ctx context.Context, sel ast.SelectionSet, obj *model.EmailTaken) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, emailTakenImplementors)
@@ -1892,6 +1925,12 @@ func (ec *executionContext) _User(ctx context.Context, sel ast.SelectionSet, obj
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._User_profile(ctx, field, obj)
+				})
+		case "pendingEmailChange":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._User_pendingEmailChange(ctx, field, obj)
 				})
 		case "factors":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,

@@ -361,7 +361,7 @@ func (ec *executionContext) _VerifyEmailResult(ctx context.Context, sel ast.Sele
 
 // region    **************************** object.gotpl ****************************
 
-var linkExpiredImplementors = []string{"LinkExpired", "ConfirmSignUpResult", "UserError", "VerifyEmailResult", "ResetPasswordResult"}
+var linkExpiredImplementors = []string{"LinkExpired", "ConfirmEmailChangeResult", "CancelEmailChangeResult", "ConfirmSignUpResult", "UserError", "VerifyEmailResult", "ResetPasswordResult"}
 
 func (ec *executionContext) _LinkExpired(ctx context.Context, sel ast.SelectionSet, obj *model.LinkExpired) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, linkExpiredImplementors)

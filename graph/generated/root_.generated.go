@@ -65,9 +65,12 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("BeginPasskeyProofInput", ec.unmarshalInputBeginPasskeyProofInput),
 			graphql.NewInputUnmarshaler("BeginProviderLinkInput", ec.unmarshalInputBeginProviderLinkInput),
 			graphql.NewInputUnmarshaler("BeginProviderSignInInput", ec.unmarshalInputBeginProviderSignInInput),
+			graphql.NewInputUnmarshaler("CancelEmailChangeInput", ec.unmarshalInputCancelEmailChangeInput),
 			graphql.NewInputUnmarshaler("CancelReservationInput", ec.unmarshalInputCancelReservationInput),
+			graphql.NewInputUnmarshaler("ChangeEmailInput", ec.unmarshalInputChangeEmailInput),
 			graphql.NewInputUnmarshaler("ChangePasswordInput", ec.unmarshalInputChangePasswordInput),
 			graphql.NewInputUnmarshaler("CompleteProviderSignInInput", ec.unmarshalInputCompleteProviderSignInInput),
+			graphql.NewInputUnmarshaler("ConfirmEmailChangeInput", ec.unmarshalInputConfirmEmailChangeInput),
 			graphql.NewInputUnmarshaler("ConfirmPasskeyInput", ec.unmarshalInputConfirmPasskeyInput),
 			graphql.NewInputUnmarshaler("ConfirmSignUpInput", ec.unmarshalInputConfirmSignUpInput),
 			graphql.NewInputUnmarshaler("ConfirmTotpInput", ec.unmarshalInputConfirmTotpInput),
@@ -895,6 +898,93 @@ extend type Query {
   "All genres, by name."
   genres: [Genre!]! @public @cacheControl(maxAge: 300) @listSize(assumedSize: 20)
 }
+`, BuiltIn: false},
+	{Name: "../../schema/emailchange.graphqls", Input: `"Another address that an account is to get, once both addresses have confirmed it. Only the account's owner sees it."
+type EmailChange @auth {
+  "The next address."
+  email: String!
+  "When it was asked for. The next address has 24 hours from then on to confirm."
+  requestedAt: DateTime!
+  "When the next address confirmed; null: not yet."
+  takenAt: DateTime
+  "When the present address confirmed; null: not yet."
+  leftAt: DateTime
+  "When the silence of the present address counts as its consent: seven days after the request."
+  consentAt: DateTime!
+}
+
+extend type User {
+  "The change of the address that waits to be confirmed; shown to the account's owner only."
+  pendingEmailChange: EmailChange @auth @cost(weight: 1)
+}
+
+extend type Mutation {
+  """
+  Asks for another address for the viewer's account, instead of any that was asked for before. Both addresses get a letter:
+  the next one has to confirm within 24 hours; the present one may confirm or cancel, and consents by saying nothing for
+  seven days. The answer is the same, and takes as long, if an account has the address already; then it gets word of that.
+  The links lead to ` + "`" + `/take-address#token=…` + "`" + ` and ` + "`" + `/leave-address#token=…` + "`" + ` of the installation's pages. A change of the
+  password withdraws it. Demands a recent proof: ` + "`" + `STEP_UP_REQUIRED` + "`" + `.
+  """
+  changeEmail("The next address." input: ChangeEmailInput!): ChangeEmailPayload! @auth @cost(weight: 100)
+  """
+  Confirms a change of an address with the token of a letter. Once both addresses have confirmed, the account has the next
+  one, which is proved by that, and all its sessions end but the one that asked.
+  """
+  confirmEmailChange("The token." input: ConfirmEmailChangeInput!): ConfirmEmailChangeResult! @public @cost(weight: 50)
+  "Cancels a change of an address with the token of a letter."
+  cancelEmailChange("The token." input: CancelEmailChangeInput!): CancelEmailChangeResult! @public @cost(weight: 50)
+  "Withdraws the change of the viewer's address that waits, if there is one."
+  withdrawEmailChange: WithdrawEmailChangePayload! @auth @cost(weight: 50)
+}
+
+"Which address an account is to get."
+input ChangeEmailInput {
+  "The next e-mail address."
+  email: String!
+}
+
+"What confirms a change of an address."
+input ConfirmEmailChangeInput {
+  "What stands behind ` + "`" + `#token=` + "`" + ` in the mail's link."
+  token: String!
+}
+
+"What cancels a change of an address."
+input CancelEmailChangeInput {
+  "What stands behind ` + "`" + `#token=` + "`" + ` in the mail's link."
+  token: String!
+}
+
+"Both addresses are asked by mail."
+type ChangeEmailPayload @auth {
+  "The address that was given."
+  email: String!
+}
+
+"One address has confirmed."
+type ConfirmEmailChangePayload @public {
+  "Whether the account has the next address by now. If not, the other address has to confirm too, or to keep silent."
+  applied: Boolean!
+}
+
+"Nothing changes."
+type CancelEmailChangePayload @public {
+  "Always true: the account keeps its address."
+  cancelled: Boolean!
+}
+
+"Nothing changes."
+type WithdrawEmailChangePayload @auth {
+  "Whether there was a change that waited."
+  withdrawn: Boolean!
+}
+
+"How the confirmation of a change of an address went."
+union ConfirmEmailChangeResult = ConfirmEmailChangePayload | LinkExpired | EmailTaken
+
+"How the end of a change of an address went."
+union CancelEmailChangeResult = CancelEmailChangePayload | LinkExpired
 `, BuiltIn: false},
 	{Name: "../../schema/factors.graphqls", Input: `"A kind of second factor: what proves at sign-in, beside the password, that it is the owner of the account."
 enum FactorKind {
@@ -2541,6 +2631,30 @@ func (ec *executionContext) childFields_BeginTotpPayload(ctx context.Context, fi
 	return nil, fmt.Errorf("no field named %q was found under type BeginTotpPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_ChangeEmailPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "email":
+		return ec.fieldContext_ChangeEmailPayload_email(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ChangeEmailPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_EmailChange(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "email":
+		return ec.fieldContext_EmailChange_email(ctx, field)
+	case "requestedAt":
+		return ec.fieldContext_EmailChange_requestedAt(ctx, field)
+	case "takenAt":
+		return ec.fieldContext_EmailChange_takenAt(ctx, field)
+	case "leftAt":
+		return ec.fieldContext_EmailChange_leftAt(ctx, field)
+	case "consentAt":
+		return ec.fieldContext_EmailChange_consentAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EmailChange", field.Name)
+}
+
 func (ec *executionContext) childFields_EnableUserPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "account":
@@ -3213,6 +3327,8 @@ func (ec *executionContext) childFields_User(ctx context.Context, field graphql.
 		return ec.fieldContext_User_grants(ctx, field)
 	case "profile":
 		return ec.fieldContext_User_profile(ctx, field)
+	case "pendingEmailChange":
+		return ec.fieldContext_User_pendingEmailChange(ctx, field)
 	case "factors":
 		return ec.fieldContext_User_factors(ctx, field)
 	case "recoveryCodesLeft":
@@ -3223,6 +3339,14 @@ func (ec *executionContext) childFields_User(ctx context.Context, field graphql.
 		return ec.fieldContext_User_emailVerified(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type User", field.Name)
+}
+
+func (ec *executionContext) childFields_WithdrawEmailChangePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "withdrawn":
+		return ec.fieldContext_WithdrawEmailChangePayload_withdrawn(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WithdrawEmailChangePayload", field.Name)
 }
 
 func (ec *executionContext) childFields___Directive(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

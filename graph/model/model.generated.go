@@ -27,6 +27,11 @@ type BeginPasskeyProofResult interface {
 	IsBeginPasskeyProofResult()
 }
 
+// How the end of a change of an address went.
+type CancelEmailChangeResult interface {
+	IsCancelEmailChangeResult()
+}
+
 // How a cancellation went.
 type CancelReservationResult interface {
 	IsCancelReservationResult()
@@ -40,6 +45,11 @@ type ChangePasswordResult interface {
 // How a sign-in by a provider went.
 type CompleteProviderSignInResult interface {
 	IsCompleteProviderSignInResult()
+}
+
+// How the confirmation of a change of an address went.
+type ConfirmEmailChangeResult interface {
+	IsConfirmEmailChangeResult()
 }
 
 // How the enrolment of a passkey went.
@@ -306,6 +316,20 @@ type BeginTotpPayload struct {
 	ExpiresAt time.Time `json:"expiresAt"`
 }
 
+// What cancels a change of an address.
+type CancelEmailChangeInput struct {
+	// What stands behind `#token=` in the mail's link.
+	Token string `json:"token"`
+}
+
+// Nothing changes.
+type CancelEmailChangePayload struct {
+	// Always true: the account keeps its address.
+	Cancelled bool `json:"cancelled"`
+}
+
+func (CancelEmailChangePayload) IsCancelEmailChangeResult() {}
+
 // A reservation to give back.
 type CancelReservationInput struct {
 	// Id of the reservation.
@@ -319,6 +343,18 @@ type CancelReservationPayload struct {
 }
 
 func (CancelReservationPayload) IsCancelReservationResult() {}
+
+// Which address an account is to get.
+type ChangeEmailInput struct {
+	// The next e-mail address.
+	Email string `json:"email"`
+}
+
+// Both addresses are asked by mail.
+type ChangeEmailPayload struct {
+	// The address that was given.
+	Email string `json:"email"`
+}
 
 // Another password.
 type ChangePasswordInput struct {
@@ -349,6 +385,20 @@ type CompleteProviderSignInInput struct {
 	// That address itself, without its parameters.
 	RedirectURI string `json:"redirectUri"`
 }
+
+// What confirms a change of an address.
+type ConfirmEmailChangeInput struct {
+	// What stands behind `#token=` in the mail's link.
+	Token string `json:"token"`
+}
+
+// One address has confirmed.
+type ConfirmEmailChangePayload struct {
+	// Whether the account has the next address by now. If not, the other address has to confirm too, or to keep silent.
+	Applied bool `json:"applied"`
+}
+
+func (ConfirmEmailChangePayload) IsConfirmEmailChangeResult() {}
 
 // A passkey that a device made.
 type ConfirmPasskeyInput struct {
@@ -441,6 +491,8 @@ type EmailTaken struct {
 	// A sentence for people.
 	Message string `json:"message"`
 }
+
+func (EmailTaken) IsConfirmEmailChangeResult() {}
 
 func (EmailTaken) IsUserError() {}
 
@@ -611,6 +663,10 @@ type LinkExpired struct {
 	// A sentence for people.
 	Message string `json:"message"`
 }
+
+func (LinkExpired) IsConfirmEmailChangeResult() {}
+
+func (LinkExpired) IsCancelEmailChangeResult() {}
 
 func (LinkExpired) IsConfirmSignUpResult() {}
 
@@ -1345,6 +1401,12 @@ type VerifyEmailPayload struct {
 }
 
 func (VerifyEmailPayload) IsVerifyEmailResult() {}
+
+// Nothing changes.
+type WithdrawEmailChangePayload struct {
+	// Whether there was a change that waited.
+	Withdrawn bool `json:"withdrawn"`
+}
 
 // Where a viewer must have the role that a field takes.
 type AuthScope string

@@ -16,6 +16,9 @@ const (
 	DataExported       Action = "account.data_exported"
 	AccountRecovered   Action = "account.recovered"
 	AddressVerified    Action = "account.address_verified"
+	EmailChangeAsked   Action = "account.email_change_asked"
+	EmailChangeEnded   Action = "account.email_change_ended"
+	EmailChanged       Action = "account.email_changed"
 	SignInFailed       Action = "sign_in.failed"
 	ProofFailed        Action = "proof.failed"
 	SessionStarted     Action = "session.started"
@@ -54,6 +57,12 @@ func (a Action) Meaning() string {
 		return "An account was given another password by somebody who reads its mails, and all its sessions were ended."
 	case AddressVerified:
 		return "Somebody who reads the mails to the address of an account proved it to be theirs."
+	case EmailChangeAsked:
+		return "The owner of an account asked for another address, which both addresses have to confirm."
+	case EmailChangeEnded:
+		return "A change of an account's address was cancelled, or came to nothing."
+	case EmailChanged:
+		return "An account was given another address, which both addresses have confirmed, one of them perhaps by silence."
 	case SignInFailed:
 		return "Somebody tried to sign in and could not; without a subject where no account has the address."
 	case ProofFailed:

@@ -144,7 +144,9 @@ func (s *Service) ResolveMail(ctx context.Context, request notify.Mail) (letter 
 	case request.Kind == notify.SignUpRequested && row == nil:
 		letter = notify.Mail{To: request.To, Kind: notify.ConfirmSignUp, Data: notify.Data{}}
 		return s.withLink(ctx, letter, "/sign-up", purposeSignUp, mailed{email: request.To})
-	case request.Kind == notify.SignUpRequested:
+	case request.Kind == notify.TakeRequested && row == nil:
+		return s.takeLetter(ctx, request)
+	case request.Kind == notify.SignUpRequested, request.Kind == notify.TakeRequested:
 		return notify.Mail{To: u.Email, Locale: locale, Kind: notify.AccountExists, Data: notify.Data{"name": u.Name, "link": "/sign-in"}}, true, nil
 	case request.Kind == notify.RecoveryRequested && row != nil:
 		letter = notify.Mail{To: u.Email, Locale: locale, Kind: notify.ResetPassword, Data: notify.Data{"name": u.Name}}

@@ -10,8 +10,8 @@
 //
 // A password is kept only as an argon2id hash, and no token at all. Whether an address is known cannot be told from a
 // refused sign-in, a sign-up or a recovery, neither by its text nor by its time: what differs goes to the address itself,
-// by mail. Wrong passwords are counted. What a viewer may do is decided
-// elsewhere, by role and by ownership.
+// by mail. Wrong passwords are counted. An account moves to another address only when both addresses agree. What a viewer
+// may do is decided elsewhere, by role and by ownership.
 package identity
 
 import (

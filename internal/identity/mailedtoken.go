@@ -25,14 +25,22 @@ const (
 	purposeSignUp purpose = "SIGN_UP" // makes an account of the address
 	purposeVerify purpose = "VERIFY"  // proves that the account's address is its owner's
 	purposeReset  purpose = "RESET"   // sets another password
+	purposeTake   purpose = "TAKE"    // confirms or cancels a change of an address, as the next one
+	purposeLeave  purpose = "LEAVE"   // confirms or cancels it, as the present one
 )
 
 // age is how long a token for the purpose can be used.
 func (p purpose) age() time.Duration {
-	if p == purposeReset {
+	switch p {
+	case purposeReset:
 		return time.Hour
+	case purposeTake:
+		return takeTime
+	case purposeLeave:
+		return leaveTime
+	default:
+		return 24 * time.Hour
 	}
-	return 24 * time.Hour
 }
 
 // mailedPrefix makes a leaked token recognisable to scanners.
@@ -67,9 +75,9 @@ func (s *Service) spendTx(ctx context.Context, tx *sql.Tx, p purpose, token stri
 }
 
 // peek returns what a token is for, and leaves it: ErrLinkExpired.
-func (s *Service) peek(ctx context.Context, p purpose, token string) (mailed, error) {
+func (s *Service) peek(ctx context.Context, db rowQuerier, p purpose, token string) (mailed, error) {
 	id := s.mailedID(p, token)
-	return s.scanMailed(id, s.db.SQL().QueryRowContext(ctx, `SELECT user_id, email_sealed FROM mailed_tokens WHERE id = $1 AND expires_at > $2`, id, s.now()))
+	return s.scanMailed(id, db.QueryRowContext(ctx, `SELECT user_id, email_sealed FROM mailed_tokens WHERE id = $1 AND expires_at > $2`, id, s.now()))
 }
 
 func (s *Service) scanMailed(id uuid.UUID, row *sql.Row) (m mailed, err error) {

@@ -25,7 +25,7 @@ func (s *Service) RequestPasswordReset(ctx context.Context, email string, device
 // ResetPassword sets another password with the token of a mail, ends all sessions of the account and tells its owner. It
 // signs nobody in, so an account with a second factor asks for it as ever. ErrLinkExpired, BAD_USER_INPUT, THROTTLED.
 func (s *Service) ResetPassword(ctx context.Context, token, password string) error {
-	given, err := s.peek(ctx, purposeReset, token)
+	given, err := s.peek(ctx, s.db.SQL(), purposeReset, token)
 	if err != nil {
 		return err
 	}
@@ -77,8 +77,12 @@ func (s *Service) ResetPassword(ctx context.Context, token, password string) err
 	return nil
 }
 
-// voidResetsTx makes all links that could set another password for an account worthless.
+// voidResetsTx makes all links that could set another password for an account worthless, and withdraws a change of its
+// address: whoever asked for it may be the reason for the next password.
 func voidResetsTx(ctx context.Context, tx *sql.Tx, userID uuid.UUID) error {
+	if err := voidEmailChangeTx(ctx, tx, userID); err != nil {
+		return err
+	}
 	_, err := tx.ExecContext(ctx, `DELETE FROM mailed_tokens WHERE user_id = $1 AND purpose = 'RESET'`, userID)
 	return err
 }

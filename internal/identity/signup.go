@@ -18,7 +18,7 @@ func (s *Service) RequestSignUp(ctx context.Context, email string, device Device
 // it in; the address of the input is not read. A refusal leaves the token as it was. ErrLinkExpired, ErrEmailTaken when
 // the address has got an account meanwhile, ErrUsernameTaken, BAD_USER_INPUT, THROTTLED.
 func (s *Service) ConfirmSignUp(ctx context.Context, token string, in SignUpInput, device Device) (Tokens, error) {
-	given, err := s.peek(ctx, purposeSignUp, token)
+	given, err := s.peek(ctx, s.db.SQL(), purposeSignUp, token)
 	if err != nil {
 		return Tokens{}, err
 	}

@@ -42,6 +42,7 @@ type Kind string
 const (
 	SignUpRequested   Kind = "sign-up-requested"
 	RecoveryRequested Kind = "recovery-requested"
+	TakeRequested     Kind = "take-requested" // change: which, as the Resolver knows it
 )
 
 // The letters. Their data is named behind each; a link is a path of the installation's own pages: /recover#token=….
@@ -70,6 +71,8 @@ func needs(kind Kind) (data []string, known bool) {
 	switch kind {
 	case SignUpRequested, RecoveryRequested:
 		return nil, true
+	case TakeRequested:
+		return []string{"change"}, true
 	case ConfirmSignUp:
 		return []string{"link"}, true
 	case AccountExists, VerifyAddress, LeaveAddress, TakeAddress, ResetPassword:
@@ -87,6 +90,11 @@ func needs(kind Kind) (data []string, known bool) {
 	default:
 		return nil, false
 	}
+}
+
+// isRequest reports whether a Resolver decides what becomes of a kind.
+func (k Kind) isRequest() bool {
+	return k == SignUpRequested || k == RecoveryRequested || k == TakeRequested
 }
 
 // Kinds returns the letters.

@@ -170,7 +170,7 @@ func (w *Worker) send(ctx context.Context, t taken) (sent bool, err error) {
 		return false, errors.New("notify: the contents of a mail cannot be read")
 	}
 	m := Mail{To: p.To, Locale: p.Locale, Kind: t.kind, Data: p.Data}
-	if t.kind == SignUpRequested || t.kind == RecoveryRequested {
+	if t.kind.isRequest() {
 		var ok bool
 		asked := m.Locale
 		if m, ok, err = w.Resolve(ctx, m); err != nil || !ok {

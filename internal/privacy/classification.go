@@ -235,6 +235,15 @@ func Tables() []Table {
 				{"seal", Derived},
 			},
 		},
+		{Name: "email_changes", Section: "emailChanges", Of: "user_id = $1", Fate: WithAccount, Why: "Until it is settled: seven days or so.", Columns: []Column{
+			{"id", Identifier},
+			{"user_id", Identifier},
+			{"session_id", Identifier},
+			{"email_sealed", Contact},
+			{"created_at", Activity},
+			{"taken_at", Activity},
+			{"left_at", Activity},
+		}},
 		{Name: "mailed_tokens", Section: "mailedTokens", Of: "user_id = $1", Fate: WithAccount, Limit: day, Columns: []Column{
 			{"id", Identifier},
 			{"purpose", Activity},

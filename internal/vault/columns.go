@@ -24,6 +24,7 @@ func Columns() []Column {
 		{Table: "profiles", Name: "city_sealed", Key: "id"},
 		{Table: "profiles", Name: "accessibility_sealed", Key: "id"},
 		{Table: "mailed_tokens", Name: "email_sealed", Key: "id"},
+		{Table: "email_changes", Name: "email_sealed", Key: "id"},
 	}
 }
 

@@ -21,7 +21,7 @@ const values = {
     ...['ProviderSignInFailed', 'AccountExists', 'ProviderEmailUnverified', 'ProviderLinkTaken', 'LastWayToSignIn'],
     ...['ReservationsAhead', 'AccountInOffice', 'AccountDisabled', 'TooManyGrants', 'LastAdmin'],
     // What has no life of its own: a part of an account, a choice of the installation, a question that is answered once.
-    ...['Profile', 'SignInProvider', 'PasskeyChallenge', 'RoleGrant', 'StaffMember'],
+    ...['Profile', 'EmailChange', 'SignInProvider', 'PasskeyChallenge', 'RoleGrant', 'StaffMember'],
     // What a mutation did, beside a refusal.
     'ChangePasswordPayload',
   ],
