@@ -79,10 +79,10 @@ func (c tenantCase) ask(who apitest.Client, id string) apitest.Answer {
 	return who.Raw(c.operation, vars{"in": in})
 }
 
-// TestA8_two_tenants is the differential test of the isolation of theaters and customers, AZ1 and AZ3: every argument of
+// TestA8_AZ1_AZ3_two_tenants is the differential test of the isolation of theaters and customers, AZ1 and AZ3: every argument of
 // every field that takes an id is given one of a thing of the other side, by everybody of this side, and what comes back
 // is what comes back for a thing that does not exist, and nothing is changed. An argument without a case fails the test.
-func TestA8_two_tenants(t *testing.T) {
+func TestA8_AZ1_AZ3_two_tenants(t *testing.T) {
 	t.Parallel()
 	a := apitest.New(t, apitest.Still())
 	ours, theirs := newTenant(a, a.World.Theaters[0]), newTenant(a, a.World.Theaters[1])
