@@ -23,6 +23,8 @@ func (r *mutationResolver) ProveSecondFactor(ctx context.Context, input model.Pr
 		return invalidProof, nil
 	case errors.Is(err, identity.ErrSessionEnded):
 		return sessionEnded, nil
+	case errors.Is(err, identity.ErrDisabled):
+		return accountDisabled, nil
 	case err != nil:
 		return nil, err
 	}
@@ -115,6 +117,9 @@ func (r *mutationResolver) SignInWithPasskey(ctx context.Context, input model.Si
 	tokens, err := r.Services.Identity.SignInWithPasskey(ctx, identity.PasskeyAnswer(input.Passkey), deviceOf(ctx))
 	if errors.Is(err, identity.ErrInvalidProof) {
 		return invalidProof, nil
+	}
+	if errors.Is(err, identity.ErrDisabled) {
+		return accountDisabled, nil
 	}
 	if err != nil {
 		return nil, err

@@ -131,7 +131,7 @@ func (r *Resolver) nodes(ctx context.Context, ids []string) ([]model.Node, error
 	var wait sync.WaitGroup
 	for i, id := range ids {
 		switch kind, _ := typeid.KindOf(id); kind {
-		case typeid.Reservation, typeid.Payment, typeid.Ticket, typeid.SeatLayout, typeid.User, typeid.AuditEntry:
+		case typeid.Reservation, typeid.Payment, typeid.Ticket, typeid.SeatLayout, typeid.User, typeid.Account, typeid.AuditEntry:
 			single = append(single, i)
 		default:
 			wait.Go(func() { read(i) })

@@ -20,7 +20,7 @@ func (Extension) ExtensionName() string { return "Access" }
 // Validate has nothing to check.
 func (Extension) Validate(graphql.ExecutableSchema) error { return nil }
 
-// InterceptField refuses a field to those who may not read it: UNAUTHENTICATED or FORBIDDEN.
+// InterceptField refuses a field to those who may not read it: UNAUTHENTICATED, FORBIDDEN or SECOND_FACTOR_REQUIRED.
 func (e Extension) InterceptField(ctx context.Context, next graphql.Resolver) (any, error) {
 	field := graphql.GetFieldContext(ctx)
 	if err := e.Rules.Of(field.Object, field.Field.Name).Check(ctx); err != nil {

@@ -114,7 +114,9 @@ rule is refused to everybody, and the tests ask for every field of the root type
 Staff and managers stand here with a grant at one theater; administrators, support and finance with one on the platform.
 What each role includes is the table at ` + "`auth.Grant.Includes`" + `.
 
-Beside the rule of a field the domains ask whose a thing is. Reservations, tickets, payments, sessions, grants and the
-account itself are shown to their owner only: for everybody else they are as if they did not exist. What belongs to a
-theater is asked of by its own staff and managers only, or by who holds the role on the platform.
+What is held on the platform counts only in sessions in which a second factor was proved; the table takes that for granted.
+
+Beside the rule of a field the domains ask whose a thing is. Reservations, tickets, payments, sessions and ` + "`User`" + ` are
+shown to their owner only: for everybody else they are as if they did not exist. Who looks after accounts sees them as
+` + "`Account`" + `, and a theater's managers see its staff. What belongs to a theater is asked of by its own staff and managers only, or by who holds the role on the platform.
 `

@@ -31,7 +31,8 @@ type Rule struct {
 	Scope  Scope
 }
 
-// Check returns nil when the viewer of ctx may read what stands under the rule: UNAUTHENTICATED or FORBIDDEN when not.
+// Check returns nil when the viewer of ctx may read what stands under the rule: UNAUTHENTICATED, FORBIDDEN or
+// SECOND_FACTOR_REQUIRED when not.
 func (r Rule) Check(ctx context.Context) error {
 	var err error
 	switch {

@@ -1432,6 +1432,13 @@ func (ec *executionContext) _ProveSecondFactorResult(ctx context.Context, sel as
 			return graphql.Null
 		}
 		return ec._InvalidProof(ctx, sel, obj)
+	case model.AccountDisabled:
+		return ec._AccountDisabled(ctx, sel, &obj)
+	case *model.AccountDisabled:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._AccountDisabled(ctx, sel, obj)
 	case model.SessionPayload:
 		return ec._SessionPayload(ctx, sel, &obj)
 	case *model.SessionPayload:
@@ -1486,6 +1493,13 @@ func (ec *executionContext) _SignInWithPasskeyResult(ctx context.Context, sel as
 			return graphql.Null
 		}
 		return ec._InvalidProof(ctx, sel, obj)
+	case model.AccountDisabled:
+		return ec._AccountDisabled(ctx, sel, &obj)
+	case *model.AccountDisabled:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._AccountDisabled(ctx, sel, obj)
 	case model.SessionPayload:
 		return ec._SessionPayload(ctx, sel, &obj)
 	case *model.SessionPayload:

@@ -1008,6 +1008,13 @@ func (ec *executionContext) _CompleteProviderSignInResult(ctx context.Context, s
 			return graphql.Null
 		}
 		return ec._AccountExists(ctx, sel, obj)
+	case model.AccountDisabled:
+		return ec._AccountDisabled(ctx, sel, &obj)
+	case *model.AccountDisabled:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._AccountDisabled(ctx, sel, obj)
 	case model.SessionPayload:
 		return ec._SessionPayload(ctx, sel, &obj)
 	case *model.SessionPayload:

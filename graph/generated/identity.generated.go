@@ -1437,7 +1437,7 @@ func (ec *executionContext) _SignInResult(ctx context.Context, sel ast.Selection
 
 // region    **************************** object.gotpl ****************************
 
-var accountDisabledImplementors = []string{"AccountDisabled", "UserError", "SignInResult"}
+var accountDisabledImplementors = []string{"AccountDisabled", "ProveSecondFactorResult", "SignInWithPasskeyResult", "CompleteProviderSignInResult", "UserError", "SignInResult"}
 
 func (ec *executionContext) _AccountDisabled(ctx context.Context, sel ast.SelectionSet, obj *model.AccountDisabled) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, accountDisabledImplementors)

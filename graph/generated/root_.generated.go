@@ -210,7 +210,7 @@ type RoleGrant @auth {
 }
 
 extend type User {
-  "What the user was granted, the first grant first; at most 20. Shown to the user only."
+  "What the user was granted, the first grant first; at most 20. This field answers its owner only."
   grants: [RoleGrant!]! @auth @listSize(assumedSize: 5)
 }
 
@@ -1244,7 +1244,7 @@ type ReplaceRecoveryCodesPayload @auth {
 union RemoveFactorResult = RemoveFactorPayload | LastWayToSignIn
 
 "How the proof of a second factor went."
-union ProveSecondFactorResult = SessionPayload | InvalidProof | SessionEnded
+union ProveSecondFactorResult = SessionPayload | InvalidProof | SessionEnded | AccountDisabled
 
 "How a proof in a session went."
 union ProveAgainResult = SessionPayload | InvalidCredentials | InvalidProof
@@ -1256,7 +1256,7 @@ union ConfirmTotpResult = ConfirmTotpPayload | InvalidProof
 union ConfirmPasskeyResult = ConfirmPasskeyPayload | InvalidProof
 
 "How a sign-in with a passkey went."
-union SignInWithPasskeyResult = SessionPayload | InvalidProof
+union SignInWithPasskeyResult = SessionPayload | InvalidProof | AccountDisabled
 
 "A challenge for the account's passkeys, or that there is no sign-in to make one for."
 union BeginPasskeyProofResult = BeginPasskeyProofPayload | SessionEnded
@@ -1462,7 +1462,7 @@ extend enum UserErrorCode {
 extend union ChangePasswordResult = NoPassword
 
 "How a sign-in by a provider went."
-union CompleteProviderSignInResult = SessionPayload | SecondFactorRequired | ProviderSignInFailed | AccountExists | ProviderEmailUnverified
+union CompleteProviderSignInResult = SessionPayload | SecondFactorRequired | ProviderSignInFailed | AccountExists | ProviderEmailUnverified | AccountDisabled
 
 "How linking a provider went."
 union LinkProviderResult = LinkProviderPayload | ProviderSignInFailed | ProviderLinkTaken
@@ -1571,7 +1571,7 @@ input ConfirmSignUpInput {
 
 "Credentials."
 input SignInInput {
-  "E-mail address of the account."
+  "E-mail address or username of the account."
   email: String!
   "Its password."
   password: String!
@@ -1598,7 +1598,7 @@ input ChangePasswordInput {
 }
 
 """
-A session: what ` + "`" + `confirmSignUp` + "`" + `, ` + "`" + `signIn` + "`" + ` and ` + "`" + `refreshSession` + "`" + ` give. To a request that asks for it by the header
+A session: what every way of signing in, of proving again and of renewing gives. To a request that asks for it by the header
 ` + "`" + `Marquee-Session: cookie` + "`" + `, or that comes with a session in cookies, the tokens are given as cookies and are null here.
 """
 type SessionPayload @public {

@@ -190,6 +190,12 @@ type AccountDisabled struct {
 	Message string `json:"message"`
 }
 
+func (AccountDisabled) IsProveSecondFactorResult() {}
+
+func (AccountDisabled) IsSignInWithPasskeyResult() {}
+
+func (AccountDisabled) IsCompleteProviderSignInResult() {}
+
 func (AccountDisabled) IsUserError() {}
 
 func (AccountDisabled) IsSignInResult() {}
@@ -1152,7 +1158,7 @@ func (SessionEnded) IsUserError() {}
 
 func (SessionEnded) IsRefreshSessionResult() {}
 
-// A session: what `confirmSignUp`, `signIn` and `refreshSession` give. To a request that asks for it by the header
+// A session: what every way of signing in, of proving again and of renewing gives. To a request that asks for it by the header
 // `Marquee-Session: cookie`, or that comes with a session in cookies, the tokens are given as cookies and are null here.
 type SessionPayload struct {
 	// The access token: send it with each request, `Authorization: Bearer <token>`. A signed JWT; its keys are at
@@ -1236,7 +1242,7 @@ type ShowtimeFilter struct {
 
 // Credentials.
 type SignInInput struct {
-	// E-mail address of the account.
+	// E-mail address or username of the account.
 	Email string `json:"email"`
 	// Its password.
 	Password string `json:"password"`

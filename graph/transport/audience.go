@@ -430,7 +430,7 @@ func (s *shard) run(a *audience) {
 			return
 		}
 		s.mu.Unlock()
-		time.Sleep(min(time.Since(began), longestRest))
+		<-time.After(min(time.Since(began), longestRest))
 	}
 }
 

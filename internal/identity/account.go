@@ -253,6 +253,10 @@ func (s *Service) setDisabled(ctx context.Context, v auth.Viewer, userID uuid.UU
 		if n, err := done.RowsAffected(); err != nil || n == 0 {
 			return unchanged, err
 		}
+		// What was begun for the account before is not to be finished when it opens again.
+		if err := voidResetsTx(ctx, tx, userID); err != nil {
+			return unchanged, err
+		}
 		entry.Actor, entry.Subject, entry.Reason = v.UserID, typeid.Encode(typeid.User, userID), cleanReason(reason)
 		return closed, audit.RecordTx(ctx, tx, entry)
 	})

@@ -187,6 +187,22 @@ func TestService_ChangeEmail(t *testing.T) {
 		m.settle(t, 0)
 		m.has(t, oldAddress)
 	})
+	t.Run("so_is_one_whose_account_is_disabled_meanwhile", func(t *testing.T) {
+		t.Parallel()
+		m := newMover(t)
+		take, leave := m.ask(t)
+		m.confirm(t, take, false)
+		if _, err := m.DisableUser(t.Context(), identity.Operator(), m.asks.UserID, "taken over"); err != nil {
+			t.Fatal(err)
+		}
+		m.refuses(t, "while it is disabled", take, leave)
+		m.clock.Advance(8 * 24 * time.Hour)
+		if _, err := m.EnableUser(t.Context(), identity.Operator(), m.asks.UserID, "given back"); err != nil {
+			t.Fatal(err)
+		}
+		m.settle(t, 0)
+		m.has(t, oldAddress)
+	})
 	t.Run("another_password_stops_a_thief_too", func(t *testing.T) {
 		t.Parallel()
 		for name, choose := range map[string]func(m *mover) error{

@@ -355,6 +355,10 @@ func TestA3_a_disabled_account_has_no_way_in(t *testing.T) {
 			t.Errorf("%s, again: %+v, %v", name, again, err)
 		}
 	}
+	if err := early["recovery_mail"](); !errors.Is(err, identity.ErrLinkExpired) {
+		t.Errorf("by a link of before: %v", err)
+	}
+	delete(early, "recovery_mail")
 	sweep("begun before", early, identity.ErrDisabled)
 	for name, tokens := range sessions {
 		if _, err := b.Authenticate(t.Context(), tokens.Access); apperr.CodeOf(err) != apperr.Unauthenticated {

@@ -244,7 +244,7 @@ func Tables() []Table {
 			{"taken_at", Activity},
 			{"left_at", Activity},
 		}},
-		{Name: "mailed_tokens", Section: "mailedTokens", Of: "user_id = $1", Fate: WithAccount, Limit: day, Columns: []Column{
+		{Name: "mailed_tokens", Section: "mailedTokens", Of: "user_id = $1", Fate: WithAccount, Limit: 7 * day, Columns: []Column{
 			{"id", Identifier},
 			{"purpose", Activity},
 			{"user_id", Identifier},

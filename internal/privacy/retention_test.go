@@ -24,7 +24,7 @@ var aged = map[string]struct{ insert, age string }{
 	"provider_flows": {insert: `INSERT INTO provider_flows (id, provider, redirect_uri, session_id, expires_at)
 		SELECT id, 'acme', '', id, now + interval '10 minutes' FROM p`},
 	"mailed_tokens": {insert: `INSERT INTO mailed_tokens (id, user_id, purpose, email_sealed, created_at, expires_at)
-		SELECT id, owner, 'VERIFY', '\x00', now, now + interval '1 day' FROM p`},
+		SELECT id, owner, 'LEAVE', '\x00', now, now + interval '7 days' FROM p`},
 	"guesses": {insert: `INSERT INTO guesses (id, failed_at, succeeded_at) SELECT id, now, now FROM p`},
 	"mails": {insert: `INSERT INTO mails (id, kind, state, due_at, created_at, settled_at)
 		SELECT id, 'new-device', 'SENT', now, now, now + interval '1 day' FROM p`},
