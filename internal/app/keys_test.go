@@ -80,6 +80,10 @@ func TestNewKeyset(t *testing.T) {
 func TestD1_canary(t *testing.T) {
 	t.Parallel()
 	a := apitest.New(t, apitest.Bare())
+	// The checkpoints of other tests, which share the server, would throw away what it has written.
+	a.Exec(`ALTER SYSTEM SET wal_keep_size = '1GB'`)
+	a.Exec(`SELECT pg_reload_conf()`)
+	eventually(t, "the server keeps its log", func() bool { return apitest.Value[string](a, `SELECT current_setting('wal_keep_size')`) == "1GB" })
 	since := apitest.Value[string](a, `SELECT pg_walfile_name(pg_current_wal_insert_lsn())`)
 	c := a.Anonymous()
 	const email = "kanarienvogel@example.com"
