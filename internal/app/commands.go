@@ -130,7 +130,7 @@ func (c Command) loadDemoUsers(ctx context.Context, db *postgres.DB) error {
 		}
 		for _, grant := range grants {
 			in := identity.ChangeGrantInput{UserID: there.ID, Grant: grant, Reason: "the demo world was loaded again"}
-			if _, err := accounts.GrantRole(ctx, identity.Operator(), in); err != nil {
+			if _, err := accounts.GrantRole(ctx, accounts.Operator(), in); err != nil {
 				return err
 			}
 		}

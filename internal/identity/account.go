@@ -219,7 +219,7 @@ func (s *Service) Staff(ctx context.Context, v auth.Viewer, theaterID uuid.UUID)
 }
 
 // DisableUser shuts an account: its sessions end at once and nobody can sign in to it: FORBIDDEN unless the viewer runs
-// the platform, BAD_USER_INPUT, NOT_FOUND, ErrLastAdmin. An account that is disabled already keeps its reason.
+// the platform, STEP_UP_REQUIRED, BAD_USER_INPUT, NOT_FOUND, ErrLastAdmin. An account that is disabled already keeps its reason.
 func (s *Service) DisableUser(ctx context.Context, v auth.Viewer, userID uuid.UUID, reason string) (Account, error) {
 	return s.setDisabled(ctx, v, userID, reason, `UPDATE users SET disabled_at = now(), disabled_reason = $2 WHERE id = $1 AND disabled_at IS NULL`,
 		audit.Entry{Action: audit.AccountDisabled, Before: standing{"enabled"}, After: standing{"disabled"}})
@@ -237,8 +237,8 @@ type standing struct {
 }
 
 func (s *Service) setDisabled(ctx context.Context, v auth.Viewer, userID uuid.UUID, reason, statement string, entry audit.Entry) (Account, error) {
-	if !v.Has(auth.RoleAdmin, auth.Platform) {
-		return Account{}, apperr.New(apperr.Forbidden, "Your role does not allow this.")
+	if err := s.requireProved(v, v.Has(auth.RoleAdmin, auth.Platform)); err != nil {
+		return Account{}, err
 	}
 	var bad apperr.Fields
 	checkReason(&bad, reason)

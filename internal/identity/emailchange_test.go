@@ -192,12 +192,12 @@ func TestService_ChangeEmail(t *testing.T) {
 		m := newMover(t)
 		take, leave := m.ask(t)
 		m.confirm(t, take, false)
-		if _, err := m.DisableUser(t.Context(), identity.Operator(), m.asks.UserID, "taken over"); err != nil {
+		if _, err := m.DisableUser(t.Context(), m.Operator(), m.asks.UserID, "taken over"); err != nil {
 			t.Fatal(err)
 		}
 		m.refuses(t, "while it is disabled", take, leave)
 		m.clock.Advance(8 * 24 * time.Hour)
-		if _, err := m.EnableUser(t.Context(), identity.Operator(), m.asks.UserID, "given back"); err != nil {
+		if _, err := m.EnableUser(t.Context(), m.Operator(), m.asks.UserID, "given back"); err != nil {
 			t.Fatal(err)
 		}
 		m.settle(t, 0)

@@ -138,7 +138,7 @@ func TestLetters_of_providers_and_roles(t *testing.T) {
 	// The administrator's language is not the owner's.
 	ctx := notify.WithLanguages(auth.WithViewer(t.Context(), auth.Viewer{UserID: typeid.New()}), "de")
 	for range 2 { // who has it already is told nothing
-		if _, err := f.GrantRole(ctx, identity.Operator(), identity.ChangeGrantInput{UserID: v.UserID, Grant: auth.Grant{Role: auth.RoleFinance}, Reason: "books"}); err != nil {
+		if _, err := f.GrantRole(ctx, f.Operator(), identity.ChangeGrantInput{UserID: v.UserID, Grant: auth.Grant{Role: auth.RoleFinance}, Reason: "books"}); err != nil {
 			t.Fatal(err)
 		}
 	}
