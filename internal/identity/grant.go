@@ -125,11 +125,7 @@ func (s *Service) GrantRole(ctx context.Context, v auth.Viewer, in ChangeGrantIn
 		if err := recordGrantTx(ctx, tx, audit.RoleGranted, v, in); err != nil {
 			return unchanged, err
 		}
-		scope := "PLATFORM"
-		if in.Grant.Theater != auth.Platform {
-			scope = "THEATER"
-		}
-		return recalled, s.tellOwnerTx(ctx, tx, in.UserID, notify.RoleGranted, notify.Data{"role": string(in.Grant.Role), "scope": scope})
+		return recalled, s.tellOfGrantTx(ctx, tx, notify.RoleGranted, in)
 	})
 	if postgres.IsForeignKeyViolation(err, "role_grants_theater_fkey") {
 		err = apperr.Missing("theater")
@@ -158,7 +154,10 @@ func (s *Service) RevokeRole(ctx context.Context, v auth.Viewer, in ChangeGrantI
 		if n, err := done.RowsAffected(); err != nil || n == 0 {
 			return unchanged, errors.Join(err, apperr.Missing("grant"))
 		}
-		return recalled, recordGrantTx(ctx, tx, audit.RoleRevoked, v, in)
+		if err := recordGrantTx(ctx, tx, audit.RoleRevoked, v, in); err != nil {
+			return unchanged, err
+		}
+		return recalled, s.tellOfGrantTx(ctx, tx, notify.RoleRevoked, in)
 	})
 	if apperr.CodeOf(err) == apperr.NotFound {
 		err = apperr.Missing("grant") // also when there is no such user, which is not for everybody to know
@@ -180,6 +179,15 @@ func recordGrantTx(ctx context.Context, tx *sql.Tx, action audit.Action, v auth.
 		entry.Before = granted(in.Grant)
 	}
 	return audit.RecordTx(ctx, tx, entry)
+}
+
+// tellOfGrantTx tells the owner of an account which role it was given, or lost.
+func (s *Service) tellOfGrantTx(ctx context.Context, tx *sql.Tx, kind notify.Kind, in ChangeGrantInput) error {
+	scope := "PLATFORM"
+	if in.Grant.Theater != auth.Platform {
+		scope = "THEATER"
+	}
+	return s.tellOwnerTx(ctx, tx, in.UserID, kind, notify.Data{"role": string(in.Grant.Role), "scope": scope})
 }
 
 // change says what becomes of the sessions of an account that is changed.
