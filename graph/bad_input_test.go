@@ -3,6 +3,7 @@ package graph_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -57,6 +58,9 @@ const (
 		... on CancelReservationPayload { reservation { status heldUntil payment { status refunded { formatted } } tickets { status } } }
 		... on UserError { code message }
 		... on ShowtimeClosed { reason }
+	} }`
+	bestAvailable = `query ($in: BestAvailableInput!) { bestAvailable(input: $in) {
+		seats { label } total { formatted } reasons
 	} }`
 	signUp        = `mutation ($email: String!) { signUp(input: {email: $email}) { email } }`
 	confirmSignUp = `mutation ($in: ConfirmSignUpInput!) { confirmSignUp(input: $in) {
@@ -552,6 +556,11 @@ func (w *badWorld) seats() []badInput {
 		in[key] = value
 		return in
 	}
+	best := func(name string, wish vars) badInput {
+		in := vars{"showtimeId": w.show.ID(), "seats": 2}
+		maps.Copy(in, wish)
+		return badInput{name: "the best for " + name, who: w.anonymous, query: bestAvailable, vars: vars{"in": in}}
+	}
 	thousand := make([]string, 1000)
 	for i := range thousand {
 		thousand[i] = typeid.Encode(typeid.Seat, typeid.New())
@@ -580,6 +589,23 @@ func (w *badWorld) seats() []badInput {
 		ask("held by oneself", seatsInput(w.show, 1)),
 		ask("more than one may have", seatsInput(w.elsewhere, 1, 2, 3, 4, 5, 6, 9, 10, 11, 12)),
 		ask("with the key of another request", with(seatsInput(w.elsewhere, 8), "idempotencyKey", w.usedKey)),
+		best("nobody", vars{"seats": 0}),
+		best("the most there are", vars{"seats": 1<<31 - 1}),
+		best("more than there can be", vars{"seats": 1 << 31}),
+		best("a part of a seat", vars{"seats": 1.5}),
+		best("more wheelchair places than seats", vars{"wheelchairPlaces": 3}),
+		best("fewer wheelchair places than none", vars{"wheelchairPlaces": -1}),
+		best("wheelchair places as a category", vars{"categories": []string{"WHEELCHAIR"}}),
+		best("an unknown category", vars{"categories": []string{"THRONE"}}),
+		best("a category twice", vars{"categories": []string{"PREMIUM", "PREMIUM"}}),
+		best("a negative price", vars{"maxTotalMinor": "-1"}),
+		best("a price in words", vars{"maxTotalMinor": "ten"}),
+		best("a seed beyond all numbers", vars{"seed": "9223372036854775808"}),
+		best("no selection", vars{"limit": 0}),
+		best("a hundred selections", vars{"limit": 100}),
+		best("of an unknown showtime", vars{"showtimeId": "sho_" + nothing}),
+		best("of a malformed showtime", vars{"showtimeId": "sho_"}),
+		best("of a showtime that is a movie", vars{"showtimeId": w.World.Movies[0].ID()}),
 	}
 }
 

@@ -51,6 +51,14 @@ func (r *mutationResolver) CancelReservation(ctx context.Context, input model.Ca
 	return cancelReservationResult(result)
 }
 
+func (r *queryResolver) BestAvailable(ctx context.Context, input model.BestAvailableInput) ([]booking.Suggestion, error) {
+	in, err := bestInput(input)
+	if err != nil {
+		return nil, err
+	}
+	return r.Services.Booking.Best(ctx, in)
+}
+
 func (r *queryResolver) MyReservations(ctx context.Context, first *int32, after *string, last *int32, before *string, status *booking.Status) (*model.ReservationConnection, error) {
 	viewer, err := auth.Require(ctx, auth.RoleCustomer)
 	if err != nil {

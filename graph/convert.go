@@ -170,6 +170,18 @@ func reserveInput(input model.ReserveSeatsInput) (booking.ReserveInput, error) {
 	return in, nil
 }
 
+func bestInput(input model.BestAvailableInput) (in booking.BestInput, err error) {
+	in = booking.BestInput{
+		Seats: input.Seats, Wheelchairs: input.WheelchairPlaces, Categories: input.Categories, MostMinor: input.MaxTotalMinor,
+		Together: !input.AllowSplit, Limit: input.Limit,
+	}
+	if input.Seed != nil {
+		in.Seed = uint64(*input.Seed)
+	}
+	in.ShowtimeID, err = decodeID(typeid.Showtime, "input.showtimeId", input.ShowtimeID)
+	return in, err
+}
+
 // sessionPayload encodes the tokens of a session: as cookies, where the request wants them there, else in the answer.
 func sessionPayload(ctx context.Context, t identity.Tokens) model.SessionPayload {
 	payload := model.SessionPayload{ExpiresAt: t.AccessExpiresAt, RefreshExpiresAt: t.RefreshExpiresAt, User: t.User, SecondFactorDue: t.SecondFactorDue}

@@ -28,6 +28,7 @@ const allowedOrigin = "https://tickets.example"
 
 // tab sends requests as a page's script does: with the browser's cookies and with what the browser says of the page.
 type tab struct {
+	via    http.RoundTripper // whose connections are closed before the program ends
 	jar    http.CookieJar
 	header http.Header
 	last   *answers
@@ -42,7 +43,7 @@ type answers struct {
 func (p tab) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	maps.Copy(r.Header, p.header)
-	answer, err := http.DefaultTransport.RoundTrip(r)
+	answer, err := p.via.RoundTrip(r)
 	if err == nil {
 		p.last.mu.Lock()
 		p.last.header = answer.Header
@@ -61,11 +62,11 @@ func browse(t *testing.T, a *apitest.App, jar http.CookieJar, header ...string) 
 			t.Fatal(err)
 		}
 	}
-	p := tab{jar: jar, header: http.Header{"Origin": {a.URL}, "Sec-Fetch-Site": {"same-origin"}}, last: &answers{}}
+	c := a.Anonymous().With(t)
+	p := tab{via: c.HTTP.Transport, jar: jar, header: http.Header{"Origin": {a.URL}, "Sec-Fetch-Site": {"same-origin"}}, last: &answers{}}
 	for i := 0; i < len(header); i += 2 {
 		p.header.Set(header[i], header[i+1])
 	}
-	c := a.Anonymous().With(t)
 	c.HTTP = &http.Client{Jar: jar, Transport: p, Timeout: apitest.Patience}
 	return c, p
 }

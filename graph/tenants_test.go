@@ -203,6 +203,7 @@ func TestA8_AZ1_AZ3_two_tenants(t *testing.T) {
 		"Query.showtime(id)":                      {{known: offSale}},
 		"Query.theater(id)":                       {{known: offSale}},
 		"Query.seatMap(showtimeId)":               {{known: offSale}},
+		"Query.bestAvailable(input.showtimeId)":   {{known: offSale}},
 		"Query.showtimes(filter.movieId)":         {{known: offSale}},
 		"Query.showtimes(filter.theaterId)":       {{known: offSale}},
 		"Movie.showtimes(filter.theaterId)":       {{known: offSale}},

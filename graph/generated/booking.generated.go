@@ -9,6 +9,7 @@ import (
 	"marquee/internal/booking"
 	"marquee/internal/money"
 	"marquee/internal/payment"
+	"marquee/internal/seating"
 	"marquee/internal/showtime"
 	"marquee/internal/theater"
 	"math"
@@ -848,6 +849,29 @@ func (ec *executionContext) fieldContext_SeatSuggestion_total(_ context.Context,
 	return fc, nil
 }
 
+func (ec *executionContext) _SeatSuggestion_reasons(ctx context.Context, field graphql.CollectedField, obj *booking.Suggestion) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SeatSuggestion_reasons(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reasons, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []seating.Reason) graphql.Marshaler {
+			return ec.marshalNSeatSuggestionReason2ᚕmarqueeᚋinternalᚋseatingᚐReasonᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SeatSuggestion_reasons(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SeatSuggestion", field, false, false, "SeatSuggestionReason")
+}
+
 func (ec *executionContext) _SeatsUnavailable_code(ctx context.Context, field graphql.CollectedField, obj *model.SeatsUnavailable) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1131,6 +1155,107 @@ func (ec *executionContext) fieldContext_Ticket_seat(_ context.Context, field gr
 // endregion **************************** field.gotpl *****************************
 
 // region    **************************** input.gotpl *****************************
+
+func (ec *executionContext) unmarshalInputBestAvailableInput(ctx context.Context, obj any) (model.BestAvailableInput, error) {
+	var it model.BestAvailableInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["wheelchairPlaces"]; !present {
+		asMap["wheelchairPlaces"] = 0
+	}
+	if _, present := asMap["allowSplit"]; !present {
+		asMap["allowSplit"] = true
+	}
+	if _, present := asMap["limit"]; !present {
+		asMap["limit"] = 3
+	}
+
+	fieldsInOrder := [...]string{"showtimeId", "seats", "wheelchairPlaces", "categories", "maxTotalMinor", "allowSplit", "limit", "seed"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "showtimeId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("showtimeId"))
+			data, err := ec.unmarshalNID2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ShowtimeID = data
+		case "seats":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("seats"))
+			data, err := ec.unmarshalNInt2int32(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Seats = data
+		case "wheelchairPlaces":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("wheelchairPlaces"))
+			data, err := ec.unmarshalNInt2int32(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.WheelchairPlaces = data
+		case "categories":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("categories"))
+			data, err := ec.unmarshalOSeatCategory2ᚕmarqueeᚋinternalᚋtheaterᚐCategoryᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Categories = data
+		case "maxTotalMinor":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("maxTotalMinor"))
+			data, err := ec.unmarshalOBigInt2ᚖint64(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.MaxTotalMinor = data
+		case "allowSplit":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("allowSplit"))
+			data, err := ec.unmarshalNBoolean2bool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.AllowSplit = data
+		case "limit":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("limit"))
+			data, err := ec.unmarshalNInt2int32(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Limit = data
+		case "seed":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("seed"))
+			data, err := ec.unmarshalOBigInt2ᚖint64(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Seed = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalBestAvailableInput unmarshals raw into the BestAvailableInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalBestAvailableInput(ctx context.Context, raw any) (model.BestAvailableInput, error) {
+	var out model.BestAvailableInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "BestAvailableInput", raw, &out)
+	return out, err
+}
 
 func (ec *executionContext) unmarshalInputCancelReservationInput(ctx context.Context, obj any) (model.CancelReservationInput, error) {
 	var it model.CancelReservationInput
@@ -1661,6 +1786,11 @@ func (ec *executionContext) _SeatSuggestion(ctx context.Context, sel ast.Selecti
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "reasons":
+			out.Values[i] = ec._SeatSuggestion_reasons(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -1821,6 +1951,11 @@ func (ec *executionContext) _Ticket(ctx context.Context, sel ast.SelectionSet, o
 
 // region    ***************************** type.gotpl *****************************
 
+func (ec *executionContext) unmarshalNBestAvailableInput2marqueeᚋgraphᚋmodelᚐBestAvailableInput(ctx context.Context, v any) (model.BestAvailableInput, error) {
+	res, err := ec.unmarshalInputBestAvailableInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) unmarshalNCancelReservationInput2marqueeᚋgraphᚋmodelᚐCancelReservationInput(ctx context.Context, v any) (model.CancelReservationInput, error) {
 	res, err := ec.unmarshalInputCancelReservationInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -1967,6 +2102,76 @@ func (ec *executionContext) marshalNSeatSuggestion2ᚕmarqueeᚋinternalᚋbooki
 	return ret
 }
 
+func (ec *executionContext) unmarshalNSeatSuggestionReason2marqueeᚋinternalᚋseatingᚐReason(ctx context.Context, v any) (seating.Reason, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := unmarshalNSeatSuggestionReason2marqueeᚋinternalᚋseatingᚐReason[tmp]
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNSeatSuggestionReason2marqueeᚋinternalᚋseatingᚐReason(ctx context.Context, sel ast.SelectionSet, v seating.Reason) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(marshalNSeatSuggestionReason2marqueeᚋinternalᚋseatingᚐReason[v])
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "SeatSuggestionReason!")
+	}
+	return res
+}
+
+var (
+	unmarshalNSeatSuggestionReason2marqueeᚋinternalᚋseatingᚐReason = map[string]seating.Reason{
+		"TOGETHER":        seating.ReasonTogether,
+		"SPLIT":           seating.ReasonSplit,
+		"NEAR_WANTED":     seating.ReasonNear,
+		"CENTRAL":         seating.ReasonCentral,
+		"BEST_ROWS":       seating.ReasonBestRows,
+		"NO_SINGLE_LEFT":  seating.ReasonNoSingle,
+		"ACCESSIBLE":      seating.ReasonAccessible,
+		"CHEAPEST":        seating.ReasonCheapest,
+		"PREFERRED_SEATS": seating.ReasonPreferred,
+	}
+	marshalNSeatSuggestionReason2marqueeᚋinternalᚋseatingᚐReason = map[seating.Reason]string{
+		seating.ReasonTogether:   "TOGETHER",
+		seating.ReasonSplit:      "SPLIT",
+		seating.ReasonNear:       "NEAR_WANTED",
+		seating.ReasonCentral:    "CENTRAL",
+		seating.ReasonBestRows:   "BEST_ROWS",
+		seating.ReasonNoSingle:   "NO_SINGLE_LEFT",
+		seating.ReasonAccessible: "ACCESSIBLE",
+		seating.ReasonCheapest:   "CHEAPEST",
+		seating.ReasonPreferred:  "PREFERRED_SEATS",
+	}
+)
+
+func (ec *executionContext) unmarshalNSeatSuggestionReason2ᚕmarqueeᚋinternalᚋseatingᚐReasonᚄ(ctx context.Context, v any) ([]seating.Reason, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]seating.Reason, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNSeatSuggestionReason2marqueeᚋinternalᚋseatingᚐReason(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalNSeatSuggestionReason2ᚕmarqueeᚋinternalᚋseatingᚐReasonᚄ(ctx context.Context, sel ast.SelectionSet, v []seating.Reason) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNSeatSuggestionReason2marqueeᚋinternalᚋseatingᚐReason(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) unmarshalNShowtimeClosedReason2marqueeᚋinternalᚋbookingᚐClosedReason(ctx context.Context, v any) (booking.ClosedReason, error) {
 	tmp, err := graphql.UnmarshalString(v)
 	res := unmarshalNShowtimeClosedReason2marqueeᚋinternalᚋbookingᚐClosedReason[tmp]
@@ -2078,5 +2283,24 @@ var (
 		booking.StatusExpired:   "EXPIRED",
 	}
 )
+
+func (ec *executionContext) marshalOSeatSuggestion2ᚕmarqueeᚋinternalᚋbookingᚐSuggestionᚄ(ctx context.Context, sel ast.SelectionSet, v []booking.Suggestion) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNSeatSuggestion2marqueeᚋinternalᚋbookingᚐSuggestion(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
 
 // endregion ***************************** type.gotpl *****************************

@@ -65,6 +65,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("BeginPasskeyProofInput", ec.unmarshalInputBeginPasskeyProofInput),
 			graphql.NewInputUnmarshaler("BeginProviderLinkInput", ec.unmarshalInputBeginProviderLinkInput),
 			graphql.NewInputUnmarshaler("BeginProviderSignInInput", ec.unmarshalInputBeginProviderSignInInput),
+			graphql.NewInputUnmarshaler("BestAvailableInput", ec.unmarshalInputBestAvailableInput),
 			graphql.NewInputUnmarshaler("CancelEmailChangeInput", ec.unmarshalInputCancelEmailChangeInput),
 			graphql.NewInputUnmarshaler("CancelReservationInput", ec.unmarshalInputCancelReservationInput),
 			graphql.NewInputUnmarshaler("ChangeEmailInput", ec.unmarshalInputChangeEmailInput),
@@ -647,12 +648,56 @@ enum TicketStatus {
   REVOKED
 }
 
-"Seats that could be taken instead."
+"Seats that a party could take."
 type SeatSuggestion @public {
-  "The seats by position, side by side."
+  "The seats, row by row from the screen outwards: side by side, or in two groups where ` + "`" + `reasons` + "`" + ` says ` + "`" + `SPLIT` + "`" + `."
   seats: [Seat!]! @listSize(assumedSize: 10)
   "What they cost together."
   total: Money!
+  "What speaks for them."
+  reasons: [SeatSuggestionReason!]! @listSize(assumedSize: 5)
+}
+
+"What speaks for seats that are suggested."
+enum SeatSuggestionReason {
+  "Side by side in one row."
+  TOGETHER
+  "Two groups, one behind the other or across an aisle: side by side there are none, or no more."
+  SPLIT
+  "At most three seats away from the seats that were wanted."
+  NEAR_WANTED
+  "In the middle of the house."
+  CENTRAL
+  "As far from the screen as it is seen best."
+  BEST_ROWS
+  "They leave no single seat beside them, which nobody would take."
+  NO_SINGLE_LEFT
+  "With as many wheelchair places as were asked for."
+  ACCESSIBLE
+  "Nothing else that is suggested costs less, and something costs more."
+  CHEAPEST
+  "All of the category that was named first."
+  PREFERRED_SEATS
+}
+
+"A party that looks for seats."
+input BestAvailableInput {
+  "Id of the showtime."
+  showtimeId: ID!
+  "How many seats: 1 to as many as one customer may have at the showtime."
+  seats: Int!
+  "How many of them are wheelchair places. Seats beside them that are kept for companions come with them, and with nothing else."
+  wheelchairPlaces: Int! = 0
+  "Categories of the other seats, the preferred one first; any by default. Mixed ones are suggested last."
+  categories: [SeatCategory!]
+  "The most that all seats may cost together, in the minor unit of the showtime's currency; anything by default."
+  maxTotalMinor: BigInt
+  "Whether the party may be parted into two groups near each other when it cannot sit side by side."
+  allowSplit: Boolean! = true
+  "How many selections are wanted, 1 to 10."
+  limit: Int! = 3
+  "Any number: it decides between selections that are equally good, always in the same way. Without one the first in the house comes first."
+  seed: BigInt
 }
 
 "Seats to reserve."
@@ -681,7 +726,7 @@ type SeatsUnavailable implements UserError @auth {
   message: String!
   "The seats that are lost."
   seats: [Seat!]! @listSize(assumedSize: 10)
-  "Up to three other selections of the same size that are free."
+  "Up to three other selections of the same size that are free, the one nearest to the wanted seats first."
   alternatives: [SeatSuggestion!]! @listSize(assumedSize: 3)
 }
 
@@ -754,6 +799,12 @@ type ReservationEdge @auth {
 }
 
 extend type Query {
+  """
+  The best seats that a party could take, the best selection first and none overlapping another; fewer than wanted, or
+  none, when there are no more. Nothing is held: reserve what you like, and expect others to do so too. ` + "`" + `NOT_FOUND` + "`" + ` when
+  there is no such showtime.
+  """
+  bestAvailable("The party." input: BestAvailableInput!): [SeatSuggestion!] @public @listSize(assumedSize: 10) @cost(weight: 10)
   "The viewer's reservations, newest first."
   myReservations(
     "Page size counted from the start, at most 100; give ` + "`" + `first` + "`" + ` or ` + "`" + `last` + "`" + `."
@@ -1031,7 +1082,10 @@ extend type Mutation {
   proveAgain("Exactly one proof." input: ProveAgainInput!): ProveAgainResult! @auth @cost(weight: 1000)
   "Begins the enrolment of an authenticator app, in place of one that was not confirmed. Demands a recent proof."
   beginTotp: BeginTotpPayload! @auth @cost(weight: 100)
-  "Completes the enrolment of an authenticator app by the code that it shows. ` + "`" + `CONFLICT` + "`" + ` when none is being enrolled."
+  """
+  Completes the enrolment of an authenticator app by the code that it shows. ` + "`" + `CONFLICT` + "`" + ` when none is being enrolled. Demands a
+  recent proof: ` + "`" + `STEP_UP_REQUIRED` + "`" + `.
+  """
   confirmTotp("The app's name and its first code." input: ConfirmTotpInput!): ConfirmTotpResult! @auth @cost(weight: 100)
   "Makes the challenge with which a device makes a passkey for the viewer. Demands a recent proof."
   beginPasskey: BeginPasskeyPayload! @auth @cost(weight: 100)
@@ -1547,7 +1601,10 @@ extend type Mutation {
   endSession("Which session." input: EndSessionInput!): EndSessionPayload! @auth @cost(weight: 10)
   "Ends all of the viewer's sessions but the one that asks: signs out everywhere else."
   endOtherSessions: EndOtherSessionsPayload! @auth @cost(weight: 10)
-  "Gives the viewer another password and ends all other sessions."
+  """
+  Gives the viewer another password, ends all other sessions, and withdraws a change of the address that waits. Demands a
+  recent proof: ` + "`" + `STEP_UP_REQUIRED` + "`" + `.
+  """
   changePassword("The present password and the next." input: ChangePasswordInput!): ChangePasswordResult! @auth @cost(weight: 2000)
   "Ends the session that makes the request."
   signOut: SignOutPayload! @auth @cost(weight: 10)
@@ -1653,7 +1710,7 @@ type ChangePasswordPayload @auth {
   user: User!
 }
 
-"An account with this address exists by now: sign in. Only who reads the mails to the address learns it."
+"An account with this address exists by now. Only who reads the mails to the address, or moves an account to it, learns it."
 type EmailTaken implements UserError @public {
   "Always ` + "`" + `EMAIL_TAKEN` + "`" + `."
   code: UserErrorCode!
@@ -1661,7 +1718,7 @@ type EmailTaken implements UserError @public {
   message: String!
 }
 
-"The address or the password is wrong; which of the two is not said."
+"What was signed in with (an address or a username) or the password is wrong; which of the two is not said."
 type InvalidCredentials implements UserError @public {
   "Always ` + "`" + `INVALID_CREDENTIALS` + "`" + `."
   code: UserErrorCode!
@@ -3093,6 +3150,8 @@ func (ec *executionContext) childFields_SeatSuggestion(ctx context.Context, fiel
 		return ec.fieldContext_SeatSuggestion_seats(ctx, field)
 	case "total":
 		return ec.fieldContext_SeatSuggestion_total(ctx, field)
+	case "reasons":
+		return ec.fieldContext_SeatSuggestion_reasons(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type SeatSuggestion", field.Name)
 }

@@ -1563,6 +1563,42 @@ func (ec *executionContext) marshalNTheaterEdge2ᚕmarqueeᚋgraphᚋmodelᚐThe
 	return ret
 }
 
+func (ec *executionContext) unmarshalOSeatCategory2ᚕmarqueeᚋinternalᚋtheaterᚐCategoryᚄ(ctx context.Context, v any) ([]theater.Category, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]theater.Category, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNSeatCategory2marqueeᚋinternalᚋtheaterᚐCategory(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalOSeatCategory2ᚕmarqueeᚋinternalᚋtheaterᚐCategoryᚄ(ctx context.Context, sel ast.SelectionSet, v []theater.Category) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNSeatCategory2marqueeᚋinternalᚋtheaterᚐCategory(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) marshalOTheater2ᚖmarqueeᚋinternalᚋtheaterᚐTheater(ctx context.Context, sel ast.SelectionSet, v *theater.Theater) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null

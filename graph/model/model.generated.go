@@ -322,6 +322,26 @@ type BeginTotpPayload struct {
 	ExpiresAt time.Time `json:"expiresAt"`
 }
 
+// A party that looks for seats.
+type BestAvailableInput struct {
+	// Id of the showtime.
+	ShowtimeID string `json:"showtimeId"`
+	// How many seats: 1 to as many as one customer may have at the showtime.
+	Seats int32 `json:"seats"`
+	// How many of them are wheelchair places. Seats beside them that are kept for companions come with them, and with nothing else.
+	WheelchairPlaces int32 `json:"wheelchairPlaces"`
+	// Categories of the other seats, the preferred one first; any by default. Mixed ones are suggested last.
+	Categories []theater.Category `json:"categories,omitempty"`
+	// The most that all seats may cost together, in the minor unit of the showtime's currency; anything by default.
+	MaxTotalMinor *int64 `json:"maxTotalMinor,omitempty"`
+	// Whether the party may be parted into two groups near each other when it cannot sit side by side.
+	AllowSplit bool `json:"allowSplit"`
+	// How many selections are wanted, 1 to 10.
+	Limit int32 `json:"limit"`
+	// Any number: it decides between selections that are equally good, always in the same way. Without one the first in the house comes first.
+	Seed *int64 `json:"seed,omitempty"`
+}
+
 // What cancels a change of an address.
 type CancelEmailChangeInput struct {
 	// What stands behind `#token=` in the mail's link.
@@ -490,7 +510,7 @@ type DisableUserPayload struct {
 
 func (DisableUserPayload) IsDisableUserResult() {}
 
-// An account with this address exists by now: sign in. Only who reads the mails to the address learns it.
+// An account with this address exists by now. Only who reads the mails to the address, or moves an account to it, learns it.
 type EmailTaken struct {
 	// Always `EMAIL_TAKEN`.
 	Code UserErrorCode `json:"code"`
@@ -582,7 +602,7 @@ type GrantRolePayload struct {
 
 func (GrantRolePayload) IsGrantRoleResult() {}
 
-// The address or the password is wrong; which of the two is not said.
+// What was signed in with (an address or a username) or the password is wrong; which of the two is not said.
 type InvalidCredentials struct {
 	// Always `INVALID_CREDENTIALS`.
 	Code UserErrorCode `json:"code"`
@@ -1114,7 +1134,7 @@ type SeatsUnavailable struct {
 	Message string `json:"message"`
 	// The seats that are lost.
 	Seats []theater.Seat `json:"seats"`
-	// Up to three other selections of the same size that are free.
+	// Up to three other selections of the same size that are free, the one nearest to the wanted seats first.
 	Alternatives []booking.Suggestion `json:"alternatives"`
 }
 

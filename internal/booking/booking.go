@@ -14,6 +14,7 @@ import (
 	"marquee/internal/money"
 	"marquee/internal/payment"
 	"marquee/internal/pricing"
+	"marquee/internal/seating"
 	"marquee/internal/seatno"
 	"marquee/internal/theater"
 	"marquee/internal/typeid"
@@ -144,10 +145,11 @@ const (
 	TicketRevoked  TicketStatus = "REVOKED"
 )
 
-// Suggestion is a selection of seats that could be taken instead.
+// Suggestion is a selection of seats that could be taken.
 type Suggestion struct {
-	Seats []theater.Seat
-	Total money.Money
+	Seats   []theater.Seat
+	Total   money.Money
+	Reasons []seating.Reason
 }
 
 // ClosedReason is why a showtime is not on sale.

@@ -223,16 +223,6 @@ func (s *Service) refuse(ctx context.Context, offer *showtime.Offer, layout *the
 	for _, position := range lost {
 		states[position-1] = seating.Held
 	}
-	refusal := SeatsUnavailable{Seats: layout.SeatsAt(lost)}
-	for _, seats := range seating.Suggest(layout, states, wanted, alternatives) {
-		quote, err := quoteOf(offer, seats)
-		if errors.Is(err, pricing.ErrNotSold) {
-			continue
-		}
-		if err != nil {
-			return SeatsUnavailable{}, err
-		}
-		refusal.Alternatives = append(refusal.Alternatives, Suggestion{Seats: seats, Total: quote.Total})
-	}
-	return refusal, nil
+	others, err := suggest(offer, layout, states, seating.Instead(wanted, offer.Prices), alternatives)
+	return SeatsUnavailable{Seats: layout.SeatsAt(lost), Alternatives: others}, err
 }

@@ -1,5 +1,5 @@
 // Package seating owns the view of a showtime's seats: which are free, held, taken or blocked at this moment, and which
-// others could be taken instead.
+// of them are the best for a party.
 //
 // It only reads. The claims themselves are made by booking; a hold whose deadline has passed counts as free here at
 // once, by the database's clock, whether or not anything has cleaned it up.

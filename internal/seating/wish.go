@@ -1,0 +1,89 @@
+package seating
+
+import (
+	"slices"
+
+	"marquee/internal/theater"
+)
+
+// Wish is what a party wants of a showtime's seats.
+type Wish struct {
+	Seats       int                        // the size of the party, at least 1
+	Wheelchairs int                        // how many of the seats are wheelchair places: exactly so many
+	Companions  bool                       // companion seats will do without the wheelchair place that they belong to
+	Categories  []theater.Category         // of the other seats, the preferred one first; none: any
+	Prices      map[theater.Category]int64 // of a seat, in minor units; a category without a price is not sold
+	Ceiling     *int64                     // most that all seats may cost together, in minor units; nil: anything
+	Near        []theater.Seat             // as many seats, which these are to be near to and like; none: where the screen is seen best
+	Together    bool                       // not in two groups either
+	Seed        uint64                     // decides between what is equally good; 0: the order of the seats does
+}
+
+// Instead returns the wish of a party that cannot have the wanted seats: as many, of the same kinds, near to them.
+func Instead(wanted []theater.Seat, prices map[theater.Category]int64) Wish {
+	wish := Wish{Seats: len(wanted), Near: wanted, Prices: prices}
+	for _, seat := range wanted {
+		switch seat.Category {
+		case theater.CategoryWheelchair:
+			wish.Wheelchairs++
+		case theater.CategoryCompanion:
+			wish.Companions = true
+		default:
+		}
+	}
+	return wish
+}
+
+// termsOf returns what a category is to the wish.
+func (w Wish) termsOf(c theater.Category) terms {
+	price, sold := w.Prices[c]
+	t := terms{allowed: sold, price: price}
+	switch {
+	case c == theater.CategoryWheelchair:
+		t.allowed = sold && w.Wheelchairs > 0
+	case c == theater.CategoryCompanion:
+		t.allowed = sold && (w.Wheelchairs > 0 || w.Companions)
+	case len(w.Categories) > 0:
+		t.rank = slices.Index(w.Categories, c)
+		t.allowed = sold && t.rank >= 0
+	}
+	return t
+}
+
+// Reason is why a selection is a good one.
+type Reason string
+
+// The reasons.
+const (
+	ReasonTogether   Reason = "TOGETHER"        // side by side in one row
+	ReasonSplit      Reason = "SPLIT"           // two groups: one behind the other, or across an aisle
+	ReasonNear       Reason = "NEAR_WANTED"     // at most three seats from those that were wanted
+	ReasonCentral    Reason = "CENTRAL"         // in the middle of the house
+	ReasonBestRows   Reason = "BEST_ROWS"       // as far from the screen as it is seen best
+	ReasonNoSingle   Reason = "NO_SINGLE_LEFT"  // no seat beside them is left alone
+	ReasonAccessible Reason = "ACCESSIBLE"      // with as many wheelchair places as were asked for
+	ReasonCheapest   Reason = "CHEAPEST"        // nothing else that is offered costs less, and something costs more
+	ReasonPreferred  Reason = "PREFERRED_SEATS" // all of the category that was named first
+)
+
+// Selection is seats that a party could take.
+type Selection struct {
+	Seats   []theater.Seat // by row from the screen outwards, each row from the left
+	Reasons []Reason
+}
+
+// Weights say what makes a selection better than another, in quarters of a seat's width: what a flaw counts is how much
+// further from the best seats the party would sit instead.
+type Weights struct {
+	Side     int // for each seat's width to the side
+	Row      int // for each row nearer to the screen or further away
+	Single   int // for each seat that is left alone beside the selection
+	Category int // for each seat of another category: than the one wanted in its place, or for each place down the list of wishes
+	Mixed    int // for each category beyond the first
+	Gap      int // for each seat's width between the two groups of a party
+}
+
+// DefaultWeights suit a house with straight rows.
+func DefaultWeights() Weights {
+	return Weights{Side: 4, Row: 6, Single: 12, Category: 12, Mixed: 12, Gap: 4}
+}
