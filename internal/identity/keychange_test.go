@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"marquee/internal/auth"
 	"marquee/internal/dbtest"
 	"marquee/internal/identity"
 	"marquee/internal/vault"
@@ -105,7 +104,7 @@ func TestD2_nobody_becomes_two_while_keys_change(t *testing.T) {
 			}
 			back := f.back(t, begun, ada)
 			return func() error {
-				_, err := f.LinkProvider(t.Context(), auth.Viewer{UserID: v.UserID, SessionID: v.SessionID}, back)
+				_, err := f.LinkProvider(t.Context(), v, back)
 				return err
 			}
 		}
