@@ -211,12 +211,13 @@ func harmless(t *testing.T, name string, answer apitest.Answer) any {
 type badWorld struct {
 	*apitest.App
 
-	anonymous, customer, other                   apitest.Client
+	anonymous, customer, other, stale            apitest.Client // the last proved long ago who they are
 	show, elsewhere, started, notYet, calledOff  apitest.Showtime
 	unpriced                                     apitest.Showtime
 	held, expired, cancelled, paid, begun, alien string
 	usedKey                                      string
 	link, overtaken                              string // to make accounts; one whose address has got another since
+	outrun                                       string // to confirm a change; its next address has got an account since
 	movieCursor, theaterCursor                   string
 }
 
@@ -237,6 +238,15 @@ func newBadWorld(t *testing.T, a *apitest.App) *badWorld {
 	w.link = askForLink(a, "someone@apitest.example")
 	w.overtaken = askForLink(a, "overtaken@apitest.example")
 	if _, err := a.Identity.CreateUser(t.Context(), identity.SignUpInput{Email: "overtaken@apitest.example", Password: apitest.Password, Name: "First"}); err != nil {
+		t.Fatal(err)
+	}
+
+	w.stale = proved(t, a, "1 hour")
+	mover := a.Customer()
+	mover.Get(changeEmail, vars{"email": "outrun@apitest.example"}, nil)
+	w.Anonymous().Get(confirmEmailChange, vars{"token": a.Mailed("outrun@apitest.example", "take-address")}, nil)
+	w.outrun = a.Mailed(mover.User.Email, "leave-address")
+	if _, err := a.Identity.CreateUser(t.Context(), identity.SignUpInput{Email: "outrun@apitest.example", Password: apitest.Password, Name: "Faster"}); err != nil {
 		t.Fatal(err)
 	}
 
@@ -277,6 +287,7 @@ func (w *badWorld) cases() map[string][]badInput {
 		"seats":      w.seats(),
 		"payments":   w.payments(),
 		"accounts":   w.accounts(),
+		"changes":    w.changes(),
 		"anonymous":  w.withoutSession(),
 		"operations": w.tooLarge(),
 	}
