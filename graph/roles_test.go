@@ -117,6 +117,11 @@ func TestAZ4_a_user_is_reached_only_as_oneself(t *testing.T) {
 			if answer := string(who.Raw(query, vars{"id": owner.User.NodeID()}).Body); strings.Contains(answer, owner.User.Email) || !strings.Contains(answer, "null") {
 				t.Errorf("%s, by %s: %s", name, way, answer)
 			}
+			// Nor is it told whether there is such a user.
+			bare := string(who.Raw(strings.Replace(query, secrets, `{ __typename }`, 1), vars{"id": owner.User.NodeID()}).Body)
+			if strings.Contains(bare, `"User"`) || !strings.Contains(bare, "null") {
+				t.Errorf("%s, by %s: %s", name, way, bare)
+			}
 		}
 	}
 	if answer := string(owner.Raw(`query ($id: ID!) { node(id: $id) `+secrets+` }`, vars{"id": owner.User.NodeID()}).Body); !strings.Contains(answer, owner.User.Email) || strings.Contains(answer, `"errors"`) {
