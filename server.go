@@ -92,58 +92,73 @@ func main() {
 }
 
 func run(ctx context.Context, command string) error {
-	if command == "keys new" {
+	if command == "keys new" { // it needs no configuration, being a part of one
 		return app.NewKeyset(os.Stdout)
+	}
+	if action(app.Command{}, command) == nil {
+		return fmt.Errorf("there is no command %q: marquee --help lists them", command)
 	}
 	cfg, err := config.Load()
 	if err != nil {
 		return err
 	}
 	log := slog.New(app.LogHandler(os.Stderr, cfg.LogLevel))
-	c := app.Command{Config: cfg, Log: log, Out: os.Stdout}
+	return action(app.Command{Config: cfg, Log: log, Out: os.Stdout}, command)(ctx)
+}
+
+// action returns what carries out a command by its name, as kong writes it; nil when there is none of that name.
+func action(c app.Command, command string) func(context.Context) error {
 	switch command {
-	case "migrate", "migrate up":
-		return c.Migrate(ctx)
+	case "serve":
+		return func(ctx context.Context) error { return c.Serve(ctx, cli.Serve.Empty) }
+	case "migrate up":
+		return c.Migrate
 	case "migrate down":
-		return c.MigrateDown(ctx)
+		return c.MigrateDown
 	case "migrate status":
-		return c.MigrateStatus(ctx)
+		return c.MigrateStatus
 	case "demo":
-		return c.Demo(ctx)
+		return c.Demo
 	case "admin create":
-		password := ""
-		if cli.Admin.Create.PasswordStdin {
-			line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
-			if password = strings.TrimRight(line, "\r\n"); password == "" {
-				return errors.New("no password on standard input")
-			}
-		}
-		return c.CreateAdmin(ctx, cli.Admin.Create.Email, cli.Admin.Create.Name, password)
+		return func(ctx context.Context) error { return createAdmin(ctx, c) }
 	case "admin grant <email> <role>":
-		return c.GrantRole(ctx, cli.Admin.Grant.change())
+		return func(ctx context.Context) error { return c.GrantRole(ctx, cli.Admin.Grant.change()) }
 	case "admin revoke <email> <role>":
-		return c.RevokeRole(ctx, cli.Admin.Revoke.change())
+		return func(ctx context.Context) error { return c.RevokeRole(ctx, cli.Admin.Revoke.change()) }
 	case "admin list":
-		return c.ListRoles(ctx)
+		return c.ListRoles
 	case "list-erasures":
-		return c.ListErasures(ctx)
+		return c.ListErasures
 	case "replay-erasures":
-		return c.ReplayErasures(ctx, os.Stdin)
+		return func(ctx context.Context) error { return c.ReplayErasures(ctx, os.Stdin) }
 	case "verify-audit":
-		return c.VerifyAudit(ctx, cli.VerifyAudit.Heads, cli.VerifyAudit.JSON)
-	case "keys", "keys list":
-		return c.KeysList(ctx)
+		return func(ctx context.Context) error {
+			return c.VerifyAudit(ctx, cli.VerifyAudit.Heads, cli.VerifyAudit.JSON)
+		}
+	case "keys list":
+		return c.KeysList
 	case "keys add":
-		return c.KeysAdd()
+		return func(context.Context) error { return c.KeysAdd() }
 	case "keys promote":
-		return c.KeysPromote()
+		return func(context.Context) error { return c.KeysPromote() }
 	case "keys reencrypt":
-		return c.KeysReencrypt(ctx)
+		return c.KeysReencrypt
 	case "keys retire":
-		return c.KeysRetire(ctx)
+		return c.KeysRetire
 	case "healthcheck":
-		return c.Healthcheck(ctx)
+		return c.Healthcheck
 	default:
-		return c.Serve(ctx, cli.Serve.Empty)
+		return nil
 	}
+}
+
+func createAdmin(ctx context.Context, c app.Command) error {
+	password := ""
+	if cli.Admin.Create.PasswordStdin {
+		line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
+		if password = strings.TrimRight(line, "\r\n"); password == "" {
+			return errors.New("no password on standard input")
+		}
+	}
+	return c.CreateAdmin(ctx, cli.Admin.Create.Email, cli.Admin.Create.Name, password)
 }

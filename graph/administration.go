@@ -11,14 +11,10 @@ import (
 	"marquee/internal/typeid"
 )
 
-// administrator returns who asks for a change of somebody's rights or account: STEP_UP_REQUIRED when they have not
-// proved lately who they are.
-func administrator(ctx context.Context) (auth.Viewer, error) { return auth.RequireRecent(ctx) }
-
 // changeGrantInput decodes a grant that is to be given or taken away.
 func changeGrantInput(ctx context.Context, user string, role auth.Role, theaterID *string, reason string) (auth.Viewer, identity.ChangeGrantInput, error) {
 	in := identity.ChangeGrantInput{Grant: auth.Grant{Role: role}, Reason: reason}
-	viewer, err := administrator(ctx)
+	viewer, err := auth.Require(ctx, auth.RoleCustomer)
 	if err != nil {
 		return viewer, in, err
 	}
@@ -34,7 +30,7 @@ func changeGrantInput(ctx context.Context, user string, role auth.Role, theaterI
 
 // accountInput decodes which account is to be changed.
 func accountInput(ctx context.Context, user string) (viewer auth.Viewer, id uuid.UUID, err error) {
-	if viewer, err = administrator(ctx); err != nil {
+	if viewer, err = auth.Require(ctx, auth.RoleCustomer); err != nil {
 		return viewer, id, err
 	}
 	id, err = decodeID(typeid.User, "input.userId", user)

@@ -185,7 +185,7 @@ func TestEvents(t *testing.T) {
 		s.want("SeatMapSnapshot")
 		start := time.Now()
 		in := identity.ChangeGrantInput{UserID: c.User.ID, Grant: auth.Grant{Role: auth.RoleTheaterManager}, Reason: "on leave"}
-		if err := a.Identity.RevokeRole(t.Context(), identity.Operator(), in); err != nil {
+		if err := a.Identity.RevokeRole(t.Context(), a.Identity.Operator(), in); err != nil {
 			t.Fatal(err)
 		}
 		untilRefused(s)

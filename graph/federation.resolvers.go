@@ -49,7 +49,7 @@ func (r *mutationResolver) CompleteProviderSignIn(ctx context.Context, input mod
 }
 
 func (r *mutationResolver) BeginProviderLink(ctx context.Context, input model.BeginProviderLinkInput) (*identity.BegunFlow, error) {
-	viewer, err := auth.RequireRecent(ctx)
+	viewer, err := auth.Require(ctx, auth.RoleCustomer)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func (r *mutationResolver) BeginProviderLink(ctx context.Context, input model.Be
 }
 
 func (r *mutationResolver) LinkProvider(ctx context.Context, input model.LinkProviderInput) (model.LinkProviderResult, error) {
-	viewer, err := auth.RequireRecent(ctx)
+	viewer, err := auth.Require(ctx, auth.RoleCustomer)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +78,7 @@ func (r *mutationResolver) LinkProvider(ctx context.Context, input model.LinkPro
 }
 
 func (r *mutationResolver) UnlinkProvider(ctx context.Context, input model.UnlinkProviderInput) (model.UnlinkProviderResult, error) {
-	viewer, err := auth.RequireRecent(ctx)
+	viewer, err := auth.Require(ctx, auth.RoleCustomer)
 	if err != nil {
 		return nil, err
 	}

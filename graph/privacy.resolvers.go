@@ -15,7 +15,7 @@ import (
 )
 
 func (r *mutationResolver) ExportMyData(ctx context.Context) (*model.ExportMyDataPayload, error) {
-	viewer, err := auth.RequireRecent(ctx)
+	viewer, err := auth.Require(ctx, auth.RoleCustomer)
 	if err != nil {
 		return nil, err
 	}
@@ -24,7 +24,7 @@ func (r *mutationResolver) ExportMyData(ctx context.Context) (*model.ExportMyDat
 }
 
 func (r *mutationResolver) DeleteAccount(ctx context.Context, input model.DeleteAccountInput) (model.DeleteAccountResult, error) {
-	viewer, err := auth.RequireRecent(ctx)
+	viewer, err := auth.Require(ctx, auth.RoleCustomer)
 	if err != nil {
 		return nil, err
 	}
@@ -37,10 +37,7 @@ func (r *mutationResolver) DeleteAccount(ctx context.Context, input model.Delete
 }
 
 func (r *mutationResolver) EraseUser(ctx context.Context, input model.EraseUserInput) (model.EraseUserResult, error) {
-	if _, err := auth.Require(ctx, auth.RoleAdmin); err != nil {
-		return nil, err
-	}
-	viewer, err := auth.RequireRecent(ctx)
+	viewer, err := auth.Require(ctx, auth.RoleAdmin)
 	if err != nil {
 		return nil, err
 	}

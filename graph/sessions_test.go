@@ -133,7 +133,7 @@ func TestA3_revocation_on_two_nodes(t *testing.T) {
 		"sign_out": func(_ *testing.T, c apitest.Client) { c.Get(`mutation { signOut { signedOut } }`, nil, nil) },
 		"role_change": func(t *testing.T, c apitest.Client) {
 			in := identity.ChangeGrantInput{UserID: c.User.ID, Grant: auth.Grant{Role: auth.RoleTheaterStaff, Theater: here.World.Theaters[0].Key}, Reason: "hired"}
-			if _, err := here.Identity.GrantRole(t.Context(), identity.Operator(), in); err != nil {
+			if _, err := here.Identity.GrantRole(t.Context(), here.Identity.Operator(), in); err != nil {
 				t.Fatal(err)
 			}
 		},

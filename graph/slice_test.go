@@ -299,7 +299,7 @@ func TestSubscription(t *testing.T) {
 		w := c.Watch(watch, vars{"id": a.World.Showtimes[0].ID()})
 		w.Next(nil)
 		in := identity.ChangeGrantInput{UserID: c.User.ID, Grant: auth.Grant{Role: auth.RoleTheaterManager}, Reason: "on leave"}
-		if err := a.Identity.RevokeRole(t.Context(), identity.Operator(), in); err != nil {
+		if err := a.Identity.RevokeRole(t.Context(), a.Identity.Operator(), in); err != nil {
 			t.Fatal(err)
 		}
 		if closed, ok := errors.AsType[*gqlclient.CloseError](w.Try(nil)); !ok || closed.Code != 4403 {

@@ -1082,7 +1082,10 @@ extend type Mutation {
   proveAgain("Exactly one proof." input: ProveAgainInput!): ProveAgainResult! @auth @cost(weight: 1000)
   "Begins the enrolment of an authenticator app, in place of one that was not confirmed. Demands a recent proof."
   beginTotp: BeginTotpPayload! @auth @cost(weight: 100)
-  "Completes the enrolment of an authenticator app by the code that it shows. ` + "`" + `CONFLICT` + "`" + ` when none is being enrolled."
+  """
+  Completes the enrolment of an authenticator app by the code that it shows. ` + "`" + `CONFLICT` + "`" + ` when none is being enrolled. Demands a
+  recent proof: ` + "`" + `STEP_UP_REQUIRED` + "`" + `.
+  """
   confirmTotp("The app's name and its first code." input: ConfirmTotpInput!): ConfirmTotpResult! @auth @cost(weight: 100)
   "Makes the challenge with which a device makes a passkey for the viewer. Demands a recent proof."
   beginPasskey: BeginPasskeyPayload! @auth @cost(weight: 100)
@@ -1598,7 +1601,10 @@ extend type Mutation {
   endSession("Which session." input: EndSessionInput!): EndSessionPayload! @auth @cost(weight: 10)
   "Ends all of the viewer's sessions but the one that asks: signs out everywhere else."
   endOtherSessions: EndOtherSessionsPayload! @auth @cost(weight: 10)
-  "Gives the viewer another password and ends all other sessions."
+  """
+  Gives the viewer another password, ends all other sessions, and withdraws a change of the address that waits. Demands a
+  recent proof: ` + "`" + `STEP_UP_REQUIRED` + "`" + `.
+  """
   changePassword("The present password and the next." input: ChangePasswordInput!): ChangePasswordResult! @auth @cost(weight: 2000)
   "Ends the session that makes the request."
   signOut: SignOutPayload! @auth @cost(weight: 10)
@@ -1704,7 +1710,7 @@ type ChangePasswordPayload @auth {
   user: User!
 }
 
-"An account with this address exists by now: sign in. Only who reads the mails to the address learns it."
+"An account with this address exists by now. Only who reads the mails to the address, or moves an account to it, learns it."
 type EmailTaken implements UserError @public {
   "Always ` + "`" + `EMAIL_TAKEN` + "`" + `."
   code: UserErrorCode!
@@ -1712,7 +1718,7 @@ type EmailTaken implements UserError @public {
   message: String!
 }
 
-"The address or the password is wrong; which of the two is not said."
+"What was signed in with (an address or a username) or the password is wrong; which of the two is not said."
 type InvalidCredentials implements UserError @public {
   "Always ` + "`" + `INVALID_CREDENTIALS` + "`" + `."
   code: UserErrorCode!

@@ -510,7 +510,7 @@ type DisableUserPayload struct {
 
 func (DisableUserPayload) IsDisableUserResult() {}
 
-// An account with this address exists by now: sign in. Only who reads the mails to the address learns it.
+// An account with this address exists by now. Only who reads the mails to the address, or moves an account to it, learns it.
 type EmailTaken struct {
 	// Always `EMAIL_TAKEN`.
 	Code UserErrorCode `json:"code"`
@@ -602,7 +602,7 @@ type GrantRolePayload struct {
 
 func (GrantRolePayload) IsGrantRoleResult() {}
 
-// The address or the password is wrong; which of the two is not said.
+// What was signed in with (an address or a username) or the password is wrong; which of the two is not said.
 type InvalidCredentials struct {
 	// Always `INVALID_CREDENTIALS`.
 	Code UserErrorCode `json:"code"`

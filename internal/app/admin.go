@@ -58,7 +58,7 @@ func (c Command) GrantRole(ctx context.Context, change RoleChange) error {
 		if err != nil {
 			return err
 		}
-		_, err = office.GrantRole(ctx, identity.Operator(), in)
+		_, err = office.GrantRole(ctx, office.Operator(), in)
 		if errors.Is(err, identity.ErrTooManyGrants) {
 			return fmt.Errorf("%s has %d roles, the most that anybody can have: revoke others, or grant the role on the whole platform", held.email, auth.MaxGrants)
 		}
@@ -77,7 +77,7 @@ func (c Command) RevokeRole(ctx context.Context, change RoleChange) error {
 		if err != nil {
 			return err
 		}
-		err = office.RevokeRole(ctx, identity.Operator(), in)
+		err = office.RevokeRole(ctx, office.Operator(), in)
 		switch {
 		case errors.Is(err, identity.ErrLastAdmin):
 			return fmt.Errorf("%s is the last administrator: make another one first", held.email)
@@ -212,7 +212,7 @@ func (o office) holders(ctx context.Context) ([]identity.Account, error) {
 	var all []identity.Account
 	request := page.Request{Limit: page.MaxSize}
 	for {
-		p, err := o.Accounts(ctx, identity.Operator(), identity.AccountFilter{InOffice: true}, request)
+		p, err := o.Accounts(ctx, o.Operator(), identity.AccountFilter{InOffice: true}, request)
 		if err != nil {
 			return nil, err
 		}

@@ -99,8 +99,13 @@ func TestCommand_roles(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	sentence(t, c.RevokeRole(timeLimit(t), staff), "is not THEATER_STAFF at Lumen")
-	reasons := texts(t, db, `SELECT action FROM audit_entries WHERE action LIKE 'role.%' ORDER BY id`)
-	if !slices.Equal(reasons, []string{"role.granted", "role.granted", "role.revoked"}) {
-		t.Errorf("the log says %v", reasons)
+	log := texts(t, db, `SELECT action || ' ' || coalesce(after, before) || ' ' || reason FROM audit_entries WHERE action LIKE 'role.%' AND actor_id IS NULL ORDER BY id`)
+	want := []string{
+		`role.granted {"grants":["ADMIN"]} made with the account`, `role.granted {"grants":["ADMIN"]} made with the account`,
+		`role.granted {"grants":["THEATER_STAFF@` + at + `"]} sells at the door`, `role.granted {"grants":["FINANCE"]} closes the year`,
+		`role.revoked {"grants":["THEATER_STAFF@` + at + `"]} sells at the door`,
+	}
+	if !slices.Equal(log, want) {
+		t.Errorf("the log says\n%s\nwant\n%s", strings.Join(log, "\n"), strings.Join(want, "\n"))
 	}
 }

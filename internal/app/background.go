@@ -72,8 +72,9 @@ func (a *App) reconcile(ctx context.Context) error {
 	return err
 }
 
-// Housekeeping deletes what is past the time for which it is kept, as the classification in package privacy says. It runs
-// by itself, on every node, each hour.
+// Housekeeping deletes what is past the time for which it is kept, as the classification in package privacy says, and
+// applies the changes of address to which the present address has said nothing for as long as it may. What fails keeps
+// nothing else from being done. It runs by itself, on every node, each hour.
 func (a *App) Housekeeping(ctx context.Context) error {
 	_, keys := a.Booking.ForgetKeys(ctx)
 	_, mails := a.post.Outbox.Forget(ctx)

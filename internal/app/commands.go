@@ -17,6 +17,7 @@ import (
 
 	"marquee/ent"
 	"marquee/ent/theater"
+	"marquee/internal/apperr"
 	"marquee/internal/auth"
 	"marquee/internal/clock"
 	"marquee/internal/config"
@@ -33,7 +34,7 @@ type Command struct {
 }
 
 // Serve runs the server until ctx ends. Where the configuration loads the demo world, an empty database gets it, unless
-// empty is set, and an older demo world gets the showtimes of the days it lacks.
+// empty is set, and an older demo world gets the showtimes of the days it lacks and what its accounts lack.
 func (c Command) Serve(ctx context.Context, empty bool) (err error) {
 	a, err := New(ctx, c.Config, c.Log, Seams{})
 	if err != nil {
@@ -67,7 +68,10 @@ func (c Command) prepareDemo(ctx context.Context, a *App, empty bool) (loaded bo
 		return true, c.loadDemo(ctx, a.DB())
 	}
 	_, known, err := demo.TopUp(ctx, a.DB(), today(), c.Log)
-	return known, err
+	if err != nil || !known {
+		return known, err
+	}
+	return true, c.loadDemoUsers(ctx, a.DB())
 }
 
 // demoSecret is that of the demo accounts' authenticator app.
@@ -101,8 +105,9 @@ func (u demoUser) grants(first uuid.UUID) []auth.Grant {
 	}
 }
 
-// loadDemoUsers makes the accounts of the demo world that are missing. Those that are there from an earlier load get
-// back the roles at theaters, which went with the theaters of before.
+// loadDemoUsers completes the accounts of the demo world: it makes those that are missing, and gives those that are there
+// the authenticator app and the role that they lack. What somebody has changed of them stays. A load that ended midway, an
+// older program's, and theaters that were replaced, with which the roles at them went, are made good by the next one.
 func (c Command) loadDemoUsers(ctx context.Context, db *postgres.DB) error {
 	accounts, err := c.accounts(db)
 	if err != nil {
@@ -113,29 +118,33 @@ func (c Command) loadDemoUsers(ctx context.Context, db *postgres.DB) error {
 		return fmt.Errorf("looking for a theater: %w", err)
 	}
 	for _, u := range demoUsers {
-		grants := u.grants(first)
-		made, err := accounts.CreateUser(ctx, u.SignUpInput, grants...)
-		if err == nil && u.secret() != "" {
-			err = accounts.EnrolTOTP(ctx, made.ID, "Demo app", u.secret())
-		}
-		if err == nil {
-			continue
-		}
-		if !errors.Is(err, identity.ErrEmailTaken) {
-			return err
-		}
-		there, err := accounts.FindUser(ctx, u.Email)
-		if err != nil {
-			return err
-		}
-		for _, grant := range grants {
-			in := identity.ChangeGrantInput{UserID: there.ID, Grant: grant, Reason: "the demo world was loaded again"}
-			if _, err := accounts.GrantRole(ctx, identity.Operator(), in); err != nil {
-				return err
-			}
+		if err := completeDemoUser(ctx, accounts, u, u.grants(first)); err != nil {
+			return fmt.Errorf("completing the demo account %s: %w", u.Email, err)
 		}
 	}
 	return nil
+}
+
+func completeDemoUser(ctx context.Context, accounts *identity.Service, u demoUser, grants []auth.Grant) error {
+	there, err := accounts.FindUser(ctx, u.Email)
+	if apperr.CodeOf(err) == apperr.NotFound {
+		if there, err = accounts.CreateUser(ctx, u.SignUpInput, grants...); errors.Is(err, identity.ErrEmailTaken) {
+			there, err = accounts.FindUser(ctx, u.Email) // another node was faster
+		}
+	}
+	if err != nil {
+		return err
+	}
+	for _, grant := range grants {
+		in := identity.ChangeGrantInput{UserID: there.ID, Grant: grant, Reason: "an account of the demo world"}
+		if _, err := accounts.GrantRole(ctx, accounts.Operator(), in); err != nil && !errors.Is(err, identity.ErrTooManyGrants) {
+			return err
+		}
+	}
+	if u.secret() == "" {
+		return nil
+	}
+	return accounts.EnrolTOTP(ctx, there.ID, "Demo app", u.secret())
 }
 
 // secret returns the secret of the user's authenticator app: "" when they need none.

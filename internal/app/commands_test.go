@@ -116,7 +116,34 @@ func TestCommand_Serve(t *testing.T) {
 		}
 		s.end(t)
 
+		// As an older program left them, or one that ended midway: the next start completes them, and touches nothing else.
+		for _, statement := range []string{
+			`DELETE FROM factors WHERE user_id = (SELECT user_id FROM role_grants WHERE role = 'SUPPORT')`,
+			`DELETE FROM users WHERE id = (SELECT user_id FROM role_grants WHERE role = 'FINANCE')`,
+			`DELETE FROM role_grants WHERE role = 'THEATER_STAFF'`,
+		} {
+			if _, err := db.SQL().ExecContext(t.Context(), statement); err != nil {
+				t.Fatal(err)
+			}
+		}
+		const people = `SELECT coalesce(g.role, 'CUSTOMER') || ' ' || count(f.id) FILTER (WHERE f.kind = 'TOTP' AND f.confirmed_at IS NOT NULL)
+			FROM users u LEFT JOIN role_grants g ON g.user_id = u.id LEFT JOIN factors f ON f.user_id = u.id GROUP BY u.id, g.role ORDER BY 1`
+		const recorded = `SELECT action || ' ' || count(*) FROM audit_entries WHERE action IN ('account.created', 'factor.added', 'role.granted') GROUP BY action ORDER BY 1`
+		if got := texts(t, db, recorded); !slices.Equal(got, []string{"account.created 6", "factor.added 3", "role.granted 5"}) {
+			t.Errorf("the log of the first start: %q", got)
+		}
+
 		again := serve(t, cfg, false)
+		for range 2 { // the third time changes nothing
+			if got := texts(t, db, people); !slices.Equal(got, []string{"ADMIN 1", "CUSTOMER 0", "FINANCE 1", "SUPPORT 1", "THEATER_MANAGER 0", "THEATER_STAFF 0"}) {
+				t.Errorf("the accounts after another start: %q", got)
+			}
+			if got := texts(t, db, recorded); !slices.Equal(got, []string{"account.created 7", "factor.added 5", "role.granted 7"}) {
+				t.Errorf("the log after another start: %q", got)
+			}
+			again.end(t)
+			again = serve(t, cfg, false)
+		}
 		if text := again.out.String(); strings.Contains(text, "Demo world:") || !strings.Contains(text, "Demo sign-ins") {
 			t.Errorf("the second time:\n%s", text)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"marquee/internal/clock"
 	"marquee/internal/postgres"
 	"marquee/internal/privacy"
 	"marquee/internal/typeid"
@@ -65,6 +66,6 @@ func (c Command) withPrivacy(ctx context.Context, do func(*privacy.Service) erro
 		if err != nil {
 			return err
 		}
-		return do(privacy.NewService(db, v, accounts, nil, c.Log))
+		return do(privacy.NewService(db, v, accounts, nil, clock.System{}, c.Log))
 	})
 }

@@ -5,31 +5,32 @@ type Action string
 
 // The actions. Meaning says when each is recorded.
 const (
-	AccountCreated     Action = "account.created"
-	RoleGranted        Action = "role.granted"
-	RoleRevoked        Action = "role.revoked"
-	AccountDisabled    Action = "account.disabled"
-	AccountEnabled     Action = "account.enabled"
-	PasswordChanged    Action = "account.password_changed"
-	ProfileChanged     Action = "account.profile_changed"
-	AccountErased      Action = "account.erased"
-	DataExported       Action = "account.data_exported"
-	AccountRecovered   Action = "account.recovered"
-	AddressVerified    Action = "account.address_verified"
-	EmailChangeAsked   Action = "account.email_change_asked"
-	EmailChangeEnded   Action = "account.email_change_ended"
-	EmailChanged       Action = "account.email_changed"
-	SignInFailed       Action = "sign_in.failed"
-	ProofFailed        Action = "proof.failed"
-	SessionStarted     Action = "session.started"
-	SessionEnded       Action = "session.ended"
-	SessionTokenReused Action = "session.token_reused"
-	FactorAdded        Action = "factor.added"
-	FactorRemoved      Action = "factor.removed"
-	RecoveryCodesMade  Action = "recovery_codes.made"
-	RecoveryCodeUsed   Action = "recovery_code.used"
-	ProviderLinked     Action = "provider.linked"
-	ProviderUnlinked   Action = "provider.unlinked"
+	AccountCreated       Action = "account.created"
+	RoleGranted          Action = "role.granted"
+	RoleRevoked          Action = "role.revoked"
+	AccountDisabled      Action = "account.disabled"
+	AccountEnabled       Action = "account.enabled"
+	PasswordChanged      Action = "account.password_changed"
+	ProfileChanged       Action = "account.profile_changed"
+	AccountErased        Action = "account.erased"
+	DataExported         Action = "account.data_exported"
+	AccountRecovered     Action = "account.recovered"
+	AddressVerified      Action = "account.address_verified"
+	EmailChangeAsked     Action = "account.email_change_asked"
+	EmailChangeConfirmed Action = "account.email_change_confirmed"
+	EmailChangeEnded     Action = "account.email_change_ended"
+	EmailChanged         Action = "account.email_changed"
+	SignInFailed         Action = "sign_in.failed"
+	ProofFailed          Action = "proof.failed"
+	SessionStarted       Action = "session.started"
+	SessionEnded         Action = "session.ended"
+	SessionTokenReused   Action = "session.token_reused"
+	FactorAdded          Action = "factor.added"
+	FactorRemoved        Action = "factor.removed"
+	RecoveryCodesMade    Action = "recovery_codes.made"
+	RecoveryCodeUsed     Action = "recovery_code.used"
+	ProviderLinked       Action = "provider.linked"
+	ProviderUnlinked     Action = "provider.unlinked"
 )
 
 // Meaning says in a sentence when an action is recorded; "" for one that is not listed here.
@@ -59,12 +60,14 @@ func (a Action) Meaning() string {
 		return "Somebody who reads the mails to the address of an account proved it to be theirs."
 	case EmailChangeAsked:
 		return "The owner of an account asked for another address, which both addresses have to confirm."
+	case EmailChangeConfirmed:
+		return "One of the two addresses of a change confirmed it."
 	case EmailChangeEnded:
-		return "A change of an account's address was cancelled, or came to nothing."
+		return "A change of an account's address was cancelled, replaced or withdrawn, or came to nothing; it says how."
 	case EmailChanged:
 		return "An account was given another address, which both addresses have confirmed, one of them perhaps by silence."
 	case SignInFailed:
-		return "Somebody tried to sign in and could not; without a subject where no account has the address."
+		return "Somebody tried to sign in and could not; without a subject where no account has the address or the username."
 	case ProofFailed:
 		return "Somebody signed in failed to prove again who they are, with a wrong password or code."
 	case SessionStarted:
@@ -74,7 +77,7 @@ func (a Action) Meaning() string {
 	case SessionTokenReused:
 		return "A refresh token was used again long after it was renewed, so two hold it; the session was ended."
 	case FactorAdded:
-		return "A second factor was enrolled by the account's owner."
+		return "A second factor was enrolled: by the account's owner, or by the demo world for an account of its own."
 	case FactorRemoved:
 		return "A second factor was removed by the account's owner."
 	case RecoveryCodesMade:

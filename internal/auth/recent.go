@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"context"
 	"time"
 
 	"marquee/internal/apperr"
@@ -16,17 +15,4 @@ func (v Viewer) Recent(now time.Time) error {
 		return apperr.New(apperr.StepUpRequired, "Prove again who you are before you change this.")
 	}
 	return nil
-}
-
-// RequireRecent returns the caller when they proved who they are within the last ten minutes, with a second factor if
-// their account has one: UNAUTHENTICATED, STEP_UP_REQUIRED. A service with a clock of its own asks Viewer.Recent.
-func RequireRecent(ctx context.Context) (Viewer, error) {
-	v, err := Require(ctx, RoleCustomer)
-	if err != nil {
-		return Viewer{}, err
-	}
-	if err := v.Recent(time.Now()); err != nil {
-		return Viewer{}, err
-	}
-	return v, nil
 }

@@ -26,18 +26,3 @@ func TestViewer_Recent(t *testing.T) {
 		}
 	}
 }
-
-func TestRequireRecent(t *testing.T) {
-	t.Parallel()
-	if v, err := auth.RequireRecent(t.Context()); apperr.CodeOf(err) != apperr.Unauthenticated || v != (auth.Viewer{}) {
-		t.Errorf("nobody: %+v, %v", v, err)
-	}
-	want := auth.Viewer{ProvedAt: time.Now()}
-	if v, err := auth.RequireRecent(auth.WithViewer(t.Context(), want)); err != nil || v != want {
-		t.Errorf("who has just signed in: %+v, %v", v, err)
-	}
-	old := auth.Viewer{ProvedAt: time.Now().Add(-time.Hour)}
-	if v, err := auth.RequireRecent(auth.WithViewer(t.Context(), old)); apperr.CodeOf(err) != apperr.StepUpRequired || v != (auth.Viewer{}) {
-		t.Errorf("who signed in an hour ago: %+v, %v", v, err)
-	}
-}

@@ -15,6 +15,7 @@ import (
 	"marquee/internal/apperr"
 	"marquee/internal/audit"
 	"marquee/internal/auth"
+	"marquee/internal/notify"
 	"marquee/internal/page"
 	"marquee/internal/postgres"
 	"marquee/internal/typeid"
@@ -219,16 +220,16 @@ func (s *Service) Staff(ctx context.Context, v auth.Viewer, theaterID uuid.UUID)
 }
 
 // DisableUser shuts an account: its sessions end at once and nobody can sign in to it: FORBIDDEN unless the viewer runs
-// the platform, BAD_USER_INPUT, NOT_FOUND, ErrLastAdmin. An account that is disabled already keeps its reason.
+// the platform, STEP_UP_REQUIRED, BAD_USER_INPUT, NOT_FOUND, ErrLastAdmin. An account that is disabled already keeps its reason.
 func (s *Service) DisableUser(ctx context.Context, v auth.Viewer, userID uuid.UUID, reason string) (Account, error) {
 	return s.setDisabled(ctx, v, userID, reason, `UPDATE users SET disabled_at = now(), disabled_reason = $2 WHERE id = $1 AND disabled_at IS NULL`,
-		audit.Entry{Action: audit.AccountDisabled, Before: standing{"enabled"}, After: standing{"disabled"}})
+		audit.Entry{Action: audit.AccountDisabled, Before: standing{"enabled"}, After: standing{"disabled"}}, notify.AccountDisabled)
 }
 
 // EnableUser opens a disabled account again, as DisableUser shuts it. Its owner signs in anew.
 func (s *Service) EnableUser(ctx context.Context, v auth.Viewer, userID uuid.UUID, reason string) (Account, error) {
 	return s.setDisabled(ctx, v, userID, reason, `UPDATE users SET disabled_at = NULL, disabled_reason = NULL WHERE id = $1 AND disabled_at IS NOT NULL AND $2 <> ''`,
-		audit.Entry{Action: audit.AccountEnabled, Before: standing{"disabled"}, After: standing{"enabled"}})
+		audit.Entry{Action: audit.AccountEnabled, Before: standing{"disabled"}, After: standing{"enabled"}}, notify.AccountEnabled)
 }
 
 // standing is what the log says of an account.
@@ -236,9 +237,9 @@ type standing struct {
 	State string `json:"state"`
 }
 
-func (s *Service) setDisabled(ctx context.Context, v auth.Viewer, userID uuid.UUID, reason, statement string, entry audit.Entry) (Account, error) {
-	if !v.Has(auth.RoleAdmin, auth.Platform) {
-		return Account{}, apperr.New(apperr.Forbidden, "Your role does not allow this.")
+func (s *Service) setDisabled(ctx context.Context, v auth.Viewer, userID uuid.UUID, reason, statement string, entry audit.Entry, letter notify.Kind) (Account, error) {
+	if err := s.requireProved(v, v.Has(auth.RoleAdmin, auth.Platform)); err != nil {
+		return Account{}, err
 	}
 	var bad apperr.Fields
 	checkReason(&bad, reason)
@@ -254,11 +255,14 @@ func (s *Service) setDisabled(ctx context.Context, v auth.Viewer, userID uuid.UU
 			return unchanged, err
 		}
 		// What was begun for the account before is not to be finished when it opens again.
-		if err := voidResetsTx(ctx, tx, userID); err != nil {
+		if err := s.voidResetsTx(ctx, tx, userID, v.UserID, endDisabled); err != nil {
 			return unchanged, err
 		}
 		entry.Actor, entry.Subject, entry.Reason = v.UserID, typeid.Encode(typeid.User, userID), cleanReason(reason)
-		return closed, audit.RecordTx(ctx, tx, entry)
+		if err := audit.RecordTx(ctx, tx, entry); err != nil {
+			return unchanged, err
+		}
+		return closed, s.tellOwnerTx(ctx, tx, userID, letter, nil)
 	})
 	if err != nil {
 		return Account{}, fmt.Errorf("disabling or enabling an account: %w", err)

@@ -28,30 +28,10 @@ var (
 // too many. When the address has got too many nothing is sent and nothing is said, so that nobody can tell what others
 // asked for; what it got is as good as another mail would be. write is called inside the transaction.
 func (s *Service) askByMail(ctx context.Context, to string, device Device, write func(tx *sql.Tx) (notify.Mail, error)) error {
-	address, source := s.subject("mails to", to), s.subject("mails from", device.Address)
-	var wait time.Duration
 	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
-		levels, err := s.levelsTx(ctx, tx, address, source)
-		if err != nil {
+		full, err := s.countMailTx(ctx, tx, to, device)
+		if err != nil || full {
 			return err
-		}
-		now := s.now()
-		from, to := levels[source].at(now, mailsFrom), levels[address].at(now, mailsTo)
-		if wait = from.wait(now, mailsFrom); wait > 0 {
-			return nil
-		}
-		full := to.wait(now, mailsTo) > 0
-		if !full {
-			to.count++
-		}
-		from.count++
-		if _, err := tx.ExecContext(ctx, `UPDATE guesses g SET failures = n.failures, failed_at = n.failed_at
-			FROM (VALUES ($1::uuid, $2::integer, $3::timestamptz), ($4, $5, $6)) n (id, failures, failed_at) WHERE g.id = n.id`,
-			source, from.count, from.since, address, to.count, to.since); err != nil {
-			return err
-		}
-		if full {
-			return nil
 		}
 		m, err := write(tx)
 		if err != nil {
@@ -62,10 +42,30 @@ func (s *Service) askByMail(ctx context.Context, to string, device Device, write
 	if err != nil {
 		return fmt.Errorf("asking by mail: %w", err)
 	}
-	if wait > 0 {
-		return apperr.Throttle(wait, "Too many mails were asked for.")
-	}
 	return nil
+}
+
+// countMailTx counts a mail to an address that a device asks for: THROTTLED when the source has asked for too many. full
+// says that the address has got too many, so that it is to get none, which nobody may be told.
+func (s *Service) countMailTx(ctx context.Context, tx *sql.Tx, email string, device Device) (full bool, err error) {
+	address, source := s.subject("mails to", email), s.subject("mails from", device.Address)
+	levels, err := s.levelsTx(ctx, tx, address, source)
+	if err != nil {
+		return false, err
+	}
+	now := s.now()
+	from, to := levels[source].at(now, mailsFrom), levels[address].at(now, mailsTo)
+	if wait := from.wait(now, mailsFrom); wait > 0 {
+		return false, apperr.Throttle(wait, "Too many mails were asked for.")
+	}
+	if full = to.wait(now, mailsTo) > 0; !full {
+		to.count++
+	}
+	from.count++
+	_, err = tx.ExecContext(ctx, `UPDATE guesses g SET failures = n.failures, failed_at = n.failed_at
+		FROM (VALUES ($1::uuid, $2::integer, $3::timestamptz), ($4, $5, $6)) n (id, failures, failed_at) WHERE g.id = n.id`,
+		source, from.count, from.since, address, to.count, to.since)
+	return full, err
 }
 
 // requestMail queues a request by somebody who may not learn whether the address has an account: BAD_USER_INPUT, THROTTLED.
@@ -146,8 +146,10 @@ func (s *Service) ResolveMail(ctx context.Context, request notify.Mail) (letter 
 		return s.withLink(ctx, letter, "/sign-up", purposeSignUp, mailed{email: request.To})
 	case request.Kind == notify.TakeRequested && row == nil:
 		return s.takeLetter(ctx, request)
-	case request.Kind == notify.SignUpRequested, request.Kind == notify.TakeRequested:
+	case request.Kind == notify.SignUpRequested:
 		return notify.Mail{To: u.Email, Locale: locale, Kind: notify.AccountExists, Data: notify.Data{"name": u.Name, "link": "/sign-in"}}, true, nil
+	case request.Kind == notify.TakeRequested:
+		return notify.Mail{To: u.Email, Locale: locale, Kind: notify.AddressWanted, Data: notify.Data{"name": u.Name}}, true, nil
 	case request.Kind == notify.RecoveryRequested && row != nil:
 		letter = notify.Mail{To: u.Email, Locale: locale, Kind: notify.ResetPassword, Data: notify.Data{"name": u.Name}}
 		return s.withLink(ctx, letter, "/recover", purposeReset, mailed{user: u.ID, email: u.Email})

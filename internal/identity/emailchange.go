@@ -44,8 +44,9 @@ func changeCell(id uuid.UUID) vault.Cell {
 }
 
 // ChangeEmail asks both addresses whether the viewer's account may get another one, instead of any that was asked for
-// before. Nothing in the answer or its time says whether an account has that address: it is looked up later.
-// STEP_UP_REQUIRED, BAD_USER_INPUT, THROTTLED.
+// before. Nothing in the answer or its time says whether an account has that address: it is looked up later. An address
+// that has got too many letters gets none of this, and nothing else differs, so that nobody can tell what others asked for;
+// the viewer asks again later. STEP_UP_REQUIRED, BAD_USER_INPUT, THROTTLED.
 func (s *Service) ChangeEmail(ctx context.Context, v auth.Viewer, email string, device Device) error {
 	if err := v.Recent(s.now()); err != nil {
 		return err
@@ -61,33 +62,49 @@ func (s *Service) ChangeEmail(ctx context.Context, v auth.Viewer, email string, 
 	if u.Email == email {
 		return apperr.Invalid("input.email", "This is the address of your account.")
 	}
-	return s.askByMail(ctx, email, device, func(tx *sql.Tx) (notify.Mail, error) {
-		u, err := s.userTx(ctx, tx, v.UserID)
+	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
+		full, err := s.countMailTx(ctx, tx, email, device)
 		if err != nil {
-			return notify.Mail{}, err
+			return err
 		}
-		if err := voidEmailChangeTx(ctx, tx, u.ID); err != nil {
-			return notify.Mail{}, err
+		id, err := s.beginEmailChangeTx(ctx, tx, v, email)
+		if err != nil || full {
+			return err
 		}
-		id := typeid.New()
-		sealed, err := s.vault.Seal(changeCell(id), email)
-		if err != nil {
-			return notify.Mail{}, err
-		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO email_changes (id, user_id, session_id, email_sealed, created_at) VALUES ($1, $2, $3, $4, $5)`,
-			id, u.ID, v.SessionID, sealed, s.now()); err != nil {
-			return notify.Mail{}, err
-		}
-		token, err := s.mintTx(ctx, tx, purposeLeave, mailed{user: u.ID, email: u.Email})
-		if err != nil {
-			return notify.Mail{}, err
-		}
-		if err := s.tellTx(ctx, tx, u, notify.LeaveAddress, notify.Data{"link": linkTo("/leave-address", token)}); err != nil {
-			return notify.Mail{}, err
-		}
-		err = audit.RecordTx(ctx, tx, audit.Entry{Action: audit.EmailChangeAsked, Actor: u.ID, Subject: u.NodeID()})
-		return notify.Mail{To: email, Kind: notify.TakeRequested, Data: notify.Data{"change": id.String()}}, err
+		return s.mails.EnqueueTx(ctx, tx, notify.Mail{To: email, Kind: notify.TakeRequested, Data: notify.Data{"change": id.String()}})
 	})
+	if err != nil {
+		return fmt.Errorf("asking for a change of address: %w", err)
+	}
+	return nil
+}
+
+// beginEmailChangeTx keeps a change that the viewer asks for, in the place of any other, and tells the present address.
+func (s *Service) beginEmailChangeTx(ctx context.Context, tx *sql.Tx, v auth.Viewer, email string) (id uuid.UUID, err error) {
+	u, err := s.userTx(ctx, tx, v.UserID)
+	if err != nil {
+		return id, err
+	}
+	if err := s.endEmailChangeTx(ctx, tx, u.ID, v.UserID, changeRecord{Ended: endReplaced}); err != nil {
+		return id, err
+	}
+	id = typeid.New()
+	sealed, err := s.vault.Seal(changeCell(id), email)
+	if err != nil {
+		return id, err
+	}
+	if _, err := tx.ExecContext(ctx, `INSERT INTO email_changes (id, user_id, session_id, email_sealed, created_at) VALUES ($1, $2, $3, $4, $5)`,
+		id, u.ID, v.SessionID, sealed, s.now()); err != nil {
+		return id, err
+	}
+	token, err := s.mintTx(ctx, tx, purposeLeave, mailed{user: u.ID, email: u.Email})
+	if err != nil {
+		return id, err
+	}
+	if err := s.tellTx(ctx, tx, u, notify.LeaveAddress, notify.Data{"link": linkTo("/leave-address", token)}); err != nil {
+		return id, err
+	}
+	return id, audit.RecordTx(ctx, tx, audit.Entry{Action: audit.EmailChangeAsked, Actor: u.ID, Subject: u.NodeID()})
 }
 
 // takeLetter is the letter to the address that an account is to get, unless the change is over by then.
@@ -133,13 +150,19 @@ func (s *Service) ConfirmEmailChange(ctx context.Context, token string) (applied
 			return err
 		}
 		now := s.now()
-		if by == purposeTake {
+		switch {
+		case by == purposeTake:
 			if _, err := s.spendTx(ctx, tx, by, token); err != nil {
 				return err
 			}
 			c.TakenAt = &now
-		} else if c.LeftAt == nil {
+		case c.LeftAt == nil:
 			c.LeftAt = &now
+		default:
+			return nil // confirmed before
+		}
+		if err := recordChangeTx(ctx, tx, audit.EmailChangeConfirmed, actorOf(ctx, u.ID), u.ID, changeRecord{Address: by.side()}); err != nil {
+			return err
 		}
 		if c.TakenAt != nil && c.LeftAt != nil {
 			applied = true
@@ -159,11 +182,11 @@ func (s *Service) ConfirmEmailChange(ctx context.Context, token string) (applied
 // CancelEmailChange ends a change with the token that came to one of its addresses: ErrLinkExpired.
 func (s *Service) CancelEmailChange(ctx context.Context, token string) error {
 	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
-		u, _, _, err := s.changeOfTokenTx(ctx, tx, token)
+		u, _, by, err := s.changeOfTokenTx(ctx, tx, token)
 		if err != nil {
 			return err
 		}
-		return s.endEmailChangeTx(ctx, tx, u)
+		return s.endEmailChangeTx(ctx, tx, u.ID, actorOf(ctx, u.ID), changeRecord{Ended: endCancelled, Address: by.side()})
 	})
 	if err != nil {
 		return fmt.Errorf("cancelling a change of address: %w", err)
@@ -183,7 +206,7 @@ func (s *Service) WithdrawEmailChange(ctx context.Context, v auth.Viewer) (withd
 			return err
 		}
 		withdrawn = true
-		return s.endEmailChangeTx(ctx, tx, u)
+		return s.endEmailChangeTx(ctx, tx, u.ID, v.UserID, changeRecord{Ended: endWithdrawn})
 	})
 	if err != nil {
 		return false, fmt.Errorf("withdrawing a change of address: %w", err)
@@ -201,63 +224,6 @@ func (s *Service) PendingEmailChange(ctx context.Context, v auth.Viewer) (*Email
 		return nil, fmt.Errorf("reading a change of address: %w", err)
 	}
 	return &c, nil
-}
-
-// SettleEmailChanges applies the changes to which the present address has said nothing for seven days, and forgets those
-// that the next one has not confirmed in a day. Every node calls it, at any time. It returns how many it applied.
-func (s *Service) SettleEmailChanges(ctx context.Context) (applied int, err error) {
-	now := s.now()
-	if _, err := s.db.SQL().ExecContext(ctx, `DELETE FROM email_changes WHERE taken_at IS NULL AND created_at <= $1`, now.Add(-takeTime)); err != nil {
-		return 0, fmt.Errorf("forgetting changes of address: %w", err)
-	}
-	const most = 100
-	rows, err := s.db.SQL().QueryContext(ctx, `SELECT c.user_id FROM email_changes c JOIN users u ON u.id = c.user_id
-		WHERE c.created_at <= $1 AND c.taken_at IS NOT NULL AND u.disabled_at IS NULL ORDER BY c.created_at LIMIT $2`, now.Add(-leaveTime), most)
-	if err != nil {
-		return 0, fmt.Errorf("looking for changes of address: %w", err)
-	}
-	due, err := postgres.Collect(rows, func(rows *sql.Rows) (id uuid.UUID, err error) {
-		err = rows.Scan(&id)
-		return id, err
-	})
-	if err != nil {
-		return 0, fmt.Errorf("looking for changes of address: %w", err)
-	}
-	var faults []error
-	for _, user := range due {
-		switch err := s.settleEmailChange(ctx, user); {
-		case err == nil:
-			applied++
-		case !errors.Is(err, ErrLinkExpired): // another node was first
-			faults = append(faults, err)
-		}
-	}
-	return applied, errors.Join(faults...)
-}
-
-// settleEmailChange applies a change by the consent of silence: ErrLinkExpired when it is over, or its address was taken.
-func (s *Service) settleEmailChange(ctx context.Context, user uuid.UUID) error {
-	var gone []uuid.UUID
-	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
-		u, c, err := s.emailChangeTx(ctx, tx, user)
-		if err != nil {
-			return err
-		}
-		if c.TakenAt == nil || c.ConsentAt().After(s.now()) {
-			return ErrLinkExpired // asked for again meanwhile
-		}
-		gone, err = s.applyEmailChangeTx(ctx, tx, u, c)
-		return err
-	})
-	if errors.Is(err, ErrEmailTaken) {
-		_, err := s.WithdrawEmailChange(ctx, auth.Viewer{UserID: user})
-		return errors.Join(err, ErrLinkExpired)
-	}
-	if err != nil {
-		return fmt.Errorf("applying a change of address: %w", err)
-	}
-	s.noteEnded(gone...)
-	return nil
 }
 
 // applyEmailChangeTx gives an account its next address: ErrEmailTaken. Whoever commits calls noteEnded with the sessions
@@ -358,19 +324,54 @@ func (s *Service) readEmailChange(ctx context.Context, db rowQuerier, user uuid.
 	return c, err
 }
 
-// endEmailChangeTx ends the change that waits for an account.
-func (s *Service) endEmailChangeTx(ctx context.Context, tx *sql.Tx, u User) error {
-	if err := voidEmailChangeTx(ctx, tx, u.ID); err != nil {
-		return err
-	}
-	return audit.RecordTx(ctx, tx, audit.Entry{Action: audit.EmailChangeEnded, Actor: actorOf(ctx, u.ID), Subject: u.NodeID()})
+// ending is how a change of an address came to nothing.
+type ending string
+
+const (
+	endCancelled ending = "CANCELLED"        // from one of its addresses
+	endWithdrawn ending = "WITHDRAWN"        // by the account's owner
+	endReplaced  ending = "REPLACED"         // by another request
+	endPassword  ending = "PASSWORD_CHANGED" // which the next password may have been chosen against
+	endDisabled  ending = "ACCOUNT_DISABLED"
+	endLapsed    ending = "LAPSED" // the next address did not confirm in time
+	endTaken     ending = "TAKEN"  // the next address has got an account of its own
+)
+
+// changeRecord is what the audit log keeps of a change: how it ended, and which of its addresses had the word.
+type changeRecord struct {
+	Ended   ending `json:"ended,omitempty"`
+	Address string `json:"address,omitempty"`
 }
 
-// voidEmailChangeTx forgets the change that waits for an account, and makes its links worthless.
-func voidEmailChangeTx(ctx context.Context, tx *sql.Tx, user uuid.UUID) error {
-	if _, err := tx.ExecContext(ctx, `DELETE FROM email_changes WHERE user_id = $1`, user); err != nil {
+// side names the address that a token for the purpose is mailed to.
+func (p purpose) side() string {
+	if p == purposeTake {
+		return "NEXT"
+	}
+	return "PRESENT"
+}
+
+// endEmailChangeTx forgets the change that waits for an account, if there is one, and makes its links worthless, and those
+// of any before. One whose time was over has lapsed by itself, whatever ends it.
+func (s *Service) endEmailChangeTx(ctx context.Context, tx *sql.Tx, user, actor uuid.UUID, as changeRecord) error {
+	if _, err := tx.ExecContext(ctx, `DELETE FROM mailed_tokens WHERE user_id = $1 AND purpose IN ('TAKE', 'LEAVE')`, user); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, `DELETE FROM mailed_tokens WHERE user_id = $1 AND purpose IN ('TAKE', 'LEAVE')`, user)
-	return err
+	var lapsed bool
+	err := tx.QueryRowContext(ctx, `DELETE FROM email_changes WHERE user_id = $1 RETURNING taken_at IS NULL AND created_at <= $2`,
+		user, s.now().Add(-takeTime)).Scan(&lapsed)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if lapsed {
+		actor, as = uuid.Nil, changeRecord{Ended: endLapsed}
+	}
+	return recordChangeTx(ctx, tx, audit.EmailChangeEnded, actor, user, as)
+}
+
+func recordChangeTx(ctx context.Context, tx *sql.Tx, action audit.Action, actor, user uuid.UUID, as changeRecord) error {
+	return audit.RecordTx(ctx, tx, audit.Entry{Action: action, Actor: actor, Subject: typeid.Encode(typeid.User, user), After: as})
 }

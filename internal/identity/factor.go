@@ -172,6 +172,13 @@ type factorRecord struct {
 	Factor string     `json:"factor"`
 }
 
+// recordFactorTx records that an account has got a factor.
+func recordFactorTx(ctx context.Context, tx *sql.Tx, actor, user uuid.UUID, f Factor) error {
+	return audit.RecordTx(ctx, tx, audit.Entry{
+		Action: audit.FactorAdded, Actor: actor, Subject: typeid.Encode(typeid.User, user), After: factorRecord{Kind: f.Kind, Factor: f.NodeID()},
+	})
+}
+
 // lockFactorsTx makes changes of one account's factors, and sign-ins to it, wait for each other.
 func (s *Service) lockFactorsTx(ctx context.Context, tx *sql.Tx, user uuid.UUID) error {
 	_, err := tx.ExecContext(ctx, `SELECT FROM users WHERE id = $1 FOR UPDATE`, user)
@@ -208,10 +215,7 @@ func (s *Service) enrolledTx(ctx context.Context, tx *sql.Tx, v auth.Viewer, f F
 			return nil, nil, err
 		}
 	}
-	err = audit.RecordTx(ctx, tx, audit.Entry{
-		Action: audit.FactorAdded, Actor: v.UserID, Subject: typeid.Encode(typeid.User, v.UserID), After: factorRecord{Kind: f.Kind, Factor: f.NodeID()},
-	})
-	if err != nil {
+	if err := recordFactorTx(ctx, tx, v.UserID, v.UserID, f); err != nil {
 		return nil, nil, err
 	}
 	if err := s.tellOwnerTx(ctx, tx, v.UserID, notify.FactorAdded, notify.Data{"factor": f.Name}); err != nil {

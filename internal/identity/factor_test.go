@@ -240,6 +240,9 @@ func TestFactors_are_told(t *testing.T) {
 	if err != nil || len(factors) != 1 {
 		t.Fatalf("%v, %v", factors, err)
 	}
+	if _, err := b.ReplaceRecoveryCodes(t.Context(), v); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := b.RemoveFactor(t.Context(), v, factors[0].ID); err != nil {
 		t.Fatal(err)
 	}
@@ -247,7 +250,7 @@ func TestFactors_are_told(t *testing.T) {
 	for _, letter := range b.letters(t, box, "a@example.com") {
 		kinds = append(kinds, letter.Kind)
 	}
-	want := []notify.Kind{notify.FactorRemoved, notify.RecoveryCode, notify.FactorAdded}
+	want := []notify.Kind{notify.FactorRemoved, notify.RecoveryCode, notify.RecoveryCodes, notify.FactorAdded}
 	slices.Sort(kinds)
 	slices.Sort(want)
 	if !slices.Equal(kinds, want) {

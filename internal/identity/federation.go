@@ -175,15 +175,21 @@ func displayName(name, email string) string {
 	return name
 }
 
-// BeginProviderLink sends the viewer's browser to a provider: BAD_USER_INPUT, UNAVAILABLE. The flow is the session's that
-// asks.
+// BeginProviderLink sends the viewer's browser to a provider: STEP_UP_REQUIRED, BAD_USER_INPUT, UNAVAILABLE. The flow is
+// the session's that asks.
 func (s *Service) BeginProviderLink(ctx context.Context, v auth.Viewer, in BeginFlowInput) (BegunFlow, error) {
+	if err := v.Recent(s.now()); err != nil {
+		return BegunFlow{}, err
+	}
 	return s.beginFlow(ctx, in, v.SessionID)
 }
 
-// LinkProvider lets the viewer sign in as whom the provider vouches for: ErrProviderRefused, ErrLinkTaken, UNAVAILABLE,
-// CONFLICT when the account has too many. Linking again whom the account has already is fine.
+// LinkProvider lets the viewer sign in as whom the provider vouches for: STEP_UP_REQUIRED, ErrProviderRefused, ErrLinkTaken,
+// UNAVAILABLE, CONFLICT when the account has too many. Linking again whom the account has already is fine.
 func (s *Service) LinkProvider(ctx context.Context, v auth.Viewer, in CompleteFlowInput) (Link, error) {
+	if err := v.Recent(s.now()); err != nil {
+		return Link{}, err
+	}
 	person, err := s.completeFlow(ctx, in, v.SessionID)
 	if err != nil {
 		return Link{}, err
@@ -227,9 +233,12 @@ func (s *Service) LinkProvider(ctx context.Context, v auth.Viewer, in CompleteFl
 	return link, nil
 }
 
-// UnlinkProvider ends one of the viewer's links: NOT_FOUND when it is missing or someone else's, ErrLastWayIn. Sessions
-// that were started by it go on.
+// UnlinkProvider ends one of the viewer's links: STEP_UP_REQUIRED, NOT_FOUND when it is missing or someone else's,
+// ErrLastWayIn. Sessions that were started by it go on.
 func (s *Service) UnlinkProvider(ctx context.Context, v auth.Viewer, id uuid.UUID) error {
+	if err := v.Recent(s.now()); err != nil {
+		return err
+	}
 	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
 		inTx := ent.OverTx(tx)
 		if err := lockUser(ctx, tx, v.UserID); err != nil {

@@ -72,25 +72,33 @@ func checkReason(bad *apperr.Fields, text string) {
 
 func cleanReason(text string) string { return strings.TrimSpace(norm.NFC.String(text)) }
 
-// Operator is who works at the command line of the installation: an administrator without an account.
-func Operator() auth.Viewer {
-	return auth.Viewer{Grants: auth.NewGrants(auth.Grant{Role: auth.RoleAdmin}), Strong: true}
+// Operator is who works at the command line of the installation at this moment: an administrator without an account, who
+// proves by being there who they are.
+func (s *Service) Operator() auth.Viewer {
+	return auth.Viewer{Grants: auth.NewGrants(auth.Grant{Role: auth.RoleAdmin}), Strong: true, ProvedAt: s.now()}
 }
 
 // requireGranter returns FORBIDDEN unless the viewer may give and take a grant: administrators any, the managers of a
-// theater that of its staff. It looks at nothing but the viewer and the grant, so that it tells nothing of anybody else.
-func requireGranter(v auth.Viewer, g auth.Grant) error {
-	if v.Has(auth.RoleAdmin, auth.Platform) || g.Role == auth.RoleTheaterStaff && v.Has(auth.RoleTheaterManager, g.Theater) {
-		return nil
-	}
-	return apperr.New(apperr.Forbidden, "Your role does not allow this.")
+// theater that of its staff; and STEP_UP_REQUIRED. It looks at nothing but the viewer and the grant, so that it tells
+// nothing of anybody else.
+func (s *Service) requireGranter(v auth.Viewer, g auth.Grant) error {
+	return s.requireProved(v, v.Has(auth.RoleAdmin, auth.Platform) || g.Role == auth.RoleTheaterStaff && v.Has(auth.RoleTheaterManager, g.Theater))
 }
 
-// GrantRole gives a user a role: FORBIDDEN, BAD_USER_INPUT, NOT_FOUND when there is no such user or theater,
+// requireProved returns FORBIDDEN to a viewer who may not do something, and STEP_UP_REQUIRED to one who may once they have
+// proved again who they are. Who may not is not sent to prove anything first.
+func (s *Service) requireProved(v auth.Viewer, may bool) error {
+	if !may {
+		return apperr.New(apperr.Forbidden, "Your role does not allow this.")
+	}
+	return v.Recent(s.now())
+}
+
+// GrantRole gives a user a role: FORBIDDEN, STEP_UP_REQUIRED, BAD_USER_INPUT, NOT_FOUND when there is no such user or theater,
 // ErrTooManyGrants. Who has the role there already keeps it as it was given. The user's access tokens are recalled; their
 // sessions stay, and renew into the role.
 func (s *Service) GrantRole(ctx context.Context, v auth.Viewer, in ChangeGrantInput) (RoleGrant, error) {
-	if err := requireGranter(v, in.Grant); err != nil {
+	if err := s.requireGranter(v, in.Grant); err != nil {
 		return RoleGrant{}, err
 	}
 	if err := in.Validate(); err != nil {
@@ -117,11 +125,7 @@ func (s *Service) GrantRole(ctx context.Context, v auth.Viewer, in ChangeGrantIn
 		if err := recordGrantTx(ctx, tx, audit.RoleGranted, v, in); err != nil {
 			return unchanged, err
 		}
-		scope := "PLATFORM"
-		if in.Grant.Theater != auth.Platform {
-			scope = "THEATER"
-		}
-		return recalled, s.tellOwnerTx(ctx, tx, in.UserID, notify.RoleGranted, notify.Data{"role": string(in.Grant.Role), "scope": scope})
+		return recalled, s.tellOfGrantTx(ctx, tx, notify.RoleGranted, in)
 	})
 	if postgres.IsForeignKeyViolation(err, "role_grants_theater_fkey") {
 		err = apperr.Missing("theater")
@@ -132,10 +136,10 @@ func (s *Service) GrantRole(ctx context.Context, v auth.Viewer, in ChangeGrantIn
 	return given, nil
 }
 
-// RevokeRole takes a role away: FORBIDDEN, BAD_USER_INPUT, NOT_FOUND when the user was not granted it there,
-// ErrLastAdmin. The user's access tokens are recalled; their sessions stay, and renew without the role.
+// RevokeRole takes a role away: FORBIDDEN, STEP_UP_REQUIRED, BAD_USER_INPUT, NOT_FOUND when the user was not granted it
+// there, ErrLastAdmin. The user's access tokens are recalled; their sessions stay, and renew without the role.
 func (s *Service) RevokeRole(ctx context.Context, v auth.Viewer, in ChangeGrantInput) error {
-	if err := requireGranter(v, in.Grant); err != nil {
+	if err := s.requireGranter(v, in.Grant); err != nil {
 		return err
 	}
 	if err := in.Validate(); err != nil {
@@ -150,7 +154,10 @@ func (s *Service) RevokeRole(ctx context.Context, v auth.Viewer, in ChangeGrantI
 		if n, err := done.RowsAffected(); err != nil || n == 0 {
 			return unchanged, errors.Join(err, apperr.Missing("grant"))
 		}
-		return recalled, recordGrantTx(ctx, tx, audit.RoleRevoked, v, in)
+		if err := recordGrantTx(ctx, tx, audit.RoleRevoked, v, in); err != nil {
+			return unchanged, err
+		}
+		return recalled, s.tellOfGrantTx(ctx, tx, notify.RoleRevoked, in)
 	})
 	if apperr.CodeOf(err) == apperr.NotFound {
 		err = apperr.Missing("grant") // also when there is no such user, which is not for everybody to know
@@ -172,6 +179,15 @@ func recordGrantTx(ctx context.Context, tx *sql.Tx, action audit.Action, v auth.
 		entry.Before = granted(in.Grant)
 	}
 	return audit.RecordTx(ctx, tx, entry)
+}
+
+// tellOfGrantTx tells the owner of an account which role it was given, or lost.
+func (s *Service) tellOfGrantTx(ctx context.Context, tx *sql.Tx, kind notify.Kind, in ChangeGrantInput) error {
+	scope := "PLATFORM"
+	if in.Grant.Theater != auth.Platform {
+		scope = "THEATER"
+	}
+	return s.tellOwnerTx(ctx, tx, in.UserID, kind, notify.Data{"role": string(in.Grant.Role), "scope": scope})
 }
 
 // change says what becomes of the sessions of an account that is changed.

@@ -18,7 +18,7 @@ import (
 // grant gives a role as the operator would.
 func (b bundle) grant(t *testing.T, user uuid.UUID, g auth.Grant) error {
 	t.Helper()
-	_, err := b.GrantRole(t.Context(), identity.Operator(), identity.ChangeGrantInput{UserID: user, Grant: g, Reason: "as agreed"})
+	_, err := b.GrantRole(t.Context(), b.Operator(), identity.ChangeGrantInput{UserID: user, Grant: g, Reason: "as agreed"})
 	return err
 }
 
@@ -42,10 +42,10 @@ func (b bundle) root(t *testing.T) uuid.UUID {
 	return u.ID
 }
 
-// holding returns who makes viewers that hold roles and have proved a second factor.
-func holding(user uuid.UUID) func(grants ...auth.Grant) auth.Viewer {
+// holding returns who makes viewers that hold roles and have just proved a second factor.
+func (b bundle) holding(user uuid.UUID) func(grants ...auth.Grant) auth.Viewer {
 	return func(grants ...auth.Grant) auth.Viewer {
-		return auth.Viewer{UserID: user, SessionID: uuid.New(), Grants: auth.NewGrants(grants...), Strong: true}
+		return auth.Viewer{UserID: user, SessionID: uuid.New(), Grants: auth.NewGrants(grants...), Strong: true, ProvedAt: b.clock.Now()}
 	}
 }
 
@@ -56,7 +56,7 @@ func TestAZ3_who_may_appoint_whom(t *testing.T) {
 	b := setup(t)
 	ours, theirs := b.theater(t), b.theater(t)
 	user := b.signUp(t, "someone@example.com", passphrase).User
-	holding := holding(b.root(t))
+	holding := b.holding(b.root(t))
 	viewers := map[string]auth.Viewer{
 		"a_customer":                    holding(),
 		"staff_of_ours":                 holding(auth.Grant{Role: auth.RoleTheaterStaff, Theater: ours}),
@@ -119,7 +119,7 @@ func TestService_DisableUser_is_for_administrators(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	ours, theirs := b.theater(t), b.theater(t)
-	user, holding := b.signUp(t, "someone@example.com", passphrase).User, holding(uuid.New())
+	user, holding := b.signUp(t, "someone@example.com", passphrase).User, b.holding(uuid.New())
 	for name, test := range map[string]struct {
 		viewer             auth.Viewer
 		sees, shuts, staff bool
@@ -170,7 +170,7 @@ func TestService_GrantRole(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.clock.Advance(time.Hour)
-	again, err := b.GrantRole(t.Context(), identity.Operator(), identity.ChangeGrantInput{UserID: user.ID, Grant: first, Reason: "once more"})
+	again, err := b.GrantRole(t.Context(), b.Operator(), identity.ChangeGrantInput{UserID: user.ID, Grant: first, Reason: "once more"})
 	if err != nil || again.Reason != "as agreed" || !again.CreatedAt.Before(b.clock.Now()) {
 		t.Errorf("granted again: %+v, %v", again, err)
 	}
@@ -218,11 +218,11 @@ func TestService_last_admin(t *testing.T) {
 	admin := auth.Grant{Role: auth.RoleAdmin}
 	ways := map[string]func(b bundle, by, of uuid.UUID) error{
 		"revoke": func(b bundle, by, of uuid.UUID) error {
-			v := auth.Viewer{UserID: by, Grants: auth.NewGrants(admin), Strong: true}
+			v := b.holding(by)(admin)
 			return b.RevokeRole(t.Context(), v, identity.ChangeGrantInput{UserID: of, Grant: admin, Reason: "a quarrel"})
 		},
 		"disable": func(b bundle, by, of uuid.UUID) error {
-			v := auth.Viewer{UserID: by, Grants: auth.NewGrants(admin), Strong: true}
+			v := b.holding(by)(admin)
 			_, err := b.DisableUser(t.Context(), v, of, "a quarrel")
 			return err
 		},
@@ -280,7 +280,7 @@ func TestA3_a_disabled_account_has_no_way_in(t *testing.T) {
 	t.Parallel()
 	f := federate(t)
 	b := f.withPasskeys(t)
-	admin := holding(uuid.New())(auth.Grant{Role: auth.RoleAdmin})
+	admin := b.holding(uuid.New())(auth.Grant{Role: auth.RoleAdmin})
 	box := &notify.Mailbox{}
 
 	// One with a password and an authenticator app, one with a passkey, one who comes by a provider, one with a password alone.

@@ -108,7 +108,8 @@ func TestLetters_new_device(t *testing.T) {
 	}
 }
 
-// TestLetters_of_providers_and_roles is that an owner hears of links, of their end, and of roles; and of nothing that was
+// TestLetters_of_providers_and_roles is that an owner hears of links and roles, of their end, of an account that is shut or
+// opened again; and of nothing that was
 // part of making the account.
 func TestLetters_of_providers_and_roles(t *testing.T) {
 	t.Parallel()
@@ -138,12 +139,37 @@ func TestLetters_of_providers_and_roles(t *testing.T) {
 	// The administrator's language is not the owner's.
 	ctx := notify.WithLanguages(auth.WithViewer(t.Context(), auth.Viewer{UserID: typeid.New()}), "de")
 	for range 2 { // who has it already is told nothing
-		if _, err := f.GrantRole(ctx, identity.Operator(), identity.ChangeGrantInput{UserID: v.UserID, Grant: auth.Grant{Role: auth.RoleFinance}, Reason: "books"}); err != nil {
+		if _, err := f.GrantRole(ctx, f.Operator(), identity.ChangeGrantInput{UserID: v.UserID, Grant: auth.Grant{Role: auth.RoleFinance}, Reason: "books"}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	got := f.letters(t, box, "nora@example.com")
 	if len(got) != 3 || got[0].Kind != notify.RoleGranted || !strings.Contains(got[0].Text, "finance, on the whole platform") {
 		t.Errorf("granted: %+v", got)
+	}
+	if err := f.RevokeRole(ctx, f.Operator(), identity.ChangeGrantInput{UserID: v.UserID, Grant: auth.Grant{Role: auth.RoleFinance}, Reason: "books closed"}); err != nil {
+		t.Fatal(err)
+	}
+	got = f.letters(t, box, "nora@example.com")
+	if len(got) != 4 || got[0].Kind != notify.RoleRevoked || !strings.Contains(got[0].Text, "finance, on the whole platform") {
+		t.Errorf("revoked: %+v", got)
+	}
+	for range 2 { // what is so already is told once
+		if _, err := f.DisableUser(ctx, f.Operator(), v.UserID, "a secret reason"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got = f.letters(t, box, "nora@example.com")
+	if len(got) != 5 || got[0].Kind != notify.AccountDisabled || strings.Contains(got[0].Text, "secret reason") {
+		t.Errorf("disabled: %+v", got)
+	}
+	for range 2 {
+		if _, err := f.EnableUser(ctx, f.Operator(), v.UserID, "a secret reason"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got = f.letters(t, box, "nora@example.com")
+	if len(got) != 6 || got[0].Kind != notify.AccountEnabled || strings.Contains(got[0].Text, "secret reason") {
+		t.Errorf("enabled: %+v", got)
 	}
 }

@@ -55,7 +55,7 @@ func (s *Service) ResetPassword(ctx context.Context, token, password string) err
 		if _, err := tx.ExecContext(ctx, `UPDATE users SET password_hash = $2 WHERE id = $1`, u.ID, hash); err != nil {
 			return err
 		}
-		if err := voidResetsTx(ctx, tx, u.ID); err != nil {
+		if err := s.voidResetsTx(ctx, tx, u.ID, uuid.Nil, endPassword); err != nil {
 			return err
 		}
 		// A sign-in that waits for its second factor was begun with the password of before.
@@ -78,9 +78,9 @@ func (s *Service) ResetPassword(ctx context.Context, token, password string) err
 }
 
 // voidResetsTx makes all links that could set another password for an account worthless, and withdraws a change of its
-// address: whoever asked for it may be the reason for the next password.
-func voidResetsTx(ctx context.Context, tx *sql.Tx, userID uuid.UUID) error {
-	if err := voidEmailChangeTx(ctx, tx, userID); err != nil {
+// address, since whoever asked for it may be the reason: that the actor chose another password, or disabled the account.
+func (s *Service) voidResetsTx(ctx context.Context, tx *sql.Tx, userID, actor uuid.UUID, why ending) error {
+	if err := s.endEmailChangeTx(ctx, tx, userID, actor, changeRecord{Ended: why}); err != nil {
 		return err
 	}
 	_, err := tx.ExecContext(ctx, `DELETE FROM mailed_tokens WHERE user_id = $1 AND purpose = 'RESET'`, userID)

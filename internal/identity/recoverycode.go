@@ -55,8 +55,10 @@ func (s *Service) ReplaceRecoveryCodes(ctx context.Context, v auth.Viewer) ([]st
 		if len(kinds) == 0 {
 			return apperr.New(apperr.Conflict, "Recovery codes stand in for a second factor. Enrol one first.")
 		}
-		codes, err = s.replaceCodesTx(ctx, tx, v.UserID)
-		return err
+		if codes, err = s.replaceCodesTx(ctx, tx, v.UserID); err != nil {
+			return err
+		}
+		return s.tellOwnerTx(ctx, tx, v.UserID, notify.RecoveryCodes, nil)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("replacing recovery codes: %w", err)

@@ -169,14 +169,19 @@ func (s *Service) addUserTx(ctx context.Context, tx *sql.Tx, u User, hash string
 	if err != nil {
 		return fmt.Errorf("making an account: %w", err)
 	}
-	for _, grant := range grants {
-		if _, err := s.insertGrantTx(ctx, tx, uuid.Nil, ChangeGrantInput{UserID: u.ID, Grant: grant, Reason: "made with the account"}); err != nil {
-			return err
-		}
-	}
-	return audit.RecordTx(ctx, tx, audit.Entry{
+	err = audit.RecordTx(ctx, tx, audit.Entry{
 		Action: audit.AccountCreated, Actor: actorOf(ctx, u.ID), Subject: u.NodeID(), After: granted(grants...),
 	})
+	for _, grant := range grants {
+		in := ChangeGrantInput{UserID: u.ID, Grant: grant, Reason: "made with the account"}
+		if err == nil {
+			_, err = s.insertGrantTx(ctx, tx, uuid.Nil, in)
+		}
+		if err == nil {
+			err = recordGrantTx(ctx, tx, audit.RoleGranted, auth.Viewer{}, in)
+		}
+	}
+	return err
 }
 
 // SignIn starts a session of the account with an address or a username: ErrInvalidCredentials, SecondFactorRequired, THROTTLED.

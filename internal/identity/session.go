@@ -286,7 +286,7 @@ func (s *Service) ChangePassword(ctx context.Context, v auth.Viewer, in ChangePa
 		if err := audit.RecordTx(ctx, tx, audit.Entry{Action: audit.PasswordChanged, Actor: v.UserID, Subject: u.NodeID()}); err != nil {
 			return err
 		}
-		if err := voidResetsTx(ctx, tx, u.ID); err != nil {
+		if err := s.voidResetsTx(ctx, tx, u.ID, v.UserID, endPassword); err != nil {
 			return err
 		}
 		return s.tellTx(ctx, tx, u, notify.PasswordChanged, nil)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"image/png"
+	"slices"
 	"strings"
 	"time"
 
@@ -72,7 +73,7 @@ func (s *Service) BeginTOTP(ctx context.Context, v auth.Viewer) (TOTPEnrolment, 
 		if _, err := tx.ExecContext(ctx, `DELETE FROM factors WHERE user_id = $1 AND confirmed_at IS NULL`, v.UserID); err != nil {
 			return err
 		}
-		return s.insertTOTPTx(ctx, tx, v.UserID, "Authenticator app", key.Secret(), now, sql.NullTime{})
+		return s.insertTOTPTx(ctx, tx, typeid.New(), v.UserID, "Authenticator app", key.Secret(), now, sql.NullTime{})
 	})
 	if err != nil {
 		return TOTPEnrolment{}, fmt.Errorf("beginning an enrolment: %w", err)
@@ -80,8 +81,7 @@ func (s *Service) BeginTOTP(ctx context.Context, v auth.Viewer) (TOTPEnrolment, 
 	return TOTPEnrolment{Secret: key.Secret(), URI: key.URL(), QR: picture, ExpiresAt: now.Add(enrolmentAge)}, nil
 }
 
-func (s *Service) insertTOTPTx(ctx context.Context, tx *sql.Tx, user uuid.UUID, name, secret string, now time.Time, confirmed sql.NullTime) error {
-	id := typeid.New()
+func (s *Service) insertTOTPTx(ctx context.Context, tx *sql.Tx, id, user uuid.UUID, name, secret string, now time.Time, confirmed sql.NullTime) error {
 	sealed, err := s.vault.Seal(secretCell(id), secret)
 	if err != nil {
 		return err
@@ -159,12 +159,23 @@ func (s *Service) ConfirmTOTP(ctx context.Context, v auth.Viewer, name, code str
 	return enrolled, err
 }
 
-// EnrolTOTP gives an account an authenticator app with a secret that is known already: for demo accounts, whose secrets
-// are none. Nothing else may call it.
+// EnrolTOTP gives an account that has no authenticator app one with a secret that is known already: for demo accounts,
+// whose secrets are none. Nothing else may call it.
 func (s *Service) EnrolTOTP(ctx context.Context, user uuid.UUID, name, secret string) error {
 	now := s.now()
 	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
-		return s.insertTOTPTx(ctx, tx, user, name, secret, now, sql.NullTime{Time: now, Valid: true})
+		if err := s.lockFactorsTx(ctx, tx, user); err != nil {
+			return err
+		}
+		kinds, err := factorKindsTx(ctx, tx, user)
+		if err != nil || slices.Contains(kinds, FactorTOTP) {
+			return err
+		}
+		f := Factor{ID: typeid.New(), Kind: FactorTOTP}
+		if err := s.insertTOTPTx(ctx, tx, f.ID, user, name, secret, now, sql.NullTime{Time: now, Valid: true}); err != nil {
+			return err
+		}
+		return recordFactorTx(ctx, tx, uuid.Nil, user, f)
 	})
 	if err != nil {
 		return fmt.Errorf("enrolling an app: %w", err)

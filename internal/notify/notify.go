@@ -53,17 +53,22 @@ const (
 	LeaveAddress    Kind = "leave-address"    // name, link: to the address that an account is about to leave
 	TakeAddress     Kind = "take-address"     // name, link: to the address that it is about to take
 	AddressChanged  Kind = "address-changed"  // name
+	AddressWanted   Kind = "address-wanted"   // name: another account was to get the address
 	ResetPassword   Kind = "reset-password"   // name, link
 	PasswordReset   Kind = "password-reset"   // name
 	PasswordChanged Kind = "password-changed" // name
 	FactorAdded     Kind = "factor-added"     // name, factor
 	FactorRemoved   Kind = "factor-removed"   // name, factor
 	RecoveryCode    Kind = "recovery-code"    // name: a recovery code was used in the place of a factor
+	RecoveryCodes   Kind = "recovery-codes"   // name: the codes of before are worthless, others were shown
 	NewDevice       Kind = "new-device"       // name, device: may be empty; when
 
 	ProviderLinked   Kind = "provider-linked"   // name, provider
 	ProviderUnlinked Kind = "provider-unlinked" // name, provider
 	RoleGranted      Kind = "role-granted"      // name, role, scope: THEATER or PLATFORM
+	RoleRevoked      Kind = "role-revoked"      // as RoleGranted
+	AccountDisabled  Kind = "account-disabled"  // name
+	AccountEnabled   Kind = "account-enabled"   // name
 )
 
 // needs says what data each kind must have.
@@ -77,7 +82,7 @@ func needs(kind Kind) (data []string, known bool) {
 		return []string{"link"}, true
 	case AccountExists, VerifyAddress, LeaveAddress, TakeAddress, ResetPassword:
 		return []string{"link", "name"}, true
-	case AddressChanged, PasswordReset, PasswordChanged, RecoveryCode:
+	case AddressChanged, AddressWanted, PasswordReset, PasswordChanged, RecoveryCode, RecoveryCodes, AccountDisabled, AccountEnabled:
 		return []string{"name"}, true
 	case FactorAdded, FactorRemoved:
 		return []string{"factor", "name"}, true
@@ -85,7 +90,7 @@ func needs(kind Kind) (data []string, known bool) {
 		return []string{"device", "name", "when"}, true
 	case ProviderLinked, ProviderUnlinked:
 		return []string{"name", "provider"}, true
-	case RoleGranted:
+	case RoleGranted, RoleRevoked:
 		return []string{"name", "role", "scope"}, true
 	default:
 		return nil, false
@@ -100,8 +105,9 @@ func (k Kind) isRequest() bool {
 // Kinds returns the letters.
 func Kinds() []Kind {
 	return []Kind{
-		ConfirmSignUp, AccountExists, VerifyAddress, LeaveAddress, TakeAddress, AddressChanged, ResetPassword, PasswordReset,
-		PasswordChanged, FactorAdded, FactorRemoved, RecoveryCode, NewDevice, ProviderLinked, ProviderUnlinked, RoleGranted,
+		ConfirmSignUp, AccountExists, VerifyAddress, LeaveAddress, TakeAddress, AddressChanged, AddressWanted, ResetPassword,
+		PasswordReset, PasswordChanged, FactorAdded, FactorRemoved, RecoveryCode, RecoveryCodes, NewDevice, ProviderLinked,
+		ProviderUnlinked, RoleGranted, RoleRevoked, AccountDisabled, AccountEnabled,
 	}
 }
 

@@ -39,8 +39,11 @@ type cutNotice struct {
 	Newest int `json:"newest"`
 }
 
-// Export returns everything that is known about the viewer, as JSON. It is recorded.
+// Export returns everything that is known about the viewer, as JSON: STEP_UP_REQUIRED. It is recorded.
 func (s *Service) Export(ctx context.Context, viewer auth.Viewer) ([]byte, error) {
+	if err := viewer.Recent(s.clock.Now()); err != nil {
+		return nil, err
+	}
 	public := typeid.Encode(typeid.User, viewer.UserID)
 	var d Document
 	err := s.db.InTx(ctx, func(tx *sql.Tx) error {

@@ -27,6 +27,7 @@ import (
 	"marquee/internal/audit"
 	"marquee/internal/auth"
 	"marquee/internal/booking"
+	"marquee/internal/clock"
 	"marquee/internal/identity"
 	"marquee/internal/postgres"
 	"marquee/internal/typeid"
@@ -39,12 +40,13 @@ type Service struct {
 	vault    *vault.Vault
 	identity *identity.Service
 	booking  *booking.Service
+	clock    clock.Clock
 	log      *slog.Logger
 }
 
 // NewService returns a Service. One that only lists and replays erasures needs no bookings.
-func NewService(db *postgres.DB, v *vault.Vault, accounts *identity.Service, bookings *booking.Service, log *slog.Logger) *Service {
-	return &Service{db: db, vault: v, identity: accounts, booking: bookings, log: log}
+func NewService(db *postgres.DB, v *vault.Vault, accounts *identity.Service, bookings *booking.Service, c clock.Clock, log *slog.Logger) *Service {
+	return &Service{db: db, vault: v, identity: accounts, booking: bookings, clock: c, log: log}
 }
 
 // EraseInput asks for an account to be erased.
@@ -77,19 +79,37 @@ type refusedError struct{ EraseResult }
 
 func (refusedError) Error() string { return "privacy: the erasure was refused" }
 
-// EraseUser is Erase by an administrator, at somebody's request: BAD_USER_INPUT without a reason.
+// EraseUser erases an account at somebody's request, as Erase does: FORBIDDEN unless the viewer runs the platform,
+// BAD_USER_INPUT without a reason.
 func (s *Service) EraseUser(ctx context.Context, viewer auth.Viewer, in EraseInput) (EraseResult, error) {
+	if !viewer.Has(auth.RoleAdmin, auth.Platform) {
+		return nil, apperr.New(apperr.Forbidden, "Your role does not allow this.")
+	}
+	if err := viewer.Recent(s.clock.Now()); err != nil {
+		return nil, err
+	}
 	const longest = 500
 	var bad apperr.Fields
 	if bad.Text("input.reason", &in.Reason, longest); bad.Err() != nil {
 		return nil, bad.Err()
 	}
-	return s.Erase(ctx, viewer, in)
+	return s.carryOut(ctx, viewer, in)
 }
 
-// Erase erases an account. NOT_FOUND when there is none; CONFLICT while a payment of
-// it is under way.
+// Erase erases the viewer's own account, FORBIDDEN for another: STEP_UP_REQUIRED, NOT_FOUND when there is none, CONFLICT
+// while a payment of it is under way.
 func (s *Service) Erase(ctx context.Context, viewer auth.Viewer, in EraseInput) (EraseResult, error) {
+	if in.UserID != viewer.UserID {
+		return nil, apperr.New(apperr.Forbidden, "This is not your account.")
+	}
+	if err := viewer.Recent(s.clock.Now()); err != nil {
+		return nil, err
+	}
+	return s.carryOut(ctx, viewer, in)
+}
+
+// carryOut erases an account for a viewer who may have it erased.
+func (s *Service) carryOut(ctx context.Context, viewer auth.Viewer, in EraseInput) (EraseResult, error) {
 	user, err := s.identity.User(ctx, in.UserID)
 	if err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -341,12 +342,12 @@ func TestService_Erase_of_staff(t *testing.T) {
 	t.Parallel()
 	a := apitest.New(t, apitest.Bare(), apitest.Still())
 	for _, c := range []apitest.Client{a.Manager(), a.Admin()} {
-		result, err := a.Privacy.Erase(t.Context(), auth.Viewer{UserID: c.User.ID}, privacy.EraseInput{UserID: c.User.ID})
+		result, err := a.Privacy.Erase(t.Context(), auth.Viewer{UserID: c.User.ID, ProvedAt: time.Now()}, privacy.EraseInput{UserID: c.User.ID})
 		if _, ok := result.(privacy.InOffice); err != nil || !ok {
 			t.Errorf("%+v, %v", result, err)
 		}
 	}
-	_, err := a.Privacy.EraseUser(t.Context(), auth.Viewer{}, privacy.EraseInput{UserID: typeid.New()})
+	_, err := a.Privacy.EraseUser(t.Context(), a.Identity.Operator(), privacy.EraseInput{UserID: typeid.New()})
 	if apperr.CodeOf(err) != apperr.BadUserInput {
 		t.Errorf("without a reason: %v", err)
 	}
