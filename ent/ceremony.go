@@ -26,8 +26,8 @@ type Ceremony struct {
 	UserID *uuid.UUID `json:"user_id,omitempty"`
 	// SessionID holds the value of the "session_id" field.
 	SessionID *uuid.UUID `json:"session_id,omitempty"`
-	// State holds the value of the "state" field.
-	State []byte `json:"-"`
+	// StateSealed holds the value of the "state_sealed" field.
+	StateSealed []byte `json:"-"`
 	// ExpiresAt holds the value of the "expires_at" field.
 	ExpiresAt time.Time `json:"expires_at,omitempty"`
 	// Edges holds the relations/edges for other nodes in the graph.
@@ -76,7 +76,7 @@ func (*Ceremony) scanValues(columns []string) ([]any, error) {
 		switch columns[i] {
 		case ceremony.FieldUserID, ceremony.FieldSessionID:
 			values[i] = &sql.NullScanner{S: new(uuid.UUID)}
-		case ceremony.FieldState:
+		case ceremony.FieldStateSealed:
 			values[i] = new([]byte)
 		case ceremony.FieldKind:
 			values[i] = new(sql.NullString)
@@ -125,11 +125,11 @@ func (_m *Ceremony) assignValues(columns []string, values []any) error {
 				_m.SessionID = new(uuid.UUID)
 				*_m.SessionID = *value.S.(*uuid.UUID)
 			}
-		case ceremony.FieldState:
+		case ceremony.FieldStateSealed:
 			if value, ok := values[i].(*[]byte); !ok {
-				return fmt.Errorf("unexpected type %T for field state", values[i])
+				return fmt.Errorf("unexpected type %T for field state_sealed", values[i])
 			} else if value != nil {
-				_m.State = *value
+				_m.StateSealed = *value
 			}
 		case ceremony.FieldExpiresAt:
 			if value, ok := values[i].(*sql.NullTime); !ok {
@@ -196,7 +196,7 @@ func (_m *Ceremony) String() string {
 		builder.WriteString(fmt.Sprintf("%v", *v))
 	}
 	builder.WriteString(", ")
-	builder.WriteString("state=<sensitive>")
+	builder.WriteString("state_sealed=<sensitive>")
 	builder.WriteString(", ")
 	builder.WriteString("expires_at=")
 	builder.WriteString(_m.ExpiresAt.Format(time.ANSIC))

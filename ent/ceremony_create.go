@@ -60,9 +60,9 @@ func (_c *CeremonyCreate) SetNillableSessionID(v *uuid.UUID) *CeremonyCreate {
 	return _c
 }
 
-// SetState sets the "state" field.
-func (_c *CeremonyCreate) SetState(v []byte) *CeremonyCreate {
-	_c.mutation.SetState(v)
+// SetStateSealed sets the "state_sealed" field.
+func (_c *CeremonyCreate) SetStateSealed(v []byte) *CeremonyCreate {
+	_c.mutation.SetStateSealed(v)
 	return _c
 }
 
@@ -125,8 +125,8 @@ func (_c *CeremonyCreate) check() error {
 	if _, ok := _c.mutation.Kind(); !ok {
 		return &ValidationError{Name: "kind", err: errors.New(`ent: missing required field "Ceremony.kind"`)}
 	}
-	if _, ok := _c.mutation.State(); !ok {
-		return &ValidationError{Name: "state", err: errors.New(`ent: missing required field "Ceremony.state"`)}
+	if _, ok := _c.mutation.StateSealed(); !ok {
+		return &ValidationError{Name: "state_sealed", err: errors.New(`ent: missing required field "Ceremony.state_sealed"`)}
 	}
 	if _, ok := _c.mutation.ExpiresAt(); !ok {
 		return &ValidationError{Name: "expires_at", err: errors.New(`ent: missing required field "Ceremony.expires_at"`)}
@@ -171,9 +171,9 @@ func (_c *CeremonyCreate) createSpec() (*Ceremony, *sqlgraph.CreateSpec) {
 		_spec.SetField(ceremony.FieldKind, field.TypeString, value)
 		_node.Kind = value
 	}
-	if value, ok := _c.mutation.State(); ok {
-		_spec.SetField(ceremony.FieldState, field.TypeBytes, value)
-		_node.State = value
+	if value, ok := _c.mutation.StateSealed(); ok {
+		_spec.SetField(ceremony.FieldStateSealed, field.TypeBytes, value)
+		_node.StateSealed = value
 	}
 	if value, ok := _c.mutation.ExpiresAt(); ok {
 		_spec.SetField(ceremony.FieldExpiresAt, field.TypeTime, value)
@@ -313,15 +313,15 @@ func (u *CeremonyUpsert) ClearSessionID() *CeremonyUpsert {
 	return u
 }
 
-// SetState sets the "state" field.
-func (u *CeremonyUpsert) SetState(v []byte) *CeremonyUpsert {
-	u.Set(ceremony.FieldState, v)
+// SetStateSealed sets the "state_sealed" field.
+func (u *CeremonyUpsert) SetStateSealed(v []byte) *CeremonyUpsert {
+	u.Set(ceremony.FieldStateSealed, v)
 	return u
 }
 
-// UpdateState sets the "state" field to the value that was provided on create.
-func (u *CeremonyUpsert) UpdateState() *CeremonyUpsert {
-	u.SetExcluded(ceremony.FieldState)
+// UpdateStateSealed sets the "state_sealed" field to the value that was provided on create.
+func (u *CeremonyUpsert) UpdateStateSealed() *CeremonyUpsert {
+	u.SetExcluded(ceremony.FieldStateSealed)
 	return u
 }
 
@@ -441,17 +441,17 @@ func (u *CeremonyUpsertOne) ClearSessionID() *CeremonyUpsertOne {
 	})
 }
 
-// SetState sets the "state" field.
-func (u *CeremonyUpsertOne) SetState(v []byte) *CeremonyUpsertOne {
+// SetStateSealed sets the "state_sealed" field.
+func (u *CeremonyUpsertOne) SetStateSealed(v []byte) *CeremonyUpsertOne {
 	return u.Update(func(s *CeremonyUpsert) {
-		s.SetState(v)
+		s.SetStateSealed(v)
 	})
 }
 
-// UpdateState sets the "state" field to the value that was provided on create.
-func (u *CeremonyUpsertOne) UpdateState() *CeremonyUpsertOne {
+// UpdateStateSealed sets the "state_sealed" field to the value that was provided on create.
+func (u *CeremonyUpsertOne) UpdateStateSealed() *CeremonyUpsertOne {
 	return u.Update(func(s *CeremonyUpsert) {
-		s.UpdateState()
+		s.UpdateStateSealed()
 	})
 }
 
@@ -739,17 +739,17 @@ func (u *CeremonyUpsertBulk) ClearSessionID() *CeremonyUpsertBulk {
 	})
 }
 
-// SetState sets the "state" field.
-func (u *CeremonyUpsertBulk) SetState(v []byte) *CeremonyUpsertBulk {
+// SetStateSealed sets the "state_sealed" field.
+func (u *CeremonyUpsertBulk) SetStateSealed(v []byte) *CeremonyUpsertBulk {
 	return u.Update(func(s *CeremonyUpsert) {
-		s.SetState(v)
+		s.SetStateSealed(v)
 	})
 }
 
-// UpdateState sets the "state" field to the value that was provided on create.
-func (u *CeremonyUpsertBulk) UpdateState() *CeremonyUpsertBulk {
+// UpdateStateSealed sets the "state_sealed" field to the value that was provided on create.
+func (u *CeremonyUpsertBulk) UpdateStateSealed() *CeremonyUpsertBulk {
 	return u.Update(func(s *CeremonyUpsert) {
-		s.UpdateState()
+		s.UpdateStateSealed()
 	})
 }
 

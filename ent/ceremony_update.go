@@ -86,9 +86,9 @@ func (_u *CeremonyUpdate) ClearSessionID() *CeremonyUpdate {
 	return _u
 }
 
-// SetState sets the "state" field.
-func (_u *CeremonyUpdate) SetState(v []byte) *CeremonyUpdate {
-	_u.mutation.SetState(v)
+// SetStateSealed sets the "state_sealed" field.
+func (_u *CeremonyUpdate) SetStateSealed(v []byte) *CeremonyUpdate {
+	_u.mutation.SetStateSealed(v)
 	return _u
 }
 
@@ -178,8 +178,8 @@ func (_u *CeremonyUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	if value, ok := _u.mutation.Kind(); ok {
 		_spec.SetField(ceremony.FieldKind, field.TypeString, value)
 	}
-	if value, ok := _u.mutation.State(); ok {
-		_spec.SetField(ceremony.FieldState, field.TypeBytes, value)
+	if value, ok := _u.mutation.StateSealed(); ok {
+		_spec.SetField(ceremony.FieldStateSealed, field.TypeBytes, value)
 	}
 	if value, ok := _u.mutation.ExpiresAt(); ok {
 		_spec.SetField(ceremony.FieldExpiresAt, field.TypeTime, value)
@@ -318,9 +318,9 @@ func (_u *CeremonyUpdateOne) ClearSessionID() *CeremonyUpdateOne {
 	return _u
 }
 
-// SetState sets the "state" field.
-func (_u *CeremonyUpdateOne) SetState(v []byte) *CeremonyUpdateOne {
-	_u.mutation.SetState(v)
+// SetStateSealed sets the "state_sealed" field.
+func (_u *CeremonyUpdateOne) SetStateSealed(v []byte) *CeremonyUpdateOne {
+	_u.mutation.SetStateSealed(v)
 	return _u
 }
 
@@ -440,8 +440,8 @@ func (_u *CeremonyUpdateOne) sqlSave(ctx context.Context) (_node *Ceremony, err 
 	if value, ok := _u.mutation.Kind(); ok {
 		_spec.SetField(ceremony.FieldKind, field.TypeString, value)
 	}
-	if value, ok := _u.mutation.State(); ok {
-		_spec.SetField(ceremony.FieldState, field.TypeBytes, value)
+	if value, ok := _u.mutation.StateSealed(); ok {
+		_spec.SetField(ceremony.FieldStateSealed, field.TypeBytes, value)
 	}
 	if value, ok := _u.mutation.ExpiresAt(); ok {
 		_spec.SetField(ceremony.FieldExpiresAt, field.TypeTime, value)

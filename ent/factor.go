@@ -23,16 +23,16 @@ type Factor struct {
 	UserID uuid.UUID `json:"user_id,omitempty"`
 	// Kind holds the value of the "kind" field.
 	Kind string `json:"kind,omitempty"`
-	// Name holds the value of the "name" field.
-	Name string `json:"name,omitempty"`
+	// NameSealed holds the value of the "name_sealed" field.
+	NameSealed []byte `json:"-"`
 	// of an app
 	SecretSealed *[]byte `json:"-"`
 	// the last of which a code was used
 	UsedStep int64 `json:"used_step,omitempty"`
-	// CredentialID holds the value of the "credential_id" field.
-	CredentialID *[]byte `json:"credential_id,omitempty"`
+	// of a passkey's id
+	CredentialHash *[]byte `json:"credential_hash,omitempty"`
 	// the public half of a passkey
-	Credential *[]byte `json:"credential,omitempty"`
+	CredentialSealed *[]byte `json:"-"`
 	// CreatedAt holds the value of the "created_at" field.
 	CreatedAt time.Time `json:"created_at,omitempty"`
 	// ConfirmedAt holds the value of the "confirmed_at" field.
@@ -70,11 +70,11 @@ func (*Factor) scanValues(columns []string) ([]any, error) {
 	values := make([]any, len(columns))
 	for i := range columns {
 		switch columns[i] {
-		case factor.FieldSecretSealed, factor.FieldCredentialID, factor.FieldCredential:
+		case factor.FieldNameSealed, factor.FieldSecretSealed, factor.FieldCredentialHash, factor.FieldCredentialSealed:
 			values[i] = new([]byte)
 		case factor.FieldUsedStep:
 			values[i] = new(sql.NullInt64)
-		case factor.FieldKind, factor.FieldName:
+		case factor.FieldKind:
 			values[i] = new(sql.NullString)
 		case factor.FieldCreatedAt, factor.FieldConfirmedAt, factor.FieldUsedAt:
 			values[i] = new(sql.NullTime)
@@ -113,11 +113,11 @@ func (_m *Factor) assignValues(columns []string, values []any) error {
 			} else if value.Valid {
 				_m.Kind = value.String
 			}
-		case factor.FieldName:
-			if value, ok := values[i].(*sql.NullString); !ok {
-				return fmt.Errorf("unexpected type %T for field name", values[i])
-			} else if value.Valid {
-				_m.Name = value.String
+		case factor.FieldNameSealed:
+			if value, ok := values[i].(*[]byte); !ok {
+				return fmt.Errorf("unexpected type %T for field name_sealed", values[i])
+			} else if value != nil {
+				_m.NameSealed = *value
 			}
 		case factor.FieldSecretSealed:
 			if value, ok := values[i].(*[]byte); !ok {
@@ -131,17 +131,17 @@ func (_m *Factor) assignValues(columns []string, values []any) error {
 			} else if value.Valid {
 				_m.UsedStep = value.Int64
 			}
-		case factor.FieldCredentialID:
+		case factor.FieldCredentialHash:
 			if value, ok := values[i].(*[]byte); !ok {
-				return fmt.Errorf("unexpected type %T for field credential_id", values[i])
+				return fmt.Errorf("unexpected type %T for field credential_hash", values[i])
 			} else if value != nil {
-				_m.CredentialID = value
+				_m.CredentialHash = value
 			}
-		case factor.FieldCredential:
+		case factor.FieldCredentialSealed:
 			if value, ok := values[i].(*[]byte); !ok {
-				return fmt.Errorf("unexpected type %T for field credential", values[i])
+				return fmt.Errorf("unexpected type %T for field credential_sealed", values[i])
 			} else if value != nil {
-				_m.Credential = value
+				_m.CredentialSealed = value
 			}
 		case factor.FieldCreatedAt:
 			if value, ok := values[i].(*sql.NullTime); !ok {
@@ -210,23 +210,19 @@ func (_m *Factor) String() string {
 	builder.WriteString("kind=")
 	builder.WriteString(_m.Kind)
 	builder.WriteString(", ")
-	builder.WriteString("name=")
-	builder.WriteString(_m.Name)
+	builder.WriteString("name_sealed=<sensitive>")
 	builder.WriteString(", ")
 	builder.WriteString("secret_sealed=<sensitive>")
 	builder.WriteString(", ")
 	builder.WriteString("used_step=")
 	builder.WriteString(fmt.Sprintf("%v", _m.UsedStep))
 	builder.WriteString(", ")
-	if v := _m.CredentialID; v != nil {
-		builder.WriteString("credential_id=")
+	if v := _m.CredentialHash; v != nil {
+		builder.WriteString("credential_hash=")
 		builder.WriteString(fmt.Sprintf("%v", *v))
 	}
 	builder.WriteString(", ")
-	if v := _m.Credential; v != nil {
-		builder.WriteString("credential=")
-		builder.WriteString(fmt.Sprintf("%v", *v))
-	}
+	builder.WriteString("credential_sealed=<sensitive>")
 	builder.WriteString(", ")
 	builder.WriteString("created_at=")
 	builder.WriteString(_m.CreatedAt.Format(time.ANSIC))

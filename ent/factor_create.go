@@ -37,9 +37,9 @@ func (_c *FactorCreate) SetKind(v string) *FactorCreate {
 	return _c
 }
 
-// SetName sets the "name" field.
-func (_c *FactorCreate) SetName(v string) *FactorCreate {
-	_c.mutation.SetName(v)
+// SetNameSealed sets the "name_sealed" field.
+func (_c *FactorCreate) SetNameSealed(v []byte) *FactorCreate {
+	_c.mutation.SetNameSealed(v)
 	return _c
 }
 
@@ -63,15 +63,15 @@ func (_c *FactorCreate) SetNillableUsedStep(v *int64) *FactorCreate {
 	return _c
 }
 
-// SetCredentialID sets the "credential_id" field.
-func (_c *FactorCreate) SetCredentialID(v []byte) *FactorCreate {
-	_c.mutation.SetCredentialID(v)
+// SetCredentialHash sets the "credential_hash" field.
+func (_c *FactorCreate) SetCredentialHash(v []byte) *FactorCreate {
+	_c.mutation.SetCredentialHash(v)
 	return _c
 }
 
-// SetCredential sets the "credential" field.
-func (_c *FactorCreate) SetCredential(v []byte) *FactorCreate {
-	_c.mutation.SetCredential(v)
+// SetCredentialSealed sets the "credential_sealed" field.
+func (_c *FactorCreate) SetCredentialSealed(v []byte) *FactorCreate {
+	_c.mutation.SetCredentialSealed(v)
 	return _c
 }
 
@@ -181,8 +181,8 @@ func (_c *FactorCreate) check() error {
 	if _, ok := _c.mutation.Kind(); !ok {
 		return &ValidationError{Name: "kind", err: errors.New(`ent: missing required field "Factor.kind"`)}
 	}
-	if _, ok := _c.mutation.Name(); !ok {
-		return &ValidationError{Name: "name", err: errors.New(`ent: missing required field "Factor.name"`)}
+	if _, ok := _c.mutation.NameSealed(); !ok {
+		return &ValidationError{Name: "name_sealed", err: errors.New(`ent: missing required field "Factor.name_sealed"`)}
 	}
 	if _, ok := _c.mutation.UsedStep(); !ok {
 		return &ValidationError{Name: "used_step", err: errors.New(`ent: missing required field "Factor.used_step"`)}
@@ -230,9 +230,9 @@ func (_c *FactorCreate) createSpec() (*Factor, *sqlgraph.CreateSpec) {
 		_spec.SetField(factor.FieldKind, field.TypeString, value)
 		_node.Kind = value
 	}
-	if value, ok := _c.mutation.Name(); ok {
-		_spec.SetField(factor.FieldName, field.TypeString, value)
-		_node.Name = value
+	if value, ok := _c.mutation.NameSealed(); ok {
+		_spec.SetField(factor.FieldNameSealed, field.TypeBytes, value)
+		_node.NameSealed = value
 	}
 	if value, ok := _c.mutation.SecretSealed(); ok {
 		_spec.SetField(factor.FieldSecretSealed, field.TypeBytes, value)
@@ -242,13 +242,13 @@ func (_c *FactorCreate) createSpec() (*Factor, *sqlgraph.CreateSpec) {
 		_spec.SetField(factor.FieldUsedStep, field.TypeInt64, value)
 		_node.UsedStep = value
 	}
-	if value, ok := _c.mutation.CredentialID(); ok {
-		_spec.SetField(factor.FieldCredentialID, field.TypeBytes, value)
-		_node.CredentialID = &value
+	if value, ok := _c.mutation.CredentialHash(); ok {
+		_spec.SetField(factor.FieldCredentialHash, field.TypeBytes, value)
+		_node.CredentialHash = &value
 	}
-	if value, ok := _c.mutation.Credential(); ok {
-		_spec.SetField(factor.FieldCredential, field.TypeBytes, value)
-		_node.Credential = &value
+	if value, ok := _c.mutation.CredentialSealed(); ok {
+		_spec.SetField(factor.FieldCredentialSealed, field.TypeBytes, value)
+		_node.CredentialSealed = &value
 	}
 	if value, ok := _c.mutation.CreatedAt(); ok {
 		_spec.SetField(factor.FieldCreatedAt, field.TypeTime, value)
@@ -355,15 +355,15 @@ func (u *FactorUpsert) UpdateKind() *FactorUpsert {
 	return u
 }
 
-// SetName sets the "name" field.
-func (u *FactorUpsert) SetName(v string) *FactorUpsert {
-	u.Set(factor.FieldName, v)
+// SetNameSealed sets the "name_sealed" field.
+func (u *FactorUpsert) SetNameSealed(v []byte) *FactorUpsert {
+	u.Set(factor.FieldNameSealed, v)
 	return u
 }
 
-// UpdateName sets the "name" field to the value that was provided on create.
-func (u *FactorUpsert) UpdateName() *FactorUpsert {
-	u.SetExcluded(factor.FieldName)
+// UpdateNameSealed sets the "name_sealed" field to the value that was provided on create.
+func (u *FactorUpsert) UpdateNameSealed() *FactorUpsert {
+	u.SetExcluded(factor.FieldNameSealed)
 	return u
 }
 
@@ -403,39 +403,39 @@ func (u *FactorUpsert) AddUsedStep(v int64) *FactorUpsert {
 	return u
 }
 
-// SetCredentialID sets the "credential_id" field.
-func (u *FactorUpsert) SetCredentialID(v []byte) *FactorUpsert {
-	u.Set(factor.FieldCredentialID, v)
+// SetCredentialHash sets the "credential_hash" field.
+func (u *FactorUpsert) SetCredentialHash(v []byte) *FactorUpsert {
+	u.Set(factor.FieldCredentialHash, v)
 	return u
 }
 
-// UpdateCredentialID sets the "credential_id" field to the value that was provided on create.
-func (u *FactorUpsert) UpdateCredentialID() *FactorUpsert {
-	u.SetExcluded(factor.FieldCredentialID)
+// UpdateCredentialHash sets the "credential_hash" field to the value that was provided on create.
+func (u *FactorUpsert) UpdateCredentialHash() *FactorUpsert {
+	u.SetExcluded(factor.FieldCredentialHash)
 	return u
 }
 
-// ClearCredentialID clears the value of the "credential_id" field.
-func (u *FactorUpsert) ClearCredentialID() *FactorUpsert {
-	u.SetNull(factor.FieldCredentialID)
+// ClearCredentialHash clears the value of the "credential_hash" field.
+func (u *FactorUpsert) ClearCredentialHash() *FactorUpsert {
+	u.SetNull(factor.FieldCredentialHash)
 	return u
 }
 
-// SetCredential sets the "credential" field.
-func (u *FactorUpsert) SetCredential(v []byte) *FactorUpsert {
-	u.Set(factor.FieldCredential, v)
+// SetCredentialSealed sets the "credential_sealed" field.
+func (u *FactorUpsert) SetCredentialSealed(v []byte) *FactorUpsert {
+	u.Set(factor.FieldCredentialSealed, v)
 	return u
 }
 
-// UpdateCredential sets the "credential" field to the value that was provided on create.
-func (u *FactorUpsert) UpdateCredential() *FactorUpsert {
-	u.SetExcluded(factor.FieldCredential)
+// UpdateCredentialSealed sets the "credential_sealed" field to the value that was provided on create.
+func (u *FactorUpsert) UpdateCredentialSealed() *FactorUpsert {
+	u.SetExcluded(factor.FieldCredentialSealed)
 	return u
 }
 
-// ClearCredential clears the value of the "credential" field.
-func (u *FactorUpsert) ClearCredential() *FactorUpsert {
-	u.SetNull(factor.FieldCredential)
+// ClearCredentialSealed clears the value of the "credential_sealed" field.
+func (u *FactorUpsert) ClearCredentialSealed() *FactorUpsert {
+	u.SetNull(factor.FieldCredentialSealed)
 	return u
 }
 
@@ -554,17 +554,17 @@ func (u *FactorUpsertOne) UpdateKind() *FactorUpsertOne {
 	})
 }
 
-// SetName sets the "name" field.
-func (u *FactorUpsertOne) SetName(v string) *FactorUpsertOne {
+// SetNameSealed sets the "name_sealed" field.
+func (u *FactorUpsertOne) SetNameSealed(v []byte) *FactorUpsertOne {
 	return u.Update(func(s *FactorUpsert) {
-		s.SetName(v)
+		s.SetNameSealed(v)
 	})
 }
 
-// UpdateName sets the "name" field to the value that was provided on create.
-func (u *FactorUpsertOne) UpdateName() *FactorUpsertOne {
+// UpdateNameSealed sets the "name_sealed" field to the value that was provided on create.
+func (u *FactorUpsertOne) UpdateNameSealed() *FactorUpsertOne {
 	return u.Update(func(s *FactorUpsert) {
-		s.UpdateName()
+		s.UpdateNameSealed()
 	})
 }
 
@@ -610,45 +610,45 @@ func (u *FactorUpsertOne) UpdateUsedStep() *FactorUpsertOne {
 	})
 }
 
-// SetCredentialID sets the "credential_id" field.
-func (u *FactorUpsertOne) SetCredentialID(v []byte) *FactorUpsertOne {
+// SetCredentialHash sets the "credential_hash" field.
+func (u *FactorUpsertOne) SetCredentialHash(v []byte) *FactorUpsertOne {
 	return u.Update(func(s *FactorUpsert) {
-		s.SetCredentialID(v)
+		s.SetCredentialHash(v)
 	})
 }
 
-// UpdateCredentialID sets the "credential_id" field to the value that was provided on create.
-func (u *FactorUpsertOne) UpdateCredentialID() *FactorUpsertOne {
+// UpdateCredentialHash sets the "credential_hash" field to the value that was provided on create.
+func (u *FactorUpsertOne) UpdateCredentialHash() *FactorUpsertOne {
 	return u.Update(func(s *FactorUpsert) {
-		s.UpdateCredentialID()
+		s.UpdateCredentialHash()
 	})
 }
 
-// ClearCredentialID clears the value of the "credential_id" field.
-func (u *FactorUpsertOne) ClearCredentialID() *FactorUpsertOne {
+// ClearCredentialHash clears the value of the "credential_hash" field.
+func (u *FactorUpsertOne) ClearCredentialHash() *FactorUpsertOne {
 	return u.Update(func(s *FactorUpsert) {
-		s.ClearCredentialID()
+		s.ClearCredentialHash()
 	})
 }
 
-// SetCredential sets the "credential" field.
-func (u *FactorUpsertOne) SetCredential(v []byte) *FactorUpsertOne {
+// SetCredentialSealed sets the "credential_sealed" field.
+func (u *FactorUpsertOne) SetCredentialSealed(v []byte) *FactorUpsertOne {
 	return u.Update(func(s *FactorUpsert) {
-		s.SetCredential(v)
+		s.SetCredentialSealed(v)
 	})
 }
 
-// UpdateCredential sets the "credential" field to the value that was provided on create.
-func (u *FactorUpsertOne) UpdateCredential() *FactorUpsertOne {
+// UpdateCredentialSealed sets the "credential_sealed" field to the value that was provided on create.
+func (u *FactorUpsertOne) UpdateCredentialSealed() *FactorUpsertOne {
 	return u.Update(func(s *FactorUpsert) {
-		s.UpdateCredential()
+		s.UpdateCredentialSealed()
 	})
 }
 
-// ClearCredential clears the value of the "credential" field.
-func (u *FactorUpsertOne) ClearCredential() *FactorUpsertOne {
+// ClearCredentialSealed clears the value of the "credential_sealed" field.
+func (u *FactorUpsertOne) ClearCredentialSealed() *FactorUpsertOne {
 	return u.Update(func(s *FactorUpsert) {
-		s.ClearCredential()
+		s.ClearCredentialSealed()
 	})
 }
 
@@ -940,17 +940,17 @@ func (u *FactorUpsertBulk) UpdateKind() *FactorUpsertBulk {
 	})
 }
 
-// SetName sets the "name" field.
-func (u *FactorUpsertBulk) SetName(v string) *FactorUpsertBulk {
+// SetNameSealed sets the "name_sealed" field.
+func (u *FactorUpsertBulk) SetNameSealed(v []byte) *FactorUpsertBulk {
 	return u.Update(func(s *FactorUpsert) {
-		s.SetName(v)
+		s.SetNameSealed(v)
 	})
 }
 
-// UpdateName sets the "name" field to the value that was provided on create.
-func (u *FactorUpsertBulk) UpdateName() *FactorUpsertBulk {
+// UpdateNameSealed sets the "name_sealed" field to the value that was provided on create.
+func (u *FactorUpsertBulk) UpdateNameSealed() *FactorUpsertBulk {
 	return u.Update(func(s *FactorUpsert) {
-		s.UpdateName()
+		s.UpdateNameSealed()
 	})
 }
 
@@ -996,45 +996,45 @@ func (u *FactorUpsertBulk) UpdateUsedStep() *FactorUpsertBulk {
 	})
 }
 
-// SetCredentialID sets the "credential_id" field.
-func (u *FactorUpsertBulk) SetCredentialID(v []byte) *FactorUpsertBulk {
+// SetCredentialHash sets the "credential_hash" field.
+func (u *FactorUpsertBulk) SetCredentialHash(v []byte) *FactorUpsertBulk {
 	return u.Update(func(s *FactorUpsert) {
-		s.SetCredentialID(v)
+		s.SetCredentialHash(v)
 	})
 }
 
-// UpdateCredentialID sets the "credential_id" field to the value that was provided on create.
-func (u *FactorUpsertBulk) UpdateCredentialID() *FactorUpsertBulk {
+// UpdateCredentialHash sets the "credential_hash" field to the value that was provided on create.
+func (u *FactorUpsertBulk) UpdateCredentialHash() *FactorUpsertBulk {
 	return u.Update(func(s *FactorUpsert) {
-		s.UpdateCredentialID()
+		s.UpdateCredentialHash()
 	})
 }
 
-// ClearCredentialID clears the value of the "credential_id" field.
-func (u *FactorUpsertBulk) ClearCredentialID() *FactorUpsertBulk {
+// ClearCredentialHash clears the value of the "credential_hash" field.
+func (u *FactorUpsertBulk) ClearCredentialHash() *FactorUpsertBulk {
 	return u.Update(func(s *FactorUpsert) {
-		s.ClearCredentialID()
+		s.ClearCredentialHash()
 	})
 }
 
-// SetCredential sets the "credential" field.
-func (u *FactorUpsertBulk) SetCredential(v []byte) *FactorUpsertBulk {
+// SetCredentialSealed sets the "credential_sealed" field.
+func (u *FactorUpsertBulk) SetCredentialSealed(v []byte) *FactorUpsertBulk {
 	return u.Update(func(s *FactorUpsert) {
-		s.SetCredential(v)
+		s.SetCredentialSealed(v)
 	})
 }
 
-// UpdateCredential sets the "credential" field to the value that was provided on create.
-func (u *FactorUpsertBulk) UpdateCredential() *FactorUpsertBulk {
+// UpdateCredentialSealed sets the "credential_sealed" field to the value that was provided on create.
+func (u *FactorUpsertBulk) UpdateCredentialSealed() *FactorUpsertBulk {
 	return u.Update(func(s *FactorUpsert) {
-		s.UpdateCredential()
+		s.UpdateCredentialSealed()
 	})
 }
 
-// ClearCredential clears the value of the "credential" field.
-func (u *FactorUpsertBulk) ClearCredential() *FactorUpsertBulk {
+// ClearCredentialSealed clears the value of the "credential_sealed" field.
+func (u *FactorUpsertBulk) ClearCredentialSealed() *FactorUpsertBulk {
 	return u.Update(func(s *FactorUpsert) {
-		s.ClearCredential()
+		s.ClearCredentialSealed()
 	})
 }
 

@@ -59,17 +59,9 @@ func (_u *FactorUpdate) SetNillableKind(v *string) *FactorUpdate {
 	return _u
 }
 
-// SetName sets the "name" field.
-func (_u *FactorUpdate) SetName(v string) *FactorUpdate {
-	_u.mutation.SetName(v)
-	return _u
-}
-
-// SetNillableName sets the "name" field if the given value is not nil.
-func (_u *FactorUpdate) SetNillableName(v *string) *FactorUpdate {
-	if v != nil {
-		_u.SetName(*v)
-	}
+// SetNameSealed sets the "name_sealed" field.
+func (_u *FactorUpdate) SetNameSealed(v []byte) *FactorUpdate {
+	_u.mutation.SetNameSealed(v)
 	return _u
 }
 
@@ -106,27 +98,27 @@ func (_u *FactorUpdate) AddUsedStep(v int64) *FactorUpdate {
 	return _u
 }
 
-// SetCredentialID sets the "credential_id" field.
-func (_u *FactorUpdate) SetCredentialID(v []byte) *FactorUpdate {
-	_u.mutation.SetCredentialID(v)
+// SetCredentialHash sets the "credential_hash" field.
+func (_u *FactorUpdate) SetCredentialHash(v []byte) *FactorUpdate {
+	_u.mutation.SetCredentialHash(v)
 	return _u
 }
 
-// ClearCredentialID clears the value of the "credential_id" field.
-func (_u *FactorUpdate) ClearCredentialID() *FactorUpdate {
-	_u.mutation.ClearCredentialID()
+// ClearCredentialHash clears the value of the "credential_hash" field.
+func (_u *FactorUpdate) ClearCredentialHash() *FactorUpdate {
+	_u.mutation.ClearCredentialHash()
 	return _u
 }
 
-// SetCredential sets the "credential" field.
-func (_u *FactorUpdate) SetCredential(v []byte) *FactorUpdate {
-	_u.mutation.SetCredential(v)
+// SetCredentialSealed sets the "credential_sealed" field.
+func (_u *FactorUpdate) SetCredentialSealed(v []byte) *FactorUpdate {
+	_u.mutation.SetCredentialSealed(v)
 	return _u
 }
 
-// ClearCredential clears the value of the "credential" field.
-func (_u *FactorUpdate) ClearCredential() *FactorUpdate {
-	_u.mutation.ClearCredential()
+// ClearCredentialSealed clears the value of the "credential_sealed" field.
+func (_u *FactorUpdate) ClearCredentialSealed() *FactorUpdate {
+	_u.mutation.ClearCredentialSealed()
 	return _u
 }
 
@@ -242,8 +234,8 @@ func (_u *FactorUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	if value, ok := _u.mutation.Kind(); ok {
 		_spec.SetField(factor.FieldKind, field.TypeString, value)
 	}
-	if value, ok := _u.mutation.Name(); ok {
-		_spec.SetField(factor.FieldName, field.TypeString, value)
+	if value, ok := _u.mutation.NameSealed(); ok {
+		_spec.SetField(factor.FieldNameSealed, field.TypeBytes, value)
 	}
 	if value, ok := _u.mutation.SecretSealed(); ok {
 		_spec.SetField(factor.FieldSecretSealed, field.TypeBytes, value)
@@ -257,17 +249,17 @@ func (_u *FactorUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	if value, ok := _u.mutation.AddedUsedStep(); ok {
 		_spec.AddField(factor.FieldUsedStep, field.TypeInt64, value)
 	}
-	if value, ok := _u.mutation.CredentialID(); ok {
-		_spec.SetField(factor.FieldCredentialID, field.TypeBytes, value)
+	if value, ok := _u.mutation.CredentialHash(); ok {
+		_spec.SetField(factor.FieldCredentialHash, field.TypeBytes, value)
 	}
-	if _u.mutation.CredentialIDCleared() {
-		_spec.ClearField(factor.FieldCredentialID, field.TypeBytes)
+	if _u.mutation.CredentialHashCleared() {
+		_spec.ClearField(factor.FieldCredentialHash, field.TypeBytes)
 	}
-	if value, ok := _u.mutation.Credential(); ok {
-		_spec.SetField(factor.FieldCredential, field.TypeBytes, value)
+	if value, ok := _u.mutation.CredentialSealed(); ok {
+		_spec.SetField(factor.FieldCredentialSealed, field.TypeBytes, value)
 	}
-	if _u.mutation.CredentialCleared() {
-		_spec.ClearField(factor.FieldCredential, field.TypeBytes)
+	if _u.mutation.CredentialSealedCleared() {
+		_spec.ClearField(factor.FieldCredentialSealed, field.TypeBytes)
 	}
 	if value, ok := _u.mutation.ConfirmedAt(); ok {
 		_spec.SetField(factor.FieldConfirmedAt, field.TypeTime, value)
@@ -360,17 +352,9 @@ func (_u *FactorUpdateOne) SetNillableKind(v *string) *FactorUpdateOne {
 	return _u
 }
 
-// SetName sets the "name" field.
-func (_u *FactorUpdateOne) SetName(v string) *FactorUpdateOne {
-	_u.mutation.SetName(v)
-	return _u
-}
-
-// SetNillableName sets the "name" field if the given value is not nil.
-func (_u *FactorUpdateOne) SetNillableName(v *string) *FactorUpdateOne {
-	if v != nil {
-		_u.SetName(*v)
-	}
+// SetNameSealed sets the "name_sealed" field.
+func (_u *FactorUpdateOne) SetNameSealed(v []byte) *FactorUpdateOne {
+	_u.mutation.SetNameSealed(v)
 	return _u
 }
 
@@ -407,27 +391,27 @@ func (_u *FactorUpdateOne) AddUsedStep(v int64) *FactorUpdateOne {
 	return _u
 }
 
-// SetCredentialID sets the "credential_id" field.
-func (_u *FactorUpdateOne) SetCredentialID(v []byte) *FactorUpdateOne {
-	_u.mutation.SetCredentialID(v)
+// SetCredentialHash sets the "credential_hash" field.
+func (_u *FactorUpdateOne) SetCredentialHash(v []byte) *FactorUpdateOne {
+	_u.mutation.SetCredentialHash(v)
 	return _u
 }
 
-// ClearCredentialID clears the value of the "credential_id" field.
-func (_u *FactorUpdateOne) ClearCredentialID() *FactorUpdateOne {
-	_u.mutation.ClearCredentialID()
+// ClearCredentialHash clears the value of the "credential_hash" field.
+func (_u *FactorUpdateOne) ClearCredentialHash() *FactorUpdateOne {
+	_u.mutation.ClearCredentialHash()
 	return _u
 }
 
-// SetCredential sets the "credential" field.
-func (_u *FactorUpdateOne) SetCredential(v []byte) *FactorUpdateOne {
-	_u.mutation.SetCredential(v)
+// SetCredentialSealed sets the "credential_sealed" field.
+func (_u *FactorUpdateOne) SetCredentialSealed(v []byte) *FactorUpdateOne {
+	_u.mutation.SetCredentialSealed(v)
 	return _u
 }
 
-// ClearCredential clears the value of the "credential" field.
-func (_u *FactorUpdateOne) ClearCredential() *FactorUpdateOne {
-	_u.mutation.ClearCredential()
+// ClearCredentialSealed clears the value of the "credential_sealed" field.
+func (_u *FactorUpdateOne) ClearCredentialSealed() *FactorUpdateOne {
+	_u.mutation.ClearCredentialSealed()
 	return _u
 }
 
@@ -573,8 +557,8 @@ func (_u *FactorUpdateOne) sqlSave(ctx context.Context) (_node *Factor, err erro
 	if value, ok := _u.mutation.Kind(); ok {
 		_spec.SetField(factor.FieldKind, field.TypeString, value)
 	}
-	if value, ok := _u.mutation.Name(); ok {
-		_spec.SetField(factor.FieldName, field.TypeString, value)
+	if value, ok := _u.mutation.NameSealed(); ok {
+		_spec.SetField(factor.FieldNameSealed, field.TypeBytes, value)
 	}
 	if value, ok := _u.mutation.SecretSealed(); ok {
 		_spec.SetField(factor.FieldSecretSealed, field.TypeBytes, value)
@@ -588,17 +572,17 @@ func (_u *FactorUpdateOne) sqlSave(ctx context.Context) (_node *Factor, err erro
 	if value, ok := _u.mutation.AddedUsedStep(); ok {
 		_spec.AddField(factor.FieldUsedStep, field.TypeInt64, value)
 	}
-	if value, ok := _u.mutation.CredentialID(); ok {
-		_spec.SetField(factor.FieldCredentialID, field.TypeBytes, value)
+	if value, ok := _u.mutation.CredentialHash(); ok {
+		_spec.SetField(factor.FieldCredentialHash, field.TypeBytes, value)
 	}
-	if _u.mutation.CredentialIDCleared() {
-		_spec.ClearField(factor.FieldCredentialID, field.TypeBytes)
+	if _u.mutation.CredentialHashCleared() {
+		_spec.ClearField(factor.FieldCredentialHash, field.TypeBytes)
 	}
-	if value, ok := _u.mutation.Credential(); ok {
-		_spec.SetField(factor.FieldCredential, field.TypeBytes, value)
+	if value, ok := _u.mutation.CredentialSealed(); ok {
+		_spec.SetField(factor.FieldCredentialSealed, field.TypeBytes, value)
 	}
-	if _u.mutation.CredentialCleared() {
-		_spec.ClearField(factor.FieldCredential, field.TypeBytes)
+	if _u.mutation.CredentialSealedCleared() {
+		_spec.ClearField(factor.FieldCredentialSealed, field.TypeBytes)
 	}
 	if value, ok := _u.mutation.ConfirmedAt(); ok {
 		_spec.SetField(factor.FieldConfirmedAt, field.TypeTime, value)

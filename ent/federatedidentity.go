@@ -24,7 +24,9 @@ type FederatedIdentity struct {
 	// Issuer holds the value of the "issuer" field.
 	Issuer string `json:"issuer,omitempty"`
 	// who it is, among all people of the issuer
-	Subject string `json:"subject,omitempty"`
+	SubjectSealed []byte `json:"-"`
+	// blind
+	SubjectIndex []byte `json:"subject_index,omitempty"`
 	// when it signed in last
 	UsedAt time.Time `json:"used_at,omitempty"`
 	// CreatedAt holds the value of the "created_at" field.
@@ -60,7 +62,9 @@ func (*FederatedIdentity) scanValues(columns []string) ([]any, error) {
 	values := make([]any, len(columns))
 	for i := range columns {
 		switch columns[i] {
-		case federatedidentity.FieldIssuer, federatedidentity.FieldSubject:
+		case federatedidentity.FieldSubjectSealed, federatedidentity.FieldSubjectIndex:
+			values[i] = new([]byte)
+		case federatedidentity.FieldIssuer:
 			values[i] = new(sql.NullString)
 		case federatedidentity.FieldUsedAt, federatedidentity.FieldCreatedAt:
 			values[i] = new(sql.NullTime)
@@ -99,11 +103,17 @@ func (_m *FederatedIdentity) assignValues(columns []string, values []any) error 
 			} else if value.Valid {
 				_m.Issuer = value.String
 			}
-		case federatedidentity.FieldSubject:
-			if value, ok := values[i].(*sql.NullString); !ok {
-				return fmt.Errorf("unexpected type %T for field subject", values[i])
-			} else if value.Valid {
-				_m.Subject = value.String
+		case federatedidentity.FieldSubjectSealed:
+			if value, ok := values[i].(*[]byte); !ok {
+				return fmt.Errorf("unexpected type %T for field subject_sealed", values[i])
+			} else if value != nil {
+				_m.SubjectSealed = *value
+			}
+		case federatedidentity.FieldSubjectIndex:
+			if value, ok := values[i].(*[]byte); !ok {
+				return fmt.Errorf("unexpected type %T for field subject_index", values[i])
+			} else if value != nil {
+				_m.SubjectIndex = *value
 			}
 		case federatedidentity.FieldUsedAt:
 			if value, ok := values[i].(*sql.NullTime); !ok {
@@ -164,8 +174,10 @@ func (_m *FederatedIdentity) String() string {
 	builder.WriteString("issuer=")
 	builder.WriteString(_m.Issuer)
 	builder.WriteString(", ")
-	builder.WriteString("subject=")
-	builder.WriteString(_m.Subject)
+	builder.WriteString("subject_sealed=<sensitive>")
+	builder.WriteString(", ")
+	builder.WriteString("subject_index=")
+	builder.WriteString(fmt.Sprintf("%v", _m.SubjectIndex))
 	builder.WriteString(", ")
 	builder.WriteString("used_at=")
 	builder.WriteString(_m.UsedAt.Format(time.ANSIC))

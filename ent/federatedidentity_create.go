@@ -37,9 +37,15 @@ func (_c *FederatedIdentityCreate) SetIssuer(v string) *FederatedIdentityCreate 
 	return _c
 }
 
-// SetSubject sets the "subject" field.
-func (_c *FederatedIdentityCreate) SetSubject(v string) *FederatedIdentityCreate {
-	_c.mutation.SetSubject(v)
+// SetSubjectSealed sets the "subject_sealed" field.
+func (_c *FederatedIdentityCreate) SetSubjectSealed(v []byte) *FederatedIdentityCreate {
+	_c.mutation.SetSubjectSealed(v)
+	return _c
+}
+
+// SetSubjectIndex sets the "subject_index" field.
+func (_c *FederatedIdentityCreate) SetSubjectIndex(v []byte) *FederatedIdentityCreate {
+	_c.mutation.SetSubjectIndex(v)
 	return _c
 }
 
@@ -123,8 +129,11 @@ func (_c *FederatedIdentityCreate) check() error {
 	if _, ok := _c.mutation.Issuer(); !ok {
 		return &ValidationError{Name: "issuer", err: errors.New(`ent: missing required field "FederatedIdentity.issuer"`)}
 	}
-	if _, ok := _c.mutation.Subject(); !ok {
-		return &ValidationError{Name: "subject", err: errors.New(`ent: missing required field "FederatedIdentity.subject"`)}
+	if _, ok := _c.mutation.SubjectSealed(); !ok {
+		return &ValidationError{Name: "subject_sealed", err: errors.New(`ent: missing required field "FederatedIdentity.subject_sealed"`)}
+	}
+	if _, ok := _c.mutation.SubjectIndex(); !ok {
+		return &ValidationError{Name: "subject_index", err: errors.New(`ent: missing required field "FederatedIdentity.subject_index"`)}
 	}
 	if _, ok := _c.mutation.UsedAt(); !ok {
 		return &ValidationError{Name: "used_at", err: errors.New(`ent: missing required field "FederatedIdentity.used_at"`)}
@@ -172,9 +181,13 @@ func (_c *FederatedIdentityCreate) createSpec() (*FederatedIdentity, *sqlgraph.C
 		_spec.SetField(federatedidentity.FieldIssuer, field.TypeString, value)
 		_node.Issuer = value
 	}
-	if value, ok := _c.mutation.Subject(); ok {
-		_spec.SetField(federatedidentity.FieldSubject, field.TypeString, value)
-		_node.Subject = value
+	if value, ok := _c.mutation.SubjectSealed(); ok {
+		_spec.SetField(federatedidentity.FieldSubjectSealed, field.TypeBytes, value)
+		_node.SubjectSealed = value
+	}
+	if value, ok := _c.mutation.SubjectIndex(); ok {
+		_spec.SetField(federatedidentity.FieldSubjectIndex, field.TypeBytes, value)
+		_node.SubjectIndex = value
 	}
 	if value, ok := _c.mutation.UsedAt(); ok {
 		_spec.SetField(federatedidentity.FieldUsedAt, field.TypeTime, value)
@@ -277,15 +290,27 @@ func (u *FederatedIdentityUpsert) UpdateIssuer() *FederatedIdentityUpsert {
 	return u
 }
 
-// SetSubject sets the "subject" field.
-func (u *FederatedIdentityUpsert) SetSubject(v string) *FederatedIdentityUpsert {
-	u.Set(federatedidentity.FieldSubject, v)
+// SetSubjectSealed sets the "subject_sealed" field.
+func (u *FederatedIdentityUpsert) SetSubjectSealed(v []byte) *FederatedIdentityUpsert {
+	u.Set(federatedidentity.FieldSubjectSealed, v)
 	return u
 }
 
-// UpdateSubject sets the "subject" field to the value that was provided on create.
-func (u *FederatedIdentityUpsert) UpdateSubject() *FederatedIdentityUpsert {
-	u.SetExcluded(federatedidentity.FieldSubject)
+// UpdateSubjectSealed sets the "subject_sealed" field to the value that was provided on create.
+func (u *FederatedIdentityUpsert) UpdateSubjectSealed() *FederatedIdentityUpsert {
+	u.SetExcluded(federatedidentity.FieldSubjectSealed)
+	return u
+}
+
+// SetSubjectIndex sets the "subject_index" field.
+func (u *FederatedIdentityUpsert) SetSubjectIndex(v []byte) *FederatedIdentityUpsert {
+	u.Set(federatedidentity.FieldSubjectIndex, v)
+	return u
+}
+
+// UpdateSubjectIndex sets the "subject_index" field to the value that was provided on create.
+func (u *FederatedIdentityUpsert) UpdateSubjectIndex() *FederatedIdentityUpsert {
+	u.SetExcluded(federatedidentity.FieldSubjectIndex)
 	return u
 }
 
@@ -380,17 +405,31 @@ func (u *FederatedIdentityUpsertOne) UpdateIssuer() *FederatedIdentityUpsertOne 
 	})
 }
 
-// SetSubject sets the "subject" field.
-func (u *FederatedIdentityUpsertOne) SetSubject(v string) *FederatedIdentityUpsertOne {
+// SetSubjectSealed sets the "subject_sealed" field.
+func (u *FederatedIdentityUpsertOne) SetSubjectSealed(v []byte) *FederatedIdentityUpsertOne {
 	return u.Update(func(s *FederatedIdentityUpsert) {
-		s.SetSubject(v)
+		s.SetSubjectSealed(v)
 	})
 }
 
-// UpdateSubject sets the "subject" field to the value that was provided on create.
-func (u *FederatedIdentityUpsertOne) UpdateSubject() *FederatedIdentityUpsertOne {
+// UpdateSubjectSealed sets the "subject_sealed" field to the value that was provided on create.
+func (u *FederatedIdentityUpsertOne) UpdateSubjectSealed() *FederatedIdentityUpsertOne {
 	return u.Update(func(s *FederatedIdentityUpsert) {
-		s.UpdateSubject()
+		s.UpdateSubjectSealed()
+	})
+}
+
+// SetSubjectIndex sets the "subject_index" field.
+func (u *FederatedIdentityUpsertOne) SetSubjectIndex(v []byte) *FederatedIdentityUpsertOne {
+	return u.Update(func(s *FederatedIdentityUpsert) {
+		s.SetSubjectIndex(v)
+	})
+}
+
+// UpdateSubjectIndex sets the "subject_index" field to the value that was provided on create.
+func (u *FederatedIdentityUpsertOne) UpdateSubjectIndex() *FederatedIdentityUpsertOne {
+	return u.Update(func(s *FederatedIdentityUpsert) {
+		s.UpdateSubjectIndex()
 	})
 }
 
@@ -654,17 +693,31 @@ func (u *FederatedIdentityUpsertBulk) UpdateIssuer() *FederatedIdentityUpsertBul
 	})
 }
 
-// SetSubject sets the "subject" field.
-func (u *FederatedIdentityUpsertBulk) SetSubject(v string) *FederatedIdentityUpsertBulk {
+// SetSubjectSealed sets the "subject_sealed" field.
+func (u *FederatedIdentityUpsertBulk) SetSubjectSealed(v []byte) *FederatedIdentityUpsertBulk {
 	return u.Update(func(s *FederatedIdentityUpsert) {
-		s.SetSubject(v)
+		s.SetSubjectSealed(v)
 	})
 }
 
-// UpdateSubject sets the "subject" field to the value that was provided on create.
-func (u *FederatedIdentityUpsertBulk) UpdateSubject() *FederatedIdentityUpsertBulk {
+// UpdateSubjectSealed sets the "subject_sealed" field to the value that was provided on create.
+func (u *FederatedIdentityUpsertBulk) UpdateSubjectSealed() *FederatedIdentityUpsertBulk {
 	return u.Update(func(s *FederatedIdentityUpsert) {
-		s.UpdateSubject()
+		s.UpdateSubjectSealed()
+	})
+}
+
+// SetSubjectIndex sets the "subject_index" field.
+func (u *FederatedIdentityUpsertBulk) SetSubjectIndex(v []byte) *FederatedIdentityUpsertBulk {
+	return u.Update(func(s *FederatedIdentityUpsert) {
+		s.SetSubjectIndex(v)
+	})
+}
+
+// UpdateSubjectIndex sets the "subject_index" field to the value that was provided on create.
+func (u *FederatedIdentityUpsertBulk) UpdateSubjectIndex() *FederatedIdentityUpsertBulk {
+	return u.Update(func(s *FederatedIdentityUpsert) {
+		s.UpdateSubjectIndex()
 	})
 }
 

@@ -59,17 +59,15 @@ func (_u *FederatedIdentityUpdate) SetNillableIssuer(v *string) *FederatedIdenti
 	return _u
 }
 
-// SetSubject sets the "subject" field.
-func (_u *FederatedIdentityUpdate) SetSubject(v string) *FederatedIdentityUpdate {
-	_u.mutation.SetSubject(v)
+// SetSubjectSealed sets the "subject_sealed" field.
+func (_u *FederatedIdentityUpdate) SetSubjectSealed(v []byte) *FederatedIdentityUpdate {
+	_u.mutation.SetSubjectSealed(v)
 	return _u
 }
 
-// SetNillableSubject sets the "subject" field if the given value is not nil.
-func (_u *FederatedIdentityUpdate) SetNillableSubject(v *string) *FederatedIdentityUpdate {
-	if v != nil {
-		_u.SetSubject(*v)
-	}
+// SetSubjectIndex sets the "subject_index" field.
+func (_u *FederatedIdentityUpdate) SetSubjectIndex(v []byte) *FederatedIdentityUpdate {
+	_u.mutation.SetSubjectIndex(v)
 	return _u
 }
 
@@ -159,8 +157,11 @@ func (_u *FederatedIdentityUpdate) sqlSave(ctx context.Context) (_node int, err 
 	if value, ok := _u.mutation.Issuer(); ok {
 		_spec.SetField(federatedidentity.FieldIssuer, field.TypeString, value)
 	}
-	if value, ok := _u.mutation.Subject(); ok {
-		_spec.SetField(federatedidentity.FieldSubject, field.TypeString, value)
+	if value, ok := _u.mutation.SubjectSealed(); ok {
+		_spec.SetField(federatedidentity.FieldSubjectSealed, field.TypeBytes, value)
+	}
+	if value, ok := _u.mutation.SubjectIndex(); ok {
+		_spec.SetField(federatedidentity.FieldSubjectIndex, field.TypeBytes, value)
 	}
 	if value, ok := _u.mutation.UsedAt(); ok {
 		_spec.SetField(federatedidentity.FieldUsedAt, field.TypeTime, value)
@@ -244,17 +245,15 @@ func (_u *FederatedIdentityUpdateOne) SetNillableIssuer(v *string) *FederatedIde
 	return _u
 }
 
-// SetSubject sets the "subject" field.
-func (_u *FederatedIdentityUpdateOne) SetSubject(v string) *FederatedIdentityUpdateOne {
-	_u.mutation.SetSubject(v)
+// SetSubjectSealed sets the "subject_sealed" field.
+func (_u *FederatedIdentityUpdateOne) SetSubjectSealed(v []byte) *FederatedIdentityUpdateOne {
+	_u.mutation.SetSubjectSealed(v)
 	return _u
 }
 
-// SetNillableSubject sets the "subject" field if the given value is not nil.
-func (_u *FederatedIdentityUpdateOne) SetNillableSubject(v *string) *FederatedIdentityUpdateOne {
-	if v != nil {
-		_u.SetSubject(*v)
-	}
+// SetSubjectIndex sets the "subject_index" field.
+func (_u *FederatedIdentityUpdateOne) SetSubjectIndex(v []byte) *FederatedIdentityUpdateOne {
+	_u.mutation.SetSubjectIndex(v)
 	return _u
 }
 
@@ -374,8 +373,11 @@ func (_u *FederatedIdentityUpdateOne) sqlSave(ctx context.Context) (_node *Feder
 	if value, ok := _u.mutation.Issuer(); ok {
 		_spec.SetField(federatedidentity.FieldIssuer, field.TypeString, value)
 	}
-	if value, ok := _u.mutation.Subject(); ok {
-		_spec.SetField(federatedidentity.FieldSubject, field.TypeString, value)
+	if value, ok := _u.mutation.SubjectSealed(); ok {
+		_spec.SetField(federatedidentity.FieldSubjectSealed, field.TypeBytes, value)
+	}
+	if value, ok := _u.mutation.SubjectIndex(); ok {
+		_spec.SetField(federatedidentity.FieldSubjectIndex, field.TypeBytes, value)
 	}
 	if value, ok := _u.mutation.UsedAt(); ok {
 		_spec.SetField(federatedidentity.FieldUsedAt, field.TypeTime, value)

@@ -1213,7 +1213,7 @@ type CeremonyMutation struct {
 	typ            string
 	id             *uuid.UUID
 	kind           *string
-	state          *[]byte
+	state_sealed   *[]byte
 	expires_at     *time.Time
 	clearedFields  map[string]struct{}
 	user           *uuid.UUID
@@ -1463,40 +1463,40 @@ func (m *CeremonyMutation) ResetSessionID() {
 	delete(m.clearedFields, ceremony.FieldSessionID)
 }
 
-// SetState sets the "state" field.
-func (m *CeremonyMutation) SetState(b []byte) {
-	m.state = &b
+// SetStateSealed sets the "state_sealed" field.
+func (m *CeremonyMutation) SetStateSealed(b []byte) {
+	m.state_sealed = &b
 }
 
-// State returns the value of the "state" field in the mutation.
-func (m *CeremonyMutation) State() (r []byte, exists bool) {
-	v := m.state
+// StateSealed returns the value of the "state_sealed" field in the mutation.
+func (m *CeremonyMutation) StateSealed() (r []byte, exists bool) {
+	v := m.state_sealed
 	if v == nil {
 		return
 	}
 	return *v, true
 }
 
-// OldState returns the old "state" field's value of the Ceremony entity.
+// OldStateSealed returns the old "state_sealed" field's value of the Ceremony entity.
 // If the Ceremony object wasn't provided to the builder, the object is fetched from the database.
 // An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *CeremonyMutation) OldState(ctx context.Context) (v []byte, err error) {
+func (m *CeremonyMutation) OldStateSealed(ctx context.Context) (v []byte, err error) {
 	if !m.op.Is(OpUpdateOne) {
-		return v, errors.New("OldState is only allowed on UpdateOne operations")
+		return v, errors.New("OldStateSealed is only allowed on UpdateOne operations")
 	}
 	if m.id == nil || m.oldValue == nil {
-		return v, errors.New("OldState requires an ID field in the mutation")
+		return v, errors.New("OldStateSealed requires an ID field in the mutation")
 	}
 	oldValue, err := m.oldValue(ctx)
 	if err != nil {
-		return v, fmt.Errorf("querying old value for OldState: %w", err)
+		return v, fmt.Errorf("querying old value for OldStateSealed: %w", err)
 	}
-	return oldValue.State, nil
+	return oldValue.StateSealed, nil
 }
 
-// ResetState resets all changes to the "state" field.
-func (m *CeremonyMutation) ResetState() {
-	m.state = nil
+// ResetStateSealed resets all changes to the "state_sealed" field.
+func (m *CeremonyMutation) ResetStateSealed() {
+	m.state_sealed = nil
 }
 
 // SetExpiresAt sets the "expires_at" field.
@@ -1633,8 +1633,8 @@ func (m *CeremonyMutation) Fields() []string {
 	if m.session != nil {
 		fields = append(fields, ceremony.FieldSessionID)
 	}
-	if m.state != nil {
-		fields = append(fields, ceremony.FieldState)
+	if m.state_sealed != nil {
+		fields = append(fields, ceremony.FieldStateSealed)
 	}
 	if m.expires_at != nil {
 		fields = append(fields, ceremony.FieldExpiresAt)
@@ -1653,8 +1653,8 @@ func (m *CeremonyMutation) Field(name string) (ent.Value, bool) {
 		return m.UserID()
 	case ceremony.FieldSessionID:
 		return m.SessionID()
-	case ceremony.FieldState:
-		return m.State()
+	case ceremony.FieldStateSealed:
+		return m.StateSealed()
 	case ceremony.FieldExpiresAt:
 		return m.ExpiresAt()
 	}
@@ -1672,8 +1672,8 @@ func (m *CeremonyMutation) OldField(ctx context.Context, name string) (ent.Value
 		return m.OldUserID(ctx)
 	case ceremony.FieldSessionID:
 		return m.OldSessionID(ctx)
-	case ceremony.FieldState:
-		return m.OldState(ctx)
+	case ceremony.FieldStateSealed:
+		return m.OldStateSealed(ctx)
 	case ceremony.FieldExpiresAt:
 		return m.OldExpiresAt(ctx)
 	}
@@ -1706,12 +1706,12 @@ func (m *CeremonyMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetSessionID(v)
 		return nil
-	case ceremony.FieldState:
+	case ceremony.FieldStateSealed:
 		v, ok := value.([]byte)
 		if !ok {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
-		m.SetState(v)
+		m.SetStateSealed(v)
 		return nil
 	case ceremony.FieldExpiresAt:
 		v, ok := value.(time.Time)
@@ -1793,8 +1793,8 @@ func (m *CeremonyMutation) ResetField(name string) error {
 	case ceremony.FieldSessionID:
 		m.ResetSessionID()
 		return nil
-	case ceremony.FieldState:
-		m.ResetState()
+	case ceremony.FieldStateSealed:
+		m.ResetStateSealed()
 		return nil
 	case ceremony.FieldExpiresAt:
 		m.ResetExpiresAt()
@@ -2927,25 +2927,25 @@ func (m *ErasureMutation) ResetEdge(name string) error {
 // FactorMutation represents an operation that mutates the Factor nodes in the graph.
 type FactorMutation struct {
 	config
-	op            Op
-	typ           string
-	id            *uuid.UUID
-	kind          *string
-	name          *string
-	secret_sealed *[]byte
-	used_step     *int64
-	addused_step  *int64
-	credential_id *[]byte
-	credential    *[]byte
-	created_at    *time.Time
-	confirmed_at  *time.Time
-	used_at       *time.Time
-	clearedFields map[string]struct{}
-	user          *uuid.UUID
-	cleareduser   bool
-	done          bool
-	oldValue      func(context.Context) (*Factor, error)
-	predicates    []predicate.Factor
+	op                Op
+	typ               string
+	id                *uuid.UUID
+	kind              *string
+	name_sealed       *[]byte
+	secret_sealed     *[]byte
+	used_step         *int64
+	addused_step      *int64
+	credential_hash   *[]byte
+	credential_sealed *[]byte
+	created_at        *time.Time
+	confirmed_at      *time.Time
+	used_at           *time.Time
+	clearedFields     map[string]struct{}
+	user              *uuid.UUID
+	cleareduser       bool
+	done              bool
+	oldValue          func(context.Context) (*Factor, error)
+	predicates        []predicate.Factor
 }
 
 var _ ent.Mutation = (*FactorMutation)(nil)
@@ -3124,40 +3124,40 @@ func (m *FactorMutation) ResetKind() {
 	m.kind = nil
 }
 
-// SetName sets the "name" field.
-func (m *FactorMutation) SetName(s string) {
-	m.name = &s
+// SetNameSealed sets the "name_sealed" field.
+func (m *FactorMutation) SetNameSealed(b []byte) {
+	m.name_sealed = &b
 }
 
-// Name returns the value of the "name" field in the mutation.
-func (m *FactorMutation) Name() (r string, exists bool) {
-	v := m.name
+// NameSealed returns the value of the "name_sealed" field in the mutation.
+func (m *FactorMutation) NameSealed() (r []byte, exists bool) {
+	v := m.name_sealed
 	if v == nil {
 		return
 	}
 	return *v, true
 }
 
-// OldName returns the old "name" field's value of the Factor entity.
+// OldNameSealed returns the old "name_sealed" field's value of the Factor entity.
 // If the Factor object wasn't provided to the builder, the object is fetched from the database.
 // An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *FactorMutation) OldName(ctx context.Context) (v string, err error) {
+func (m *FactorMutation) OldNameSealed(ctx context.Context) (v []byte, err error) {
 	if !m.op.Is(OpUpdateOne) {
-		return v, errors.New("OldName is only allowed on UpdateOne operations")
+		return v, errors.New("OldNameSealed is only allowed on UpdateOne operations")
 	}
 	if m.id == nil || m.oldValue == nil {
-		return v, errors.New("OldName requires an ID field in the mutation")
+		return v, errors.New("OldNameSealed requires an ID field in the mutation")
 	}
 	oldValue, err := m.oldValue(ctx)
 	if err != nil {
-		return v, fmt.Errorf("querying old value for OldName: %w", err)
+		return v, fmt.Errorf("querying old value for OldNameSealed: %w", err)
 	}
-	return oldValue.Name, nil
+	return oldValue.NameSealed, nil
 }
 
-// ResetName resets all changes to the "name" field.
-func (m *FactorMutation) ResetName() {
-	m.name = nil
+// ResetNameSealed resets all changes to the "name_sealed" field.
+func (m *FactorMutation) ResetNameSealed() {
+	m.name_sealed = nil
 }
 
 // SetSecretSealed sets the "secret_sealed" field.
@@ -3265,102 +3265,102 @@ func (m *FactorMutation) ResetUsedStep() {
 	m.addused_step = nil
 }
 
-// SetCredentialID sets the "credential_id" field.
-func (m *FactorMutation) SetCredentialID(b []byte) {
-	m.credential_id = &b
+// SetCredentialHash sets the "credential_hash" field.
+func (m *FactorMutation) SetCredentialHash(b []byte) {
+	m.credential_hash = &b
 }
 
-// CredentialID returns the value of the "credential_id" field in the mutation.
-func (m *FactorMutation) CredentialID() (r []byte, exists bool) {
-	v := m.credential_id
+// CredentialHash returns the value of the "credential_hash" field in the mutation.
+func (m *FactorMutation) CredentialHash() (r []byte, exists bool) {
+	v := m.credential_hash
 	if v == nil {
 		return
 	}
 	return *v, true
 }
 
-// OldCredentialID returns the old "credential_id" field's value of the Factor entity.
+// OldCredentialHash returns the old "credential_hash" field's value of the Factor entity.
 // If the Factor object wasn't provided to the builder, the object is fetched from the database.
 // An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *FactorMutation) OldCredentialID(ctx context.Context) (v *[]byte, err error) {
+func (m *FactorMutation) OldCredentialHash(ctx context.Context) (v *[]byte, err error) {
 	if !m.op.Is(OpUpdateOne) {
-		return v, errors.New("OldCredentialID is only allowed on UpdateOne operations")
+		return v, errors.New("OldCredentialHash is only allowed on UpdateOne operations")
 	}
 	if m.id == nil || m.oldValue == nil {
-		return v, errors.New("OldCredentialID requires an ID field in the mutation")
+		return v, errors.New("OldCredentialHash requires an ID field in the mutation")
 	}
 	oldValue, err := m.oldValue(ctx)
 	if err != nil {
-		return v, fmt.Errorf("querying old value for OldCredentialID: %w", err)
+		return v, fmt.Errorf("querying old value for OldCredentialHash: %w", err)
 	}
-	return oldValue.CredentialID, nil
+	return oldValue.CredentialHash, nil
 }
 
-// ClearCredentialID clears the value of the "credential_id" field.
-func (m *FactorMutation) ClearCredentialID() {
-	m.credential_id = nil
-	m.clearedFields[factor.FieldCredentialID] = struct{}{}
+// ClearCredentialHash clears the value of the "credential_hash" field.
+func (m *FactorMutation) ClearCredentialHash() {
+	m.credential_hash = nil
+	m.clearedFields[factor.FieldCredentialHash] = struct{}{}
 }
 
-// CredentialIDCleared returns if the "credential_id" field was cleared in this mutation.
-func (m *FactorMutation) CredentialIDCleared() bool {
-	_, ok := m.clearedFields[factor.FieldCredentialID]
+// CredentialHashCleared returns if the "credential_hash" field was cleared in this mutation.
+func (m *FactorMutation) CredentialHashCleared() bool {
+	_, ok := m.clearedFields[factor.FieldCredentialHash]
 	return ok
 }
 
-// ResetCredentialID resets all changes to the "credential_id" field.
-func (m *FactorMutation) ResetCredentialID() {
-	m.credential_id = nil
-	delete(m.clearedFields, factor.FieldCredentialID)
+// ResetCredentialHash resets all changes to the "credential_hash" field.
+func (m *FactorMutation) ResetCredentialHash() {
+	m.credential_hash = nil
+	delete(m.clearedFields, factor.FieldCredentialHash)
 }
 
-// SetCredential sets the "credential" field.
-func (m *FactorMutation) SetCredential(b []byte) {
-	m.credential = &b
+// SetCredentialSealed sets the "credential_sealed" field.
+func (m *FactorMutation) SetCredentialSealed(b []byte) {
+	m.credential_sealed = &b
 }
 
-// Credential returns the value of the "credential" field in the mutation.
-func (m *FactorMutation) Credential() (r []byte, exists bool) {
-	v := m.credential
+// CredentialSealed returns the value of the "credential_sealed" field in the mutation.
+func (m *FactorMutation) CredentialSealed() (r []byte, exists bool) {
+	v := m.credential_sealed
 	if v == nil {
 		return
 	}
 	return *v, true
 }
 
-// OldCredential returns the old "credential" field's value of the Factor entity.
+// OldCredentialSealed returns the old "credential_sealed" field's value of the Factor entity.
 // If the Factor object wasn't provided to the builder, the object is fetched from the database.
 // An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *FactorMutation) OldCredential(ctx context.Context) (v *[]byte, err error) {
+func (m *FactorMutation) OldCredentialSealed(ctx context.Context) (v *[]byte, err error) {
 	if !m.op.Is(OpUpdateOne) {
-		return v, errors.New("OldCredential is only allowed on UpdateOne operations")
+		return v, errors.New("OldCredentialSealed is only allowed on UpdateOne operations")
 	}
 	if m.id == nil || m.oldValue == nil {
-		return v, errors.New("OldCredential requires an ID field in the mutation")
+		return v, errors.New("OldCredentialSealed requires an ID field in the mutation")
 	}
 	oldValue, err := m.oldValue(ctx)
 	if err != nil {
-		return v, fmt.Errorf("querying old value for OldCredential: %w", err)
+		return v, fmt.Errorf("querying old value for OldCredentialSealed: %w", err)
 	}
-	return oldValue.Credential, nil
+	return oldValue.CredentialSealed, nil
 }
 
-// ClearCredential clears the value of the "credential" field.
-func (m *FactorMutation) ClearCredential() {
-	m.credential = nil
-	m.clearedFields[factor.FieldCredential] = struct{}{}
+// ClearCredentialSealed clears the value of the "credential_sealed" field.
+func (m *FactorMutation) ClearCredentialSealed() {
+	m.credential_sealed = nil
+	m.clearedFields[factor.FieldCredentialSealed] = struct{}{}
 }
 
-// CredentialCleared returns if the "credential" field was cleared in this mutation.
-func (m *FactorMutation) CredentialCleared() bool {
-	_, ok := m.clearedFields[factor.FieldCredential]
+// CredentialSealedCleared returns if the "credential_sealed" field was cleared in this mutation.
+func (m *FactorMutation) CredentialSealedCleared() bool {
+	_, ok := m.clearedFields[factor.FieldCredentialSealed]
 	return ok
 }
 
-// ResetCredential resets all changes to the "credential" field.
-func (m *FactorMutation) ResetCredential() {
-	m.credential = nil
-	delete(m.clearedFields, factor.FieldCredential)
+// ResetCredentialSealed resets all changes to the "credential_sealed" field.
+func (m *FactorMutation) ResetCredentialSealed() {
+	m.credential_sealed = nil
+	delete(m.clearedFields, factor.FieldCredentialSealed)
 }
 
 // SetCreatedAt sets the "created_at" field.
@@ -3565,8 +3565,8 @@ func (m *FactorMutation) Fields() []string {
 	if m.kind != nil {
 		fields = append(fields, factor.FieldKind)
 	}
-	if m.name != nil {
-		fields = append(fields, factor.FieldName)
+	if m.name_sealed != nil {
+		fields = append(fields, factor.FieldNameSealed)
 	}
 	if m.secret_sealed != nil {
 		fields = append(fields, factor.FieldSecretSealed)
@@ -3574,11 +3574,11 @@ func (m *FactorMutation) Fields() []string {
 	if m.used_step != nil {
 		fields = append(fields, factor.FieldUsedStep)
 	}
-	if m.credential_id != nil {
-		fields = append(fields, factor.FieldCredentialID)
+	if m.credential_hash != nil {
+		fields = append(fields, factor.FieldCredentialHash)
 	}
-	if m.credential != nil {
-		fields = append(fields, factor.FieldCredential)
+	if m.credential_sealed != nil {
+		fields = append(fields, factor.FieldCredentialSealed)
 	}
 	if m.created_at != nil {
 		fields = append(fields, factor.FieldCreatedAt)
@@ -3601,16 +3601,16 @@ func (m *FactorMutation) Field(name string) (ent.Value, bool) {
 		return m.UserID()
 	case factor.FieldKind:
 		return m.Kind()
-	case factor.FieldName:
-		return m.Name()
+	case factor.FieldNameSealed:
+		return m.NameSealed()
 	case factor.FieldSecretSealed:
 		return m.SecretSealed()
 	case factor.FieldUsedStep:
 		return m.UsedStep()
-	case factor.FieldCredentialID:
-		return m.CredentialID()
-	case factor.FieldCredential:
-		return m.Credential()
+	case factor.FieldCredentialHash:
+		return m.CredentialHash()
+	case factor.FieldCredentialSealed:
+		return m.CredentialSealed()
 	case factor.FieldCreatedAt:
 		return m.CreatedAt()
 	case factor.FieldConfirmedAt:
@@ -3630,16 +3630,16 @@ func (m *FactorMutation) OldField(ctx context.Context, name string) (ent.Value, 
 		return m.OldUserID(ctx)
 	case factor.FieldKind:
 		return m.OldKind(ctx)
-	case factor.FieldName:
-		return m.OldName(ctx)
+	case factor.FieldNameSealed:
+		return m.OldNameSealed(ctx)
 	case factor.FieldSecretSealed:
 		return m.OldSecretSealed(ctx)
 	case factor.FieldUsedStep:
 		return m.OldUsedStep(ctx)
-	case factor.FieldCredentialID:
-		return m.OldCredentialID(ctx)
-	case factor.FieldCredential:
-		return m.OldCredential(ctx)
+	case factor.FieldCredentialHash:
+		return m.OldCredentialHash(ctx)
+	case factor.FieldCredentialSealed:
+		return m.OldCredentialSealed(ctx)
 	case factor.FieldCreatedAt:
 		return m.OldCreatedAt(ctx)
 	case factor.FieldConfirmedAt:
@@ -3669,12 +3669,12 @@ func (m *FactorMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetKind(v)
 		return nil
-	case factor.FieldName:
-		v, ok := value.(string)
+	case factor.FieldNameSealed:
+		v, ok := value.([]byte)
 		if !ok {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
-		m.SetName(v)
+		m.SetNameSealed(v)
 		return nil
 	case factor.FieldSecretSealed:
 		v, ok := value.([]byte)
@@ -3690,19 +3690,19 @@ func (m *FactorMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetUsedStep(v)
 		return nil
-	case factor.FieldCredentialID:
+	case factor.FieldCredentialHash:
 		v, ok := value.([]byte)
 		if !ok {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
-		m.SetCredentialID(v)
+		m.SetCredentialHash(v)
 		return nil
-	case factor.FieldCredential:
+	case factor.FieldCredentialSealed:
 		v, ok := value.([]byte)
 		if !ok {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
-		m.SetCredential(v)
+		m.SetCredentialSealed(v)
 		return nil
 	case factor.FieldCreatedAt:
 		v, ok := value.(time.Time)
@@ -3773,11 +3773,11 @@ func (m *FactorMutation) ClearedFields() []string {
 	if m.FieldCleared(factor.FieldSecretSealed) {
 		fields = append(fields, factor.FieldSecretSealed)
 	}
-	if m.FieldCleared(factor.FieldCredentialID) {
-		fields = append(fields, factor.FieldCredentialID)
+	if m.FieldCleared(factor.FieldCredentialHash) {
+		fields = append(fields, factor.FieldCredentialHash)
 	}
-	if m.FieldCleared(factor.FieldCredential) {
-		fields = append(fields, factor.FieldCredential)
+	if m.FieldCleared(factor.FieldCredentialSealed) {
+		fields = append(fields, factor.FieldCredentialSealed)
 	}
 	if m.FieldCleared(factor.FieldConfirmedAt) {
 		fields = append(fields, factor.FieldConfirmedAt)
@@ -3802,11 +3802,11 @@ func (m *FactorMutation) ClearField(name string) error {
 	case factor.FieldSecretSealed:
 		m.ClearSecretSealed()
 		return nil
-	case factor.FieldCredentialID:
-		m.ClearCredentialID()
+	case factor.FieldCredentialHash:
+		m.ClearCredentialHash()
 		return nil
-	case factor.FieldCredential:
-		m.ClearCredential()
+	case factor.FieldCredentialSealed:
+		m.ClearCredentialSealed()
 		return nil
 	case factor.FieldConfirmedAt:
 		m.ClearConfirmedAt()
@@ -3828,8 +3828,8 @@ func (m *FactorMutation) ResetField(name string) error {
 	case factor.FieldKind:
 		m.ResetKind()
 		return nil
-	case factor.FieldName:
-		m.ResetName()
+	case factor.FieldNameSealed:
+		m.ResetNameSealed()
 		return nil
 	case factor.FieldSecretSealed:
 		m.ResetSecretSealed()
@@ -3837,11 +3837,11 @@ func (m *FactorMutation) ResetField(name string) error {
 	case factor.FieldUsedStep:
 		m.ResetUsedStep()
 		return nil
-	case factor.FieldCredentialID:
-		m.ResetCredentialID()
+	case factor.FieldCredentialHash:
+		m.ResetCredentialHash()
 		return nil
-	case factor.FieldCredential:
-		m.ResetCredential()
+	case factor.FieldCredentialSealed:
+		m.ResetCredentialSealed()
 		return nil
 	case factor.FieldCreatedAt:
 		m.ResetCreatedAt()
@@ -3933,19 +3933,20 @@ func (m *FactorMutation) ResetEdge(name string) error {
 // FederatedIdentityMutation represents an operation that mutates the FederatedIdentity nodes in the graph.
 type FederatedIdentityMutation struct {
 	config
-	op            Op
-	typ           string
-	id            *uuid.UUID
-	issuer        *string
-	subject       *string
-	used_at       *time.Time
-	created_at    *time.Time
-	clearedFields map[string]struct{}
-	user          *uuid.UUID
-	cleareduser   bool
-	done          bool
-	oldValue      func(context.Context) (*FederatedIdentity, error)
-	predicates    []predicate.FederatedIdentity
+	op             Op
+	typ            string
+	id             *uuid.UUID
+	issuer         *string
+	subject_sealed *[]byte
+	subject_index  *[]byte
+	used_at        *time.Time
+	created_at     *time.Time
+	clearedFields  map[string]struct{}
+	user           *uuid.UUID
+	cleareduser    bool
+	done           bool
+	oldValue       func(context.Context) (*FederatedIdentity, error)
+	predicates     []predicate.FederatedIdentity
 }
 
 var _ ent.Mutation = (*FederatedIdentityMutation)(nil)
@@ -4124,40 +4125,76 @@ func (m *FederatedIdentityMutation) ResetIssuer() {
 	m.issuer = nil
 }
 
-// SetSubject sets the "subject" field.
-func (m *FederatedIdentityMutation) SetSubject(s string) {
-	m.subject = &s
+// SetSubjectSealed sets the "subject_sealed" field.
+func (m *FederatedIdentityMutation) SetSubjectSealed(b []byte) {
+	m.subject_sealed = &b
 }
 
-// Subject returns the value of the "subject" field in the mutation.
-func (m *FederatedIdentityMutation) Subject() (r string, exists bool) {
-	v := m.subject
+// SubjectSealed returns the value of the "subject_sealed" field in the mutation.
+func (m *FederatedIdentityMutation) SubjectSealed() (r []byte, exists bool) {
+	v := m.subject_sealed
 	if v == nil {
 		return
 	}
 	return *v, true
 }
 
-// OldSubject returns the old "subject" field's value of the FederatedIdentity entity.
+// OldSubjectSealed returns the old "subject_sealed" field's value of the FederatedIdentity entity.
 // If the FederatedIdentity object wasn't provided to the builder, the object is fetched from the database.
 // An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *FederatedIdentityMutation) OldSubject(ctx context.Context) (v string, err error) {
+func (m *FederatedIdentityMutation) OldSubjectSealed(ctx context.Context) (v []byte, err error) {
 	if !m.op.Is(OpUpdateOne) {
-		return v, errors.New("OldSubject is only allowed on UpdateOne operations")
+		return v, errors.New("OldSubjectSealed is only allowed on UpdateOne operations")
 	}
 	if m.id == nil || m.oldValue == nil {
-		return v, errors.New("OldSubject requires an ID field in the mutation")
+		return v, errors.New("OldSubjectSealed requires an ID field in the mutation")
 	}
 	oldValue, err := m.oldValue(ctx)
 	if err != nil {
-		return v, fmt.Errorf("querying old value for OldSubject: %w", err)
+		return v, fmt.Errorf("querying old value for OldSubjectSealed: %w", err)
 	}
-	return oldValue.Subject, nil
+	return oldValue.SubjectSealed, nil
 }
 
-// ResetSubject resets all changes to the "subject" field.
-func (m *FederatedIdentityMutation) ResetSubject() {
-	m.subject = nil
+// ResetSubjectSealed resets all changes to the "subject_sealed" field.
+func (m *FederatedIdentityMutation) ResetSubjectSealed() {
+	m.subject_sealed = nil
+}
+
+// SetSubjectIndex sets the "subject_index" field.
+func (m *FederatedIdentityMutation) SetSubjectIndex(b []byte) {
+	m.subject_index = &b
+}
+
+// SubjectIndex returns the value of the "subject_index" field in the mutation.
+func (m *FederatedIdentityMutation) SubjectIndex() (r []byte, exists bool) {
+	v := m.subject_index
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldSubjectIndex returns the old "subject_index" field's value of the FederatedIdentity entity.
+// If the FederatedIdentity object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *FederatedIdentityMutation) OldSubjectIndex(ctx context.Context) (v []byte, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldSubjectIndex is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldSubjectIndex requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldSubjectIndex: %w", err)
+	}
+	return oldValue.SubjectIndex, nil
+}
+
+// ResetSubjectIndex resets all changes to the "subject_index" field.
+func (m *FederatedIdentityMutation) ResetSubjectIndex() {
+	m.subject_index = nil
 }
 
 // SetUsedAt sets the "used_at" field.
@@ -4293,15 +4330,18 @@ func (m *FederatedIdentityMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *FederatedIdentityMutation) Fields() []string {
-	fields := make([]string, 0, 5)
+	fields := make([]string, 0, 6)
 	if m.user != nil {
 		fields = append(fields, federatedidentity.FieldUserID)
 	}
 	if m.issuer != nil {
 		fields = append(fields, federatedidentity.FieldIssuer)
 	}
-	if m.subject != nil {
-		fields = append(fields, federatedidentity.FieldSubject)
+	if m.subject_sealed != nil {
+		fields = append(fields, federatedidentity.FieldSubjectSealed)
+	}
+	if m.subject_index != nil {
+		fields = append(fields, federatedidentity.FieldSubjectIndex)
 	}
 	if m.used_at != nil {
 		fields = append(fields, federatedidentity.FieldUsedAt)
@@ -4321,8 +4361,10 @@ func (m *FederatedIdentityMutation) Field(name string) (ent.Value, bool) {
 		return m.UserID()
 	case federatedidentity.FieldIssuer:
 		return m.Issuer()
-	case federatedidentity.FieldSubject:
-		return m.Subject()
+	case federatedidentity.FieldSubjectSealed:
+		return m.SubjectSealed()
+	case federatedidentity.FieldSubjectIndex:
+		return m.SubjectIndex()
 	case federatedidentity.FieldUsedAt:
 		return m.UsedAt()
 	case federatedidentity.FieldCreatedAt:
@@ -4340,8 +4382,10 @@ func (m *FederatedIdentityMutation) OldField(ctx context.Context, name string) (
 		return m.OldUserID(ctx)
 	case federatedidentity.FieldIssuer:
 		return m.OldIssuer(ctx)
-	case federatedidentity.FieldSubject:
-		return m.OldSubject(ctx)
+	case federatedidentity.FieldSubjectSealed:
+		return m.OldSubjectSealed(ctx)
+	case federatedidentity.FieldSubjectIndex:
+		return m.OldSubjectIndex(ctx)
 	case federatedidentity.FieldUsedAt:
 		return m.OldUsedAt(ctx)
 	case federatedidentity.FieldCreatedAt:
@@ -4369,12 +4413,19 @@ func (m *FederatedIdentityMutation) SetField(name string, value ent.Value) error
 		}
 		m.SetIssuer(v)
 		return nil
-	case federatedidentity.FieldSubject:
-		v, ok := value.(string)
+	case federatedidentity.FieldSubjectSealed:
+		v, ok := value.([]byte)
 		if !ok {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
-		m.SetSubject(v)
+		m.SetSubjectSealed(v)
+		return nil
+	case federatedidentity.FieldSubjectIndex:
+		v, ok := value.([]byte)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetSubjectIndex(v)
 		return nil
 	case federatedidentity.FieldUsedAt:
 		v, ok := value.(time.Time)
@@ -4445,8 +4496,11 @@ func (m *FederatedIdentityMutation) ResetField(name string) error {
 	case federatedidentity.FieldIssuer:
 		m.ResetIssuer()
 		return nil
-	case federatedidentity.FieldSubject:
-		m.ResetSubject()
+	case federatedidentity.FieldSubjectSealed:
+		m.ResetSubjectSealed()
+		return nil
+	case federatedidentity.FieldSubjectIndex:
+		m.ResetSubjectIndex()
 		return nil
 	case federatedidentity.FieldUsedAt:
 		m.ResetUsedAt()

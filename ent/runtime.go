@@ -73,7 +73,7 @@ func init() {
 	federatedidentityFields := schema.FederatedIdentity{}.Fields()
 	_ = federatedidentityFields
 	// federatedidentityDescCreatedAt is the schema descriptor for created_at field.
-	federatedidentityDescCreatedAt := federatedidentityFields[5].Descriptor()
+	federatedidentityDescCreatedAt := federatedidentityFields[6].Descriptor()
 	// federatedidentity.DefaultCreatedAt holds the default value on creation for the created_at field.
 	federatedidentity.DefaultCreatedAt = federatedidentityDescCreatedAt.Default.(func() time.Time)
 	guessFields := schema.Guess{}.Fields()

@@ -13,6 +13,7 @@ import (
 	"marquee/graph"
 	"marquee/internal/apitest"
 	"marquee/internal/auth"
+	"marquee/internal/dbtest"
 	"marquee/internal/typeid"
 )
 
@@ -329,8 +330,8 @@ func newestEntry(a *apitest.App, admin apitest.Client) string {
 func withPasskey(a *apitest.App) (owner apitest.Client, id string) {
 	owner = a.Customer()
 	key := typeid.New()
-	a.Exec(`INSERT INTO factors (id, user_id, kind, name, credential_id, credential, confirmed_at) VALUES ($1, $2, 'PASSKEY', 'Key', $3, '{}', now())`,
-		key, owner.User.ID, key[:])
+	a.Exec(`INSERT INTO factors (id, user_id, kind, name_sealed, credential_hash, credential_sealed, confirmed_at)
+		VALUES ($1, $2, 'PASSKEY', $3, sha256($4), '\x00', now())`, key, owner.User.ID, dbtest.Sealed("factors", "name_sealed", key, "Key"), key[:])
 	return owner, typeid.Encode(typeid.Factor, key)
 }
 
@@ -338,7 +339,7 @@ func withPasskey(a *apitest.App) (owner apitest.Client, id string) {
 func withLink(a *apitest.App) (owner apitest.Client, id string) {
 	owner = a.Customer()
 	key := typeid.New()
-	a.Exec(`INSERT INTO federated_identities (id, user_id, issuer, subject, used_at) VALUES ($1, $2, 'https://accounts.example', $3, now())`,
-		key, owner.User.ID, key.String())
+	a.Exec(`INSERT INTO federated_identities (id, user_id, issuer, subject_sealed, subject_index, used_at)
+		VALUES ($1, $2, 'https://accounts.example', '\x00', $3, now())`, key, owner.User.ID, dbtest.Vault().Index("subject", key.String()))
 	return owner, typeid.Encode(typeid.Link, key)
 }

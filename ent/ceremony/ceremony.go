@@ -18,8 +18,8 @@ const (
 	FieldUserID = "user_id"
 	// FieldSessionID holds the string denoting the session_id field in the database.
 	FieldSessionID = "session_id"
-	// FieldState holds the string denoting the state field in the database.
-	FieldState = "state"
+	// FieldStateSealed holds the string denoting the state_sealed field in the database.
+	FieldStateSealed = "state_sealed"
 	// FieldExpiresAt holds the string denoting the expires_at field in the database.
 	FieldExpiresAt = "expires_at"
 	// EdgeUser holds the string denoting the user edge name in mutations.
@@ -50,7 +50,7 @@ var Columns = []string{
 	FieldKind,
 	FieldUserID,
 	FieldSessionID,
-	FieldState,
+	FieldStateSealed,
 	FieldExpiresAt,
 }
 

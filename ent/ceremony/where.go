@@ -71,9 +71,9 @@ func SessionID(v uuid.UUID) predicate.Ceremony {
 	return predicate.Ceremony(sql.FieldEQ(FieldSessionID, v))
 }
 
-// State applies equality check predicate on the "state" field. It's identical to StateEQ.
-func State(v []byte) predicate.Ceremony {
-	return predicate.Ceremony(sql.FieldEQ(FieldState, v))
+// StateSealed applies equality check predicate on the "state_sealed" field. It's identical to StateSealedEQ.
+func StateSealed(v []byte) predicate.Ceremony {
+	return predicate.Ceremony(sql.FieldEQ(FieldStateSealed, v))
 }
 
 // ExpiresAt applies equality check predicate on the "expires_at" field. It's identical to ExpiresAtEQ.
@@ -206,44 +206,44 @@ func SessionIDNotNil() predicate.Ceremony {
 	return predicate.Ceremony(sql.FieldNotNull(FieldSessionID))
 }
 
-// StateEQ applies the EQ predicate on the "state" field.
-func StateEQ(v []byte) predicate.Ceremony {
-	return predicate.Ceremony(sql.FieldEQ(FieldState, v))
+// StateSealedEQ applies the EQ predicate on the "state_sealed" field.
+func StateSealedEQ(v []byte) predicate.Ceremony {
+	return predicate.Ceremony(sql.FieldEQ(FieldStateSealed, v))
 }
 
-// StateNEQ applies the NEQ predicate on the "state" field.
-func StateNEQ(v []byte) predicate.Ceremony {
-	return predicate.Ceremony(sql.FieldNEQ(FieldState, v))
+// StateSealedNEQ applies the NEQ predicate on the "state_sealed" field.
+func StateSealedNEQ(v []byte) predicate.Ceremony {
+	return predicate.Ceremony(sql.FieldNEQ(FieldStateSealed, v))
 }
 
-// StateIn applies the In predicate on the "state" field.
-func StateIn(vs ...[]byte) predicate.Ceremony {
-	return predicate.Ceremony(sql.FieldIn(FieldState, vs...))
+// StateSealedIn applies the In predicate on the "state_sealed" field.
+func StateSealedIn(vs ...[]byte) predicate.Ceremony {
+	return predicate.Ceremony(sql.FieldIn(FieldStateSealed, vs...))
 }
 
-// StateNotIn applies the NotIn predicate on the "state" field.
-func StateNotIn(vs ...[]byte) predicate.Ceremony {
-	return predicate.Ceremony(sql.FieldNotIn(FieldState, vs...))
+// StateSealedNotIn applies the NotIn predicate on the "state_sealed" field.
+func StateSealedNotIn(vs ...[]byte) predicate.Ceremony {
+	return predicate.Ceremony(sql.FieldNotIn(FieldStateSealed, vs...))
 }
 
-// StateGT applies the GT predicate on the "state" field.
-func StateGT(v []byte) predicate.Ceremony {
-	return predicate.Ceremony(sql.FieldGT(FieldState, v))
+// StateSealedGT applies the GT predicate on the "state_sealed" field.
+func StateSealedGT(v []byte) predicate.Ceremony {
+	return predicate.Ceremony(sql.FieldGT(FieldStateSealed, v))
 }
 
-// StateGTE applies the GTE predicate on the "state" field.
-func StateGTE(v []byte) predicate.Ceremony {
-	return predicate.Ceremony(sql.FieldGTE(FieldState, v))
+// StateSealedGTE applies the GTE predicate on the "state_sealed" field.
+func StateSealedGTE(v []byte) predicate.Ceremony {
+	return predicate.Ceremony(sql.FieldGTE(FieldStateSealed, v))
 }
 
-// StateLT applies the LT predicate on the "state" field.
-func StateLT(v []byte) predicate.Ceremony {
-	return predicate.Ceremony(sql.FieldLT(FieldState, v))
+// StateSealedLT applies the LT predicate on the "state_sealed" field.
+func StateSealedLT(v []byte) predicate.Ceremony {
+	return predicate.Ceremony(sql.FieldLT(FieldStateSealed, v))
 }
 
-// StateLTE applies the LTE predicate on the "state" field.
-func StateLTE(v []byte) predicate.Ceremony {
-	return predicate.Ceremony(sql.FieldLTE(FieldState, v))
+// StateSealedLTE applies the LTE predicate on the "state_sealed" field.
+func StateSealedLTE(v []byte) predicate.Ceremony {
+	return predicate.Ceremony(sql.FieldLTE(FieldStateSealed, v))
 }
 
 // ExpiresAtEQ applies the EQ predicate on the "expires_at" field.

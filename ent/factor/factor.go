@@ -18,16 +18,16 @@ const (
 	FieldUserID = "user_id"
 	// FieldKind holds the string denoting the kind field in the database.
 	FieldKind = "kind"
-	// FieldName holds the string denoting the name field in the database.
-	FieldName = "name"
+	// FieldNameSealed holds the string denoting the name_sealed field in the database.
+	FieldNameSealed = "name_sealed"
 	// FieldSecretSealed holds the string denoting the secret_sealed field in the database.
 	FieldSecretSealed = "secret_sealed"
 	// FieldUsedStep holds the string denoting the used_step field in the database.
 	FieldUsedStep = "used_step"
-	// FieldCredentialID holds the string denoting the credential_id field in the database.
-	FieldCredentialID = "credential_id"
-	// FieldCredential holds the string denoting the credential field in the database.
-	FieldCredential = "credential"
+	// FieldCredentialHash holds the string denoting the credential_hash field in the database.
+	FieldCredentialHash = "credential_hash"
+	// FieldCredentialSealed holds the string denoting the credential_sealed field in the database.
+	FieldCredentialSealed = "credential_sealed"
 	// FieldCreatedAt holds the string denoting the created_at field in the database.
 	FieldCreatedAt = "created_at"
 	// FieldConfirmedAt holds the string denoting the confirmed_at field in the database.
@@ -52,11 +52,11 @@ var Columns = []string{
 	FieldID,
 	FieldUserID,
 	FieldKind,
-	FieldName,
+	FieldNameSealed,
 	FieldSecretSealed,
 	FieldUsedStep,
-	FieldCredentialID,
-	FieldCredential,
+	FieldCredentialHash,
+	FieldCredentialSealed,
 	FieldCreatedAt,
 	FieldConfirmedAt,
 	FieldUsedAt,
@@ -95,11 +95,6 @@ func ByUserID(opts ...sql.OrderTermOption) OrderOption {
 // ByKind orders the results by the kind field.
 func ByKind(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldKind, opts...).ToFunc()
-}
-
-// ByName orders the results by the name field.
-func ByName(opts ...sql.OrderTermOption) OrderOption {
-	return sql.OrderByField(FieldName, opts...).ToFunc()
 }
 
 // ByUsedStep orders the results by the used_step field.

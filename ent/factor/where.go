@@ -66,9 +66,9 @@ func Kind(v string) predicate.Factor {
 	return predicate.Factor(sql.FieldEQ(FieldKind, v))
 }
 
-// Name applies equality check predicate on the "name" field. It's identical to NameEQ.
-func Name(v string) predicate.Factor {
-	return predicate.Factor(sql.FieldEQ(FieldName, v))
+// NameSealed applies equality check predicate on the "name_sealed" field. It's identical to NameSealedEQ.
+func NameSealed(v []byte) predicate.Factor {
+	return predicate.Factor(sql.FieldEQ(FieldNameSealed, v))
 }
 
 // SecretSealed applies equality check predicate on the "secret_sealed" field. It's identical to SecretSealedEQ.
@@ -81,14 +81,14 @@ func UsedStep(v int64) predicate.Factor {
 	return predicate.Factor(sql.FieldEQ(FieldUsedStep, v))
 }
 
-// CredentialID applies equality check predicate on the "credential_id" field. It's identical to CredentialIDEQ.
-func CredentialID(v []byte) predicate.Factor {
-	return predicate.Factor(sql.FieldEQ(FieldCredentialID, v))
+// CredentialHash applies equality check predicate on the "credential_hash" field. It's identical to CredentialHashEQ.
+func CredentialHash(v []byte) predicate.Factor {
+	return predicate.Factor(sql.FieldEQ(FieldCredentialHash, v))
 }
 
-// Credential applies equality check predicate on the "credential" field. It's identical to CredentialEQ.
-func Credential(v []byte) predicate.Factor {
-	return predicate.Factor(sql.FieldEQ(FieldCredential, v))
+// CredentialSealed applies equality check predicate on the "credential_sealed" field. It's identical to CredentialSealedEQ.
+func CredentialSealed(v []byte) predicate.Factor {
+	return predicate.Factor(sql.FieldEQ(FieldCredentialSealed, v))
 }
 
 // CreatedAt applies equality check predicate on the "created_at" field. It's identical to CreatedAtEQ.
@@ -191,69 +191,44 @@ func KindContainsFold(v string) predicate.Factor {
 	return predicate.Factor(sql.FieldContainsFold(FieldKind, v))
 }
 
-// NameEQ applies the EQ predicate on the "name" field.
-func NameEQ(v string) predicate.Factor {
-	return predicate.Factor(sql.FieldEQ(FieldName, v))
+// NameSealedEQ applies the EQ predicate on the "name_sealed" field.
+func NameSealedEQ(v []byte) predicate.Factor {
+	return predicate.Factor(sql.FieldEQ(FieldNameSealed, v))
 }
 
-// NameNEQ applies the NEQ predicate on the "name" field.
-func NameNEQ(v string) predicate.Factor {
-	return predicate.Factor(sql.FieldNEQ(FieldName, v))
+// NameSealedNEQ applies the NEQ predicate on the "name_sealed" field.
+func NameSealedNEQ(v []byte) predicate.Factor {
+	return predicate.Factor(sql.FieldNEQ(FieldNameSealed, v))
 }
 
-// NameIn applies the In predicate on the "name" field.
-func NameIn(vs ...string) predicate.Factor {
-	return predicate.Factor(sql.FieldIn(FieldName, vs...))
+// NameSealedIn applies the In predicate on the "name_sealed" field.
+func NameSealedIn(vs ...[]byte) predicate.Factor {
+	return predicate.Factor(sql.FieldIn(FieldNameSealed, vs...))
 }
 
-// NameNotIn applies the NotIn predicate on the "name" field.
-func NameNotIn(vs ...string) predicate.Factor {
-	return predicate.Factor(sql.FieldNotIn(FieldName, vs...))
+// NameSealedNotIn applies the NotIn predicate on the "name_sealed" field.
+func NameSealedNotIn(vs ...[]byte) predicate.Factor {
+	return predicate.Factor(sql.FieldNotIn(FieldNameSealed, vs...))
 }
 
-// NameGT applies the GT predicate on the "name" field.
-func NameGT(v string) predicate.Factor {
-	return predicate.Factor(sql.FieldGT(FieldName, v))
+// NameSealedGT applies the GT predicate on the "name_sealed" field.
+func NameSealedGT(v []byte) predicate.Factor {
+	return predicate.Factor(sql.FieldGT(FieldNameSealed, v))
 }
 
-// NameGTE applies the GTE predicate on the "name" field.
-func NameGTE(v string) predicate.Factor {
-	return predicate.Factor(sql.FieldGTE(FieldName, v))
+// NameSealedGTE applies the GTE predicate on the "name_sealed" field.
+func NameSealedGTE(v []byte) predicate.Factor {
+	return predicate.Factor(sql.FieldGTE(FieldNameSealed, v))
 }
 
-// NameLT applies the LT predicate on the "name" field.
-func NameLT(v string) predicate.Factor {
-	return predicate.Factor(sql.FieldLT(FieldName, v))
+// NameSealedLT applies the LT predicate on the "name_sealed" field.
+func NameSealedLT(v []byte) predicate.Factor {
+	return predicate.Factor(sql.FieldLT(FieldNameSealed, v))
 }
 
-// NameLTE applies the LTE predicate on the "name" field.
-func NameLTE(v string) predicate.Factor {
-	return predicate.Factor(sql.FieldLTE(FieldName, v))
-}
-
-// NameContains applies the Contains predicate on the "name" field.
-func NameContains(v string) predicate.Factor {
-	return predicate.Factor(sql.FieldContains(FieldName, v))
-}
-
-// NameHasPrefix applies the HasPrefix predicate on the "name" field.
-func NameHasPrefix(v string) predicate.Factor {
-	return predicate.Factor(sql.FieldHasPrefix(FieldName, v))
-}
-
-// NameHasSuffix applies the HasSuffix predicate on the "name" field.
-func NameHasSuffix(v string) predicate.Factor {
-	return predicate.Factor(sql.FieldHasSuffix(FieldName, v))
-}
-
-// NameEqualFold applies the EqualFold predicate on the "name" field.
-func NameEqualFold(v string) predicate.Factor {
-	return predicate.Factor(sql.FieldEqualFold(FieldName, v))
-}
-
-// NameContainsFold applies the ContainsFold predicate on the "name" field.
-func NameContainsFold(v string) predicate.Factor {
-	return predicate.Factor(sql.FieldContainsFold(FieldName, v))
+// NameSealedLTE applies the LTE predicate on the "name_sealed" field.
+func NameSealedLTE(v []byte) predicate.Factor {
+	return predicate.Factor(sql.FieldLTE(FieldNameSealed, v))
 }
 
 // SecretSealedEQ applies the EQ predicate on the "secret_sealed" field.
@@ -346,104 +321,104 @@ func UsedStepLTE(v int64) predicate.Factor {
 	return predicate.Factor(sql.FieldLTE(FieldUsedStep, v))
 }
 
-// CredentialIDEQ applies the EQ predicate on the "credential_id" field.
-func CredentialIDEQ(v []byte) predicate.Factor {
-	return predicate.Factor(sql.FieldEQ(FieldCredentialID, v))
+// CredentialHashEQ applies the EQ predicate on the "credential_hash" field.
+func CredentialHashEQ(v []byte) predicate.Factor {
+	return predicate.Factor(sql.FieldEQ(FieldCredentialHash, v))
 }
 
-// CredentialIDNEQ applies the NEQ predicate on the "credential_id" field.
-func CredentialIDNEQ(v []byte) predicate.Factor {
-	return predicate.Factor(sql.FieldNEQ(FieldCredentialID, v))
+// CredentialHashNEQ applies the NEQ predicate on the "credential_hash" field.
+func CredentialHashNEQ(v []byte) predicate.Factor {
+	return predicate.Factor(sql.FieldNEQ(FieldCredentialHash, v))
 }
 
-// CredentialIDIn applies the In predicate on the "credential_id" field.
-func CredentialIDIn(vs ...[]byte) predicate.Factor {
-	return predicate.Factor(sql.FieldIn(FieldCredentialID, vs...))
+// CredentialHashIn applies the In predicate on the "credential_hash" field.
+func CredentialHashIn(vs ...[]byte) predicate.Factor {
+	return predicate.Factor(sql.FieldIn(FieldCredentialHash, vs...))
 }
 
-// CredentialIDNotIn applies the NotIn predicate on the "credential_id" field.
-func CredentialIDNotIn(vs ...[]byte) predicate.Factor {
-	return predicate.Factor(sql.FieldNotIn(FieldCredentialID, vs...))
+// CredentialHashNotIn applies the NotIn predicate on the "credential_hash" field.
+func CredentialHashNotIn(vs ...[]byte) predicate.Factor {
+	return predicate.Factor(sql.FieldNotIn(FieldCredentialHash, vs...))
 }
 
-// CredentialIDGT applies the GT predicate on the "credential_id" field.
-func CredentialIDGT(v []byte) predicate.Factor {
-	return predicate.Factor(sql.FieldGT(FieldCredentialID, v))
+// CredentialHashGT applies the GT predicate on the "credential_hash" field.
+func CredentialHashGT(v []byte) predicate.Factor {
+	return predicate.Factor(sql.FieldGT(FieldCredentialHash, v))
 }
 
-// CredentialIDGTE applies the GTE predicate on the "credential_id" field.
-func CredentialIDGTE(v []byte) predicate.Factor {
-	return predicate.Factor(sql.FieldGTE(FieldCredentialID, v))
+// CredentialHashGTE applies the GTE predicate on the "credential_hash" field.
+func CredentialHashGTE(v []byte) predicate.Factor {
+	return predicate.Factor(sql.FieldGTE(FieldCredentialHash, v))
 }
 
-// CredentialIDLT applies the LT predicate on the "credential_id" field.
-func CredentialIDLT(v []byte) predicate.Factor {
-	return predicate.Factor(sql.FieldLT(FieldCredentialID, v))
+// CredentialHashLT applies the LT predicate on the "credential_hash" field.
+func CredentialHashLT(v []byte) predicate.Factor {
+	return predicate.Factor(sql.FieldLT(FieldCredentialHash, v))
 }
 
-// CredentialIDLTE applies the LTE predicate on the "credential_id" field.
-func CredentialIDLTE(v []byte) predicate.Factor {
-	return predicate.Factor(sql.FieldLTE(FieldCredentialID, v))
+// CredentialHashLTE applies the LTE predicate on the "credential_hash" field.
+func CredentialHashLTE(v []byte) predicate.Factor {
+	return predicate.Factor(sql.FieldLTE(FieldCredentialHash, v))
 }
 
-// CredentialIDIsNil applies the IsNil predicate on the "credential_id" field.
-func CredentialIDIsNil() predicate.Factor {
-	return predicate.Factor(sql.FieldIsNull(FieldCredentialID))
+// CredentialHashIsNil applies the IsNil predicate on the "credential_hash" field.
+func CredentialHashIsNil() predicate.Factor {
+	return predicate.Factor(sql.FieldIsNull(FieldCredentialHash))
 }
 
-// CredentialIDNotNil applies the NotNil predicate on the "credential_id" field.
-func CredentialIDNotNil() predicate.Factor {
-	return predicate.Factor(sql.FieldNotNull(FieldCredentialID))
+// CredentialHashNotNil applies the NotNil predicate on the "credential_hash" field.
+func CredentialHashNotNil() predicate.Factor {
+	return predicate.Factor(sql.FieldNotNull(FieldCredentialHash))
 }
 
-// CredentialEQ applies the EQ predicate on the "credential" field.
-func CredentialEQ(v []byte) predicate.Factor {
-	return predicate.Factor(sql.FieldEQ(FieldCredential, v))
+// CredentialSealedEQ applies the EQ predicate on the "credential_sealed" field.
+func CredentialSealedEQ(v []byte) predicate.Factor {
+	return predicate.Factor(sql.FieldEQ(FieldCredentialSealed, v))
 }
 
-// CredentialNEQ applies the NEQ predicate on the "credential" field.
-func CredentialNEQ(v []byte) predicate.Factor {
-	return predicate.Factor(sql.FieldNEQ(FieldCredential, v))
+// CredentialSealedNEQ applies the NEQ predicate on the "credential_sealed" field.
+func CredentialSealedNEQ(v []byte) predicate.Factor {
+	return predicate.Factor(sql.FieldNEQ(FieldCredentialSealed, v))
 }
 
-// CredentialIn applies the In predicate on the "credential" field.
-func CredentialIn(vs ...[]byte) predicate.Factor {
-	return predicate.Factor(sql.FieldIn(FieldCredential, vs...))
+// CredentialSealedIn applies the In predicate on the "credential_sealed" field.
+func CredentialSealedIn(vs ...[]byte) predicate.Factor {
+	return predicate.Factor(sql.FieldIn(FieldCredentialSealed, vs...))
 }
 
-// CredentialNotIn applies the NotIn predicate on the "credential" field.
-func CredentialNotIn(vs ...[]byte) predicate.Factor {
-	return predicate.Factor(sql.FieldNotIn(FieldCredential, vs...))
+// CredentialSealedNotIn applies the NotIn predicate on the "credential_sealed" field.
+func CredentialSealedNotIn(vs ...[]byte) predicate.Factor {
+	return predicate.Factor(sql.FieldNotIn(FieldCredentialSealed, vs...))
 }
 
-// CredentialGT applies the GT predicate on the "credential" field.
-func CredentialGT(v []byte) predicate.Factor {
-	return predicate.Factor(sql.FieldGT(FieldCredential, v))
+// CredentialSealedGT applies the GT predicate on the "credential_sealed" field.
+func CredentialSealedGT(v []byte) predicate.Factor {
+	return predicate.Factor(sql.FieldGT(FieldCredentialSealed, v))
 }
 
-// CredentialGTE applies the GTE predicate on the "credential" field.
-func CredentialGTE(v []byte) predicate.Factor {
-	return predicate.Factor(sql.FieldGTE(FieldCredential, v))
+// CredentialSealedGTE applies the GTE predicate on the "credential_sealed" field.
+func CredentialSealedGTE(v []byte) predicate.Factor {
+	return predicate.Factor(sql.FieldGTE(FieldCredentialSealed, v))
 }
 
-// CredentialLT applies the LT predicate on the "credential" field.
-func CredentialLT(v []byte) predicate.Factor {
-	return predicate.Factor(sql.FieldLT(FieldCredential, v))
+// CredentialSealedLT applies the LT predicate on the "credential_sealed" field.
+func CredentialSealedLT(v []byte) predicate.Factor {
+	return predicate.Factor(sql.FieldLT(FieldCredentialSealed, v))
 }
 
-// CredentialLTE applies the LTE predicate on the "credential" field.
-func CredentialLTE(v []byte) predicate.Factor {
-	return predicate.Factor(sql.FieldLTE(FieldCredential, v))
+// CredentialSealedLTE applies the LTE predicate on the "credential_sealed" field.
+func CredentialSealedLTE(v []byte) predicate.Factor {
+	return predicate.Factor(sql.FieldLTE(FieldCredentialSealed, v))
 }
 
-// CredentialIsNil applies the IsNil predicate on the "credential" field.
-func CredentialIsNil() predicate.Factor {
-	return predicate.Factor(sql.FieldIsNull(FieldCredential))
+// CredentialSealedIsNil applies the IsNil predicate on the "credential_sealed" field.
+func CredentialSealedIsNil() predicate.Factor {
+	return predicate.Factor(sql.FieldIsNull(FieldCredentialSealed))
 }
 
-// CredentialNotNil applies the NotNil predicate on the "credential" field.
-func CredentialNotNil() predicate.Factor {
-	return predicate.Factor(sql.FieldNotNull(FieldCredential))
+// CredentialSealedNotNil applies the NotNil predicate on the "credential_sealed" field.
+func CredentialSealedNotNil() predicate.Factor {
+	return predicate.Factor(sql.FieldNotNull(FieldCredentialSealed))
 }
 
 // CreatedAtEQ applies the EQ predicate on the "created_at" field.

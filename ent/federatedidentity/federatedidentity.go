@@ -18,8 +18,10 @@ const (
 	FieldUserID = "user_id"
 	// FieldIssuer holds the string denoting the issuer field in the database.
 	FieldIssuer = "issuer"
-	// FieldSubject holds the string denoting the subject field in the database.
-	FieldSubject = "subject"
+	// FieldSubjectSealed holds the string denoting the subject_sealed field in the database.
+	FieldSubjectSealed = "subject_sealed"
+	// FieldSubjectIndex holds the string denoting the subject_index field in the database.
+	FieldSubjectIndex = "subject_index"
 	// FieldUsedAt holds the string denoting the used_at field in the database.
 	FieldUsedAt = "used_at"
 	// FieldCreatedAt holds the string denoting the created_at field in the database.
@@ -42,7 +44,8 @@ var Columns = []string{
 	FieldID,
 	FieldUserID,
 	FieldIssuer,
-	FieldSubject,
+	FieldSubjectSealed,
+	FieldSubjectIndex,
 	FieldUsedAt,
 	FieldCreatedAt,
 }
@@ -78,11 +81,6 @@ func ByUserID(opts ...sql.OrderTermOption) OrderOption {
 // ByIssuer orders the results by the issuer field.
 func ByIssuer(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldIssuer, opts...).ToFunc()
-}
-
-// BySubject orders the results by the subject field.
-func BySubject(opts ...sql.OrderTermOption) OrderOption {
-	return sql.OrderByField(FieldSubject, opts...).ToFunc()
 }
 
 // ByUsedAt orders the results by the used_at field.

@@ -66,9 +66,14 @@ func Issuer(v string) predicate.FederatedIdentity {
 	return predicate.FederatedIdentity(sql.FieldEQ(FieldIssuer, v))
 }
 
-// Subject applies equality check predicate on the "subject" field. It's identical to SubjectEQ.
-func Subject(v string) predicate.FederatedIdentity {
-	return predicate.FederatedIdentity(sql.FieldEQ(FieldSubject, v))
+// SubjectSealed applies equality check predicate on the "subject_sealed" field. It's identical to SubjectSealedEQ.
+func SubjectSealed(v []byte) predicate.FederatedIdentity {
+	return predicate.FederatedIdentity(sql.FieldEQ(FieldSubjectSealed, v))
+}
+
+// SubjectIndex applies equality check predicate on the "subject_index" field. It's identical to SubjectIndexEQ.
+func SubjectIndex(v []byte) predicate.FederatedIdentity {
+	return predicate.FederatedIdentity(sql.FieldEQ(FieldSubjectIndex, v))
 }
 
 // UsedAt applies equality check predicate on the "used_at" field. It's identical to UsedAtEQ.
@@ -166,69 +171,84 @@ func IssuerContainsFold(v string) predicate.FederatedIdentity {
 	return predicate.FederatedIdentity(sql.FieldContainsFold(FieldIssuer, v))
 }
 
-// SubjectEQ applies the EQ predicate on the "subject" field.
-func SubjectEQ(v string) predicate.FederatedIdentity {
-	return predicate.FederatedIdentity(sql.FieldEQ(FieldSubject, v))
+// SubjectSealedEQ applies the EQ predicate on the "subject_sealed" field.
+func SubjectSealedEQ(v []byte) predicate.FederatedIdentity {
+	return predicate.FederatedIdentity(sql.FieldEQ(FieldSubjectSealed, v))
 }
 
-// SubjectNEQ applies the NEQ predicate on the "subject" field.
-func SubjectNEQ(v string) predicate.FederatedIdentity {
-	return predicate.FederatedIdentity(sql.FieldNEQ(FieldSubject, v))
+// SubjectSealedNEQ applies the NEQ predicate on the "subject_sealed" field.
+func SubjectSealedNEQ(v []byte) predicate.FederatedIdentity {
+	return predicate.FederatedIdentity(sql.FieldNEQ(FieldSubjectSealed, v))
 }
 
-// SubjectIn applies the In predicate on the "subject" field.
-func SubjectIn(vs ...string) predicate.FederatedIdentity {
-	return predicate.FederatedIdentity(sql.FieldIn(FieldSubject, vs...))
+// SubjectSealedIn applies the In predicate on the "subject_sealed" field.
+func SubjectSealedIn(vs ...[]byte) predicate.FederatedIdentity {
+	return predicate.FederatedIdentity(sql.FieldIn(FieldSubjectSealed, vs...))
 }
 
-// SubjectNotIn applies the NotIn predicate on the "subject" field.
-func SubjectNotIn(vs ...string) predicate.FederatedIdentity {
-	return predicate.FederatedIdentity(sql.FieldNotIn(FieldSubject, vs...))
+// SubjectSealedNotIn applies the NotIn predicate on the "subject_sealed" field.
+func SubjectSealedNotIn(vs ...[]byte) predicate.FederatedIdentity {
+	return predicate.FederatedIdentity(sql.FieldNotIn(FieldSubjectSealed, vs...))
 }
 
-// SubjectGT applies the GT predicate on the "subject" field.
-func SubjectGT(v string) predicate.FederatedIdentity {
-	return predicate.FederatedIdentity(sql.FieldGT(FieldSubject, v))
+// SubjectSealedGT applies the GT predicate on the "subject_sealed" field.
+func SubjectSealedGT(v []byte) predicate.FederatedIdentity {
+	return predicate.FederatedIdentity(sql.FieldGT(FieldSubjectSealed, v))
 }
 
-// SubjectGTE applies the GTE predicate on the "subject" field.
-func SubjectGTE(v string) predicate.FederatedIdentity {
-	return predicate.FederatedIdentity(sql.FieldGTE(FieldSubject, v))
+// SubjectSealedGTE applies the GTE predicate on the "subject_sealed" field.
+func SubjectSealedGTE(v []byte) predicate.FederatedIdentity {
+	return predicate.FederatedIdentity(sql.FieldGTE(FieldSubjectSealed, v))
 }
 
-// SubjectLT applies the LT predicate on the "subject" field.
-func SubjectLT(v string) predicate.FederatedIdentity {
-	return predicate.FederatedIdentity(sql.FieldLT(FieldSubject, v))
+// SubjectSealedLT applies the LT predicate on the "subject_sealed" field.
+func SubjectSealedLT(v []byte) predicate.FederatedIdentity {
+	return predicate.FederatedIdentity(sql.FieldLT(FieldSubjectSealed, v))
 }
 
-// SubjectLTE applies the LTE predicate on the "subject" field.
-func SubjectLTE(v string) predicate.FederatedIdentity {
-	return predicate.FederatedIdentity(sql.FieldLTE(FieldSubject, v))
+// SubjectSealedLTE applies the LTE predicate on the "subject_sealed" field.
+func SubjectSealedLTE(v []byte) predicate.FederatedIdentity {
+	return predicate.FederatedIdentity(sql.FieldLTE(FieldSubjectSealed, v))
 }
 
-// SubjectContains applies the Contains predicate on the "subject" field.
-func SubjectContains(v string) predicate.FederatedIdentity {
-	return predicate.FederatedIdentity(sql.FieldContains(FieldSubject, v))
+// SubjectIndexEQ applies the EQ predicate on the "subject_index" field.
+func SubjectIndexEQ(v []byte) predicate.FederatedIdentity {
+	return predicate.FederatedIdentity(sql.FieldEQ(FieldSubjectIndex, v))
 }
 
-// SubjectHasPrefix applies the HasPrefix predicate on the "subject" field.
-func SubjectHasPrefix(v string) predicate.FederatedIdentity {
-	return predicate.FederatedIdentity(sql.FieldHasPrefix(FieldSubject, v))
+// SubjectIndexNEQ applies the NEQ predicate on the "subject_index" field.
+func SubjectIndexNEQ(v []byte) predicate.FederatedIdentity {
+	return predicate.FederatedIdentity(sql.FieldNEQ(FieldSubjectIndex, v))
 }
 
-// SubjectHasSuffix applies the HasSuffix predicate on the "subject" field.
-func SubjectHasSuffix(v string) predicate.FederatedIdentity {
-	return predicate.FederatedIdentity(sql.FieldHasSuffix(FieldSubject, v))
+// SubjectIndexIn applies the In predicate on the "subject_index" field.
+func SubjectIndexIn(vs ...[]byte) predicate.FederatedIdentity {
+	return predicate.FederatedIdentity(sql.FieldIn(FieldSubjectIndex, vs...))
 }
 
-// SubjectEqualFold applies the EqualFold predicate on the "subject" field.
-func SubjectEqualFold(v string) predicate.FederatedIdentity {
-	return predicate.FederatedIdentity(sql.FieldEqualFold(FieldSubject, v))
+// SubjectIndexNotIn applies the NotIn predicate on the "subject_index" field.
+func SubjectIndexNotIn(vs ...[]byte) predicate.FederatedIdentity {
+	return predicate.FederatedIdentity(sql.FieldNotIn(FieldSubjectIndex, vs...))
 }
 
-// SubjectContainsFold applies the ContainsFold predicate on the "subject" field.
-func SubjectContainsFold(v string) predicate.FederatedIdentity {
-	return predicate.FederatedIdentity(sql.FieldContainsFold(FieldSubject, v))
+// SubjectIndexGT applies the GT predicate on the "subject_index" field.
+func SubjectIndexGT(v []byte) predicate.FederatedIdentity {
+	return predicate.FederatedIdentity(sql.FieldGT(FieldSubjectIndex, v))
+}
+
+// SubjectIndexGTE applies the GTE predicate on the "subject_index" field.
+func SubjectIndexGTE(v []byte) predicate.FederatedIdentity {
+	return predicate.FederatedIdentity(sql.FieldGTE(FieldSubjectIndex, v))
+}
+
+// SubjectIndexLT applies the LT predicate on the "subject_index" field.
+func SubjectIndexLT(v []byte) predicate.FederatedIdentity {
+	return predicate.FederatedIdentity(sql.FieldLT(FieldSubjectIndex, v))
+}
+
+// SubjectIndexLTE applies the LTE predicate on the "subject_index" field.
+func SubjectIndexLTE(v []byte) predicate.FederatedIdentity {
+	return predicate.FederatedIdentity(sql.FieldLTE(FieldSubjectIndex, v))
 }
 
 // UsedAtEQ applies the EQ predicate on the "used_at" field.

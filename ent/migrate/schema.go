@@ -78,7 +78,7 @@ var (
 	CeremoniesColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
 		{Name: "kind", Type: field.TypeString, Size: 2147483647},
-		{Name: "state", Type: field.TypeBytes},
+		{Name: "state_sealed", Type: field.TypeBytes},
 		{Name: "expires_at", Type: field.TypeTime},
 		{Name: "user_id", Type: field.TypeUUID, Nullable: true},
 		{Name: "session_id", Type: field.TypeUUID, Nullable: true},
@@ -171,11 +171,11 @@ var (
 	FactorsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
 		{Name: "kind", Type: field.TypeString, Size: 2147483647},
-		{Name: "name", Type: field.TypeString, Size: 2147483647},
+		{Name: "name_sealed", Type: field.TypeBytes},
 		{Name: "secret_sealed", Type: field.TypeBytes, Nullable: true},
 		{Name: "used_step", Type: field.TypeInt64, Default: 0},
-		{Name: "credential_id", Type: field.TypeBytes, Nullable: true},
-		{Name: "credential", Type: field.TypeBytes, Nullable: true},
+		{Name: "credential_hash", Type: field.TypeBytes, Nullable: true},
+		{Name: "credential_sealed", Type: field.TypeBytes, Nullable: true},
 		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
 		{Name: "confirmed_at", Type: field.TypeTime, Nullable: true},
 		{Name: "used_at", Type: field.TypeTime, Nullable: true},
@@ -219,7 +219,8 @@ var (
 	FederatedIdentitiesColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
 		{Name: "issuer", Type: field.TypeString, Size: 2147483647},
-		{Name: "subject", Type: field.TypeString, Size: 2147483647},
+		{Name: "subject_sealed", Type: field.TypeBytes},
+		{Name: "subject_index", Type: field.TypeBytes},
 		{Name: "used_at", Type: field.TypeTime},
 		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
 		{Name: "user_id", Type: field.TypeUUID},
@@ -232,7 +233,7 @@ var (
 		ForeignKeys: []*schema.ForeignKey{
 			{
 				Symbol:     "federated_identities_user_fkey",
-				Columns:    []*schema.Column{FederatedIdentitiesColumns[5]},
+				Columns:    []*schema.Column{FederatedIdentitiesColumns[6]},
 				RefColumns: []*schema.Column{UsersColumns[0]},
 				OnDelete:   schema.Cascade,
 			},
@@ -241,12 +242,12 @@ var (
 			{
 				Name:    "federated_identities_subject_key",
 				Unique:  true,
-				Columns: []*schema.Column{FederatedIdentitiesColumns[1], FederatedIdentitiesColumns[2]},
+				Columns: []*schema.Column{FederatedIdentitiesColumns[1], FederatedIdentitiesColumns[3]},
 			},
 			{
 				Name:    "federated_identities_user_idx",
 				Unique:  false,
-				Columns: []*schema.Column{FederatedIdentitiesColumns[5]},
+				Columns: []*schema.Column{FederatedIdentitiesColumns[6]},
 			},
 		},
 	}

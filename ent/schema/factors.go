@@ -19,11 +19,11 @@ func (Factor) Fields() []ent.Field {
 		id(),
 		foreignID("user_id"),
 		field.Text("kind"),
-		field.Text("name"),
+		field.Bytes("name_sealed").Sensitive(),
 		field.Bytes("secret_sealed").Optional().Nillable().Sensitive().Comment("of an app"),
 		field.Int64("used_step").Default(0).Comment("the last of which a code was used"),
-		field.Bytes("credential_id").Optional().Nillable(),
-		field.Bytes("credential").Optional().Nillable().Comment("the public half of a passkey"),
+		field.Bytes("credential_hash").Optional().Nillable().Comment("of a passkey's id"),
+		field.Bytes("credential_sealed").Optional().Nillable().Sensitive().Comment("the public half of a passkey"),
 		createdAt(),
 		field.Time("confirmed_at").Optional().Nillable(),
 		field.Time("used_at").Optional().Nillable(),
@@ -42,7 +42,7 @@ func (Factor) Edges() []ent.Edge {
 func (Factor) Indexes() []ent.Index {
 	return []ent.Index{
 		index.Fields("user_id").StorageKey("factors_user_idx"),
-		index.Fields("credential_id").Unique().StorageKey("factors_credential_key"),
+		index.Fields("credential_hash").Unique().StorageKey("factors_credential_key"),
 		index.Fields("user_id").Unique().StorageKey("factors_unconfirmed_key").Annotations(entsql.IndexWhere("(confirmed_at IS NULL)")),
 	}
 }
@@ -81,7 +81,7 @@ func (Ceremony) Fields() []ent.Field {
 		field.Text("kind"),
 		field.UUID("user_id", uuid.UUID{}).Optional().Nillable(),
 		field.UUID("session_id", uuid.UUID{}).Optional().Nillable(),
-		field.Bytes("state").Sensitive(),
+		field.Bytes("state_sealed").Sensitive(),
 		field.Time("expires_at"),
 	}
 }

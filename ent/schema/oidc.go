@@ -22,7 +22,8 @@ func (FederatedIdentity) Fields() []ent.Field {
 		id(),
 		foreignID("user_id"),
 		field.Text("issuer"),
-		field.Text("subject").Comment("who it is, among all people of the issuer"),
+		field.Bytes("subject_sealed").Sensitive().Comment("who it is, among all people of the issuer"),
+		field.Bytes("subject_index").Comment("blind"),
 		field.Time("used_at").Comment("when it signed in last"),
 		createdAt(),
 	}
@@ -40,7 +41,7 @@ func (FederatedIdentity) Edges() []ent.Edge {
 // Indexes of a FederatedIdentity.
 func (FederatedIdentity) Indexes() []ent.Index {
 	return []ent.Index{
-		index.Fields("issuer", "subject").Unique().StorageKey("federated_identities_subject_key"),
+		index.Fields("issuer", "subject_index").Unique().StorageKey("federated_identities_subject_key"),
 		index.Fields("user_id").StorageKey("federated_identities_user_idx"),
 	}
 }

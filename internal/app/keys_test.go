@@ -5,6 +5,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/pquerna/otp/totp"
 
 	"marquee/internal/apitest"
 	"marquee/internal/app"
@@ -107,6 +110,16 @@ func TestD1_canary(t *testing.T) {
 	if me.Me.Email != "kanarienvogel@example.com" || me.Me.Name != "Kanarienvogel Gelb" || len(me.Me.Sessions) != 1 || me.Me.Sessions[0].Device != "kanarienvogel phone" {
 		t.Fatalf("%+v", me)
 	}
+	c.Get(`mutation { updateProfile(input: {username: "kanarienvogel", preferredCity: "Kanarienvogelstadt", phone: "+4930901820177"}) { __typename } }`, nil, nil)
+	var begun struct {
+		BeginTotp struct{ Secret string }
+	}
+	c.Get(`mutation { beginTotp { secret } }`, nil, &begun)
+	code, err := totp.GenerateCode(begun.BeginTotp.Secret, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Get(`mutation ($code: String!) { confirmTotp(input: {name: "Kanarienvogel app", code: $code}) { __typename } }`, apitest.Vars{"code": code}, nil)
 	// Many, since a page of the log may begin in the middle of one.
 	a.Exec(`INSERT INTO movies (id, title) SELECT gen_random_uuid(), 'control bird' FROM generate_series(1, 50)`)
 	a.Exec(`CHECKPOINT`)
@@ -116,7 +129,7 @@ func TestD1_canary(t *testing.T) {
 			UNION ALL SELECT 'wal', pg_read_binary_file('pg_wal/' || name, 0, 16777216, true) FROM pg_ls_waldir()
 				WHERE name BETWEEN $2 AND pg_walfile_name(pg_current_wal_insert_lsn())
 		) files WHERE position(convert_to($1, 'UTF8') IN content) > 0`
-	for _, marker := range []string{"kanarienvogel", "Kanarienvogel"} {
+	for _, marker := range []string{"kanarienvogel", "Kanarienvogel", "901820177", begun.BeginTotp.Secret} {
 		if found := apitest.Value[string](a, find, marker, since); found != "" {
 			t.Errorf("%q is in the open in: %s", marker, found)
 		}

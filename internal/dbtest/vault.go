@@ -3,6 +3,8 @@ package dbtest
 import (
 	"sync"
 
+	"github.com/google/uuid"
+
 	"marquee/internal/vault"
 )
 
@@ -12,6 +14,15 @@ func Keyset() string { return made().text }
 // Vault returns the vault of this test binary: what one test has sealed opens in another, so that fixtures and programs
 // under test understand each other.
 func Vault() *vault.Vault { return made().vault }
+
+// Sealed returns a text as it stands in a sealed column of the row.
+func Sealed(table, column string, row uuid.UUID, text string) []byte {
+	sealed, err := Vault().Seal(vault.Cell{Table: table, Column: column, Row: row}, text)
+	if err != nil {
+		panic("dbtest: " + err.Error())
+	}
+	return sealed
+}
 
 type madeVault struct {
 	text  string

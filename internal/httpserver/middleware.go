@@ -56,7 +56,8 @@ func (s *Server) observe(next http.Handler) http.Handler {
 				}
 			}
 			took := time.Since(start)
-			s.o.Log.DebugContext(ctx, "request", "method", r.Method, "path", r.URL.Path, "status", out.status, "ms", took.Milliseconds())
+			// Not the path, which may hold whatever a client has typed.
+			s.o.Log.DebugContext(ctx, "request", "method", r.Method, "route", r.Pattern, "status", out.status, "ms", took.Milliseconds())
 			// How long somebody watches a stream says nothing of how fast requests are answered.
 			if s.o.Observe != nil && out.status != http.StatusSwitchingProtocols && !strings.HasPrefix(w.Header().Get("Content-Type"), "text/event-stream") {
 				s.o.Observe(out.status, took)

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"marquee/internal/vault"
 )
 
 // A ceremony is what takes two requests. Between them a row holds its state, and whoever began it a token, of which the
@@ -33,8 +35,13 @@ const ceremonyPrefix = "mqc_"
 // beginTx keeps a ceremony and returns its token.
 func (s *Service) beginTx(ctx context.Context, tx *sql.Tx, c ceremony, age time.Duration) (token string, expiresAt time.Time, err error) {
 	token, expiresAt = ceremonyPrefix+rand.Text(), s.now().Add(age)
-	_, err = tx.ExecContext(ctx, `INSERT INTO ceremonies (id, kind, user_id, session_id, state, expires_at) VALUES ($1, $2, $3, $4, $5, $6)`,
-		s.ceremonyID(token), c.kind, c.user, c.session, c.state, expiresAt)
+	id := s.ceremonyID(token)
+	sealed, err := s.vault.Seal(ceremonyCell(id), string(c.state))
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO ceremonies (id, kind, user_id, session_id, state_sealed, expires_at) VALUES ($1, $2, $3, $4, $5, $6)`,
+		id, c.kind, c.user, c.session, sealed, expiresAt)
 	if err != nil {
 		return "", time.Time{}, fmt.Errorf("keeping a ceremony: %w", err)
 	}
@@ -43,16 +50,28 @@ func (s *Service) beginTx(ctx context.Context, tx *sql.Tx, c ceremony, age time.
 
 // take ends a ceremony, whatever comes of it: ErrInvalidProof when there is none of the kind under the token.
 func (s *Service) take(ctx context.Context, token, kind string) (ceremony, error) {
-	c := ceremony{kind: kind}
-	err := s.db.SQL().QueryRowContext(ctx, `DELETE FROM ceremonies WHERE id = $1 AND kind = $2 AND expires_at > $3 RETURNING user_id, session_id, state`,
-		s.ceremonyID(token), kind, s.now()).Scan(&c.user, &c.session, &c.state)
+	c, id := ceremony{kind: kind}, s.ceremonyID(token)
+	var sealed []byte
+	err := s.db.SQL().QueryRowContext(ctx, `DELETE FROM ceremonies WHERE id = $1 AND kind = $2 AND expires_at > $3 RETURNING user_id, session_id, state_sealed`,
+		id, kind, s.now()).Scan(&c.user, &c.session, &sealed)
 	if errors.Is(err, sql.ErrNoRows) {
 		return c, ErrInvalidProof
 	}
 	if err != nil {
 		return c, fmt.Errorf("ending a ceremony: %w", err)
 	}
-	return c, nil
+	c.state, err = s.openState(id, sealed)
+	return c, err
+}
+
+func ceremonyCell(id uuid.UUID) vault.Cell {
+	return vault.Cell{Table: "ceremonies", Column: "state_sealed", Row: id}
+}
+
+// openState returns what is kept between the requests of a ceremony.
+func (s *Service) openState(id uuid.UUID, sealed []byte) ([]byte, error) {
+	state, err := s.vault.Open(ceremonyCell(id), sealed)
+	return []byte(state), err
 }
 
 // endPendingTx ends the sign-ins to an account that wait for a second factor: what was proved before counts no more.

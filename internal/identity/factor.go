@@ -18,6 +18,7 @@ import (
 	"marquee/internal/notify"
 	"marquee/internal/postgres"
 	"marquee/internal/typeid"
+	"marquee/internal/vault"
 )
 
 // ErrInvalidProof is returned when a second factor was not proved: the code is wrong, was used before or is over, or the
@@ -65,15 +66,23 @@ type Enrolled struct {
 
 // Factors returns the viewer's second factors, the oldest first. One statement.
 func (s *Service) Factors(ctx context.Context, v auth.Viewer) ([]Factor, error) {
-	rows, err := s.db.SQL().QueryContext(ctx, `SELECT id, kind, name, created_at, used_at FROM factors
+	rows, err := s.db.SQL().QueryContext(ctx, `SELECT id, kind, name_sealed, created_at, used_at FROM factors
 		WHERE user_id = $1 AND confirmed_at IS NOT NULL ORDER BY created_at, id`, v.UserID)
 	if err != nil {
 		return nil, fmt.Errorf("reading factors: %w", err)
 	}
 	return postgres.Collect(rows, func(rows *sql.Rows) (f Factor, err error) {
-		err = rows.Scan(&f.ID, &f.Kind, &f.Name, &f.CreatedAt, &f.UsedAt)
+		var sealed []byte
+		if err = rows.Scan(&f.ID, &f.Kind, &sealed, &f.CreatedAt, &f.UsedAt); err == nil {
+			f.Name, err = s.vault.Open(factorCell(f.ID, "name_sealed"), sealed)
+		}
 		return f, err
 	})
+}
+
+// factorCell is a sealed cell of a factor: what its owner calls it, an app's secret or a passkey.
+func factorCell(id uuid.UUID, column string) vault.Cell {
+	return vault.Cell{Table: "factors", Column: column, Row: id}
 }
 
 // RenameFactor gives one of the viewer's factors another name: BAD_USER_INPUT, NOT_FOUND.
@@ -82,9 +91,13 @@ func (s *Service) RenameFactor(ctx context.Context, v auth.Viewer, id uuid.UUID,
 	if err != nil {
 		return Factor{}, err
 	}
-	var f Factor
-	err = s.db.SQL().QueryRowContext(ctx, `UPDATE factors SET name = $3 WHERE id = $1 AND user_id = $2 AND confirmed_at IS NOT NULL
-		RETURNING id, kind, name, created_at, used_at`, id, v.UserID, name).Scan(&f.ID, &f.Kind, &f.Name, &f.CreatedAt, &f.UsedAt)
+	sealed, err := s.vault.Seal(factorCell(id, "name_sealed"), name)
+	if err != nil {
+		return Factor{}, err
+	}
+	f := Factor{ID: id, Name: name}
+	err = s.db.SQL().QueryRowContext(ctx, `UPDATE factors SET name_sealed = $3 WHERE id = $1 AND user_id = $2 AND confirmed_at IS NOT NULL
+		RETURNING kind, created_at, used_at`, id, v.UserID, sealed).Scan(&f.Kind, &f.CreatedAt, &f.UsedAt)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Factor{}, apperr.Missing("factor")
 	}
@@ -112,11 +125,15 @@ func (s *Service) RemoveFactor(ctx context.Context, v auth.Viewer, id uuid.UUID)
 			return err
 		}
 		var kind FactorKind
-		var name string
-		err = tx.QueryRowContext(ctx, `DELETE FROM factors WHERE id = $1 AND user_id = $2 AND confirmed_at IS NOT NULL RETURNING kind, name`, id, v.UserID).Scan(&kind, &name)
+		var sealed []byte
+		err = tx.QueryRowContext(ctx, `DELETE FROM factors WHERE id = $1 AND user_id = $2 AND confirmed_at IS NOT NULL RETURNING kind, name_sealed`, id, v.UserID).Scan(&kind, &sealed)
 		if errors.Is(err, sql.ErrNoRows) {
 			return apperr.Missing("factor")
 		}
+		if err != nil {
+			return err
+		}
+		name, err := s.vault.Open(factorCell(id, "name_sealed"), sealed)
 		if err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode"
 
+	entsql "entgo.io/ent/dialect/sql"
 	"github.com/google/uuid"
 	"golang.org/x/text/unicode/norm"
 
@@ -23,6 +24,7 @@ import (
 	"marquee/internal/notify"
 	"marquee/internal/postgres"
 	"marquee/internal/typeid"
+	"marquee/internal/vault"
 )
 
 // Who somebody is at a provider is issuer and subject together, never an address: addresses change hands, and not every
@@ -96,7 +98,7 @@ func (s *Service) userOf(ctx context.Context, person openid.Person) (User, error
 	const tries = 3 // each one more than the rivals that can have come between
 	for try := range tries {
 		row, err := s.ent.FederatedIdentity.Query().
-			Where(federatedidentity.Issuer(person.Issuer), federatedidentity.Subject(person.Subject)).WithUser().Only(ctx)
+			Where(federatedidentity.Issuer(person.Issuer), s.hasSubject(person.Subject)).WithUser().Only(ctx)
 		if err == nil {
 			if _, err := s.ent.FederatedIdentity.UpdateOneID(row.ID).SetUsedAt(s.now()).Save(ctx); err != nil && !ent.IsNotFound(err) {
 				return User{}, fmt.Errorf("noting a sign-in by a provider: %w", err)
@@ -108,15 +110,12 @@ func (s *Service) userOf(ctx context.Context, person openid.Person) (User, error
 		}
 		u, err := s.createByProvider(ctx, person)
 		// The address may be taken by a rival for the same person, whose link is there now.
-		if again := try == 0 && errors.Is(err, ErrAccountExists) || postgres.IsUniqueViolation(err, subjectKey); !again {
+		if again := try == 0 && errors.Is(err, ErrAccountExists) || errors.Is(err, ErrLinkTaken); !again {
 			return u, err
 		}
 	}
 	return User{}, apperr.New(apperr.Unavailable, "Your account is being changed at this moment. Try again.")
 }
-
-// subjectKey is the index that keeps a provider's person from being two.
-const subjectKey = "federated_identities_subject_key"
 
 // createByProvider makes an account without a password, with the address that the provider has verified.
 func (s *Service) createByProvider(ctx context.Context, person openid.Person) (User, error) {
@@ -143,18 +142,54 @@ func (s *Service) createByProvider(ctx context.Context, person openid.Person) (U
 	return u, nil
 }
 
-// linkTx makes a provider's person the owner of an account.
+// linkTx makes a provider's person the owner of an account: ErrLinkTaken when they are somebody's already.
 func (s *Service) linkTx(ctx context.Context, tx *sql.Tx, userID uuid.UUID, person openid.Person) (Link, error) {
-	now := s.now()
+	id, now := typeid.New(), s.now()
+	sealed, err := s.vault.Seal(vault.Cell{Table: "federated_identities", Column: "subject_sealed", Row: id}, person.Subject)
+	if err != nil {
+		return Link{}, err
+	}
+	if err := s.claimSubjectTx(ctx, tx, person); err != nil {
+		return Link{}, err
+	}
 	row, err := ent.OverTx(tx).FederatedIdentity.Create().
-		SetID(typeid.New()).SetUserID(userID).SetIssuer(person.Issuer).SetSubject(person.Subject).SetUsedAt(now).SetCreatedAt(now).
+		SetID(id).SetUserID(userID).SetIssuer(person.Issuer).SetSubjectSealed(sealed).SetSubjectIndex(s.vault.Index(subjectIndex, person.Subject)).
+		SetUsedAt(now).SetCreatedAt(now).
 		Save(ctx)
+	if postgres.IsUniqueViolation(err, "federated_identities_subject_key") {
+		return Link{}, ErrLinkTaken
+	}
 	if err != nil {
 		return Link{}, err
 	}
 	return s.linkFrom(row), audit.RecordTx(ctx, tx, audit.Entry{
 		Action: audit.ProviderLinked, Actor: userID, Subject: typeid.Encode(typeid.User, userID), After: map[string]string{"issuer": person.Issuer},
 	})
+}
+
+// subjectIndex is what the vault calls indexes of subjects.
+const subjectIndex = "subject"
+
+func (s *Service) hasSubject(subject string) func(*entsql.Selector) {
+	return ent.AnyOf(federatedidentity.FieldSubjectIndex, "bytea[]", postgres.Blobs(s.vault.Indexes(subjectIndex, subject)))
+}
+
+// claimSubjectTx makes sure that a provider's person is not two while subjects are indexed with two keys, where the unique
+// index alone does not: ErrLinkTaken. With one key it does nothing.
+func (s *Service) claimSubjectTx(ctx context.Context, tx *sql.Tx, person openid.Person) error {
+	indexes := s.vault.Indexes(subjectIndex, person.Subject)
+	if len(indexes) == 1 {
+		return nil
+	}
+	if err := lockIndexTx(ctx, tx, indexes); err != nil {
+		return err
+	}
+	taken, err := ent.OverTx(tx).FederatedIdentity.Query().
+		Where(federatedidentity.Issuer(person.Issuer), s.hasSubject(person.Subject)).Exist(ctx)
+	if err == nil && taken {
+		return ErrLinkTaken
+	}
+	return err
 }
 
 // displayName makes a name that can be shown of what a provider calls somebody.
@@ -201,7 +236,7 @@ func (s *Service) LinkProvider(ctx context.Context, v auth.Viewer, in CompleteFl
 			return err
 		}
 		row, err := inTx.FederatedIdentity.Query().
-			Where(federatedidentity.Issuer(person.Issuer), federatedidentity.Subject(person.Subject)).Only(ctx)
+			Where(federatedidentity.Issuer(person.Issuer), s.hasSubject(person.Subject)).Only(ctx)
 		if err == nil {
 			if row.UserID != v.UserID {
 				return ErrLinkTaken
@@ -224,9 +259,6 @@ func (s *Service) LinkProvider(ctx context.Context, v auth.Viewer, in CompleteFl
 		}
 		return s.tellOwnerTx(ctx, tx, v.UserID, notify.ProviderLinked, notify.Data{"provider": link.label()})
 	})
-	if postgres.IsUniqueViolation(err, subjectKey) {
-		return Link{}, ErrLinkTaken
-	}
 	if err != nil {
 		return Link{}, fmt.Errorf("linking a provider: %w", err)
 	}

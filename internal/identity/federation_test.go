@@ -15,6 +15,7 @@ import (
 	"marquee/internal/identity/openid"
 	"marquee/internal/identity/openid/openidtest"
 	"marquee/internal/typeid"
+	"marquee/internal/vault"
 )
 
 // federation is a service whose people may sign in by two providers.
@@ -28,13 +29,19 @@ func federate(t *testing.T) federation {
 	t.Helper()
 	f := federation{bundle: setup(t)}
 	f.acme, f.other = openidtest.New(t, f.clock), openidtest.New(t, f.clock)
+	return f.sealingWith(t, dbtest.Vault())
+}
+
+// sealingWith returns another node, with a keyset of its own.
+func (f federation) sealingWith(t *testing.T, v *vault.Vault) federation {
+	t.Helper()
 	provider := func(name string, far *openidtest.Issuer, redirectURI string) *openid.Provider {
 		return openid.New(openid.Config{
 			Name: name, Label: name, Issuer: far.URL, ClientID: openidtest.ClientID, ClientSecret: openidtest.ClientSecret, RedirectURIs: []string{redirectURI},
 		}, f.clock, slog.New(slog.DiscardHandler))
 	}
 	var err error
-	f.Service, err = identity.NewService(f.db, ent.Over(f.db.SQL()), f.clock, f.secret, dbtest.Vault(),
+	f.Service, err = identity.NewService(f.db, ent.Over(f.db.SQL()), f.clock, f.secret, v,
 		provider("acme", f.acme, openidtest.RedirectURI), provider("other", f.other, openidtest.RedirectURI+"/other"))
 	if err != nil {
 		t.Fatal(err)

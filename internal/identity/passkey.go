@@ -3,12 +3,13 @@ package identity
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -141,6 +142,14 @@ func (s *Service) ConfirmPasskey(ctx context.Context, v auth.Viewer, name string
 		recalled []recall
 	)
 	f := Factor{ID: typeid.New(), Kind: FactorPasskey, Name: name, CreatedAt: s.now()}
+	sealedName, err := s.vault.Seal(factorCell(f.ID, "name_sealed"), name)
+	if err != nil {
+		return Enrolled{}, err
+	}
+	sealed, err := s.vault.Seal(factorCell(f.ID, "credential_sealed"), string(kept))
+	if err != nil {
+		return Enrolled{}, err
+	}
 	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
 		if err := s.lockFactorsTx(ctx, tx, v.UserID); err != nil {
 			return err
@@ -148,8 +157,8 @@ func (s *Service) ConfirmPasskey(ctx context.Context, v auth.Viewer, name string
 		if err := hasRoomTx(ctx, tx, v.UserID); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO factors (id, user_id, kind, name, credential_id, credential, created_at, confirmed_at)
-			VALUES ($1, $2, 'PASSKEY', $3, $4, $5, $6, $6)`, f.ID, v.UserID, name, made.ID, kept, f.CreatedAt)
+		_, err := tx.ExecContext(ctx, `INSERT INTO factors (id, user_id, kind, name_sealed, credential_hash, credential_sealed, created_at, confirmed_at)
+			VALUES ($1, $2, 'PASSKEY', $3, $4, $5, $6, $6)`, f.ID, v.UserID, sealedName, credentialHash(made.ID), sealed, f.CreatedAt)
 		if postgres.IsUniqueViolation(err, "factors_credential_key") {
 			return apperr.New(apperr.Conflict, "This passkey is enrolled already.")
 		}
@@ -319,7 +328,7 @@ func (s *Service) assertTx(
 	if err != nil {
 		return err
 	}
-	credentials, err := credentialsOf(ctx, tx, user, " FOR UPDATE")
+	credentials, factors, err := s.credentialsOf(ctx, tx, user, " FOR UPDATE")
 	if err != nil {
 		return err
 	}
@@ -327,18 +336,20 @@ func (s *Service) assertTx(
 	if err != nil || used.Authenticator.CloneWarning || !used.Flags.UserVerified {
 		return ErrInvalidProof
 	}
+	at := slices.IndexFunc(credentials, func(c webauthn.Credential) bool { return bytes.Equal(c.ID, used.ID) })
+	if at < 0 {
+		return ErrInvalidProof
+	}
 	kept, err := json.Marshal(used)
 	if err != nil {
 		return fmt.Errorf("encoding a passkey: %w", err)
 	}
-	done, err := tx.ExecContext(ctx, `UPDATE factors SET credential = $3, used_at = $4 WHERE credential_id = $1 AND user_id = $2`, used.ID, user, kept, s.now())
+	sealed, err := s.vault.Seal(factorCell(factors[at], "credential_sealed"), string(kept))
 	if err != nil {
 		return err
 	}
-	if n, err := done.RowsAffected(); err != nil || n == 0 {
-		return errors.Join(err, ErrInvalidProof)
-	}
-	return nil
+	_, err = tx.ExecContext(ctx, `UPDATE factors SET credential_sealed = $2, used_at = $3 WHERE id = $1`, factors[at], sealed, s.now())
+	return err
 }
 
 // holderOf reads a user with their passkeys.
@@ -347,7 +358,7 @@ func (s *Service) holderOf(ctx context.Context, user uuid.UUID) (holder, error) 
 	if err != nil {
 		return holder{}, err
 	}
-	credentials, err := credentialsOf(ctx, s.db.SQL(), user, "")
+	credentials, _, err := s.credentialsOf(ctx, s.db.SQL(), user, "")
 	return holder{User: u, credentials: credentials}, err
 }
 
@@ -356,18 +367,33 @@ type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-func credentialsOf(ctx context.Context, db querier, user uuid.UUID, lock string) ([]webauthn.Credential, error) {
-	rows, err := db.QueryContext(ctx, `SELECT credential FROM factors WHERE user_id = $1 AND kind = 'PASSKEY' AND confirmed_at IS NOT NULL ORDER BY id`+lock, user)
+// credentialsOf returns the passkeys of a user, and the factors that they are.
+func (s *Service) credentialsOf(ctx context.Context, db querier, user uuid.UUID, lock string) (credentials []webauthn.Credential, factors []uuid.UUID, err error) {
+	rows, err := db.QueryContext(ctx, `SELECT id, credential_sealed FROM factors WHERE user_id = $1 AND kind = 'PASSKEY' AND confirmed_at IS NOT NULL ORDER BY id`+lock, user)
 	if err != nil {
-		return nil, fmt.Errorf("reading passkeys: %w", err)
+		return nil, nil, fmt.Errorf("reading passkeys: %w", err)
 	}
-	return postgres.Collect(rows, func(rows *sql.Rows) (c webauthn.Credential, err error) {
-		var text []byte
-		if err = rows.Scan(&text); err == nil {
-			err = json.Unmarshal(text, &c)
+	credentials, err = postgres.Collect(rows, func(rows *sql.Rows) (c webauthn.Credential, err error) {
+		var id uuid.UUID
+		var sealed []byte
+		if err := rows.Scan(&id, &sealed); err != nil {
+			return c, err
 		}
+		text, err := s.vault.Open(factorCell(id, "credential_sealed"), sealed)
+		if err != nil {
+			return c, err
+		}
+		factors = append(factors, id)
+		err = json.Unmarshal([]byte(text), &c)
 		return c, err
 	})
+	return credentials, factors, err
+}
+
+// credentialHash finds a passkey by its id, which is random and too long to be guessed.
+func credentialHash(id []byte) []byte {
+	hash := sha256.Sum256(id)
+	return hash[:]
 }
 
 // challenge keeps a ceremony with what package webauthn wants to see again.

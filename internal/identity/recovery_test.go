@@ -141,7 +141,8 @@ func TestA6_AU14_Service_ResetPassword(t *testing.T) {
 		t.Parallel()
 		b, box := setup(t), &notify.Mailbox{}
 		tokens := b.signUp(t, "nora@example.com", passphrase)
-		b.exec(t, `INSERT INTO factors (id, user_id, kind, name, credential_id, credential, confirmed_at) VALUES (gen_random_uuid(), $1, 'PASSKEY', 'key', '\x01', '\x01', now())`, tokens.User.ID)
+		b.exec(t, `INSERT INTO factors (id, user_id, kind, name_sealed, credential_hash, credential_sealed, confirmed_at)
+			VALUES (gen_random_uuid(), $1, 'PASSKEY', '\x01', sha256('\x01'), '\x01', now())`, tokens.User.ID)
 		var pending *identity.SecondFactorRequired
 		if _, err := b.SignIn(t.Context(), "nora@example.com", passphrase, phone); !errors.As(err, &pending) {
 			t.Fatalf("before: %v", err)

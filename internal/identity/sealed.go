@@ -92,16 +92,21 @@ func (s *Service) claimEmailTx(ctx context.Context, tx *sql.Tx, email string) er
 	if len(indexes) == 1 {
 		return nil
 	}
-	// Behind the number of the key is the digest, of which all nodes agree on the oldest.
-	const digestAt = 4
-	key := int64(binary.BigEndian.Uint64(indexes[0][digestAt:]))
-	if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, key); err != nil {
+	if err := lockIndexTx(ctx, tx, indexes); err != nil {
 		return err
 	}
 	taken, err := ent.OverTx(tx).User.Query().Where(hasEmail(indexes...)).Exist(ctx)
 	if err == nil && taken {
 		return ErrEmailTaken
 	}
+	return err
+}
+
+// lockIndexTx makes those who claim a text, of which these are all indexes, wait for each other.
+func lockIndexTx(ctx context.Context, tx *sql.Tx, indexes [][]byte) error {
+	// Behind the number of the key is the digest, of which all nodes agree on the oldest.
+	const digestAt = 4
+	_, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(binary.BigEndian.Uint64(indexes[0][digestAt:])))
 	return err
 }
 

@@ -54,11 +54,16 @@ func (s *Service) ProveSecondFactor(ctx context.Context, pendingToken string, pr
 		if _, err := s.standingTx(ctx, tx, u.ID); err != nil {
 			return err
 		}
-		var state []byte
-		err := tx.QueryRowContext(ctx, `DELETE FROM ceremonies WHERE id = $1 RETURNING state`, s.ceremonyID(pendingToken)).Scan(&state)
+		var sealed []byte
+		id := s.ceremonyID(pendingToken)
+		err := tx.QueryRowContext(ctx, `DELETE FROM ceremonies WHERE id = $1 RETURNING state_sealed`, id).Scan(&sealed)
 		if errors.Is(err, sql.ErrNoRows) {
 			return ErrSessionEnded
 		}
+		if err != nil {
+			return err
+		}
+		state, err := s.openState(id, sealed)
 		if err != nil {
 			return err
 		}

@@ -21,7 +21,6 @@ import (
 	"marquee/internal/auth"
 	"marquee/internal/postgres"
 	"marquee/internal/typeid"
-	"marquee/internal/vault"
 )
 
 // Codes of authenticator apps, RFC 6238, with what every app understands: SHA-1, 6 digits, 30 seconds. A code counts in
@@ -82,17 +81,17 @@ func (s *Service) BeginTOTP(ctx context.Context, v auth.Viewer) (TOTPEnrolment, 
 }
 
 func (s *Service) insertTOTPTx(ctx context.Context, tx *sql.Tx, id, user uuid.UUID, name, secret string, now time.Time, confirmed sql.NullTime) error {
-	sealed, err := s.vault.Seal(secretCell(id), secret)
+	sealed, err := s.vault.Seal(factorCell(id, "secret_sealed"), secret)
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO factors (id, user_id, kind, name, secret_sealed, created_at, confirmed_at)
-		VALUES ($1, $2, 'TOTP', $3, $4, $5, $6)`, id, user, name, sealed, now, confirmed)
+	sealedName, err := s.vault.Seal(factorCell(id, "name_sealed"), name)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO factors (id, user_id, kind, name_sealed, secret_sealed, created_at, confirmed_at)
+		VALUES ($1, $2, 'TOTP', $3, $4, $5, $6)`, id, user, sealedName, sealed, now, confirmed)
 	return err
-}
-
-func secretCell(factor uuid.UUID) vault.Cell {
-	return vault.Cell{Table: "factors", Column: "secret_sealed", Row: factor}
 }
 
 // qr draws the otpauth URI of a key.
@@ -143,7 +142,11 @@ func (s *Service) ConfirmTOTP(ctx context.Context, v auth.Viewer, name, code str
 		if err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE factors SET name = $2, used_step = $3, confirmed_at = $4, used_at = $4 WHERE id = $1`, f.ID, name, step, now); err != nil {
+		sealedName, err := s.vault.Seal(factorCell(f.ID, "name_sealed"), name)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE factors SET name_sealed = $2, used_step = $3, confirmed_at = $4, used_at = $4 WHERE id = $1`, f.ID, sealedName, step, now); err != nil {
 			return err
 		}
 		f.UsedAt = &now
@@ -219,7 +222,7 @@ func (s *Service) useTOTPTx(ctx context.Context, tx *sql.Tx, user uuid.UUID, cod
 
 // matchingStep returns the step after used, among those that count at this moment, of which the app shows the code.
 func (s *Service) matchingStep(factor uuid.UUID, sealed []byte, code string, used int64) (int64, error) {
-	secret, err := s.vault.Open(secretCell(factor), sealed)
+	secret, err := s.vault.Open(factorCell(factor, "secret_sealed"), sealed)
 	if err != nil {
 		return 0, err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"marquee/internal/auth"
+	"marquee/internal/dbtest"
 	"marquee/internal/identity"
 	"marquee/internal/typeid"
 )
@@ -88,12 +89,14 @@ func (f federation) account(t *testing.T, combination, password int, count map[s
 				if thing == "foreign link" {
 					issuer = "https://gone.example"
 				}
-				f.exec(t, `INSERT INTO federated_identities (id, user_id, issuer, subject, used_at) VALUES ($1, $2, $3, $4, now())`, id, u.ID, issuer, id.String())
+				f.exec(t, `INSERT INTO federated_identities (id, user_id, issuer, subject_sealed, subject_index, used_at) VALUES ($1, $2, $3, '\x00', $4, now())`,
+					id, u.ID, issuer, dbtest.Vault().Index("subject", id.String()))
 			case "passkey":
-				f.exec(t, `INSERT INTO factors (id, user_id, kind, name, credential_id, credential, confirmed_at)
-					VALUES ($1, $2, 'PASSKEY', 'Key', $3, '{}', now())`, id, u.ID, id[:])
+				f.exec(t, `INSERT INTO factors (id, user_id, kind, name_sealed, credential_hash, credential_sealed, confirmed_at)
+					VALUES ($1, $2, 'PASSKEY', $3, sha256($4), '\x00', now())`, id, u.ID, dbtest.Sealed("factors", "name_sealed", id, "Mine"), id[:])
 			case "app":
-				f.exec(t, `INSERT INTO factors (id, user_id, kind, name, secret_sealed, confirmed_at) VALUES ($1, $2, 'TOTP', 'App', '\x00', now())`, id, u.ID)
+				f.exec(t, `INSERT INTO factors (id, user_id, kind, name_sealed, secret_sealed, confirmed_at) VALUES ($1, $2, 'TOTP', $3, '\x00', now())`,
+					id, u.ID, dbtest.Sealed("factors", "name_sealed", id, "Mine"))
 			}
 		}
 	}

@@ -46,24 +46,29 @@ type Migration struct {
 //
 // The vault seals what an earlier version has left in the open. A database without accounts can do without: nil.
 func Migrate(ctx context.Context, db *DB, log *slog.Logger, v *vault.Vault) error {
-	return migrateUp(ctx, db, log, migrations.FS, sealPeople(v))
+	return migrateUp(ctx, db, log, migrations.FS, sealing(v)...)
 }
 
 // MigrateDown takes back the newest step that was applied. It does nothing when there is none. The vault is as for Migrate.
 func MigrateDown(ctx context.Context, db *DB, log *slog.Logger, v *vault.Vault) error {
-	return migrateDown(ctx, db, log, migrations.FS, sealPeople(v))
+	return migrateDown(ctx, db, log, migrations.FS, sealing(v)...)
 }
 
 // MigrationStatus lists every migration that this program has, oldest first.
 func MigrationStatus(ctx context.Context, db *DB) ([]Migration, error) {
-	return migrationStatus(ctx, db, migrations.FS, sealPeople(nil))
+	return migrationStatus(ctx, db, migrations.FS, sealing(nil)...)
 }
 
-// sealPeople is the step that is not only SQL.
-func sealPeople(v *vault.Vault) *goose.Migration {
-	return goose.NewGoMigration(migrations.SealedPeople,
-		&goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error { return migrations.SealPeople(ctx, tx, v) }},
-		&goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error { return migrations.OpenPeople(ctx, tx, v) }})
+// sealing returns the steps that are not only SQL.
+func sealing(v *vault.Vault) []*goose.Migration {
+	type step func(context.Context, *sql.Tx, *vault.Vault) error
+	with := func(do step) *goose.GoFunc {
+		return &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error { return do(ctx, tx, v) }}
+	}
+	return []*goose.Migration{
+		goose.NewGoMigration(migrations.SealedPeople, with(migrations.SealPeople), with(migrations.OpenPeople)),
+		goose.NewGoMigration(migrations.SealedProofs, with(migrations.SealProofs), with(migrations.OpenProofs)),
+	}
 }
 
 // nameOf returns what a step is called: its file, or the number of one that is not only SQL.

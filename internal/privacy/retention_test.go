@@ -19,7 +19,7 @@ var aged = map[string]struct{ insert, age string }{
 	"sessions": {insert: `INSERT INTO sessions (id, user_id, salt, created_at, renewed_at, expires_at)
 		SELECT id, owner, '\x00', now, now + interval '89 days', now + interval '90 days' FROM p`},
 	"known_devices": {insert: `INSERT INTO known_devices (id, user_id, seen_at) SELECT id, owner, now FROM p`},
-	"ceremonies": {insert: `INSERT INTO ceremonies (id, user_id, kind, state, expires_at)
+	"ceremonies": {insert: `INSERT INTO ceremonies (id, user_id, kind, state_sealed, expires_at)
 		SELECT id, owner, 'SIGN_IN', '\x00', now + interval '10 minutes' FROM p`},
 	"provider_flows": {insert: `INSERT INTO provider_flows (id, provider, redirect_uri, session_id, expires_at)
 		SELECT id, 'acme', '', id, now + interval '10 minutes' FROM p`},
@@ -71,7 +71,7 @@ func TestD6_retention(t *testing.T) {
 		t.Errorf("%d tables have a limit, %d rows are here", len(limited), len(aged))
 	}
 	// An authenticator app that nobody confirms has no table of its own.
-	a.Exec(`INSERT INTO factors (id, user_id, kind, name, secret_sealed, created_at) VALUES ($1, $2, 'TOTP', 'App', '\x00', $3)`, typeid.New(), owner, began)
+	a.Exec(`INSERT INTO factors (id, user_id, kind, name_sealed, secret_sealed, created_at) VALUES ($1, $2, 'TOTP', '\x00', '\x00', $3)`, typeid.New(), owner, began)
 	limited = append(limited, privacy.Table{Name: "factors", Limit: 15 * time.Minute})
 
 	// keep moves the clock, and the rows that are timed by the database's, which stands still for nobody.

@@ -11,18 +11,17 @@ import (
 	"marquee/internal/vault"
 )
 
-// SealedPeople is the version of the one step that is not only SQL: it seals what accounts and sessions that are there
-// already hold in the open.
+// SealedPeople is the version of the step that seals what accounts and sessions that are there already hold in the open.
 const SealedPeople = 6
 
 const sealedPeople = "00006_sealed_people/"
 
 // errNoVault stops a step that finds somebody and cannot seal.
-var errNoVault = errors.New("the database holds accounts, and their addresses cannot be sealed or opened without a keyset")
+var errNoVault = errors.New("the database holds accounts, and what is personal of them cannot be sealed or opened without a keyset")
 
 // SealPeople is the step up. Without a vault it refuses a database that holds accounts.
 func SealPeople(ctx context.Context, tx *sql.Tx, v *vault.Vault) error {
-	return between(ctx, tx, "begin.sql", "end.sql", func() error {
+	return between(ctx, tx, sealedPeople, "begin.sql", "end.sql", func() error {
 		err := eachRow(ctx, tx, `SELECT id, email, name FROM users`, func(id uuid.UUID, email, name string) error {
 			if v == nil {
 				return errNoVault
@@ -55,7 +54,7 @@ func SealPeople(ctx context.Context, tx *sql.Tx, v *vault.Vault) error {
 
 // OpenPeople is the step down.
 func OpenPeople(ctx context.Context, tx *sql.Tx, v *vault.Vault) error {
-	return between(ctx, tx, "down_begin.sql", "down_end.sql", func() error {
+	return between(ctx, tx, sealedPeople, "down_begin.sql", "down_end.sql", func() error {
 		err := eachRow(ctx, tx, `SELECT id, email_sealed, name_sealed FROM users`, func(id uuid.UUID, email, name []byte) error {
 			if v == nil {
 				return errNoVault
@@ -85,10 +84,10 @@ func OpenPeople(ctx context.Context, tx *sql.Tx, v *vault.Vault) error {
 	})
 }
 
-// between runs do between two files.
-func between(ctx context.Context, tx *sql.Tx, before, after string, do func() error) error {
+// between runs do between two files of a folder.
+func between(ctx context.Context, tx *sql.Tx, folder, before, after string, do func() error) error {
 	run := func(name string) error {
-		text, err := FS.ReadFile(sealedPeople + name)
+		text, err := FS.ReadFile(folder + name)
 		if err != nil {
 			return fmt.Errorf("reading a migration: %w", err)
 		}

@@ -40,6 +40,8 @@ type Issuer struct {
 	Clock clock.Clock
 	// Change is given the claims of each ID token before it is signed.
 	Change func(claims jwt.MapClaims)
+	// AccessToken is what the client is given beside the ID token.
+	AccessToken string
 	// Sign makes the ID token.
 	Sign func(claims jwt.MapClaims) string
 	// Describe is given the configuration before it is told.
@@ -71,7 +73,7 @@ func New(t testing.TB, c clock.Clock) *Issuer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := &Issuer{Clock: c, Instead: map[string]http.HandlerFunc{}, t: t, key: key, codes: map[string]grant{}, asked: map[string]int{}}
+	i := &Issuer{Clock: c, AccessToken: rand.Text(), Instead: map[string]http.HandlerFunc{}, t: t, key: key, codes: map[string]grant{}, asked: map[string]int{}}
 	server := httptest.NewServer(i)
 	t.Cleanup(server.Close)
 	i.URL = server.URL
@@ -141,7 +143,7 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/userinfo":
 		i.mu.Lock()
 		defer i.mu.Unlock()
-		if i.Tells == nil || r.Header.Get("Authorization") != "Bearer access" {
+		if i.Tells == nil || r.Header.Get("Authorization") != "Bearer "+i.AccessToken {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
@@ -170,7 +172,7 @@ func (i *Issuer) token(w http.ResponseWriter, r *http.Request) {
 	}
 	now := i.Clock.Now()
 	claims := jwt.MapClaims{
-		"iss": i.URL, "aud": ClientID, "iat": now.Unix(), "exp": now.Add(time.Minute).Unix(), "nonce": given.nonce, "at_hash": half("access"),
+		"iss": i.URL, "aud": ClientID, "iat": now.Unix(), "exp": now.Add(time.Minute).Unix(), "nonce": given.nonce, "at_hash": half(i.AccessToken),
 	}
 	maps.Copy(claims, given.person)
 	if i.Tells != nil {
@@ -184,7 +186,7 @@ func (i *Issuer) token(w http.ResponseWriter, r *http.Request) {
 	if i.Change != nil {
 		i.Change(claims)
 	}
-	answer(w, http.StatusOK, map[string]any{"access_token": "access", "token_type": "Bearer", "expires_in": 60, "id_token": i.Sign(claims)})
+	answer(w, http.StatusOK, map[string]any{"access_token": i.AccessToken, "token_type": "Bearer", "expires_in": 60, "id_token": i.Sign(claims)})
 }
 
 // Signed is how the provider signs.
