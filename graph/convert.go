@@ -233,5 +233,5 @@ var linkExpired = model.LinkExpired{
 }
 
 var invalidCredentials = model.InvalidCredentials{
-	Code: model.UserErrorCodeInvalidCredentials, Message: "The e-mail address or the password is wrong.",
+	Code: model.UserErrorCodeInvalidCredentials, Message: "The e-mail address, the username or the password is wrong.",
 }

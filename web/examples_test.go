@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -109,6 +111,65 @@ func TestConsole_Operations(t *testing.T) {
 				t.Errorf("%s: %s is a %s, want a %s", name, field, kind, want)
 			}
 		}
+	}
+}
+
+// The page takes over every session that an operation of the user gets, wherever the answer has it.
+func TestConsole_Ways(t *testing.T) {
+	t.Parallel()
+	_, list, _ := strings.Cut(read(t, "console/src/access.ts"), "const ways = [")
+	list, _, found := strings.Cut(list, "];")
+	if !found {
+		t.Fatal("the page has no list of ways")
+	}
+	var known []string
+	for _, way := range regexp.MustCompile(`\['(\w+)'(?:, '(\w+)')?\]`).FindAllStringSubmatch(list, -1) {
+		known = append(known, strings.TrimSuffix(way[1]+"."+way[2], "."))
+	}
+	type field struct {
+		Name string
+		Type struct{ OfType struct{ Name string } }
+	}
+	type object struct {
+		Name          string
+		Fields        []field
+		PossibleTypes []struct{ Name string }
+	}
+	var schema struct {
+		Schema struct {
+			MutationType struct{ Fields []field }
+			Types        []object
+		} `json:"__schema"`
+	}
+	apitest.New(t).Anonymous().Get(`{ __schema { mutationType { fields { name type { ofType { name } } } }
+		types { name possibleTypes { name } fields { name type { ofType { name } } } } } }`, nil, &schema)
+	types := map[string]object{}
+	for _, one := range schema.Schema.Types {
+		types[one.Name] = one
+	}
+	const session = "SessionPayload"
+	var all []string
+	for _, mutation := range schema.Schema.MutationType.Fields {
+		result := types[mutation.Type.OfType.Name]
+		outcomes := []object{result}
+		for _, one := range result.PossibleTypes {
+			outcomes = append(outcomes, types[one.Name])
+		}
+		for _, outcome := range outcomes {
+			if outcome.Name == session {
+				all = append(all, mutation.Name)
+			}
+			for _, part := range outcome.Fields {
+				if part.Type.OfType.Name == session {
+					all = append(all, mutation.Name+"."+part.Name)
+				}
+			}
+		}
+	}
+	slices.Sort(known)
+	slices.Sort(all)
+	if !slices.Equal(known, all) || len(all) == 0 {
+		t.Errorf("the page knows of %q, the API has %q", known, all)
 	}
 }
 

@@ -975,7 +975,8 @@ extend type Mutation {
   the next one has to confirm within 24 hours; the present one may confirm or cancel, and consents by saying nothing for
   seven days. The answer is the same, and takes as long, if an account has the address already; then it gets word of that.
   The links lead to ` + "`" + `/take-address#token=…` + "`" + ` and ` + "`" + `/leave-address#token=…` + "`" + ` of the installation's pages. A change of the
-  password withdraws it. Demands a recent proof: ` + "`" + `STEP_UP_REQUIRED` + "`" + `.
+  password withdraws it. An address that has got its few letters for the hour gets none, and the change waits all the same: ask
+  again later. Demands a recent proof: ` + "`" + `STEP_UP_REQUIRED` + "`" + `.
   """
   changeEmail("The next address." input: ChangeEmailInput!): ChangeEmailPayload! @auth @cost(weight: 100)
   """

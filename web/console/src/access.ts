@@ -184,10 +184,14 @@ export class Access {
 /** Where answers hold the session that an operation began or went on with. */
 const ways = [
   ['signIn'],
+  ['signInWithPasskey'],
+  ['completeProviderSignIn'],
   ['confirmSignUp'],
   ['proveSecondFactor'],
   ['proveAgain'],
+  ['refreshSession'],
   ['confirmTotp', 'session'],
+  ['confirmPasskey', 'session'],
   ['removeFactor', 'session'],
 ];
 

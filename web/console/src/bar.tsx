@@ -123,7 +123,15 @@ function SignIn({ settings, busy, signIn }: SignInProps) {
           ))}
         </fieldset>
       )}
-      <input name="email" type="email" required autoComplete="username" placeholder="E-mail" aria-label="E-mail" />
+      <input
+        name="email"
+        required
+        autoComplete="username"
+        autoCapitalize="none"
+        spellCheck={false}
+        placeholder="E-mail or username"
+        aria-label="E-mail or username"
+      />
       <input
         name="password"
         type="password"

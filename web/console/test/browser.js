@@ -246,6 +246,10 @@ function story(server, watch, page, browser) {
       must((await at.stored()) === null, 'somebody is signed in');
       await at.picture('signed-out-light.png');
     }],
+    ['a username reaches the server, which refuses it when nobody has it', async () => {
+      await at.signIn('nobody.of.that.name', 'not the password of it');
+      await at.until('a refusal', async () => /username/.test(await at.bar.getByRole('alert').innerText()));
+    }],
     ['a wrong password is a sentence in the bar', async () => {
       await at.signIn('customer@marquee.example', 'not the password of it');
       await at.until('a refusal', async () => (await at.bar.getByRole('alert').innerText()).length > 10);

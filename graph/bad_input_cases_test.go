@@ -1,0 +1,438 @@
+package graph_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"marquee/internal/apitest"
+	"marquee/internal/typeid"
+)
+
+// nothing is a key that no table has.
+const nothing = "01h455vb4pex5vsknk084sn02q"
+
+func (w *badWorld) ids() []badInput {
+	ask := func(name, query string, v vars) badInput {
+		return badInput{name: name, who: w.customer, query: query, vars: v}
+	}
+	movie := w.World.Movies[0].ID()
+	many := make([]string, 101)
+	for i := range many {
+		many[i] = movie
+	}
+	const one = `query ($id: ID!) { movie(id: $id) { title } }`
+	const node = `query ($id: ID!) { node(id: $id) { id } }`
+	return []badInput{
+		ask("movie unknown", one, vars{"id": "mov_" + nothing}),
+		ask("theater unknown", `query ($id: ID!) { theater(id: $id) { name } }`, vars{"id": "the_" + nothing}),
+		ask("showtime unknown", `query ($id: ID!) { showtime(id: $id) { startsAt } }`, vars{"id": "sho_" + nothing}),
+		ask("seat map unknown", `query ($id: ID!) { seatMap(showtimeId: $id) { stateLetters } }`, vars{"id": "sho_" + nothing}),
+		ask("movie of another kind", one, vars{"id": w.World.Theaters[0].ID()}),
+		ask("movie empty", one, vars{"id": ""}),
+		ask("movie prefix only", one, vars{"id": "mov_"}),
+		ask("movie too short", one, vars{"id": movie[:len(movie)-1]}),
+		ask("movie too long", one, vars{"id": movie + "0"}),
+		ask("movie in capitals", one, vars{"id": strings.ToUpper(movie)}),
+		ask("movie with a letter outside the alphabet", one, vars{"id": movie[:len(movie)-1] + "u"}),
+		ask("movie with more than 128 bits", one, vars{"id": "mov_z" + movie[5:]}),
+		ask("movie with a line break", one, vars{"id": "mov_\n" + movie[5:]}),
+		ask("movie with NUL", one, vars{"id": "mov_\x00" + movie[5:]}),
+		ask("movie as UUID", one, vars{"id": w.World.Movies[0].Key.String()}),
+		ask("movie as number", one, vars{"id": 12}),
+		ask("movie as fraction", one, vars{"id": 1.5}),
+		ask("movie as truth value", one, vars{"id": true}),
+		ask("movie as list", one, vars{"id": []string{movie}}),
+		ask("movie null", one, vars{"id": nil}),
+		ask("movie absent", one, nil),
+		ask("movie in SQL", one, vars{"id": "mov_' OR 1=1 --"}),
+		ask("node unknown", node, vars{"id": "mov_" + nothing}),
+		ask("node malformed", node, vars{"id": "mov_?"}),
+		ask("node without kind", node, vars{"id": nothing}),
+		ask("node of no kind", node, vars{"id": "foo_" + nothing}),
+		ask("node of no kind and malformed", node, vars{"id": "<script>alert(1)</script>_"}),
+		ask("node reservation malformed", node, vars{"id": "res_" + nothing}),
+		ask("nodes too many", `query ($ids: [ID!]!) { nodes(ids: $ids) { id } }`, vars{"ids": many}),
+		ask("nodes with one malformed", `query ($ids: [ID!]!) { nodes(ids: $ids) { id } }`, vars{"ids": []string{movie, "junk"}}),
+		ask("nodes with null", `query ($ids: [ID!]!) { nodes(ids: $ids) { id } }`, vars{"ids": []any{movie, nil}}),
+		ask("filter with a malformed movie", `{ showtimes(first: 1, filter: {movieId: "mov_1"}) { nodes { id } } }`, nil),
+		ask("filter with a theater as movie", `query ($id: ID!) { showtimes(first: 1, filter: {movieId: $id}) { nodes { id } } }`,
+			vars{"id": w.World.Theaters[0].ID()}),
+		ask("nested filter with a malformed theater",
+			`{ movies(first: 1) { nodes { showtimes(first: 1, filter: {theaterId: "x"}) { nodes { id } } } } }`, nil),
+	}
+}
+
+func (w *badWorld) pages() []badInput {
+	ask := func(name, arguments string) badInput {
+		return badInput{name: name, who: w.customer, query: `{ movies(` + arguments + `) { nodes { title } } }`}
+	}
+	variable := func(name, number string) badInput {
+		return badInput{
+			name: name, who: w.customer,
+			body: `{"query":"query ($n: Int) { movies(first: $n) { nodes { title } } }","variables":{"n":` + number + `}}`,
+		}
+	}
+	cursor := func(name, cursor string) badInput {
+		return badInput{name: name, who: w.customer, query: `query ($c: String) { movies(first: 2, after: $c) { nodes { title } } }`, vars: vars{"c": cursor}}
+	}
+	tampered := []byte(w.movieCursor)
+	tampered[len(tampered)/2] ^= 1
+	return []badInput{
+		ask("neither first nor last", `orderBy: TITLE`),
+		ask("first 0", `first: 0`),
+		ask("first negative", `first: -1`),
+		ask("first 101", `first: 101`),
+		ask("last 0", `last: 0`),
+		ask("last 101", `last: 101`),
+		ask("first and last", `first: 1, last: 1`),
+		ask("first null", `first: null`),
+		ask("first as text", `first: "1"`),
+		ask("first as fraction", `first: 1.5`),
+		ask("first beyond 32 bits", `first: 2147483648`),
+		ask("first beyond 64 bits", `first: 99999999999999999999999`),
+		ask("first far below zero", `first: -99999999999999999999999`),
+		variable("first beyond 32 bits in a variable", `2147483648`),
+		variable("first beyond 64 bits in a variable", `99999999999999999999999`),
+		variable("first as fraction in a variable", `1.5`),
+		variable("first with an exponent in a variable", `1e2`),
+		variable("first endless in a variable", `1e999`),
+		variable("first as text in a variable", `"1"`),
+		variable("first as truth value in a variable", `true`),
+		variable("first as list in a variable", `[1]`),
+		variable("first as object in a variable", `{"n":1}`),
+		{
+			name: "default of a variable beyond 64 bits", who: w.customer,
+			query: `query ($n: Int = 99999999999999999999) { movies(first: $n) { nodes { title } } }`,
+		},
+		cursor("cursor tampered with", string(tampered)),
+		cursor("cursor cut", w.movieCursor[:len(w.movieCursor)-4]),
+		cursor("cursor of another list", w.theaterCursor),
+		cursor("cursor empty", ""),
+		cursor("cursor malformed", "not a cursor!"),
+		cursor("cursor endless", strings.Repeat("A", 50_000)),
+		{name: "cursor of another order", who: w.customer, query: `query ($c: String) { movies(first: 2, after: $c, orderBy: TITLE) { nodes { title } } }`, vars: vars{"c": w.movieCursor}},
+		{name: "nested page too large", who: w.customer, query: `{ theaters(first: 1) { nodes { showtimes(first: 101) { nodes { id } } } } }`},
+		{name: "nested page without size", who: w.customer, query: `{ movies(first: 1) { nodes { showtimes { nodes { id } } } } }`},
+		{name: "reservations too many", who: w.customer, query: `{ myReservations(first: 1000) { nodes { id } } }`},
+	}
+}
+
+func (w *badWorld) texts() []badInput {
+	// raw writes the text as it is into the body, so that what Go's strings cannot hold gets there.
+	raw := func(name, query, text string) badInput {
+		encoded, err := json.Marshal(query)
+		if err != nil {
+			panic(err)
+		}
+		return badInput{name: name, who: w.customer, body: `{"query":` + string(encoded) + `,"variables":{"s":"` + text + `"}}`}
+	}
+	const title = `query ($s: String) { movies(first: 1, filter: {titleContains: $s}) { nodes { title } } }`
+	const genre = `query ($s: String) { movies(first: 1, filter: {genre: $s}) { nodes { title } } }`
+	const city = `query ($s: String) { showtimes(first: 1, filter: {city: $s}) { nodes { id } } }`
+	const theaters = `query ($s: String) { theaters(first: 1, filter: {city: $s}) { nodes { id } } }`
+	const country = `query ($s: String) { theaters(first: 1, filter: {countryCode: $s}) { nodes { id } } }`
+	const playing = `query ($s: String) { movies(first: 1, filter: {playingInCity: $s}) { nodes { title } } }`
+	var list []badInput
+	for name, query := range map[string]string{"title": title, "genre": genre, "showtime city": city, "theater city": theaters, "country": country, "playing city": playing} {
+		list = append(list,
+			raw(name+" empty", query, ""),
+			raw(name+" too long", query, strings.Repeat("x", 301)),
+			raw(name+" with NUL", query, `a\u0000`),
+		)
+	}
+	key := `mutation ($s: String!) { reserveSeats(input: {showtimeId: "` + w.show.ID() + `", seatIds: ["` + w.show.Screen.Seats[20].ID() + `"], idempotencyKey: $s}) { __typename } }`
+	const email = `mutation ($s: String!) { signUp(input: {email: $s}) { __typename } }`
+	name := `mutation ($s: String!) { confirmSignUp(input: {token: "` + w.link + `", password: "a long enough password", name: $s}) { __typename } }`
+	password := `mutation ($s: String!) { confirmSignUp(input: {token: "` + w.link + `", password: $s, name: "Someone"}) { __typename } }`
+	list = append(list,
+		raw("key too short", key, "1234567"),
+		raw("key too long", key, strings.Repeat("k", 256)),
+		raw("key with NUL", key, `12345678\u0000`),
+		raw("name empty", name, ""),
+		raw("name blank", name, "   "),
+		raw("name too long", name, strings.Repeat("n", 101)),
+		raw("name with NUL", name, `a\u0000b`),
+		raw("name with a lone surrogate", name, `a\ud800b`),
+		raw("name with a line break", name, `a\nb`),
+		raw("name that turns the direction", name, `a\u202eb`),
+		raw("email without domain", email, "someone"),
+		raw("email with a display name", email, "Someone <someone@apitest.example>"),
+		raw("email without a dot in its domain", email, "someone@apitest"),
+		raw("email too long", email, strings.Repeat("e", 250)+"@apitest.example"),
+		raw("email with NUL", email, `some\u0000one@apitest.example`),
+		raw("email with a lone surrogate", email, `some\udfffone@apitest.example`),
+		raw("email with a line break", email, `someone@apitest.example\nBcc: all@apitest.example`),
+		raw("password too short", password, "short of fifte"),
+		raw("password too long", password, strings.Repeat("p", 257)),
+		raw("password with NUL", password, `a long enough password\u0000`),
+		badInput{name: "body that is not UTF-8", who: w.customer, body: "{\"query\":\"{ movies(first: 1, filter: {titleContains: \\\"\xff\\\"}) { nodes { title } } }\"}"},
+		badInput{name: "everything wrong at once", who: w.anonymous, query: confirmSignUp, vars: vars{"in": vars{"token": w.link, "password": "y", "name": ""}}},
+	)
+	return list
+}
+
+func (w *badWorld) documents() []badInput {
+	ask := func(name, query string) badInput { return badInput{name: name, who: w.customer, query: query} }
+	variable := func(name, query, variables string) badInput {
+		return badInput{name: name, who: w.customer, body: `{"query":"` + query + `","variables":` + variables + `}`}
+	}
+	const from = `query ($t: DateTime) { showtimes(first: 1, filter: {from: $t}) { nodes { id } } }`
+	return []badInput{
+		ask("unknown field", `{ films { title } }`),
+		ask("unknown argument", `{ movies(first: 1, page: 2) { nodes { title } } }`),
+		ask("unknown enum value", `{ movies(first: 1, orderBy: COLOUR) { nodes { title } } }`),
+		ask("enum value in small letters", `{ movies(first: 1, orderBy: title) { nodes { title } } }`),
+		ask("enum value as text", `{ movies(first: 1, orderBy: "TITLE") { nodes { title } } }`),
+		ask("enum value null", `{ movies(first: 1, orderBy: null) { nodes { title } } }`),
+		variable("unknown enum value in a variable", `query ($o: MovieOrder!) { movies(first: 1, orderBy: $o) { nodes { title } } }`, `{"o":"COLOUR"}`),
+		variable("enum value in small letters in a variable", `query ($o: MovieOrder!) { movies(first: 1, orderBy: $o) { nodes { title } } }`, `{"o":"title"}`),
+		variable("status in small letters in a variable", `query ($s: ReservationStatus) { myReservations(first: 1, status: $s) { nodes { id } } }`, `{"s":"held"}`),
+		variable("text as number in a variable", `query ($s: String) { movies(first: 1, filter: {genre: $s}) { nodes { title } } }`, `{"s":12}`),
+		variable("text as number in an input in a variable", `query ($f: MovieFilter) { movies(first: 1, filter: $f) { nodes { title } } }`, `{"f":{"genre":12}}`),
+		variable("enum value in a variable as number", `query ($o: MovieOrder!) { movies(first: 1, orderBy: $o) { nodes { title } } }`, `{"o":1}`),
+		variable("unknown status in a variable", `query ($s: ReservationStatus) { myReservations(first: 1, status: $s) { nodes { id } } }`, `{"s":"SOLD"}`),
+		ask("time that is none", `{ showtimes(first: 1, filter: {from: "tomorrow"}) { nodes { id } } }`),
+		ask("time as number", `{ showtimes(first: 1, filter: {from: 1700000000}) { nodes { id } } }`),
+		variable("time that is none in a variable", from, `{"t":"tomorrow"}`),
+		variable("time as number in a variable", from, `{"t":1700000000}`),
+		variable("time without zone in a variable", from, `{"t":"2026-11-22T19:30:00"}`),
+		variable("time on the 30th of February", from, `{"t":"2026-02-30T19:30:00Z"}`),
+		variable("time before the calendar", from, `{"t":"0000-01-01T00:00:00+01:00"}`),
+		variable("time after the calendar", from, `{"t":"9999-12-31T23:59:59-01:00"}`),
+		ask("period that ends before it begins", `{ showtimes(first: 1, filter: {from: "2026-02-02T00:00:00Z", to: "2026-02-01T00:00:00Z"}) { nodes { id } } }`),
+		ask("nested period that ends before it begins",
+			`{ theaters(first: 1) { nodes { showtimes(first: 1, filter: {from: "2026-02-02T00:00:00Z", to: "2026-02-01T00:00:00Z"}) { nodes { id } } } } }`),
+		ask("unknown input field", `{ movies(first: 1, filter: {year: 1985}) { nodes { title } } }`),
+		variable("unknown input field in a variable", `query ($f: MovieFilter) { movies(first: 1, filter: $f) { nodes { title } } }`, `{"f":{"year":1985}}`),
+		variable("input field of another type in a variable", `query ($f: MovieFilter) { movies(first: 1, filter: $f) { nodes { title } } }`, `{"f":{"playing":"yes"}}`),
+		ask("missing argument", `{ movie { title } }`),
+		ask("missing input field", `mutation { reserveSeats(input: {showtimeId: "x", seatIds: []}) { __typename } }`),
+		ask("missing selection", `{ movies(first: 1) }`),
+		ask("selection of a leaf", `{ me { name { first } } }`),
+		ask("syntax", `{ movies(first: 1) { nodes { title }`),
+		ask("syntax of a text", `{ movie(id: "mov_) { title } }`),
+		ask("unknown fragment", `{ me { ...nobody } }`),
+		ask("fragment on itself", `query { me { ...a } } fragment a on User { name ...b } fragment b on User { ...a }`),
+		ask("fragment on another type", `{ me { ... on Movie { title } } }`),
+		ask("unknown directive", `{ me @trim { name } }`),
+		ask("deferred", `{ ... @defer { me { name } } }`),
+		ask("unused variable", `query ($x: Int) { me { name } }`),
+		ask("undeclared variable", `{ movie(id: $x) { title } }`),
+		ask("no operation", `fragment a on User { name }`),
+		ask("type of its own", `type Query { a: Int }`),
+		{name: "two operations without a name", who: w.customer, body: `{"query":"query a { me { name } } query b { me { name } }"}`},
+		{name: "operation name that is not there", who: w.customer, body: `{"query":"query a { me { name } }","operationName":"b"}`},
+	}
+}
+
+func (w *badWorld) requests() []badInput {
+	body := func(name, text string) badInput { return badInput{name: name, who: w.customer, body: text} }
+	request := func(name, method, url, contentType, text string, header ...string) badInput {
+		return badInput{name: name, who: w.customer, send: func() apitest.Answer {
+			r, err := http.NewRequest(method, url, strings.NewReader(text))
+			if err != nil {
+				panic(err)
+			}
+			r.Header.Set("Content-Type", contentType)
+			for i := 0; i < len(header); i += 2 {
+				r.Header.Set(header[i], header[i+1])
+			}
+			return w.customer.Send(r)
+		}}
+	}
+	const asJSON = "application/json"
+	url := w.customer.URL
+	return []badInput{
+		body("not JSON", `{"query":`),
+		body("nothing at all", ` `),
+		body("list", `[{"query":"{ me { name } }"}]`),
+		body("text", `"{ me { name } }"`),
+		body("no query", `{"variables":{}}`),
+		body("query null", `{"query":null}`),
+		body("query blank", `{"query":"  "}`),
+		body("query as number", `{"query":1}`),
+		body("variables as list", `{"query":"{ me { name } }","variables":[]}`),
+		body("operation name as number", `{"query":"{ me { name } }","operationName":1}`),
+		body("key twice", `{"query":"{ me { name } }","query":"{ me { email } }"}`),
+		body("nested too deep", `{"query":"{ me { name } }","variables":{"a":`+strings.Repeat("[", 100)+strings.Repeat("]", 100)+`}}`),
+		body("subscription without a stream", `{"query":"subscription { seatMapChanged(showtimeId: \"`+w.show.ID()+`\") { __typename } }"}`),
+		body("too large", `{"query":"`+strings.Repeat(" ", 101<<10)+`{ me { name } }"}`),
+		body("persisted document", `{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"aa"}}}`),
+		request("content of another type", http.MethodPost, url, "text/plain", `{"query":"{ me { name } }"}`),
+		request("form", http.MethodPost, url, "application/x-www-form-urlencoded", `query={me{name}}`),
+		request("mutation by GET", http.MethodGet, w.customer.GetURL(`mutation { signOut { signedOut } }`), asJSON, ""),
+		request("PUT", http.MethodPut, url, asJSON, `{"query":"{ me { name } }"}`),
+		request("answer in another type", http.MethodPost, url, asJSON, `{"query":"{ me { name } }"}`, "Accept", "text/html"),
+		request("page of another site", http.MethodPost, url, asJSON, `{"query":"{ me { name } }"}`, "Sec-Fetch-Site", "cross-site"),
+		request("origin of another site", http.MethodPost, url, asJSON, `{"query":"{ me { name } }"}`, "Origin", "https://evil.example"),
+		request("token that is none", http.MethodPost, url, asJSON, `{"query":"{ me { name } }"}`, "Authorization", "Bearer mqs_nobody"),
+		request("token of another kind", http.MethodPost, url, asJSON, `{"query":"{ me { name } }"}`, "Authorization", "Basic YTpi"),
+		request("token empty", http.MethodPost, url, asJSON, `{"query":"{ me { name } }"}`, "Authorization", "Bearer "),
+	}
+}
+
+func (w *badWorld) seats() []badInput {
+	ask := func(name string, in vars) badInput {
+		return badInput{name: name, who: w.customer, query: reserveSeats, vars: vars{"in": in}}
+	}
+	with := func(in vars, key string, value any) vars {
+		in[key] = value
+		return in
+	}
+	best := func(name string, wish vars) badInput {
+		in := vars{"showtimeId": w.show.ID(), "seats": 2}
+		maps.Copy(in, wish)
+		return badInput{name: "the best for " + name, who: w.anonymous, query: bestAvailable, vars: vars{"in": in}}
+	}
+	thousand := make([]string, 1000)
+	for i := range thousand {
+		thousand[i] = typeid.Encode(typeid.Seat, typeid.New())
+	}
+	foreign := w.elsewhere.Screen.SeatIDs(11)[0]
+	mine := w.show.Screen.SeatIDs(11)[0]
+	return []badInput{
+		ask("none", seatsInput(w.show)),
+		ask("thousand", with(seatsInput(w.show), "seatIds", thousand)),
+		ask("thousand times one", with(seatsInput(w.show), "seatIds", slices.Repeat([]string{mine}, 1000))),
+		ask("one twice", seatsInput(w.show, 11, 12, 11)),
+		ask("of another screen", with(seatsInput(w.show), "seatIds", []string{mine, foreign})),
+		ask("unknown", with(seatsInput(w.show), "seatIds", []string{"sea_" + nothing})),
+		ask("malformed", with(seatsInput(w.show), "seatIds", []string{mine, "sea_1"})),
+		ask("of another kind", with(seatsInput(w.show), "seatIds", []string{mine, w.show.ID()})),
+		ask("null", with(seatsInput(w.show), "seatIds", []any{nil})),
+		ask("as one text", with(seatsInput(w.show), "seatIds", "junk")),
+		ask("of an unknown showtime", with(seatsInput(w.show, 11), "showtimeId", "sho_"+nothing)),
+		ask("of a malformed showtime", with(seatsInput(w.show, 11), "showtimeId", "sho_")),
+		ask("of a showtime that is a movie", with(seatsInput(w.show, 11), "showtimeId", w.World.Movies[0].ID())),
+		ask("of a showtime that has started", seatsInput(w.started, 11)),
+		ask("of a showtime not yet on sale", seatsInput(w.notYet, 11)),
+		ask("of a showtime called off", seatsInput(w.calledOff, 11)),
+		ask("of a category without a price", seatsInput(w.unpriced, 11, 1)),
+		ask("taken", seatsInput(w.show, 9, 11)),
+		ask("held by oneself", seatsInput(w.show, 1)),
+		ask("more than one may have", seatsInput(w.elsewhere, 1, 2, 3, 4, 5, 6, 9, 10, 11, 12)),
+		ask("with the key of another request", with(seatsInput(w.elsewhere, 8), "idempotencyKey", w.usedKey)),
+		best("nobody", vars{"seats": 0}),
+		best("the most there are", vars{"seats": 1<<31 - 1}),
+		best("more than there can be", vars{"seats": 1 << 31}),
+		best("a part of a seat", vars{"seats": 1.5}),
+		best("more wheelchair places than seats", vars{"wheelchairPlaces": 3}),
+		best("fewer wheelchair places than none", vars{"wheelchairPlaces": -1}),
+		best("wheelchair places as a category", vars{"categories": []string{"WHEELCHAIR"}}),
+		best("an unknown category", vars{"categories": []string{"THRONE"}}),
+		best("a category twice", vars{"categories": []string{"PREMIUM", "PREMIUM"}}),
+		best("a negative price", vars{"maxTotalMinor": "-1"}),
+		best("a price in words", vars{"maxTotalMinor": "ten"}),
+		best("a seed beyond all numbers", vars{"seed": "9223372036854775808"}),
+		best("no selection", vars{"limit": 0}),
+		best("a hundred selections", vars{"limit": 100}),
+		best("of an unknown showtime", vars{"showtimeId": "sho_" + nothing}),
+		best("of a malformed showtime", vars{"showtimeId": "sho_"}),
+		best("of a showtime that is a movie", vars{"showtimeId": w.World.Movies[0].ID()}),
+	}
+}
+
+func (w *badWorld) payments() []badInput {
+	payment := func(name, reservation string) badInput {
+		return badInput{name: name, who: w.customer, query: payReservation, vars: vars{"in": vars{"reservationId": reservation, "idempotencyKey": typeid.New().String()}}}
+	}
+	cancellation := func(name, reservation string) badInput {
+		return badInput{name: name, who: w.customer, query: cancelReservation, vars: vars{"in": vars{"reservationId": reservation}}}
+	}
+	unknown := "res_" + nothing + nothing
+	return []badInput{
+		payment("pay expired", w.expired),
+		payment("pay cancelled", w.cancelled),
+		payment("pay someone else's", w.alien),
+		payment("pay unknown", unknown),
+		payment("pay malformed", "res_"+nothing),
+		payment("pay a showtime", w.show.ID()),
+		{name: "pay with a short key", who: w.customer, query: payReservation, vars: vars{"in": vars{"reservationId": w.held, "idempotencyKey": "short"}}},
+		{name: "pay with the key of another request", who: w.customer, query: payReservation, vars: vars{"in": vars{
+			"reservationId": reservationOf(w), "idempotencyKey": w.usedKey,
+		}}},
+		cancellation("cancel expired", w.expired),
+		cancellation("cancel someone else's", w.alien),
+		cancellation("cancel unknown", unknown),
+		cancellation("cancel malformed", "junk"),
+		cancellation("cancel after the start", w.begun),
+	}
+}
+
+// reservationOf returns the reservation that was made with the used key.
+func reservationOf(w *badWorld) string {
+	id := apitest.Value[string](w.App, `SELECT reservation_id::text FROM idempotency_keys WHERE key = $1`, w.usedKey)
+	return typeid.EncodeIn(typeid.Reservation, w.elsewhere.Key, mustUUID(id))
+}
+
+func (w *badWorld) accounts() []badInput {
+	in := func(name, email, password string) badInput {
+		return badInput{name: name, who: w.anonymous, query: signIn, vars: vars{"in": vars{"email": email, "password": password}}}
+	}
+	account := func(name, token string) badInput {
+		return badInput{name: name, who: w.anonymous, query: confirmSignUp, vars: vars{"in": vars{"token": token, "password": apitest.Password, "name": "Twin"}}}
+	}
+	email := w.customer.User.Email
+	return []badInput{
+		in("wrong password", email, "wrong horse battery staple"),
+		in("password in other letters", email, strings.ToUpper(apitest.Password)),
+		in("password with a blank", email, apitest.Password+" "),
+		in("password empty", email, ""),
+		in("password endless", email, strings.Repeat("p", 50_000)),
+		in("password with NUL", email, apitest.Password+"\x00"),
+		in("unknown user", "nobody@apitest.example", apitest.Password),
+		in("email empty", "", apitest.Password),
+		in("email endless", strings.Repeat("e", 50_000), apitest.Password),
+		in("email with NUL", email+"\x00", apitest.Password),
+		in("email in SQL", "' OR 1=1 --", apitest.Password),
+		account("address taken meanwhile", w.overtaken),
+		account("link made up", "mqm_AAAAAAAAAAAAAAAAAAAAAAAAAA"),
+		account("link empty", ""),
+	}
+}
+
+func (w *badWorld) withoutSession() []badInput {
+	ask := func(name, query string, v vars) badInput {
+		return badInput{name: name, who: w.anonymous, query: query, vars: v}
+	}
+	return []badInput{
+		ask("reserveSeats", reserveSeats, vars{"in": seatsInput(w.show, 11)}),
+		ask("payReservation", payReservation, vars{"in": vars{"reservationId": w.held, "idempotencyKey": "12345678"}}),
+		ask("cancelReservation", cancelReservation, vars{"in": vars{"reservationId": w.held}}),
+		ask("myReservations", `{ myReservations(first: 1) { nodes { id } } }`, nil),
+		ask("signOut", `mutation { signOut { signedOut } }`, nil),
+		ask("me", `{ me { email } }`, nil),
+		ask("node of a reservation", `query ($id: ID!) { node(id: $id) { id } }`, vars{"id": w.held}),
+		ask("node of a user", `query ($id: ID!) { node(id: $id) { id } }`, vars{"id": w.customer.User.NodeID()}),
+	}
+}
+
+func (w *badWorld) tooLarge() []badInput {
+	ask := func(name, query string) badInput { return badInput{name: name, who: w.customer, query: query} }
+	deep := "{ theaters(first: 1) { nodes { " + strings.Repeat("screens { theater { ", 8) + "name" + strings.Repeat(" } }", 8) + " } } }"
+	var aliases, roots strings.Builder
+	for i := range 61 {
+		fmt.Fprintf(&aliases, "a%d: name ", i)
+	}
+	for range 21 {
+		roots.WriteString("genres { name } ")
+	}
+	var bomb strings.Builder
+	bomb.WriteString("query { theaters(first: 1) { nodes { ...f0 } } } ")
+	for i := range 22 {
+		fmt.Fprintf(&bomb, "fragment f%d on Theater { name ...f%d ...f%d } ", i, i+1, i+1)
+	}
+	bomb.WriteString("fragment f22 on Theater { screens { name } }")
+	return []badInput{
+		ask("too deep", deep),
+		ask("too many aliases", "{ me { "+aliases.String()+"} }"),
+		ask("too many root fields", "{ "+roots.String()+"}"),
+		ask("too dear", `{ movies(first: 100) { nodes { showtimes(first: 100) { nodes { id movie { id } } } } } }`),
+		ask("too many words", "{ me { "+strings.Repeat("name ", 2000)+"} }"),
+		ask("fragments that grow", bomb.String()),
+	}
+}
