@@ -62,10 +62,10 @@ var cli struct {
 
 // roleFlags name a role of somebody.
 type roleFlags struct {
-	Email   string `arg:"" help:"Address of their account."`
-	Role    string `arg:"" enum:"THEATER_STAFF,THEATER_MANAGER,SUPPORT,FINANCE,ADMIN" help:"One of ${enum}."`
-	Theater string `placeholder:"ID" help:"Theater at which the role is held, the_…; without it, on the whole platform."`
-	Reason  string `required:"" help:"Why; it is kept in the audit log."`
+	Email   string  `arg:"" help:"Address of their account."`
+	Role    string  `arg:"" enum:"THEATER_STAFF,THEATER_MANAGER,SUPPORT,FINANCE,ADMIN" help:"One of ${enum}."`
+	Theater *string `placeholder:"ID" help:"Theater at which the role is held, the_…; without it, on the whole platform."`
+	Reason  string  `required:"" help:"Why; it is kept in the audit log."`
 }
 
 func (f roleFlags) change() app.RoleChange {

@@ -45,10 +45,10 @@ func (c Command) CreateAdmin(ctx context.Context, email, name, password string) 
 
 // RoleChange names a role that somebody shall have, or lose.
 type RoleChange struct {
-	Email   string // of their account
-	Role    string // as auth.Role writes it
-	Theater string // id of the theater where it is held; empty: on the platform
-	Reason  string // kept in the audit log
+	Email   string  // of their account
+	Role    string  // as auth.Role writes it
+	Theater *string // id of the theater where it is held; nil: on the platform
+	Reason  string  // kept in the audit log
 }
 
 // GrantRole gives a role to somebody who has an account. Who has it already keeps it as it was given.
@@ -160,9 +160,9 @@ type held struct {
 // find looks up whom and what a change means.
 func (o office) find(ctx context.Context, change RoleChange) (in identity.ChangeGrantInput, words held, err error) {
 	in = identity.ChangeGrantInput{Grant: auth.Grant{Role: auth.Role(change.Role)}, Reason: change.Reason}
-	if change.Theater != "" {
-		if in.Grant.Theater, err = typeid.Decode(typeid.Theater, change.Theater); err != nil {
-			return in, words, fmt.Errorf("%q is not the id of a theater", change.Theater)
+	if change.Theater != nil {
+		if in.Grant.Theater, err = typeid.Decode(typeid.Theater, *change.Theater); err != nil {
+			return in, words, fmt.Errorf("%q is not the id of a theater", *change.Theater)
 		}
 	}
 	if err := in.Validate(); err != nil {
@@ -180,7 +180,7 @@ func (o office) find(ctx context.Context, change RoleChange) (in identity.Change
 		return in, words, err
 	}
 	if at := in.Grant.Theater; at != auth.Platform && names[at] == "" {
-		return in, words, fmt.Errorf("there is no theater %s", change.Theater)
+		return in, words, fmt.Errorf("there is no theater %s", *change.Theater)
 	}
 	in.UserID = user.ID
 	return in, held{email: user.Email, role: in.Grant.Role, where: where(in.Grant.Theater, names)}, nil

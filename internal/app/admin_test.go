@@ -42,7 +42,7 @@ func TestCommand_roles(t *testing.T) {
 	said(c.CreateAdmin(timeLimit(t), "boss@example.com", "The Boss", "the boss knows best"))
 	said(c.CreateAdmin(timeLimit(t), "nora@example.com", "Nora", "nora knows better"))
 
-	staff := app.RoleChange{Email: "Nora@Example.com", Role: "THEATER_STAFF", Theater: at, Reason: "sells at the door"}
+	staff := app.RoleChange{Email: "Nora@Example.com", Role: "THEATER_STAFF", Theater: &at, Reason: "sells at the door"}
 	for range 2 {
 		if got, want := said(c.GrantRole(timeLimit(t), staff)), "nora@example.com is THEATER_STAFF at Lumen ("+at+").\n"; got != want {
 			t.Errorf("%q, want %q", got, want)
@@ -79,16 +79,18 @@ func TestCommand_roles(t *testing.T) {
 		"no account with the address x@example.com": with(staff, func(r *app.RoleChange) { r.Email = "x@example.com" }),
 		"This is not a role":                        with(staff, func(r *app.RoleChange) { r.Role = "OWNER" }),
 		"Everybody with an account is a customer":   with(staff, func(r *app.RoleChange) { r.Role = "CUSTOMER" }),
-		`"the_x" is not the id of a theater`:        with(staff, func(r *app.RoleChange) { r.Theater = "the_x" }),
-		"there is no theater the_":                  with(staff, func(r *app.RoleChange) { r.Theater = typeid.Encode(typeid.Theater, uuid.Max) }),
-		"held on the whole platform":                with(finance, func(r *app.RoleChange) { r.Theater = at }),
+		`"the_x" is not the id of a theater`:        with(staff, func(r *app.RoleChange) { r.Theater = new("the_x") }),
+		`"" is not the id of a theater`:             with(staff, func(r *app.RoleChange) { r.Theater = new("") }),
+		"is not the id of a theater":                with(staff, func(r *app.RoleChange) { r.Theater = new(typeid.Encode(typeid.Theater, uuid.Nil)) }),
+		"there is no theater the_":                  with(staff, func(r *app.RoleChange) { r.Theater = new(typeid.Encode(typeid.Theater, uuid.Max)) }),
+		"held on the whole platform":                with(finance, func(r *app.RoleChange) { r.Theater = &at }),
 		"Say why":                                   with(staff, func(r *app.RoleChange) { r.Reason = " " }),
 	} {
 		sentence(t, c.GrantRole(timeLimit(t), refused), says)
 		sentence(t, c.RevokeRole(timeLimit(t), refused), says)
 	}
 	sentence(t, c.RevokeRole(timeLimit(t), with(finance, func(r *app.RoleChange) { r.Role = "SUPPORT" })), "nora@example.com is not SUPPORT on the platform")
-	sentence(t, c.RevokeRole(timeLimit(t), with(staff, func(r *app.RoleChange) { r.Theater = "" })), "nora@example.com is not THEATER_STAFF on the platform")
+	sentence(t, c.RevokeRole(timeLimit(t), with(staff, func(r *app.RoleChange) { r.Theater = nil })), "nora@example.com is not THEATER_STAFF on the platform")
 	last := app.RoleChange{Email: "boss@example.com", Role: "ADMIN", Reason: "retires"}
 	sentence(t, c.RevokeRole(timeLimit(t), last), "boss@example.com is the last administrator")
 	if after := texts(t, db, `SELECT role || COALESCE(theater_id::text, '') || reason FROM role_grants ORDER BY id`); !slices.Equal(before, after) {

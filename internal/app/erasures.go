@@ -3,6 +3,7 @@ package app
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"marquee/internal/clock"
+	"marquee/internal/identity"
 	"marquee/internal/postgres"
 	"marquee/internal/privacy"
 	"marquee/internal/typeid"
@@ -52,6 +54,9 @@ func (c Command) ReplayErasures(ctx context.Context, list io.Reader) error {
 	return c.withPrivacy(ctx, func(s *privacy.Service) error {
 		again, err := s.Replay(ctx, ids)
 		fmt.Fprintf(c.Out, "%d accounts had come back and are erased again.\n", again)
+		if errors.Is(err, identity.ErrLastAdmin) {
+			return errors.New("the list names the last administrator: make another one first, or take the line out")
+		}
 		return err
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/mail"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -56,6 +57,9 @@ func (c Config) MailServer() (server SMTP, ok bool, err error) {
 	}
 	if server.TLS == "off" && server.User != "" {
 		return SMTP{}, false, errors.New("a password in the clear")
+	}
+	if ip, err := netip.ParseAddr(server.Host); server.TLS == "off" && server.Host != "localhost" && (err != nil || !ip.IsLoopback()) {
+		return SMTP{}, false, errors.New("letters in the clear to another machine")
 	}
 	return server, true, nil
 }

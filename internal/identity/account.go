@@ -254,8 +254,7 @@ func (s *Service) setDisabled(ctx context.Context, v auth.Viewer, userID uuid.UU
 		if n, err := done.RowsAffected(); err != nil || n == 0 {
 			return unchanged, err
 		}
-		// What was begun for the account before is not to be finished when it opens again.
-		if err := s.voidResetsTx(ctx, tx, userID, v.UserID, endDisabled); err != nil {
+		if err := s.voidBegunTx(ctx, tx, userID, v.UserID); err != nil {
 			return unchanged, err
 		}
 		entry.Actor, entry.Subject, entry.Reason = v.UserID, typeid.Encode(typeid.User, userID), cleanReason(reason)
@@ -268,6 +267,19 @@ func (s *Service) setDisabled(ctx context.Context, v auth.Viewer, userID uuid.UU
 		return Account{}, fmt.Errorf("disabling or enabling an account: %w", err)
 	}
 	return s.readAccount(ctx, userID)
+}
+
+// voidBegunTx makes worthless what was begun for an account before an administrator shut it: it is not to be finished when
+// the account opens again.
+func (s *Service) voidBegunTx(ctx context.Context, tx *sql.Tx, userID, actor uuid.UUID) error {
+	for _, statement := range []string{
+		`DELETE FROM ceremonies WHERE user_id = $1`, `DELETE FROM factors WHERE user_id = $1 AND confirmed_at IS NULL`,
+	} {
+		if _, err := tx.ExecContext(ctx, statement, userID); err != nil {
+			return err
+		}
+	}
+	return s.voidResetsTx(ctx, tx, userID, actor, endDisabled)
 }
 
 // FindUser returns the account with an address: NOT_FOUND. It is for the command line, which may know everybody.

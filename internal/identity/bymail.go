@@ -10,7 +10,6 @@ import (
 
 	"marquee/internal/apperr"
 	"marquee/internal/notify"
-	"marquee/internal/postgres"
 )
 
 // mailRule bounds how many mails may be asked for: so many at once, and one more with each pause.
@@ -20,16 +19,17 @@ type mailRule struct {
 }
 
 var (
-	mailsTo   = mailRule{burst: 5, pause: 15 * time.Minute} // one address
+	mailsTo   = mailRule{burst: 5, pause: 15 * time.Minute} // one address, of one kind
 	mailsFrom = mailRule{burst: 60, pause: time.Minute}     // one source
+	changesOf = mailRule{burst: 5, pause: 15 * time.Minute} // one account: of its address
 )
 
 // askByMail queues a mail that somebody asks for, who need not be whom it goes to: THROTTLED when the source has asked for
-// too many. When the address has got too many nothing is sent and nothing is said, so that nobody can tell what others
-// asked for; what it got is as good as another mail would be. write is called inside the transaction.
-func (s *Service) askByMail(ctx context.Context, to string, device Device, write func(tx *sql.Tx) (notify.Mail, error)) error {
+// too many. When the address has got too many of its kind nothing is sent and nothing is said, so that nobody can tell what
+// others asked for; what it got is as good as another mail would be. write is called inside the transaction.
+func (s *Service) askByMail(ctx context.Context, kind notify.Kind, to string, device Device, write func(tx *sql.Tx) (notify.Mail, error)) error {
 	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
-		full, err := s.countMailTx(ctx, tx, to, device)
+		full, err := s.countMailTx(ctx, tx, kind, to, device)
 		if err != nil || full {
 			return err
 		}
@@ -46,26 +46,19 @@ func (s *Service) askByMail(ctx context.Context, to string, device Device, write
 }
 
 // countMailTx counts a mail to an address that a device asks for: THROTTLED when the source has asked for too many. full
-// says that the address has got too many, so that it is to get none, which nobody may be told.
-func (s *Service) countMailTx(ctx context.Context, tx *sql.Tx, email string, device Device) (full bool, err error) {
-	address, source := s.subject("mails to", email), s.subject("mails from", device.Address)
-	levels, err := s.levelsTx(ctx, tx, address, source)
+// says that the address has got too many of the kind, so that it is to get none, which nobody may be told. Each kind counts
+// for itself: who asks for one keeps nobody from another.
+func (s *Service) countMailTx(ctx context.Context, tx *sql.Tx, kind notify.Kind, email string, device Device) (full bool, err error) {
+	// Whoever counts both counts the source first, so that none waits for another who waits for it.
+	wait, err := s.countTx(ctx, tx, s.subject("mails from", device.Address), mailsFrom)
 	if err != nil {
 		return false, err
 	}
-	now := s.now()
-	from, to := levels[source].at(now, mailsFrom), levels[address].at(now, mailsTo)
-	if wait := from.wait(now, mailsFrom); wait > 0 {
+	if wait > 0 {
 		return false, apperr.Throttle(wait, "Too many mails were asked for.")
 	}
-	if full = to.wait(now, mailsTo) > 0; !full {
-		to.count++
-	}
-	from.count++
-	_, err = tx.ExecContext(ctx, `UPDATE guesses g SET failures = n.failures, failed_at = n.failed_at
-		FROM (VALUES ($1::uuid, $2::integer, $3::timestamptz), ($4, $5, $6)) n (id, failures, failed_at) WHERE g.id = n.id`,
-		source, from.count, from.since, address, to.count, to.since)
-	return full, err
+	wait, err = s.countTx(ctx, tx, s.subject("mails to", string(kind)+" "+email), mailsTo)
+	return wait > 0, err
 }
 
 // requestMail queues a request by somebody who may not learn whether the address has an account: BAD_USER_INPUT, THROTTLED.
@@ -74,7 +67,7 @@ func (s *Service) requestMail(ctx context.Context, kind notify.Kind, email strin
 	if !validEmail(email) {
 		return apperr.Invalid("input.email", "This is not an e-mail address.")
 	}
-	return s.askByMail(ctx, email, device, func(*sql.Tx) (notify.Mail, error) {
+	return s.askByMail(ctx, kind, email, device, func(*sql.Tx) (notify.Mail, error) {
 		return notify.Mail{To: email, Kind: kind}, nil
 	})
 }
@@ -102,25 +95,23 @@ func (l level) wait(now time.Time, rule mailRule) time.Duration {
 	return l.since.Add(rule.pause).Sub(now)
 }
 
-// levelsTx reads and locks the levels, which are kept beside the counts of guesses.
-func (s *Service) levelsTx(ctx context.Context, tx *sql.Tx, subjects ...uuid.UUID) (map[uuid.UUID]level, error) {
-	// Everybody takes the rows in one order.
-	if _, err := tx.ExecContext(ctx, `INSERT INTO guesses (id, failed_at) SELECT id, $2 FROM unnest($1::uuid[]) id ORDER BY id
-		ON CONFLICT (id) DO NOTHING`, postgres.UUIDs(subjects), s.now()); err != nil {
-		return nil, err
+// countTx counts one more for a subject, or says how long it has to wait for that. The levels are kept beside the counts of
+// guesses; the row is locked until the transaction ends.
+func (s *Service) countTx(ctx context.Context, tx *sql.Tx, subject uuid.UUID, rule mailRule) (wait time.Duration, err error) {
+	now := s.now()
+	if _, err := tx.ExecContext(ctx, `INSERT INTO guesses (id, failed_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING`, subject, now); err != nil {
+		return 0, err
 	}
-	rows, err := tx.QueryContext(ctx, `SELECT id, failures, failed_at FROM guesses WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE`, postgres.UUIDs(subjects))
-	if err != nil {
-		return nil, err
+	var l level
+	if err := tx.QueryRowContext(ctx, `SELECT failures, failed_at FROM guesses WHERE id = $1 FOR UPDATE`, subject).Scan(&l.count, &l.since); err != nil {
+		return 0, err
 	}
-	levels := make(map[uuid.UUID]level, len(subjects))
-	_, err = postgres.Collect(rows, func(rows *sql.Rows) (id uuid.UUID, err error) {
-		var l level
-		err = rows.Scan(&id, &l.count, &l.since)
-		levels[id] = l
-		return id, err
-	})
-	return levels, err
+	l = l.at(now, rule)
+	if wait := l.wait(now, rule); wait > 0 {
+		return wait, nil
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE guesses SET failures = $2, failed_at = $3 WHERE id = $1`, subject, l.count+1, l.since)
+	return 0, err
 }
 
 // ResolveMail decides what becomes of a mail that was asked for with an address. It is where it is looked up whether the

@@ -63,7 +63,14 @@ func (s *Service) ChangeEmail(ctx context.Context, v auth.Viewer, email string, 
 		return apperr.Invalid("input.email", "This is the address of your account.")
 	}
 	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
-		full, err := s.countMailTx(ctx, tx, email, device)
+		wait, err := s.countTx(ctx, tx, s.subject("changes of address", v.UserID.String()), changesOf)
+		if err != nil {
+			return err
+		}
+		if wait > 0 {
+			return apperr.Throttle(wait, "Another address was asked for too often.")
+		}
+		full, err := s.countMailTx(ctx, tx, notify.TakeRequested, email, device)
 		if err != nil {
 			return err
 		}
@@ -119,7 +126,7 @@ func (s *Service) takeLetter(ctx context.Context, request notify.Mail) (letter n
 		if err := tx.QueryRowContext(ctx, `SELECT user_id FROM email_changes WHERE id = $1`, id).Scan(&user); err != nil {
 			return err
 		}
-		u, c, err := s.emailChangeTx(ctx, tx, user)
+		_, c, err := s.emailChangeTx(ctx, tx, user)
 		if err != nil || c.id != id {
 			return err
 		}
@@ -128,7 +135,7 @@ func (s *Service) takeLetter(ctx context.Context, request notify.Mail) (letter n
 			return err
 		}
 		token, err := s.mintTx(ctx, tx, purposeTake, mailed{user: user, email: c.Email})
-		letter = notify.Mail{To: c.Email, Locale: locale, Kind: notify.TakeAddress, Data: notify.Data{"name": u.Name, "link": linkTo("/take-address", token)}}
+		letter = notify.Mail{To: c.Email, Locale: locale, Kind: notify.TakeAddress, Data: notify.Data{"link": linkTo("/take-address", token)}}
 		ok = err == nil
 		return err
 	})
@@ -140,15 +147,17 @@ func (s *Service) takeLetter(ctx context.Context, request notify.Mail) (letter n
 
 // ConfirmEmailChange confirms a change with the token that came to one of its addresses, and reports whether the account
 // has the next address by then: when both have confirmed. ErrLinkExpired, ErrEmailTaken when the address has got an
-// account meanwhile. The next address confirms once; the present one may still cancel.
+// account meanwhile, which ends the change. The next address confirms once; the present one may still cancel.
 func (s *Service) ConfirmEmailChange(ctx context.Context, token string) (applied bool, err error) {
 	var gone []uuid.UUID
+	var due dueChange
 	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
 		applied, gone = false, nil
 		u, c, by, err := s.changeOfTokenTx(ctx, tx, token)
 		if err != nil {
 			return err
 		}
+		due = dueChange{id: c.id, user: u.ID}
 		now := s.now()
 		switch {
 		case by == purposeTake:
@@ -172,6 +181,11 @@ func (s *Service) ConfirmEmailChange(ctx context.Context, token string) (applied
 		_, err = tx.ExecContext(ctx, `UPDATE email_changes SET taken_at = $2, left_at = $3 WHERE id = $1`, c.id, c.TakenAt, c.LeftAt)
 		return err
 	})
+	if errors.Is(err, ErrEmailTaken) {
+		if gaveUp := s.giveUpEmailChange(ctx, due); gaveUp != nil {
+			err = gaveUp
+		}
+	}
 	if err != nil {
 		return false, fmt.Errorf("confirming a change of address: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"marquee/internal/apperr"
 	"marquee/internal/audit"
 	"marquee/internal/identity"
 	"marquee/internal/notify"
@@ -25,11 +26,12 @@ func (m *mover) changes(t *testing.T) []string {
 	return strings.Split(text, "; ")
 }
 
-// fill has an address get as many letters as it may.
+// fill has an address get as many letters as it may that ask whether it is to be an account's.
 func (m *mover) fill(t *testing.T, email string) {
 	t.Helper()
+	viewer := m.viewer(t, m.signUp(t, "filler@example.com", passphrase))
 	for i := range 5 {
-		if err := m.RequestSignUp(t.Context(), email, identity.Device{Address: fmt.Sprintf("198.51.100.%d", i)}); err != nil {
+		if err := m.ChangeEmail(t.Context(), viewer, email, identity.Device{Address: fmt.Sprintf("198.51.100.%d", i)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -155,6 +157,65 @@ func TestService_ChangeEmail_to_an_address_that_got_its_letters(t *testing.T) {
 	m.confirm(t, again, false)
 	m.confirm(t, take, true)
 	m.has(t, newAddress)
+}
+
+// TestService_ChangeEmail_often bounds how many letters an account sends to others, from however many networks it asks.
+func TestService_ChangeEmail_often(t *testing.T) {
+	t.Parallel()
+	m := newMover(t)
+	ask := func(i int) error {
+		device := identity.Device{Address: fmt.Sprintf("198.51.100.%d", i)}
+		return m.ChangeEmail(t.Context(), m.asks, fmt.Sprintf("stranger%d@example.com", i), device)
+	}
+	for i := range 5 {
+		if err := ask(i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := m.waits(t, true).Email
+	if err := ask(5); apperr.CodeOf(err) != apperr.Throttled {
+		t.Errorf("%v, want to be throttled", err)
+	}
+	if c := m.waits(t, true); c.Email != before {
+		t.Errorf("%+v waits in the place of %s", c, before)
+	}
+	m.clock.Advance(15 * time.Minute)
+	m.asks.ProvedAt = m.clock.Now()
+	if err := ask(6); err != nil {
+		t.Error(err)
+	}
+	if err := ask(7); apperr.CodeOf(err) != apperr.Throttled {
+		t.Errorf("%v, want to be throttled", err)
+	}
+}
+
+// TestAU3_letters_of_one_kind_keep_none_of_another_away lets nobody keep an owner from recovery by asking for other letters.
+func TestAU3_letters_of_one_kind_keep_none_of_another_away(t *testing.T) {
+	t.Parallel()
+	m := newMover(t)
+	for i := range 8 {
+		if err := m.RequestSignUp(t.Context(), oldAddress, identity.Device{Address: fmt.Sprintf("198.51.100.%d", i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	told := 0
+	for _, letter := range m.letters(t, m.box, oldAddress) {
+		if letter.Kind == notify.AccountExists {
+			told++
+		}
+	}
+	if told != 5 {
+		t.Errorf("%d letters of one kind, want 5", told)
+	}
+	for i := range 5 {
+		other := m.viewer(t, m.signUp(t, fmt.Sprintf("other%d@example.com", i), passphrase))
+		if err := m.ChangeEmail(t.Context(), other, oldAddress, phone); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.letters(t, m.box, "")
+	m.request(t, oldAddress)
+	m.token(t, m.box, oldAddress, notify.ResetPassword)
 }
 
 // TestService_SettleEmailChanges is that changes which cannot be applied, however many, keep no other from it, that what

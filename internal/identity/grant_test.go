@@ -347,6 +347,10 @@ func TestA3_a_disabled_account_has_no_way_in(t *testing.T) {
 	}
 	sweep("before", begin(), nil)
 	early := begin()
+	later := map[string]func() error{"second_factor": ways["second_factor"](), "recovery_code": ways["recovery_code"]()}
+	if _, err := b.BeginTOTP(t.Context(), b.viewer(t, b.signIn(t, "plain@example.com", phone))); err != nil {
+		t.Fatal(err)
+	}
 	for name, tokens := range sessions {
 		if account, err := b.DisableUser(t.Context(), admin, tokens.User.ID, "chargebacks"); err != nil || account.DisabledAt == nil {
 			t.Fatalf("%s: %+v, %v", name, account, err)
@@ -359,6 +363,12 @@ func TestA3_a_disabled_account_has_no_way_in(t *testing.T) {
 		t.Errorf("by a link of before: %v", err)
 	}
 	delete(early, "recovery_mail")
+	for _, way := range []string{"second_factor", "recovery_code"} {
+		if err := early[way](); !errors.Is(err, identity.ErrSessionEnded) {
+			t.Errorf("%s, begun before: %v", way, err)
+		}
+		delete(early, way)
+	}
 	sweep("begun before", early, identity.ErrDisabled)
 	for name, tokens := range sessions {
 		if _, err := b.Authenticate(t.Context(), tokens.Access); apperr.CodeOf(err) != apperr.Unauthenticated {
@@ -392,6 +402,10 @@ func TestA3_a_disabled_account_has_no_way_in(t *testing.T) {
 		if account, err := b.EnableUser(t.Context(), admin, tokens.User.ID, "paid"); err != nil || account.DisabledAt != nil || account.DisabledReason != nil {
 			t.Fatalf("%s: %+v, %v", name, account, err)
 		}
+	}
+	sweep("begun before, enabled again", later, identity.ErrSessionEnded)
+	if n := b.value(t, `SELECT count(*) FROM factors WHERE confirmed_at IS NULL`); n != "0" {
+		t.Errorf("%s factors wait for a code, from before", n)
 	}
 	b.clock.Advance(20 * time.Minute) // the mails and guesses of before are forgotten
 	sweep("enabled again", begin(), nil)

@@ -142,7 +142,13 @@ func checkPassword(bad *apperr.Fields, path, password, email, name string) {
 // printable refuses control characters and the marks that turn the direction of writing, which make one name look like
 // another.
 func printable(text string) bool {
-	for _, r := range text {
+	runes := []rune(text)
+	for i, r := range runes {
+		// Persian, Indian scripts and families of emoji need them; where they show nothing they have no business.
+		joiner := r == '\u200c' || r == '\u200d'
+		if joiner && i > 0 && i+1 < len(runes) && runes[i-1] > unicode.MaxASCII && runes[i+1] > unicode.MaxASCII {
+			continue
+		}
 		if r == utf8.RuneError || !unicode.IsPrint(r) {
 			return false
 		}

@@ -94,13 +94,13 @@ func (s *Service) RequestVerification(ctx context.Context, v auth.Viewer, device
 	if err != nil || u.EmailVerified {
 		return u.Email, err
 	}
-	return u.Email, s.askByMail(ctx, u.Email, device, func(tx *sql.Tx) (notify.Mail, error) {
+	return u.Email, s.askByMail(ctx, notify.VerifyAddress, u.Email, device, func(tx *sql.Tx) (notify.Mail, error) {
 		token, err := s.mintTx(ctx, tx, purposeVerify, mailed{user: u.ID, email: u.Email})
 		if err != nil {
 			return notify.Mail{}, err
 		}
 		locale, err := localeOf(ctx, tx, u.ID)
-		data := notify.Data{"name": u.Name, "link": linkTo("/verify", token)}
+		data := notify.Data{"link": linkTo("/verify", token)}
 		return notify.Mail{To: u.Email, Locale: locale, Kind: notify.VerifyAddress, Data: data}, err
 	})
 }

@@ -45,13 +45,15 @@ const (
 	TakeRequested     Kind = "take-requested" // change: which, as the Resolver knows it
 )
 
-// The letters. Their data is named behind each; a link is a path of the installation's own pages: /recover#token=….
+// The letters. Their data is named behind each; a link is a path of the installation's own pages: /recover#token=…. A
+// letter to an address that nobody has proved yet carries no words that anybody chose, or it would be a way to send them
+// to strangers.
 const (
 	ConfirmSignUp   Kind = "confirm-sign-up"  // link
 	AccountExists   Kind = "account-exists"   // name, link
-	VerifyAddress   Kind = "verify-address"   // name, link
+	VerifyAddress   Kind = "verify-address"   // link
 	LeaveAddress    Kind = "leave-address"    // name, link: to the address that an account is about to leave
-	TakeAddress     Kind = "take-address"     // name, link: to the address that it is about to take
+	TakeAddress     Kind = "take-address"     // link: to the address that it is about to take
 	AddressChanged  Kind = "address-changed"  // name
 	AddressWanted   Kind = "address-wanted"   // name: another account was to get the address
 	ResetPassword   Kind = "reset-password"   // name, link
@@ -78,9 +80,9 @@ func needs(kind Kind) (data []string, known bool) {
 		return nil, true
 	case TakeRequested:
 		return []string{"change"}, true
-	case ConfirmSignUp:
+	case ConfirmSignUp, VerifyAddress, TakeAddress:
 		return []string{"link"}, true
-	case AccountExists, VerifyAddress, LeaveAddress, TakeAddress, ResetPassword:
+	case AccountExists, LeaveAddress, ResetPassword:
 		return []string{"link", "name"}, true
 	case AddressChanged, AddressWanted, PasswordReset, PasswordChanged, RecoveryCode, RecoveryCodes, AccountDisabled, AccountEnabled:
 		return []string{"name"}, true

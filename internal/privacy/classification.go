@@ -13,6 +13,7 @@ const (
 	Health     Class = "health"
 	Activity   Class = "activity" // what the person did, when, from where
 	Money      Class = "money"
+	Doer       Class = "doer"    // whose act it was and from where: exported where it was the person's own, empty else
 	Secret     Class = "secret"  // proves who somebody is: never exported
 	Derived    Class = "derived" // made of another column, such as a blind index: never exported
 )
@@ -35,6 +36,7 @@ type Table struct {
 	Name    string
 	Section string // what the export calls its rows; "" when they cannot be found by the person
 	Of      string // which rows are a person's: $1 is the account's id, $2 its public one
+	Doer    string // the column that says whose act a row is, where there are columns of that class
 	Fate    Fate
 	// Limit is how long a row lies there at the most, counted from when it was made. What is past it is deleted by a job
 	// of every node within the hour. Zero: as long as the account, or as Why says.
@@ -71,12 +73,12 @@ func Tables() []Table {
 			{"disabled_at", Activity},
 			{"disabled_reason", Activity},
 		}},
-		{Name: "role_grants", Section: "roles", Of: "user_id = $1", Fate: WithAccount, Columns: []Column{
+		{Name: "role_grants", Section: "roles", Of: "user_id = $1", Doer: "granted_by", Fate: WithAccount, Columns: []Column{
 			{"id", Identifier},
 			{"user_id", Identifier},
 			{"role", Activity},
 			{"theater_id", Identifier},
-			{"granted_by", Identifier},
+			{"granted_by", Doer},
 			{"reason", Activity},
 			{"created_at", Activity},
 		}},
@@ -218,20 +220,20 @@ func Tables() []Table {
 			Columns: []Column{{"showtime_id", Identifier}, {"seat_no", Activity}, {"reservation_id", Identifier}, {"held_until", Activity}},
 		},
 		{
-			Name: "audit_entries", Section: "auditLog", Of: "actor_id = $1 OR subject = $2", Fate: Kept,
+			Name: "audit_entries", Section: "auditLog", Of: "actor_id = $1 OR subject = $2", Doer: "actor_id", Fate: Kept,
 			Why: "What was done on the platform stays provable, without limit; of people there are ids, and the network a request came from.",
 			Columns: []Column{
 				{"id", Identifier},
 				{"created_at", Activity},
 				{"action", Activity},
-				{"actor_id", Identifier},
+				{"actor_id", Doer},
 				{"subject", Identifier},
 				{"theater_id", Identifier},
 				{"reason", Activity},
 				{"before", Activity},
 				{"after", Activity},
 				{"request_id", Activity},
-				{"address", Activity},
+				{"address", Doer},
 				{"position", Derived},
 				{"seal", Derived},
 			},

@@ -89,7 +89,11 @@ func (s *Service) readTx(ctx context.Context, tx *sql.Tx, table Table, userID uu
 		if !column.Class.Exported() {
 			continue
 		}
-		names = append(names, `"`+column.Name+`"`)
+		name := `"` + column.Name + `"`
+		if column.Class == Doer {
+			name = fmt.Sprintf(`CASE WHEN %s = $1 THEN %s END AS %s`, table.Doer, name, name)
+		}
+		names = append(names, name)
 		for _, candidate := range vault.Columns() {
 			if candidate.Table == table.Name && candidate.Name == column.Name {
 				sealed = append(sealed, candidate)

@@ -140,7 +140,10 @@ func (s *Service) carryOut(ctx context.Context, viewer auth.Viewer, in EraseInpu
 			return nil, fmt.Errorf("releasing a hold: %w", err)
 		}
 	}
-	err = s.erase(ctx, viewer.UserID, in.UserID, func(tx *sql.Tx) error {
+	err = s.erase(ctx, viewer.UserID, in.UserID, func(tx *sql.Tx, there bool) error {
+		if !there {
+			return apperr.Missing("user") // another request was faster
+		}
 		inOffice, err := s.identity.InOfficeTx(ctx, tx, in.UserID)
 		if err != nil {
 			return err
@@ -170,15 +173,21 @@ func (s *Service) carryOut(ctx context.Context, viewer auth.Viewer, in EraseInpu
 	return Erased{}, nil
 }
 
-// erase deletes what the classification says in one transaction with whatever else belongs to it.
-func (s *Service) erase(ctx context.Context, actor, userID uuid.UUID, also func(*sql.Tx) error) error {
+// erase deletes what the classification says in one transaction with whatever else belongs to it, which is told whether
+// the account is there: identity.ErrLastAdmin.
+func (s *Service) erase(ctx context.Context, actor, userID uuid.UUID, also func(tx *sql.Tx, there bool) error) error {
 	var committed func()
+	there := false
 	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
 		// Whoever does something with the account waits, and finds none.
-		if _, err := tx.ExecContext(ctx, `SELECT FROM users WHERE id = $1 FOR UPDATE`, userID); err != nil {
+		err := tx.QueryRowContext(ctx, `SELECT true FROM users WHERE id = $1 FOR UPDATE`, userID).Scan(&there)
+		if errors.Is(err, sql.ErrNoRows) {
+			there, err = false, nil
+		}
+		if err != nil {
 			return err
 		}
-		if err := also(tx); err != nil {
+		if err := also(tx, there); err != nil {
 			return err
 		}
 		for _, table := range Tables() {
@@ -190,19 +199,23 @@ func (s *Service) erase(ctx context.Context, actor, userID uuid.UUID, also func(
 				return fmt.Errorf("deleting from %s: %w", table.Name, err)
 			}
 		}
-		var err error
 		if committed, err = s.identity.EraseTx(ctx, tx, actor, userID); err != nil {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `INSERT INTO erasures (user_id, erased_at) VALUES ($1, now()) ON CONFLICT (user_id) DO NOTHING`, userID)
 		return err
 	})
+	if postgres.IsCheckViolation(err, "role_grants_last_admin") {
+		return identity.ErrLastAdmin
+	}
 	if err != nil {
 		return err
 	}
 	committed()
-	// Logs are kept apart from the database: this line is in them when a backup is restored that does not know.
-	s.log.InfoContext(ctx, "account erased", "user", typeid.Encode(typeid.User, userID))
+	if there {
+		// Logs are kept apart from the database: this line is in them when a backup is restored that does not know.
+		s.log.InfoContext(ctx, "account erased", "user", typeid.Encode(typeid.User, userID))
+	}
 	return nil
 }
 
@@ -225,7 +238,8 @@ func (s *Service) Erasures(ctx context.Context) ([]Erasure, error) {
 }
 
 // Replay erases again, after a backup was restored: those in the database's own list and the given ones, without asking
-// what they have under way. It returns how many of them were there. Doing it twice does no harm.
+// what they have under way: identity.ErrLastAdmin for the last administrator. It returns how many of them were there. Doing
+// it twice does no harm.
 func (s *Service) Replay(ctx context.Context, userIDs []uuid.UUID) (again int, err error) {
 	known, err := s.Erasures(ctx)
 	if err != nil {
@@ -240,10 +254,10 @@ func (s *Service) Replay(ctx context.Context, userIDs []uuid.UUID) (again int, e
 			continue
 		}
 		seen[id] = true
-		there := false
-		err := s.erase(ctx, uuid.Nil, id, func(tx *sql.Tx) error {
-			if err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM users WHERE id = $1)`, id).Scan(&there); err != nil || !there {
-				return err
+		back := false
+		err := s.erase(ctx, uuid.Nil, id, func(tx *sql.Tx, there bool) error {
+			if back = there; !back {
+				return nil
 			}
 			return audit.RecordTx(ctx, tx, audit.Entry{
 				Action: audit.AccountErased, Subject: typeid.Encode(typeid.User, id), Reason: "erased before; replayed after a restore",
@@ -252,7 +266,7 @@ func (s *Service) Replay(ctx context.Context, userIDs []uuid.UUID) (again int, e
 		if err != nil {
 			return again, fmt.Errorf("erasing %s again: %w", typeid.Encode(typeid.User, id), err)
 		}
-		if there {
+		if back {
 			again++
 		}
 	}

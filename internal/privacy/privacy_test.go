@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -280,6 +281,58 @@ func TestD4_holds_after_a_restore(t *testing.T) {
 			t.Errorf("%d came back, %v", again, err)
 		}
 		forgotten(t, a, p, cells)
+	}
+}
+
+// TestD4_erased_once makes sure that of two requests at once one erases and the other finds nobody.
+func TestD4_erased_once(t *testing.T) {
+	t.Parallel()
+	a := apitest.New(t, apitest.Still())
+	p := somebody(t, a, "twice")
+	results, faults := make([]privacy.EraseResult, 4), make([]error, 4)
+	var group sync.WaitGroup
+	for i := range results {
+		group.Go(func() {
+			results[i], faults[i] = a.Privacy.Erase(t.Context(), p.viewer, privacy.EraseInput{UserID: p.User.ID})
+		})
+	}
+	group.Wait()
+	erased := 0
+	for i, result := range results {
+		switch {
+		case faults[i] == nil && result == (privacy.Erased{}):
+			erased++
+		case apperr.CodeOf(faults[i]) != apperr.NotFound:
+			t.Errorf("%+v, %v", result, faults[i])
+		}
+	}
+	entries := apitest.Value[int](a, `SELECT count(*) FROM audit_entries WHERE action = 'account.erased'`)
+	if lines := strings.Count(a.Logged(), `"account erased"`); erased != 1 || entries != 1 || lines != 1 {
+		t.Errorf("erased %d times, with %d entries and %d lines in the log", erased, entries, lines)
+	}
+}
+
+// TestD5_export_of_others_acts shows a person what was done with their account, and not by whom and from where.
+func TestD5_export_of_others_acts(t *testing.T) {
+	t.Parallel()
+	a := apitest.New(t, apitest.Still())
+	p, admin := somebody(t, a, "managed"), somebody(t, a, "manager")
+	a.Exec(`INSERT INTO role_grants (id, user_id, role, theater_id, granted_by, reason, created_at) VALUES (gen_random_uuid(), $1, 'THEATER_STAFF', $2, $3, 'helps out', now())`,
+		p.User.ID, a.World.Theaters[0].Key, admin.User.ID)
+	for _, actor := range []uuid.UUID{admin.User.ID, p.User.ID} {
+		a.Exec(`INSERT INTO audit_entries (id, action, actor_id, subject, address, reason) VALUES ($1, 'account.enabled', $2, $3, $4, 'back again')`,
+			typeid.New(), actor, p.User.NodeID(), map[bool]string{true: "198.51.100.0/24", false: "203.0.113.0/24"}[actor == admin.User.ID])
+	}
+	text, err := a.Privacy.Export(t.Context(), p.viewer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for mark, there := range map[string]bool{
+		"back again": true, "helps out": true, "203.0.113.0/24": true, p.User.ID.String(): true, "198.51.100.0/24": false, admin.User.ID.String(): false,
+	} {
+		if bytes.Contains(text, []byte(mark)) != there {
+			t.Errorf("%q: want %t in\n%s", mark, there, text)
+		}
 	}
 }
 

@@ -81,8 +81,7 @@ func (h *hall) split(larger int) iter.Seq[candidate] {
 				if h.seats[b.first].row > h.seats[a.first].row+1 {
 					break
 				}
-				twin := larger*2 == h.wish.Seats && a.first > b.first // of a pair that comes the other way round too
-				if twin || !h.near(a, b) {
+				if !h.near(a, b) {
 					continue
 				}
 				if c, ok := h.candidate(a, b); ok && !yield(c) {

@@ -38,12 +38,8 @@ func Instead(wanted []theater.Seat, prices map[theater.Category]int64) Wish {
 func (w Wish) termsOf(c theater.Category) terms {
 	price, sold := w.Prices[c]
 	t := terms{allowed: sold, price: price}
-	switch {
-	case c == theater.CategoryWheelchair:
-		t.allowed = sold && w.Wheelchairs > 0
-	case c == theater.CategoryCompanion:
-		t.allowed = sold && (w.Wheelchairs > 0 || w.Companions)
-	case len(w.Categories) > 0:
+	protected := c == theater.CategoryWheelchair || c == theater.CategoryCompanion
+	if len(w.Categories) > 0 && !protected {
 		t.rank = slices.Index(w.Categories, c)
 		t.allowed = sold && t.rank >= 0
 	}

@@ -128,5 +128,8 @@ func parseKey(text string) (uuid.UUID, error) {
 	for i := range key {
 		key[i] = shifted[i]<<2 | shifted[i+1]>>6
 	}
+	if key == uuid.Nil {
+		return uuid.Nil, fmt.Errorf("%w: the key of nothing", ErrMalformed)
+	}
 	return key, nil
 }

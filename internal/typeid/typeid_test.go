@@ -47,6 +47,7 @@ func TestDecode_refuses(t *testing.T) {
 	good := typeid.Encode(typeid.Movie, typeid.New())
 	for name, id := range map[string]string{
 		"nothing":            "",
+		"the key of nothing": "mov_00000000000000000000000000",
 		"another kind":       "sho" + good[3:],
 		"no underscore":      strings.Replace(good, "_", "", 1),
 		"upper case":         strings.ToUpper(good),
