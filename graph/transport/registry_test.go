@@ -151,3 +151,47 @@ func TestWebsocket_Do_end_of_the_server_context_is_a_restart(t *testing.T) {
 	c.wantClose(1012, "Service restart")
 	from.mustEnd(t)
 }
+
+func TestRegistry_Drain_while_a_stream_is_shared(t *testing.T) {
+	const n = 20
+	b := newBoard()
+	registry := &transport.Registry{}
+	ended := make(chan struct{})
+	s := newSockets(t, sharing(&transport.Websocket{Registry: registry}), func(_ *executor.Executor, schema *schema) {
+		schema.open = func(ctx context.Context, field string, arguments map[string]any) (stream, error) {
+			context.AfterFunc(ctx, func() { close(ended) })
+			return b.open(ctx, field, arguments)
+		}
+	})
+	followers := make([]*follower, n)
+	for i := range followers {
+		followers[i] = s.begin(t).follow("a")
+		followers[i].mustReach(0, 0)
+	}
+	drained := make(chan error, 1)
+	go func() { drained <- registry.Drain(within(t, patience)) }()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		b.step(1)
+		select {
+		case err := <-drained:
+			if err != nil {
+				t.Error(err)
+			}
+			<-ended
+			for _, f := range followers {
+				for {
+					if err := f.next(); err != nil {
+						if !websocket.IsCloseError(err, 1012) {
+							t.Errorf("ended with %v, want to be closed with 1012", err)
+						}
+						break
+					}
+				}
+			}
+			return
+		case <-tick.C:
+		}
+	}
+}
