@@ -189,8 +189,8 @@ func TestService_ChangeEmail_often(t *testing.T) {
 	}
 }
 
-// TestAU3_letters_of_one_kind_keep_none_of_another_away lets nobody keep an owner from recovery by asking for other letters.
-func TestAU3_letters_of_one_kind_keep_none_of_another_away(t *testing.T) {
+// TestA4_letters_of_one_kind_keep_none_of_another_away lets nobody keep an owner from recovery by asking for other letters.
+func TestA4_letters_of_one_kind_keep_none_of_another_away(t *testing.T) {
 	t.Parallel()
 	m := newMover(t)
 	for i := range 8 {
