@@ -9,15 +9,18 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/agnivade/levenshtein"
 	"github.com/caarlos0/env/v11"
 )
 
@@ -146,7 +149,30 @@ func FromEnvironment(variables map[string]string) (Config, error) {
 	if c.DataDir == "" {
 		c.DataDir = defaultDataDir(variables)
 	}
-	return c, c.Validate()
+	return c, errors.Join(misspelt(variables), c.Validate())
+}
+
+// misspelt names the variables that are almost settings: whoever set one would wonder why it does nothing.
+func misspelt(variables map[string]string) error {
+	const almost = 2 // letters
+	var settings []string
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[Config]()) {
+		if name := field.Tag.Get("env"); name != "" {
+			settings = append(settings, name)
+		}
+	}
+	var problems []error
+	for _, name := range slices.Sorted(maps.Keys(variables)) {
+		if !strings.HasPrefix(name, "MARQUEE_") || slices.Contains(settings, name) {
+			continue
+		}
+		for _, setting := range settings {
+			if levenshtein.ComputeDistance(name, setting) <= almost {
+				problems = append(problems, fmt.Errorf("%s is no setting: do you mean %s?", name, setting))
+			}
+		}
+	}
+	return errors.Join(problems...)
 }
 
 // unreadable names the variables whose text could not be read, one sentence each.

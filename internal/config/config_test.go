@@ -205,6 +205,23 @@ func TestConfig_mail(t *testing.T) {
 	}
 }
 
+// TestFromEnvironment_misspelt names what was meant, since a setting that does nothing is found out too late.
+func TestFromEnvironment_misspelt(t *testing.T) {
+	t.Parallel()
+	for given, meant := range map[string]string{
+		"MARQUEE_ALLOWED_ORIGIN": "MARQUEE_ALLOWED_ORIGINS", "MARQUEE_DATABSE_URL": "MARQUEE_DATABASE_URL", "MARQUEE_ENV": "",
+		"MARQUEE_LISTEN": "", "MARQUEE_PORT": "", "MARQUEE_IMAGE_TAG": "", "ARQUEE_LISTEN": "",
+	} {
+		_, err := config.FromEnvironment(map[string]string{given: ""})
+		switch {
+		case meant == "" && err != nil:
+			t.Errorf("%s: %v", given, err)
+		case meant != "" && (err == nil || err.Error() != given+" is no setting: do you mean "+meant+"?"):
+			t.Errorf("%s: %v, want %s", given, err, meant)
+		}
+	}
+}
+
 func TestConfig_PublicBase(t *testing.T) {
 	t.Parallel()
 	for given, want := range map[string]string{
