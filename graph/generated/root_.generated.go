@@ -655,7 +655,7 @@ type SeatSuggestion @public {
   "What they cost together."
   total: Money!
   "What speaks for them."
-  reasons: [SeatSuggestionReason!]! @listSize(assumedSize: 5)
+  reasons: [SeatSuggestionReason!]! @listSize(assumedSize: 6)
 }
 
 "What speaks for seats that are suggested."
@@ -688,7 +688,7 @@ input BestAvailableInput {
   seats: Int!
   "How many of them are wheelchair places. Seats beside them that are kept for companions come with them, and with nothing else."
   wheelchairPlaces: Int! = 0
-  "Categories of the other seats, the preferred one first; any by default. Mixed ones are suggested last."
+  "Categories of the other seats, the preferred one first; any by default. Mixing them counts against a selection."
   categories: [SeatCategory!]
   "The most that all seats may cost together, in the minor unit of the showtime's currency; anything by default."
   maxTotalMinor: BigInt
@@ -726,7 +726,7 @@ type SeatsUnavailable implements UserError @auth {
   message: String!
   "The seats that are lost."
   seats: [Seat!]! @listSize(assumedSize: 10)
-  "Up to three other selections of the same size that are free, the one nearest to the wanted seats first."
+  "Up to three other selections of the same size that are free, the best for who wanted those first: near to them and like them."
   alternatives: [SeatSuggestion!]! @listSize(assumedSize: 3)
 }
 

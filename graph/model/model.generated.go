@@ -330,7 +330,7 @@ type BestAvailableInput struct {
 	Seats int32 `json:"seats"`
 	// How many of them are wheelchair places. Seats beside them that are kept for companions come with them, and with nothing else.
 	WheelchairPlaces int32 `json:"wheelchairPlaces"`
-	// Categories of the other seats, the preferred one first; any by default. Mixed ones are suggested last.
+	// Categories of the other seats, the preferred one first; any by default. Mixing them counts against a selection.
 	Categories []theater.Category `json:"categories,omitempty"`
 	// The most that all seats may cost together, in the minor unit of the showtime's currency; anything by default.
 	MaxTotalMinor *int64 `json:"maxTotalMinor,omitempty"`
@@ -1134,7 +1134,7 @@ type SeatsUnavailable struct {
 	Message string `json:"message"`
 	// The seats that are lost.
 	Seats []theater.Seat `json:"seats"`
-	// Up to three other selections of the same size that are free, the one nearest to the wanted seats first.
+	// Up to three other selections of the same size that are free, the best for who wanted those first: near to them and like them.
 	Alternatives []booking.Suggestion `json:"alternatives"`
 }
 

@@ -106,7 +106,7 @@ func (u demoUser) grants(first uuid.UUID) []auth.Grant {
 }
 
 // loadDemoUsers completes the accounts of the demo world: it makes those that are missing, and gives those that are there
-// the authenticator app and the role that they lack. What somebody has changed of them stays. A load that ended midway, an
+// the authenticator app and the role that they lack. Names, addresses and passwords stay as somebody has changed them. A load that ended midway, an
 // older program's, and theaters that were replaced, with which the roles at them went, are made good by the next one.
 func (c Command) loadDemoUsers(ctx context.Context, db *postgres.DB) error {
 	accounts, err := c.accounts(db)

@@ -104,6 +104,9 @@ func TestD2_reencryption_is_killed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = holder.Rollback() }()
+	if _, err := holder.ExecContext(timeLimit(t), `SET LOCAL idle_in_transaction_session_timeout = 0`); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := holder.ExecContext(timeLimit(t), `SELECT FROM users WHERE id = $1 FOR UPDATE`, w.Users[people-1].ID); err != nil {
 		t.Fatal(err)
 	}

@@ -52,7 +52,9 @@ func TestService_Best(t *testing.T) {
 			t.Errorf("%+v, %v from a full house", best, err)
 		}
 		h.Expire(t, h.Show(), held.ID)
-		for began := time.Now(); ; { // what was read a moment before serves for another
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for began := time.Now(); ; <-tick.C { // what was read a moment before serves for another
 			best, err := h.booking.Best(t.Context(), in)
 			if err == nil && len(best) == 1 {
 				break

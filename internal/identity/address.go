@@ -37,7 +37,7 @@ func normaliseEmail(text string) string {
 		return ""
 	}
 	email := lowered + "@" + host
-	if len(email) > maxEmail || !printable(email) {
+	if len(email) > maxEmail || !printable(email) || strings.ContainsFunc(email, isJoiner) {
 		return ""
 	}
 	return email

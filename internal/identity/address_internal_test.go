@@ -43,6 +43,7 @@ func TestNormaliseEmail_twins(t *testing.T) {
 			{"mi\u200bke@example.com", none},
 			{"mi\u00adke@example.com", none}, // nothing to see
 			{"\u202emike@example.com", none},
+			{"ع\u200dل@example.com", none},
 		},
 		"strasse@example.com":  {{"straße@example.com", "straße@example.com"}},
 		"mike@strasse.example": {{"mike@straße.example", "mike@xn--strae-oqa.example"}},

@@ -99,11 +99,10 @@ func (l level) wait(now time.Time, rule mailRule) time.Duration {
 // guesses; the row is locked until the transaction ends.
 func (s *Service) countTx(ctx context.Context, tx *sql.Tx, subject uuid.UUID, rule mailRule) (wait time.Duration, err error) {
 	now := s.now()
-	if _, err := tx.ExecContext(ctx, `INSERT INTO guesses (id, failed_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING`, subject, now); err != nil {
-		return 0, err
-	}
 	var l level
-	if err := tx.QueryRowContext(ctx, `SELECT failures, failed_at FROM guesses WHERE id = $1 FOR UPDATE`, subject).Scan(&l.count, &l.since); err != nil {
+	err = tx.QueryRowContext(ctx, `INSERT INTO guesses (id, failed_at) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET id = excluded.id
+		RETURNING failures, failed_at`, subject, now).Scan(&l.count, &l.since)
+	if err != nil {
 		return 0, err
 	}
 	l = l.at(now, rule)

@@ -150,14 +150,12 @@ func (s *Service) takeLetter(ctx context.Context, request notify.Mail) (letter n
 // account meanwhile, which ends the change. The next address confirms once; the present one may still cancel.
 func (s *Service) ConfirmEmailChange(ctx context.Context, token string) (applied bool, err error) {
 	var gone []uuid.UUID
-	var due dueChange
 	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
 		applied, gone = false, nil
 		u, c, by, err := s.changeOfTokenTx(ctx, tx, token)
 		if err != nil {
 			return err
 		}
-		due = dueChange{id: c.id, user: u.ID}
 		now := s.now()
 		switch {
 		case by == purposeTake:
@@ -181,11 +179,6 @@ func (s *Service) ConfirmEmailChange(ctx context.Context, token string) (applied
 		_, err = tx.ExecContext(ctx, `UPDATE email_changes SET taken_at = $2, left_at = $3 WHERE id = $1`, c.id, c.TakenAt, c.LeftAt)
 		return err
 	})
-	if errors.Is(err, ErrEmailTaken) {
-		if gaveUp := s.giveUpEmailChange(ctx, due); gaveUp != nil {
-			err = gaveUp
-		}
-	}
 	if err != nil {
 		return false, fmt.Errorf("confirming a change of address: %w", err)
 	}
@@ -230,7 +223,7 @@ func (s *Service) WithdrawEmailChange(ctx context.Context, v auth.Viewer) (withd
 
 // PendingEmailChange returns the change that waits for the viewer's account, nil when there is none. One statement.
 func (s *Service) PendingEmailChange(ctx context.Context, v auth.Viewer) (*EmailChange, error) {
-	c, err := s.readEmailChange(ctx, s.db.SQL(), v.UserID)
+	c, err := s.readEmailChange(ctx, s.db.SQL(), v.UserID, "")
 	if errors.Is(err, ErrLinkExpired) {
 		return nil, nil //nolint:nilnil // none is an answer
 	}
@@ -294,6 +287,10 @@ func (s *Service) changeOfTokenTx(ctx context.Context, tx *sql.Tx, token string)
 		if u, c, err = s.emailChangeTx(ctx, tx, given.user); err != nil {
 			return User{}, EmailChange{}, "", err
 		}
+		// The change may have been replaced while this waited for the account, and its links with it.
+		if _, err = s.peek(ctx, tx, by, token); err != nil {
+			return User{}, EmailChange{}, "", err
+		}
 		if by == purposeTake && c.Email != given.email || by == purposeLeave && u.Email != given.email {
 			return User{}, EmailChange{}, "", ErrLinkExpired
 		}
@@ -312,15 +309,15 @@ func (s *Service) emailChangeTx(ctx context.Context, tx *sql.Tx, user uuid.UUID)
 	if err != nil {
 		return User{}, EmailChange{}, err
 	}
-	c, err := s.readEmailChange(ctx, tx, user)
+	c, err := s.readEmailChange(ctx, tx, user, ` FOR UPDATE`)
 	return u, c, err
 }
 
-// readEmailChange returns the change that waits for an account: ErrLinkExpired when there is none.
-func (s *Service) readEmailChange(ctx context.Context, db rowQuerier, user uuid.UUID) (c EmailChange, err error) {
+// readEmailChange returns the change that waits for an account, with a lock or "": ErrLinkExpired when there is none.
+func (s *Service) readEmailChange(ctx context.Context, db rowQuerier, user uuid.UUID, lock string) (c EmailChange, err error) {
 	var sealed []byte
 	err = db.QueryRowContext(ctx, `SELECT id, session_id, email_sealed, created_at, taken_at, left_at FROM email_changes
-		WHERE user_id = $1 AND (taken_at IS NOT NULL OR created_at > $2)`, user, s.now().Add(-takeTime)).
+		WHERE user_id = $1 AND (taken_at IS NOT NULL OR created_at > $2)`+lock, user, s.now().Add(-takeTime)).
 		Scan(&c.id, &c.session, &sealed, &c.RequestedAt, &c.TakenAt, &c.LeftAt)
 	if errors.Is(err, sql.ErrNoRows) {
 		return c, ErrLinkExpired

@@ -145,8 +145,7 @@ func printable(text string) bool {
 	runes := []rune(text)
 	for i, r := range runes {
 		// Persian, Indian scripts and families of emoji need them; where they show nothing they have no business.
-		joiner := r == '\u200c' || r == '\u200d'
-		if joiner && i > 0 && i+1 < len(runes) && runes[i-1] > unicode.MaxASCII && runes[i+1] > unicode.MaxASCII {
+		if isJoiner(r) && i > 0 && i+1 < len(runes) && joins(runes[i-1]) && joins(runes[i+1]) {
 			continue
 		}
 		if r == utf8.RuneError || !unicode.IsPrint(r) {
@@ -154,4 +153,12 @@ func printable(text string) bool {
 		}
 	}
 	return utf8.ValidString(text)
+}
+
+// isJoiner reports whether a character shows nothing but makes its neighbours one, or keeps them two.
+func isJoiner(r rune) bool { return r == '\u200c' || r == '\u200d' }
+
+// joins reports whether a character may have a joiner beside it.
+func joins(r rune) bool {
+	return r > unicode.MaxASCII && !isJoiner(r) && !unicode.Is(unicode.Latin, r) && !unicode.Is(unicode.Cyrillic, r) && !unicode.Is(unicode.Greek, r)
 }

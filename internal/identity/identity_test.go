@@ -139,6 +139,8 @@ func TestSignUpInput_Validate(t *testing.T) {
 		"name_with_control_characters":       {func(in *identity.SignUpInput) { in.Name = "a\x1bb" }, []string{"input.name"}},
 		"name_that_needs_a_joiner":           {func(in *identity.SignUpInput) { in.Name = "علی\u200cرضا" }, nil},
 		"name_of_joined_emoji":               {func(in *identity.SignUpInput) { in.Name = "👩\u200d👧" }, nil},
+		"name_with_joiners_in_a_row":         {func(in *identity.SignUpInput) { in.Name = "ع\u200d\u200cل" }, []string{"input.name"}},
+		"name_with_a_joiner_between_accents": {func(in *identity.SignUpInput) { in.Name = "é\u200dé" }, []string{"input.name"}},
 		"name_with_a_hidden_joiner":          {func(in *identity.SignUpInput) { in.Name = "No\u200dra" }, []string{"input.name"}},
 		"name_that_ends_in_a_joiner":         {func(in *identity.SignUpInput) { in.Name = "علی\u200c" }, []string{"input.name"}},
 		"name_that_turns_the_direction":      {func(in *identity.SignUpInput) { in.Name = "a\u202eb" }, []string{"input.name"}},

@@ -238,7 +238,7 @@ func (s *Service) Erasures(ctx context.Context) ([]Erasure, error) {
 }
 
 // Replay erases again, after a backup was restored: those in the database's own list and the given ones, without asking
-// what they have under way: identity.ErrLastAdmin for the last administrator. It returns how many of them were there. Doing
+// what they have under way: identity.ErrLastAdmin when the last administrator is among them, who stays. It returns how many of them were there. Doing
 // it twice does no harm.
 func (s *Service) Replay(ctx context.Context, userIDs []uuid.UUID) (again int, err error) {
 	known, err := s.Erasures(ctx)
@@ -248,6 +248,7 @@ func (s *Service) Replay(ctx context.Context, userIDs []uuid.UUID) (again int, e
 	for _, e := range known {
 		userIDs = append(userIDs, e.UserID)
 	}
+	var last error
 	seen := map[uuid.UUID]bool{}
 	for _, id := range userIDs {
 		if seen[id] {
@@ -263,12 +264,14 @@ func (s *Service) Replay(ctx context.Context, userIDs []uuid.UUID) (again int, e
 				Action: audit.AccountErased, Subject: typeid.Encode(typeid.User, id), Reason: "erased before; replayed after a restore",
 			})
 		})
-		if err != nil {
+		switch {
+		case errors.Is(err, identity.ErrLastAdmin):
+			last = err // the others all the same
+		case err != nil:
 			return again, fmt.Errorf("erasing %s again: %w", typeid.Encode(typeid.User, id), err)
-		}
-		if back {
+		case back:
 			again++
 		}
 	}
-	return again, nil
+	return again, last
 }

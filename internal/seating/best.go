@@ -244,6 +244,7 @@ func (h *hall) selections(chosen []candidate) []Selection {
 // reasons says what speaks for a candidate.
 func (h *hall) reasons(c candidate) []Reason {
 	at := h.middle(c)
+	left, right := h.sides()
 	reasons := []Reason{ReasonTogether}
 	if c.split() {
 		reasons[0] = ReasonSplit
@@ -255,19 +256,10 @@ func (h *hall) reasons(c candidate) []Reason {
 	}
 	near := len(h.wish.Near) > 0
 	add(ReasonNear, near && h.far(at) <= nearWanted*h.weights.Side/quarter)
-	add(ReasonCentral, !near && abs(at.x-h.target.x) <= h.width()/centralOf)
+	add(ReasonCentral, !near && abs(at.x-h.target.x) <= (right-left+1)*quarter/centralOf)
 	add(ReasonBestRows, !near && abs(at.y-h.target.y) <= bestRows*quarter)
 	add(ReasonAccessible, h.wish.Wheelchairs > 0)
 	add(ReasonPreferred, len(h.wish.Categories) > 1 && c.one.kinds|c.other.kinds == 1<<kindOf(h.wish.Categories[0]))
 	add(ReasonNoSingle, c.one.singles+c.other.singles == 0)
 	return reasons
-}
-
-// width is the extent of the house to both sides of its best point, in quarter seats.
-func (h *hall) width() int {
-	left, right := h.seats[0].X, h.seats[0].X
-	for _, p := range h.seats {
-		left, right = min(left, p.X), max(right, p.X)
-	}
-	return (int(right) - int(left) + 1) * quarter
 }

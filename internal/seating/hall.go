@@ -72,12 +72,18 @@ func (h *hall) bestPoint() middle {
 	if len(h.seats) == 0 {
 		return middle{}
 	}
-	left, right := h.seats[0].X, h.seats[0].X
-	for _, p := range h.seats {
-		left, right = min(left, p.X), max(right, p.X)
-	}
+	left, right := h.sides()
 	front, back := int(h.seats[0].Y), int(h.seats[len(h.seats)-1].Y)
-	return middle{x: (int(left) + int(right)) * quarter / 2, y: front*quarter + (back-front)*quarter*2/3}
+	return middle{x: (left + right) * quarter / 2, y: front*quarter + (back-front)*quarter*2/3}
+}
+
+// sides returns where the leftmost and the rightmost seat are.
+func (h *hall) sides() (left, right int) {
+	left, right = int(h.seats[0].X), int(h.seats[0].X)
+	for _, p := range h.seats {
+		left, right = min(left, int(p.X)), max(right, int(p.X))
+	}
+	return left, right
 }
 
 // quarter is the unit of distances: a quarter of a seat, so that the middle of two seats is a whole number.
