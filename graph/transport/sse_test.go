@@ -328,6 +328,35 @@ func TestSSE_Do_client_stops_reading(t *testing.T) {
 	eventually(t, "the place of the stream is free", func() bool { return sse.Registry.Len() == 0 })
 }
 
+// unflushed is a connection that takes bytes and then cannot pass them on.
+type unflushed struct{ http.ResponseWriter }
+
+func (unflushed) FlushError() error { return errors.New("broken pipe") }
+
+func TestSSE_Do_connection_breaks(t *testing.T) {
+	sse := &transport.SSE{}
+	s := newStreams(t, sse, func(server *http.Server, _ *executor.Executor) {
+		whole := server.Handler
+		server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { whole.ServeHTTP(unflushed{w}, r) })
+	})
+	var dial net.Dialer
+	conn, err := dial.DialContext(t.Context(), "tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "GET /graphql?query=subscription%7Bticks%7D HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	from := s.next(t)
+	select {
+	case from.events <- `"tick"`:
+	case <-from.ctx.Done():
+	}
+	from.mustEnd(t)
+	eventually(t, "the place of the stream is free", func() bool { return sse.Registry.Len() == 0 })
+}
+
 func TestSSE_Do_session(t *testing.T) {
 	for name, test := range map[string]struct {
 		err    error
