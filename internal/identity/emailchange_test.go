@@ -336,3 +336,48 @@ func TestA4_a_change_of_address_takes_as_long_for_known_addresses(t *testing.T) 
 		return b.ChangeEmail(t.Context(), v, email, identity.Device{Address: fmt.Sprint(source)})
 	}, "known@example.com", "nobody@example.com", "disabled@example.com")
 }
+
+// TestService_ConfirmEmailChange_replaced_meanwhile: the word of the present address about one change is none about the
+// next, though it comes while that takes the place of the first.
+func TestService_ConfirmEmailChange_replaced_meanwhile(t *testing.T) {
+	t.Parallel()
+	m := newMover(t)
+	_, leave := m.ask(t)
+	replacing, err := m.db.SQL().BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = replacing.Rollback() }()
+	// As a change of address does, which has the account first and makes the links of the change before it worthless.
+	for _, statement := range []string{`SELECT FROM users WHERE id = $1 FOR UPDATE`, `DELETE FROM mailed_tokens WHERE user_id = $1`} {
+		if _, err := replacing.ExecContext(t.Context(), statement, m.asks.UserID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := m.ConfirmEmailChange(t.Context(), leave)
+		ended <- err
+	}()
+	patience := time.After(time.Minute)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for m.value(t, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) != "1" {
+		select {
+		case <-patience:
+			t.Fatal("the confirmation does not wait")
+		case err := <-ended:
+			t.Fatalf("the confirmation did not wait: %v", err)
+		case <-tick.C:
+		}
+	}
+	if err := replacing.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; !errors.Is(err, identity.ErrLinkExpired) {
+		t.Errorf("confirmed: %v", err)
+	}
+	if c := m.waits(t, true); c.LeftAt != nil {
+		t.Errorf("%+v has the consent of the one before", c)
+	}
+}

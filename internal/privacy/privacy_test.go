@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -276,11 +277,29 @@ func TestD4_holds_after_a_restore(t *testing.T) {
 		t.Fatalf("the backup did not bring the person back: %v", err)
 	}
 	for want := range 2 {
-		again, err := a.Privacy.Replay(t.Context(), []uuid.UUID{p.User.ID, typeid.New()})
+		stranger := typeid.New()
+		again, err := a.Privacy.Replay(t.Context(), []uuid.UUID{stranger, p.User.ID})
 		if err != nil || again != 1-want {
 			t.Errorf("%d came back, %v", again, err)
 		}
+		if strings.Contains(a.Logged(), typeid.Encode(typeid.User, stranger)) {
+			t.Error("the log says that somebody was erased who was not there")
+		}
 		forgotten(t, a, p, cells)
+	}
+}
+
+// TestD4_replay_with_the_last_administrator erases the others that a list names, and says why not that one.
+func TestD4_replay_with_the_last_administrator(t *testing.T) {
+	t.Parallel()
+	a := apitest.New(t, apitest.Bare(), apitest.Still())
+	admin, p := a.Admin(), somebody(t, a, "behind")
+	again, err := a.Privacy.Replay(t.Context(), []uuid.UUID{admin.User.ID, p.User.ID})
+	if again != 1 || !errors.Is(err, identity.ErrLastAdmin) {
+		t.Errorf("%d erased, %v", again, err)
+	}
+	if left := apitest.Value[string](a, `SELECT string_agg(id::text, ' ') FROM users`); left != admin.User.ID.String() {
+		t.Errorf("the accounts %s are left", left)
 	}
 }
 
