@@ -21,6 +21,7 @@ import (
 	"marquee/ent/movie"
 	"marquee/ent/payment"
 	"marquee/ent/paymentattempt"
+	"marquee/ent/pricerule"
 	"marquee/ent/pricetier"
 	"marquee/ent/profile"
 	"marquee/ent/providerflow"
@@ -119,6 +120,7 @@ func checkColumn(t, c string) error {
 			movie.Table:             movie.ValidColumn,
 			payment.Table:           payment.ValidColumn,
 			paymentattempt.Table:    paymentattempt.ValidColumn,
+			pricerule.Table:         pricerule.ValidColumn,
 			pricetier.Table:         pricetier.ValidColumn,
 			profile.Table:           profile.ValidColumn,
 			providerflow.Table:      providerflow.ValidColumn,

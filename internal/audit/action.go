@@ -31,6 +31,9 @@ const (
 	RecoveryCodeUsed     Action = "recovery_code.used"
 	ProviderLinked       Action = "provider.linked"
 	ProviderUnlinked     Action = "provider.unlinked"
+	PriceRuleCreated     Action = "price_rule.created"
+	PriceRuleChanged     Action = "price_rule.changed"
+	PriceRuleDeleted     Action = "price_rule.deleted"
 )
 
 // Meaning says in a sentence when an action is recorded; "" for one that is not listed here.
@@ -88,6 +91,12 @@ func (a Action) Meaning() string {
 		return "Somebody of an OpenID provider became able to sign in to an account, made for them or theirs before."
 	case ProviderUnlinked:
 		return "Somebody of an OpenID provider is no longer able to sign in to an account."
+	case PriceRuleCreated:
+		return "The prices of a theater were given another rule."
+	case PriceRuleChanged:
+		return "A rule of the prices of a theater was changed, switched off or on."
+	case PriceRuleDeleted:
+		return "A rule of the prices of a theater was deleted."
 	default:
 		return ""
 	}

@@ -72,17 +72,22 @@ func (s *Service) Best(ctx context.Context, in BestInput) ([]Suggestion, error) 
 	if err != nil {
 		return nil, err
 	}
+	ceiling := in.MostMinor
+	if ceiling != nil {
+		left := max(*ceiling-offer.Once, 0) // what costs nothing pays nothing once either
+		ceiling = &left
+	}
 	return suggest(offer, layout, states, seating.Wish{
-		Seats: int(in.Seats), Wheelchairs: int(in.Wheelchairs), Categories: in.Categories, Prices: offer.Prices,
-		Ceiling: in.MostMinor, Together: in.Together, Seed: in.Seed,
+		Seats: int(in.Seats), Wheelchairs: int(in.Wheelchairs), Categories: in.Categories, Prices: offer.Adult,
+		Ceiling: ceiling, Together: in.Together, Seed: in.Seed,
 	}, int(in.Limit))
 }
 
-// suggest returns the best selections with what they cost.
+// suggest returns the best selections with what adults pay for them.
 func suggest(offer *showtime.Offer, layout *theater.Layout, states []seating.State, wish seating.Wish, limit int) ([]Suggestion, error) {
 	var found []Suggestion
 	for _, selection := range seating.Best(layout, states, wish, seating.DefaultWeights(), limit) {
-		quote, err := quoteOf(offer, selection.Seats)
+		quote, err := quoteOf(offer, selection.Seats, nil)
 		if err != nil {
 			return nil, err
 		}

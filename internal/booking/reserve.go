@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -28,24 +27,41 @@ import (
 type ReserveInput struct {
 	ShowtimeID     uuid.UUID
 	SeatIDs        []uuid.UUID
+	TicketTypes    []SeatType // of seats that are not an adult's
 	IdempotencyKey string
 }
 
-// Validate returns BAD_USER_INPUT when there is no seat, a seat twice, or no usable key.
+// Validate returns BAD_USER_INPUT when there is no seat, a seat twice, a ticket type for another seat, or no usable key.
 func (in ReserveInput) Validate() error {
 	var bad apperr.Fields
-	if len(in.SeatIDs) == 0 {
+	checkSeats(&bad, in.SeatIDs, in.TicketTypes)
+	checkKey(&bad, in.IdempotencyKey)
+	return bad.Err()
+}
+
+// checkSeats records what keeps seats with ticket types from being a selection.
+func checkSeats(bad *apperr.Fields, seats []uuid.UUID, types []SeatType) {
+	if len(seats) == 0 {
 		bad.Add("input.seatIds", "Choose at least one seat.")
 	}
-	seen := make(map[uuid.UUID]bool, len(in.SeatIDs))
-	for i, id := range in.SeatIDs {
+	seen := make(map[uuid.UUID]bool, len(seats))
+	for i, id := range seats {
 		if seen[id] {
 			bad.Add(fmt.Sprintf("input.seatIds.%d", i), "This seat stands in the list twice.")
 		}
 		seen[id] = true
 	}
-	checkKey(&bad, in.IdempotencyKey)
-	return bad.Err()
+	for i, of := range types {
+		chosen, known := seen[of.SeatID]
+		switch {
+		case !known:
+			bad.Add(fmt.Sprintf("input.ticketTypes.%d.seatId", i), "This seat is not one of seatIds.")
+		case !chosen:
+			bad.Add(fmt.Sprintf("input.ticketTypes.%d.seatId", i), "This seat has a ticket type already.")
+		default:
+			seen[of.SeatID] = false
+		}
+	}
 }
 
 func checkKey(bad *apperr.Fields, key string) {
@@ -93,15 +109,12 @@ func (s *Service) tryReserve(ctx context.Context, viewer auth.Viewer, in Reserve
 	if err != nil {
 		return nil, false, err
 	}
-	seats := layout.SeatsAt(positions)
-	quote, err := quoteOf(offer, seats)
-	if errors.Is(err, pricing.ErrNotSold) {
-		return nil, false, apperr.Invalid("input.seatIds", "At least one of these seats is not for sale at this showtime.")
-	}
+	seats, types := layout.SeatsAt(positions), typesOf(layout, in.TicketTypes)
+	quote, err := quoteOf(offer, seats, types)
 	if err != nil {
 		return nil, false, err
 	}
-	c, err := s.claim(ctx, viewer.UserID, offer, positions, quote, in)
+	c, err := s.claim(ctx, viewer.UserID, offer, positions, types, quote, in)
 	if postgres.SQLState(err) == lostRace || postgres.IsUniqueViolation(err, "idempotency_keys_pkey") {
 		return nil, true, nil
 	}
@@ -113,7 +126,7 @@ func (s *Service) tryReserve(ctx context.Context, viewer auth.Viewer, in Reserve
 		s.hint(in.ShowtimeID)
 		held := Reservation{
 			ShowtimeID: in.ShowtimeID, ID: c.reservationID.UUID, ViewerID: viewer.UserID, Status: StatusHeld,
-			Positions: positions, Seats: seats, Lines: linesOf(quote.Lines, offer.Currency), Total: quote.Total,
+			Positions: positions, Seats: seats, Types: types, Lines: linesOf(quote.Lines, offer.Currency), Total: quote.Total,
 			HeldUntil: &c.heldUntil.Time, CreatedAt: c.createdAt.Time,
 		}
 		return Reserved{Reservation: held, ServerTime: c.createdAt.Time}, false, nil
@@ -152,7 +165,7 @@ type claimed struct {
 	seatsLeft     sql.NullInt32
 }
 
-func (s *Service) claim(ctx context.Context, viewerID uuid.UUID, offer *showtime.Offer, positions seatno.List, quote pricing.Quote, in ReserveInput) (claimed, error) {
+func (s *Service) claim(ctx context.Context, viewerID uuid.UUID, offer *showtime.Offer, positions seatno.List, types map[int16]pricing.TicketType, quote pricing.Quote, in ReserveInput) (claimed, error) {
 	lines, err := json.Marshal(quote.Lines)
 	if err != nil {
 		return claimed{}, fmt.Errorf("writing price lines: %w", err)
@@ -161,7 +174,7 @@ func (s *Service) claim(ctx context.Context, viewerID uuid.UUID, offer *showtime
 	err = s.db.SQL().QueryRowContext(ctx, `SELECT outcome, reservation_id, held_until, created_at, lost, seats_left
 		FROM claim_seats($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
 		in.ShowtimeID, typeid.New(), viewerID, positions, offer.PriceVersion, quote.Total.AmountMinor, offer.Currency,
-		string(lines), s.cfg.Hold.Milliseconds(), in.IdempotencyKey, fingerprint("RESERVE", in.ShowtimeID, positions)).
+		string(lines), s.cfg.Hold.Milliseconds(), in.IdempotencyKey, seatsFingerprint("RESERVE", in.ShowtimeID, positions, types)).
 		Scan(&c.outcome, &c.reservationID, &c.heldUntil, &c.createdAt, &c.lost, &c.seatsLeft)
 	if err != nil {
 		return claimed{}, fmt.Errorf("claiming seats: %w", err)
@@ -193,18 +206,6 @@ func positionsOf(layout *theater.Layout, seatIDs []uuid.UUID) (seatno.List, erro
 	return positions.Sorted(), bad.Err()
 }
 
-func quoteOf(offer *showtime.Offer, seats []theater.Seat) (pricing.Quote, error) {
-	items := make([]pricing.Item, len(seats))
-	for i, seat := range seats {
-		items[i] = pricing.Item{Category: string(seat.Category), Title: seat.Category.Title()}
-	}
-	prices := make(map[string]int64, len(offer.Prices))
-	for category, amount := range offer.Prices {
-		prices[string(category)] = amount
-	}
-	return pricing.Price(items, prices, offer.Currency)
-}
-
 func (s *Service) closedReason(ctx context.Context, showtimeID uuid.UUID) (ClosedReason, error) {
 	found, err := s.showtimes.ShowtimesByID(ctx, []uuid.UUID{showtimeID})
 	if err == nil && found[showtimeID].Status == showtime.StatusCancelled {
@@ -223,6 +224,6 @@ func (s *Service) refuse(ctx context.Context, offer *showtime.Offer, layout *the
 	for _, position := range lost {
 		states[position-1] = seating.Held
 	}
-	others, err := suggest(offer, layout, states, seating.Instead(wanted, offer.Prices), alternatives)
+	others, err := suggest(offer, layout, states, seating.Instead(wanted, offer.Adult), alternatives)
 	return SeatsUnavailable{Seats: layout.SeatsAt(lost), Alternatives: others}, err
 }

@@ -49,6 +49,13 @@ func NewChain(rules []Rule, format string, starts time.Time) Chain {
 	return c
 }
 
+// Once returns what a reservation pays once, whatever its seats, with its tax: 0 for seats that cost nothing.
+func (c Chain) Once() (int64, error) {
+	var b book
+	b.taxes(c, b.once(c.fees))
+	return b.total.AmountMinor, b.err
+}
+
 // group is so many equal tickets under calculation.
 type group struct {
 	Item
@@ -78,7 +85,11 @@ func (c Chain) Price(items []Item, currency string) (Quote, error) {
 		}
 		b.change(rule)
 	}
-	once := b.fees(c.fees)
+	var once int64
+	if slices.ContainsFunc(b.groups, func(g group) bool { return g.price > 0 }) {
+		b.fees(c.fees)
+		once = b.once(c.fees)
+	}
 	b.taxes(c, once)
 	return Quote{Lines: b.lines, Total: b.total}, b.err
 }
@@ -174,29 +185,34 @@ func (b *book) each(rule *Rule, apply func(g *group) (unit int64)) {
 	}
 }
 
-// fees puts the fees on tickets that cost something, and returns what is to be paid once.
-func (b *book) fees(rules []Rule) (once int64) {
+// fees puts the fees on tickets that cost something.
+func (b *book) fees(rules []Rule) {
 	b.begin()
-	free := !slices.ContainsFunc(b.groups, func(g group) bool { return g.from > 0 })
 	for i := range rules {
 		rule := &rules[i]
-		switch {
-		case free:
-		case rule.PerReservation:
+		if rule.PerReservation {
+			continue
+		}
+		b.each(rule, func(g *group) int64 {
+			if g.from == 0 {
+				return 0
+			}
+			unit := b.of(rule, g.from)
+			g.price = b.plus(g.price, unit)
+			return unit
+		})
+	}
+}
+
+// once writes the fees for the whole reservation, and returns their sum.
+func (b *book) once(rules []Rule) (sum int64) {
+	for i := range rules {
+		if rule := &rules[i]; rule.PerReservation {
 			b.enter(Line{Kind: Fee, Quantity: 1, UnitMinor: rule.AmountMinor}, rule.Label)
-			once = b.plus(once, rule.AmountMinor)
-		default:
-			b.each(rule, func(g *group) int64 {
-				if g.from == 0 {
-					return 0
-				}
-				unit := b.of(rule, g.from)
-				g.price = b.plus(g.price, unit)
-				return unit
-			})
+			sum = b.plus(sum, rule.AmountMinor)
 		}
 	}
-	return once
+	return sum
 }
 
 // taxes writes a line for each tax: the sum of what it is of each ticket with its fees, and of what is paid once.

@@ -301,6 +301,7 @@ func Impersonal() map[string]string {
 		"seats":                   "id layout_id seat_no row_label number x y category group_no companion_of",
 		"showtimes":               "id movie_id theater_id screen_id layout_id starts_at ends_at occupied_until format language subtitles status created_at",
 		"price_tiers":             "id showtime_id category amount_minor",
+		"price_rules":             "id theater_id kind label ticket_type format weekdays from_minute to_minute basis_points amount_minor per_reservation included active created_at",
 		"showtime_sales":          "showtime_id status opens_at closes_at seat_count max_seats currency price_version",
 		"sandbox_gateway.charges": "key reference amount_minor currency status decline_code captured_minor refunded_minor created_at",
 		"sandbox_gateway.refunds": "key charge_key amount_minor created_at",

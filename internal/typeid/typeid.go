@@ -35,6 +35,7 @@ const (
 	Payment     Kind = "pay"
 	Ticket      Kind = "tic"
 	AuditEntry  Kind = "aud"
+	PriceRule   Kind = "prr"
 )
 
 // ErrMalformed is returned for text that is not an id of the wanted kind.
