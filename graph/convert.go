@@ -3,7 +3,6 @@ package graph
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/google/uuid"
@@ -154,20 +153,13 @@ func seatMapEvent(layout *theater.Layout, event seatfeed.Event) model.SeatMapEve
 const maxSeatIDs = 100
 
 func reserveInput(input model.ReserveSeatsInput) (booking.ReserveInput, error) {
-	if len(input.SeatIds) > maxSeatIDs {
-		return booking.ReserveInput{}, apperr.Invalid("input.seatIds", "Choose at most %d seats at once.", maxSeatIDs)
-	}
-	in := booking.ReserveInput{IdempotencyKey: input.IdempotencyKey, SeatIDs: make([]uuid.UUID, len(input.SeatIds))}
+	in := booking.ReserveInput{IdempotencyKey: input.IdempotencyKey}
 	var err error
 	if in.ShowtimeID, err = decodeID(typeid.Showtime, "input.showtimeId", input.ShowtimeID); err != nil {
 		return in, err
 	}
-	for i, id := range input.SeatIds {
-		if in.SeatIDs[i], err = decodeID(typeid.Seat, fmt.Sprintf("input.seatIds.%d", i), id); err != nil {
-			return in, err
-		}
-	}
-	return in, nil
+	in.SeatIDs, in.TicketTypes, err = seatsInput(input.SeatIds, input.TicketTypes)
+	return in, err
 }
 
 func bestInput(input model.BestAvailableInput) (in booking.BestInput, err error) {

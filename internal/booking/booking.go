@@ -74,7 +74,7 @@ type Reservation struct {
 	ViewerID   uuid.UUID
 	Status     Status // EXPIRED as soon as the deadline has passed
 	Positions  seatno.List
-	Seats      []theater.Seat // by position
+	Seats      []theater.Seat               // by position
 	Types      map[int16]pricing.TicketType // by position; a seat that is missing is an adult's
 	Lines      []Line
 	Total      money.Money

@@ -151,10 +151,18 @@ func TestNewChain_hours(t *testing.T) {
 		starts time.Time
 		want   bool
 	}{
-		{evening, at(27, 17, 59), false}, {evening, at(27, 18, 0), true}, {evening, at(27, 23, 59), true},
-		{evening, at(28, 0, 0), false}, {evening, at(26, 20, 0), false},
-		{late, at(27, 21, 59), false}, {late, at(27, 22, 0), true}, {late, at(28, 0, 30), true}, {late, at(28, 1, 59), true},
-		{late, at(28, 2, 0), false}, {late, at(27, 0, 30), false}, {late, at(28, 23, 0), false},
+		{evening, at(27, 17, 59), false},
+		{evening, at(27, 18, 0), true},
+		{evening, at(27, 23, 59), true},
+		{evening, at(28, 0, 0), false},
+		{evening, at(26, 20, 0), false},
+		{late, at(27, 21, 59), false},
+		{late, at(27, 22, 0), true},
+		{late, at(28, 0, 30), true},
+		{late, at(28, 1, 59), true},
+		{late, at(28, 2, 0), false},
+		{late, at(27, 0, 30), false},
+		{late, at(28, 23, 0), false},
 	} {
 		q, err := pricing.NewChain([]pricing.Rule{c.rule}, "2D", c.starts).Price([]pricing.Item{ticket(1, "Standard", 1000, pricing.Adult)}, "EUR")
 		if got := q.Total.AmountMinor == 1100; err != nil || got != c.want {
