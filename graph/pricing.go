@@ -109,6 +109,7 @@ func priceRule(rule showtime.PriceRule, currency string) model.PriceRule {
 				out.Weekdays = append(out.Weekdays, day)
 			}
 		}
+	default:
 	}
 	if r.BasisPoints != 0 {
 		out.PercentBasisPoints = &r.BasisPoints

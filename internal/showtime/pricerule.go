@@ -196,7 +196,10 @@ func (s *Service) changeRules(ctx context.Context, theaterID uuid.UUID, do func(
 		if err != nil {
 			return err
 		}
-		repriced, err = postgres.Collect(rows, func(rows *sql.Rows) (id uuid.UUID, err error) { return id, rows.Scan(&id) })
+		repriced, err = postgres.Collect(rows, func(rows *sql.Rows) (id uuid.UUID, err error) {
+			err = rows.Scan(&id)
+			return id, err
+		})
 		return err
 	})
 	switch {

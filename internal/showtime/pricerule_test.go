@@ -205,8 +205,11 @@ func TestService_Offer_rules(t *testing.T) {
 	b := setup(t)
 	evening := pricing.Rule{Kind: pricing.ByTime, Label: "Sunday evening", Weekdays: pricing.DaysOf(time.Sunday), From: 20 * 60, To: 24 * 60, AmountMinor: 300}
 	rules := []pricing.Rule{
-		evening, {Kind: pricing.ByFormat, Label: "3D", Format: "3D", AmountMinor: 7}, {Kind: pricing.Fee, Label: "Fee", AmountMinor: 50},
-		{Kind: pricing.Fee, Label: "Once", AmountMinor: 100, PerReservation: true}, {Kind: pricing.Tax, Label: "Tax", BasisPoints: 1000},
+		evening,
+		{Kind: pricing.ByFormat, Label: "3D", Format: "3D", AmountMinor: 7},
+		{Kind: pricing.Fee, Label: "Fee", AmountMinor: 50},
+		{Kind: pricing.Fee, Label: "Once", AmountMinor: 100, PerReservation: true},
+		{Kind: pricing.Tax, Label: "Tax", BasisPoints: 1000},
 	}
 	for _, at := range []place{b.berlin, b.sydney} {
 		for _, rule := range rules {

@@ -20,12 +20,12 @@ CREATE TABLE price_rules (
     CONSTRAINT price_rules_theater_fkey FOREIGN KEY (theater_id) REFERENCES theaters (id) ON DELETE CASCADE,
     CONSTRAINT price_rules_kind_check CHECK (kind IN ('TICKET_TYPE', 'FORMAT', 'TIME_BAND', 'FEE', 'TAX')),
     CONSTRAINT price_rules_label_length_check CHECK (length(label) BETWEEN 1 AND 60),
-    CONSTRAINT price_rules_ticket_type_check CHECK (CASE WHEN kind = 'TICKET_TYPE' THEN ticket_type IN ('ADULT', 'CHILD', 'SENIOR', 'STUDENT') ELSE ticket_type = '' END),
+    CONSTRAINT price_rules_ticket_type_check CHECK (ticket_type IN ('', 'ADULT', 'CHILD', 'SENIOR', 'STUDENT') AND (ticket_type <> '') = (kind = 'TICKET_TYPE')),
     CONSTRAINT price_rules_format_length_check CHECK (length(format) <= 60 AND (format <> '') = (kind = 'FORMAT')),
     -- Bits of Sunday to Saturday. What ends before it begins, or at midnight, goes on into the next day.
-    CONSTRAINT price_rules_band_check CHECK (CASE WHEN kind = 'TIME_BAND'
-        THEN weekdays BETWEEN 1 AND 127 AND from_minute BETWEEN 0 AND 1439 AND to_minute BETWEEN 1 AND 1440 AND from_minute <> to_minute
-        ELSE weekdays = 0 AND from_minute = 0 AND to_minute = 0 END),
+    CONSTRAINT price_rules_band_check CHECK (
+        kind = 'TIME_BAND' AND weekdays BETWEEN 1 AND 127 AND from_minute BETWEEN 0 AND 1439 AND to_minute BETWEEN 1 AND 1440 AND from_minute <> to_minute
+        OR kind <> 'TIME_BAND' AND weekdays = 0 AND from_minute = 0 AND to_minute = 0),
     CONSTRAINT price_rules_change_check CHECK ((basis_points = 0) <> (amount_minor = 0)),
     CONSTRAINT price_rules_size_check CHECK (basis_points BETWEEN -10000 AND 10000 AND amount_minor BETWEEN -1000000000 AND 1000000000),
     CONSTRAINT price_rules_gives_check CHECK (kind NOT IN ('FEE', 'TAX') OR basis_points >= 0 AND amount_minor >= 0),
