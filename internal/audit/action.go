@@ -31,6 +31,7 @@ const (
 	RecoveryCodeUsed     Action = "recovery_code.used"
 	ProviderLinked       Action = "provider.linked"
 	ProviderUnlinked     Action = "provider.unlinked"
+	PayLaterPolicySet    Action = "pay_later_policy.set"
 )
 
 // Meaning says in a sentence when an action is recorded; "" for one that is not listed here.
@@ -88,6 +89,8 @@ func (a Action) Meaning() string {
 		return "Somebody of an OpenID provider became able to sign in to an account, made for them or theirs before."
 	case ProviderUnlinked:
 		return "Somebody of an OpenID provider is no longer able to sign in to an account."
+	case PayLaterPolicySet:
+		return "A theater was told on which terms its customers may reserve without payment, or that they may not."
 	default:
 		return ""
 	}
