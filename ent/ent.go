@@ -19,6 +19,7 @@ import (
 	"marquee/ent/mail"
 	"marquee/ent/mailedtoken"
 	"marquee/ent/movie"
+	"marquee/ent/paylaterpolicy"
 	"marquee/ent/payment"
 	"marquee/ent/paymentattempt"
 	"marquee/ent/pricerule"
@@ -118,6 +119,7 @@ func checkColumn(t, c string) error {
 			mail.Table:              mail.ValidColumn,
 			mailedtoken.Table:       mailedtoken.ValidColumn,
 			movie.Table:             movie.ValidColumn,
+			paylaterpolicy.Table:    paylaterpolicy.ValidColumn,
 			payment.Table:           payment.ValidColumn,
 			paymentattempt.Table:    paymentattempt.ValidColumn,
 			pricerule.Table:         pricerule.ValidColumn,

@@ -40,6 +40,8 @@ type Tx struct {
 	MailedToken *MailedTokenClient
 	// Movie is the client for interacting with the Movie builders.
 	Movie *MovieClient
+	// PayLaterPolicy is the client for interacting with the PayLaterPolicy builders.
+	PayLaterPolicy *PayLaterPolicyClient
 	// Payment is the client for interacting with the Payment builders.
 	Payment *PaymentClient
 	// PaymentAttempt is the client for interacting with the PaymentAttempt builders.
@@ -224,6 +226,7 @@ func (tx *Tx) init() {
 	tx.Mail = NewMailClient(tx.config)
 	tx.MailedToken = NewMailedTokenClient(tx.config)
 	tx.Movie = NewMovieClient(tx.config)
+	tx.PayLaterPolicy = NewPayLaterPolicyClient(tx.config)
 	tx.Payment = NewPaymentClient(tx.config)
 	tx.PaymentAttempt = NewPaymentAttemptClient(tx.config)
 	tx.PriceRule = NewPriceRuleClient(tx.config)

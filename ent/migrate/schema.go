@@ -451,6 +451,19 @@ var (
 			},
 		},
 	}
+	// PayLaterPoliciesColumns holds the columns for the "pay_later_policies" table.
+	PayLaterPoliciesColumns = []*schema.Column{
+		{Name: "theater_id", Type: field.TypeUUID},
+		{Name: "lead_minutes", Type: field.TypeInt32},
+		{Name: "max_open", Type: field.TypeInt32},
+		{Name: "updated_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
+	}
+	// PayLaterPoliciesTable holds the schema information for the "pay_later_policies" table.
+	PayLaterPoliciesTable = &schema.Table{
+		Name:       "pay_later_policies",
+		Columns:    PayLaterPoliciesColumns,
+		PrimaryKey: []*schema.Column{PayLaterPoliciesColumns[0]},
+	}
 	// PaymentsColumns holds the columns for the "payments" table.
 	PaymentsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
@@ -700,6 +713,7 @@ var (
 		{Name: "currency", Type: field.TypeString, Size: 2147483647},
 		{Name: "lines", Type: field.TypeJSON},
 		{Name: "held_until", Type: field.TypeTime, Nullable: true},
+		{Name: "pay_by", Type: field.TypeTime, Nullable: true},
 		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
 		{Name: "confirmed_at", Type: field.TypeTime, Nullable: true},
 		{Name: "ended_at", Type: field.TypeTime, Nullable: true},
@@ -1141,6 +1155,7 @@ var (
 		MailsTable,
 		MailedTokensTable,
 		MoviesTable,
+		PayLaterPoliciesTable,
 		PaymentsTable,
 		PaymentAttemptsTable,
 		PriceRulesTable,
@@ -1199,6 +1214,9 @@ func init() {
 	MailedTokensTable.ForeignKeys[0].RefTable = UsersTable
 	MailedTokensTable.Annotation = &entsql.Annotation{
 		Table: "mailed_tokens",
+	}
+	PayLaterPoliciesTable.Annotation = &entsql.Annotation{
+		Table: "pay_later_policies",
 	}
 	PaymentsTable.Annotation = &entsql.Annotation{
 		Table: "payments",

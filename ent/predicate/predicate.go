@@ -45,6 +45,9 @@ type MailedToken func(*sql.Selector)
 // Movie is the predicate function for movie builders.
 type Movie func(*sql.Selector)
 
+// PayLaterPolicy is the predicate function for paylaterpolicy builders.
+type PayLaterPolicy func(*sql.Selector)
+
 // Payment is the predicate function for payment builders.
 type Payment func(*sql.Selector)
 

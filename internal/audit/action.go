@@ -34,6 +34,7 @@ const (
 	PriceRuleCreated     Action = "price_rule.created"
 	PriceRuleChanged     Action = "price_rule.changed"
 	PriceRuleDeleted     Action = "price_rule.deleted"
+	PayLaterPolicySet    Action = "pay_later_policy.set"
 )
 
 // Meaning says in a sentence when an action is recorded; "" for one that is not listed here.
@@ -97,6 +98,8 @@ func (a Action) Meaning() string {
 		return "A rule of the prices of a theater was changed, switched off or on."
 	case PriceRuleDeleted:
 		return "A rule of the prices of a theater was deleted."
+	case PayLaterPolicySet:
+		return "A theater was told on which terms its customers may reserve without payment, or that they may not."
 	default:
 		return ""
 	}
