@@ -141,6 +141,7 @@ func Marquee() House {
 
 		{Path: "internal/apitest", Uses: []string{everything}},
 		{Path: "internal/dbtest", Uses: append(slices.Clone(leaves), "ent", "internal/postgres", "internal/postgres/local", "internal/postgres/migrations", "internal/vault")},
+		{Path: "internal/dbtest/rulebook", Uses: append(slices.Clone(leaves), "internal/postgres")},
 		{Path: "internal/dbtest/fixture", Uses: append(slices.Clone(leaves), "ent", "internal/dbtest", "internal/postgres", "internal/vault")},
 		{Path: "internal/drift", Uses: append(slices.Clone(leaves), "ent", "internal/postgres", "internal/postgres/migrations")},
 		{Path: "internal/archtest", Modules: []string{}},
@@ -165,7 +166,7 @@ func Marquee() House {
 		Module: "marquee",
 		Rooms:  rooms,
 		TestSupport: []string{
-			"internal/apitest", "internal/dbtest", "internal/dbtest/fixture", "internal/gqlclient",
+			"internal/apitest", "internal/dbtest", "internal/dbtest/fixture", "internal/dbtest/rulebook", "internal/gqlclient",
 			"internal/identity/openid/openidtest", "internal/payment/gatewaytest", "internal/payment/sandbox", "internal/postgres/local",
 		},
 		Guards: []Guard{

@@ -17,6 +17,7 @@ import (
 	"marquee/internal/booking"
 	"marquee/internal/dbtest"
 	"marquee/internal/dbtest/fixture"
+	"marquee/internal/dbtest/rulebook"
 	"marquee/internal/money"
 	"marquee/internal/payment"
 	"marquee/internal/payment/sandbox"
@@ -131,7 +132,7 @@ func (r *race) run(t *testing.T, racers, turns int) {
 			WHERE leased_until > now() AND status IN ('STARTED', 'AUTHORIZED', 'VOID_PENDING', 'REFUND_PENDING')`)
 		r.failed("end leases", err)
 	})
-	watch := func(rules []rule, snapshots *atomic.Int64) func() {
+	watch := func(rules []rulebook.Rule, snapshots *atomic.Int64) func() {
 		return func() {
 			breaches, err := audit(t.Context(), r.watchers.SQL(), rules)
 			r.failed("audit", err)
@@ -139,7 +140,7 @@ func (r *race) run(t *testing.T, racers, turns int) {
 			snapshots.Add(1)
 		}
 	}
-	sum := slices.IndexFunc(always, func(r rule) bool { return strings.HasPrefix(r.name, "free, held") })
+	sum := slices.IndexFunc(always, func(r rulebook.Rule) bool { return strings.HasPrefix(r.Name, "free, held") })
 	until(watch(always, &r.tally.snapshots))
 	until(watch(always[sum:sum+1], &r.tally.sums))
 	viewers := make([]auth.Viewer, (racers+1)/2)
