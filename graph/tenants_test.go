@@ -189,6 +189,18 @@ func TestA8_AZ1_AZ3_two_tenants(t *testing.T) {
 			{operation: mutation("cancelReservation", result), input: vars{}, field: "reservationId", theirs: reservation},
 			{operation: mutation("cancelReservation", result), input: vars{}, field: "reservationId", theirs: thing(func(t *testing.T) string { id, _, _ := theirs.bought(t); return id }, &theirs.customer)},
 		},
+		"Mutation.extendHold(input.reservationId)": {
+			{operation: mutation("extendHold", result), input: vars{}, field: "reservationId", theirs: reservation},
+		},
+		"Mutation.payLater(input.reservationId)": {
+			{operation: mutation("payLater", result), input: vars{}, field: "reservationId", theirs: reservation},
+		},
+		"Mutation.setPayLaterPolicy(input.theaterId)": {
+			{
+				operation: mutation("setPayLaterPolicy", `{ theater { id } }`), input: vars{"policy": vars{"leadMinutes": 60, "maxOpen": 2}}, field: "theaterId",
+				theirs: their(theirs.theater.ID(), &theirs.manager),
+			},
+		},
 		"Mutation.payReservation(input.reservationId)": {
 			{operation: mutation("payReservation", result), input: vars{"idempotencyKey": "two tenants pay"}, field: "reservationId", theirs: reservation},
 		},

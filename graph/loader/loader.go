@@ -49,6 +49,7 @@ type Loaders struct {
 	Layout        *One[uuid.UUID, *theater.Layout]
 	Showtime      *One[uuid.UUID, showtime.Showtime]
 	Prices        *Many[uuid.UUID, showtime.Price]
+	PayLater      *Maybe[uuid.UUID, booking.PayLaterPolicy] // by theater
 	Payment       *Maybe[payment.Reference, payment.Payment]
 	Tickets       *Many[payment.Reference, booking.Ticket]
 	ReviewRating  *Maybe[uuid.UUID, review.Rating] // by movie
@@ -74,6 +75,7 @@ func New(s Services, wait time.Duration) *Loaders {
 		Layout:        one("seat layout", s.Theater.LayoutsByID, wait),
 		Showtime:      one("showtime", s.Showtime.ShowtimesByID, wait),
 		Prices:        many(s.Showtime.PricesByShowtime, wait),
+		PayLater:      maybe(s.Booking.PayLaterPolicies, wait),
 		Payment:       maybe(s.Payment.PaymentsByReservation, wait),
 		Tickets:       many(s.Booking.TicketsByReservation, wait),
 		ReviewRating:  maybe(s.Review.RatingsByMovie, wait),

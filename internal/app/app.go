@@ -176,7 +176,7 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	a.Booking = booking.NewService(booking.Deps{
 		DB: a.db, Showtimes: showtimes, Seating: seats, Payments: payments, Gateway: seams.Gateway(a.db),
 		Hint: func(id uuid.UUID) { feed.Hint(id) }, Log: a.log,
-	}, booking.Config{Hold: a.cfg.Hold, GatewayTimeout: gatewayTimeout, AttemptLease: attemptLease})
+	}, booking.Config{Hold: a.cfg.Hold, HoldLimit: a.cfg.HoldLimit, GatewayTimeout: gatewayTimeout, AttemptLease: attemptLease})
 	a.Privacy = privacy.NewService(a.db, a.vault, a.Identity, a.Booking, seams.Clock, a.log)
 	reviews := review.NewService(a.db, a.Booking, a.Identity, review.Config{
 		Attendance: booking.Attendance(a.cfg.Reviewers), Writes: review.DefaultWrites, Reports: review.DefaultReports,

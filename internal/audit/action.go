@@ -33,6 +33,7 @@ const (
 	ProviderUnlinked     Action = "provider.unlinked"
 	ReviewHidden         Action = "review.hidden"
 	ReviewShown          Action = "review.shown"
+	PayLaterPolicySet    Action = "pay_later_policy.set"
 )
 
 // Meaning says in a sentence when an action is recorded; "" for one that is not listed here.
@@ -94,6 +95,8 @@ func (a Action) Meaning() string {
 		return "A moderator hid a review, for the fault that it says, and settled what was reported of it."
 	case ReviewShown:
 		return "A moderator showed a hidden review again, or left it as it was though it was reported or edited."
+	case PayLaterPolicySet:
+		return "A theater was told on which terms its customers may reserve without payment, or that they may not."
 	default:
 		return ""
 	}

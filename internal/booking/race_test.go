@@ -104,7 +104,7 @@ const (
 
 // tally counts what happened.
 type tally struct {
-	reserved, lost, again, paid, declined, expired, pending, cancelled, conflicts, snapshots, sums, deadlocks atomic.Int64
+	reserved, lost, again, kept, paid, declined, expired, pending, cancelled, conflicts, snapshots, sums, deadlocks atomic.Int64
 }
 
 func newRace(t *testing.T) *race {
@@ -130,9 +130,10 @@ func newRace(t *testing.T) *race {
 	r := &race{house: h, seed: rand.Uint64(), bank: patient(), watchers: patient(), told: map[payment.Reference]answer{}}
 	for _, hold := range []time.Duration{time.Millisecond, 20 * time.Millisecond, 10 * time.Minute, 10 * time.Minute} {
 		r.processes = append(r.processes, h.process(sandbox.New(r.bank), booking.Config{
-			Hold: hold, GatewayTimeout: patience, AttemptLease: 10 * patience,
+			Hold: hold, HoldLimit: 2 * hold, GatewayTimeout: patience, AttemptLease: 10 * patience,
 		}))
 	}
+	h.offer(t, booking.PayLaterPolicy{LeadMinutes: 30, MaxOpen: 2})
 	t.Logf("seed %d", r.seed)
 	return r
 }
@@ -228,11 +229,28 @@ func (r *race) choose(random *rand.Rand) []int {
 // decide is what a customer does with a hold.
 func (r *race) decide(t *testing.T, random *rand.Rand, process *booking.Service, viewer auth.Viewer, held booking.Reservation) {
 	choice := random.IntN(10)
+	if choice%2 == 0 {
+		r.linger(t, random, process, viewer, held)
+	}
 	if choice < 6 {
 		r.pay(t, process, viewer, held)
 	}
 	if choice != 5 && choice != 9 {
 		r.cancel(t, process, viewer, held)
+	}
+}
+
+// linger is asking for more time, in one way or the other.
+func (r *race) linger(t *testing.T, random *rand.Rand, process *booking.Service, viewer auth.Viewer, held booking.Reservation) {
+	if random.IntN(2) == 0 {
+		_, err := process.Extend(t.Context(), viewer, holdInput(held))
+		r.failed("extend", err)
+		return
+	}
+	result, err := process.PayLater(t.Context(), viewer, holdInput(held))
+	r.failed("pay later", err)
+	if _, kept := result.(booking.KeptUnpaid); kept {
+		r.tally.kept.Add(1)
 	}
 }
 
@@ -371,8 +389,8 @@ func bankBooks(t *testing.T, bank *postgres.DB) map[string]payment.Charge {
 func (r *race) report(t *testing.T) {
 	t.Helper()
 	n := &r.tally
-	t.Logf("%d reserved, %d lost, %d told to try again; %d paid, %d declined, %d expired, %d pending; %d cancelled, %d not; %d snapshots, %d sums",
-		n.reserved.Load(), n.lost.Load(), n.again.Load(), n.paid.Load(), n.declined.Load(), n.expired.Load(), n.pending.Load(),
+	t.Logf("%d reserved, %d lost, %d told to try again; %d kept unpaid, %d paid, %d declined, %d expired, %d pending; %d cancelled, %d not; %d snapshots, %d sums",
+		n.reserved.Load(), n.lost.Load(), n.again.Load(), n.kept.Load(), n.paid.Load(), n.declined.Load(), n.expired.Load(), n.pending.Load(),
 		n.cancelled.Load(), n.conflicts.Load(), n.snapshots.Load(), n.sums.Load())
 }
 
@@ -381,7 +399,7 @@ func (r *race) provesSomething(t *testing.T, claims int64) {
 	t.Helper()
 	n := &r.tally
 	for what, count := range map[string]int64{
-		"holds": n.reserved.Load(), "lost claims": n.lost.Load() * 20 / claims, "payments": n.paid.Load(),
+		"holds": n.reserved.Load(), "lost claims": n.lost.Load() * 20 / claims, "payments": n.paid.Load(), "unpaid ones kept": n.kept.Load(),
 		"declines": n.declined.Load(), "holds that ran out on the way": n.expired.Load(), "cancellations": n.cancelled.Load(),
 		"snapshots": n.snapshots.Load() / 10, "sums": n.sums.Load() / 10,
 		"lost answers":  fixture.Get[int64](t, r.bank, `SELECT count(*) FROM sandbox_gateway.charges WHERE amount_minor % 100 = 91`),

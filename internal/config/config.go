@@ -46,6 +46,7 @@ type Config struct {
 	MailFrom        string         `env:"MARQUEE_MAIL_FROM"`
 	Hold            time.Duration  `env:"MARQUEE_HOLD" envDefault:"10m"`
 	Reviewers       string         `env:"MARQUEE_REVIEWERS" envDefault:"ticket"`
+	HoldLimit       time.Duration  `env:"MARQUEE_HOLD_LIMIT" envDefault:"30m"`
 	ClusterListen   string         `env:"MARQUEE_CLUSTER_LISTEN"`
 	ClusterPeers    []string       `env:"MARQUEE_CLUSTER_PEERS"`
 	ClusterPassword Secret         `env:"MARQUEE_CLUSTER_PASSWORD"`
@@ -230,19 +231,7 @@ func (c Config) Validate() error {
 	if c.DatabaseConns < 0 || c.DatabaseConns > 1000 {
 		bad("MARQUEE_DATABASE_CONNS must be between 0 (chosen by itself) and 1000")
 	}
-	for name, d := range map[string]time.Duration{
-		"MARQUEE_HOLD": c.Hold, "MARQUEE_REQUEST_TIMEOUT": c.RequestTimeout, "MARQUEE_DRAIN_TIMEOUT": c.DrainTimeout,
-	} {
-		if d < time.Millisecond || d > 24*time.Hour {
-			bad("%s must be between 1ms and 24h, not %s", name, d)
-		}
-	}
-	if c.LiveInterval < time.Millisecond || c.LiveInterval > time.Minute {
-		bad("MARQUEE_LIVE_INTERVAL must be between 1ms and 1m, not %s", c.LiveInterval)
-	}
-	if c.RequestTimeout > maxRequestTimeout {
-		bad("MARQUEE_REQUEST_TIMEOUT must be at most %s: a connection takes no answer after a minute", maxRequestTimeout)
-	}
+	problems = append(problems, c.judgeDurations()...)
 	if c.Gateway != "" && c.Gateway != "sandbox" {
 		bad("MARQUEE_GATEWAY must be sandbox, not %q", c.Gateway)
 	}
@@ -264,6 +253,28 @@ func (c Config) Validate() error {
 		bad("MARQUEE_SECRET_KEY must be at least 32 bytes in base64: make one with openssl rand -base64 32")
 	}
 	return errors.Join(append(problems, c.validatePersisted(), c.validateOperation(), c.validateRates(), c.validateReviewers(), c.validateMail(), c.validateProviders(), c.validateProduction())...)
+}
+
+// judgeDurations returns what is wrong with settings that say how long something takes.
+func (c Config) judgeDurations() (problems []error) {
+	bad := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+	for name, d := range map[string]time.Duration{
+		"MARQUEE_HOLD": c.Hold, "MARQUEE_HOLD_LIMIT": c.HoldLimit, "MARQUEE_REQUEST_TIMEOUT": c.RequestTimeout, "MARQUEE_DRAIN_TIMEOUT": c.DrainTimeout,
+	} {
+		if d < time.Millisecond || d > 24*time.Hour {
+			bad("%s must be between 1ms and 24h, not %s", name, d)
+		}
+	}
+	if c.HoldLimit < c.Hold {
+		bad("MARQUEE_HOLD_LIMIT must be at least MARQUEE_HOLD, which is %s", c.Hold)
+	}
+	if c.LiveInterval < time.Millisecond || c.LiveInterval > time.Minute {
+		bad("MARQUEE_LIVE_INTERVAL must be between 1ms and 1m, not %s", c.LiveInterval)
+	}
+	if c.RequestTimeout > maxRequestTimeout {
+		bad("MARQUEE_REQUEST_TIMEOUT must be at most %s: a connection takes no answer after a minute", maxRequestTimeout)
+	}
+	return problems
 }
 
 // validateOperation names what is wrong with how operators reach and stop a node.
