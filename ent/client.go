@@ -25,6 +25,7 @@ import (
 	"marquee/ent/mailedtoken"
 	"marquee/ent/movie"
 	"marquee/ent/movierating"
+	"marquee/ent/paylaterpolicy"
 	"marquee/ent/payment"
 	"marquee/ent/paymentattempt"
 	"marquee/ent/pricetier"
@@ -91,6 +92,8 @@ type Client struct {
 	Movie *MovieClient
 	// MovieRating is the client for interacting with the MovieRating builders.
 	MovieRating *MovieRatingClient
+	// PayLaterPolicy is the client for interacting with the PayLaterPolicy builders.
+	PayLaterPolicy *PayLaterPolicyClient
 	// Payment is the client for interacting with the Payment builders.
 	Payment *PaymentClient
 	// PaymentAttempt is the client for interacting with the PaymentAttempt builders.
@@ -162,6 +165,7 @@ func (c *Client) init() {
 	c.MailedToken = NewMailedTokenClient(c.config)
 	c.Movie = NewMovieClient(c.config)
 	c.MovieRating = NewMovieRatingClient(c.config)
+	c.PayLaterPolicy = NewPayLaterPolicyClient(c.config)
 	c.Payment = NewPaymentClient(c.config)
 	c.PaymentAttempt = NewPaymentAttemptClient(c.config)
 	c.PriceTier = NewPriceTierClient(c.config)
@@ -291,6 +295,7 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 		MailedToken:       NewMailedTokenClient(cfg),
 		Movie:             NewMovieClient(cfg),
 		MovieRating:       NewMovieRatingClient(cfg),
+		PayLaterPolicy:    NewPayLaterPolicyClient(cfg),
 		Payment:           NewPaymentClient(cfg),
 		PaymentAttempt:    NewPaymentAttemptClient(cfg),
 		PriceTier:         NewPriceTierClient(cfg),
@@ -347,6 +352,7 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 		MailedToken:       NewMailedTokenClient(cfg),
 		Movie:             NewMovieClient(cfg),
 		MovieRating:       NewMovieRatingClient(cfg),
+		PayLaterPolicy:    NewPayLaterPolicyClient(cfg),
 		Payment:           NewPaymentClient(cfg),
 		PaymentAttempt:    NewPaymentAttemptClient(cfg),
 		PriceTier:         NewPriceTierClient(cfg),
@@ -401,11 +407,11 @@ func (c *Client) Use(hooks ...Hook) {
 	for _, n := range []interface{ Use(...Hook) }{
 		c.AuditEntry, c.Ceremony, c.EmailChange, c.Erasure, c.Factor,
 		c.FederatedIdentity, c.Genre, c.Guess, c.IdempotencyKey, c.KnownDevice, c.Mail,
-		c.MailedToken, c.Movie, c.MovieRating, c.Payment, c.PaymentAttempt,
-		c.PriceTier, c.Profile, c.ProviderFlow, c.RecoveryCode, c.Reservation,
-		c.Review, c.ReviewEdit, c.ReviewReport, c.ReviewVote, c.RoleGrant, c.Screen,
-		c.Seat, c.SeatClaim, c.SeatLayout, c.Session, c.SessionRevocation, c.Showtime,
-		c.ShowtimeSale, c.Theater, c.Ticket, c.User,
+		c.MailedToken, c.Movie, c.MovieRating, c.PayLaterPolicy, c.Payment,
+		c.PaymentAttempt, c.PriceTier, c.Profile, c.ProviderFlow, c.RecoveryCode,
+		c.Reservation, c.Review, c.ReviewEdit, c.ReviewReport, c.ReviewVote,
+		c.RoleGrant, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout, c.Session,
+		c.SessionRevocation, c.Showtime, c.ShowtimeSale, c.Theater, c.Ticket, c.User,
 	} {
 		n.Use(hooks...)
 	}
@@ -417,11 +423,11 @@ func (c *Client) Intercept(interceptors ...Interceptor) {
 	for _, n := range []interface{ Intercept(...Interceptor) }{
 		c.AuditEntry, c.Ceremony, c.EmailChange, c.Erasure, c.Factor,
 		c.FederatedIdentity, c.Genre, c.Guess, c.IdempotencyKey, c.KnownDevice, c.Mail,
-		c.MailedToken, c.Movie, c.MovieRating, c.Payment, c.PaymentAttempt,
-		c.PriceTier, c.Profile, c.ProviderFlow, c.RecoveryCode, c.Reservation,
-		c.Review, c.ReviewEdit, c.ReviewReport, c.ReviewVote, c.RoleGrant, c.Screen,
-		c.Seat, c.SeatClaim, c.SeatLayout, c.Session, c.SessionRevocation, c.Showtime,
-		c.ShowtimeSale, c.Theater, c.Ticket, c.User,
+		c.MailedToken, c.Movie, c.MovieRating, c.PayLaterPolicy, c.Payment,
+		c.PaymentAttempt, c.PriceTier, c.Profile, c.ProviderFlow, c.RecoveryCode,
+		c.Reservation, c.Review, c.ReviewEdit, c.ReviewReport, c.ReviewVote,
+		c.RoleGrant, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout, c.Session,
+		c.SessionRevocation, c.Showtime, c.ShowtimeSale, c.Theater, c.Ticket, c.User,
 	} {
 		n.Intercept(interceptors...)
 	}
@@ -458,6 +464,8 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.Movie.mutate(ctx, m)
 	case *MovieRatingMutation:
 		return c.MovieRating.mutate(ctx, m)
+	case *PayLaterPolicyMutation:
+		return c.PayLaterPolicy.mutate(ctx, m)
 	case *PaymentMutation:
 		return c.Payment.mutate(ctx, m)
 	case *PaymentAttemptMutation:
@@ -2528,6 +2536,139 @@ func (c *MovieRatingClient) mutate(ctx context.Context, m *MovieRatingMutation) 
 		return (&MovieRatingDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
 	default:
 		return nil, fmt.Errorf("ent: unknown MovieRating mutation op: %q", m.Op())
+	}
+}
+
+// PayLaterPolicyClient is a client for the PayLaterPolicy schema.
+type PayLaterPolicyClient struct {
+	config
+}
+
+// NewPayLaterPolicyClient returns a client for the PayLaterPolicy from the given config.
+func NewPayLaterPolicyClient(c config) *PayLaterPolicyClient {
+	return &PayLaterPolicyClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `paylaterpolicy.Hooks(f(g(h())))`.
+func (c *PayLaterPolicyClient) Use(hooks ...Hook) {
+	c.hooks.PayLaterPolicy = append(c.hooks.PayLaterPolicy, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `paylaterpolicy.Intercept(f(g(h())))`.
+func (c *PayLaterPolicyClient) Intercept(interceptors ...Interceptor) {
+	c.inters.PayLaterPolicy = append(c.inters.PayLaterPolicy, interceptors...)
+}
+
+// Create returns a builder for creating a PayLaterPolicy entity.
+func (c *PayLaterPolicyClient) Create() *PayLaterPolicyCreate {
+	mutation := newPayLaterPolicyMutation(c.config, OpCreate)
+	return &PayLaterPolicyCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of PayLaterPolicy entities.
+func (c *PayLaterPolicyClient) CreateBulk(builders ...*PayLaterPolicyCreate) *PayLaterPolicyCreateBulk {
+	return &PayLaterPolicyCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *PayLaterPolicyClient) MapCreateBulk(slice any, setFunc func(*PayLaterPolicyCreate, int)) *PayLaterPolicyCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &PayLaterPolicyCreateBulk{err: fmt.Errorf("calling to PayLaterPolicyClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*PayLaterPolicyCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &PayLaterPolicyCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for PayLaterPolicy.
+func (c *PayLaterPolicyClient) Update() *PayLaterPolicyUpdate {
+	mutation := newPayLaterPolicyMutation(c.config, OpUpdate)
+	return &PayLaterPolicyUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *PayLaterPolicyClient) UpdateOne(_m *PayLaterPolicy) *PayLaterPolicyUpdateOne {
+	mutation := newPayLaterPolicyMutation(c.config, OpUpdateOne, withPayLaterPolicy(_m))
+	return &PayLaterPolicyUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *PayLaterPolicyClient) UpdateOneID(id uuid.UUID) *PayLaterPolicyUpdateOne {
+	mutation := newPayLaterPolicyMutation(c.config, OpUpdateOne, withPayLaterPolicyID(id))
+	return &PayLaterPolicyUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for PayLaterPolicy.
+func (c *PayLaterPolicyClient) Delete() *PayLaterPolicyDelete {
+	mutation := newPayLaterPolicyMutation(c.config, OpDelete)
+	return &PayLaterPolicyDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *PayLaterPolicyClient) DeleteOne(_m *PayLaterPolicy) *PayLaterPolicyDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *PayLaterPolicyClient) DeleteOneID(id uuid.UUID) *PayLaterPolicyDeleteOne {
+	builder := c.Delete().Where(paylaterpolicy.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &PayLaterPolicyDeleteOne{builder}
+}
+
+// Query returns a query builder for PayLaterPolicy.
+func (c *PayLaterPolicyClient) Query() *PayLaterPolicyQuery {
+	return &PayLaterPolicyQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypePayLaterPolicy},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a PayLaterPolicy entity by its id.
+func (c *PayLaterPolicyClient) Get(ctx context.Context, id uuid.UUID) (*PayLaterPolicy, error) {
+	return c.Query().Where(paylaterpolicy.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *PayLaterPolicyClient) GetX(ctx context.Context, id uuid.UUID) *PayLaterPolicy {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *PayLaterPolicyClient) Hooks() []Hook {
+	return c.hooks.PayLaterPolicy
+}
+
+// Interceptors returns the client interceptors.
+func (c *PayLaterPolicyClient) Interceptors() []Interceptor {
+	return c.inters.PayLaterPolicy
+}
+
+func (c *PayLaterPolicyClient) mutate(ctx context.Context, m *PayLaterPolicyMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&PayLaterPolicyCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&PayLaterPolicyUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&PayLaterPolicyUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&PayLaterPolicyDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown PayLaterPolicy mutation op: %q", m.Op())
 	}
 }
 
@@ -5947,18 +6088,18 @@ type (
 	hooks struct {
 		AuditEntry, Ceremony, EmailChange, Erasure, Factor, FederatedIdentity, Genre,
 		Guess, IdempotencyKey, KnownDevice, Mail, MailedToken, Movie, MovieRating,
-		Payment, PaymentAttempt, PriceTier, Profile, ProviderFlow, RecoveryCode,
-		Reservation, Review, ReviewEdit, ReviewReport, ReviewVote, RoleGrant, Screen,
-		Seat, SeatClaim, SeatLayout, Session, SessionRevocation, Showtime,
-		ShowtimeSale, Theater, Ticket, User []ent.Hook
+		PayLaterPolicy, Payment, PaymentAttempt, PriceTier, Profile, ProviderFlow,
+		RecoveryCode, Reservation, Review, ReviewEdit, ReviewReport, ReviewVote,
+		RoleGrant, Screen, Seat, SeatClaim, SeatLayout, Session, SessionRevocation,
+		Showtime, ShowtimeSale, Theater, Ticket, User []ent.Hook
 	}
 	inters struct {
 		AuditEntry, Ceremony, EmailChange, Erasure, Factor, FederatedIdentity, Genre,
 		Guess, IdempotencyKey, KnownDevice, Mail, MailedToken, Movie, MovieRating,
-		Payment, PaymentAttempt, PriceTier, Profile, ProviderFlow, RecoveryCode,
-		Reservation, Review, ReviewEdit, ReviewReport, ReviewVote, RoleGrant, Screen,
-		Seat, SeatClaim, SeatLayout, Session, SessionRevocation, Showtime,
-		ShowtimeSale, Theater, Ticket, User []ent.Interceptor
+		PayLaterPolicy, Payment, PaymentAttempt, PriceTier, Profile, ProviderFlow,
+		RecoveryCode, Reservation, Review, ReviewEdit, ReviewReport, ReviewVote,
+		RoleGrant, Screen, Seat, SeatClaim, SeatLayout, Session, SessionRevocation,
+		Showtime, ShowtimeSale, Theater, Ticket, User []ent.Interceptor
 	}
 )
 

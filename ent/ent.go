@@ -20,6 +20,7 @@ import (
 	"marquee/ent/mailedtoken"
 	"marquee/ent/movie"
 	"marquee/ent/movierating"
+	"marquee/ent/paylaterpolicy"
 	"marquee/ent/payment"
 	"marquee/ent/paymentattempt"
 	"marquee/ent/pricetier"
@@ -123,6 +124,7 @@ func checkColumn(t, c string) error {
 			mailedtoken.Table:       mailedtoken.ValidColumn,
 			movie.Table:             movie.ValidColumn,
 			movierating.Table:       movierating.ValidColumn,
+			paylaterpolicy.Table:    paylaterpolicy.ValidColumn,
 			payment.Table:           payment.ValidColumn,
 			paymentattempt.Table:    paymentattempt.ValidColumn,
 			pricetier.Table:         pricetier.ValidColumn,

@@ -21,6 +21,7 @@ import (
 	"marquee/ent/mailedtoken"
 	"marquee/ent/movie"
 	"marquee/ent/movierating"
+	"marquee/ent/paylaterpolicy"
 	"marquee/ent/payment"
 	"marquee/ent/paymentattempt"
 	"marquee/ent/predicate"
@@ -77,6 +78,7 @@ const (
 	TypeMailedToken       = "MailedToken"
 	TypeMovie             = "Movie"
 	TypeMovieRating       = "MovieRating"
+	TypePayLaterPolicy    = "PayLaterPolicy"
 	TypePayment           = "Payment"
 	TypePaymentAttempt    = "PaymentAttempt"
 	TypePriceTier         = "PriceTier"
@@ -9535,6 +9537,515 @@ func (m *MovieRatingMutation) ResetEdge(name string) error {
 	return fmt.Errorf("unknown MovieRating edge %s", name)
 }
 
+// PayLaterPolicyMutation represents an operation that mutates the PayLaterPolicy nodes in the graph.
+type PayLaterPolicyMutation struct {
+	config
+	op              Op
+	typ             string
+	id              *uuid.UUID
+	lead_minutes    *int32
+	addlead_minutes *int32
+	max_open        *int32
+	addmax_open     *int32
+	updated_at      *time.Time
+	clearedFields   map[string]struct{}
+	done            bool
+	oldValue        func(context.Context) (*PayLaterPolicy, error)
+	predicates      []predicate.PayLaterPolicy
+}
+
+var _ ent.Mutation = (*PayLaterPolicyMutation)(nil)
+
+// paylaterpolicyOption allows management of the mutation configuration using functional options.
+type paylaterpolicyOption func(*PayLaterPolicyMutation)
+
+// newPayLaterPolicyMutation creates new mutation for the PayLaterPolicy entity.
+func newPayLaterPolicyMutation(c config, op Op, opts ...paylaterpolicyOption) *PayLaterPolicyMutation {
+	m := &PayLaterPolicyMutation{
+		config:        c,
+		op:            op,
+		typ:           TypePayLaterPolicy,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withPayLaterPolicyID sets the ID field of the mutation.
+func withPayLaterPolicyID(id uuid.UUID) paylaterpolicyOption {
+	return func(m *PayLaterPolicyMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *PayLaterPolicy
+		)
+		m.oldValue = func(ctx context.Context) (*PayLaterPolicy, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().PayLaterPolicy.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withPayLaterPolicy sets the old PayLaterPolicy of the mutation.
+func withPayLaterPolicy(node *PayLaterPolicy) paylaterpolicyOption {
+	return func(m *PayLaterPolicyMutation) {
+		m.oldValue = func(context.Context) (*PayLaterPolicy, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m PayLaterPolicyMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m PayLaterPolicyMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of PayLaterPolicy entities.
+func (m *PayLaterPolicyMutation) SetID(id uuid.UUID) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *PayLaterPolicyMutation) ID() (id uuid.UUID, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *PayLaterPolicyMutation) IDs(ctx context.Context) ([]uuid.UUID, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []uuid.UUID{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().PayLaterPolicy.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetLeadMinutes sets the "lead_minutes" field.
+func (m *PayLaterPolicyMutation) SetLeadMinutes(i int32) {
+	m.lead_minutes = &i
+	m.addlead_minutes = nil
+}
+
+// LeadMinutes returns the value of the "lead_minutes" field in the mutation.
+func (m *PayLaterPolicyMutation) LeadMinutes() (r int32, exists bool) {
+	v := m.lead_minutes
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldLeadMinutes returns the old "lead_minutes" field's value of the PayLaterPolicy entity.
+// If the PayLaterPolicy object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PayLaterPolicyMutation) OldLeadMinutes(ctx context.Context) (v int32, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldLeadMinutes is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldLeadMinutes requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldLeadMinutes: %w", err)
+	}
+	return oldValue.LeadMinutes, nil
+}
+
+// AddLeadMinutes adds i to the "lead_minutes" field.
+func (m *PayLaterPolicyMutation) AddLeadMinutes(i int32) {
+	if m.addlead_minutes != nil {
+		*m.addlead_minutes += i
+	} else {
+		m.addlead_minutes = &i
+	}
+}
+
+// AddedLeadMinutes returns the value that was added to the "lead_minutes" field in this mutation.
+func (m *PayLaterPolicyMutation) AddedLeadMinutes() (r int32, exists bool) {
+	v := m.addlead_minutes
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetLeadMinutes resets all changes to the "lead_minutes" field.
+func (m *PayLaterPolicyMutation) ResetLeadMinutes() {
+	m.lead_minutes = nil
+	m.addlead_minutes = nil
+}
+
+// SetMaxOpen sets the "max_open" field.
+func (m *PayLaterPolicyMutation) SetMaxOpen(i int32) {
+	m.max_open = &i
+	m.addmax_open = nil
+}
+
+// MaxOpen returns the value of the "max_open" field in the mutation.
+func (m *PayLaterPolicyMutation) MaxOpen() (r int32, exists bool) {
+	v := m.max_open
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldMaxOpen returns the old "max_open" field's value of the PayLaterPolicy entity.
+// If the PayLaterPolicy object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PayLaterPolicyMutation) OldMaxOpen(ctx context.Context) (v int32, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldMaxOpen is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldMaxOpen requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldMaxOpen: %w", err)
+	}
+	return oldValue.MaxOpen, nil
+}
+
+// AddMaxOpen adds i to the "max_open" field.
+func (m *PayLaterPolicyMutation) AddMaxOpen(i int32) {
+	if m.addmax_open != nil {
+		*m.addmax_open += i
+	} else {
+		m.addmax_open = &i
+	}
+}
+
+// AddedMaxOpen returns the value that was added to the "max_open" field in this mutation.
+func (m *PayLaterPolicyMutation) AddedMaxOpen() (r int32, exists bool) {
+	v := m.addmax_open
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetMaxOpen resets all changes to the "max_open" field.
+func (m *PayLaterPolicyMutation) ResetMaxOpen() {
+	m.max_open = nil
+	m.addmax_open = nil
+}
+
+// SetUpdatedAt sets the "updated_at" field.
+func (m *PayLaterPolicyMutation) SetUpdatedAt(t time.Time) {
+	m.updated_at = &t
+}
+
+// UpdatedAt returns the value of the "updated_at" field in the mutation.
+func (m *PayLaterPolicyMutation) UpdatedAt() (r time.Time, exists bool) {
+	v := m.updated_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldUpdatedAt returns the old "updated_at" field's value of the PayLaterPolicy entity.
+// If the PayLaterPolicy object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PayLaterPolicyMutation) OldUpdatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldUpdatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldUpdatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldUpdatedAt: %w", err)
+	}
+	return oldValue.UpdatedAt, nil
+}
+
+// ResetUpdatedAt resets all changes to the "updated_at" field.
+func (m *PayLaterPolicyMutation) ResetUpdatedAt() {
+	m.updated_at = nil
+}
+
+// Where appends a list predicates to the PayLaterPolicyMutation builder.
+func (m *PayLaterPolicyMutation) Where(ps ...predicate.PayLaterPolicy) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the PayLaterPolicyMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *PayLaterPolicyMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.PayLaterPolicy, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *PayLaterPolicyMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *PayLaterPolicyMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (PayLaterPolicy).
+func (m *PayLaterPolicyMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *PayLaterPolicyMutation) Fields() []string {
+	fields := make([]string, 0, 3)
+	if m.lead_minutes != nil {
+		fields = append(fields, paylaterpolicy.FieldLeadMinutes)
+	}
+	if m.max_open != nil {
+		fields = append(fields, paylaterpolicy.FieldMaxOpen)
+	}
+	if m.updated_at != nil {
+		fields = append(fields, paylaterpolicy.FieldUpdatedAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *PayLaterPolicyMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case paylaterpolicy.FieldLeadMinutes:
+		return m.LeadMinutes()
+	case paylaterpolicy.FieldMaxOpen:
+		return m.MaxOpen()
+	case paylaterpolicy.FieldUpdatedAt:
+		return m.UpdatedAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *PayLaterPolicyMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case paylaterpolicy.FieldLeadMinutes:
+		return m.OldLeadMinutes(ctx)
+	case paylaterpolicy.FieldMaxOpen:
+		return m.OldMaxOpen(ctx)
+	case paylaterpolicy.FieldUpdatedAt:
+		return m.OldUpdatedAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown PayLaterPolicy field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *PayLaterPolicyMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case paylaterpolicy.FieldLeadMinutes:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetLeadMinutes(v)
+		return nil
+	case paylaterpolicy.FieldMaxOpen:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetMaxOpen(v)
+		return nil
+	case paylaterpolicy.FieldUpdatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetUpdatedAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown PayLaterPolicy field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *PayLaterPolicyMutation) AddedFields() []string {
+	var fields []string
+	if m.addlead_minutes != nil {
+		fields = append(fields, paylaterpolicy.FieldLeadMinutes)
+	}
+	if m.addmax_open != nil {
+		fields = append(fields, paylaterpolicy.FieldMaxOpen)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *PayLaterPolicyMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case paylaterpolicy.FieldLeadMinutes:
+		return m.AddedLeadMinutes()
+	case paylaterpolicy.FieldMaxOpen:
+		return m.AddedMaxOpen()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *PayLaterPolicyMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case paylaterpolicy.FieldLeadMinutes:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddLeadMinutes(v)
+		return nil
+	case paylaterpolicy.FieldMaxOpen:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddMaxOpen(v)
+		return nil
+	}
+	return fmt.Errorf("unknown PayLaterPolicy numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *PayLaterPolicyMutation) ClearedFields() []string {
+	return nil
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *PayLaterPolicyMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *PayLaterPolicyMutation) ClearField(name string) error {
+	return fmt.Errorf("unknown PayLaterPolicy nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *PayLaterPolicyMutation) ResetField(name string) error {
+	switch name {
+	case paylaterpolicy.FieldLeadMinutes:
+		m.ResetLeadMinutes()
+		return nil
+	case paylaterpolicy.FieldMaxOpen:
+		m.ResetMaxOpen()
+		return nil
+	case paylaterpolicy.FieldUpdatedAt:
+		m.ResetUpdatedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown PayLaterPolicy field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *PayLaterPolicyMutation) AddedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *PayLaterPolicyMutation) AddedIDs(name string) []ent.Value {
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *PayLaterPolicyMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *PayLaterPolicyMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *PayLaterPolicyMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *PayLaterPolicyMutation) EdgeCleared(name string) bool {
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *PayLaterPolicyMutation) ClearEdge(name string) error {
+	return fmt.Errorf("unknown PayLaterPolicy unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *PayLaterPolicyMutation) ResetEdge(name string) error {
+	return fmt.Errorf("unknown PayLaterPolicy edge %s", name)
+}
+
 // PaymentMutation represents an operation that mutates the Payment nodes in the graph.
 type PaymentMutation struct {
 	config
@@ -13879,6 +14390,7 @@ type ReservationMutation struct {
 	lines           *json.RawMessage
 	appendlines     json.RawMessage
 	held_until      *time.Time
+	pay_by          *time.Time
 	created_at      *time.Time
 	confirmed_at    *time.Time
 	ended_at        *time.Time
@@ -14328,6 +14840,55 @@ func (m *ReservationMutation) ResetHeldUntil() {
 	delete(m.clearedFields, reservation.FieldHeldUntil)
 }
 
+// SetPayBy sets the "pay_by" field.
+func (m *ReservationMutation) SetPayBy(t time.Time) {
+	m.pay_by = &t
+}
+
+// PayBy returns the value of the "pay_by" field in the mutation.
+func (m *ReservationMutation) PayBy() (r time.Time, exists bool) {
+	v := m.pay_by
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldPayBy returns the old "pay_by" field's value of the Reservation entity.
+// If the Reservation object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReservationMutation) OldPayBy(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldPayBy is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldPayBy requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldPayBy: %w", err)
+	}
+	return oldValue.PayBy, nil
+}
+
+// ClearPayBy clears the value of the "pay_by" field.
+func (m *ReservationMutation) ClearPayBy() {
+	m.pay_by = nil
+	m.clearedFields[reservation.FieldPayBy] = struct{}{}
+}
+
+// PayByCleared returns if the "pay_by" field was cleared in this mutation.
+func (m *ReservationMutation) PayByCleared() bool {
+	_, ok := m.clearedFields[reservation.FieldPayBy]
+	return ok
+}
+
+// ResetPayBy resets all changes to the "pay_by" field.
+func (m *ReservationMutation) ResetPayBy() {
+	m.pay_by = nil
+	delete(m.clearedFields, reservation.FieldPayBy)
+}
+
 // SetCreatedAt sets the "created_at" field.
 func (m *ReservationMutation) SetCreatedAt(t time.Time) {
 	m.created_at = &t
@@ -14496,7 +15057,7 @@ func (m *ReservationMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *ReservationMutation) Fields() []string {
-	fields := make([]string, 0, 11)
+	fields := make([]string, 0, 12)
 	if m.showtime_id != nil {
 		fields = append(fields, reservation.FieldShowtimeID)
 	}
@@ -14520,6 +15081,9 @@ func (m *ReservationMutation) Fields() []string {
 	}
 	if m.held_until != nil {
 		fields = append(fields, reservation.FieldHeldUntil)
+	}
+	if m.pay_by != nil {
+		fields = append(fields, reservation.FieldPayBy)
 	}
 	if m.created_at != nil {
 		fields = append(fields, reservation.FieldCreatedAt)
@@ -14554,6 +15118,8 @@ func (m *ReservationMutation) Field(name string) (ent.Value, bool) {
 		return m.Lines()
 	case reservation.FieldHeldUntil:
 		return m.HeldUntil()
+	case reservation.FieldPayBy:
+		return m.PayBy()
 	case reservation.FieldCreatedAt:
 		return m.CreatedAt()
 	case reservation.FieldConfirmedAt:
@@ -14585,6 +15151,8 @@ func (m *ReservationMutation) OldField(ctx context.Context, name string) (ent.Va
 		return m.OldLines(ctx)
 	case reservation.FieldHeldUntil:
 		return m.OldHeldUntil(ctx)
+	case reservation.FieldPayBy:
+		return m.OldPayBy(ctx)
 	case reservation.FieldCreatedAt:
 		return m.OldCreatedAt(ctx)
 	case reservation.FieldConfirmedAt:
@@ -14656,6 +15224,13 @@ func (m *ReservationMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetHeldUntil(v)
 		return nil
+	case reservation.FieldPayBy:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetPayBy(v)
+		return nil
 	case reservation.FieldCreatedAt:
 		v, ok := value.(time.Time)
 		if !ok {
@@ -14725,6 +15300,9 @@ func (m *ReservationMutation) ClearedFields() []string {
 	if m.FieldCleared(reservation.FieldHeldUntil) {
 		fields = append(fields, reservation.FieldHeldUntil)
 	}
+	if m.FieldCleared(reservation.FieldPayBy) {
+		fields = append(fields, reservation.FieldPayBy)
+	}
 	if m.FieldCleared(reservation.FieldConfirmedAt) {
 		fields = append(fields, reservation.FieldConfirmedAt)
 	}
@@ -14747,6 +15325,9 @@ func (m *ReservationMutation) ClearField(name string) error {
 	switch name {
 	case reservation.FieldHeldUntil:
 		m.ClearHeldUntil()
+		return nil
+	case reservation.FieldPayBy:
+		m.ClearPayBy()
 		return nil
 	case reservation.FieldConfirmedAt:
 		m.ClearConfirmedAt()
@@ -14785,6 +15366,9 @@ func (m *ReservationMutation) ResetField(name string) error {
 		return nil
 	case reservation.FieldHeldUntil:
 		m.ResetHeldUntil()
+		return nil
+	case reservation.FieldPayBy:
+		m.ResetPayBy()
 		return nil
 	case reservation.FieldCreatedAt:
 		m.ResetCreatedAt()

@@ -171,7 +171,7 @@ func init() {
 	// reservation.DefaultStatus holds the default value on creation for the status field.
 	reservation.DefaultStatus = reservationDescStatus.Default.(string)
 	// reservationDescCreatedAt is the schema descriptor for created_at field.
-	reservationDescCreatedAt := reservationFields[9].Descriptor()
+	reservationDescCreatedAt := reservationFields[10].Descriptor()
 	// reservation.DefaultCreatedAt holds the default value on creation for the created_at field.
 	reservation.DefaultCreatedAt = reservationDescCreatedAt.Default.(func() time.Time)
 	reviewFields := schema.Review{}.Fields()

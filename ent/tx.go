@@ -42,6 +42,8 @@ type Tx struct {
 	Movie *MovieClient
 	// MovieRating is the client for interacting with the MovieRating builders.
 	MovieRating *MovieRatingClient
+	// PayLaterPolicy is the client for interacting with the PayLaterPolicy builders.
+	PayLaterPolicy *PayLaterPolicyClient
 	// Payment is the client for interacting with the Payment builders.
 	Payment *PaymentClient
 	// PaymentAttempt is the client for interacting with the PaymentAttempt builders.
@@ -233,6 +235,7 @@ func (tx *Tx) init() {
 	tx.MailedToken = NewMailedTokenClient(tx.config)
 	tx.Movie = NewMovieClient(tx.config)
 	tx.MovieRating = NewMovieRatingClient(tx.config)
+	tx.PayLaterPolicy = NewPayLaterPolicyClient(tx.config)
 	tx.Payment = NewPaymentClient(tx.config)
 	tx.PaymentAttempt = NewPaymentAttemptClient(tx.config)
 	tx.PriceTier = NewPriceTierClient(tx.config)

@@ -176,6 +176,18 @@ func (f MovieRatingFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value,
 	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.MovieRatingMutation", m)
 }
 
+// The PayLaterPolicyFunc type is an adapter to allow the use of ordinary
+// function as PayLaterPolicy mutator.
+type PayLaterPolicyFunc func(context.Context, *ent.PayLaterPolicyMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f PayLaterPolicyFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.PayLaterPolicyMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.PayLaterPolicyMutation", m)
+}
+
 // The PaymentFunc type is an adapter to allow the use of ordinary
 // function as Payment mutator.
 type PaymentFunc func(context.Context, *ent.PaymentMutation) (ent.Value, error)

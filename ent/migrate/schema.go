@@ -463,6 +463,19 @@ var (
 		Columns:    MovieRatingsColumns,
 		PrimaryKey: []*schema.Column{MovieRatingsColumns[0]},
 	}
+	// PayLaterPoliciesColumns holds the columns for the "pay_later_policies" table.
+	PayLaterPoliciesColumns = []*schema.Column{
+		{Name: "theater_id", Type: field.TypeUUID},
+		{Name: "lead_minutes", Type: field.TypeInt32},
+		{Name: "max_open", Type: field.TypeInt32},
+		{Name: "updated_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
+	}
+	// PayLaterPoliciesTable holds the schema information for the "pay_later_policies" table.
+	PayLaterPoliciesTable = &schema.Table{
+		Name:       "pay_later_policies",
+		Columns:    PayLaterPoliciesColumns,
+		PrimaryKey: []*schema.Column{PayLaterPoliciesColumns[0]},
+	}
 	// PaymentsColumns holds the columns for the "payments" table.
 	PaymentsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
@@ -665,6 +678,7 @@ var (
 		{Name: "currency", Type: field.TypeString, Size: 2147483647},
 		{Name: "lines", Type: field.TypeJSON},
 		{Name: "held_until", Type: field.TypeTime, Nullable: true},
+		{Name: "pay_by", Type: field.TypeTime, Nullable: true},
 		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
 		{Name: "confirmed_at", Type: field.TypeTime, Nullable: true},
 		{Name: "ended_at", Type: field.TypeTime, Nullable: true},
@@ -1297,6 +1311,7 @@ var (
 		MailedTokensTable,
 		MoviesTable,
 		MovieRatingsTable,
+		PayLaterPoliciesTable,
 		PaymentsTable,
 		PaymentAttemptsTable,
 		PriceTiersTable,
@@ -1361,6 +1376,9 @@ func init() {
 	}
 	MovieRatingsTable.Annotation = &entsql.Annotation{
 		Table: "movie_ratings",
+	}
+	PayLaterPoliciesTable.Annotation = &entsql.Annotation{
+		Table: "pay_later_policies",
 	}
 	PaymentsTable.Annotation = &entsql.Annotation{
 		Table: "payments",

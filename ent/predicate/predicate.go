@@ -48,6 +48,9 @@ type Movie func(*sql.Selector)
 // MovieRating is the predicate function for movierating builders.
 type MovieRating func(*sql.Selector)
 
+// PayLaterPolicy is the predicate function for paylaterpolicy builders.
+type PayLaterPolicy func(*sql.Selector)
+
 // Payment is the predicate function for payment builders.
 type Payment func(*sql.Selector)
 

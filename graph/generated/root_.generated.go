@@ -83,12 +83,15 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("EnableUserInput", ec.unmarshalInputEnableUserInput),
 			graphql.NewInputUnmarshaler("EndSessionInput", ec.unmarshalInputEndSessionInput),
 			graphql.NewInputUnmarshaler("EraseUserInput", ec.unmarshalInputEraseUserInput),
+			graphql.NewInputUnmarshaler("ExtendHoldInput", ec.unmarshalInputExtendHoldInput),
 			graphql.NewInputUnmarshaler("GrantRoleInput", ec.unmarshalInputGrantRoleInput),
 			graphql.NewInputUnmarshaler("LinkProviderInput", ec.unmarshalInputLinkProviderInput),
 			graphql.NewInputUnmarshaler("ModerateReviewInput", ec.unmarshalInputModerateReviewInput),
 			graphql.NewInputUnmarshaler("MovieFilter", ec.unmarshalInputMovieFilter),
 			graphql.NewInputUnmarshaler("MovieShowtimeFilter", ec.unmarshalInputMovieShowtimeFilter),
 			graphql.NewInputUnmarshaler("PasskeyInput", ec.unmarshalInputPasskeyInput),
+			graphql.NewInputUnmarshaler("PayLaterInput", ec.unmarshalInputPayLaterInput),
+			graphql.NewInputUnmarshaler("PayLaterPolicyInput", ec.unmarshalInputPayLaterPolicyInput),
 			graphql.NewInputUnmarshaler("PayReservationInput", ec.unmarshalInputPayReservationInput),
 			graphql.NewInputUnmarshaler("ProveAgainInput", ec.unmarshalInputProveAgainInput),
 			graphql.NewInputUnmarshaler("ProveSecondFactorInput", ec.unmarshalInputProveSecondFactorInput),
@@ -102,6 +105,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ReviewAspectsInput", ec.unmarshalInputReviewAspectsInput),
 			graphql.NewInputUnmarshaler("ReviewFilter", ec.unmarshalInputReviewFilter),
 			graphql.NewInputUnmarshaler("RevokeRoleInput", ec.unmarshalInputRevokeRoleInput),
+			graphql.NewInputUnmarshaler("SetPayLaterPolicyInput", ec.unmarshalInputSetPayLaterPolicyInput),
 			graphql.NewInputUnmarshaler("ShowtimeFilter", ec.unmarshalInputShowtimeFilter),
 			graphql.NewInputUnmarshaler("SignInInput", ec.unmarshalInputSignInInput),
 			graphql.NewInputUnmarshaler("SignInWithPasskeyInput", ec.unmarshalInputSignInWithPasskeyInput),
@@ -611,7 +615,7 @@ type Reservation implements Node @auth {
   lines: [PriceLine!]! @listSize(assumedSize: 4)
   "Sum of the lines."
   total: Money!
-  "Until when the seats are held; null when they are not, or a payment has secured them."
+  "Until when the seats are held, for payment or until ` + "`" + `payBy` + "`" + `; null when they are not, or a payment has secured them."
   heldUntil: DateTime
   "When the seats were held."
   createdAt: DateTime!
@@ -957,6 +961,128 @@ extend type Query {
   movie("Id of the movie." id: ID!): Movie @public @cacheControl(maxAge: 60)
   "All genres, by name."
   genres: [Genre!]! @public @cacheControl(maxAge: 300) @listSize(assumedSize: 20)
+}
+`, BuiltIn: false},
+	{Name: "../../schema/deadline.graphqls", Input: `"On which terms a theater lets customers reserve without payment."
+type PayLaterPolicy @public {
+  "How many minutes before the start a reservation must be paid."
+  leadMinutes: Int!
+  "How many unpaid reservations one customer may have at the theater."
+  maxOpen: Int!
+}
+
+extend type Theater {
+  "On which terms seats can be reserved without payment; null: they cannot."
+  payLaterPolicy: PayLaterPolicy @cacheControl(maxAge: 60)
+}
+
+extend type Showtime {
+  "When a reservation without payment must be paid; null where the theater has none."
+  payBy: DateTime @cacheControl(maxAge: 60)
+}
+
+extend type Reservation {
+  "Until when it had to be paid or has to, if it was reserved without payment; null for one that was not."
+  payBy: DateTime
+}
+
+"A hold to extend."
+input ExtendHoldInput {
+  "Id of the reservation."
+  reservationId: ID!
+}
+
+"The seats are held for as long as if they had just been chosen, or up to the limit if that comes first."
+type ExtendHoldPayload @auth {
+  "The reservation."
+  reservation: Reservation!
+  "The server's clock, to count down to ` + "`" + `heldUntil` + "`" + ` by."
+  serverTime: DateTime!
+}
+
+"The seats are held until ` + "`" + `heldUntil` + "`" + ` and cannot be held any longer; nothing was changed."
+type HoldLimitReached implements UserError @auth {
+  "Always ` + "`" + `HOLD_LIMIT_REACHED` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+  "The reservation."
+  reservation: Reservation!
+  "The server's clock, to count down to ` + "`" + `heldUntil` + "`" + ` by."
+  serverTime: DateTime!
+}
+
+"How an extension went."
+union ExtendHoldResult = ExtendHoldPayload | HoldLimitReached | ReservationExpired
+
+"A held reservation to keep without payment."
+input PayLaterInput {
+  "Id of the reservation."
+  reservationId: ID!
+}
+
+"The seats are kept until ` + "`" + `payBy` + "`" + `. Asking twice gives the same answer."
+type PayLaterPayload @auth {
+  "The reservation."
+  reservation: Reservation!
+  "The server's clock, to count down to ` + "`" + `payBy` + "`" + ` by."
+  serverTime: DateTime!
+}
+
+"Why seats cannot be kept without payment."
+enum PayLaterReason {
+  "The theater does not offer it, or not for this showtime."
+  NOT_OFFERED
+  "The theater's deadline has passed, or comes before the end of the hold."
+  TOO_LATE
+  "The viewer has as many unpaid reservations at the theater as one may have."
+  TOO_MANY
+}
+
+"The seats cannot be kept without payment. They are held as before."
+type PayLaterUnavailable implements UserError @auth {
+  "Always ` + "`" + `PAY_LATER_UNAVAILABLE` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+  "Why."
+  reason: PayLaterReason!
+  "The reservation."
+  reservation: Reservation!
+}
+
+"How keeping seats without payment went."
+union PayLaterResult = PayLaterPayload | PayLaterUnavailable | ReservationExpired
+
+"Terms of a theater."
+input PayLaterPolicyInput {
+  "How many minutes before the start a reservation must be paid: 0 to 10080, a week."
+  leadMinutes: Int!
+  "How many unpaid reservations one customer may have at the theater: 1 to 100."
+  maxOpen: Int!
+}
+
+"The terms on which a theater lets customers reserve without payment."
+input SetPayLaterPolicyInput {
+  "Id of the theater."
+  theaterId: ID!
+  "The terms; null: its customers pay at once."
+  policy: PayLaterPolicyInput
+}
+
+"The terms hold for reservations from the present on. What is reserved already keeps its deadline."
+type SetPayLaterPolicyPayload @auth(role: THEATER_MANAGER, scope: THEATER) {
+  "The theater."
+  theater: Theater!
+}
+
+extend type Mutation {
+  "Gives held seats their full time again, within a limit."
+  extendHold("The hold." input: ExtendHoldInput!): ExtendHoldResult! @auth @cost(weight: 20, lane: PURCHASE)
+  "Keeps held seats without payment until the theater's deadline."
+  payLater("The reservation." input: PayLaterInput!): PayLaterResult! @auth @cost(weight: 20, lane: PURCHASE)
+  "Says on which terms a theater lets customers reserve without payment."
+  setPayLaterPolicy("The terms." input: SetPayLaterPolicyInput!): SetPayLaterPolicyPayload! @auth(role: THEATER_MANAGER, scope: THEATER) @cost(weight: 20)
 }
 `, BuiltIn: false},
 	{Name: "../../schema/emailchange.graphqls", Input: `"Another address that an account is to get, once both addresses have confirmed it. Only the account's owner sees it."
@@ -1828,6 +1954,8 @@ type PaymentDeclined implements UserError @auth {
   declineCode: String!
   "The reservation."
   reservation: Reservation!
+  "The server's clock, to count down to ` + "`" + `heldUntil` + "`" + ` by."
+  serverTime: DateTime!
 }
 
 "The gateway did not say how it went. The payment settles by itself within a minute or so; ask again with the same key."
@@ -1838,6 +1966,8 @@ type PaymentPending implements UserError @auth {
   message: String!
   "The reservation."
   reservation: Reservation!
+  "The server's clock, to count down to ` + "`" + `heldUntil` + "`" + ` by."
+  serverTime: DateTime!
 }
 
 "How a payment went."
@@ -2488,6 +2618,10 @@ enum UserErrorCode {
   LIMIT_EXCEEDED
   "The hold ran out before it was paid."
   RESERVATION_EXPIRED
+  "The seats are held for as long as they can be."
+  HOLD_LIMIT_REACHED
+  "The seats cannot be kept without payment."
+  PAY_LATER_UNAVAILABLE
   "The card issuer refused the payment."
   PAYMENT_DECLINED
   "The payment's outcome is not known yet; it settles by itself."
@@ -3277,6 +3411,16 @@ func (ec *executionContext) childFields_PasskeyChallenge(ctx context.Context, fi
 	return nil, fmt.Errorf("no field named %q was found under type PasskeyChallenge", field.Name)
 }
 
+func (ec *executionContext) childFields_PayLaterPolicy(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "leadMinutes":
+		return ec.fieldContext_PayLaterPolicy_leadMinutes(ctx, field)
+	case "maxOpen":
+		return ec.fieldContext_PayLaterPolicy_maxOpen(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PayLaterPolicy", field.Name)
+}
+
 func (ec *executionContext) childFields_Payment(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -3405,6 +3549,8 @@ func (ec *executionContext) childFields_Reservation(ctx context.Context, field g
 		return ec.fieldContext_Reservation_payment(ctx, field)
 	case "tickets":
 		return ec.fieldContext_Reservation_tickets(ctx, field)
+	case "payBy":
+		return ec.fieldContext_Reservation_payBy(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Reservation", field.Name)
 }
@@ -3703,6 +3849,14 @@ func (ec *executionContext) childFields_SessionPayload(ctx context.Context, fiel
 	return nil, fmt.Errorf("no field named %q was found under type SessionPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_SetPayLaterPolicyPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "theater":
+		return ec.fieldContext_SetPayLaterPolicyPayload_theater(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SetPayLaterPolicyPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_Showtime(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -3737,6 +3891,8 @@ func (ec *executionContext) childFields_Showtime(ctx context.Context, field grap
 		return ec.fieldContext_Showtime_salesCloseAt(ctx, field)
 	case "maxSeatsPerCustomer":
 		return ec.fieldContext_Showtime_maxSeatsPerCustomer(ctx, field)
+	case "payBy":
+		return ec.fieldContext_Showtime_payBy(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Showtime", field.Name)
 }
@@ -3839,6 +3995,8 @@ func (ec *executionContext) childFields_Theater(ctx context.Context, field graph
 		return ec.fieldContext_Theater_showtimes(ctx, field)
 	case "staff":
 		return ec.fieldContext_Theater_staff(ctx, field)
+	case "payLaterPolicy":
+		return ec.fieldContext_Theater_payLaterPolicy(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Theater", field.Name)
 }

@@ -88,6 +88,11 @@ type EraseUserResult interface {
 	IsEraseUserResult()
 }
 
+// How an extension went.
+type ExtendHoldResult interface {
+	IsExtendHoldResult()
+}
+
 // How it went to give a role.
 type GrantRoleResult interface {
 	IsGrantRoleResult()
@@ -101,6 +106,11 @@ type LinkProviderResult interface {
 // A thing with an id that can be read again by `node`.
 type Node interface {
 	IsNode()
+}
+
+// How keeping seats without payment went.
+type PayLaterResult interface {
+	IsPayLaterResult()
 }
 
 // How a payment went.
@@ -643,6 +653,22 @@ type ExportMyDataPayload struct {
 	Document string `json:"document"`
 }
 
+// A hold to extend.
+type ExtendHoldInput struct {
+	// Id of the reservation.
+	ReservationID string `json:"reservationId"`
+}
+
+// The seats are held for as long as if they had just been chosen, or up to the limit if that comes first.
+type ExtendHoldPayload struct {
+	// The reservation.
+	Reservation booking.Reservation `json:"reservation"`
+	// The server's clock, to count down to `heldUntil` by.
+	ServerTime time.Time `json:"serverTime"`
+}
+
+func (ExtendHoldPayload) IsExtendHoldResult() {}
+
 // A role for a user.
 type GrantRoleInput struct {
 	// The user's id.
@@ -662,6 +688,22 @@ type GrantRolePayload struct {
 }
 
 func (GrantRolePayload) IsGrantRoleResult() {}
+
+// The seats are held until `heldUntil` and cannot be held any longer; nothing was changed.
+type HoldLimitReached struct {
+	// Always `HOLD_LIMIT_REACHED`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+	// The reservation.
+	Reservation booking.Reservation `json:"reservation"`
+	// The server's clock, to count down to `heldUntil` by.
+	ServerTime time.Time `json:"serverTime"`
+}
+
+func (HoldLimitReached) IsUserError() {}
+
+func (HoldLimitReached) IsExtendHoldResult() {}
 
 // What was signed in with (an address or a username) or the password is wrong; which of the two is not said.
 type InvalidCredentials struct {
@@ -872,6 +914,46 @@ type PasskeyInput struct {
 	Credential string `json:"credential"`
 }
 
+// A held reservation to keep without payment.
+type PayLaterInput struct {
+	// Id of the reservation.
+	ReservationID string `json:"reservationId"`
+}
+
+// The seats are kept until `payBy`. Asking twice gives the same answer.
+type PayLaterPayload struct {
+	// The reservation.
+	Reservation booking.Reservation `json:"reservation"`
+	// The server's clock, to count down to `payBy` by.
+	ServerTime time.Time `json:"serverTime"`
+}
+
+func (PayLaterPayload) IsPayLaterResult() {}
+
+// Terms of a theater.
+type PayLaterPolicyInput struct {
+	// How many minutes before the start a reservation must be paid: 0 to 10080, a week.
+	LeadMinutes int32 `json:"leadMinutes"`
+	// How many unpaid reservations one customer may have at the theater: 1 to 100.
+	MaxOpen int32 `json:"maxOpen"`
+}
+
+// The seats cannot be kept without payment. They are held as before.
+type PayLaterUnavailable struct {
+	// Always `PAY_LATER_UNAVAILABLE`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+	// Why.
+	Reason booking.PayLaterReason `json:"reason"`
+	// The reservation.
+	Reservation booking.Reservation `json:"reservation"`
+}
+
+func (PayLaterUnavailable) IsUserError() {}
+
+func (PayLaterUnavailable) IsPayLaterResult() {}
+
 // A reservation to pay.
 type PayReservationInput struct {
 	// Id of the reservation.
@@ -898,6 +980,8 @@ type PaymentDeclined struct {
 	DeclineCode string `json:"declineCode"`
 	// The reservation.
 	Reservation booking.Reservation `json:"reservation"`
+	// The server's clock, to count down to `heldUntil` by.
+	ServerTime time.Time `json:"serverTime"`
 }
 
 func (PaymentDeclined) IsUserError() {}
@@ -912,6 +996,8 @@ type PaymentPending struct {
 	Message string `json:"message"`
 	// The reservation.
 	Reservation booking.Reservation `json:"reservation"`
+	// The server's clock, to count down to `heldUntil` by.
+	ServerTime time.Time `json:"serverTime"`
 }
 
 func (PaymentPending) IsUserError() {}
@@ -1096,6 +1182,10 @@ type ReservationExpired struct {
 	// The reservation.
 	Reservation booking.Reservation `json:"reservation"`
 }
+
+func (ReservationExpired) IsExtendHoldResult() {}
+
+func (ReservationExpired) IsPayLaterResult() {}
 
 func (ReservationExpired) IsUserError() {}
 
@@ -1332,6 +1422,20 @@ func (SessionPayload) IsRefreshSessionResult() {}
 func (SessionPayload) IsConfirmSignUpResult() {}
 
 func (SessionPayload) IsSignInResult() {}
+
+// The terms on which a theater lets customers reserve without payment.
+type SetPayLaterPolicyInput struct {
+	// Id of the theater.
+	TheaterID string `json:"theaterId"`
+	// The terms; null: its customers pay at once.
+	Policy *PayLaterPolicyInput `json:"policy,omitempty"`
+}
+
+// The terms hold for reservations from the present on. What is reserved already keeps its deadline.
+type SetPayLaterPolicyPayload struct {
+	// The theater.
+	Theater theater.Theater `json:"theater"`
+}
 
 // The showtime is not on sale; nothing was done.
 type ShowtimeClosed struct {
@@ -1751,6 +1855,10 @@ const (
 	UserErrorCodeLimitExceeded UserErrorCode = "LIMIT_EXCEEDED"
 	// The hold ran out before it was paid.
 	UserErrorCodeReservationExpired UserErrorCode = "RESERVATION_EXPIRED"
+	// The seats are held for as long as they can be.
+	UserErrorCodeHoldLimitReached UserErrorCode = "HOLD_LIMIT_REACHED"
+	// The seats cannot be kept without payment.
+	UserErrorCodePayLaterUnavailable UserErrorCode = "PAY_LATER_UNAVAILABLE"
 	// The card issuer refused the payment.
 	UserErrorCodePaymentDeclined UserErrorCode = "PAYMENT_DECLINED"
 	// The payment's outcome is not known yet; it settles by itself.
@@ -1795,6 +1903,8 @@ var AllUserErrorCode = []UserErrorCode{
 	UserErrorCodeShowtimeClosed,
 	UserErrorCodeLimitExceeded,
 	UserErrorCodeReservationExpired,
+	UserErrorCodeHoldLimitReached,
+	UserErrorCodePayLaterUnavailable,
 	UserErrorCodePaymentDeclined,
 	UserErrorCodePaymentPending,
 	UserErrorCodeUsernameTaken,
@@ -1813,7 +1923,7 @@ var AllUserErrorCode = []UserErrorCode{
 
 func (e UserErrorCode) IsValid() bool {
 	switch e {
-	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeInvalidProof, UserErrorCodeAccountDisabled, UserErrorCodeTooManyGrants, UserErrorCodeLastAdmin, UserErrorCodeSessionEnded, UserErrorCodeLinkExpired, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodeReservationExpired, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending, UserErrorCodeUsernameTaken, UserErrorCodeProviderSignInFailed, UserErrorCodeAccountExists, UserErrorCodeProviderEmailUnverified, UserErrorCodeProviderLinkTaken, UserErrorCodeLastWayToSignIn, UserErrorCodeNoPassword, UserErrorCodeReservationsAhead, UserErrorCodeAccountInOffice, UserErrorCodeTicketRequired, UserErrorCodeAlreadyReviewed, UserErrorCodeReviewHidden:
+	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeInvalidProof, UserErrorCodeAccountDisabled, UserErrorCodeTooManyGrants, UserErrorCodeLastAdmin, UserErrorCodeSessionEnded, UserErrorCodeLinkExpired, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodeReservationExpired, UserErrorCodeHoldLimitReached, UserErrorCodePayLaterUnavailable, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending, UserErrorCodeUsernameTaken, UserErrorCodeProviderSignInFailed, UserErrorCodeAccountExists, UserErrorCodeProviderEmailUnverified, UserErrorCodeProviderLinkTaken, UserErrorCodeLastWayToSignIn, UserErrorCodeNoPassword, UserErrorCodeReservationsAhead, UserErrorCodeAccountInOffice, UserErrorCodeTicketRequired, UserErrorCodeAlreadyReviewed, UserErrorCodeReviewHidden:
 		return true
 	}
 	return false
