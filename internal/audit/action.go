@@ -31,6 +31,8 @@ const (
 	RecoveryCodeUsed     Action = "recovery_code.used"
 	ProviderLinked       Action = "provider.linked"
 	ProviderUnlinked     Action = "provider.unlinked"
+	ReviewHidden         Action = "review.hidden"
+	ReviewShown          Action = "review.shown"
 	PayLaterPolicySet    Action = "pay_later_policy.set"
 )
 
@@ -89,6 +91,10 @@ func (a Action) Meaning() string {
 		return "Somebody of an OpenID provider became able to sign in to an account, made for them or theirs before."
 	case ProviderUnlinked:
 		return "Somebody of an OpenID provider is no longer able to sign in to an account."
+	case ReviewHidden:
+		return "A moderator hid a review, for the fault that it says, and settled what was reported of it."
+	case ReviewShown:
+		return "A moderator showed a hidden review again, or left it as it was though it was reported or edited."
 	case PayLaterPolicySet:
 		return "A theater was told on which terms its customers may reserve without payment, or that they may not."
 	default:
