@@ -19,6 +19,7 @@ import (
 	"marquee/ent/mail"
 	"marquee/ent/mailedtoken"
 	"marquee/ent/movie"
+	"marquee/ent/movierating"
 	"marquee/ent/paylaterpolicy"
 	"marquee/ent/payment"
 	"marquee/ent/paymentattempt"
@@ -28,6 +29,10 @@ import (
 	"marquee/ent/providerflow"
 	"marquee/ent/recoverycode"
 	"marquee/ent/reservation"
+	"marquee/ent/review"
+	"marquee/ent/reviewedit"
+	"marquee/ent/reviewreport"
+	"marquee/ent/reviewvote"
 	"marquee/ent/rolegrant"
 	"marquee/ent/screen"
 	"marquee/ent/seat"
@@ -119,6 +124,7 @@ func checkColumn(t, c string) error {
 			mail.Table:              mail.ValidColumn,
 			mailedtoken.Table:       mailedtoken.ValidColumn,
 			movie.Table:             movie.ValidColumn,
+			movierating.Table:       movierating.ValidColumn,
 			paylaterpolicy.Table:    paylaterpolicy.ValidColumn,
 			payment.Table:           payment.ValidColumn,
 			paymentattempt.Table:    paymentattempt.ValidColumn,
@@ -128,6 +134,10 @@ func checkColumn(t, c string) error {
 			providerflow.Table:      providerflow.ValidColumn,
 			recoverycode.Table:      recoverycode.ValidColumn,
 			reservation.Table:       reservation.ValidColumn,
+			review.Table:            review.ValidColumn,
+			reviewedit.Table:        reviewedit.ValidColumn,
+			reviewreport.Table:      reviewreport.ValidColumn,
+			reviewvote.Table:        reviewvote.ValidColumn,
 			rolegrant.Table:         rolegrant.ValidColumn,
 			screen.Table:            screen.ValidColumn,
 			seat.Table:              seat.ValidColumn,

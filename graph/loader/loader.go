@@ -19,6 +19,7 @@ import (
 	"marquee/internal/catalog"
 	"marquee/internal/page"
 	"marquee/internal/payment"
+	"marquee/internal/review"
 	"marquee/internal/showtime"
 	"marquee/internal/theater"
 )
@@ -30,6 +31,7 @@ type Services struct {
 	Showtime *showtime.Service
 	Booking  *booking.Service
 	Payment  *payment.Service
+	Review   *review.Service
 }
 
 // DefaultWait is how long the first key of a batch waits for others.
@@ -50,6 +52,10 @@ type Loaders struct {
 	PayLater      *Maybe[uuid.UUID, booking.PayLaterPolicy] // by theater
 	Payment       *Maybe[payment.Reference, payment.Payment]
 	Tickets       *Many[payment.Reference, booking.Ticket]
+	ReviewRating  *Maybe[uuid.UUID, review.Rating] // by movie
+	ReviewReports *Many[uuid.UUID, review.ReportCount]
+	ReviewEdits   *Many[uuid.UUID, review.Edit]
+	AuthorName    *Maybe[uuid.UUID, string]
 	services      Services
 	wait          time.Duration
 	mu            sync.Mutex
@@ -72,6 +78,10 @@ func New(s Services, wait time.Duration) *Loaders {
 		PayLater:      maybe(s.Booking.PayLaterPolicies, wait),
 		Payment:       maybe(s.Payment.PaymentsByReservation, wait),
 		Tickets:       many(s.Booking.TicketsByReservation, wait),
+		ReviewRating:  maybe(s.Review.RatingsByMovie, wait),
+		ReviewReports: many(s.Review.ReportsByReview, wait),
+		ReviewEdits:   many(s.Review.EditsByReview, wait),
+		AuthorName:    maybe(s.Review.AuthorNames, wait),
 		services:      s,
 		wait:          wait,
 		showtimePages: map[showtimeList]*batch[uuid.UUID, page.Page[showtime.Showtime]]{},

@@ -13,6 +13,7 @@ import (
 	"marquee/internal/identity"
 	"marquee/internal/money"
 	"marquee/internal/pricing"
+	"marquee/internal/review"
 	"marquee/internal/seatfeed"
 	"marquee/internal/seating"
 	"marquee/internal/showtime"
@@ -71,6 +72,11 @@ type ConfirmTotpResult interface {
 // How the erasure of an account went.
 type DeleteAccountResult interface {
 	IsDeleteAccountResult()
+}
+
+// How the deletion of a review went.
+type DeleteReviewResult interface {
+	IsDeleteReviewResult()
 }
 
 // How it went to shut an account.
@@ -183,6 +189,11 @@ type VerifyEmailResult interface {
 	IsVerifyEmailResult()
 }
 
+// How the writing of a review went.
+type WriteReviewResult interface {
+	IsWriteReviewResult()
+}
+
 // A page of accounts.
 type AccountConnection struct {
 	// The accounts with their cursors.
@@ -244,6 +255,20 @@ func (AccountInOffice) IsUserError() {}
 func (AccountInOffice) IsDeleteAccountResult() {}
 
 func (AccountInOffice) IsEraseUserResult() {}
+
+// The viewer has reviewed the movie already; nothing was written. Edit that review.
+type AlreadyReviewed struct {
+	// Always `ALREADY_REVIEWED`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+	// The review that there is.
+	Review review.Review `json:"review"`
+}
+
+func (AlreadyReviewed) IsUserError() {}
+
+func (AlreadyReviewed) IsWriteReviewResult() {}
 
 // A page of the audit log.
 type AuditEntryConnection struct {
@@ -531,6 +556,20 @@ type DeletePriceRulePayload struct {
 	RuleID string `json:"ruleId"`
 }
 
+// A review to delete.
+type DeleteReviewInput struct {
+	// Id of the review.
+	ReviewID string `json:"reviewId"`
+}
+
+// The review is no more, nor is its history.
+type DeleteReviewPayload struct {
+	// The id it had.
+	ReviewID string `json:"reviewId"`
+}
+
+func (DeleteReviewPayload) IsDeleteReviewResult() {}
+
 // Which account to shut.
 type DisableUserInput struct {
 	// The user's id.
@@ -546,6 +585,28 @@ type DisableUserPayload struct {
 }
 
 func (DisableUserPayload) IsDisableUserResult() {}
+
+// What a review is to say: all of it, what stays the same included.
+type EditReviewInput struct {
+	// Id of the review.
+	ReviewID string `json:"reviewId"`
+	// The rating, a whole number from 1 to 10.
+	Rating int32 `json:"rating"`
+	// What to say, plain text of at most 5,000 characters. Numbers of payment cards are refused.
+	Text *string `json:"text,omitempty"`
+	// Ratings of what makes an evening at the movies.
+	Aspects *review.Aspects `json:"aspects,omitempty"`
+	// Whether it gives the story away.
+	Spoiler bool `json:"spoiler"`
+	// Whether the first word of the viewer's name is shown beside it.
+	ShowName bool `json:"showName"`
+}
+
+// The review says what it is to say.
+type EditReviewPayload struct {
+	// The review.
+	Review review.Review `json:"review"`
+}
 
 // An account with this address exists by now. Only who reads the mails to the address, or moves an account to it, learns it.
 type EmailTaken struct {
@@ -792,6 +853,20 @@ type LinkProviderPayload struct {
 }
 
 func (LinkProviderPayload) IsLinkProviderResult() {}
+
+// What becomes of a review.
+type ModerateReviewInput struct {
+	// Id of the review.
+	ReviewID string `json:"reviewId"`
+	// Hide it for this fault. Without one it is shown, or stays so.
+	HideFor *review.Fault `json:"hideFor,omitempty"`
+}
+
+// The review is hidden or shown; what was reported of it is settled.
+type ModerateReviewPayload struct {
+	// The review.
+	Review review.Review `json:"review"`
+}
 
 // A page of movies.
 type MovieConnection struct {
@@ -1157,6 +1232,20 @@ type ReplaceRecoveryCodesPayload struct {
 	RecoveryCodes []string `json:"recoveryCodes"`
 }
 
+// A review to report.
+type ReportReviewInput struct {
+	// Id of the review.
+	ReviewID string `json:"reviewId"`
+	// What is wrong with it.
+	Fault review.Fault `json:"fault"`
+}
+
+// Moderators will look at the review.
+type ReportReviewPayload struct {
+	// The review.
+	Review review.Review `json:"review"`
+}
+
 // Whose password is forgotten.
 type RequestPasswordResetInput struct {
 	// The e-mail address of the account.
@@ -1264,6 +1353,38 @@ type ResetPasswordPayload struct {
 }
 
 func (ResetPasswordPayload) IsResetPasswordResult() {}
+
+// A page of reviews.
+type ReviewConnection struct {
+	// The reviews with their cursors.
+	Edges []ReviewEdge `json:"edges"`
+	// The reviews alone.
+	Nodes []review.Review `json:"nodes"`
+	// Where the page stands.
+	PageInfo PageInfo `json:"pageInfo"`
+}
+
+// A review in a page.
+type ReviewEdge struct {
+	// Where the review stands in the list.
+	Cursor string `json:"cursor"`
+	// The review.
+	Node review.Review `json:"node"`
+}
+
+// Moderators have hidden the review, so that it cannot be deleted and written anew; nothing was changed. Edit it.
+type ReviewHidden struct {
+	// Always `REVIEW_HIDDEN`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+	// Why it was hidden.
+	HiddenFor review.Fault `json:"hiddenFor"`
+}
+
+func (ReviewHidden) IsUserError() {}
+
+func (ReviewHidden) IsDeleteReviewResult() {}
 
 // A role that a user shall lose.
 type RevokeRoleInput struct {
@@ -1559,6 +1680,18 @@ type TheaterShowtimeFilter struct {
 	To *time.Time `json:"to,omitempty"`
 }
 
+// The viewer has no past ticket for the movie; nothing was written.
+type TicketRequired struct {
+	// Always `TICKET_REQUIRED`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+}
+
+func (TicketRequired) IsUserError() {}
+
+func (TicketRequired) IsWriteReviewResult() {}
+
 // The user has as many grants as one can have: grant the role on the platform instead, or revoke others.
 type TooManyGrants struct {
 	// Always `TOO_MANY_GRANTS`.
@@ -1665,11 +1798,49 @@ type VerifyEmailPayload struct {
 
 func (VerifyEmailPayload) IsVerifyEmailResult() {}
 
+// A vote for a review.
+type VoteReviewInput struct {
+	// Id of the review.
+	ReviewID string `json:"reviewId"`
+	// Whether the viewer finds it helpful; false takes a vote back.
+	Helpful bool `json:"helpful"`
+}
+
+// The vote counts, or counts no longer.
+type VoteReviewPayload struct {
+	// The review.
+	Review review.Review `json:"review"`
+}
+
 // Nothing changes.
 type WithdrawEmailChangePayload struct {
 	// Whether there was a change that waited.
 	Withdrawn bool `json:"withdrawn"`
 }
+
+// A review to write.
+type WriteReviewInput struct {
+	// Id of the movie.
+	MovieID string `json:"movieId"`
+	// The rating, a whole number from 1 to 10.
+	Rating int32 `json:"rating"`
+	// What to say, plain text of at most 5,000 characters. Numbers of payment cards are refused.
+	Text *string `json:"text,omitempty"`
+	// Ratings of what makes an evening at the movies.
+	Aspects *review.Aspects `json:"aspects,omitempty"`
+	// Whether it gives the story away.
+	Spoiler bool `json:"spoiler"`
+	// Whether the first word of the viewer's name is shown beside it. Nothing else about the viewer ever is.
+	ShowName bool `json:"showName"`
+}
+
+// The review was written.
+type WriteReviewPayload struct {
+	// The review.
+	Review review.Review `json:"review"`
+}
+
+func (WriteReviewPayload) IsWriteReviewResult() {}
 
 // Where a viewer must have the role that a field takes.
 type AuthScope string
@@ -1843,6 +2014,12 @@ const (
 	UserErrorCodeReservationsAhead UserErrorCode = "RESERVATIONS_AHEAD"
 	// The account can do more than a customer's.
 	UserErrorCodeAccountInOffice UserErrorCode = "ACCOUNT_IN_OFFICE"
+	// Only who has seen the movie may do this.
+	UserErrorCodeTicketRequired UserErrorCode = "TICKET_REQUIRED"
+	// The viewer has reviewed the movie already.
+	UserErrorCodeAlreadyReviewed UserErrorCode = "ALREADY_REVIEWED"
+	// Moderators have hidden the review.
+	UserErrorCodeReviewHidden UserErrorCode = "REVIEW_HIDDEN"
 )
 
 var AllUserErrorCode = []UserErrorCode{
@@ -1872,11 +2049,14 @@ var AllUserErrorCode = []UserErrorCode{
 	UserErrorCodeNoPassword,
 	UserErrorCodeReservationsAhead,
 	UserErrorCodeAccountInOffice,
+	UserErrorCodeTicketRequired,
+	UserErrorCodeAlreadyReviewed,
+	UserErrorCodeReviewHidden,
 }
 
 func (e UserErrorCode) IsValid() bool {
 	switch e {
-	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeInvalidProof, UserErrorCodeAccountDisabled, UserErrorCodeTooManyGrants, UserErrorCodeLastAdmin, UserErrorCodeSessionEnded, UserErrorCodeLinkExpired, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodeReservationExpired, UserErrorCodeHoldLimitReached, UserErrorCodePayLaterUnavailable, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending, UserErrorCodeUsernameTaken, UserErrorCodeProviderSignInFailed, UserErrorCodeAccountExists, UserErrorCodeProviderEmailUnverified, UserErrorCodeProviderLinkTaken, UserErrorCodeLastWayToSignIn, UserErrorCodeNoPassword, UserErrorCodeReservationsAhead, UserErrorCodeAccountInOffice:
+	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeInvalidProof, UserErrorCodeAccountDisabled, UserErrorCodeTooManyGrants, UserErrorCodeLastAdmin, UserErrorCodeSessionEnded, UserErrorCodeLinkExpired, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodeReservationExpired, UserErrorCodeHoldLimitReached, UserErrorCodePayLaterUnavailable, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending, UserErrorCodeUsernameTaken, UserErrorCodeProviderSignInFailed, UserErrorCodeAccountExists, UserErrorCodeProviderEmailUnverified, UserErrorCodeProviderLinkTaken, UserErrorCodeLastWayToSignIn, UserErrorCodeNoPassword, UserErrorCodeReservationsAhead, UserErrorCodeAccountInOffice, UserErrorCodeTicketRequired, UserErrorCodeAlreadyReviewed, UserErrorCodeReviewHidden:
 		return true
 	}
 	return false

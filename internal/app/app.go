@@ -40,6 +40,7 @@ import (
 	"marquee/internal/postgres"
 	"marquee/internal/privacy"
 	"marquee/internal/ratelimit"
+	"marquee/internal/review"
 	"marquee/internal/seatfeed"
 	"marquee/internal/seating"
 	"marquee/internal/showtime"
@@ -177,6 +178,9 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 		Hint: func(id uuid.UUID) { feed.Hint(id) }, Log: a.log,
 	}, booking.Config{Hold: a.cfg.Hold, HoldLimit: a.cfg.HoldLimit, GatewayTimeout: gatewayTimeout, AttemptLease: attemptLease})
 	a.Privacy = privacy.NewService(a.db, a.vault, a.Identity, a.Booking, seams.Clock, a.log)
+	reviews := review.NewService(a.db, a.Booking, a.Identity, review.Config{
+		Attendance: booking.Attendance(a.cfg.Reviewers), Writes: review.DefaultWrites, Reports: review.DefaultReports,
+	})
 
 	sockets := &transport.Registry{}
 	a.metrics.watchSockets(sockets.Len)
@@ -184,7 +188,7 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	resolver := &graph.Resolver{
 		Services: graph.Services{
 			Identity: a.Identity, Catalog: catalog.NewService(client, seams.Clock), Theater: theaters, Showtime: showtimes,
-			Seating: seats, Booking: a.Booking, Payment: payments, Privacy: a.Privacy, Feed: feed, Audit: audit.NewLog(client),
+			Seating: seats, Booking: a.Booking, Payment: payments, Privacy: a.Privacy, Review: reviews, Feed: feed, Audit: audit.NewLog(client),
 		},
 		Cursors:    page.NewSigner(key),
 		LoaderWait: seams.LoaderWait,

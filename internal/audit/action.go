@@ -34,6 +34,8 @@ const (
 	PriceRuleCreated     Action = "price_rule.created"
 	PriceRuleChanged     Action = "price_rule.changed"
 	PriceRuleDeleted     Action = "price_rule.deleted"
+	ReviewHidden         Action = "review.hidden"
+	ReviewShown          Action = "review.shown"
 	PayLaterPolicySet    Action = "pay_later_policy.set"
 )
 
@@ -98,6 +100,10 @@ func (a Action) Meaning() string {
 		return "A rule of the prices of a theater was changed, switched off or on."
 	case PriceRuleDeleted:
 		return "A rule of the prices of a theater was deleted."
+	case ReviewHidden:
+		return "A moderator hid a review, for the fault that it says, and settled what was reported of it."
+	case ReviewShown:
+		return "A moderator showed a hidden review again, or left it as it was though it was reported or edited."
 	case PayLaterPolicySet:
 		return "A theater was told on which terms its customers may reserve without payment, or that they may not."
 	default:

@@ -45,6 +45,7 @@ type Config struct {
 	SMTPURL         Secret         `env:"MARQUEE_SMTP_URL"`
 	MailFrom        string         `env:"MARQUEE_MAIL_FROM"`
 	Hold            time.Duration  `env:"MARQUEE_HOLD" envDefault:"10m"`
+	Reviewers       string         `env:"MARQUEE_REVIEWERS" envDefault:"ticket"`
 	HoldLimit       time.Duration  `env:"MARQUEE_HOLD_LIMIT" envDefault:"30m"`
 	ClusterListen   string         `env:"MARQUEE_CLUSTER_LISTEN"`
 	ClusterPeers    []string       `env:"MARQUEE_CLUSTER_PEERS"`
@@ -251,7 +252,7 @@ func (c Config) Validate() error {
 	if _, err := c.Key(); err != nil {
 		bad("MARQUEE_SECRET_KEY must be at least 32 bytes in base64: make one with openssl rand -base64 32")
 	}
-	return errors.Join(append(problems, c.validatePersisted(), c.validateOperation(), c.validateRates(), c.validateMail(), c.validateProviders(), c.validateProduction())...)
+	return errors.Join(append(problems, c.validatePersisted(), c.validateOperation(), c.validateRates(), c.validateReviewers(), c.validateMail(), c.validateProviders(), c.validateProduction())...)
 }
 
 // judgeDurations returns what is wrong with settings that say how long something takes.
@@ -300,6 +301,14 @@ func (c Config) validatePersisted() error {
 		}
 	default:
 		return fmt.Errorf("MARQUEE_PERSISTED_MODE must be off, log or require, not %q", c.PersistedMode)
+	}
+	return nil
+}
+
+// validateReviewers names a choice of who may review that is none.
+func (c Config) validateReviewers() error {
+	if c.Reviewers != "ticket" && c.Reviewers != "used" {
+		return fmt.Errorf("MARQUEE_REVIEWERS must be ticket or used, not %q", c.Reviewers)
 	}
 	return nil
 }
