@@ -232,6 +232,21 @@ func TestA8_AZ1_AZ3_two_tenants(t *testing.T) {
 		"Mutation.deletePriceRule(input.ruleId)": {
 			{operation: mutation("deletePriceRule", `{ ruleId }`), input: vars{}, field: "ruleId", theirs: rule},
 		},
+		"Mutation.createPromotion(input.theaterId)": {
+			{operation: mutation("createPromotion", `{ promotion { label } }`), input: vars{"promotion": quarterOff("TENANTS1")}, field: "theaterId", theirs: their(theirs.theater.ID(), &theirs.manager)},
+		},
+		"Mutation.updatePromotion(input.promotionId)": {
+			{operation: mutation("updatePromotion", `{ promotion { label } }`), input: vars{"promotion": quarterOff("TENANTS2")}, field: "promotionId", theirs: thing(func(t *testing.T) string {
+				var out struct {
+					CreatePromotion struct{ Promotion struct{ ID string } }
+				}
+				in := vars{"theaterId": theirs.theater.ID(), "promotion": quarterOff("TENANTS2")}
+				theirs.manager.With(t).Get(mutation("createPromotion", `{ promotion { id } }`), vars{"in": in}, &out)
+				return out.CreatePromotion.Promotion.ID
+			}, &theirs.manager)},
+		},
+		"Mutation.createPromotion(input.promotion.movieIds)": {{known: offSale}},
+		"Mutation.updatePromotion(input.promotion.movieIds)": {{known: offSale}},
 		"Query.priceRules(theaterId)": {
 			{operation: `query ($id: ID!) { priceRules(theaterId: $id) { label } }`, theirs: thing(func(t *testing.T) string { ruleOf(t); return theirs.theater.ID() }, &finance)},
 		},
@@ -377,6 +392,11 @@ func difference(before, after string) string {
 		}
 	}
 	return strings.Join(lines, "\n")
+}
+
+// quarterOff is a promotion.
+func quarterOff(code string) vars {
+	return vars{"promoCode": code, "label": "Quarter off", "percentOffBasisPoints": 2500, "startsAt": "2020-01-01T00:00:00Z", "endsAt": "2099-01-01T00:00:00Z"}
 }
 
 // newestEntry returns the id of an entry of the audit log.

@@ -39,7 +39,8 @@ type Summary struct {
 
 // wiped are the tables of everything that hangs from the demo world, in no particular order: they are emptied together.
 const wiped = `tickets, payment_attempts, payments, idempotency_keys, seat_claims, reservations, showtime_sales, price_tiers,
-	showtimes, seats, seat_layouts, screens, movie_genres, movies, genres`
+	showtimes, seats, seat_layouts, screens, movie_genres, movies, genres,
+	reviews, review_edits, review_reports, review_votes, movie_ratings`
 
 // Load empties the catalogue, the theaters and every reservation, and loads the demo world with showtimes from today
 // on, in one transaction. Accounts stay.
