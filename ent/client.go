@@ -31,6 +31,8 @@ import (
 	"marquee/ent/pricerule"
 	"marquee/ent/pricetier"
 	"marquee/ent/profile"
+	"marquee/ent/promotion"
+	"marquee/ent/promotionredemption"
 	"marquee/ent/providerflow"
 	"marquee/ent/recoverycode"
 	"marquee/ent/reservation"
@@ -105,6 +107,10 @@ type Client struct {
 	PriceTier *PriceTierClient
 	// Profile is the client for interacting with the Profile builders.
 	Profile *ProfileClient
+	// Promotion is the client for interacting with the Promotion builders.
+	Promotion *PromotionClient
+	// PromotionRedemption is the client for interacting with the PromotionRedemption builders.
+	PromotionRedemption *PromotionRedemptionClient
 	// ProviderFlow is the client for interacting with the ProviderFlow builders.
 	ProviderFlow *ProviderFlowClient
 	// RecoveryCode is the client for interacting with the RecoveryCode builders.
@@ -174,6 +180,8 @@ func (c *Client) init() {
 	c.PriceRule = NewPriceRuleClient(c.config)
 	c.PriceTier = NewPriceTierClient(c.config)
 	c.Profile = NewProfileClient(c.config)
+	c.Promotion = NewPromotionClient(c.config)
+	c.PromotionRedemption = NewPromotionRedemptionClient(c.config)
 	c.ProviderFlow = NewProviderFlowClient(c.config)
 	c.RecoveryCode = NewRecoveryCodeClient(c.config)
 	c.Reservation = NewReservationClient(c.config)
@@ -283,47 +291,49 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 	cfg := c.config
 	cfg.driver = tx
 	return &Tx{
-		ctx:               ctx,
-		config:            cfg,
-		AuditEntry:        NewAuditEntryClient(cfg),
-		Ceremony:          NewCeremonyClient(cfg),
-		EmailChange:       NewEmailChangeClient(cfg),
-		Erasure:           NewErasureClient(cfg),
-		Factor:            NewFactorClient(cfg),
-		FederatedIdentity: NewFederatedIdentityClient(cfg),
-		Genre:             NewGenreClient(cfg),
-		Guess:             NewGuessClient(cfg),
-		IdempotencyKey:    NewIdempotencyKeyClient(cfg),
-		KnownDevice:       NewKnownDeviceClient(cfg),
-		Mail:              NewMailClient(cfg),
-		MailedToken:       NewMailedTokenClient(cfg),
-		Movie:             NewMovieClient(cfg),
-		MovieRating:       NewMovieRatingClient(cfg),
-		PayLaterPolicy:    NewPayLaterPolicyClient(cfg),
-		Payment:           NewPaymentClient(cfg),
-		PaymentAttempt:    NewPaymentAttemptClient(cfg),
-		PriceRule:         NewPriceRuleClient(cfg),
-		PriceTier:         NewPriceTierClient(cfg),
-		Profile:           NewProfileClient(cfg),
-		ProviderFlow:      NewProviderFlowClient(cfg),
-		RecoveryCode:      NewRecoveryCodeClient(cfg),
-		Reservation:       NewReservationClient(cfg),
-		Review:            NewReviewClient(cfg),
-		ReviewEdit:        NewReviewEditClient(cfg),
-		ReviewReport:      NewReviewReportClient(cfg),
-		ReviewVote:        NewReviewVoteClient(cfg),
-		RoleGrant:         NewRoleGrantClient(cfg),
-		Screen:            NewScreenClient(cfg),
-		Seat:              NewSeatClient(cfg),
-		SeatClaim:         NewSeatClaimClient(cfg),
-		SeatLayout:        NewSeatLayoutClient(cfg),
-		Session:           NewSessionClient(cfg),
-		SessionRevocation: NewSessionRevocationClient(cfg),
-		Showtime:          NewShowtimeClient(cfg),
-		ShowtimeSale:      NewShowtimeSaleClient(cfg),
-		Theater:           NewTheaterClient(cfg),
-		Ticket:            NewTicketClient(cfg),
-		User:              NewUserClient(cfg),
+		ctx:                 ctx,
+		config:              cfg,
+		AuditEntry:          NewAuditEntryClient(cfg),
+		Ceremony:            NewCeremonyClient(cfg),
+		EmailChange:         NewEmailChangeClient(cfg),
+		Erasure:             NewErasureClient(cfg),
+		Factor:              NewFactorClient(cfg),
+		FederatedIdentity:   NewFederatedIdentityClient(cfg),
+		Genre:               NewGenreClient(cfg),
+		Guess:               NewGuessClient(cfg),
+		IdempotencyKey:      NewIdempotencyKeyClient(cfg),
+		KnownDevice:         NewKnownDeviceClient(cfg),
+		Mail:                NewMailClient(cfg),
+		MailedToken:         NewMailedTokenClient(cfg),
+		Movie:               NewMovieClient(cfg),
+		MovieRating:         NewMovieRatingClient(cfg),
+		PayLaterPolicy:      NewPayLaterPolicyClient(cfg),
+		Payment:             NewPaymentClient(cfg),
+		PaymentAttempt:      NewPaymentAttemptClient(cfg),
+		PriceRule:           NewPriceRuleClient(cfg),
+		PriceTier:           NewPriceTierClient(cfg),
+		Profile:             NewProfileClient(cfg),
+		Promotion:           NewPromotionClient(cfg),
+		PromotionRedemption: NewPromotionRedemptionClient(cfg),
+		ProviderFlow:        NewProviderFlowClient(cfg),
+		RecoveryCode:        NewRecoveryCodeClient(cfg),
+		Reservation:         NewReservationClient(cfg),
+		Review:              NewReviewClient(cfg),
+		ReviewEdit:          NewReviewEditClient(cfg),
+		ReviewReport:        NewReviewReportClient(cfg),
+		ReviewVote:          NewReviewVoteClient(cfg),
+		RoleGrant:           NewRoleGrantClient(cfg),
+		Screen:              NewScreenClient(cfg),
+		Seat:                NewSeatClient(cfg),
+		SeatClaim:           NewSeatClaimClient(cfg),
+		SeatLayout:          NewSeatLayoutClient(cfg),
+		Session:             NewSessionClient(cfg),
+		SessionRevocation:   NewSessionRevocationClient(cfg),
+		Showtime:            NewShowtimeClient(cfg),
+		ShowtimeSale:        NewShowtimeSaleClient(cfg),
+		Theater:             NewTheaterClient(cfg),
+		Ticket:              NewTicketClient(cfg),
+		User:                NewUserClient(cfg),
 	}, nil
 }
 
@@ -341,47 +351,49 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 	cfg := c.config
 	cfg.driver = &txDriver{tx: tx, drv: c.driver}
 	return &Tx{
-		ctx:               ctx,
-		config:            cfg,
-		AuditEntry:        NewAuditEntryClient(cfg),
-		Ceremony:          NewCeremonyClient(cfg),
-		EmailChange:       NewEmailChangeClient(cfg),
-		Erasure:           NewErasureClient(cfg),
-		Factor:            NewFactorClient(cfg),
-		FederatedIdentity: NewFederatedIdentityClient(cfg),
-		Genre:             NewGenreClient(cfg),
-		Guess:             NewGuessClient(cfg),
-		IdempotencyKey:    NewIdempotencyKeyClient(cfg),
-		KnownDevice:       NewKnownDeviceClient(cfg),
-		Mail:              NewMailClient(cfg),
-		MailedToken:       NewMailedTokenClient(cfg),
-		Movie:             NewMovieClient(cfg),
-		MovieRating:       NewMovieRatingClient(cfg),
-		PayLaterPolicy:    NewPayLaterPolicyClient(cfg),
-		Payment:           NewPaymentClient(cfg),
-		PaymentAttempt:    NewPaymentAttemptClient(cfg),
-		PriceRule:         NewPriceRuleClient(cfg),
-		PriceTier:         NewPriceTierClient(cfg),
-		Profile:           NewProfileClient(cfg),
-		ProviderFlow:      NewProviderFlowClient(cfg),
-		RecoveryCode:      NewRecoveryCodeClient(cfg),
-		Reservation:       NewReservationClient(cfg),
-		Review:            NewReviewClient(cfg),
-		ReviewEdit:        NewReviewEditClient(cfg),
-		ReviewReport:      NewReviewReportClient(cfg),
-		ReviewVote:        NewReviewVoteClient(cfg),
-		RoleGrant:         NewRoleGrantClient(cfg),
-		Screen:            NewScreenClient(cfg),
-		Seat:              NewSeatClient(cfg),
-		SeatClaim:         NewSeatClaimClient(cfg),
-		SeatLayout:        NewSeatLayoutClient(cfg),
-		Session:           NewSessionClient(cfg),
-		SessionRevocation: NewSessionRevocationClient(cfg),
-		Showtime:          NewShowtimeClient(cfg),
-		ShowtimeSale:      NewShowtimeSaleClient(cfg),
-		Theater:           NewTheaterClient(cfg),
-		Ticket:            NewTicketClient(cfg),
-		User:              NewUserClient(cfg),
+		ctx:                 ctx,
+		config:              cfg,
+		AuditEntry:          NewAuditEntryClient(cfg),
+		Ceremony:            NewCeremonyClient(cfg),
+		EmailChange:         NewEmailChangeClient(cfg),
+		Erasure:             NewErasureClient(cfg),
+		Factor:              NewFactorClient(cfg),
+		FederatedIdentity:   NewFederatedIdentityClient(cfg),
+		Genre:               NewGenreClient(cfg),
+		Guess:               NewGuessClient(cfg),
+		IdempotencyKey:      NewIdempotencyKeyClient(cfg),
+		KnownDevice:         NewKnownDeviceClient(cfg),
+		Mail:                NewMailClient(cfg),
+		MailedToken:         NewMailedTokenClient(cfg),
+		Movie:               NewMovieClient(cfg),
+		MovieRating:         NewMovieRatingClient(cfg),
+		PayLaterPolicy:      NewPayLaterPolicyClient(cfg),
+		Payment:             NewPaymentClient(cfg),
+		PaymentAttempt:      NewPaymentAttemptClient(cfg),
+		PriceRule:           NewPriceRuleClient(cfg),
+		PriceTier:           NewPriceTierClient(cfg),
+		Profile:             NewProfileClient(cfg),
+		Promotion:           NewPromotionClient(cfg),
+		PromotionRedemption: NewPromotionRedemptionClient(cfg),
+		ProviderFlow:        NewProviderFlowClient(cfg),
+		RecoveryCode:        NewRecoveryCodeClient(cfg),
+		Reservation:         NewReservationClient(cfg),
+		Review:              NewReviewClient(cfg),
+		ReviewEdit:          NewReviewEditClient(cfg),
+		ReviewReport:        NewReviewReportClient(cfg),
+		ReviewVote:          NewReviewVoteClient(cfg),
+		RoleGrant:           NewRoleGrantClient(cfg),
+		Screen:              NewScreenClient(cfg),
+		Seat:                NewSeatClient(cfg),
+		SeatClaim:           NewSeatClaimClient(cfg),
+		SeatLayout:          NewSeatLayoutClient(cfg),
+		Session:             NewSessionClient(cfg),
+		SessionRevocation:   NewSessionRevocationClient(cfg),
+		Showtime:            NewShowtimeClient(cfg),
+		ShowtimeSale:        NewShowtimeSaleClient(cfg),
+		Theater:             NewTheaterClient(cfg),
+		Ticket:              NewTicketClient(cfg),
+		User:                NewUserClient(cfg),
 	}, nil
 }
 
@@ -414,11 +426,11 @@ func (c *Client) Use(hooks ...Hook) {
 		c.AuditEntry, c.Ceremony, c.EmailChange, c.Erasure, c.Factor,
 		c.FederatedIdentity, c.Genre, c.Guess, c.IdempotencyKey, c.KnownDevice, c.Mail,
 		c.MailedToken, c.Movie, c.MovieRating, c.PayLaterPolicy, c.Payment,
-		c.PaymentAttempt, c.PriceRule, c.PriceTier, c.Profile, c.ProviderFlow,
-		c.RecoveryCode, c.Reservation, c.Review, c.ReviewEdit, c.ReviewReport,
-		c.ReviewVote, c.RoleGrant, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout,
-		c.Session, c.SessionRevocation, c.Showtime, c.ShowtimeSale, c.Theater,
-		c.Ticket, c.User,
+		c.PaymentAttempt, c.PriceRule, c.PriceTier, c.Profile, c.Promotion,
+		c.PromotionRedemption, c.ProviderFlow, c.RecoveryCode, c.Reservation, c.Review,
+		c.ReviewEdit, c.ReviewReport, c.ReviewVote, c.RoleGrant, c.Screen, c.Seat,
+		c.SeatClaim, c.SeatLayout, c.Session, c.SessionRevocation, c.Showtime,
+		c.ShowtimeSale, c.Theater, c.Ticket, c.User,
 	} {
 		n.Use(hooks...)
 	}
@@ -431,11 +443,11 @@ func (c *Client) Intercept(interceptors ...Interceptor) {
 		c.AuditEntry, c.Ceremony, c.EmailChange, c.Erasure, c.Factor,
 		c.FederatedIdentity, c.Genre, c.Guess, c.IdempotencyKey, c.KnownDevice, c.Mail,
 		c.MailedToken, c.Movie, c.MovieRating, c.PayLaterPolicy, c.Payment,
-		c.PaymentAttempt, c.PriceRule, c.PriceTier, c.Profile, c.ProviderFlow,
-		c.RecoveryCode, c.Reservation, c.Review, c.ReviewEdit, c.ReviewReport,
-		c.ReviewVote, c.RoleGrant, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout,
-		c.Session, c.SessionRevocation, c.Showtime, c.ShowtimeSale, c.Theater,
-		c.Ticket, c.User,
+		c.PaymentAttempt, c.PriceRule, c.PriceTier, c.Profile, c.Promotion,
+		c.PromotionRedemption, c.ProviderFlow, c.RecoveryCode, c.Reservation, c.Review,
+		c.ReviewEdit, c.ReviewReport, c.ReviewVote, c.RoleGrant, c.Screen, c.Seat,
+		c.SeatClaim, c.SeatLayout, c.Session, c.SessionRevocation, c.Showtime,
+		c.ShowtimeSale, c.Theater, c.Ticket, c.User,
 	} {
 		n.Intercept(interceptors...)
 	}
@@ -484,6 +496,10 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.PriceTier.mutate(ctx, m)
 	case *ProfileMutation:
 		return c.Profile.mutate(ctx, m)
+	case *PromotionMutation:
+		return c.Promotion.mutate(ctx, m)
+	case *PromotionRedemptionMutation:
+		return c.PromotionRedemption.mutate(ctx, m)
 	case *ProviderFlowMutation:
 		return c.ProviderFlow.mutate(ctx, m)
 	case *RecoveryCodeMutation:
@@ -3379,6 +3395,272 @@ func (c *ProfileClient) mutate(ctx context.Context, m *ProfileMutation) (Value, 
 	}
 }
 
+// PromotionClient is a client for the Promotion schema.
+type PromotionClient struct {
+	config
+}
+
+// NewPromotionClient returns a client for the Promotion from the given config.
+func NewPromotionClient(c config) *PromotionClient {
+	return &PromotionClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `promotion.Hooks(f(g(h())))`.
+func (c *PromotionClient) Use(hooks ...Hook) {
+	c.hooks.Promotion = append(c.hooks.Promotion, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `promotion.Intercept(f(g(h())))`.
+func (c *PromotionClient) Intercept(interceptors ...Interceptor) {
+	c.inters.Promotion = append(c.inters.Promotion, interceptors...)
+}
+
+// Create returns a builder for creating a Promotion entity.
+func (c *PromotionClient) Create() *PromotionCreate {
+	mutation := newPromotionMutation(c.config, OpCreate)
+	return &PromotionCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of Promotion entities.
+func (c *PromotionClient) CreateBulk(builders ...*PromotionCreate) *PromotionCreateBulk {
+	return &PromotionCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *PromotionClient) MapCreateBulk(slice any, setFunc func(*PromotionCreate, int)) *PromotionCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &PromotionCreateBulk{err: fmt.Errorf("calling to PromotionClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*PromotionCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &PromotionCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for Promotion.
+func (c *PromotionClient) Update() *PromotionUpdate {
+	mutation := newPromotionMutation(c.config, OpUpdate)
+	return &PromotionUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *PromotionClient) UpdateOne(_m *Promotion) *PromotionUpdateOne {
+	mutation := newPromotionMutation(c.config, OpUpdateOne, withPromotion(_m))
+	return &PromotionUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *PromotionClient) UpdateOneID(id uuid.UUID) *PromotionUpdateOne {
+	mutation := newPromotionMutation(c.config, OpUpdateOne, withPromotionID(id))
+	return &PromotionUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for Promotion.
+func (c *PromotionClient) Delete() *PromotionDelete {
+	mutation := newPromotionMutation(c.config, OpDelete)
+	return &PromotionDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *PromotionClient) DeleteOne(_m *Promotion) *PromotionDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *PromotionClient) DeleteOneID(id uuid.UUID) *PromotionDeleteOne {
+	builder := c.Delete().Where(promotion.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &PromotionDeleteOne{builder}
+}
+
+// Query returns a query builder for Promotion.
+func (c *PromotionClient) Query() *PromotionQuery {
+	return &PromotionQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypePromotion},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a Promotion entity by its id.
+func (c *PromotionClient) Get(ctx context.Context, id uuid.UUID) (*Promotion, error) {
+	return c.Query().Where(promotion.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *PromotionClient) GetX(ctx context.Context, id uuid.UUID) *Promotion {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *PromotionClient) Hooks() []Hook {
+	return c.hooks.Promotion
+}
+
+// Interceptors returns the client interceptors.
+func (c *PromotionClient) Interceptors() []Interceptor {
+	return c.inters.Promotion
+}
+
+func (c *PromotionClient) mutate(ctx context.Context, m *PromotionMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&PromotionCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&PromotionUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&PromotionUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&PromotionDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown Promotion mutation op: %q", m.Op())
+	}
+}
+
+// PromotionRedemptionClient is a client for the PromotionRedemption schema.
+type PromotionRedemptionClient struct {
+	config
+}
+
+// NewPromotionRedemptionClient returns a client for the PromotionRedemption from the given config.
+func NewPromotionRedemptionClient(c config) *PromotionRedemptionClient {
+	return &PromotionRedemptionClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `promotionredemption.Hooks(f(g(h())))`.
+func (c *PromotionRedemptionClient) Use(hooks ...Hook) {
+	c.hooks.PromotionRedemption = append(c.hooks.PromotionRedemption, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `promotionredemption.Intercept(f(g(h())))`.
+func (c *PromotionRedemptionClient) Intercept(interceptors ...Interceptor) {
+	c.inters.PromotionRedemption = append(c.inters.PromotionRedemption, interceptors...)
+}
+
+// Create returns a builder for creating a PromotionRedemption entity.
+func (c *PromotionRedemptionClient) Create() *PromotionRedemptionCreate {
+	mutation := newPromotionRedemptionMutation(c.config, OpCreate)
+	return &PromotionRedemptionCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of PromotionRedemption entities.
+func (c *PromotionRedemptionClient) CreateBulk(builders ...*PromotionRedemptionCreate) *PromotionRedemptionCreateBulk {
+	return &PromotionRedemptionCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *PromotionRedemptionClient) MapCreateBulk(slice any, setFunc func(*PromotionRedemptionCreate, int)) *PromotionRedemptionCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &PromotionRedemptionCreateBulk{err: fmt.Errorf("calling to PromotionRedemptionClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*PromotionRedemptionCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &PromotionRedemptionCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for PromotionRedemption.
+func (c *PromotionRedemptionClient) Update() *PromotionRedemptionUpdate {
+	mutation := newPromotionRedemptionMutation(c.config, OpUpdate)
+	return &PromotionRedemptionUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *PromotionRedemptionClient) UpdateOne(_m *PromotionRedemption) *PromotionRedemptionUpdateOne {
+	mutation := newPromotionRedemptionMutation(c.config, OpUpdateOne, withPromotionRedemption(_m))
+	return &PromotionRedemptionUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *PromotionRedemptionClient) UpdateOneID(id uuid.UUID) *PromotionRedemptionUpdateOne {
+	mutation := newPromotionRedemptionMutation(c.config, OpUpdateOne, withPromotionRedemptionID(id))
+	return &PromotionRedemptionUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for PromotionRedemption.
+func (c *PromotionRedemptionClient) Delete() *PromotionRedemptionDelete {
+	mutation := newPromotionRedemptionMutation(c.config, OpDelete)
+	return &PromotionRedemptionDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *PromotionRedemptionClient) DeleteOne(_m *PromotionRedemption) *PromotionRedemptionDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *PromotionRedemptionClient) DeleteOneID(id uuid.UUID) *PromotionRedemptionDeleteOne {
+	builder := c.Delete().Where(promotionredemption.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &PromotionRedemptionDeleteOne{builder}
+}
+
+// Query returns a query builder for PromotionRedemption.
+func (c *PromotionRedemptionClient) Query() *PromotionRedemptionQuery {
+	return &PromotionRedemptionQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypePromotionRedemption},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a PromotionRedemption entity by its id.
+func (c *PromotionRedemptionClient) Get(ctx context.Context, id uuid.UUID) (*PromotionRedemption, error) {
+	return c.Query().Where(promotionredemption.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *PromotionRedemptionClient) GetX(ctx context.Context, id uuid.UUID) *PromotionRedemption {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *PromotionRedemptionClient) Hooks() []Hook {
+	return c.hooks.PromotionRedemption
+}
+
+// Interceptors returns the client interceptors.
+func (c *PromotionRedemptionClient) Interceptors() []Interceptor {
+	return c.inters.PromotionRedemption
+}
+
+func (c *PromotionRedemptionClient) mutate(ctx context.Context, m *PromotionRedemptionMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&PromotionRedemptionCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&PromotionRedemptionUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&PromotionRedemptionUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&PromotionRedemptionDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown PromotionRedemption mutation op: %q", m.Op())
+	}
+}
+
 // ProviderFlowClient is a client for the ProviderFlow schema.
 type ProviderFlowClient struct {
 	config
@@ -6232,18 +6514,19 @@ type (
 		AuditEntry, Ceremony, EmailChange, Erasure, Factor, FederatedIdentity, Genre,
 		Guess, IdempotencyKey, KnownDevice, Mail, MailedToken, Movie, MovieRating,
 		PayLaterPolicy, Payment, PaymentAttempt, PriceRule, PriceTier, Profile,
-		ProviderFlow, RecoveryCode, Reservation, Review, ReviewEdit, ReviewReport,
-		ReviewVote, RoleGrant, Screen, Seat, SeatClaim, SeatLayout, Session,
-		SessionRevocation, Showtime, ShowtimeSale, Theater, Ticket, User []ent.Hook
+		Promotion, PromotionRedemption, ProviderFlow, RecoveryCode, Reservation,
+		Review, ReviewEdit, ReviewReport, ReviewVote, RoleGrant, Screen, Seat,
+		SeatClaim, SeatLayout, Session, SessionRevocation, Showtime, ShowtimeSale,
+		Theater, Ticket, User []ent.Hook
 	}
 	inters struct {
 		AuditEntry, Ceremony, EmailChange, Erasure, Factor, FederatedIdentity, Genre,
 		Guess, IdempotencyKey, KnownDevice, Mail, MailedToken, Movie, MovieRating,
 		PayLaterPolicy, Payment, PaymentAttempt, PriceRule, PriceTier, Profile,
-		ProviderFlow, RecoveryCode, Reservation, Review, ReviewEdit, ReviewReport,
-		ReviewVote, RoleGrant, Screen, Seat, SeatClaim, SeatLayout, Session,
-		SessionRevocation, Showtime, ShowtimeSale, Theater, Ticket,
-		User []ent.Interceptor
+		Promotion, PromotionRedemption, ProviderFlow, RecoveryCode, Reservation,
+		Review, ReviewEdit, ReviewReport, ReviewVote, RoleGrant, Screen, Seat,
+		SeatClaim, SeatLayout, Session, SessionRevocation, Showtime, ShowtimeSale,
+		Theater, Ticket, User []ent.Interceptor
 	}
 )
 

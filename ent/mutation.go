@@ -28,6 +28,8 @@ import (
 	"marquee/ent/pricerule"
 	"marquee/ent/pricetier"
 	"marquee/ent/profile"
+	"marquee/ent/promotion"
+	"marquee/ent/promotionredemption"
 	"marquee/ent/providerflow"
 	"marquee/ent/recoverycode"
 	"marquee/ent/reservation"
@@ -65,45 +67,47 @@ const (
 	OpUpdateOne = ent.OpUpdateOne
 
 	// Node types.
-	TypeAuditEntry        = "AuditEntry"
-	TypeCeremony          = "Ceremony"
-	TypeEmailChange       = "EmailChange"
-	TypeErasure           = "Erasure"
-	TypeFactor            = "Factor"
-	TypeFederatedIdentity = "FederatedIdentity"
-	TypeGenre             = "Genre"
-	TypeGuess             = "Guess"
-	TypeIdempotencyKey    = "IdempotencyKey"
-	TypeKnownDevice       = "KnownDevice"
-	TypeMail              = "Mail"
-	TypeMailedToken       = "MailedToken"
-	TypeMovie             = "Movie"
-	TypeMovieRating       = "MovieRating"
-	TypePayLaterPolicy    = "PayLaterPolicy"
-	TypePayment           = "Payment"
-	TypePaymentAttempt    = "PaymentAttempt"
-	TypePriceRule         = "PriceRule"
-	TypePriceTier         = "PriceTier"
-	TypeProfile           = "Profile"
-	TypeProviderFlow      = "ProviderFlow"
-	TypeRecoveryCode      = "RecoveryCode"
-	TypeReservation       = "Reservation"
-	TypeReview            = "Review"
-	TypeReviewEdit        = "ReviewEdit"
-	TypeReviewReport      = "ReviewReport"
-	TypeReviewVote        = "ReviewVote"
-	TypeRoleGrant         = "RoleGrant"
-	TypeScreen            = "Screen"
-	TypeSeat              = "Seat"
-	TypeSeatClaim         = "SeatClaim"
-	TypeSeatLayout        = "SeatLayout"
-	TypeSession           = "Session"
-	TypeSessionRevocation = "SessionRevocation"
-	TypeShowtime          = "Showtime"
-	TypeShowtimeSale      = "ShowtimeSale"
-	TypeTheater           = "Theater"
-	TypeTicket            = "Ticket"
-	TypeUser              = "User"
+	TypeAuditEntry          = "AuditEntry"
+	TypeCeremony            = "Ceremony"
+	TypeEmailChange         = "EmailChange"
+	TypeErasure             = "Erasure"
+	TypeFactor              = "Factor"
+	TypeFederatedIdentity   = "FederatedIdentity"
+	TypeGenre               = "Genre"
+	TypeGuess               = "Guess"
+	TypeIdempotencyKey      = "IdempotencyKey"
+	TypeKnownDevice         = "KnownDevice"
+	TypeMail                = "Mail"
+	TypeMailedToken         = "MailedToken"
+	TypeMovie               = "Movie"
+	TypeMovieRating         = "MovieRating"
+	TypePayLaterPolicy      = "PayLaterPolicy"
+	TypePayment             = "Payment"
+	TypePaymentAttempt      = "PaymentAttempt"
+	TypePriceRule           = "PriceRule"
+	TypePriceTier           = "PriceTier"
+	TypeProfile             = "Profile"
+	TypePromotion           = "Promotion"
+	TypePromotionRedemption = "PromotionRedemption"
+	TypeProviderFlow        = "ProviderFlow"
+	TypeRecoveryCode        = "RecoveryCode"
+	TypeReservation         = "Reservation"
+	TypeReview              = "Review"
+	TypeReviewEdit          = "ReviewEdit"
+	TypeReviewReport        = "ReviewReport"
+	TypeReviewVote          = "ReviewVote"
+	TypeRoleGrant           = "RoleGrant"
+	TypeScreen              = "Screen"
+	TypeSeat                = "Seat"
+	TypeSeatClaim           = "SeatClaim"
+	TypeSeatLayout          = "SeatLayout"
+	TypeSession             = "Session"
+	TypeSessionRevocation   = "SessionRevocation"
+	TypeShowtime            = "Showtime"
+	TypeShowtimeSale        = "ShowtimeSale"
+	TypeTheater             = "Theater"
+	TypeTicket              = "Ticket"
+	TypeUser                = "User"
 )
 
 // AuditEntryMutation represents an operation that mutates the AuditEntry nodes in the graph.
@@ -14620,6 +14624,2208 @@ func (m *ProfileMutation) ResetEdge(name string) error {
 		return nil
 	}
 	return fmt.Errorf("unknown Profile edge %s", name)
+}
+
+// PromotionMutation represents an operation that mutates the Promotion nodes in the graph.
+type PromotionMutation struct {
+	config
+	op              Op
+	typ             string
+	id              *uuid.UUID
+	theater_id      *uuid.UUID
+	code            *string
+	label           *string
+	basis_points    *int32
+	addbasis_points *int32
+	amount_minor    *int64
+	addamount_minor *int64
+	starts_at       *time.Time
+	ends_at         *time.Time
+	max_uses        *int32
+	addmax_uses     *int32
+	max_minor       *int64
+	addmax_minor    *int64
+	per_user        *int32
+	addper_user     *int32
+	combinable      *bool
+	scope           *json.RawMessage
+	appendscope     json.RawMessage
+	active          *bool
+	version         *int32
+	addversion      *int32
+	used_count      *int32
+	addused_count   *int32
+	used_minor      *int64
+	addused_minor   *int64
+	created_at      *time.Time
+	clearedFields   map[string]struct{}
+	done            bool
+	oldValue        func(context.Context) (*Promotion, error)
+	predicates      []predicate.Promotion
+}
+
+var _ ent.Mutation = (*PromotionMutation)(nil)
+
+// promotionOption allows management of the mutation configuration using functional options.
+type promotionOption func(*PromotionMutation)
+
+// newPromotionMutation creates new mutation for the Promotion entity.
+func newPromotionMutation(c config, op Op, opts ...promotionOption) *PromotionMutation {
+	m := &PromotionMutation{
+		config:        c,
+		op:            op,
+		typ:           TypePromotion,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withPromotionID sets the ID field of the mutation.
+func withPromotionID(id uuid.UUID) promotionOption {
+	return func(m *PromotionMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *Promotion
+		)
+		m.oldValue = func(ctx context.Context) (*Promotion, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().Promotion.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withPromotion sets the old Promotion of the mutation.
+func withPromotion(node *Promotion) promotionOption {
+	return func(m *PromotionMutation) {
+		m.oldValue = func(context.Context) (*Promotion, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m PromotionMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m PromotionMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of Promotion entities.
+func (m *PromotionMutation) SetID(id uuid.UUID) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *PromotionMutation) ID() (id uuid.UUID, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *PromotionMutation) IDs(ctx context.Context) ([]uuid.UUID, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []uuid.UUID{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().Promotion.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetTheaterID sets the "theater_id" field.
+func (m *PromotionMutation) SetTheaterID(u uuid.UUID) {
+	m.theater_id = &u
+}
+
+// TheaterID returns the value of the "theater_id" field in the mutation.
+func (m *PromotionMutation) TheaterID() (r uuid.UUID, exists bool) {
+	v := m.theater_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldTheaterID returns the old "theater_id" field's value of the Promotion entity.
+// If the Promotion object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PromotionMutation) OldTheaterID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldTheaterID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldTheaterID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldTheaterID: %w", err)
+	}
+	return oldValue.TheaterID, nil
+}
+
+// ResetTheaterID resets all changes to the "theater_id" field.
+func (m *PromotionMutation) ResetTheaterID() {
+	m.theater_id = nil
+}
+
+// SetCode sets the "code" field.
+func (m *PromotionMutation) SetCode(s string) {
+	m.code = &s
+}
+
+// Code returns the value of the "code" field in the mutation.
+func (m *PromotionMutation) Code() (r string, exists bool) {
+	v := m.code
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCode returns the old "code" field's value of the Promotion entity.
+// If the Promotion object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PromotionMutation) OldCode(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCode is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCode requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCode: %w", err)
+	}
+	return oldValue.Code, nil
+}
+
+// ResetCode resets all changes to the "code" field.
+func (m *PromotionMutation) ResetCode() {
+	m.code = nil
+}
+
+// SetLabel sets the "label" field.
+func (m *PromotionMutation) SetLabel(s string) {
+	m.label = &s
+}
+
+// Label returns the value of the "label" field in the mutation.
+func (m *PromotionMutation) Label() (r string, exists bool) {
+	v := m.label
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldLabel returns the old "label" field's value of the Promotion entity.
+// If the Promotion object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PromotionMutation) OldLabel(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldLabel is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldLabel requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldLabel: %w", err)
+	}
+	return oldValue.Label, nil
+}
+
+// ResetLabel resets all changes to the "label" field.
+func (m *PromotionMutation) ResetLabel() {
+	m.label = nil
+}
+
+// SetBasisPoints sets the "basis_points" field.
+func (m *PromotionMutation) SetBasisPoints(i int32) {
+	m.basis_points = &i
+	m.addbasis_points = nil
+}
+
+// BasisPoints returns the value of the "basis_points" field in the mutation.
+func (m *PromotionMutation) BasisPoints() (r int32, exists bool) {
+	v := m.basis_points
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldBasisPoints returns the old "basis_points" field's value of the Promotion entity.
+// If the Promotion object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PromotionMutation) OldBasisPoints(ctx context.Context) (v int32, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldBasisPoints is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldBasisPoints requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldBasisPoints: %w", err)
+	}
+	return oldValue.BasisPoints, nil
+}
+
+// AddBasisPoints adds i to the "basis_points" field.
+func (m *PromotionMutation) AddBasisPoints(i int32) {
+	if m.addbasis_points != nil {
+		*m.addbasis_points += i
+	} else {
+		m.addbasis_points = &i
+	}
+}
+
+// AddedBasisPoints returns the value that was added to the "basis_points" field in this mutation.
+func (m *PromotionMutation) AddedBasisPoints() (r int32, exists bool) {
+	v := m.addbasis_points
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetBasisPoints resets all changes to the "basis_points" field.
+func (m *PromotionMutation) ResetBasisPoints() {
+	m.basis_points = nil
+	m.addbasis_points = nil
+}
+
+// SetAmountMinor sets the "amount_minor" field.
+func (m *PromotionMutation) SetAmountMinor(i int64) {
+	m.amount_minor = &i
+	m.addamount_minor = nil
+}
+
+// AmountMinor returns the value of the "amount_minor" field in the mutation.
+func (m *PromotionMutation) AmountMinor() (r int64, exists bool) {
+	v := m.amount_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldAmountMinor returns the old "amount_minor" field's value of the Promotion entity.
+// If the Promotion object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PromotionMutation) OldAmountMinor(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldAmountMinor is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldAmountMinor requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldAmountMinor: %w", err)
+	}
+	return oldValue.AmountMinor, nil
+}
+
+// AddAmountMinor adds i to the "amount_minor" field.
+func (m *PromotionMutation) AddAmountMinor(i int64) {
+	if m.addamount_minor != nil {
+		*m.addamount_minor += i
+	} else {
+		m.addamount_minor = &i
+	}
+}
+
+// AddedAmountMinor returns the value that was added to the "amount_minor" field in this mutation.
+func (m *PromotionMutation) AddedAmountMinor() (r int64, exists bool) {
+	v := m.addamount_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetAmountMinor resets all changes to the "amount_minor" field.
+func (m *PromotionMutation) ResetAmountMinor() {
+	m.amount_minor = nil
+	m.addamount_minor = nil
+}
+
+// SetStartsAt sets the "starts_at" field.
+func (m *PromotionMutation) SetStartsAt(t time.Time) {
+	m.starts_at = &t
+}
+
+// StartsAt returns the value of the "starts_at" field in the mutation.
+func (m *PromotionMutation) StartsAt() (r time.Time, exists bool) {
+	v := m.starts_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldStartsAt returns the old "starts_at" field's value of the Promotion entity.
+// If the Promotion object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PromotionMutation) OldStartsAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldStartsAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldStartsAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldStartsAt: %w", err)
+	}
+	return oldValue.StartsAt, nil
+}
+
+// ResetStartsAt resets all changes to the "starts_at" field.
+func (m *PromotionMutation) ResetStartsAt() {
+	m.starts_at = nil
+}
+
+// SetEndsAt sets the "ends_at" field.
+func (m *PromotionMutation) SetEndsAt(t time.Time) {
+	m.ends_at = &t
+}
+
+// EndsAt returns the value of the "ends_at" field in the mutation.
+func (m *PromotionMutation) EndsAt() (r time.Time, exists bool) {
+	v := m.ends_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldEndsAt returns the old "ends_at" field's value of the Promotion entity.
+// If the Promotion object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PromotionMutation) OldEndsAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldEndsAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldEndsAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldEndsAt: %w", err)
+	}
+	return oldValue.EndsAt, nil
+}
+
+// ResetEndsAt resets all changes to the "ends_at" field.
+func (m *PromotionMutation) ResetEndsAt() {
+	m.ends_at = nil
+}
+
+// SetMaxUses sets the "max_uses" field.
+func (m *PromotionMutation) SetMaxUses(i int32) {
+	m.max_uses = &i
+	m.addmax_uses = nil
+}
+
+// MaxUses returns the value of the "max_uses" field in the mutation.
+func (m *PromotionMutation) MaxUses() (r int32, exists bool) {
+	v := m.max_uses
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldMaxUses returns the old "max_uses" field's value of the Promotion entity.
+// If the Promotion object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PromotionMutation) OldMaxUses(ctx context.Context) (v *int32, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldMaxUses is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldMaxUses requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldMaxUses: %w", err)
+	}
+	return oldValue.MaxUses, nil
+}
+
+// AddMaxUses adds i to the "max_uses" field.
+func (m *PromotionMutation) AddMaxUses(i int32) {
+	if m.addmax_uses != nil {
+		*m.addmax_uses += i
+	} else {
+		m.addmax_uses = &i
+	}
+}
+
+// AddedMaxUses returns the value that was added to the "max_uses" field in this mutation.
+func (m *PromotionMutation) AddedMaxUses() (r int32, exists bool) {
+	v := m.addmax_uses
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ClearMaxUses clears the value of the "max_uses" field.
+func (m *PromotionMutation) ClearMaxUses() {
+	m.max_uses = nil
+	m.addmax_uses = nil
+	m.clearedFields[promotion.FieldMaxUses] = struct{}{}
+}
+
+// MaxUsesCleared returns if the "max_uses" field was cleared in this mutation.
+func (m *PromotionMutation) MaxUsesCleared() bool {
+	_, ok := m.clearedFields[promotion.FieldMaxUses]
+	return ok
+}
+
+// ResetMaxUses resets all changes to the "max_uses" field.
+func (m *PromotionMutation) ResetMaxUses() {
+	m.max_uses = nil
+	m.addmax_uses = nil
+	delete(m.clearedFields, promotion.FieldMaxUses)
+}
+
+// SetMaxMinor sets the "max_minor" field.
+func (m *PromotionMutation) SetMaxMinor(i int64) {
+	m.max_minor = &i
+	m.addmax_minor = nil
+}
+
+// MaxMinor returns the value of the "max_minor" field in the mutation.
+func (m *PromotionMutation) MaxMinor() (r int64, exists bool) {
+	v := m.max_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldMaxMinor returns the old "max_minor" field's value of the Promotion entity.
+// If the Promotion object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PromotionMutation) OldMaxMinor(ctx context.Context) (v *int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldMaxMinor is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldMaxMinor requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldMaxMinor: %w", err)
+	}
+	return oldValue.MaxMinor, nil
+}
+
+// AddMaxMinor adds i to the "max_minor" field.
+func (m *PromotionMutation) AddMaxMinor(i int64) {
+	if m.addmax_minor != nil {
+		*m.addmax_minor += i
+	} else {
+		m.addmax_minor = &i
+	}
+}
+
+// AddedMaxMinor returns the value that was added to the "max_minor" field in this mutation.
+func (m *PromotionMutation) AddedMaxMinor() (r int64, exists bool) {
+	v := m.addmax_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ClearMaxMinor clears the value of the "max_minor" field.
+func (m *PromotionMutation) ClearMaxMinor() {
+	m.max_minor = nil
+	m.addmax_minor = nil
+	m.clearedFields[promotion.FieldMaxMinor] = struct{}{}
+}
+
+// MaxMinorCleared returns if the "max_minor" field was cleared in this mutation.
+func (m *PromotionMutation) MaxMinorCleared() bool {
+	_, ok := m.clearedFields[promotion.FieldMaxMinor]
+	return ok
+}
+
+// ResetMaxMinor resets all changes to the "max_minor" field.
+func (m *PromotionMutation) ResetMaxMinor() {
+	m.max_minor = nil
+	m.addmax_minor = nil
+	delete(m.clearedFields, promotion.FieldMaxMinor)
+}
+
+// SetPerUser sets the "per_user" field.
+func (m *PromotionMutation) SetPerUser(i int32) {
+	m.per_user = &i
+	m.addper_user = nil
+}
+
+// PerUser returns the value of the "per_user" field in the mutation.
+func (m *PromotionMutation) PerUser() (r int32, exists bool) {
+	v := m.per_user
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldPerUser returns the old "per_user" field's value of the Promotion entity.
+// If the Promotion object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PromotionMutation) OldPerUser(ctx context.Context) (v *int32, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldPerUser is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldPerUser requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldPerUser: %w", err)
+	}
+	return oldValue.PerUser, nil
+}
+
+// AddPerUser adds i to the "per_user" field.
+func (m *PromotionMutation) AddPerUser(i int32) {
+	if m.addper_user != nil {
+		*m.addper_user += i
+	} else {
+		m.addper_user = &i
+	}
+}
+
+// AddedPerUser returns the value that was added to the "per_user" field in this mutation.
+func (m *PromotionMutation) AddedPerUser() (r int32, exists bool) {
+	v := m.addper_user
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ClearPerUser clears the value of the "per_user" field.
+func (m *PromotionMutation) ClearPerUser() {
+	m.per_user = nil
+	m.addper_user = nil
+	m.clearedFields[promotion.FieldPerUser] = struct{}{}
+}
+
+// PerUserCleared returns if the "per_user" field was cleared in this mutation.
+func (m *PromotionMutation) PerUserCleared() bool {
+	_, ok := m.clearedFields[promotion.FieldPerUser]
+	return ok
+}
+
+// ResetPerUser resets all changes to the "per_user" field.
+func (m *PromotionMutation) ResetPerUser() {
+	m.per_user = nil
+	m.addper_user = nil
+	delete(m.clearedFields, promotion.FieldPerUser)
+}
+
+// SetCombinable sets the "combinable" field.
+func (m *PromotionMutation) SetCombinable(b bool) {
+	m.combinable = &b
+}
+
+// Combinable returns the value of the "combinable" field in the mutation.
+func (m *PromotionMutation) Combinable() (r bool, exists bool) {
+	v := m.combinable
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCombinable returns the old "combinable" field's value of the Promotion entity.
+// If the Promotion object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PromotionMutation) OldCombinable(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCombinable is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCombinable requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCombinable: %w", err)
+	}
+	return oldValue.Combinable, nil
+}
+
+// ResetCombinable resets all changes to the "combinable" field.
+func (m *PromotionMutation) ResetCombinable() {
+	m.combinable = nil
+}
+
+// SetScope sets the "scope" field.
+func (m *PromotionMutation) SetScope(jm json.RawMessage) {
+	m.scope = &jm
+	m.appendscope = nil
+}
+
+// Scope returns the value of the "scope" field in the mutation.
+func (m *PromotionMutation) Scope() (r json.RawMessage, exists bool) {
+	v := m.scope
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldScope returns the old "scope" field's value of the Promotion entity.
+// If the Promotion object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PromotionMutation) OldScope(ctx context.Context) (v json.RawMessage, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldScope is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldScope requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldScope: %w", err)
+	}
+	return oldValue.Scope, nil
+}
+
+// AppendScope adds jm to the "scope" field.
+func (m *PromotionMutation) AppendScope(jm json.RawMessage) {
+	m.appendscope = append(m.appendscope, jm...)
+}
+
+// AppendedScope returns the list of values that were appended to the "scope" field in this mutation.
+func (m *PromotionMutation) AppendedScope() (json.RawMessage, bool) {
+	if len(m.appendscope) == 0 {
+		return nil, false
+	}
+	return m.appendscope, true
+}
+
+// ResetScope resets all changes to the "scope" field.
+func (m *PromotionMutation) ResetScope() {
+	m.scope = nil
+	m.appendscope = nil
+}
+
+// SetActive sets the "active" field.
+func (m *PromotionMutation) SetActive(b bool) {
+	m.active = &b
+}
+
+// Active returns the value of the "active" field in the mutation.
+func (m *PromotionMutation) Active() (r bool, exists bool) {
+	v := m.active
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldActive returns the old "active" field's value of the Promotion entity.
+// If the Promotion object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PromotionMutation) OldActive(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldActive is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldActive requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldActive: %w", err)
+	}
+	return oldValue.Active, nil
+}
+
+// ResetActive resets all changes to the "active" field.
+func (m *PromotionMutation) ResetActive() {
+	m.active = nil
+}
+
+// SetVersion sets the "version" field.
+func (m *PromotionMutation) SetVersion(i int32) {
+	m.version = &i
+	m.addversion = nil
+}
+
+// Version returns the value of the "version" field in the mutation.
+func (m *PromotionMutation) Version() (r int32, exists bool) {
+	v := m.version
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldVersion returns the old "version" field's value of the Promotion entity.
+// If the Promotion object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PromotionMutation) OldVersion(ctx context.Context) (v int32, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldVersion is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldVersion requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldVersion: %w", err)
+	}
+	return oldValue.Version, nil
+}
+
+// AddVersion adds i to the "version" field.
+func (m *PromotionMutation) AddVersion(i int32) {
+	if m.addversion != nil {
+		*m.addversion += i
+	} else {
+		m.addversion = &i
+	}
+}
+
+// AddedVersion returns the value that was added to the "version" field in this mutation.
+func (m *PromotionMutation) AddedVersion() (r int32, exists bool) {
+	v := m.addversion
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetVersion resets all changes to the "version" field.
+func (m *PromotionMutation) ResetVersion() {
+	m.version = nil
+	m.addversion = nil
+}
+
+// SetUsedCount sets the "used_count" field.
+func (m *PromotionMutation) SetUsedCount(i int32) {
+	m.used_count = &i
+	m.addused_count = nil
+}
+
+// UsedCount returns the value of the "used_count" field in the mutation.
+func (m *PromotionMutation) UsedCount() (r int32, exists bool) {
+	v := m.used_count
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldUsedCount returns the old "used_count" field's value of the Promotion entity.
+// If the Promotion object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PromotionMutation) OldUsedCount(ctx context.Context) (v int32, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldUsedCount is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldUsedCount requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldUsedCount: %w", err)
+	}
+	return oldValue.UsedCount, nil
+}
+
+// AddUsedCount adds i to the "used_count" field.
+func (m *PromotionMutation) AddUsedCount(i int32) {
+	if m.addused_count != nil {
+		*m.addused_count += i
+	} else {
+		m.addused_count = &i
+	}
+}
+
+// AddedUsedCount returns the value that was added to the "used_count" field in this mutation.
+func (m *PromotionMutation) AddedUsedCount() (r int32, exists bool) {
+	v := m.addused_count
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetUsedCount resets all changes to the "used_count" field.
+func (m *PromotionMutation) ResetUsedCount() {
+	m.used_count = nil
+	m.addused_count = nil
+}
+
+// SetUsedMinor sets the "used_minor" field.
+func (m *PromotionMutation) SetUsedMinor(i int64) {
+	m.used_minor = &i
+	m.addused_minor = nil
+}
+
+// UsedMinor returns the value of the "used_minor" field in the mutation.
+func (m *PromotionMutation) UsedMinor() (r int64, exists bool) {
+	v := m.used_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldUsedMinor returns the old "used_minor" field's value of the Promotion entity.
+// If the Promotion object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PromotionMutation) OldUsedMinor(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldUsedMinor is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldUsedMinor requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldUsedMinor: %w", err)
+	}
+	return oldValue.UsedMinor, nil
+}
+
+// AddUsedMinor adds i to the "used_minor" field.
+func (m *PromotionMutation) AddUsedMinor(i int64) {
+	if m.addused_minor != nil {
+		*m.addused_minor += i
+	} else {
+		m.addused_minor = &i
+	}
+}
+
+// AddedUsedMinor returns the value that was added to the "used_minor" field in this mutation.
+func (m *PromotionMutation) AddedUsedMinor() (r int64, exists bool) {
+	v := m.addused_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetUsedMinor resets all changes to the "used_minor" field.
+func (m *PromotionMutation) ResetUsedMinor() {
+	m.used_minor = nil
+	m.addused_minor = nil
+}
+
+// SetCreatedAt sets the "created_at" field.
+func (m *PromotionMutation) SetCreatedAt(t time.Time) {
+	m.created_at = &t
+}
+
+// CreatedAt returns the value of the "created_at" field in the mutation.
+func (m *PromotionMutation) CreatedAt() (r time.Time, exists bool) {
+	v := m.created_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCreatedAt returns the old "created_at" field's value of the Promotion entity.
+// If the Promotion object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PromotionMutation) OldCreatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCreatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCreatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCreatedAt: %w", err)
+	}
+	return oldValue.CreatedAt, nil
+}
+
+// ResetCreatedAt resets all changes to the "created_at" field.
+func (m *PromotionMutation) ResetCreatedAt() {
+	m.created_at = nil
+}
+
+// Where appends a list predicates to the PromotionMutation builder.
+func (m *PromotionMutation) Where(ps ...predicate.Promotion) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the PromotionMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *PromotionMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.Promotion, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *PromotionMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *PromotionMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (Promotion).
+func (m *PromotionMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *PromotionMutation) Fields() []string {
+	fields := make([]string, 0, 17)
+	if m.theater_id != nil {
+		fields = append(fields, promotion.FieldTheaterID)
+	}
+	if m.code != nil {
+		fields = append(fields, promotion.FieldCode)
+	}
+	if m.label != nil {
+		fields = append(fields, promotion.FieldLabel)
+	}
+	if m.basis_points != nil {
+		fields = append(fields, promotion.FieldBasisPoints)
+	}
+	if m.amount_minor != nil {
+		fields = append(fields, promotion.FieldAmountMinor)
+	}
+	if m.starts_at != nil {
+		fields = append(fields, promotion.FieldStartsAt)
+	}
+	if m.ends_at != nil {
+		fields = append(fields, promotion.FieldEndsAt)
+	}
+	if m.max_uses != nil {
+		fields = append(fields, promotion.FieldMaxUses)
+	}
+	if m.max_minor != nil {
+		fields = append(fields, promotion.FieldMaxMinor)
+	}
+	if m.per_user != nil {
+		fields = append(fields, promotion.FieldPerUser)
+	}
+	if m.combinable != nil {
+		fields = append(fields, promotion.FieldCombinable)
+	}
+	if m.scope != nil {
+		fields = append(fields, promotion.FieldScope)
+	}
+	if m.active != nil {
+		fields = append(fields, promotion.FieldActive)
+	}
+	if m.version != nil {
+		fields = append(fields, promotion.FieldVersion)
+	}
+	if m.used_count != nil {
+		fields = append(fields, promotion.FieldUsedCount)
+	}
+	if m.used_minor != nil {
+		fields = append(fields, promotion.FieldUsedMinor)
+	}
+	if m.created_at != nil {
+		fields = append(fields, promotion.FieldCreatedAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *PromotionMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case promotion.FieldTheaterID:
+		return m.TheaterID()
+	case promotion.FieldCode:
+		return m.Code()
+	case promotion.FieldLabel:
+		return m.Label()
+	case promotion.FieldBasisPoints:
+		return m.BasisPoints()
+	case promotion.FieldAmountMinor:
+		return m.AmountMinor()
+	case promotion.FieldStartsAt:
+		return m.StartsAt()
+	case promotion.FieldEndsAt:
+		return m.EndsAt()
+	case promotion.FieldMaxUses:
+		return m.MaxUses()
+	case promotion.FieldMaxMinor:
+		return m.MaxMinor()
+	case promotion.FieldPerUser:
+		return m.PerUser()
+	case promotion.FieldCombinable:
+		return m.Combinable()
+	case promotion.FieldScope:
+		return m.Scope()
+	case promotion.FieldActive:
+		return m.Active()
+	case promotion.FieldVersion:
+		return m.Version()
+	case promotion.FieldUsedCount:
+		return m.UsedCount()
+	case promotion.FieldUsedMinor:
+		return m.UsedMinor()
+	case promotion.FieldCreatedAt:
+		return m.CreatedAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *PromotionMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case promotion.FieldTheaterID:
+		return m.OldTheaterID(ctx)
+	case promotion.FieldCode:
+		return m.OldCode(ctx)
+	case promotion.FieldLabel:
+		return m.OldLabel(ctx)
+	case promotion.FieldBasisPoints:
+		return m.OldBasisPoints(ctx)
+	case promotion.FieldAmountMinor:
+		return m.OldAmountMinor(ctx)
+	case promotion.FieldStartsAt:
+		return m.OldStartsAt(ctx)
+	case promotion.FieldEndsAt:
+		return m.OldEndsAt(ctx)
+	case promotion.FieldMaxUses:
+		return m.OldMaxUses(ctx)
+	case promotion.FieldMaxMinor:
+		return m.OldMaxMinor(ctx)
+	case promotion.FieldPerUser:
+		return m.OldPerUser(ctx)
+	case promotion.FieldCombinable:
+		return m.OldCombinable(ctx)
+	case promotion.FieldScope:
+		return m.OldScope(ctx)
+	case promotion.FieldActive:
+		return m.OldActive(ctx)
+	case promotion.FieldVersion:
+		return m.OldVersion(ctx)
+	case promotion.FieldUsedCount:
+		return m.OldUsedCount(ctx)
+	case promotion.FieldUsedMinor:
+		return m.OldUsedMinor(ctx)
+	case promotion.FieldCreatedAt:
+		return m.OldCreatedAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown Promotion field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *PromotionMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case promotion.FieldTheaterID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetTheaterID(v)
+		return nil
+	case promotion.FieldCode:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCode(v)
+		return nil
+	case promotion.FieldLabel:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetLabel(v)
+		return nil
+	case promotion.FieldBasisPoints:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetBasisPoints(v)
+		return nil
+	case promotion.FieldAmountMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetAmountMinor(v)
+		return nil
+	case promotion.FieldStartsAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetStartsAt(v)
+		return nil
+	case promotion.FieldEndsAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetEndsAt(v)
+		return nil
+	case promotion.FieldMaxUses:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetMaxUses(v)
+		return nil
+	case promotion.FieldMaxMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetMaxMinor(v)
+		return nil
+	case promotion.FieldPerUser:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetPerUser(v)
+		return nil
+	case promotion.FieldCombinable:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCombinable(v)
+		return nil
+	case promotion.FieldScope:
+		v, ok := value.(json.RawMessage)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetScope(v)
+		return nil
+	case promotion.FieldActive:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetActive(v)
+		return nil
+	case promotion.FieldVersion:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetVersion(v)
+		return nil
+	case promotion.FieldUsedCount:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetUsedCount(v)
+		return nil
+	case promotion.FieldUsedMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetUsedMinor(v)
+		return nil
+	case promotion.FieldCreatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCreatedAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown Promotion field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *PromotionMutation) AddedFields() []string {
+	var fields []string
+	if m.addbasis_points != nil {
+		fields = append(fields, promotion.FieldBasisPoints)
+	}
+	if m.addamount_minor != nil {
+		fields = append(fields, promotion.FieldAmountMinor)
+	}
+	if m.addmax_uses != nil {
+		fields = append(fields, promotion.FieldMaxUses)
+	}
+	if m.addmax_minor != nil {
+		fields = append(fields, promotion.FieldMaxMinor)
+	}
+	if m.addper_user != nil {
+		fields = append(fields, promotion.FieldPerUser)
+	}
+	if m.addversion != nil {
+		fields = append(fields, promotion.FieldVersion)
+	}
+	if m.addused_count != nil {
+		fields = append(fields, promotion.FieldUsedCount)
+	}
+	if m.addused_minor != nil {
+		fields = append(fields, promotion.FieldUsedMinor)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *PromotionMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case promotion.FieldBasisPoints:
+		return m.AddedBasisPoints()
+	case promotion.FieldAmountMinor:
+		return m.AddedAmountMinor()
+	case promotion.FieldMaxUses:
+		return m.AddedMaxUses()
+	case promotion.FieldMaxMinor:
+		return m.AddedMaxMinor()
+	case promotion.FieldPerUser:
+		return m.AddedPerUser()
+	case promotion.FieldVersion:
+		return m.AddedVersion()
+	case promotion.FieldUsedCount:
+		return m.AddedUsedCount()
+	case promotion.FieldUsedMinor:
+		return m.AddedUsedMinor()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *PromotionMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case promotion.FieldBasisPoints:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddBasisPoints(v)
+		return nil
+	case promotion.FieldAmountMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddAmountMinor(v)
+		return nil
+	case promotion.FieldMaxUses:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddMaxUses(v)
+		return nil
+	case promotion.FieldMaxMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddMaxMinor(v)
+		return nil
+	case promotion.FieldPerUser:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddPerUser(v)
+		return nil
+	case promotion.FieldVersion:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddVersion(v)
+		return nil
+	case promotion.FieldUsedCount:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddUsedCount(v)
+		return nil
+	case promotion.FieldUsedMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddUsedMinor(v)
+		return nil
+	}
+	return fmt.Errorf("unknown Promotion numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *PromotionMutation) ClearedFields() []string {
+	var fields []string
+	if m.FieldCleared(promotion.FieldMaxUses) {
+		fields = append(fields, promotion.FieldMaxUses)
+	}
+	if m.FieldCleared(promotion.FieldMaxMinor) {
+		fields = append(fields, promotion.FieldMaxMinor)
+	}
+	if m.FieldCleared(promotion.FieldPerUser) {
+		fields = append(fields, promotion.FieldPerUser)
+	}
+	return fields
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *PromotionMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *PromotionMutation) ClearField(name string) error {
+	switch name {
+	case promotion.FieldMaxUses:
+		m.ClearMaxUses()
+		return nil
+	case promotion.FieldMaxMinor:
+		m.ClearMaxMinor()
+		return nil
+	case promotion.FieldPerUser:
+		m.ClearPerUser()
+		return nil
+	}
+	return fmt.Errorf("unknown Promotion nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *PromotionMutation) ResetField(name string) error {
+	switch name {
+	case promotion.FieldTheaterID:
+		m.ResetTheaterID()
+		return nil
+	case promotion.FieldCode:
+		m.ResetCode()
+		return nil
+	case promotion.FieldLabel:
+		m.ResetLabel()
+		return nil
+	case promotion.FieldBasisPoints:
+		m.ResetBasisPoints()
+		return nil
+	case promotion.FieldAmountMinor:
+		m.ResetAmountMinor()
+		return nil
+	case promotion.FieldStartsAt:
+		m.ResetStartsAt()
+		return nil
+	case promotion.FieldEndsAt:
+		m.ResetEndsAt()
+		return nil
+	case promotion.FieldMaxUses:
+		m.ResetMaxUses()
+		return nil
+	case promotion.FieldMaxMinor:
+		m.ResetMaxMinor()
+		return nil
+	case promotion.FieldPerUser:
+		m.ResetPerUser()
+		return nil
+	case promotion.FieldCombinable:
+		m.ResetCombinable()
+		return nil
+	case promotion.FieldScope:
+		m.ResetScope()
+		return nil
+	case promotion.FieldActive:
+		m.ResetActive()
+		return nil
+	case promotion.FieldVersion:
+		m.ResetVersion()
+		return nil
+	case promotion.FieldUsedCount:
+		m.ResetUsedCount()
+		return nil
+	case promotion.FieldUsedMinor:
+		m.ResetUsedMinor()
+		return nil
+	case promotion.FieldCreatedAt:
+		m.ResetCreatedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown Promotion field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *PromotionMutation) AddedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *PromotionMutation) AddedIDs(name string) []ent.Value {
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *PromotionMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *PromotionMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *PromotionMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *PromotionMutation) EdgeCleared(name string) bool {
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *PromotionMutation) ClearEdge(name string) error {
+	return fmt.Errorf("unknown Promotion unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *PromotionMutation) ResetEdge(name string) error {
+	return fmt.Errorf("unknown Promotion edge %s", name)
+}
+
+// PromotionRedemptionMutation represents an operation that mutates the PromotionRedemption nodes in the graph.
+type PromotionRedemptionMutation struct {
+	config
+	op              Op
+	typ             string
+	id              *uuid.UUID
+	showtime_id     *uuid.UUID
+	reservation_id  *uuid.UUID
+	viewer_id       *uuid.UUID
+	amount_minor    *int64
+	addamount_minor *int64
+	created_at      *time.Time
+	returned_at     *time.Time
+	clearedFields   map[string]struct{}
+	done            bool
+	oldValue        func(context.Context) (*PromotionRedemption, error)
+	predicates      []predicate.PromotionRedemption
+}
+
+var _ ent.Mutation = (*PromotionRedemptionMutation)(nil)
+
+// promotionredemptionOption allows management of the mutation configuration using functional options.
+type promotionredemptionOption func(*PromotionRedemptionMutation)
+
+// newPromotionRedemptionMutation creates new mutation for the PromotionRedemption entity.
+func newPromotionRedemptionMutation(c config, op Op, opts ...promotionredemptionOption) *PromotionRedemptionMutation {
+	m := &PromotionRedemptionMutation{
+		config:        c,
+		op:            op,
+		typ:           TypePromotionRedemption,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withPromotionRedemptionID sets the ID field of the mutation.
+func withPromotionRedemptionID(id uuid.UUID) promotionredemptionOption {
+	return func(m *PromotionRedemptionMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *PromotionRedemption
+		)
+		m.oldValue = func(ctx context.Context) (*PromotionRedemption, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().PromotionRedemption.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withPromotionRedemption sets the old PromotionRedemption of the mutation.
+func withPromotionRedemption(node *PromotionRedemption) promotionredemptionOption {
+	return func(m *PromotionRedemptionMutation) {
+		m.oldValue = func(context.Context) (*PromotionRedemption, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m PromotionRedemptionMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m PromotionRedemptionMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of PromotionRedemption entities.
+func (m *PromotionRedemptionMutation) SetID(id uuid.UUID) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *PromotionRedemptionMutation) ID() (id uuid.UUID, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *PromotionRedemptionMutation) IDs(ctx context.Context) ([]uuid.UUID, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []uuid.UUID{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().PromotionRedemption.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetShowtimeID sets the "showtime_id" field.
+func (m *PromotionRedemptionMutation) SetShowtimeID(u uuid.UUID) {
+	m.showtime_id = &u
+}
+
+// ShowtimeID returns the value of the "showtime_id" field in the mutation.
+func (m *PromotionRedemptionMutation) ShowtimeID() (r uuid.UUID, exists bool) {
+	v := m.showtime_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldShowtimeID returns the old "showtime_id" field's value of the PromotionRedemption entity.
+// If the PromotionRedemption object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PromotionRedemptionMutation) OldShowtimeID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldShowtimeID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldShowtimeID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldShowtimeID: %w", err)
+	}
+	return oldValue.ShowtimeID, nil
+}
+
+// ResetShowtimeID resets all changes to the "showtime_id" field.
+func (m *PromotionRedemptionMutation) ResetShowtimeID() {
+	m.showtime_id = nil
+}
+
+// SetReservationID sets the "reservation_id" field.
+func (m *PromotionRedemptionMutation) SetReservationID(u uuid.UUID) {
+	m.reservation_id = &u
+}
+
+// ReservationID returns the value of the "reservation_id" field in the mutation.
+func (m *PromotionRedemptionMutation) ReservationID() (r uuid.UUID, exists bool) {
+	v := m.reservation_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldReservationID returns the old "reservation_id" field's value of the PromotionRedemption entity.
+// If the PromotionRedemption object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PromotionRedemptionMutation) OldReservationID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldReservationID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldReservationID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldReservationID: %w", err)
+	}
+	return oldValue.ReservationID, nil
+}
+
+// ResetReservationID resets all changes to the "reservation_id" field.
+func (m *PromotionRedemptionMutation) ResetReservationID() {
+	m.reservation_id = nil
+}
+
+// SetViewerID sets the "viewer_id" field.
+func (m *PromotionRedemptionMutation) SetViewerID(u uuid.UUID) {
+	m.viewer_id = &u
+}
+
+// ViewerID returns the value of the "viewer_id" field in the mutation.
+func (m *PromotionRedemptionMutation) ViewerID() (r uuid.UUID, exists bool) {
+	v := m.viewer_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldViewerID returns the old "viewer_id" field's value of the PromotionRedemption entity.
+// If the PromotionRedemption object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PromotionRedemptionMutation) OldViewerID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldViewerID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldViewerID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldViewerID: %w", err)
+	}
+	return oldValue.ViewerID, nil
+}
+
+// ResetViewerID resets all changes to the "viewer_id" field.
+func (m *PromotionRedemptionMutation) ResetViewerID() {
+	m.viewer_id = nil
+}
+
+// SetAmountMinor sets the "amount_minor" field.
+func (m *PromotionRedemptionMutation) SetAmountMinor(i int64) {
+	m.amount_minor = &i
+	m.addamount_minor = nil
+}
+
+// AmountMinor returns the value of the "amount_minor" field in the mutation.
+func (m *PromotionRedemptionMutation) AmountMinor() (r int64, exists bool) {
+	v := m.amount_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldAmountMinor returns the old "amount_minor" field's value of the PromotionRedemption entity.
+// If the PromotionRedemption object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PromotionRedemptionMutation) OldAmountMinor(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldAmountMinor is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldAmountMinor requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldAmountMinor: %w", err)
+	}
+	return oldValue.AmountMinor, nil
+}
+
+// AddAmountMinor adds i to the "amount_minor" field.
+func (m *PromotionRedemptionMutation) AddAmountMinor(i int64) {
+	if m.addamount_minor != nil {
+		*m.addamount_minor += i
+	} else {
+		m.addamount_minor = &i
+	}
+}
+
+// AddedAmountMinor returns the value that was added to the "amount_minor" field in this mutation.
+func (m *PromotionRedemptionMutation) AddedAmountMinor() (r int64, exists bool) {
+	v := m.addamount_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetAmountMinor resets all changes to the "amount_minor" field.
+func (m *PromotionRedemptionMutation) ResetAmountMinor() {
+	m.amount_minor = nil
+	m.addamount_minor = nil
+}
+
+// SetCreatedAt sets the "created_at" field.
+func (m *PromotionRedemptionMutation) SetCreatedAt(t time.Time) {
+	m.created_at = &t
+}
+
+// CreatedAt returns the value of the "created_at" field in the mutation.
+func (m *PromotionRedemptionMutation) CreatedAt() (r time.Time, exists bool) {
+	v := m.created_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCreatedAt returns the old "created_at" field's value of the PromotionRedemption entity.
+// If the PromotionRedemption object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PromotionRedemptionMutation) OldCreatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCreatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCreatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCreatedAt: %w", err)
+	}
+	return oldValue.CreatedAt, nil
+}
+
+// ResetCreatedAt resets all changes to the "created_at" field.
+func (m *PromotionRedemptionMutation) ResetCreatedAt() {
+	m.created_at = nil
+}
+
+// SetReturnedAt sets the "returned_at" field.
+func (m *PromotionRedemptionMutation) SetReturnedAt(t time.Time) {
+	m.returned_at = &t
+}
+
+// ReturnedAt returns the value of the "returned_at" field in the mutation.
+func (m *PromotionRedemptionMutation) ReturnedAt() (r time.Time, exists bool) {
+	v := m.returned_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldReturnedAt returns the old "returned_at" field's value of the PromotionRedemption entity.
+// If the PromotionRedemption object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PromotionRedemptionMutation) OldReturnedAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldReturnedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldReturnedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldReturnedAt: %w", err)
+	}
+	return oldValue.ReturnedAt, nil
+}
+
+// ClearReturnedAt clears the value of the "returned_at" field.
+func (m *PromotionRedemptionMutation) ClearReturnedAt() {
+	m.returned_at = nil
+	m.clearedFields[promotionredemption.FieldReturnedAt] = struct{}{}
+}
+
+// ReturnedAtCleared returns if the "returned_at" field was cleared in this mutation.
+func (m *PromotionRedemptionMutation) ReturnedAtCleared() bool {
+	_, ok := m.clearedFields[promotionredemption.FieldReturnedAt]
+	return ok
+}
+
+// ResetReturnedAt resets all changes to the "returned_at" field.
+func (m *PromotionRedemptionMutation) ResetReturnedAt() {
+	m.returned_at = nil
+	delete(m.clearedFields, promotionredemption.FieldReturnedAt)
+}
+
+// Where appends a list predicates to the PromotionRedemptionMutation builder.
+func (m *PromotionRedemptionMutation) Where(ps ...predicate.PromotionRedemption) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the PromotionRedemptionMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *PromotionRedemptionMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.PromotionRedemption, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *PromotionRedemptionMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *PromotionRedemptionMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (PromotionRedemption).
+func (m *PromotionRedemptionMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *PromotionRedemptionMutation) Fields() []string {
+	fields := make([]string, 0, 6)
+	if m.showtime_id != nil {
+		fields = append(fields, promotionredemption.FieldShowtimeID)
+	}
+	if m.reservation_id != nil {
+		fields = append(fields, promotionredemption.FieldReservationID)
+	}
+	if m.viewer_id != nil {
+		fields = append(fields, promotionredemption.FieldViewerID)
+	}
+	if m.amount_minor != nil {
+		fields = append(fields, promotionredemption.FieldAmountMinor)
+	}
+	if m.created_at != nil {
+		fields = append(fields, promotionredemption.FieldCreatedAt)
+	}
+	if m.returned_at != nil {
+		fields = append(fields, promotionredemption.FieldReturnedAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *PromotionRedemptionMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case promotionredemption.FieldShowtimeID:
+		return m.ShowtimeID()
+	case promotionredemption.FieldReservationID:
+		return m.ReservationID()
+	case promotionredemption.FieldViewerID:
+		return m.ViewerID()
+	case promotionredemption.FieldAmountMinor:
+		return m.AmountMinor()
+	case promotionredemption.FieldCreatedAt:
+		return m.CreatedAt()
+	case promotionredemption.FieldReturnedAt:
+		return m.ReturnedAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *PromotionRedemptionMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case promotionredemption.FieldShowtimeID:
+		return m.OldShowtimeID(ctx)
+	case promotionredemption.FieldReservationID:
+		return m.OldReservationID(ctx)
+	case promotionredemption.FieldViewerID:
+		return m.OldViewerID(ctx)
+	case promotionredemption.FieldAmountMinor:
+		return m.OldAmountMinor(ctx)
+	case promotionredemption.FieldCreatedAt:
+		return m.OldCreatedAt(ctx)
+	case promotionredemption.FieldReturnedAt:
+		return m.OldReturnedAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown PromotionRedemption field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *PromotionRedemptionMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case promotionredemption.FieldShowtimeID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetShowtimeID(v)
+		return nil
+	case promotionredemption.FieldReservationID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetReservationID(v)
+		return nil
+	case promotionredemption.FieldViewerID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetViewerID(v)
+		return nil
+	case promotionredemption.FieldAmountMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetAmountMinor(v)
+		return nil
+	case promotionredemption.FieldCreatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCreatedAt(v)
+		return nil
+	case promotionredemption.FieldReturnedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetReturnedAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown PromotionRedemption field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *PromotionRedemptionMutation) AddedFields() []string {
+	var fields []string
+	if m.addamount_minor != nil {
+		fields = append(fields, promotionredemption.FieldAmountMinor)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *PromotionRedemptionMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case promotionredemption.FieldAmountMinor:
+		return m.AddedAmountMinor()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *PromotionRedemptionMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case promotionredemption.FieldAmountMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddAmountMinor(v)
+		return nil
+	}
+	return fmt.Errorf("unknown PromotionRedemption numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *PromotionRedemptionMutation) ClearedFields() []string {
+	var fields []string
+	if m.FieldCleared(promotionredemption.FieldReturnedAt) {
+		fields = append(fields, promotionredemption.FieldReturnedAt)
+	}
+	return fields
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *PromotionRedemptionMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *PromotionRedemptionMutation) ClearField(name string) error {
+	switch name {
+	case promotionredemption.FieldReturnedAt:
+		m.ClearReturnedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown PromotionRedemption nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *PromotionRedemptionMutation) ResetField(name string) error {
+	switch name {
+	case promotionredemption.FieldShowtimeID:
+		m.ResetShowtimeID()
+		return nil
+	case promotionredemption.FieldReservationID:
+		m.ResetReservationID()
+		return nil
+	case promotionredemption.FieldViewerID:
+		m.ResetViewerID()
+		return nil
+	case promotionredemption.FieldAmountMinor:
+		m.ResetAmountMinor()
+		return nil
+	case promotionredemption.FieldCreatedAt:
+		m.ResetCreatedAt()
+		return nil
+	case promotionredemption.FieldReturnedAt:
+		m.ResetReturnedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown PromotionRedemption field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *PromotionRedemptionMutation) AddedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *PromotionRedemptionMutation) AddedIDs(name string) []ent.Value {
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *PromotionRedemptionMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *PromotionRedemptionMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *PromotionRedemptionMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *PromotionRedemptionMutation) EdgeCleared(name string) bool {
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *PromotionRedemptionMutation) ClearEdge(name string) error {
+	return fmt.Errorf("unknown PromotionRedemption unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *PromotionRedemptionMutation) ResetEdge(name string) error {
+	return fmt.Errorf("unknown PromotionRedemption edge %s", name)
 }
 
 // ProviderFlowMutation represents an operation that mutates the ProviderFlow nodes in the graph.

@@ -16,6 +16,8 @@ import (
 	"marquee/ent/payment"
 	"marquee/ent/paymentattempt"
 	"marquee/ent/pricerule"
+	"marquee/ent/promotion"
+	"marquee/ent/promotionredemption"
 	"marquee/ent/reservation"
 	"marquee/ent/review"
 	"marquee/ent/reviewreport"
@@ -211,6 +213,46 @@ func init() {
 	priceruleDescCreatedAt := priceruleFields[14].Descriptor()
 	// pricerule.DefaultCreatedAt holds the default value on creation for the created_at field.
 	pricerule.DefaultCreatedAt = priceruleDescCreatedAt.Default.(func() time.Time)
+	promotionFields := schema.Promotion{}.Fields()
+	_ = promotionFields
+	// promotionDescBasisPoints is the schema descriptor for basis_points field.
+	promotionDescBasisPoints := promotionFields[4].Descriptor()
+	// promotion.DefaultBasisPoints holds the default value on creation for the basis_points field.
+	promotion.DefaultBasisPoints = promotionDescBasisPoints.Default.(int32)
+	// promotionDescAmountMinor is the schema descriptor for amount_minor field.
+	promotionDescAmountMinor := promotionFields[5].Descriptor()
+	// promotion.DefaultAmountMinor holds the default value on creation for the amount_minor field.
+	promotion.DefaultAmountMinor = promotionDescAmountMinor.Default.(int64)
+	// promotionDescCombinable is the schema descriptor for combinable field.
+	promotionDescCombinable := promotionFields[11].Descriptor()
+	// promotion.DefaultCombinable holds the default value on creation for the combinable field.
+	promotion.DefaultCombinable = promotionDescCombinable.Default.(bool)
+	// promotionDescActive is the schema descriptor for active field.
+	promotionDescActive := promotionFields[13].Descriptor()
+	// promotion.DefaultActive holds the default value on creation for the active field.
+	promotion.DefaultActive = promotionDescActive.Default.(bool)
+	// promotionDescVersion is the schema descriptor for version field.
+	promotionDescVersion := promotionFields[14].Descriptor()
+	// promotion.DefaultVersion holds the default value on creation for the version field.
+	promotion.DefaultVersion = promotionDescVersion.Default.(int32)
+	// promotionDescUsedCount is the schema descriptor for used_count field.
+	promotionDescUsedCount := promotionFields[15].Descriptor()
+	// promotion.DefaultUsedCount holds the default value on creation for the used_count field.
+	promotion.DefaultUsedCount = promotionDescUsedCount.Default.(int32)
+	// promotionDescUsedMinor is the schema descriptor for used_minor field.
+	promotionDescUsedMinor := promotionFields[16].Descriptor()
+	// promotion.DefaultUsedMinor holds the default value on creation for the used_minor field.
+	promotion.DefaultUsedMinor = promotionDescUsedMinor.Default.(int64)
+	// promotionDescCreatedAt is the schema descriptor for created_at field.
+	promotionDescCreatedAt := promotionFields[17].Descriptor()
+	// promotion.DefaultCreatedAt holds the default value on creation for the created_at field.
+	promotion.DefaultCreatedAt = promotionDescCreatedAt.Default.(func() time.Time)
+	promotionredemptionFields := schema.PromotionRedemption{}.Fields()
+	_ = promotionredemptionFields
+	// promotionredemptionDescCreatedAt is the schema descriptor for created_at field.
+	promotionredemptionDescCreatedAt := promotionredemptionFields[5].Descriptor()
+	// promotionredemption.DefaultCreatedAt holds the default value on creation for the created_at field.
+	promotionredemption.DefaultCreatedAt = promotionredemptionDescCreatedAt.Default.(func() time.Time)
 	reservationFields := schema.Reservation{}.Fields()
 	_ = reservationFields
 	// reservationDescStatus is the schema descriptor for status field.

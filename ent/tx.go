@@ -54,6 +54,10 @@ type Tx struct {
 	PriceTier *PriceTierClient
 	// Profile is the client for interacting with the Profile builders.
 	Profile *ProfileClient
+	// Promotion is the client for interacting with the Promotion builders.
+	Promotion *PromotionClient
+	// PromotionRedemption is the client for interacting with the PromotionRedemption builders.
+	PromotionRedemption *PromotionRedemptionClient
 	// ProviderFlow is the client for interacting with the ProviderFlow builders.
 	ProviderFlow *ProviderFlowClient
 	// RecoveryCode is the client for interacting with the RecoveryCode builders.
@@ -243,6 +247,8 @@ func (tx *Tx) init() {
 	tx.PriceRule = NewPriceRuleClient(tx.config)
 	tx.PriceTier = NewPriceTierClient(tx.config)
 	tx.Profile = NewProfileClient(tx.config)
+	tx.Promotion = NewPromotionClient(tx.config)
+	tx.PromotionRedemption = NewPromotionRedemptionClient(tx.config)
 	tx.ProviderFlow = NewProviderFlowClient(tx.config)
 	tx.RecoveryCode = NewRecoveryCodeClient(tx.config)
 	tx.Reservation = NewReservationClient(tx.config)

@@ -164,7 +164,7 @@ func seatMapEvent(layout *theater.Layout, event seatfeed.Event) model.SeatMapEve
 const maxSeatIDs = 100
 
 func reserveInput(input model.ReserveSeatsInput) (booking.ReserveInput, error) {
-	in := booking.ReserveInput{IdempotencyKey: input.IdempotencyKey}
+	in := booking.ReserveInput{IdempotencyKey: input.IdempotencyKey, PromoCodes: input.PromoCodes}
 	var err error
 	if in.ShowtimeID, err = decodeID(typeid.Showtime, "input.showtimeId", input.ShowtimeID); err != nil {
 		return in, err

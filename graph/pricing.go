@@ -47,6 +47,7 @@ func quoteInput(input model.QuoteInput) (in booking.QuoteInput, err error) {
 	if in.ShowtimeID, err = decodeID(typeid.Showtime, "input.showtimeId", input.ShowtimeID); err != nil {
 		return in, err
 	}
+	in.PromoCodes = input.PromoCodes
 	in.SeatIDs, in.TicketTypes, err = seatsInput(input.SeatIds, input.TicketTypes)
 	return in, err
 }

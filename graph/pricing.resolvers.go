@@ -7,7 +7,6 @@ package graph
 
 import (
 	"context"
-
 	"marquee/graph/model"
 	"marquee/internal/auth"
 	"marquee/internal/showtime"
@@ -83,11 +82,20 @@ func (r *queryResolver) Quote(ctx context.Context, input model.QuoteInput) (*mod
 	if err != nil {
 		return nil, err
 	}
+	if len(in.PromoCodes) > 0 {
+		viewer, err := auth.Require(ctx, auth.RoleCustomer)
+		if err != nil {
+			return nil, err
+		}
+		in.ViewerID = viewer.UserID
+	}
 	quoted, err := r.Services.Booking.Quote(ctx, in)
 	if err != nil {
 		return nil, err
 	}
-	return &model.Quote{Lines: quoted.Lines, Total: quoted.Total, PriceVersion: quoted.PriceVersion, Validity: validity}, nil
+	return &model.Quote{
+		Lines: quoted.Lines, Total: quoted.Total, PriceVersion: quoted.PriceVersion, Validity: validity, Promotions: mapped(quoted.Promotions, quotedPromotion),
+	}, nil
 }
 
 func (r *queryResolver) PriceRules(ctx context.Context, theaterID string) ([]model.PriceRule, error) {

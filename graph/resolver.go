@@ -18,6 +18,7 @@ import (
 	"marquee/internal/page"
 	"marquee/internal/payment"
 	"marquee/internal/privacy"
+	"marquee/internal/promotion"
 	"marquee/internal/review"
 	"marquee/internal/seatfeed"
 	"marquee/internal/seating"
@@ -32,17 +33,18 @@ type Watcher interface {
 
 // Services are what the resolvers call.
 type Services struct {
-	Identity *identity.Service
-	Catalog  *catalog.Service
-	Theater  *theater.Service
-	Showtime *showtime.Service
-	Seating  *seating.Service
-	Booking  *booking.Service
-	Payment  *payment.Service
-	Privacy  *privacy.Service
-	Review   *review.Service
-	Feed     Watcher
-	Audit    *audit.Log
+	Identity  *identity.Service
+	Catalog   *catalog.Service
+	Theater   *theater.Service
+	Showtime  *showtime.Service
+	Seating   *seating.Service
+	Booking   *booking.Service
+	Payment   *payment.Service
+	Promotion *promotion.Service
+	Privacy   *privacy.Service
+	Review    *review.Service
+	Feed      Watcher
+	Audit     *audit.Log
 }
 
 // Resolver is the root of all resolvers.

@@ -33,6 +33,10 @@ func reserveSeatsResult(result booking.ReserveResult) (model.ReserveSeatsResult,
 		}, nil
 	case booking.ShowtimeClosed:
 		return showtimeClosed(r), nil
+	case booking.PromotionRefused:
+		return model.PromotionRefused{
+			Code: model.UserErrorCodePromotionRefused, Message: promotionWords[r.Reason], PromoCode: r.Code, Reason: r.Reason,
+		}, nil
 	case booking.LimitExceeded:
 		return model.LimitExceeded{
 			Code:    model.UserErrorCodeLimitExceeded,

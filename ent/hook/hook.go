@@ -248,6 +248,30 @@ func (f ProfileFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, err
 	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.ProfileMutation", m)
 }
 
+// The PromotionFunc type is an adapter to allow the use of ordinary
+// function as Promotion mutator.
+type PromotionFunc func(context.Context, *ent.PromotionMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f PromotionFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.PromotionMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.PromotionMutation", m)
+}
+
+// The PromotionRedemptionFunc type is an adapter to allow the use of ordinary
+// function as PromotionRedemption mutator.
+type PromotionRedemptionFunc func(context.Context, *ent.PromotionRedemptionMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f PromotionRedemptionFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.PromotionRedemptionMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.PromotionRedemptionMutation", m)
+}
+
 // The ProviderFlowFunc type is an adapter to allow the use of ordinary
 // function as ProviderFlow mutator.
 type ProviderFlowFunc func(context.Context, *ent.ProviderFlowMutation) (ent.Value, error)

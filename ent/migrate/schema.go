@@ -666,6 +666,68 @@ var (
 			},
 		},
 	}
+	// PromotionsColumns holds the columns for the "promotions" table.
+	PromotionsColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "theater_id", Type: field.TypeUUID},
+		{Name: "code", Type: field.TypeString, Size: 2147483647},
+		{Name: "label", Type: field.TypeString, Size: 2147483647},
+		{Name: "basis_points", Type: field.TypeInt32, Default: 0},
+		{Name: "amount_minor", Type: field.TypeInt64, Default: 0},
+		{Name: "starts_at", Type: field.TypeTime},
+		{Name: "ends_at", Type: field.TypeTime},
+		{Name: "max_uses", Type: field.TypeInt32, Nullable: true},
+		{Name: "max_minor", Type: field.TypeInt64, Nullable: true},
+		{Name: "per_user", Type: field.TypeInt32, Nullable: true},
+		{Name: "combinable", Type: field.TypeBool, Default: false},
+		{Name: "scope", Type: field.TypeJSON, Default: schema.Expr("'{}'")},
+		{Name: "active", Type: field.TypeBool, Default: true},
+		{Name: "version", Type: field.TypeInt32, Default: 1},
+		{Name: "used_count", Type: field.TypeInt32, Default: 0},
+		{Name: "used_minor", Type: field.TypeInt64, Default: 0},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
+	}
+	// PromotionsTable holds the schema information for the "promotions" table.
+	PromotionsTable = &schema.Table{
+		Name:       "promotions",
+		Columns:    PromotionsColumns,
+		PrimaryKey: []*schema.Column{PromotionsColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "promotions_code_key",
+				Unique:  true,
+				Columns: []*schema.Column{PromotionsColumns[1], PromotionsColumns[2]},
+			},
+		},
+	}
+	// PromotionRedemptionsColumns holds the columns for the "promotion_redemptions" table.
+	PromotionRedemptionsColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "showtime_id", Type: field.TypeUUID},
+		{Name: "reservation_id", Type: field.TypeUUID},
+		{Name: "viewer_id", Type: field.TypeUUID},
+		{Name: "amount_minor", Type: field.TypeInt64},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
+		{Name: "returned_at", Type: field.TypeTime, Nullable: true},
+	}
+	// PromotionRedemptionsTable holds the schema information for the "promotion_redemptions" table.
+	PromotionRedemptionsTable = &schema.Table{
+		Name:       "promotion_redemptions",
+		Columns:    PromotionRedemptionsColumns,
+		PrimaryKey: []*schema.Column{PromotionRedemptionsColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "promotion_redemptions_viewer_idx",
+				Unique:  false,
+				Columns: []*schema.Column{PromotionRedemptionsColumns[3], PromotionRedemptionsColumns[0]},
+			},
+			{
+				Name:    "promotion_redemptions_promotion_idx",
+				Unique:  false,
+				Columns: []*schema.Column{PromotionRedemptionsColumns[0]},
+			},
+		},
+	}
 	// ProviderFlowsColumns holds the columns for the "provider_flows" table.
 	ProviderFlowsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
@@ -1364,6 +1426,8 @@ var (
 		PriceRulesTable,
 		PriceTiersTable,
 		ProfilesTable,
+		PromotionsTable,
+		PromotionRedemptionsTable,
 		ProviderFlowsTable,
 		RecoveryCodesTable,
 		ReservationsTable,
@@ -1436,6 +1500,9 @@ func init() {
 	}
 	PriceTiersTable.ForeignKeys[0].RefTable = ShowtimesTable
 	ProfilesTable.ForeignKeys[0].RefTable = UsersTable
+	PromotionRedemptionsTable.Annotation = &entsql.Annotation{
+		Table: "promotion_redemptions",
+	}
 	ProviderFlowsTable.Annotation = &entsql.Annotation{
 		Table: "provider_flows",
 	}

@@ -66,6 +66,12 @@ type PriceTier func(*sql.Selector)
 // Profile is the predicate function for profile builders.
 type Profile func(*sql.Selector)
 
+// Promotion is the predicate function for promotion builders.
+type Promotion func(*sql.Selector)
+
+// PromotionRedemption is the predicate function for promotionredemption builders.
+type PromotionRedemption func(*sql.Selector)
+
 // ProviderFlow is the predicate function for providerflow builders.
 type ProviderFlow func(*sql.Selector)
 

@@ -1403,7 +1403,7 @@ func (ec *executionContext) unmarshalInputReserveSeatsInput(ctx context.Context,
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"showtimeId", "seatIds", "ticketTypes", "idempotencyKey"}
+	fieldsInOrder := [...]string{"showtimeId", "seatIds", "ticketTypes", "promoCodes", "idempotencyKey"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -1431,6 +1431,13 @@ func (ec *executionContext) unmarshalInputReserveSeatsInput(ctx context.Context,
 				return it, err
 			}
 			it.TicketTypes = data
+		case "promoCodes":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("promoCodes"))
+			data, err := ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.PromoCodes = data
 		case "idempotencyKey":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("idempotencyKey"))
 			data, err := ec.unmarshalNString2string(ctx, v)
@@ -1504,6 +1511,13 @@ func (ec *executionContext) _ReserveSeatsResult(ctx context.Context, sel ast.Sel
 			return graphql.Null
 		}
 		return ec._SeatsUnavailable(ctx, sel, obj)
+	case model.PromotionRefused:
+		return ec._PromotionRefused(ctx, sel, &obj)
+	case *model.PromotionRefused:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._PromotionRefused(ctx, sel, obj)
 	case model.LimitExceeded:
 		return ec._LimitExceeded(ctx, sel, &obj)
 	case *model.LimitExceeded:

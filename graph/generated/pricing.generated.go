@@ -499,6 +499,38 @@ func (ec *executionContext) fieldContext_Quote_validity(_ context.Context, field
 	return graphql.NewScalarFieldContext("Quote", field, false, false, "String")
 }
 
+func (ec *executionContext) _Quote_promotions(ctx context.Context, field graphql.CollectedField, obj *model.Quote) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Quote_promotions(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Promotions, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []model.QuotedPromotion) graphql.Marshaler {
+			return ec.marshalNQuotedPromotion2ᚕmarqueeᚋgraphᚋmodelᚐQuotedPromotionᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Quote_promotions(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Quote",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_QuotedPromotion(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _UpdatePriceRulePayload_rule(ctx context.Context, field graphql.CollectedField, obj *model.UpdatePriceRulePayload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -766,7 +798,7 @@ func (ec *executionContext) unmarshalInputQuoteInput(ctx context.Context, obj an
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"showtimeId", "seatIds", "ticketTypes"}
+	fieldsInOrder := [...]string{"showtimeId", "seatIds", "ticketTypes", "promoCodes"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -794,6 +826,13 @@ func (ec *executionContext) unmarshalInputQuoteInput(ctx context.Context, obj an
 				return it, err
 			}
 			it.TicketTypes = data
+		case "promoCodes":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("promoCodes"))
+			data, err := ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.PromoCodes = data
 		}
 	}
 	return it, nil
@@ -1107,6 +1146,11 @@ func (ec *executionContext) _Quote(ctx context.Context, sel ast.SelectionSet, ob
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "promotions":
+			out.Values[i] = ec._Quote_promotions(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -1208,6 +1252,7 @@ var (
 		"TICKET_TYPE":  pricing.ByType,
 		"FORMAT":       pricing.ByFormat,
 		"TIME_BAND":    pricing.ByTime,
+		"PROMOTION":    pricing.Promotion,
 		"FEE":          pricing.Fee,
 		"TAX":          pricing.Tax,
 		"INCLUDED_TAX": pricing.IncludedTax,
@@ -1217,6 +1262,7 @@ var (
 		pricing.ByType:      "TICKET_TYPE",
 		pricing.ByFormat:    "FORMAT",
 		pricing.ByTime:      "TIME_BAND",
+		pricing.Promotion:   "PROMOTION",
 		pricing.Fee:         "FEE",
 		pricing.Tax:         "TAX",
 		pricing.IncludedTax: "INCLUDED_TAX",
@@ -1328,6 +1374,36 @@ var (
 	}
 )
 
+func (ec *executionContext) unmarshalNTicketType2ᚕmarqueeᚋinternalᚋpricingᚐTicketTypeᚄ(ctx context.Context, v any) ([]pricing.TicketType, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]pricing.TicketType, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNTicketType2marqueeᚋinternalᚋpricingᚐTicketType(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalNTicketType2ᚕmarqueeᚋinternalᚋpricingᚐTicketTypeᚄ(ctx context.Context, sel ast.SelectionSet, v []pricing.TicketType) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNTicketType2marqueeᚋinternalᚋpricingᚐTicketType(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) unmarshalNUpdatePriceRuleInput2marqueeᚋgraphᚋmodelᚐUpdatePriceRuleInput(ctx context.Context, v any) (model.UpdatePriceRuleInput, error) {
 	res, err := ec.unmarshalInputUpdatePriceRuleInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -1366,6 +1442,42 @@ func (ec *executionContext) unmarshalOSeatTicketTypeInput2ᚕmarqueeᚋgraphᚋm
 		}
 	}
 	return res, nil
+}
+
+func (ec *executionContext) unmarshalOTicketType2ᚕmarqueeᚋinternalᚋpricingᚐTicketTypeᚄ(ctx context.Context, v any) ([]pricing.TicketType, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]pricing.TicketType, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNTicketType2marqueeᚋinternalᚋpricingᚐTicketType(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalOTicketType2ᚕmarqueeᚋinternalᚋpricingᚐTicketTypeᚄ(ctx context.Context, sel ast.SelectionSet, v []pricing.TicketType) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNTicketType2marqueeᚋinternalᚋpricingᚐTicketType(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) unmarshalOTicketType2ᚖmarqueeᚋinternalᚋpricingᚐTicketType(ctx context.Context, v any) (*pricing.TicketType, error) {

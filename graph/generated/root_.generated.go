@@ -77,6 +77,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ConfirmSignUpInput", ec.unmarshalInputConfirmSignUpInput),
 			graphql.NewInputUnmarshaler("ConfirmTotpInput", ec.unmarshalInputConfirmTotpInput),
 			graphql.NewInputUnmarshaler("CreatePriceRuleInput", ec.unmarshalInputCreatePriceRuleInput),
+			graphql.NewInputUnmarshaler("CreatePromotionInput", ec.unmarshalInputCreatePromotionInput),
 			graphql.NewInputUnmarshaler("DeleteAccountInput", ec.unmarshalInputDeleteAccountInput),
 			graphql.NewInputUnmarshaler("DeletePriceRuleInput", ec.unmarshalInputDeletePriceRuleInput),
 			graphql.NewInputUnmarshaler("DeleteReviewInput", ec.unmarshalInputDeleteReviewInput),
@@ -96,6 +97,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("PayLaterPolicyInput", ec.unmarshalInputPayLaterPolicyInput),
 			graphql.NewInputUnmarshaler("PayReservationInput", ec.unmarshalInputPayReservationInput),
 			graphql.NewInputUnmarshaler("PriceRuleInput", ec.unmarshalInputPriceRuleInput),
+			graphql.NewInputUnmarshaler("PromotionInput", ec.unmarshalInputPromotionInput),
 			graphql.NewInputUnmarshaler("ProveAgainInput", ec.unmarshalInputProveAgainInput),
 			graphql.NewInputUnmarshaler("ProveSecondFactorInput", ec.unmarshalInputProveSecondFactorInput),
 			graphql.NewInputUnmarshaler("QuoteInput", ec.unmarshalInputQuoteInput),
@@ -120,6 +122,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("UnlinkProviderInput", ec.unmarshalInputUnlinkProviderInput),
 			graphql.NewInputUnmarshaler("UpdatePriceRuleInput", ec.unmarshalInputUpdatePriceRuleInput),
 			graphql.NewInputUnmarshaler("UpdateProfileInput", ec.unmarshalInputUpdateProfileInput),
+			graphql.NewInputUnmarshaler("UpdatePromotionInput", ec.unmarshalInputUpdatePromotionInput),
 			graphql.NewInputUnmarshaler("UserFilter", ec.unmarshalInputUserFilter),
 			graphql.NewInputUnmarshaler("VerifyEmailInput", ec.unmarshalInputVerifyEmailInput),
 			graphql.NewInputUnmarshaler("VoteReviewInput", ec.unmarshalInputVoteReviewInput),
@@ -733,6 +736,8 @@ input ReserveSeatsInput {
   seatIds: [ID!]!
   "Whom the seats are for, each at most once; a seat that is missing is for an adult."
   ticketTypes: [SeatTicketTypeInput!]
+  "Promotion codes, at most 3. All are used, or nothing is reserved. Asking for many that do not exist is ` + "`" + `THROTTLED` + "`" + `."
+  promoCodes: [String!]
   "Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key never reserves twice."
   idempotencyKey: String!
 }
@@ -790,7 +795,7 @@ type LimitExceeded implements UserError @auth {
 }
 
 "How a reservation of seats went."
-union ReserveSeatsResult = ReserveSeatsPayload | SeatsUnavailable | ShowtimeClosed | LimitExceeded
+union ReserveSeatsResult = ReserveSeatsPayload | PromotionRefused | SeatsUnavailable | ShowtimeClosed | LimitExceeded
 
 "A reservation to give back."
 input CancelReservationInput {
@@ -2014,6 +2019,8 @@ enum PriceLineKind {
   FORMAT
   "What the showtime's day and hour cost more or less."
   TIME_BAND
+  "What a promotion code takes off."
+  PROMOTION
   "A fee, on each ticket or once."
   FEE
   "A tax on top of all."
@@ -2121,6 +2128,8 @@ input QuoteInput {
   seatIds: [ID!]!
   "Whom the seats are for, each at most once; a seat that is missing is for an adult."
   ticketTypes: [SeatTicketTypeInput!]
+  "Promotion codes, at most 3; who asks with codes is signed in. Asking for many that do not exist is ` + "`" + `THROTTLED` + "`" + `."
+  promoCodes: [String!]
 }
 
 extend type Query {
@@ -2292,6 +2301,167 @@ union DeleteAccountResult = DeleteAccountPayload | ReservationsAhead | AccountIn
 
 "How the erasure of somebody's account went."
 union EraseUserResult = EraseUserPayload | ReservationsAhead | AccountInOffice
+`, BuiltIn: false},
+	{Name: "../../schema/promotion.graphqls", Input: `"Why a promotion code is not used."
+enum PromotionRefusal {
+  "The theater has no such code."
+  UNKNOWN
+  "It does not hold yet."
+  NOT_YET
+  "It does not hold any more."
+  ENDED
+  "It was used as often, or for as much, as it can be."
+  USED_UP
+  "It is for other movies, seats or ticket types, or there is nothing left to take off."
+  NOT_FOR_THIS
+  "The viewer has used it as often as one customer can."
+  LIMIT_REACHED
+  "It is not used together with other codes."
+  NOT_COMBINABLE
+}
+
+"What a code does to a quote."
+type QuotedPromotion @public {
+  "The code."
+  code: String!
+  "What it takes off; null when it is not used."
+  amountOff: Money
+  "Why it is not used; null when it is."
+  refusal: PromotionRefusal
+}
+
+extend type Quote {
+  "What each code does, in the order of the codes. The lines have what all that are used take off."
+  promotions: [QuotedPromotion!]! @listSize(assumedSize: 3)
+}
+
+"A promotion code is not used; nothing was reserved."
+type PromotionRefused implements UserError @auth {
+  "Always ` + "`" + `PROMOTION_REFUSED` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+  "The first code that is not used."
+  promoCode: String!
+  "Why."
+  reason: PromotionRefusal!
+}
+
+"""
+A code that makes tickets of a theater cheaper. It is a step of the price, after those of the theater and before fees; several
+codes mean the same price each, so that their order does not matter. A use goes back when its reservation ends.
+"""
+type Promotion @auth {
+  "The promotion's id."
+  id: ID!
+  "What customers type in; case does not matter."
+  promoCode: String!
+  "The words on its line of a price."
+  label: String!
+  "What it takes off the price of each ticket, in hundredths of a percent; null where it is an amount."
+  percentOffBasisPoints: Int
+  "What it takes off each ticket; null where it is a percentage."
+  amountOff: Money
+  "From when it holds."
+  startsAt: DateTime!
+  "Until when it holds."
+  endsAt: DateTime!
+  "How many reservations can use it; null: as many as come."
+  maxUses: Int
+  "How much it can take off in all; null: as much as comes."
+  maxTotal: Money
+  "How many reservations of one customer can use it; null: as many as come."
+  maxUsesPerCustomer: Int
+  "Whether it can be used together with others that can."
+  combinable: Boolean!
+  "For which categories; empty: for all."
+  categories: [SeatCategory!]! @listSize(assumedSize: 6)
+  "For which ticket types; empty: for all."
+  ticketTypes: [TicketType!]! @listSize(assumedSize: 4)
+  "Ids of the movies that it is for; empty: for all."
+  movieIds: [ID!]! @listSize(assumedSize: 10)
+  "Whether it holds at all."
+  active: Boolean!
+  "How many reservations use it that have not ended."
+  uses: Int!
+  "What it takes off those in all."
+  usedTotal: Money!
+}
+
+extend type Theater {
+  "Its promotions, the first made first; at most 500. Shown to its staff only."
+  promotions: [Promotion!]! @auth(role: THEATER_STAFF, scope: THEATER) @cost(weight: 5) @listSize(assumedSize: 50)
+}
+
+"A promotion as it shall be."
+input PromotionInput {
+  "What customers type in: 6 to 32 letters and digits. Short codes are guessed."
+  promoCode: String!
+  "The words on its line of a price, 1 to 60 characters."
+  label: String!
+  "Hundredths of a percent off the price of each ticket: 1 to 10000. Give this or ` + "`" + `amountOffMinor` + "`" + `."
+  percentOffBasisPoints: Int
+  "An amount off each ticket, in the minor unit of the theater's currency."
+  amountOffMinor: BigInt
+  "From when it holds."
+  startsAt: DateTime!
+  "Until when it holds."
+  endsAt: DateTime!
+  "How many reservations can use it; as many as come by default."
+  maxUses: Int
+  "How much it can take off in all, in the minor unit of the theater's currency; as much as comes by default."
+  maxTotalMinor: BigInt
+  "How many reservations of one customer can use it; as many as come by default."
+  maxUsesPerCustomer: Int
+  "Whether it can be used together with others that can."
+  combinable: Boolean! = false
+  "For which categories; for all by default."
+  categories: [SeatCategory!]
+  "For which ticket types; for all by default."
+  ticketTypes: [TicketType!]
+  "Ids of the movies that it is for, at most 100; for all by default."
+  movieIds: [ID!]
+  "Whether it holds at all."
+  active: Boolean! = true
+}
+
+"Another promotion for a theater."
+input CreatePromotionInput {
+  "Id of the theater."
+  theaterId: ID!
+  "The promotion."
+  promotion: PromotionInput!
+}
+
+"A promotion that shall be another one."
+input UpdatePromotionInput {
+  "Id of the promotion."
+  promotionId: ID!
+  "The promotion as it shall be, all of it."
+  promotion: PromotionInput!
+}
+
+"The theater has the promotion."
+type CreatePromotionPayload @auth {
+  "The promotion."
+  promotion: Promotion!
+}
+
+"The promotion is changed."
+type UpdatePromotionPayload @auth {
+  "The promotion."
+  promotion: Promotion!
+}
+
+extend type Mutation {
+  "Gives a theater another promotion. ` + "`" + `CONFLICT` + "`" + ` when the theater has 500. Needs a recent proof of who asks."
+  createPromotion("The promotion." input: CreatePromotionInput!): CreatePromotionPayload! @auth(role: THEATER_MANAGER, scope: THEATER) @cost(weight: 20)
+  """
+  Changes a promotion, or switches it off; what is held with it stays as it is. ` + "`" + `NOT_FOUND` + "`" + ` when the viewer's theaters have no
+  such promotion. Needs a recent proof of who asks.
+  """
+  updatePromotion("The promotion." input: UpdatePromotionInput!): UpdatePromotionPayload! @auth(role: THEATER_MANAGER, scope: THEATER) @cost(weight: 20)
+}
 `, BuiltIn: false},
 	{Name: "../../schema/recovery.graphqls", Input: `extend type User {
   "Whether it is proved that the user reads the mails to the address of the account."
@@ -2848,6 +3018,8 @@ enum UserErrorCode {
   SHOWTIME_CLOSED
   "More seats than one customer may have at this showtime."
   LIMIT_EXCEEDED
+  "A promotion code is not used."
+  PROMOTION_REFUSED
   "The hold ran out before it was paid."
   RESERVATION_EXPIRED
   "The seats are held for as long as they can be."
@@ -3443,6 +3615,14 @@ func (ec *executionContext) childFields_CreatePriceRulePayload(ctx context.Conte
 	return nil, fmt.Errorf("no field named %q was found under type CreatePriceRulePayload", field.Name)
 }
 
+func (ec *executionContext) childFields_CreatePromotionPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "promotion":
+		return ec.fieldContext_CreatePromotionPayload_promotion(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CreatePromotionPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_DeletePriceRulePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "ruleId":
@@ -3755,6 +3935,46 @@ func (ec *executionContext) childFields_Profile(ctx context.Context, field graph
 	return nil, fmt.Errorf("no field named %q was found under type Profile", field.Name)
 }
 
+func (ec *executionContext) childFields_Promotion(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Promotion_id(ctx, field)
+	case "promoCode":
+		return ec.fieldContext_Promotion_promoCode(ctx, field)
+	case "label":
+		return ec.fieldContext_Promotion_label(ctx, field)
+	case "percentOffBasisPoints":
+		return ec.fieldContext_Promotion_percentOffBasisPoints(ctx, field)
+	case "amountOff":
+		return ec.fieldContext_Promotion_amountOff(ctx, field)
+	case "startsAt":
+		return ec.fieldContext_Promotion_startsAt(ctx, field)
+	case "endsAt":
+		return ec.fieldContext_Promotion_endsAt(ctx, field)
+	case "maxUses":
+		return ec.fieldContext_Promotion_maxUses(ctx, field)
+	case "maxTotal":
+		return ec.fieldContext_Promotion_maxTotal(ctx, field)
+	case "maxUsesPerCustomer":
+		return ec.fieldContext_Promotion_maxUsesPerCustomer(ctx, field)
+	case "combinable":
+		return ec.fieldContext_Promotion_combinable(ctx, field)
+	case "categories":
+		return ec.fieldContext_Promotion_categories(ctx, field)
+	case "ticketTypes":
+		return ec.fieldContext_Promotion_ticketTypes(ctx, field)
+	case "movieIds":
+		return ec.fieldContext_Promotion_movieIds(ctx, field)
+	case "active":
+		return ec.fieldContext_Promotion_active(ctx, field)
+	case "uses":
+		return ec.fieldContext_Promotion_uses(ctx, field)
+	case "usedTotal":
+		return ec.fieldContext_Promotion_usedTotal(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Promotion", field.Name)
+}
+
 func (ec *executionContext) childFields_Quote(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "lines":
@@ -3765,8 +3985,22 @@ func (ec *executionContext) childFields_Quote(ctx context.Context, field graphql
 		return ec.fieldContext_Quote_priceVersion(ctx, field)
 	case "validity":
 		return ec.fieldContext_Quote_validity(ctx, field)
+	case "promotions":
+		return ec.fieldContext_Quote_promotions(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Quote", field.Name)
+}
+
+func (ec *executionContext) childFields_QuotedPromotion(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "code":
+		return ec.fieldContext_QuotedPromotion_code(ctx, field)
+	case "amountOff":
+		return ec.fieldContext_QuotedPromotion_amountOff(ctx, field)
+	case "refusal":
+		return ec.fieldContext_QuotedPromotion_refusal(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type QuotedPromotion", field.Name)
 }
 
 func (ec *executionContext) childFields_RateLimit(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4297,6 +4531,8 @@ func (ec *executionContext) childFields_Theater(ctx context.Context, field graph
 		return ec.fieldContext_Theater_payLaterPolicy(ctx, field)
 	case "priceRules":
 		return ec.fieldContext_Theater_priceRules(ctx, field)
+	case "promotions":
+		return ec.fieldContext_Theater_promotions(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Theater", field.Name)
 }
@@ -4345,6 +4581,14 @@ func (ec *executionContext) childFields_UpdatePriceRulePayload(ctx context.Conte
 		return ec.fieldContext_UpdatePriceRulePayload_rule(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type UpdatePriceRulePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_UpdatePromotionPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "promotion":
+		return ec.fieldContext_UpdatePromotionPayload_promotion(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UpdatePromotionPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_User(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -26,6 +26,7 @@ type TheaterResolver interface {
 	Staff(ctx context.Context, obj *theater.Theater) ([]model.StaffMember, error)
 	PayLaterPolicy(ctx context.Context, obj *theater.Theater) (*booking.PayLaterPolicy, error)
 	PriceRules(ctx context.Context, obj *theater.Theater) ([]model.PriceRule, error)
+	Promotions(ctx context.Context, obj *theater.Theater) ([]model.Promotion, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -916,6 +917,38 @@ func (ec *executionContext) fieldContext_Theater_priceRules(_ context.Context, f
 	return fc, nil
 }
 
+func (ec *executionContext) _Theater_promotions(ctx context.Context, field graphql.CollectedField, obj *theater.Theater) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Theater_promotions(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Theater().Promotions(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []model.Promotion) graphql.Marshaler {
+			return ec.marshalNPromotion2ᚕmarqueeᚋgraphᚋmodelᚐPromotionᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Theater_promotions(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Theater",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Promotion(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _TheaterConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.TheaterConnection) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1394,6 +1427,12 @@ func (ec *executionContext) _Theater(ctx context.Context, sel ast.SelectionSet, 
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Theater_priceRules(ctx, field, obj)
 				})
+		case "promotions":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Theater_promotions(ctx, field, obj)
+				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -1577,6 +1616,36 @@ var (
 		theater.CategoryCompanion:  "COMPANION",
 	}
 )
+
+func (ec *executionContext) unmarshalNSeatCategory2ᚕmarqueeᚋinternalᚋtheaterᚐCategoryᚄ(ctx context.Context, v any) ([]theater.Category, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]theater.Category, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNSeatCategory2marqueeᚋinternalᚋtheaterᚐCategory(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalNSeatCategory2ᚕmarqueeᚋinternalᚋtheaterᚐCategoryᚄ(ctx context.Context, sel ast.SelectionSet, v []theater.Category) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNSeatCategory2marqueeᚋinternalᚋtheaterᚐCategory(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
 
 func (ec *executionContext) marshalNSeatLayout2ᚖmarqueeᚋinternalᚋtheaterᚐLayout(ctx context.Context, sel ast.SelectionSet, v *theater.Layout) graphql.Marshaler {
 	if v == nil {

@@ -13,6 +13,7 @@ import (
 	"marquee/internal/identity"
 	"marquee/internal/money"
 	"marquee/internal/pricing"
+	"marquee/internal/promotion"
 	"marquee/internal/review"
 	"marquee/internal/seatfeed"
 	"marquee/internal/seating"
@@ -528,6 +529,20 @@ type CreatePriceRuleInput struct {
 type CreatePriceRulePayload struct {
 	// The rule.
 	Rule PriceRule `json:"rule"`
+}
+
+// Another promotion for a theater.
+type CreatePromotionInput struct {
+	// Id of the theater.
+	TheaterID string `json:"theaterId"`
+	// The promotion.
+	Promotion PromotionInput `json:"promotion"`
+}
+
+// The theater has the promotion.
+type CreatePromotionPayload struct {
+	// The promotion.
+	Promotion Promotion `json:"promotion"`
 }
 
 // What may be lost with an account.
@@ -1091,6 +1106,93 @@ type PriceRuleInput struct {
 	Active bool `json:"active"`
 }
 
+// A code that makes tickets of a theater cheaper. It is a step of the price, after those of the theater and before fees; several
+// codes mean the same price each, so that their order does not matter. A use goes back when its reservation ends.
+type Promotion struct {
+	// The promotion's id.
+	ID string `json:"id"`
+	// What customers type in; case does not matter.
+	PromoCode string `json:"promoCode"`
+	// The words on its line of a price.
+	Label string `json:"label"`
+	// What it takes off the price of each ticket, in hundredths of a percent; null where it is an amount.
+	PercentOffBasisPoints *int32 `json:"percentOffBasisPoints,omitempty"`
+	// What it takes off each ticket; null where it is a percentage.
+	AmountOff *money.Money `json:"amountOff,omitempty"`
+	// From when it holds.
+	StartsAt time.Time `json:"startsAt"`
+	// Until when it holds.
+	EndsAt time.Time `json:"endsAt"`
+	// How many reservations can use it; null: as many as come.
+	MaxUses *int32 `json:"maxUses,omitempty"`
+	// How much it can take off in all; null: as much as comes.
+	MaxTotal *money.Money `json:"maxTotal,omitempty"`
+	// How many reservations of one customer can use it; null: as many as come.
+	MaxUsesPerCustomer *int32 `json:"maxUsesPerCustomer,omitempty"`
+	// Whether it can be used together with others that can.
+	Combinable bool `json:"combinable"`
+	// For which categories; empty: for all.
+	Categories []theater.Category `json:"categories"`
+	// For which ticket types; empty: for all.
+	TicketTypes []pricing.TicketType `json:"ticketTypes"`
+	// Ids of the movies that it is for; empty: for all.
+	MovieIds []string `json:"movieIds"`
+	// Whether it holds at all.
+	Active bool `json:"active"`
+	// How many reservations use it that have not ended.
+	Uses int32 `json:"uses"`
+	// What it takes off those in all.
+	UsedTotal money.Money `json:"usedTotal"`
+}
+
+// A promotion as it shall be.
+type PromotionInput struct {
+	// What customers type in: 6 to 32 letters and digits. Short codes are guessed.
+	PromoCode string `json:"promoCode"`
+	// The words on its line of a price, 1 to 60 characters.
+	Label string `json:"label"`
+	// Hundredths of a percent off the price of each ticket: 1 to 10000. Give this or `amountOffMinor`.
+	PercentOffBasisPoints *int32 `json:"percentOffBasisPoints,omitempty"`
+	// An amount off each ticket, in the minor unit of the theater's currency.
+	AmountOffMinor *int64 `json:"amountOffMinor,omitempty"`
+	// From when it holds.
+	StartsAt time.Time `json:"startsAt"`
+	// Until when it holds.
+	EndsAt time.Time `json:"endsAt"`
+	// How many reservations can use it; as many as come by default.
+	MaxUses *int32 `json:"maxUses,omitempty"`
+	// How much it can take off in all, in the minor unit of the theater's currency; as much as comes by default.
+	MaxTotalMinor *int64 `json:"maxTotalMinor,omitempty"`
+	// How many reservations of one customer can use it; as many as come by default.
+	MaxUsesPerCustomer *int32 `json:"maxUsesPerCustomer,omitempty"`
+	// Whether it can be used together with others that can.
+	Combinable bool `json:"combinable"`
+	// For which categories; for all by default.
+	Categories []theater.Category `json:"categories,omitempty"`
+	// For which ticket types; for all by default.
+	TicketTypes []pricing.TicketType `json:"ticketTypes,omitempty"`
+	// Ids of the movies that it is for, at most 100; for all by default.
+	MovieIds []string `json:"movieIds,omitempty"`
+	// Whether it holds at all.
+	Active bool `json:"active"`
+}
+
+// A promotion code is not used; nothing was reserved.
+type PromotionRefused struct {
+	// Always `PROMOTION_REFUSED`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+	// The first code that is not used.
+	PromoCode string `json:"promoCode"`
+	// Why.
+	Reason promotion.Reason `json:"reason"`
+}
+
+func (PromotionRefused) IsReserveSeatsResult() {}
+
+func (PromotionRefused) IsUserError() {}
+
 // A proof of who one is: exactly one of the fields.
 type ProveAgainInput struct {
 	// The account's password, when the account has no second factor.
@@ -1164,6 +1266,8 @@ type Quote struct {
 	PriceVersion int32 `json:"priceVersion"`
 	// Until when it holds, in words for people.
 	Validity string `json:"validity"`
+	// What each code does, in the order of the codes. The lines have what all that are used take off.
+	Promotions []QuotedPromotion `json:"promotions"`
 }
 
 // Seats to be priced.
@@ -1174,6 +1278,18 @@ type QuoteInput struct {
 	SeatIds []string `json:"seatIds"`
 	// Whom the seats are for, each at most once; a seat that is missing is for an adult.
 	TicketTypes []SeatTicketTypeInput `json:"ticketTypes,omitempty"`
+	// Promotion codes, at most 3; who asks with codes is signed in. Asking for many that do not exist is `THROTTLED`.
+	PromoCodes []string `json:"promoCodes,omitempty"`
+}
+
+// What a code does to a quote.
+type QuotedPromotion struct {
+	// The code.
+	Code string `json:"code"`
+	// What it takes off; null when it is not used.
+	AmountOff *money.Money `json:"amountOff,omitempty"`
+	// Why it is not used; null when it is.
+	Refusal *promotion.Reason `json:"refusal,omitempty"`
 }
 
 // How much work the caller may ask for. Points come back with time; an operation that costs more than remains is refused with `THROTTLED`.
@@ -1324,6 +1440,8 @@ type ReserveSeatsInput struct {
 	SeatIds []string `json:"seatIds"`
 	// Whom the seats are for, each at most once; a seat that is missing is for an adult.
 	TicketTypes []SeatTicketTypeInput `json:"ticketTypes,omitempty"`
+	// Promotion codes, at most 3. All are used, or nothing is reserved. Asking for many that do not exist is `THROTTLED`.
+	PromoCodes []string `json:"promoCodes,omitempty"`
 	// Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key never reserves twice.
 	IdempotencyKey string `json:"idempotencyKey"`
 }
@@ -1756,6 +1874,20 @@ type UpdateProfilePayload struct {
 
 func (UpdateProfilePayload) IsUpdateProfileResult() {}
 
+// A promotion that shall be another one.
+type UpdatePromotionInput struct {
+	// Id of the promotion.
+	PromotionID string `json:"promotionId"`
+	// The promotion as it shall be, all of it.
+	Promotion PromotionInput `json:"promotion"`
+}
+
+// The promotion is changed.
+type UpdatePromotionPayload struct {
+	// The promotion.
+	Promotion Promotion `json:"promotion"`
+}
+
 // Restricts the list of accounts; every given condition must hold.
 type UserFilter struct {
 	// The user with this id.
@@ -1986,6 +2118,8 @@ const (
 	UserErrorCodeShowtimeClosed UserErrorCode = "SHOWTIME_CLOSED"
 	// More seats than one customer may have at this showtime.
 	UserErrorCodeLimitExceeded UserErrorCode = "LIMIT_EXCEEDED"
+	// A promotion code is not used.
+	UserErrorCodePromotionRefused UserErrorCode = "PROMOTION_REFUSED"
 	// The hold ran out before it was paid.
 	UserErrorCodeReservationExpired UserErrorCode = "RESERVATION_EXPIRED"
 	// The seats are held for as long as they can be.
@@ -2035,6 +2169,7 @@ var AllUserErrorCode = []UserErrorCode{
 	UserErrorCodeSeatsUnavailable,
 	UserErrorCodeShowtimeClosed,
 	UserErrorCodeLimitExceeded,
+	UserErrorCodePromotionRefused,
 	UserErrorCodeReservationExpired,
 	UserErrorCodeHoldLimitReached,
 	UserErrorCodePayLaterUnavailable,
@@ -2056,7 +2191,7 @@ var AllUserErrorCode = []UserErrorCode{
 
 func (e UserErrorCode) IsValid() bool {
 	switch e {
-	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeInvalidProof, UserErrorCodeAccountDisabled, UserErrorCodeTooManyGrants, UserErrorCodeLastAdmin, UserErrorCodeSessionEnded, UserErrorCodeLinkExpired, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodeReservationExpired, UserErrorCodeHoldLimitReached, UserErrorCodePayLaterUnavailable, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending, UserErrorCodeUsernameTaken, UserErrorCodeProviderSignInFailed, UserErrorCodeAccountExists, UserErrorCodeProviderEmailUnverified, UserErrorCodeProviderLinkTaken, UserErrorCodeLastWayToSignIn, UserErrorCodeNoPassword, UserErrorCodeReservationsAhead, UserErrorCodeAccountInOffice, UserErrorCodeTicketRequired, UserErrorCodeAlreadyReviewed, UserErrorCodeReviewHidden:
+	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeInvalidProof, UserErrorCodeAccountDisabled, UserErrorCodeTooManyGrants, UserErrorCodeLastAdmin, UserErrorCodeSessionEnded, UserErrorCodeLinkExpired, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodePromotionRefused, UserErrorCodeReservationExpired, UserErrorCodeHoldLimitReached, UserErrorCodePayLaterUnavailable, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending, UserErrorCodeUsernameTaken, UserErrorCodeProviderSignInFailed, UserErrorCodeAccountExists, UserErrorCodeProviderEmailUnverified, UserErrorCodeProviderLinkTaken, UserErrorCodeLastWayToSignIn, UserErrorCodeNoPassword, UserErrorCodeReservationsAhead, UserErrorCodeAccountInOffice, UserErrorCodeTicketRequired, UserErrorCodeAlreadyReviewed, UserErrorCodeReviewHidden:
 		return true
 	}
 	return false

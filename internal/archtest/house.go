@@ -61,7 +61,7 @@ func Marquee() House {
 	toTheater := []string{"internal/identity", "internal/catalog"}
 	toShowtime := append(slices.Clone(toTheater), "internal/theater")
 	toSeating := append(slices.Clone(toShowtime), "internal/showtime")
-	toBooking := append(slices.Clone(toSeating), "internal/seating", "internal/pricing", "internal/payment")
+	toBooking := append(slices.Clone(toSeating), "internal/seating", "internal/pricing", "internal/promotion", "internal/payment")
 	toReview := append(slices.Clone(toBooking), "internal/booking")
 	domains := append(slices.Clone(toReview), "internal/review")
 
@@ -114,6 +114,7 @@ func Marquee() House {
 		domain("internal/showtime", append(slices.Clone(toShowtime), "internal/pricing")...),
 		domain("internal/seating", toSeating...),
 		{Path: "internal/pricing", Uses: leaves, Bans: []string{"database/sql", "net"}},
+		domain("internal/promotion", "internal/pricing"),
 		domain("internal/payment"),
 		{Path: "internal/payment/sandbox", Uses: append(slices.Clone(leaves), "internal/payment", "internal/postgres")},
 		domain("internal/payment/gatewaytest", "internal/payment"),

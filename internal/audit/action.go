@@ -34,6 +34,8 @@ const (
 	PriceRuleCreated     Action = "price_rule.created"
 	PriceRuleChanged     Action = "price_rule.changed"
 	PriceRuleDeleted     Action = "price_rule.deleted"
+	PromotionCreated     Action = "promotion.created"
+	PromotionChanged     Action = "promotion.changed"
 	ReviewHidden         Action = "review.hidden"
 	ReviewShown          Action = "review.shown"
 	PayLaterPolicySet    Action = "pay_later_policy.set"
@@ -100,6 +102,10 @@ func (a Action) Meaning() string {
 		return "A rule of the prices of a theater was changed, switched off or on."
 	case PriceRuleDeleted:
 		return "A rule of the prices of a theater was deleted."
+	case PromotionCreated:
+		return "A theater was given another promotion code."
+	case PromotionChanged:
+		return "A promotion code of a theater was changed, switched off or on."
 	case ReviewHidden:
 		return "A moderator hid a review, for the fault that it says, and settled what was reported of it."
 	case ReviewShown:

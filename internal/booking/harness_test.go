@@ -23,6 +23,7 @@ import (
 	"marquee/internal/payment"
 	"marquee/internal/payment/gatewaytest"
 	"marquee/internal/postgres"
+	"marquee/internal/promotion"
 	"marquee/internal/seating"
 	"marquee/internal/showtime"
 	"marquee/internal/theater"
@@ -69,8 +70,9 @@ func (h *house) process(gateway payment.Gateway, cfg booking.Config) *booking.Se
 	showtimes := showtime.NewService(h.DB, clock.System{})
 	return booking.NewService(booking.Deps{
 		DB: h.DB, Showtimes: showtimes, Payments: payment.NewService(h.DB), Gateway: gateway,
-		Seating: seating.NewService(h.DB, showtimes, theater.NewService(ent.Over(h.DB.SQL()))),
-		Hint:    h.hints.add, Log: slog.New(slog.DiscardHandler),
+		Promotions: promotion.NewService(h.DB, clock.System{}),
+		Seating:    seating.NewService(h.DB, showtimes, theater.NewService(ent.Over(h.DB.SQL()))),
+		Hint:       h.hints.add, Log: slog.New(slog.DiscardHandler),
 	}, cfg)
 }
 

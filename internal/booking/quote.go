@@ -4,12 +4,14 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
 
 	"github.com/google/uuid"
 
 	"marquee/internal/apperr"
 	"marquee/internal/money"
 	"marquee/internal/pricing"
+	"marquee/internal/promotion"
 	"marquee/internal/seatno"
 	"marquee/internal/showtime"
 	"marquee/internal/theater"
@@ -26,12 +28,15 @@ type QuoteInput struct {
 	ShowtimeID  uuid.UUID
 	SeatIDs     []uuid.UUID
 	TicketTypes []SeatType // of seats that are not an adult's
+	PromoCodes  []string
+	ViewerID    uuid.UUID // who would use the codes; of nobody without codes
 }
 
 // Validate returns BAD_USER_INPUT when there is no seat, a seat twice, or a ticket type for another seat.
 func (in QuoteInput) Validate() error {
 	var bad apperr.Fields
 	checkSeats(&bad, in.SeatIDs, in.TicketTypes)
+	promotion.Check(&bad, "input.promoCodes", in.PromoCodes)
 	return bad.Err()
 }
 
@@ -39,7 +44,8 @@ func (in QuoteInput) Validate() error {
 type Quoted struct {
 	Lines        []Line
 	Total        money.Money
-	PriceVersion int32 // counts the changes of the showtime's prices
+	PriceVersion int32             // counts the changes of the showtime's prices
+	Promotions   []QuotedPromotion // by the order of the codes
 }
 
 // Quote returns what seats cost, free or not: nothing is held, and the price may change until they are. NOT_FOUND for
@@ -61,11 +67,17 @@ func (s *Service) Quote(ctx context.Context, in QuoteInput) (Quoted, error) {
 	if err != nil {
 		return Quoted{}, err
 	}
-	quote, err := quoteOf(offer, layout.SeatsAt(positions), typesOf(layout, in.TicketTypes))
+	quote, offers, err := s.quoteWith(ctx, in.ViewerID, offer, layout.SeatsAt(positions), typesOf(layout, in.TicketTypes), in.PromoCodes)
 	if err != nil {
 		return Quoted{}, err
 	}
-	return Quoted{Lines: linesOf(quote.Lines, offer.Currency), Total: quote.Total, PriceVersion: offer.PriceVersion}, nil
+	quoted := Quoted{Lines: linesOf(quote.Lines, offer.Currency), Total: quote.Total, PriceVersion: offer.PriceVersion}
+	for _, o := range offers {
+		quoted.Promotions = append(quoted.Promotions, QuotedPromotion{
+			Code: o.Code, Refusal: o.Reason, Off: money.Money{AmountMinor: quote.Off(o.Code), Currency: offer.Currency},
+		})
+	}
+	return quoted, nil
 }
 
 // typesOf returns the ticket types by position, those of adults left out; nil when all are adults.
@@ -86,7 +98,7 @@ func typesOf(layout *theater.Layout, list []SeatType) map[int16]pricing.TicketTy
 
 // quoteOf prices seats by what a showtime offers: BAD_USER_INPUT for a seat that is not for sale. A seat without a type
 // is an adult's.
-func quoteOf(offer *showtime.Offer, seats []theater.Seat, types map[int16]pricing.TicketType) (pricing.Quote, error) {
+func quoteOf(offer *showtime.Offer, seats []theater.Seat, types map[int16]pricing.TicketType, promotions ...pricing.Rule) (pricing.Quote, error) {
 	items := make([]pricing.Item, len(seats))
 	for i := range seats {
 		seat := &seats[i]
@@ -99,13 +111,13 @@ func quoteOf(offer *showtime.Offer, seats []theater.Seat, types map[int16]pricin
 			items[i].Type = of
 		}
 	}
-	return offer.Chain.Price(items, offer.Currency)
+	return offer.Chain.With(promotions).Price(items, offer.Currency)
 }
 
-// seatsFingerprint is fingerprint for seats of which some are not for adults.
-func seatsFingerprint(operation string, showtimeID uuid.UUID, positions seatno.List, types map[int16]pricing.TicketType) []byte {
-	sum := fingerprint(operation, showtimeID, positions)
-	if len(types) == 0 {
+// seatsFingerprint is fingerprint for seats of which some are not for adults, or that are had with codes.
+func seatsFingerprint(showtimeID uuid.UUID, positions seatno.List, types map[int16]pricing.TicketType, codes []string) []byte {
+	sum := fingerprint("RESERVE", showtimeID, positions)
+	if len(types)+len(codes) == 0 {
 		return sum
 	}
 	h := sha256.New()
@@ -115,6 +127,9 @@ func seatsFingerprint(operation string, showtimeID uuid.UUID, positions seatno.L
 			h.Write(binary.BigEndian.AppendUint16(nil, uint16(position)))
 			h.Write([]byte(of + ";"))
 		}
+	}
+	for _, code := range slices.Sorted(slices.Values(promotion.Clean(codes))) {
+		h.Write([]byte("\x00\x00" + code))
 	}
 	return h.Sum(nil)
 }

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -16,6 +17,7 @@ import (
 	"marquee/internal/auth"
 	"marquee/internal/postgres"
 	"marquee/internal/pricing"
+	"marquee/internal/promotion"
 	"marquee/internal/seating"
 	"marquee/internal/seatno"
 	"marquee/internal/showtime"
@@ -28,6 +30,7 @@ type ReserveInput struct {
 	ShowtimeID     uuid.UUID
 	SeatIDs        []uuid.UUID
 	TicketTypes    []SeatType // of seats that are not an adult's
+	PromoCodes     []string
 	IdempotencyKey string
 }
 
@@ -35,6 +38,7 @@ type ReserveInput struct {
 func (in ReserveInput) Validate() error {
 	var bad apperr.Fields
 	checkSeats(&bad, in.SeatIDs, in.TicketTypes)
+	promotion.Check(&bad, "input.promoCodes", in.PromoCodes)
 	checkKey(&bad, in.IdempotencyKey)
 	return bad.Err()
 }
@@ -110,12 +114,21 @@ func (s *Service) tryReserve(ctx context.Context, viewer auth.Viewer, in Reserve
 		return nil, false, err
 	}
 	seats, types := layout.SeatsAt(positions), typesOf(layout, in.TicketTypes)
-	quote, err := quoteOf(offer, seats, types)
+	quote, offers, err := s.quoteWith(ctx, viewer.UserID, offer, seats, types, in.PromoCodes)
 	if err != nil {
 		return nil, false, err
 	}
-	c, err := s.claim(ctx, viewer.UserID, offer, positions, types, quote, in)
-	if postgres.SQLState(err) == lostRace || postgres.IsUniqueViolation(err, "idempotency_keys_pkey") {
+	asked := seatsFingerprint(in.ShowtimeID, positions, types, in.PromoCodes)
+	var c claimed
+	if len(offers) == 0 {
+		c, err = s.claim(ctx, s.db.SQL(), viewer.UserID, offer, positions, quote, in, asked)
+	} else {
+		c, err = s.claimAndUse(ctx, viewer.UserID, offer, positions, quote, in, asked, offers)
+		if refusal, ok := errors.AsType[*refusedPromotion](err); ok {
+			return refusal.PromotionRefused, false, nil
+		}
+	}
+	if errors.Is(err, promotion.ErrMoved) || postgres.SQLState(err) == lostRace || postgres.IsUniqueViolation(err, "idempotency_keys_pkey") {
 		return nil, true, nil
 	}
 	if err != nil {
@@ -165,16 +178,16 @@ type claimed struct {
 	seatsLeft     sql.NullInt32
 }
 
-func (s *Service) claim(ctx context.Context, viewerID uuid.UUID, offer *showtime.Offer, positions seatno.List, types map[int16]pricing.TicketType, quote pricing.Quote, in ReserveInput) (claimed, error) {
+func (s *Service) claim(ctx context.Context, tx querier, viewerID uuid.UUID, offer *showtime.Offer, positions seatno.List, quote pricing.Quote, in ReserveInput, asked []byte) (claimed, error) {
 	lines, err := json.Marshal(quote.Lines)
 	if err != nil {
 		return claimed{}, fmt.Errorf("writing price lines: %w", err)
 	}
 	var c claimed
-	err = s.db.SQL().QueryRowContext(ctx, `SELECT outcome, reservation_id, held_until, created_at, lost, seats_left
+	err = tx.QueryRowContext(ctx, `SELECT outcome, reservation_id, held_until, created_at, lost, seats_left
 		FROM claim_seats($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
 		in.ShowtimeID, typeid.New(), viewerID, positions, offer.PriceVersion, quote.Total.AmountMinor, offer.Currency,
-		string(lines), s.cfg.Hold.Milliseconds(), in.IdempotencyKey, seatsFingerprint("RESERVE", in.ShowtimeID, positions, types)).
+		string(lines), s.cfg.Hold.Milliseconds(), in.IdempotencyKey, asked).
 		Scan(&c.outcome, &c.reservationID, &c.heldUntil, &c.createdAt, &c.lost, &c.seatsLeft)
 	if err != nil {
 		return claimed{}, fmt.Errorf("claiming seats: %w", err)

@@ -8,6 +8,7 @@ import (
 
 	"marquee/internal/payment"
 	"marquee/internal/postgres"
+	"marquee/internal/promotion"
 	"marquee/internal/seating"
 	"marquee/internal/showtime"
 )
@@ -26,6 +27,7 @@ type Service struct {
 	showtimes *showtime.Service
 	seating   *seating.Service
 	payments  *payment.Service
+	promos    *promotion.Service
 	gateway   payment.Gateway
 	hint      func(showtimeID uuid.UUID)
 	log       *slog.Logger
@@ -34,19 +36,20 @@ type Service struct {
 
 // Deps is what a Service needs.
 type Deps struct {
-	DB        *postgres.DB
-	Showtimes *showtime.Service
-	Seating   *seating.Service
-	Payments  *payment.Service
-	Gateway   payment.Gateway
-	Hint      func(showtimeID uuid.UUID) // called after each commit that changed seats; must not block
-	Log       *slog.Logger
+	DB         *postgres.DB
+	Showtimes  *showtime.Service
+	Seating    *seating.Service
+	Payments   *payment.Service
+	Promotions *promotion.Service
+	Gateway    payment.Gateway
+	Hint       func(showtimeID uuid.UUID) // called after each commit that changed seats; must not block
+	Log        *slog.Logger
 }
 
 // NewService returns a Service.
 func NewService(d Deps, cfg Config) *Service {
 	return &Service{
-		db: d.DB, showtimes: d.Showtimes, seating: d.Seating, payments: d.Payments, gateway: d.Gateway,
+		db: d.DB, showtimes: d.Showtimes, seating: d.Seating, payments: d.Payments, promos: d.Promotions, gateway: d.Gateway,
 		hint: d.Hint, log: d.Log, cfg: cfg,
 	}
 }

@@ -38,8 +38,8 @@ type Summary struct {
 }
 
 // wiped are the tables of everything that hangs from the demo world, in no particular order: they are emptied together.
-const wiped = `tickets, payment_attempts, payments, idempotency_keys, seat_claims, reservations, showtime_sales, price_tiers,
-	showtimes, seats, seat_layouts, screens, movie_genres, movies, genres,
+const wiped = `tickets, promotion_redemptions, promotions, payment_attempts, payments, idempotency_keys, seat_claims, reservations,
+	showtime_sales, price_tiers, showtimes, seats, seat_layouts, screens, movie_genres, movies, genres,
 	reviews, review_edits, review_reports, review_votes, movie_ratings`
 
 // Load empties the catalogue, the theaters and every reservation, and loads the demo world with showtimes from today

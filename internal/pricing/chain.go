@@ -14,7 +14,7 @@ import (
 // Chain is what the rules of a theater come to for one showtime. The zero Chain has no rules: a seat costs what its
 // category costs. It is safe for concurrent use.
 type Chain struct {
-	changes []Rule // of ticket types, then of the format, then of the hour
+	changes []Rule // of ticket types, then of the format, then of the hour, then promotions
 	fees    []Rule
 	taxes   []Rule
 	gross   int64 // what a price is of its net, in basis points: a hundred percent and all included taxes
@@ -54,6 +54,17 @@ func (c Chain) Once() (int64, error) {
 	var b book
 	b.taxes(c, b.once(c.fees))
 	return b.total.AmountMinor, b.err
+}
+
+// With returns the chain with promotions behind its other changes, in whatever order they come.
+func (c Chain) With(promotions []Rule) Chain {
+	if len(promotions) == 0 {
+		return c
+	}
+	promotions = slices.Clone(promotions)
+	slices.SortFunc(promotions, Rule.compare)
+	c.changes = slices.Concat(c.changes, promotions)
+	return c
 }
 
 // group is so many equal tickets under calculation.
@@ -153,7 +164,7 @@ func (b *book) begin() {
 // change applies a rule to the tickets that it is for.
 func (b *book) change(rule *Rule) {
 	b.each(rule, func(g *group) int64 {
-		if g.from == 0 || rule.Kind == ByType && g.Type != rule.TicketType {
+		if g.from == 0 || !rule.covers(&g.Item) {
 			return 0
 		}
 		unit := max(b.of(rule, g.from), -g.price)
@@ -173,7 +184,7 @@ func (b *book) each(rule *Rule, apply func(g *group) (unit int64)) {
 		}
 		at := slices.IndexFunc(b.lines[start:], func(l Line) bool { return l.UnitMinor == unit })
 		if at < 0 {
-			b.lines = append(b.lines, Line{Kind: rule.Kind, TicketType: rule.TicketType, UnitMinor: unit})
+			b.lines = append(b.lines, Line{Kind: rule.Kind, TicketType: rule.TicketType, Code: rule.Code, UnitMinor: unit})
 			at = len(b.lines) - 1 - start
 		}
 		b.lines[start+at].Quantity += g.count

@@ -1,7 +1,7 @@
 // Package pricing turns seats into money lines by the rules of a theater. It is pure: no clock, no database.
 //
 // A price is made in steps, each explained by lines of its own: the seats at the price of their category, then what the
-// ticket type, the format and the hour of the showtime change, then fees, then taxes. A rule that says a percentage means
+// ticket type, the format and the hour of the showtime change, then promotions, then fees, then taxes. A rule that says a percentage means
 // it of the price that its step began with, so that the order of rules within a step does not matter.
 //
 // Rounding: every percentage is taken for one ticket (or for the fee of a reservation) and rounded to the minor unit of
@@ -48,12 +48,13 @@ func (t TicketType) Title() string {
 // Kind is a step of a price; lines come in the order of the kinds.
 type Kind string
 
-// The kinds of lines. All but Seats and IncludedTax are kinds of rules too.
+// The kinds of lines. All but Seats, Promotion and IncludedTax are kinds of the rules of theaters too.
 const (
 	Seats       Kind = "SEATS"        // seats at the price of their category
 	ByType      Kind = "TICKET_TYPE"  // what a ticket type costs more or less
 	ByFormat    Kind = "FORMAT"       // what the showtime's format costs more or less
 	ByTime      Kind = "TIME_BAND"    // what the showtime's day and hour cost more or less
+	Promotion   Kind = "PROMOTION"    // what a code takes off
 	Fee         Kind = "FEE"          // on each ticket, or once
 	Tax         Kind = "TAX"          // on top of all
 	IncludedTax Kind = "INCLUDED_TAX" // contained in the other lines; does not add to the total
@@ -66,6 +67,7 @@ type Line struct {
 	Description string     `json:"description"`          // for people: "2 x Child, Premium"
 	Category    string     `json:"category,omitempty"`   // seat category; of Seats only
 	TicketType  TicketType `json:"ticketType,omitempty"` // of Seats and ByType only
+	Code        string     `json:"code,omitempty"`       // of Promotion only
 	Positions   []int16    `json:"positions,omitempty"`  // which seats; of Seats only, not for Adult
 	Quantity    int32      `json:"quantity"`
 	UnitMinor   int64      `json:"unitMinor"`   // price of one, in minor units of the quote's currency; negative for what is taken off
@@ -79,6 +81,16 @@ func (l Line) Adds() bool { return l.Kind != IncludedTax }
 type Quote struct {
 	Lines []Line
 	Total money.Money // sum of the lines that add
+}
+
+// Off returns what a promotion takes off the lines in all, not negative.
+func (q Quote) Off(code string) (minor int64) {
+	for _, line := range q.Lines {
+		if line.Kind == Promotion && line.Code == code {
+			minor -= line.AmountMinor
+		}
+	}
+	return minor
 }
 
 // TypesOf returns the ticket types of the seats that stored lines are about, by position; a seat that is missing is an

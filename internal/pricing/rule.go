@@ -53,6 +53,11 @@ type Rule struct {
 	BasisPoints int32 `json:"basisPoints"` // hundredths of a percent, of the price that the step began with
 	AmountMinor int64 `json:"amountMinor"` // minor units of the theater's currency
 
+	// What a promotion is for; an empty list restricts nothing. Categories are those of Item.
+	Code        string       `json:"-"`
+	Categories  []string     `json:"-"`
+	TicketTypes []TicketType `json:"-"`
+
 	PerReservation bool `json:"perReservation"` // Fee: once, not on each ticket
 	Included       bool `json:"included"`       // Tax: contained in the price, not on top of it
 }
@@ -140,8 +145,21 @@ func (r Rule) compare(other Rule) int {
 	return cmp.Or(
 		cmp.Compare(flag(r.takesOff()), flag(other.takesOff())), cmp.Compare(flag(r.PerReservation), flag(other.PerReservation)),
 		cmp.Compare(r.Label, other.Label), cmp.Compare(r.TicketType, other.TicketType),
-		cmp.Compare(r.BasisPoints, other.BasisPoints), cmp.Compare(r.AmountMinor, other.AmountMinor),
+		cmp.Compare(r.BasisPoints, other.BasisPoints), cmp.Compare(r.AmountMinor, other.AmountMinor), cmp.Compare(r.Code, other.Code),
 	)
+}
+
+// covers reports whether the rule is for a ticket.
+func (r Rule) covers(item *Item) bool {
+	switch r.Kind {
+	case ByType:
+		return item.Type == r.TicketType
+	case Promotion:
+		return (len(r.Categories) == 0 || slices.Contains(r.Categories, item.Category)) &&
+			(len(r.TicketTypes) == 0 || slices.Contains(r.TicketTypes, item.Type))
+	default:
+		return true
+	}
 }
 
 func (r Rule) takesOff() bool { return r.BasisPoints < 0 || r.AmountMinor < 0 }

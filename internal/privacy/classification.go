@@ -161,6 +161,15 @@ func Tables() []Table {
 			{"fingerprint", Derived},
 			{"reservation_id", Identifier},
 		}},
+		{Name: "promotion_redemptions", Section: "promotions", Of: "viewer_id = $1", Fate: Kept, Why: byBooks, Columns: []Column{
+			{"showtime_id", Identifier},
+			{"reservation_id", Identifier},
+			{"id", Identifier},
+			{"viewer_id", Identifier},
+			{"amount_minor", Money},
+			{"created_at", Activity},
+			{"returned_at", Activity},
+		}},
 		{Name: "reservations", Section: "reservations", Of: "viewer_id = $1", Fate: Kept, Why: byBooks, Columns: []Column{
 			{"id", Identifier},
 			{"showtime_id", Identifier},
@@ -344,6 +353,7 @@ func Impersonal() map[string]string {
 		"seats":                   "id layout_id seat_no row_label number x y category group_no companion_of",
 		"showtimes":               "id movie_id theater_id screen_id layout_id starts_at ends_at occupied_until format language subtitles status created_at",
 		"price_tiers":             "id showtime_id category amount_minor",
+		"promotions":              "id theater_id code label basis_points amount_minor starts_at ends_at max_uses max_minor per_user combinable scope active version used_count used_minor created_at",
 		"price_rules":             "id theater_id kind label ticket_type format weekdays from_minute to_minute basis_points amount_minor per_reservation included active created_at",
 		"pay_later_policies":      "theater_id lead_minutes max_open updated_at",
 		"showtime_sales":          "showtime_id status opens_at closes_at seat_count max_seats currency price_version",

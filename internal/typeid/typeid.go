@@ -37,6 +37,7 @@ const (
 	Review      Kind = "rev"
 	AuditEntry  Kind = "aud"
 	PriceRule   Kind = "prr"
+	Promotion   Kind = "prm"
 )
 
 // ErrMalformed is returned for text that is not an id of the wanted kind.

@@ -1,0 +1,219 @@
+package promotion
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"marquee/internal/apperr"
+	"marquee/internal/clock"
+	"marquee/internal/postgres"
+	"marquee/internal/pricing"
+)
+
+// ErrMoved is returned when a promotion is not what it was when it was read: read it again.
+var ErrMoved = errors.New("promotion: changed, or used by others, since it was read")
+
+// Service keeps promotions. It is safe for concurrent use.
+type Service struct {
+	db      *postgres.DB
+	clock   clock.Clock
+	guesses guesses
+}
+
+// NewService returns a Service over db.
+func NewService(db *postgres.DB, c clock.Clock) *Service {
+	rows, err := lru.New[uuid.UUID, row](guessers)
+	if err != nil {
+		panic("promotion: the cache size is positive: " + err.Error())
+	}
+	return &Service{db: db, clock: c, guesses: guesses{rows: rows}}
+}
+
+// Offer is what a code comes to for a customer at a showtime.
+type Offer struct {
+	Code      string
+	Reason    Reason // why it is not used; "" while nothing speaks against it
+	Promotion Promotion
+}
+
+// Offers says of each code whether the viewer may use it for a showtime, in the order of the codes, which are clean. What it costs is judged
+// by Settle. THROTTLED for who has guessed too often. One statement.
+func (s *Service) Offers(ctx context.Context, viewerID, showtimeID uuid.UUID, codes []string) ([]Offer, error) {
+	if wait := s.guesses.wait(viewerID, s.clock.Now()); wait > 0 {
+		return nil, apperr.Throttle(wait, "Too many codes that do not exist.")
+	}
+	rows, err := s.db.SQL().QueryContext(ctx, `SELECT to_jsonb(p), s.movie_id, p.starts_at > now(), p.ends_at <= now(),
+			(SELECT count(*) FROM promotion_redemptions r WHERE r.id = p.id AND r.viewer_id = $2 AND r.returned_at IS NULL)
+		FROM showtimes s JOIN promotions p ON p.theater_id = s.theater_id WHERE s.id = $1 AND p.code = ANY ($3::text[])`,
+		showtimeID, viewerID, "{"+strings.Join(slices.DeleteFunc(slices.Clone(codes), impossible), ",")+"}")
+	if err != nil {
+		return nil, fmt.Errorf("reading promotions: %w", err)
+	}
+	found, err := postgres.Collect(rows, func(rows *sql.Rows) (o Offer, err error) {
+		var (
+			text        []byte
+			movie       uuid.UUID
+			early, late bool
+			mine        int32
+		)
+		if err := rows.Scan(&text, &movie, &early, &late, &mine); err != nil {
+			return o, err
+		}
+		p, err := read(text)
+		if err != nil {
+			return o, err
+		}
+		return Offer{Code: p.Code, Promotion: p, Reason: p.judge(movie, early, late, mine)}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	offers := make([]Offer, len(codes))
+	unknown := 0
+	for i, code := range codes {
+		offers[i] = Offer{Code: code, Reason: Unknown}
+		if at := slices.IndexFunc(found, func(o Offer) bool { return o.Code == code }); at >= 0 {
+			offers[i] = found[at]
+		}
+		if offers[i].Reason == Unknown {
+			unknown++
+		}
+		if offers[i].Reason == "" && len(codes) > 1 && !offers[i].Promotion.Combinable {
+			offers[i].Reason = NotCombinable
+		}
+	}
+	s.guesses.count(viewerID, unknown, s.clock.Now())
+	return offers, nil
+}
+
+// judge says what speaks against a use by somebody with so many uses. A promotion that is switched off is unknown.
+func (p Promotion) judge(movie uuid.UUID, early, late bool, mine int32) Reason {
+	switch {
+	case !p.Active:
+		return Unknown
+	case early:
+		return NotYet
+	case late:
+		return Ended
+	case len(p.Scope.MovieIDs) > 0 && !slices.Contains(p.Scope.MovieIDs, movie):
+		return NotForThis
+	case p.MaxUses != nil && p.UsedCount >= *p.MaxUses:
+		return UsedUp
+	case p.PerUser != nil && mine >= *p.PerUser:
+		return LimitReached
+	default:
+		return ""
+	}
+}
+
+// Settle judges what usable offers take off a quote: a code that takes off nothing is not for it, and one whose budget is too
+// small for it is used up. It reports whether it refused one, so that the quote is to be made without it.
+func Settle(offers []Offer, quote pricing.Quote) (refused bool) {
+	for i := range offers {
+		o := &offers[i]
+		if o.Reason != "" {
+			continue
+		}
+		off := quote.Off(o.Code)
+		switch {
+		case off == 0:
+			o.Reason = NotForThis
+		case o.Promotion.MaxMinor != nil && off > *o.Promotion.MaxMinor-o.Promotion.UsedMinor:
+			o.Reason = UsedUp
+		}
+		refused = refused || o.Reason != ""
+	}
+	return refused
+}
+
+// Use is who uses promotions for what.
+type Use struct {
+	ViewerID, ShowtimeID, ReservationID uuid.UUID
+}
+
+// UseTx uses offers for a reservation at what they take off its quote, in the transaction that claims its seats: ErrMoved when one of them is
+// not as it was read. The rows are shared by all who use the codes, so it comes last, and goes by their ids.
+func UseTx(ctx context.Context, tx *sql.Tx, use Use, offers []Offer, quote pricing.Quote) error {
+	offers = slices.Clone(offers)
+	slices.SortFunc(offers, func(a, b Offer) int { return bytes.Compare(a.Promotion.ID[:], b.Promotion.ID[:]) })
+	for _, o := range offers {
+		p, off := o.Promotion, quote.Off(o.Code)
+		var used bool
+		err := tx.QueryRowContext(ctx, `UPDATE promotions SET used_count = used_count + 1, used_minor = used_minor + $3
+			WHERE id = $1 AND version = $2 AND active AND starts_at <= now() AND ends_at > now()
+			  AND (max_uses IS NULL OR used_count < max_uses) AND (max_minor IS NULL OR used_minor + $3 <= max_minor) RETURNING true`,
+			p.ID, p.Version, off).Scan(&used)
+		if errors.Is(err, sql.ErrNoRows) {
+			return ErrMoved
+		}
+		if err != nil {
+			return fmt.Errorf("using a promotion: %w", err)
+		}
+		// The row is locked: no other use of the viewer can come between counting and writing.
+		done, err := tx.ExecContext(ctx, `INSERT INTO promotion_redemptions (showtime_id, reservation_id, id, viewer_id, amount_minor)
+			SELECT $1, $2, $3, $4, $5 WHERE $6::integer IS NULL OR $6 >
+				(SELECT count(*) FROM promotion_redemptions r WHERE r.id = $3 AND r.viewer_id = $4 AND r.returned_at IS NULL)`,
+			use.ShowtimeID, use.ReservationID, p.ID, use.ViewerID, off, p.PerUser)
+		if err != nil {
+			return fmt.Errorf("writing the use of a promotion: %w", err)
+		}
+		if n, err := done.RowsAffected(); err != nil || n == 0 {
+			return errors.Join(err, ErrMoved)
+		}
+	}
+	return nil
+}
+
+const (
+	// guessers bounds the memory of who has guessed.
+	guessers = 100_000
+	// free is how many codes that do not exist a customer may ask for within a window.
+	free   = 10
+	window = 10 * time.Minute
+)
+
+// guesses counts codes that do not exist by who asked for them, in this process: n nodes admit n times as many.
+type guesses struct {
+	mu   sync.Mutex
+	rows *lru.Cache[uuid.UUID, row]
+}
+
+// row is a row of wrong guesses.
+type row struct {
+	began time.Time
+	wrong int
+}
+
+// wait returns how long a viewer has to wait for the next guess.
+func (g *guesses) wait(viewer uuid.UUID, now time.Time) time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if r, ok := g.rows.Get(viewer); ok && r.wrong >= free {
+		return max(r.began.Add(window).Sub(now), 0)
+	}
+	return 0
+}
+
+func (g *guesses) count(viewer uuid.UUID, wrong int, now time.Time) {
+	if wrong == 0 {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	r, ok := g.rows.Get(viewer)
+	if !ok || !now.Before(r.began.Add(window)) {
+		r = row{began: now}
+	}
+	r.wrong += wrong
+	g.rows.Add(viewer, r)
+}
