@@ -33,10 +33,10 @@ type PromotionRefused struct {
 
 func (PromotionRefused) isReserveResult() {}
 
-// refusedPromotion carries a refusal out of a transaction that keeps nothing.
-type refusedPromotion struct{ PromotionRefused }
+// refusedPromotionError carries a refusal out of a transaction that keeps nothing.
+type refusedPromotionError struct{ PromotionRefused }
 
-func (*refusedPromotion) Error() string { return "booking: a promotion is refused" }
+func (*refusedPromotionError) Error() string { return "booking: a promotion is refused" }
 
 // quoteWith prices seats with the codes that the viewer can use, and says of each how it stands. No statement without
 // codes.
@@ -67,13 +67,13 @@ func (s *Service) quoteWith(ctx context.Context, viewerID uuid.UUID, offer *show
 	}
 }
 
-// claimAndUse is claim with promotions, which are used in the same transaction: a *refusedPromotion, promotion.ErrMoved. A
+// claimAndUse is claim with promotions, which are used in the same transaction: a *refusedPromotionError, promotion.ErrMoved. A
 // request that was carried out before is answered as then, whatever has become of its codes.
 func (s *Service) claimAndUse(ctx context.Context, viewerID uuid.UUID, offer *showtime.Offer, positions seatno.List, quote pricing.Quote, in ReserveInput, asked []byte, offers []promotion.Offer) (claimed, error) {
 	if at := slices.IndexFunc(offers, func(o promotion.Offer) bool { return o.Reason != "" }); at >= 0 {
 		c, replayed, err := s.replayed(ctx, viewerID, in, asked)
 		if err == nil && !replayed {
-			err = &refusedPromotion{PromotionRefused{Code: offers[at].Code, Reason: offers[at].Reason}}
+			err = &refusedPromotionError{PromotionRefused{Code: offers[at].Code, Reason: offers[at].Reason}}
 		}
 		return c, err
 	}

@@ -56,13 +56,11 @@ func using(in booking.ReserveInput, codes ...string) booking.ReserveInput {
 	return in
 }
 
-func number(n int32) *int32 { return &n }
-
 // TestBK7_single_use asks for one code that counts once, a hundred at a time.
 func TestBK7_single_use(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, fixture.Plan{Seats: 200})
-	single := h.code(t, "SINGLE", func(in *promotion.Input) { in.MaxUses = number(1) })
+	single := h.code(t, "SINGLE", func(in *promotion.Input) { in.MaxUses = new(int32(1)) })
 	var won, refused atomic.Int32
 	together(100, func(i int) {
 		result, err := h.booking.Reserve(t.Context(), newViewer(), using(h.request(60+i), "single "))
@@ -91,7 +89,7 @@ func TestBK7_single_use(t *testing.T) {
 func TestBK7_P1_twins(t *testing.T) {
 	t.Parallel()
 	h, viewer := newHouse(t, fixture.Plan{}), newViewer()
-	single := h.code(t, "SINGLE", func(in *promotion.Input) { in.MaxUses = number(1) })
+	single := h.code(t, "SINGLE", func(in *promotion.Input) { in.MaxUses = new(int32(1)) })
 	in := using(h.request(11, 12), "SINGLE")
 	ids := make([]uuid.UUID, 16)
 	together(len(ids), func(i int) {
@@ -119,7 +117,7 @@ func TestBK7_P1_twins(t *testing.T) {
 func TestBK7_returned(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, fixture.Plan{})
-	two := h.code(t, "TWOTIMES", func(in *promotion.Input) { in.MaxUses, in.Combinable = number(2), true })
+	two := h.code(t, "TWOTIMES", func(in *promotion.Input) { in.MaxUses, in.Combinable = new(int32(2)), true })
 	other := h.code(t, "ANOTHER", func(in *promotion.Input) { in.BasisPoints, in.AmountMinor, in.Combinable = 0, -100, true })
 	hold := func(position int) (auth.Viewer, booking.Reservation) {
 		t.Helper()
@@ -167,7 +165,7 @@ func TestBK7_returned(t *testing.T) {
 			})
 		},
 	} {
-		t.Run(name, func(t *testing.T) { //nolint:paralleltest // one budget
+		t.Run(name, func(t *testing.T) {
 			viewer, r := hold(12)
 			h.wantUsed(t, two, 2, 600)
 			result, err := h.booking.Reserve(t.Context(), newViewer(), using(h.request(13), "TWOTIMES"))
@@ -201,7 +199,7 @@ func TestBK7_refusals(t *testing.T) {
 	h.code(t, "PREMIUMS", func(in *promotion.Input) { in.Scope.Categories = []string{"PREMIUM"} })
 	h.code(t, "CHILDREN", func(in *promotion.Input) { in.Scope.TicketTypes = []pricing.TicketType{pricing.Child} })
 	h.code(t, "LITTLELEFT", func(in *promotion.Input) { most := int64(299); in.MaxMinor = &most })
-	h.code(t, "ONCEEACH", func(in *promotion.Input) { in.PerUser, in.Combinable = number(1), true })
+	h.code(t, "ONCEEACH", func(in *promotion.Input) { in.PerUser, in.Combinable = new(int32(1)), true })
 	h.code(t, "MINGLES", func(in *promotion.Input) { in.Combinable = true })
 	result, err := h.booking.Reserve(t.Context(), viewer, using(h.request(11), "ONCEEACH"))
 	is[booking.Reserved](t, result, err)
@@ -209,10 +207,17 @@ func TestBK7_refusals(t *testing.T) {
 		codes []string
 		want  promotion.Reason
 	}{
-		{[]string{"NOSUCHCODE"}, promotion.Unknown}, {[]string{"'; DROP \x00 {"}, promotion.Unknown}, {[]string{"SWITCHEDOFF"}, promotion.Unknown},
-		{[]string{"EARLYBIRD"}, promotion.NotYet}, {[]string{"TOOLATE"}, promotion.Ended},
-		{[]string{"OTHERMOVIE"}, promotion.NotForThis}, {[]string{"PREMIUMS"}, promotion.NotForThis}, {[]string{"CHILDREN"}, promotion.NotForThis},
-		{[]string{"LITTLELEFT"}, promotion.UsedUp}, {[]string{"ONCEEACH"}, promotion.LimitReached}, {[]string{"THISMOVIE", "MINGLES"}, promotion.NotCombinable},
+		{[]string{"NOSUCHCODE"}, promotion.Unknown},
+		{[]string{"'; DROP \x00 {"}, promotion.Unknown},
+		{[]string{"SWITCHEDOFF"}, promotion.Unknown},
+		{[]string{"EARLYBIRD"}, promotion.NotYet},
+		{[]string{"TOOLATE"}, promotion.Ended},
+		{[]string{"OTHERMOVIE"}, promotion.NotForThis},
+		{[]string{"PREMIUMS"}, promotion.NotForThis},
+		{[]string{"CHILDREN"}, promotion.NotForThis},
+		{[]string{"LITTLELEFT"}, promotion.UsedUp},
+		{[]string{"ONCEEACH"}, promotion.LimitReached},
+		{[]string{"THISMOVIE", "MINGLES"}, promotion.NotCombinable},
 	} {
 		in := using(h.request(12), c.codes...)
 		asking := asked(in)
@@ -293,7 +298,7 @@ func TestA5_guessed_codes(t *testing.T) {
 func TestBK7_per_customer(t *testing.T) {
 	t.Parallel()
 	h, viewer := newHouse(t, fixture.Plan{Showtimes: 12}), newViewer()
-	twice := h.code(t, "TWOEACH", func(in *promotion.Input) { in.PerUser = number(2) })
+	twice := h.code(t, "TWOEACH", func(in *promotion.Input) { in.PerUser = new(int32(2)) })
 	var won atomic.Int32
 	together(len(h.Showtimes), func(i int) {
 		in := using(h.request(11), "TWOEACH")

@@ -124,7 +124,7 @@ func (s *Service) tryReserve(ctx context.Context, viewer auth.Viewer, in Reserve
 		c, err = s.claim(ctx, s.db.SQL(), viewer.UserID, offer, positions, quote, in, asked)
 	} else {
 		c, err = s.claimAndUse(ctx, viewer.UserID, offer, positions, quote, in, asked, offers)
-		if refusal, ok := errors.AsType[*refusedPromotion](err); ok {
+		if refusal, ok := errors.AsType[*refusedPromotionError](err); ok {
 			return refusal.PromotionRefused, false, nil
 		}
 	}

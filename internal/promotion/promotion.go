@@ -167,7 +167,7 @@ func (in *Input) validate() error {
 }
 
 // applied returns p as in wants it.
-func (in Input) applied(p Promotion) Promotion {
+func (in *Input) applied(p Promotion) Promotion {
 	p.Code, p.Label, p.BasisPoints, p.AmountMinor, p.StartsAt, p.EndsAt = in.Code, in.Label, in.BasisPoints, in.AmountMinor, in.StartsAt, in.EndsAt
 	p.MaxUses, p.MaxMinor, p.PerUser, p.Combinable, p.Scope, p.Active = in.MaxUses, in.MaxMinor, in.PerUser, in.Combinable, in.Scope, in.Active
 	return p
