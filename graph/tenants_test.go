@@ -197,18 +197,25 @@ func TestA8_AZ1_AZ3_two_tenants(t *testing.T) {
 		"Mutation.unlinkProvider(input.linkId)": {
 			{operation: mutation("unlinkProvider", result), input: vars{}, field: "linkId", theirs: fresh(withLink)},
 		},
-		"Mutation.reserveSeats(input.showtimeId)": {{known: offSale}},
-		"Mutation.reserveSeats(input.seatIds)":    {{known: offSale}},
-		"Query.movie(id)":                         {{known: offSale}},
-		"Query.showtime(id)":                      {{known: offSale}},
-		"Query.theater(id)":                       {{known: offSale}},
-		"Query.seatMap(showtimeId)":               {{known: offSale}},
-		"Query.bestAvailable(input.showtimeId)":   {{known: offSale}},
-		"Query.showtimes(filter.movieId)":         {{known: offSale}},
-		"Query.showtimes(filter.theaterId)":       {{known: offSale}},
-		"Movie.showtimes(filter.theaterId)":       {{known: offSale}},
-		"Theater.showtimes(filter.movieId)":       {{known: offSale}},
-		"Subscription.seatMapChanged(showtimeId)": {{known: offSale}},
+		"Mutation.setSeatRules(input.theaterId)": {
+			{operation: mutation("setSeatRules", `{ theater { id } }`), input: vars{
+				"noSeatLeftAlone": false, "relaxedAtFreePercent": 5, "relaxedMinutesBeforeStart": 10, "accessibleReleaseMinutes": 10080,
+			}, field: "theaterId", theirs: their(theirs.theater.ID(), &theirs.manager)},
+		},
+		"Query.validateSelection(input.showtimeId)": {{known: offSale}},
+		"Query.validateSelection(input.seatIds)":    {{known: offSale}},
+		"Mutation.reserveSeats(input.showtimeId)":   {{known: offSale}},
+		"Mutation.reserveSeats(input.seatIds)":      {{known: offSale}},
+		"Query.movie(id)":                           {{known: offSale}},
+		"Query.showtime(id)":                        {{known: offSale}},
+		"Query.theater(id)":                         {{known: offSale}},
+		"Query.seatMap(showtimeId)":                 {{known: offSale}},
+		"Query.bestAvailable(input.showtimeId)":     {{known: offSale}},
+		"Query.showtimes(filter.movieId)":           {{known: offSale}},
+		"Query.showtimes(filter.theaterId)":         {{known: offSale}},
+		"Movie.showtimes(filter.theaterId)":         {{known: offSale}},
+		"Theater.showtimes(filter.movieId)":         {{known: offSale}},
+		"Subscription.seatMapChanged(showtimeId)":   {{known: offSale}},
 	}
 	schema := graph.NewSchema(&graph.Resolver{}).Schema()
 	known := strings.Fields("Movie Genre Theater Screen Seat SeatLayout Showtime Reservation Payment Ticket User Account AuditEntry")

@@ -51,23 +51,21 @@ func TestRace_without_guards(t *testing.T) {
 	r := newRace(t)
 	r.Exec(t, `ALTER TABLE seat_claims DROP CONSTRAINT seat_claims_pkey`)
 	r.Exec(t, `DROP INDEX tickets_seat_key`)
-	claim := fixture.Get[string](t, r.DB, `SELECT pg_get_functiondef('claim_seats'::regproc)`)
-	for _, guard := range []string{
-		`(?s)ON CONFLICT \(showtime_id, seat_no\) DO UPDATE.*?WHERE c.held_until <= v_now`,
-		`NOT pg_try_advisory_xact_lock\(hashtext\(p_showtime_id::text\), v_seat\)`,
-		`c.held_until IS NULL OR c.held_until > v_now`,
+	for function, guards := range map[string][]string{
+		"claim_seats": {`(?s)ON CONFLICT \(showtime_id, seat_no\) DO UPDATE.*?WHERE c.held_until <= v_now`},
+		"examine_seats": {
+			`NOT pg_try_advisory_xact_lock\(v_house, v_seat\)`,
+			`v_taken && p_seats`,
+		},
 	} {
-		pattern := regexp.MustCompile(guard)
-		if !pattern.MatchString(claim) {
-			t.Fatalf("claim_seats has no %s", guard)
+		for _, guard := range guards {
+			without := "false"
+			if strings.Contains(guard, "CONFLICT") {
+				without = ""
+			}
+			r.rewrite(t, function, guard, without)
 		}
-		without := "false"
-		if strings.Contains(guard, "CONFLICT") {
-			without = ""
-		}
-		claim = pattern.ReplaceAllLiteralString(claim, without)
 	}
-	r.Exec(t, claim)
 	r.run(t, 60, 1)
 	found := r.judge(t)
 	for _, name := range []string{"a seat is claimed twice", "two live reservations have one seat", "free, held, taken and blocked are not the capacity"} {
@@ -75,6 +73,17 @@ func TestRace_without_guards(t *testing.T) {
 			t.Errorf("%q is not among the %d breaches found", name, len(found))
 		}
 	}
+}
+
+// rewrite replaces what a pattern matches in a function of this one database.
+func (h *house) rewrite(t *testing.T, function, pattern, with string) {
+	t.Helper()
+	text := fixture.Get[string](t, h.DB, `SELECT pg_get_functiondef($1::regproc)`, function)
+	found := regexp.MustCompile(pattern)
+	if !found.MatchString(text) {
+		t.Fatalf("%s has no %s", function, pattern)
+	}
+	h.Exec(t, found.ReplaceAllLiteralString(text, with))
 }
 
 // race is a house in which a crowd books through several processes. Two of them hold seats so briefly that a hold may
