@@ -65,6 +65,14 @@ test-console: build ensure-postgres ## The console of the built binary in headle
 prove-signin: build ensure-postgres ## 200 parallel sign-ins to the built binary, beside which movies stay quick
 	$(GO) run ./internal/bench/signin $(ARGS)
 
+.PHONY: prove-checks
+prove-checks: ensure-postgres ## Plant mistakes into the heart: the race must notice each of them
+	@$(GO) test -count=1 -v -timeout 10m -run '^TestRace_notices_planted_bugs$$' ./internal/booking | awk ' \
+		/ VERDICT / { sub(/.* VERDICT /, ""); print; red++; next } \
+		/^ +--- (PASS|FAIL): / { planted++ } \
+		/^ +--- FAIL: / || /_test.go:.* is not among / { print } \
+		END { printf "RESULT planted=%d red=%d\n", planted, red; exit planted == 0 || red != planted }'
+
 .PHONY: bench-booking
 bench-booking: build ensure-postgres ## Reservations per second beside pgbench; ARGS=-short for a minute's version
 	$(GO) run ./internal/bench/booking $(ARGS)

@@ -24,6 +24,8 @@ import (
 	"marquee/ent/mail"
 	"marquee/ent/mailedtoken"
 	"marquee/ent/movie"
+	"marquee/ent/movierating"
+	"marquee/ent/paylaterpolicy"
 	"marquee/ent/payment"
 	"marquee/ent/paymentattempt"
 	"marquee/ent/pricetier"
@@ -31,6 +33,10 @@ import (
 	"marquee/ent/providerflow"
 	"marquee/ent/recoverycode"
 	"marquee/ent/reservation"
+	"marquee/ent/review"
+	"marquee/ent/reviewedit"
+	"marquee/ent/reviewreport"
+	"marquee/ent/reviewvote"
 	"marquee/ent/rolegrant"
 	"marquee/ent/screen"
 	"marquee/ent/seat"
@@ -85,6 +91,10 @@ type Client struct {
 	MailedToken *MailedTokenClient
 	// Movie is the client for interacting with the Movie builders.
 	Movie *MovieClient
+	// MovieRating is the client for interacting with the MovieRating builders.
+	MovieRating *MovieRatingClient
+	// PayLaterPolicy is the client for interacting with the PayLaterPolicy builders.
+	PayLaterPolicy *PayLaterPolicyClient
 	// Payment is the client for interacting with the Payment builders.
 	Payment *PaymentClient
 	// PaymentAttempt is the client for interacting with the PaymentAttempt builders.
@@ -99,6 +109,14 @@ type Client struct {
 	RecoveryCode *RecoveryCodeClient
 	// Reservation is the client for interacting with the Reservation builders.
 	Reservation *ReservationClient
+	// Review is the client for interacting with the Review builders.
+	Review *ReviewClient
+	// ReviewEdit is the client for interacting with the ReviewEdit builders.
+	ReviewEdit *ReviewEditClient
+	// ReviewReport is the client for interacting with the ReviewReport builders.
+	ReviewReport *ReviewReportClient
+	// ReviewVote is the client for interacting with the ReviewVote builders.
+	ReviewVote *ReviewVoteClient
 	// RoleGrant is the client for interacting with the RoleGrant builders.
 	RoleGrant *RoleGrantClient
 	// Screen is the client for interacting with the Screen builders.
@@ -149,6 +167,8 @@ func (c *Client) init() {
 	c.Mail = NewMailClient(c.config)
 	c.MailedToken = NewMailedTokenClient(c.config)
 	c.Movie = NewMovieClient(c.config)
+	c.MovieRating = NewMovieRatingClient(c.config)
+	c.PayLaterPolicy = NewPayLaterPolicyClient(c.config)
 	c.Payment = NewPaymentClient(c.config)
 	c.PaymentAttempt = NewPaymentAttemptClient(c.config)
 	c.PriceTier = NewPriceTierClient(c.config)
@@ -156,6 +176,10 @@ func (c *Client) init() {
 	c.ProviderFlow = NewProviderFlowClient(c.config)
 	c.RecoveryCode = NewRecoveryCodeClient(c.config)
 	c.Reservation = NewReservationClient(c.config)
+	c.Review = NewReviewClient(c.config)
+	c.ReviewEdit = NewReviewEditClient(c.config)
+	c.ReviewReport = NewReviewReportClient(c.config)
+	c.ReviewVote = NewReviewVoteClient(c.config)
 	c.RoleGrant = NewRoleGrantClient(c.config)
 	c.Screen = NewScreenClient(c.config)
 	c.Seat = NewSeatClient(c.config)
@@ -274,6 +298,8 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 		Mail:              NewMailClient(cfg),
 		MailedToken:       NewMailedTokenClient(cfg),
 		Movie:             NewMovieClient(cfg),
+		MovieRating:       NewMovieRatingClient(cfg),
+		PayLaterPolicy:    NewPayLaterPolicyClient(cfg),
 		Payment:           NewPaymentClient(cfg),
 		PaymentAttempt:    NewPaymentAttemptClient(cfg),
 		PriceTier:         NewPriceTierClient(cfg),
@@ -281,6 +307,10 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 		ProviderFlow:      NewProviderFlowClient(cfg),
 		RecoveryCode:      NewRecoveryCodeClient(cfg),
 		Reservation:       NewReservationClient(cfg),
+		Review:            NewReviewClient(cfg),
+		ReviewEdit:        NewReviewEditClient(cfg),
+		ReviewReport:      NewReviewReportClient(cfg),
+		ReviewVote:        NewReviewVoteClient(cfg),
 		RoleGrant:         NewRoleGrantClient(cfg),
 		Screen:            NewScreenClient(cfg),
 		Seat:              NewSeatClient(cfg),
@@ -326,6 +356,8 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 		Mail:              NewMailClient(cfg),
 		MailedToken:       NewMailedTokenClient(cfg),
 		Movie:             NewMovieClient(cfg),
+		MovieRating:       NewMovieRatingClient(cfg),
+		PayLaterPolicy:    NewPayLaterPolicyClient(cfg),
 		Payment:           NewPaymentClient(cfg),
 		PaymentAttempt:    NewPaymentAttemptClient(cfg),
 		PriceTier:         NewPriceTierClient(cfg),
@@ -333,6 +365,10 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 		ProviderFlow:      NewProviderFlowClient(cfg),
 		RecoveryCode:      NewRecoveryCodeClient(cfg),
 		Reservation:       NewReservationClient(cfg),
+		Review:            NewReviewClient(cfg),
+		ReviewEdit:        NewReviewEditClient(cfg),
+		ReviewReport:      NewReviewReportClient(cfg),
+		ReviewVote:        NewReviewVoteClient(cfg),
 		RoleGrant:         NewRoleGrantClient(cfg),
 		Screen:            NewScreenClient(cfg),
 		Seat:              NewSeatClient(cfg),
@@ -377,10 +413,12 @@ func (c *Client) Use(hooks ...Hook) {
 	for _, n := range []interface{ Use(...Hook) }{
 		c.AuditEntry, c.Ceremony, c.EmailChange, c.Erasure, c.Factor,
 		c.FederatedIdentity, c.Genre, c.Guess, c.IdempotencyKey, c.KnownDevice, c.Mail,
-		c.MailedToken, c.Movie, c.Payment, c.PaymentAttempt, c.PriceTier, c.Profile,
-		c.ProviderFlow, c.RecoveryCode, c.Reservation, c.RoleGrant, c.Screen, c.Seat,
-		c.SeatClaim, c.SeatLayout, c.SeatRules, c.Session, c.SessionRevocation,
-		c.Showtime, c.ShowtimeSale, c.Theater, c.Ticket, c.User,
+		c.MailedToken, c.Movie, c.MovieRating, c.PayLaterPolicy, c.Payment,
+		c.PaymentAttempt, c.PriceTier, c.Profile, c.ProviderFlow, c.RecoveryCode,
+		c.Reservation, c.Review, c.ReviewEdit, c.ReviewReport, c.ReviewVote,
+		c.RoleGrant, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout, c.SeatRules,
+		c.Session, c.SessionRevocation, c.Showtime, c.ShowtimeSale, c.Theater,
+		c.Ticket, c.User,
 	} {
 		n.Use(hooks...)
 	}
@@ -392,10 +430,12 @@ func (c *Client) Intercept(interceptors ...Interceptor) {
 	for _, n := range []interface{ Intercept(...Interceptor) }{
 		c.AuditEntry, c.Ceremony, c.EmailChange, c.Erasure, c.Factor,
 		c.FederatedIdentity, c.Genre, c.Guess, c.IdempotencyKey, c.KnownDevice, c.Mail,
-		c.MailedToken, c.Movie, c.Payment, c.PaymentAttempt, c.PriceTier, c.Profile,
-		c.ProviderFlow, c.RecoveryCode, c.Reservation, c.RoleGrant, c.Screen, c.Seat,
-		c.SeatClaim, c.SeatLayout, c.SeatRules, c.Session, c.SessionRevocation,
-		c.Showtime, c.ShowtimeSale, c.Theater, c.Ticket, c.User,
+		c.MailedToken, c.Movie, c.MovieRating, c.PayLaterPolicy, c.Payment,
+		c.PaymentAttempt, c.PriceTier, c.Profile, c.ProviderFlow, c.RecoveryCode,
+		c.Reservation, c.Review, c.ReviewEdit, c.ReviewReport, c.ReviewVote,
+		c.RoleGrant, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout, c.SeatRules,
+		c.Session, c.SessionRevocation, c.Showtime, c.ShowtimeSale, c.Theater,
+		c.Ticket, c.User,
 	} {
 		n.Intercept(interceptors...)
 	}
@@ -430,6 +470,10 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.MailedToken.mutate(ctx, m)
 	case *MovieMutation:
 		return c.Movie.mutate(ctx, m)
+	case *MovieRatingMutation:
+		return c.MovieRating.mutate(ctx, m)
+	case *PayLaterPolicyMutation:
+		return c.PayLaterPolicy.mutate(ctx, m)
 	case *PaymentMutation:
 		return c.Payment.mutate(ctx, m)
 	case *PaymentAttemptMutation:
@@ -444,6 +488,14 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.RecoveryCode.mutate(ctx, m)
 	case *ReservationMutation:
 		return c.Reservation.mutate(ctx, m)
+	case *ReviewMutation:
+		return c.Review.mutate(ctx, m)
+	case *ReviewEditMutation:
+		return c.ReviewEdit.mutate(ctx, m)
+	case *ReviewReportMutation:
+		return c.ReviewReport.mutate(ctx, m)
+	case *ReviewVoteMutation:
+		return c.ReviewVote.mutate(ctx, m)
 	case *RoleGrantMutation:
 		return c.RoleGrant.mutate(ctx, m)
 	case *ScreenMutation:
@@ -2364,6 +2416,272 @@ func (c *MovieClient) mutate(ctx context.Context, m *MovieMutation) (Value, erro
 	}
 }
 
+// MovieRatingClient is a client for the MovieRating schema.
+type MovieRatingClient struct {
+	config
+}
+
+// NewMovieRatingClient returns a client for the MovieRating from the given config.
+func NewMovieRatingClient(c config) *MovieRatingClient {
+	return &MovieRatingClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `movierating.Hooks(f(g(h())))`.
+func (c *MovieRatingClient) Use(hooks ...Hook) {
+	c.hooks.MovieRating = append(c.hooks.MovieRating, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `movierating.Intercept(f(g(h())))`.
+func (c *MovieRatingClient) Intercept(interceptors ...Interceptor) {
+	c.inters.MovieRating = append(c.inters.MovieRating, interceptors...)
+}
+
+// Create returns a builder for creating a MovieRating entity.
+func (c *MovieRatingClient) Create() *MovieRatingCreate {
+	mutation := newMovieRatingMutation(c.config, OpCreate)
+	return &MovieRatingCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of MovieRating entities.
+func (c *MovieRatingClient) CreateBulk(builders ...*MovieRatingCreate) *MovieRatingCreateBulk {
+	return &MovieRatingCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *MovieRatingClient) MapCreateBulk(slice any, setFunc func(*MovieRatingCreate, int)) *MovieRatingCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &MovieRatingCreateBulk{err: fmt.Errorf("calling to MovieRatingClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*MovieRatingCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &MovieRatingCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for MovieRating.
+func (c *MovieRatingClient) Update() *MovieRatingUpdate {
+	mutation := newMovieRatingMutation(c.config, OpUpdate)
+	return &MovieRatingUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *MovieRatingClient) UpdateOne(_m *MovieRating) *MovieRatingUpdateOne {
+	mutation := newMovieRatingMutation(c.config, OpUpdateOne, withMovieRating(_m))
+	return &MovieRatingUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *MovieRatingClient) UpdateOneID(id int16) *MovieRatingUpdateOne {
+	mutation := newMovieRatingMutation(c.config, OpUpdateOne, withMovieRatingID(id))
+	return &MovieRatingUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for MovieRating.
+func (c *MovieRatingClient) Delete() *MovieRatingDelete {
+	mutation := newMovieRatingMutation(c.config, OpDelete)
+	return &MovieRatingDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *MovieRatingClient) DeleteOne(_m *MovieRating) *MovieRatingDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *MovieRatingClient) DeleteOneID(id int16) *MovieRatingDeleteOne {
+	builder := c.Delete().Where(movierating.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &MovieRatingDeleteOne{builder}
+}
+
+// Query returns a query builder for MovieRating.
+func (c *MovieRatingClient) Query() *MovieRatingQuery {
+	return &MovieRatingQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeMovieRating},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a MovieRating entity by its id.
+func (c *MovieRatingClient) Get(ctx context.Context, id int16) (*MovieRating, error) {
+	return c.Query().Where(movierating.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *MovieRatingClient) GetX(ctx context.Context, id int16) *MovieRating {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *MovieRatingClient) Hooks() []Hook {
+	return c.hooks.MovieRating
+}
+
+// Interceptors returns the client interceptors.
+func (c *MovieRatingClient) Interceptors() []Interceptor {
+	return c.inters.MovieRating
+}
+
+func (c *MovieRatingClient) mutate(ctx context.Context, m *MovieRatingMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&MovieRatingCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&MovieRatingUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&MovieRatingUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&MovieRatingDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown MovieRating mutation op: %q", m.Op())
+	}
+}
+
+// PayLaterPolicyClient is a client for the PayLaterPolicy schema.
+type PayLaterPolicyClient struct {
+	config
+}
+
+// NewPayLaterPolicyClient returns a client for the PayLaterPolicy from the given config.
+func NewPayLaterPolicyClient(c config) *PayLaterPolicyClient {
+	return &PayLaterPolicyClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `paylaterpolicy.Hooks(f(g(h())))`.
+func (c *PayLaterPolicyClient) Use(hooks ...Hook) {
+	c.hooks.PayLaterPolicy = append(c.hooks.PayLaterPolicy, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `paylaterpolicy.Intercept(f(g(h())))`.
+func (c *PayLaterPolicyClient) Intercept(interceptors ...Interceptor) {
+	c.inters.PayLaterPolicy = append(c.inters.PayLaterPolicy, interceptors...)
+}
+
+// Create returns a builder for creating a PayLaterPolicy entity.
+func (c *PayLaterPolicyClient) Create() *PayLaterPolicyCreate {
+	mutation := newPayLaterPolicyMutation(c.config, OpCreate)
+	return &PayLaterPolicyCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of PayLaterPolicy entities.
+func (c *PayLaterPolicyClient) CreateBulk(builders ...*PayLaterPolicyCreate) *PayLaterPolicyCreateBulk {
+	return &PayLaterPolicyCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *PayLaterPolicyClient) MapCreateBulk(slice any, setFunc func(*PayLaterPolicyCreate, int)) *PayLaterPolicyCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &PayLaterPolicyCreateBulk{err: fmt.Errorf("calling to PayLaterPolicyClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*PayLaterPolicyCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &PayLaterPolicyCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for PayLaterPolicy.
+func (c *PayLaterPolicyClient) Update() *PayLaterPolicyUpdate {
+	mutation := newPayLaterPolicyMutation(c.config, OpUpdate)
+	return &PayLaterPolicyUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *PayLaterPolicyClient) UpdateOne(_m *PayLaterPolicy) *PayLaterPolicyUpdateOne {
+	mutation := newPayLaterPolicyMutation(c.config, OpUpdateOne, withPayLaterPolicy(_m))
+	return &PayLaterPolicyUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *PayLaterPolicyClient) UpdateOneID(id uuid.UUID) *PayLaterPolicyUpdateOne {
+	mutation := newPayLaterPolicyMutation(c.config, OpUpdateOne, withPayLaterPolicyID(id))
+	return &PayLaterPolicyUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for PayLaterPolicy.
+func (c *PayLaterPolicyClient) Delete() *PayLaterPolicyDelete {
+	mutation := newPayLaterPolicyMutation(c.config, OpDelete)
+	return &PayLaterPolicyDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *PayLaterPolicyClient) DeleteOne(_m *PayLaterPolicy) *PayLaterPolicyDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *PayLaterPolicyClient) DeleteOneID(id uuid.UUID) *PayLaterPolicyDeleteOne {
+	builder := c.Delete().Where(paylaterpolicy.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &PayLaterPolicyDeleteOne{builder}
+}
+
+// Query returns a query builder for PayLaterPolicy.
+func (c *PayLaterPolicyClient) Query() *PayLaterPolicyQuery {
+	return &PayLaterPolicyQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypePayLaterPolicy},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a PayLaterPolicy entity by its id.
+func (c *PayLaterPolicyClient) Get(ctx context.Context, id uuid.UUID) (*PayLaterPolicy, error) {
+	return c.Query().Where(paylaterpolicy.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *PayLaterPolicyClient) GetX(ctx context.Context, id uuid.UUID) *PayLaterPolicy {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *PayLaterPolicyClient) Hooks() []Hook {
+	return c.hooks.PayLaterPolicy
+}
+
+// Interceptors returns the client interceptors.
+func (c *PayLaterPolicyClient) Interceptors() []Interceptor {
+	return c.inters.PayLaterPolicy
+}
+
+func (c *PayLaterPolicyClient) mutate(ctx context.Context, m *PayLaterPolicyMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&PayLaterPolicyCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&PayLaterPolicyUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&PayLaterPolicyUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&PayLaterPolicyDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown PayLaterPolicy mutation op: %q", m.Op())
+	}
+}
+
 // PaymentClient is a client for the Payment schema.
 type PaymentClient struct {
 	config
@@ -3340,6 +3658,650 @@ func (c *ReservationClient) mutate(ctx context.Context, m *ReservationMutation) 
 		return (&ReservationDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
 	default:
 		return nil, fmt.Errorf("ent: unknown Reservation mutation op: %q", m.Op())
+	}
+}
+
+// ReviewClient is a client for the Review schema.
+type ReviewClient struct {
+	config
+}
+
+// NewReviewClient returns a client for the Review from the given config.
+func NewReviewClient(c config) *ReviewClient {
+	return &ReviewClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `review.Hooks(f(g(h())))`.
+func (c *ReviewClient) Use(hooks ...Hook) {
+	c.hooks.Review = append(c.hooks.Review, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `review.Intercept(f(g(h())))`.
+func (c *ReviewClient) Intercept(interceptors ...Interceptor) {
+	c.inters.Review = append(c.inters.Review, interceptors...)
+}
+
+// Create returns a builder for creating a Review entity.
+func (c *ReviewClient) Create() *ReviewCreate {
+	mutation := newReviewMutation(c.config, OpCreate)
+	return &ReviewCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of Review entities.
+func (c *ReviewClient) CreateBulk(builders ...*ReviewCreate) *ReviewCreateBulk {
+	return &ReviewCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *ReviewClient) MapCreateBulk(slice any, setFunc func(*ReviewCreate, int)) *ReviewCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &ReviewCreateBulk{err: fmt.Errorf("calling to ReviewClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*ReviewCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &ReviewCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for Review.
+func (c *ReviewClient) Update() *ReviewUpdate {
+	mutation := newReviewMutation(c.config, OpUpdate)
+	return &ReviewUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *ReviewClient) UpdateOne(_m *Review) *ReviewUpdateOne {
+	mutation := newReviewMutation(c.config, OpUpdateOne, withReview(_m))
+	return &ReviewUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *ReviewClient) UpdateOneID(id uuid.UUID) *ReviewUpdateOne {
+	mutation := newReviewMutation(c.config, OpUpdateOne, withReviewID(id))
+	return &ReviewUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for Review.
+func (c *ReviewClient) Delete() *ReviewDelete {
+	mutation := newReviewMutation(c.config, OpDelete)
+	return &ReviewDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *ReviewClient) DeleteOne(_m *Review) *ReviewDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *ReviewClient) DeleteOneID(id uuid.UUID) *ReviewDeleteOne {
+	builder := c.Delete().Where(review.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &ReviewDeleteOne{builder}
+}
+
+// Query returns a query builder for Review.
+func (c *ReviewClient) Query() *ReviewQuery {
+	return &ReviewQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeReview},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a Review entity by its id.
+func (c *ReviewClient) Get(ctx context.Context, id uuid.UUID) (*Review, error) {
+	return c.Query().Where(review.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *ReviewClient) GetX(ctx context.Context, id uuid.UUID) *Review {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// QueryMovie queries the movie edge of a Review.
+func (c *ReviewClient) QueryMovie(_m *Review) *MovieQuery {
+	query := (&MovieClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(review.Table, review.FieldID, id),
+			sqlgraph.To(movie.Table, movie.FieldID),
+			sqlgraph.Edge(sqlgraph.M2O, false, review.MovieTable, review.MovieColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// QueryUser queries the user edge of a Review.
+func (c *ReviewClient) QueryUser(_m *Review) *UserQuery {
+	query := (&UserClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(review.Table, review.FieldID, id),
+			sqlgraph.To(user.Table, user.FieldID),
+			sqlgraph.Edge(sqlgraph.M2O, false, review.UserTable, review.UserColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// Hooks returns the client hooks.
+func (c *ReviewClient) Hooks() []Hook {
+	return c.hooks.Review
+}
+
+// Interceptors returns the client interceptors.
+func (c *ReviewClient) Interceptors() []Interceptor {
+	return c.inters.Review
+}
+
+func (c *ReviewClient) mutate(ctx context.Context, m *ReviewMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&ReviewCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&ReviewUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&ReviewUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&ReviewDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown Review mutation op: %q", m.Op())
+	}
+}
+
+// ReviewEditClient is a client for the ReviewEdit schema.
+type ReviewEditClient struct {
+	config
+}
+
+// NewReviewEditClient returns a client for the ReviewEdit from the given config.
+func NewReviewEditClient(c config) *ReviewEditClient {
+	return &ReviewEditClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `reviewedit.Hooks(f(g(h())))`.
+func (c *ReviewEditClient) Use(hooks ...Hook) {
+	c.hooks.ReviewEdit = append(c.hooks.ReviewEdit, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `reviewedit.Intercept(f(g(h())))`.
+func (c *ReviewEditClient) Intercept(interceptors ...Interceptor) {
+	c.inters.ReviewEdit = append(c.inters.ReviewEdit, interceptors...)
+}
+
+// Create returns a builder for creating a ReviewEdit entity.
+func (c *ReviewEditClient) Create() *ReviewEditCreate {
+	mutation := newReviewEditMutation(c.config, OpCreate)
+	return &ReviewEditCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of ReviewEdit entities.
+func (c *ReviewEditClient) CreateBulk(builders ...*ReviewEditCreate) *ReviewEditCreateBulk {
+	return &ReviewEditCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *ReviewEditClient) MapCreateBulk(slice any, setFunc func(*ReviewEditCreate, int)) *ReviewEditCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &ReviewEditCreateBulk{err: fmt.Errorf("calling to ReviewEditClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*ReviewEditCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &ReviewEditCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for ReviewEdit.
+func (c *ReviewEditClient) Update() *ReviewEditUpdate {
+	mutation := newReviewEditMutation(c.config, OpUpdate)
+	return &ReviewEditUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *ReviewEditClient) UpdateOne(_m *ReviewEdit) *ReviewEditUpdateOne {
+	mutation := newReviewEditMutation(c.config, OpUpdateOne, withReviewEdit(_m))
+	return &ReviewEditUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *ReviewEditClient) UpdateOneID(id uuid.UUID) *ReviewEditUpdateOne {
+	mutation := newReviewEditMutation(c.config, OpUpdateOne, withReviewEditID(id))
+	return &ReviewEditUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for ReviewEdit.
+func (c *ReviewEditClient) Delete() *ReviewEditDelete {
+	mutation := newReviewEditMutation(c.config, OpDelete)
+	return &ReviewEditDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *ReviewEditClient) DeleteOne(_m *ReviewEdit) *ReviewEditDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *ReviewEditClient) DeleteOneID(id uuid.UUID) *ReviewEditDeleteOne {
+	builder := c.Delete().Where(reviewedit.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &ReviewEditDeleteOne{builder}
+}
+
+// Query returns a query builder for ReviewEdit.
+func (c *ReviewEditClient) Query() *ReviewEditQuery {
+	return &ReviewEditQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeReviewEdit},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a ReviewEdit entity by its id.
+func (c *ReviewEditClient) Get(ctx context.Context, id uuid.UUID) (*ReviewEdit, error) {
+	return c.Query().Where(reviewedit.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *ReviewEditClient) GetX(ctx context.Context, id uuid.UUID) *ReviewEdit {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// QueryReview queries the review edge of a ReviewEdit.
+func (c *ReviewEditClient) QueryReview(_m *ReviewEdit) *ReviewQuery {
+	query := (&ReviewClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(reviewedit.Table, reviewedit.FieldID, id),
+			sqlgraph.To(review.Table, review.FieldID),
+			sqlgraph.Edge(sqlgraph.M2O, false, reviewedit.ReviewTable, reviewedit.ReviewColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// Hooks returns the client hooks.
+func (c *ReviewEditClient) Hooks() []Hook {
+	return c.hooks.ReviewEdit
+}
+
+// Interceptors returns the client interceptors.
+func (c *ReviewEditClient) Interceptors() []Interceptor {
+	return c.inters.ReviewEdit
+}
+
+func (c *ReviewEditClient) mutate(ctx context.Context, m *ReviewEditMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&ReviewEditCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&ReviewEditUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&ReviewEditUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&ReviewEditDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown ReviewEdit mutation op: %q", m.Op())
+	}
+}
+
+// ReviewReportClient is a client for the ReviewReport schema.
+type ReviewReportClient struct {
+	config
+}
+
+// NewReviewReportClient returns a client for the ReviewReport from the given config.
+func NewReviewReportClient(c config) *ReviewReportClient {
+	return &ReviewReportClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `reviewreport.Hooks(f(g(h())))`.
+func (c *ReviewReportClient) Use(hooks ...Hook) {
+	c.hooks.ReviewReport = append(c.hooks.ReviewReport, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `reviewreport.Intercept(f(g(h())))`.
+func (c *ReviewReportClient) Intercept(interceptors ...Interceptor) {
+	c.inters.ReviewReport = append(c.inters.ReviewReport, interceptors...)
+}
+
+// Create returns a builder for creating a ReviewReport entity.
+func (c *ReviewReportClient) Create() *ReviewReportCreate {
+	mutation := newReviewReportMutation(c.config, OpCreate)
+	return &ReviewReportCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of ReviewReport entities.
+func (c *ReviewReportClient) CreateBulk(builders ...*ReviewReportCreate) *ReviewReportCreateBulk {
+	return &ReviewReportCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *ReviewReportClient) MapCreateBulk(slice any, setFunc func(*ReviewReportCreate, int)) *ReviewReportCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &ReviewReportCreateBulk{err: fmt.Errorf("calling to ReviewReportClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*ReviewReportCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &ReviewReportCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for ReviewReport.
+func (c *ReviewReportClient) Update() *ReviewReportUpdate {
+	mutation := newReviewReportMutation(c.config, OpUpdate)
+	return &ReviewReportUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *ReviewReportClient) UpdateOne(_m *ReviewReport) *ReviewReportUpdateOne {
+	mutation := newReviewReportMutation(c.config, OpUpdateOne, withReviewReport(_m))
+	return &ReviewReportUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *ReviewReportClient) UpdateOneID(id uuid.UUID) *ReviewReportUpdateOne {
+	mutation := newReviewReportMutation(c.config, OpUpdateOne, withReviewReportID(id))
+	return &ReviewReportUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for ReviewReport.
+func (c *ReviewReportClient) Delete() *ReviewReportDelete {
+	mutation := newReviewReportMutation(c.config, OpDelete)
+	return &ReviewReportDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *ReviewReportClient) DeleteOne(_m *ReviewReport) *ReviewReportDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *ReviewReportClient) DeleteOneID(id uuid.UUID) *ReviewReportDeleteOne {
+	builder := c.Delete().Where(reviewreport.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &ReviewReportDeleteOne{builder}
+}
+
+// Query returns a query builder for ReviewReport.
+func (c *ReviewReportClient) Query() *ReviewReportQuery {
+	return &ReviewReportQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeReviewReport},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a ReviewReport entity by its id.
+func (c *ReviewReportClient) Get(ctx context.Context, id uuid.UUID) (*ReviewReport, error) {
+	return c.Query().Where(reviewreport.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *ReviewReportClient) GetX(ctx context.Context, id uuid.UUID) *ReviewReport {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// QueryReview queries the review edge of a ReviewReport.
+func (c *ReviewReportClient) QueryReview(_m *ReviewReport) *ReviewQuery {
+	query := (&ReviewClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(reviewreport.Table, reviewreport.FieldID, id),
+			sqlgraph.To(review.Table, review.FieldID),
+			sqlgraph.Edge(sqlgraph.M2O, false, reviewreport.ReviewTable, reviewreport.ReviewColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// QueryUser queries the user edge of a ReviewReport.
+func (c *ReviewReportClient) QueryUser(_m *ReviewReport) *UserQuery {
+	query := (&UserClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(reviewreport.Table, reviewreport.FieldID, id),
+			sqlgraph.To(user.Table, user.FieldID),
+			sqlgraph.Edge(sqlgraph.M2O, false, reviewreport.UserTable, reviewreport.UserColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// Hooks returns the client hooks.
+func (c *ReviewReportClient) Hooks() []Hook {
+	return c.hooks.ReviewReport
+}
+
+// Interceptors returns the client interceptors.
+func (c *ReviewReportClient) Interceptors() []Interceptor {
+	return c.inters.ReviewReport
+}
+
+func (c *ReviewReportClient) mutate(ctx context.Context, m *ReviewReportMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&ReviewReportCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&ReviewReportUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&ReviewReportUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&ReviewReportDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown ReviewReport mutation op: %q", m.Op())
+	}
+}
+
+// ReviewVoteClient is a client for the ReviewVote schema.
+type ReviewVoteClient struct {
+	config
+}
+
+// NewReviewVoteClient returns a client for the ReviewVote from the given config.
+func NewReviewVoteClient(c config) *ReviewVoteClient {
+	return &ReviewVoteClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `reviewvote.Hooks(f(g(h())))`.
+func (c *ReviewVoteClient) Use(hooks ...Hook) {
+	c.hooks.ReviewVote = append(c.hooks.ReviewVote, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `reviewvote.Intercept(f(g(h())))`.
+func (c *ReviewVoteClient) Intercept(interceptors ...Interceptor) {
+	c.inters.ReviewVote = append(c.inters.ReviewVote, interceptors...)
+}
+
+// Create returns a builder for creating a ReviewVote entity.
+func (c *ReviewVoteClient) Create() *ReviewVoteCreate {
+	mutation := newReviewVoteMutation(c.config, OpCreate)
+	return &ReviewVoteCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of ReviewVote entities.
+func (c *ReviewVoteClient) CreateBulk(builders ...*ReviewVoteCreate) *ReviewVoteCreateBulk {
+	return &ReviewVoteCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *ReviewVoteClient) MapCreateBulk(slice any, setFunc func(*ReviewVoteCreate, int)) *ReviewVoteCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &ReviewVoteCreateBulk{err: fmt.Errorf("calling to ReviewVoteClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*ReviewVoteCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &ReviewVoteCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for ReviewVote.
+func (c *ReviewVoteClient) Update() *ReviewVoteUpdate {
+	mutation := newReviewVoteMutation(c.config, OpUpdate)
+	return &ReviewVoteUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *ReviewVoteClient) UpdateOne(_m *ReviewVote) *ReviewVoteUpdateOne {
+	mutation := newReviewVoteMutation(c.config, OpUpdateOne, withReviewVote(_m))
+	return &ReviewVoteUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *ReviewVoteClient) UpdateOneID(id uuid.UUID) *ReviewVoteUpdateOne {
+	mutation := newReviewVoteMutation(c.config, OpUpdateOne, withReviewVoteID(id))
+	return &ReviewVoteUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for ReviewVote.
+func (c *ReviewVoteClient) Delete() *ReviewVoteDelete {
+	mutation := newReviewVoteMutation(c.config, OpDelete)
+	return &ReviewVoteDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *ReviewVoteClient) DeleteOne(_m *ReviewVote) *ReviewVoteDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *ReviewVoteClient) DeleteOneID(id uuid.UUID) *ReviewVoteDeleteOne {
+	builder := c.Delete().Where(reviewvote.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &ReviewVoteDeleteOne{builder}
+}
+
+// Query returns a query builder for ReviewVote.
+func (c *ReviewVoteClient) Query() *ReviewVoteQuery {
+	return &ReviewVoteQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeReviewVote},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a ReviewVote entity by its id.
+func (c *ReviewVoteClient) Get(ctx context.Context, id uuid.UUID) (*ReviewVote, error) {
+	return c.Query().Where(reviewvote.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *ReviewVoteClient) GetX(ctx context.Context, id uuid.UUID) *ReviewVote {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// QueryReview queries the review edge of a ReviewVote.
+func (c *ReviewVoteClient) QueryReview(_m *ReviewVote) *ReviewQuery {
+	query := (&ReviewClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(reviewvote.Table, reviewvote.FieldID, id),
+			sqlgraph.To(review.Table, review.FieldID),
+			sqlgraph.Edge(sqlgraph.M2O, false, reviewvote.ReviewTable, reviewvote.ReviewColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// QueryUser queries the user edge of a ReviewVote.
+func (c *ReviewVoteClient) QueryUser(_m *ReviewVote) *UserQuery {
+	query := (&UserClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(reviewvote.Table, reviewvote.FieldID, id),
+			sqlgraph.To(user.Table, user.FieldID),
+			sqlgraph.Edge(sqlgraph.M2O, false, reviewvote.UserTable, reviewvote.UserColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// Hooks returns the client hooks.
+func (c *ReviewVoteClient) Hooks() []Hook {
+	return c.hooks.ReviewVote
+}
+
+// Interceptors returns the client interceptors.
+func (c *ReviewVoteClient) Interceptors() []Interceptor {
+	return c.inters.ReviewVote
+}
+
+func (c *ReviewVoteClient) mutate(ctx context.Context, m *ReviewVoteMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&ReviewVoteCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&ReviewVoteUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&ReviewVoteUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&ReviewVoteDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown ReviewVote mutation op: %q", m.Op())
 	}
 }
 
@@ -5268,15 +6230,17 @@ func (c *UserClient) mutate(ctx context.Context, m *UserMutation) (Value, error)
 type (
 	hooks struct {
 		AuditEntry, Ceremony, EmailChange, Erasure, Factor, FederatedIdentity, Genre,
-		Guess, IdempotencyKey, KnownDevice, Mail, MailedToken, Movie, Payment,
-		PaymentAttempt, PriceTier, Profile, ProviderFlow, RecoveryCode, Reservation,
+		Guess, IdempotencyKey, KnownDevice, Mail, MailedToken, Movie, MovieRating,
+		PayLaterPolicy, Payment, PaymentAttempt, PriceTier, Profile, ProviderFlow,
+		RecoveryCode, Reservation, Review, ReviewEdit, ReviewReport, ReviewVote,
 		RoleGrant, Screen, Seat, SeatClaim, SeatLayout, SeatRules, Session,
 		SessionRevocation, Showtime, ShowtimeSale, Theater, Ticket, User []ent.Hook
 	}
 	inters struct {
 		AuditEntry, Ceremony, EmailChange, Erasure, Factor, FederatedIdentity, Genre,
-		Guess, IdempotencyKey, KnownDevice, Mail, MailedToken, Movie, Payment,
-		PaymentAttempt, PriceTier, Profile, ProviderFlow, RecoveryCode, Reservation,
+		Guess, IdempotencyKey, KnownDevice, Mail, MailedToken, Movie, MovieRating,
+		PayLaterPolicy, Payment, PaymentAttempt, PriceTier, Profile, ProviderFlow,
+		RecoveryCode, Reservation, Review, ReviewEdit, ReviewReport, ReviewVote,
 		RoleGrant, Screen, Seat, SeatClaim, SeatLayout, SeatRules, Session,
 		SessionRevocation, Showtime, ShowtimeSale, Theater, Ticket,
 		User []ent.Interceptor

@@ -19,6 +19,8 @@ import (
 	"marquee/ent/mail"
 	"marquee/ent/mailedtoken"
 	"marquee/ent/movie"
+	"marquee/ent/movierating"
+	"marquee/ent/paylaterpolicy"
 	"marquee/ent/payment"
 	"marquee/ent/paymentattempt"
 	"marquee/ent/pricetier"
@@ -26,6 +28,10 @@ import (
 	"marquee/ent/providerflow"
 	"marquee/ent/recoverycode"
 	"marquee/ent/reservation"
+	"marquee/ent/review"
+	"marquee/ent/reviewedit"
+	"marquee/ent/reviewreport"
+	"marquee/ent/reviewvote"
 	"marquee/ent/rolegrant"
 	"marquee/ent/screen"
 	"marquee/ent/seat"
@@ -118,6 +124,8 @@ func checkColumn(t, c string) error {
 			mail.Table:              mail.ValidColumn,
 			mailedtoken.Table:       mailedtoken.ValidColumn,
 			movie.Table:             movie.ValidColumn,
+			movierating.Table:       movierating.ValidColumn,
+			paylaterpolicy.Table:    paylaterpolicy.ValidColumn,
 			payment.Table:           payment.ValidColumn,
 			paymentattempt.Table:    paymentattempt.ValidColumn,
 			pricetier.Table:         pricetier.ValidColumn,
@@ -125,6 +133,10 @@ func checkColumn(t, c string) error {
 			providerflow.Table:      providerflow.ValidColumn,
 			recoverycode.Table:      recoverycode.ValidColumn,
 			reservation.Table:       reservation.ValidColumn,
+			review.Table:            review.ValidColumn,
+			reviewedit.Table:        reviewedit.ValidColumn,
+			reviewreport.Table:      reviewreport.ValidColumn,
+			reviewvote.Table:        reviewvote.ValidColumn,
 			rolegrant.Table:         rolegrant.ValidColumn,
 			screen.Table:            screen.ValidColumn,
 			seat.Table:              seat.ValidColumn,

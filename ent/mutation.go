@@ -20,6 +20,8 @@ import (
 	"marquee/ent/mail"
 	"marquee/ent/mailedtoken"
 	"marquee/ent/movie"
+	"marquee/ent/movierating"
+	"marquee/ent/paylaterpolicy"
 	"marquee/ent/payment"
 	"marquee/ent/paymentattempt"
 	"marquee/ent/predicate"
@@ -28,6 +30,10 @@ import (
 	"marquee/ent/providerflow"
 	"marquee/ent/recoverycode"
 	"marquee/ent/reservation"
+	"marquee/ent/review"
+	"marquee/ent/reviewedit"
+	"marquee/ent/reviewreport"
+	"marquee/ent/reviewvote"
 	"marquee/ent/rolegrant"
 	"marquee/ent/screen"
 	"marquee/ent/seat"
@@ -72,6 +78,8 @@ const (
 	TypeMail              = "Mail"
 	TypeMailedToken       = "MailedToken"
 	TypeMovie             = "Movie"
+	TypeMovieRating       = "MovieRating"
+	TypePayLaterPolicy    = "PayLaterPolicy"
 	TypePayment           = "Payment"
 	TypePaymentAttempt    = "PaymentAttempt"
 	TypePriceTier         = "PriceTier"
@@ -79,6 +87,10 @@ const (
 	TypeProviderFlow      = "ProviderFlow"
 	TypeRecoveryCode      = "RecoveryCode"
 	TypeReservation       = "Reservation"
+	TypeReview            = "Review"
+	TypeReviewEdit        = "ReviewEdit"
+	TypeReviewReport      = "ReviewReport"
+	TypeReviewVote        = "ReviewVote"
 	TypeRoleGrant         = "RoleGrant"
 	TypeScreen            = "Screen"
 	TypeSeat              = "Seat"
@@ -9181,6 +9193,937 @@ func (m *MovieMutation) ResetEdge(name string) error {
 	return fmt.Errorf("unknown Movie edge %s", name)
 }
 
+// MovieRatingMutation represents an operation that mutates the MovieRating nodes in the graph.
+type MovieRatingMutation struct {
+	config
+	op            Op
+	typ           string
+	id            *int16
+	movie_id      *uuid.UUID
+	reviews       *int32
+	addreviews    *int32
+	clearedFields map[string]struct{}
+	done          bool
+	oldValue      func(context.Context) (*MovieRating, error)
+	predicates    []predicate.MovieRating
+}
+
+var _ ent.Mutation = (*MovieRatingMutation)(nil)
+
+// movieratingOption allows management of the mutation configuration using functional options.
+type movieratingOption func(*MovieRatingMutation)
+
+// newMovieRatingMutation creates new mutation for the MovieRating entity.
+func newMovieRatingMutation(c config, op Op, opts ...movieratingOption) *MovieRatingMutation {
+	m := &MovieRatingMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeMovieRating,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withMovieRatingID sets the ID field of the mutation.
+func withMovieRatingID(id int16) movieratingOption {
+	return func(m *MovieRatingMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *MovieRating
+		)
+		m.oldValue = func(ctx context.Context) (*MovieRating, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().MovieRating.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withMovieRating sets the old MovieRating of the mutation.
+func withMovieRating(node *MovieRating) movieratingOption {
+	return func(m *MovieRatingMutation) {
+		m.oldValue = func(context.Context) (*MovieRating, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m MovieRatingMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m MovieRatingMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of MovieRating entities.
+func (m *MovieRatingMutation) SetID(id int16) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *MovieRatingMutation) ID() (id int16, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *MovieRatingMutation) IDs(ctx context.Context) ([]int16, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []int16{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().MovieRating.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetMovieID sets the "movie_id" field.
+func (m *MovieRatingMutation) SetMovieID(u uuid.UUID) {
+	m.movie_id = &u
+}
+
+// MovieID returns the value of the "movie_id" field in the mutation.
+func (m *MovieRatingMutation) MovieID() (r uuid.UUID, exists bool) {
+	v := m.movie_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldMovieID returns the old "movie_id" field's value of the MovieRating entity.
+// If the MovieRating object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *MovieRatingMutation) OldMovieID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldMovieID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldMovieID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldMovieID: %w", err)
+	}
+	return oldValue.MovieID, nil
+}
+
+// ResetMovieID resets all changes to the "movie_id" field.
+func (m *MovieRatingMutation) ResetMovieID() {
+	m.movie_id = nil
+}
+
+// SetReviews sets the "reviews" field.
+func (m *MovieRatingMutation) SetReviews(i int32) {
+	m.reviews = &i
+	m.addreviews = nil
+}
+
+// Reviews returns the value of the "reviews" field in the mutation.
+func (m *MovieRatingMutation) Reviews() (r int32, exists bool) {
+	v := m.reviews
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldReviews returns the old "reviews" field's value of the MovieRating entity.
+// If the MovieRating object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *MovieRatingMutation) OldReviews(ctx context.Context) (v int32, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldReviews is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldReviews requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldReviews: %w", err)
+	}
+	return oldValue.Reviews, nil
+}
+
+// AddReviews adds i to the "reviews" field.
+func (m *MovieRatingMutation) AddReviews(i int32) {
+	if m.addreviews != nil {
+		*m.addreviews += i
+	} else {
+		m.addreviews = &i
+	}
+}
+
+// AddedReviews returns the value that was added to the "reviews" field in this mutation.
+func (m *MovieRatingMutation) AddedReviews() (r int32, exists bool) {
+	v := m.addreviews
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetReviews resets all changes to the "reviews" field.
+func (m *MovieRatingMutation) ResetReviews() {
+	m.reviews = nil
+	m.addreviews = nil
+}
+
+// Where appends a list predicates to the MovieRatingMutation builder.
+func (m *MovieRatingMutation) Where(ps ...predicate.MovieRating) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the MovieRatingMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *MovieRatingMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.MovieRating, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *MovieRatingMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *MovieRatingMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (MovieRating).
+func (m *MovieRatingMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *MovieRatingMutation) Fields() []string {
+	fields := make([]string, 0, 2)
+	if m.movie_id != nil {
+		fields = append(fields, movierating.FieldMovieID)
+	}
+	if m.reviews != nil {
+		fields = append(fields, movierating.FieldReviews)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *MovieRatingMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case movierating.FieldMovieID:
+		return m.MovieID()
+	case movierating.FieldReviews:
+		return m.Reviews()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *MovieRatingMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case movierating.FieldMovieID:
+		return m.OldMovieID(ctx)
+	case movierating.FieldReviews:
+		return m.OldReviews(ctx)
+	}
+	return nil, fmt.Errorf("unknown MovieRating field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *MovieRatingMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case movierating.FieldMovieID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetMovieID(v)
+		return nil
+	case movierating.FieldReviews:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetReviews(v)
+		return nil
+	}
+	return fmt.Errorf("unknown MovieRating field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *MovieRatingMutation) AddedFields() []string {
+	var fields []string
+	if m.addreviews != nil {
+		fields = append(fields, movierating.FieldReviews)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *MovieRatingMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case movierating.FieldReviews:
+		return m.AddedReviews()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *MovieRatingMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case movierating.FieldReviews:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddReviews(v)
+		return nil
+	}
+	return fmt.Errorf("unknown MovieRating numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *MovieRatingMutation) ClearedFields() []string {
+	return nil
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *MovieRatingMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *MovieRatingMutation) ClearField(name string) error {
+	return fmt.Errorf("unknown MovieRating nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *MovieRatingMutation) ResetField(name string) error {
+	switch name {
+	case movierating.FieldMovieID:
+		m.ResetMovieID()
+		return nil
+	case movierating.FieldReviews:
+		m.ResetReviews()
+		return nil
+	}
+	return fmt.Errorf("unknown MovieRating field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *MovieRatingMutation) AddedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *MovieRatingMutation) AddedIDs(name string) []ent.Value {
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *MovieRatingMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *MovieRatingMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *MovieRatingMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *MovieRatingMutation) EdgeCleared(name string) bool {
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *MovieRatingMutation) ClearEdge(name string) error {
+	return fmt.Errorf("unknown MovieRating unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *MovieRatingMutation) ResetEdge(name string) error {
+	return fmt.Errorf("unknown MovieRating edge %s", name)
+}
+
+// PayLaterPolicyMutation represents an operation that mutates the PayLaterPolicy nodes in the graph.
+type PayLaterPolicyMutation struct {
+	config
+	op              Op
+	typ             string
+	id              *uuid.UUID
+	lead_minutes    *int32
+	addlead_minutes *int32
+	max_open        *int32
+	addmax_open     *int32
+	updated_at      *time.Time
+	clearedFields   map[string]struct{}
+	done            bool
+	oldValue        func(context.Context) (*PayLaterPolicy, error)
+	predicates      []predicate.PayLaterPolicy
+}
+
+var _ ent.Mutation = (*PayLaterPolicyMutation)(nil)
+
+// paylaterpolicyOption allows management of the mutation configuration using functional options.
+type paylaterpolicyOption func(*PayLaterPolicyMutation)
+
+// newPayLaterPolicyMutation creates new mutation for the PayLaterPolicy entity.
+func newPayLaterPolicyMutation(c config, op Op, opts ...paylaterpolicyOption) *PayLaterPolicyMutation {
+	m := &PayLaterPolicyMutation{
+		config:        c,
+		op:            op,
+		typ:           TypePayLaterPolicy,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withPayLaterPolicyID sets the ID field of the mutation.
+func withPayLaterPolicyID(id uuid.UUID) paylaterpolicyOption {
+	return func(m *PayLaterPolicyMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *PayLaterPolicy
+		)
+		m.oldValue = func(ctx context.Context) (*PayLaterPolicy, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().PayLaterPolicy.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withPayLaterPolicy sets the old PayLaterPolicy of the mutation.
+func withPayLaterPolicy(node *PayLaterPolicy) paylaterpolicyOption {
+	return func(m *PayLaterPolicyMutation) {
+		m.oldValue = func(context.Context) (*PayLaterPolicy, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m PayLaterPolicyMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m PayLaterPolicyMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of PayLaterPolicy entities.
+func (m *PayLaterPolicyMutation) SetID(id uuid.UUID) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *PayLaterPolicyMutation) ID() (id uuid.UUID, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *PayLaterPolicyMutation) IDs(ctx context.Context) ([]uuid.UUID, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []uuid.UUID{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().PayLaterPolicy.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetLeadMinutes sets the "lead_minutes" field.
+func (m *PayLaterPolicyMutation) SetLeadMinutes(i int32) {
+	m.lead_minutes = &i
+	m.addlead_minutes = nil
+}
+
+// LeadMinutes returns the value of the "lead_minutes" field in the mutation.
+func (m *PayLaterPolicyMutation) LeadMinutes() (r int32, exists bool) {
+	v := m.lead_minutes
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldLeadMinutes returns the old "lead_minutes" field's value of the PayLaterPolicy entity.
+// If the PayLaterPolicy object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PayLaterPolicyMutation) OldLeadMinutes(ctx context.Context) (v int32, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldLeadMinutes is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldLeadMinutes requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldLeadMinutes: %w", err)
+	}
+	return oldValue.LeadMinutes, nil
+}
+
+// AddLeadMinutes adds i to the "lead_minutes" field.
+func (m *PayLaterPolicyMutation) AddLeadMinutes(i int32) {
+	if m.addlead_minutes != nil {
+		*m.addlead_minutes += i
+	} else {
+		m.addlead_minutes = &i
+	}
+}
+
+// AddedLeadMinutes returns the value that was added to the "lead_minutes" field in this mutation.
+func (m *PayLaterPolicyMutation) AddedLeadMinutes() (r int32, exists bool) {
+	v := m.addlead_minutes
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetLeadMinutes resets all changes to the "lead_minutes" field.
+func (m *PayLaterPolicyMutation) ResetLeadMinutes() {
+	m.lead_minutes = nil
+	m.addlead_minutes = nil
+}
+
+// SetMaxOpen sets the "max_open" field.
+func (m *PayLaterPolicyMutation) SetMaxOpen(i int32) {
+	m.max_open = &i
+	m.addmax_open = nil
+}
+
+// MaxOpen returns the value of the "max_open" field in the mutation.
+func (m *PayLaterPolicyMutation) MaxOpen() (r int32, exists bool) {
+	v := m.max_open
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldMaxOpen returns the old "max_open" field's value of the PayLaterPolicy entity.
+// If the PayLaterPolicy object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PayLaterPolicyMutation) OldMaxOpen(ctx context.Context) (v int32, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldMaxOpen is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldMaxOpen requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldMaxOpen: %w", err)
+	}
+	return oldValue.MaxOpen, nil
+}
+
+// AddMaxOpen adds i to the "max_open" field.
+func (m *PayLaterPolicyMutation) AddMaxOpen(i int32) {
+	if m.addmax_open != nil {
+		*m.addmax_open += i
+	} else {
+		m.addmax_open = &i
+	}
+}
+
+// AddedMaxOpen returns the value that was added to the "max_open" field in this mutation.
+func (m *PayLaterPolicyMutation) AddedMaxOpen() (r int32, exists bool) {
+	v := m.addmax_open
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetMaxOpen resets all changes to the "max_open" field.
+func (m *PayLaterPolicyMutation) ResetMaxOpen() {
+	m.max_open = nil
+	m.addmax_open = nil
+}
+
+// SetUpdatedAt sets the "updated_at" field.
+func (m *PayLaterPolicyMutation) SetUpdatedAt(t time.Time) {
+	m.updated_at = &t
+}
+
+// UpdatedAt returns the value of the "updated_at" field in the mutation.
+func (m *PayLaterPolicyMutation) UpdatedAt() (r time.Time, exists bool) {
+	v := m.updated_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldUpdatedAt returns the old "updated_at" field's value of the PayLaterPolicy entity.
+// If the PayLaterPolicy object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PayLaterPolicyMutation) OldUpdatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldUpdatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldUpdatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldUpdatedAt: %w", err)
+	}
+	return oldValue.UpdatedAt, nil
+}
+
+// ResetUpdatedAt resets all changes to the "updated_at" field.
+func (m *PayLaterPolicyMutation) ResetUpdatedAt() {
+	m.updated_at = nil
+}
+
+// Where appends a list predicates to the PayLaterPolicyMutation builder.
+func (m *PayLaterPolicyMutation) Where(ps ...predicate.PayLaterPolicy) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the PayLaterPolicyMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *PayLaterPolicyMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.PayLaterPolicy, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *PayLaterPolicyMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *PayLaterPolicyMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (PayLaterPolicy).
+func (m *PayLaterPolicyMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *PayLaterPolicyMutation) Fields() []string {
+	fields := make([]string, 0, 3)
+	if m.lead_minutes != nil {
+		fields = append(fields, paylaterpolicy.FieldLeadMinutes)
+	}
+	if m.max_open != nil {
+		fields = append(fields, paylaterpolicy.FieldMaxOpen)
+	}
+	if m.updated_at != nil {
+		fields = append(fields, paylaterpolicy.FieldUpdatedAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *PayLaterPolicyMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case paylaterpolicy.FieldLeadMinutes:
+		return m.LeadMinutes()
+	case paylaterpolicy.FieldMaxOpen:
+		return m.MaxOpen()
+	case paylaterpolicy.FieldUpdatedAt:
+		return m.UpdatedAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *PayLaterPolicyMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case paylaterpolicy.FieldLeadMinutes:
+		return m.OldLeadMinutes(ctx)
+	case paylaterpolicy.FieldMaxOpen:
+		return m.OldMaxOpen(ctx)
+	case paylaterpolicy.FieldUpdatedAt:
+		return m.OldUpdatedAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown PayLaterPolicy field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *PayLaterPolicyMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case paylaterpolicy.FieldLeadMinutes:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetLeadMinutes(v)
+		return nil
+	case paylaterpolicy.FieldMaxOpen:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetMaxOpen(v)
+		return nil
+	case paylaterpolicy.FieldUpdatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetUpdatedAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown PayLaterPolicy field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *PayLaterPolicyMutation) AddedFields() []string {
+	var fields []string
+	if m.addlead_minutes != nil {
+		fields = append(fields, paylaterpolicy.FieldLeadMinutes)
+	}
+	if m.addmax_open != nil {
+		fields = append(fields, paylaterpolicy.FieldMaxOpen)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *PayLaterPolicyMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case paylaterpolicy.FieldLeadMinutes:
+		return m.AddedLeadMinutes()
+	case paylaterpolicy.FieldMaxOpen:
+		return m.AddedMaxOpen()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *PayLaterPolicyMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case paylaterpolicy.FieldLeadMinutes:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddLeadMinutes(v)
+		return nil
+	case paylaterpolicy.FieldMaxOpen:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddMaxOpen(v)
+		return nil
+	}
+	return fmt.Errorf("unknown PayLaterPolicy numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *PayLaterPolicyMutation) ClearedFields() []string {
+	return nil
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *PayLaterPolicyMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *PayLaterPolicyMutation) ClearField(name string) error {
+	return fmt.Errorf("unknown PayLaterPolicy nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *PayLaterPolicyMutation) ResetField(name string) error {
+	switch name {
+	case paylaterpolicy.FieldLeadMinutes:
+		m.ResetLeadMinutes()
+		return nil
+	case paylaterpolicy.FieldMaxOpen:
+		m.ResetMaxOpen()
+		return nil
+	case paylaterpolicy.FieldUpdatedAt:
+		m.ResetUpdatedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown PayLaterPolicy field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *PayLaterPolicyMutation) AddedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *PayLaterPolicyMutation) AddedIDs(name string) []ent.Value {
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *PayLaterPolicyMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *PayLaterPolicyMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *PayLaterPolicyMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *PayLaterPolicyMutation) EdgeCleared(name string) bool {
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *PayLaterPolicyMutation) ClearEdge(name string) error {
+	return fmt.Errorf("unknown PayLaterPolicy unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *PayLaterPolicyMutation) ResetEdge(name string) error {
+	return fmt.Errorf("unknown PayLaterPolicy edge %s", name)
+}
+
 // PaymentMutation represents an operation that mutates the Payment nodes in the graph.
 type PaymentMutation struct {
 	config
@@ -13525,6 +14468,7 @@ type ReservationMutation struct {
 	lines           *json.RawMessage
 	appendlines     json.RawMessage
 	held_until      *time.Time
+	pay_by          *time.Time
 	created_at      *time.Time
 	confirmed_at    *time.Time
 	ended_at        *time.Time
@@ -13974,6 +14918,55 @@ func (m *ReservationMutation) ResetHeldUntil() {
 	delete(m.clearedFields, reservation.FieldHeldUntil)
 }
 
+// SetPayBy sets the "pay_by" field.
+func (m *ReservationMutation) SetPayBy(t time.Time) {
+	m.pay_by = &t
+}
+
+// PayBy returns the value of the "pay_by" field in the mutation.
+func (m *ReservationMutation) PayBy() (r time.Time, exists bool) {
+	v := m.pay_by
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldPayBy returns the old "pay_by" field's value of the Reservation entity.
+// If the Reservation object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReservationMutation) OldPayBy(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldPayBy is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldPayBy requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldPayBy: %w", err)
+	}
+	return oldValue.PayBy, nil
+}
+
+// ClearPayBy clears the value of the "pay_by" field.
+func (m *ReservationMutation) ClearPayBy() {
+	m.pay_by = nil
+	m.clearedFields[reservation.FieldPayBy] = struct{}{}
+}
+
+// PayByCleared returns if the "pay_by" field was cleared in this mutation.
+func (m *ReservationMutation) PayByCleared() bool {
+	_, ok := m.clearedFields[reservation.FieldPayBy]
+	return ok
+}
+
+// ResetPayBy resets all changes to the "pay_by" field.
+func (m *ReservationMutation) ResetPayBy() {
+	m.pay_by = nil
+	delete(m.clearedFields, reservation.FieldPayBy)
+}
+
 // SetCreatedAt sets the "created_at" field.
 func (m *ReservationMutation) SetCreatedAt(t time.Time) {
 	m.created_at = &t
@@ -14142,7 +15135,7 @@ func (m *ReservationMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *ReservationMutation) Fields() []string {
-	fields := make([]string, 0, 11)
+	fields := make([]string, 0, 12)
 	if m.showtime_id != nil {
 		fields = append(fields, reservation.FieldShowtimeID)
 	}
@@ -14166,6 +15159,9 @@ func (m *ReservationMutation) Fields() []string {
 	}
 	if m.held_until != nil {
 		fields = append(fields, reservation.FieldHeldUntil)
+	}
+	if m.pay_by != nil {
+		fields = append(fields, reservation.FieldPayBy)
 	}
 	if m.created_at != nil {
 		fields = append(fields, reservation.FieldCreatedAt)
@@ -14200,6 +15196,8 @@ func (m *ReservationMutation) Field(name string) (ent.Value, bool) {
 		return m.Lines()
 	case reservation.FieldHeldUntil:
 		return m.HeldUntil()
+	case reservation.FieldPayBy:
+		return m.PayBy()
 	case reservation.FieldCreatedAt:
 		return m.CreatedAt()
 	case reservation.FieldConfirmedAt:
@@ -14231,6 +15229,8 @@ func (m *ReservationMutation) OldField(ctx context.Context, name string) (ent.Va
 		return m.OldLines(ctx)
 	case reservation.FieldHeldUntil:
 		return m.OldHeldUntil(ctx)
+	case reservation.FieldPayBy:
+		return m.OldPayBy(ctx)
 	case reservation.FieldCreatedAt:
 		return m.OldCreatedAt(ctx)
 	case reservation.FieldConfirmedAt:
@@ -14302,6 +15302,13 @@ func (m *ReservationMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetHeldUntil(v)
 		return nil
+	case reservation.FieldPayBy:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetPayBy(v)
+		return nil
 	case reservation.FieldCreatedAt:
 		v, ok := value.(time.Time)
 		if !ok {
@@ -14371,6 +15378,9 @@ func (m *ReservationMutation) ClearedFields() []string {
 	if m.FieldCleared(reservation.FieldHeldUntil) {
 		fields = append(fields, reservation.FieldHeldUntil)
 	}
+	if m.FieldCleared(reservation.FieldPayBy) {
+		fields = append(fields, reservation.FieldPayBy)
+	}
 	if m.FieldCleared(reservation.FieldConfirmedAt) {
 		fields = append(fields, reservation.FieldConfirmedAt)
 	}
@@ -14393,6 +15403,9 @@ func (m *ReservationMutation) ClearField(name string) error {
 	switch name {
 	case reservation.FieldHeldUntil:
 		m.ClearHeldUntil()
+		return nil
+	case reservation.FieldPayBy:
+		m.ClearPayBy()
 		return nil
 	case reservation.FieldConfirmedAt:
 		m.ClearConfirmedAt()
@@ -14431,6 +15444,9 @@ func (m *ReservationMutation) ResetField(name string) error {
 		return nil
 	case reservation.FieldHeldUntil:
 		m.ResetHeldUntil()
+		return nil
+	case reservation.FieldPayBy:
+		m.ResetPayBy()
 		return nil
 	case reservation.FieldCreatedAt:
 		m.ResetCreatedAt()
@@ -14491,6 +15507,3041 @@ func (m *ReservationMutation) ClearEdge(name string) error {
 // It returns an error if the edge is not defined in the schema.
 func (m *ReservationMutation) ResetEdge(name string) error {
 	return fmt.Errorf("unknown Reservation edge %s", name)
+}
+
+// ReviewMutation represents an operation that mutates the Review nodes in the graph.
+type ReviewMutation struct {
+	config
+	op             Op
+	typ            string
+	id             *uuid.UUID
+	rating         *int16
+	addrating      *int16
+	spoiler        *bool
+	named          *bool
+	document       *json.RawMessage
+	appenddocument json.RawMessage
+	status         *string
+	hidden_for     *string
+	queued_at      *time.Time
+	helpful        *int32
+	addhelpful     *int32
+	created_at     *time.Time
+	edited_at      *time.Time
+	clearedFields  map[string]struct{}
+	movie          *uuid.UUID
+	clearedmovie   bool
+	user           *uuid.UUID
+	cleareduser    bool
+	done           bool
+	oldValue       func(context.Context) (*Review, error)
+	predicates     []predicate.Review
+}
+
+var _ ent.Mutation = (*ReviewMutation)(nil)
+
+// reviewOption allows management of the mutation configuration using functional options.
+type reviewOption func(*ReviewMutation)
+
+// newReviewMutation creates new mutation for the Review entity.
+func newReviewMutation(c config, op Op, opts ...reviewOption) *ReviewMutation {
+	m := &ReviewMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeReview,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withReviewID sets the ID field of the mutation.
+func withReviewID(id uuid.UUID) reviewOption {
+	return func(m *ReviewMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *Review
+		)
+		m.oldValue = func(ctx context.Context) (*Review, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().Review.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withReview sets the old Review of the mutation.
+func withReview(node *Review) reviewOption {
+	return func(m *ReviewMutation) {
+		m.oldValue = func(context.Context) (*Review, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m ReviewMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m ReviewMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of Review entities.
+func (m *ReviewMutation) SetID(id uuid.UUID) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *ReviewMutation) ID() (id uuid.UUID, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *ReviewMutation) IDs(ctx context.Context) ([]uuid.UUID, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []uuid.UUID{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().Review.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetMovieID sets the "movie_id" field.
+func (m *ReviewMutation) SetMovieID(u uuid.UUID) {
+	m.movie = &u
+}
+
+// MovieID returns the value of the "movie_id" field in the mutation.
+func (m *ReviewMutation) MovieID() (r uuid.UUID, exists bool) {
+	v := m.movie
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldMovieID returns the old "movie_id" field's value of the Review entity.
+// If the Review object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReviewMutation) OldMovieID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldMovieID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldMovieID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldMovieID: %w", err)
+	}
+	return oldValue.MovieID, nil
+}
+
+// ResetMovieID resets all changes to the "movie_id" field.
+func (m *ReviewMutation) ResetMovieID() {
+	m.movie = nil
+}
+
+// SetUserID sets the "user_id" field.
+func (m *ReviewMutation) SetUserID(u uuid.UUID) {
+	m.user = &u
+}
+
+// UserID returns the value of the "user_id" field in the mutation.
+func (m *ReviewMutation) UserID() (r uuid.UUID, exists bool) {
+	v := m.user
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldUserID returns the old "user_id" field's value of the Review entity.
+// If the Review object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReviewMutation) OldUserID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldUserID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldUserID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldUserID: %w", err)
+	}
+	return oldValue.UserID, nil
+}
+
+// ResetUserID resets all changes to the "user_id" field.
+func (m *ReviewMutation) ResetUserID() {
+	m.user = nil
+}
+
+// SetRating sets the "rating" field.
+func (m *ReviewMutation) SetRating(i int16) {
+	m.rating = &i
+	m.addrating = nil
+}
+
+// Rating returns the value of the "rating" field in the mutation.
+func (m *ReviewMutation) Rating() (r int16, exists bool) {
+	v := m.rating
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldRating returns the old "rating" field's value of the Review entity.
+// If the Review object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReviewMutation) OldRating(ctx context.Context) (v int16, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldRating is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldRating requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldRating: %w", err)
+	}
+	return oldValue.Rating, nil
+}
+
+// AddRating adds i to the "rating" field.
+func (m *ReviewMutation) AddRating(i int16) {
+	if m.addrating != nil {
+		*m.addrating += i
+	} else {
+		m.addrating = &i
+	}
+}
+
+// AddedRating returns the value that was added to the "rating" field in this mutation.
+func (m *ReviewMutation) AddedRating() (r int16, exists bool) {
+	v := m.addrating
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetRating resets all changes to the "rating" field.
+func (m *ReviewMutation) ResetRating() {
+	m.rating = nil
+	m.addrating = nil
+}
+
+// SetSpoiler sets the "spoiler" field.
+func (m *ReviewMutation) SetSpoiler(b bool) {
+	m.spoiler = &b
+}
+
+// Spoiler returns the value of the "spoiler" field in the mutation.
+func (m *ReviewMutation) Spoiler() (r bool, exists bool) {
+	v := m.spoiler
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldSpoiler returns the old "spoiler" field's value of the Review entity.
+// If the Review object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReviewMutation) OldSpoiler(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldSpoiler is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldSpoiler requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldSpoiler: %w", err)
+	}
+	return oldValue.Spoiler, nil
+}
+
+// ResetSpoiler resets all changes to the "spoiler" field.
+func (m *ReviewMutation) ResetSpoiler() {
+	m.spoiler = nil
+}
+
+// SetNamed sets the "named" field.
+func (m *ReviewMutation) SetNamed(b bool) {
+	m.named = &b
+}
+
+// Named returns the value of the "named" field in the mutation.
+func (m *ReviewMutation) Named() (r bool, exists bool) {
+	v := m.named
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldNamed returns the old "named" field's value of the Review entity.
+// If the Review object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReviewMutation) OldNamed(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldNamed is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldNamed requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldNamed: %w", err)
+	}
+	return oldValue.Named, nil
+}
+
+// ResetNamed resets all changes to the "named" field.
+func (m *ReviewMutation) ResetNamed() {
+	m.named = nil
+}
+
+// SetDocument sets the "document" field.
+func (m *ReviewMutation) SetDocument(jm json.RawMessage) {
+	m.document = &jm
+	m.appenddocument = nil
+}
+
+// Document returns the value of the "document" field in the mutation.
+func (m *ReviewMutation) Document() (r json.RawMessage, exists bool) {
+	v := m.document
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldDocument returns the old "document" field's value of the Review entity.
+// If the Review object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReviewMutation) OldDocument(ctx context.Context) (v json.RawMessage, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldDocument is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldDocument requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldDocument: %w", err)
+	}
+	return oldValue.Document, nil
+}
+
+// AppendDocument adds jm to the "document" field.
+func (m *ReviewMutation) AppendDocument(jm json.RawMessage) {
+	m.appenddocument = append(m.appenddocument, jm...)
+}
+
+// AppendedDocument returns the list of values that were appended to the "document" field in this mutation.
+func (m *ReviewMutation) AppendedDocument() (json.RawMessage, bool) {
+	if len(m.appenddocument) == 0 {
+		return nil, false
+	}
+	return m.appenddocument, true
+}
+
+// ResetDocument resets all changes to the "document" field.
+func (m *ReviewMutation) ResetDocument() {
+	m.document = nil
+	m.appenddocument = nil
+}
+
+// SetStatus sets the "status" field.
+func (m *ReviewMutation) SetStatus(s string) {
+	m.status = &s
+}
+
+// Status returns the value of the "status" field in the mutation.
+func (m *ReviewMutation) Status() (r string, exists bool) {
+	v := m.status
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldStatus returns the old "status" field's value of the Review entity.
+// If the Review object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReviewMutation) OldStatus(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldStatus is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldStatus requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldStatus: %w", err)
+	}
+	return oldValue.Status, nil
+}
+
+// ResetStatus resets all changes to the "status" field.
+func (m *ReviewMutation) ResetStatus() {
+	m.status = nil
+}
+
+// SetHiddenFor sets the "hidden_for" field.
+func (m *ReviewMutation) SetHiddenFor(s string) {
+	m.hidden_for = &s
+}
+
+// HiddenFor returns the value of the "hidden_for" field in the mutation.
+func (m *ReviewMutation) HiddenFor() (r string, exists bool) {
+	v := m.hidden_for
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldHiddenFor returns the old "hidden_for" field's value of the Review entity.
+// If the Review object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReviewMutation) OldHiddenFor(ctx context.Context) (v *string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldHiddenFor is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldHiddenFor requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldHiddenFor: %w", err)
+	}
+	return oldValue.HiddenFor, nil
+}
+
+// ClearHiddenFor clears the value of the "hidden_for" field.
+func (m *ReviewMutation) ClearHiddenFor() {
+	m.hidden_for = nil
+	m.clearedFields[review.FieldHiddenFor] = struct{}{}
+}
+
+// HiddenForCleared returns if the "hidden_for" field was cleared in this mutation.
+func (m *ReviewMutation) HiddenForCleared() bool {
+	_, ok := m.clearedFields[review.FieldHiddenFor]
+	return ok
+}
+
+// ResetHiddenFor resets all changes to the "hidden_for" field.
+func (m *ReviewMutation) ResetHiddenFor() {
+	m.hidden_for = nil
+	delete(m.clearedFields, review.FieldHiddenFor)
+}
+
+// SetQueuedAt sets the "queued_at" field.
+func (m *ReviewMutation) SetQueuedAt(t time.Time) {
+	m.queued_at = &t
+}
+
+// QueuedAt returns the value of the "queued_at" field in the mutation.
+func (m *ReviewMutation) QueuedAt() (r time.Time, exists bool) {
+	v := m.queued_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldQueuedAt returns the old "queued_at" field's value of the Review entity.
+// If the Review object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReviewMutation) OldQueuedAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldQueuedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldQueuedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldQueuedAt: %w", err)
+	}
+	return oldValue.QueuedAt, nil
+}
+
+// ClearQueuedAt clears the value of the "queued_at" field.
+func (m *ReviewMutation) ClearQueuedAt() {
+	m.queued_at = nil
+	m.clearedFields[review.FieldQueuedAt] = struct{}{}
+}
+
+// QueuedAtCleared returns if the "queued_at" field was cleared in this mutation.
+func (m *ReviewMutation) QueuedAtCleared() bool {
+	_, ok := m.clearedFields[review.FieldQueuedAt]
+	return ok
+}
+
+// ResetQueuedAt resets all changes to the "queued_at" field.
+func (m *ReviewMutation) ResetQueuedAt() {
+	m.queued_at = nil
+	delete(m.clearedFields, review.FieldQueuedAt)
+}
+
+// SetHelpful sets the "helpful" field.
+func (m *ReviewMutation) SetHelpful(i int32) {
+	m.helpful = &i
+	m.addhelpful = nil
+}
+
+// Helpful returns the value of the "helpful" field in the mutation.
+func (m *ReviewMutation) Helpful() (r int32, exists bool) {
+	v := m.helpful
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldHelpful returns the old "helpful" field's value of the Review entity.
+// If the Review object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReviewMutation) OldHelpful(ctx context.Context) (v int32, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldHelpful is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldHelpful requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldHelpful: %w", err)
+	}
+	return oldValue.Helpful, nil
+}
+
+// AddHelpful adds i to the "helpful" field.
+func (m *ReviewMutation) AddHelpful(i int32) {
+	if m.addhelpful != nil {
+		*m.addhelpful += i
+	} else {
+		m.addhelpful = &i
+	}
+}
+
+// AddedHelpful returns the value that was added to the "helpful" field in this mutation.
+func (m *ReviewMutation) AddedHelpful() (r int32, exists bool) {
+	v := m.addhelpful
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetHelpful resets all changes to the "helpful" field.
+func (m *ReviewMutation) ResetHelpful() {
+	m.helpful = nil
+	m.addhelpful = nil
+}
+
+// SetCreatedAt sets the "created_at" field.
+func (m *ReviewMutation) SetCreatedAt(t time.Time) {
+	m.created_at = &t
+}
+
+// CreatedAt returns the value of the "created_at" field in the mutation.
+func (m *ReviewMutation) CreatedAt() (r time.Time, exists bool) {
+	v := m.created_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCreatedAt returns the old "created_at" field's value of the Review entity.
+// If the Review object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReviewMutation) OldCreatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCreatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCreatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCreatedAt: %w", err)
+	}
+	return oldValue.CreatedAt, nil
+}
+
+// ResetCreatedAt resets all changes to the "created_at" field.
+func (m *ReviewMutation) ResetCreatedAt() {
+	m.created_at = nil
+}
+
+// SetEditedAt sets the "edited_at" field.
+func (m *ReviewMutation) SetEditedAt(t time.Time) {
+	m.edited_at = &t
+}
+
+// EditedAt returns the value of the "edited_at" field in the mutation.
+func (m *ReviewMutation) EditedAt() (r time.Time, exists bool) {
+	v := m.edited_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldEditedAt returns the old "edited_at" field's value of the Review entity.
+// If the Review object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReviewMutation) OldEditedAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldEditedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldEditedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldEditedAt: %w", err)
+	}
+	return oldValue.EditedAt, nil
+}
+
+// ClearEditedAt clears the value of the "edited_at" field.
+func (m *ReviewMutation) ClearEditedAt() {
+	m.edited_at = nil
+	m.clearedFields[review.FieldEditedAt] = struct{}{}
+}
+
+// EditedAtCleared returns if the "edited_at" field was cleared in this mutation.
+func (m *ReviewMutation) EditedAtCleared() bool {
+	_, ok := m.clearedFields[review.FieldEditedAt]
+	return ok
+}
+
+// ResetEditedAt resets all changes to the "edited_at" field.
+func (m *ReviewMutation) ResetEditedAt() {
+	m.edited_at = nil
+	delete(m.clearedFields, review.FieldEditedAt)
+}
+
+// ClearMovie clears the "movie" edge to the Movie entity.
+func (m *ReviewMutation) ClearMovie() {
+	m.clearedmovie = true
+	m.clearedFields[review.FieldMovieID] = struct{}{}
+}
+
+// MovieCleared reports if the "movie" edge to the Movie entity was cleared.
+func (m *ReviewMutation) MovieCleared() bool {
+	return m.clearedmovie
+}
+
+// MovieIDs returns the "movie" edge IDs in the mutation.
+// Note that IDs always returns len(IDs) <= 1 for unique edges, and you should use
+// MovieID instead. It exists only for internal usage by the builders.
+func (m *ReviewMutation) MovieIDs() (ids []uuid.UUID) {
+	if id := m.movie; id != nil {
+		ids = append(ids, *id)
+	}
+	return
+}
+
+// ResetMovie resets all changes to the "movie" edge.
+func (m *ReviewMutation) ResetMovie() {
+	m.movie = nil
+	m.clearedmovie = false
+}
+
+// ClearUser clears the "user" edge to the User entity.
+func (m *ReviewMutation) ClearUser() {
+	m.cleareduser = true
+	m.clearedFields[review.FieldUserID] = struct{}{}
+}
+
+// UserCleared reports if the "user" edge to the User entity was cleared.
+func (m *ReviewMutation) UserCleared() bool {
+	return m.cleareduser
+}
+
+// UserIDs returns the "user" edge IDs in the mutation.
+// Note that IDs always returns len(IDs) <= 1 for unique edges, and you should use
+// UserID instead. It exists only for internal usage by the builders.
+func (m *ReviewMutation) UserIDs() (ids []uuid.UUID) {
+	if id := m.user; id != nil {
+		ids = append(ids, *id)
+	}
+	return
+}
+
+// ResetUser resets all changes to the "user" edge.
+func (m *ReviewMutation) ResetUser() {
+	m.user = nil
+	m.cleareduser = false
+}
+
+// Where appends a list predicates to the ReviewMutation builder.
+func (m *ReviewMutation) Where(ps ...predicate.Review) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the ReviewMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *ReviewMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.Review, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *ReviewMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *ReviewMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (Review).
+func (m *ReviewMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *ReviewMutation) Fields() []string {
+	fields := make([]string, 0, 12)
+	if m.movie != nil {
+		fields = append(fields, review.FieldMovieID)
+	}
+	if m.user != nil {
+		fields = append(fields, review.FieldUserID)
+	}
+	if m.rating != nil {
+		fields = append(fields, review.FieldRating)
+	}
+	if m.spoiler != nil {
+		fields = append(fields, review.FieldSpoiler)
+	}
+	if m.named != nil {
+		fields = append(fields, review.FieldNamed)
+	}
+	if m.document != nil {
+		fields = append(fields, review.FieldDocument)
+	}
+	if m.status != nil {
+		fields = append(fields, review.FieldStatus)
+	}
+	if m.hidden_for != nil {
+		fields = append(fields, review.FieldHiddenFor)
+	}
+	if m.queued_at != nil {
+		fields = append(fields, review.FieldQueuedAt)
+	}
+	if m.helpful != nil {
+		fields = append(fields, review.FieldHelpful)
+	}
+	if m.created_at != nil {
+		fields = append(fields, review.FieldCreatedAt)
+	}
+	if m.edited_at != nil {
+		fields = append(fields, review.FieldEditedAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *ReviewMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case review.FieldMovieID:
+		return m.MovieID()
+	case review.FieldUserID:
+		return m.UserID()
+	case review.FieldRating:
+		return m.Rating()
+	case review.FieldSpoiler:
+		return m.Spoiler()
+	case review.FieldNamed:
+		return m.Named()
+	case review.FieldDocument:
+		return m.Document()
+	case review.FieldStatus:
+		return m.Status()
+	case review.FieldHiddenFor:
+		return m.HiddenFor()
+	case review.FieldQueuedAt:
+		return m.QueuedAt()
+	case review.FieldHelpful:
+		return m.Helpful()
+	case review.FieldCreatedAt:
+		return m.CreatedAt()
+	case review.FieldEditedAt:
+		return m.EditedAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *ReviewMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case review.FieldMovieID:
+		return m.OldMovieID(ctx)
+	case review.FieldUserID:
+		return m.OldUserID(ctx)
+	case review.FieldRating:
+		return m.OldRating(ctx)
+	case review.FieldSpoiler:
+		return m.OldSpoiler(ctx)
+	case review.FieldNamed:
+		return m.OldNamed(ctx)
+	case review.FieldDocument:
+		return m.OldDocument(ctx)
+	case review.FieldStatus:
+		return m.OldStatus(ctx)
+	case review.FieldHiddenFor:
+		return m.OldHiddenFor(ctx)
+	case review.FieldQueuedAt:
+		return m.OldQueuedAt(ctx)
+	case review.FieldHelpful:
+		return m.OldHelpful(ctx)
+	case review.FieldCreatedAt:
+		return m.OldCreatedAt(ctx)
+	case review.FieldEditedAt:
+		return m.OldEditedAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown Review field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *ReviewMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case review.FieldMovieID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetMovieID(v)
+		return nil
+	case review.FieldUserID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetUserID(v)
+		return nil
+	case review.FieldRating:
+		v, ok := value.(int16)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetRating(v)
+		return nil
+	case review.FieldSpoiler:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetSpoiler(v)
+		return nil
+	case review.FieldNamed:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetNamed(v)
+		return nil
+	case review.FieldDocument:
+		v, ok := value.(json.RawMessage)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetDocument(v)
+		return nil
+	case review.FieldStatus:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetStatus(v)
+		return nil
+	case review.FieldHiddenFor:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetHiddenFor(v)
+		return nil
+	case review.FieldQueuedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetQueuedAt(v)
+		return nil
+	case review.FieldHelpful:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetHelpful(v)
+		return nil
+	case review.FieldCreatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCreatedAt(v)
+		return nil
+	case review.FieldEditedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetEditedAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown Review field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *ReviewMutation) AddedFields() []string {
+	var fields []string
+	if m.addrating != nil {
+		fields = append(fields, review.FieldRating)
+	}
+	if m.addhelpful != nil {
+		fields = append(fields, review.FieldHelpful)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *ReviewMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case review.FieldRating:
+		return m.AddedRating()
+	case review.FieldHelpful:
+		return m.AddedHelpful()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *ReviewMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case review.FieldRating:
+		v, ok := value.(int16)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddRating(v)
+		return nil
+	case review.FieldHelpful:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddHelpful(v)
+		return nil
+	}
+	return fmt.Errorf("unknown Review numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *ReviewMutation) ClearedFields() []string {
+	var fields []string
+	if m.FieldCleared(review.FieldHiddenFor) {
+		fields = append(fields, review.FieldHiddenFor)
+	}
+	if m.FieldCleared(review.FieldQueuedAt) {
+		fields = append(fields, review.FieldQueuedAt)
+	}
+	if m.FieldCleared(review.FieldEditedAt) {
+		fields = append(fields, review.FieldEditedAt)
+	}
+	return fields
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *ReviewMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *ReviewMutation) ClearField(name string) error {
+	switch name {
+	case review.FieldHiddenFor:
+		m.ClearHiddenFor()
+		return nil
+	case review.FieldQueuedAt:
+		m.ClearQueuedAt()
+		return nil
+	case review.FieldEditedAt:
+		m.ClearEditedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown Review nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *ReviewMutation) ResetField(name string) error {
+	switch name {
+	case review.FieldMovieID:
+		m.ResetMovieID()
+		return nil
+	case review.FieldUserID:
+		m.ResetUserID()
+		return nil
+	case review.FieldRating:
+		m.ResetRating()
+		return nil
+	case review.FieldSpoiler:
+		m.ResetSpoiler()
+		return nil
+	case review.FieldNamed:
+		m.ResetNamed()
+		return nil
+	case review.FieldDocument:
+		m.ResetDocument()
+		return nil
+	case review.FieldStatus:
+		m.ResetStatus()
+		return nil
+	case review.FieldHiddenFor:
+		m.ResetHiddenFor()
+		return nil
+	case review.FieldQueuedAt:
+		m.ResetQueuedAt()
+		return nil
+	case review.FieldHelpful:
+		m.ResetHelpful()
+		return nil
+	case review.FieldCreatedAt:
+		m.ResetCreatedAt()
+		return nil
+	case review.FieldEditedAt:
+		m.ResetEditedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown Review field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *ReviewMutation) AddedEdges() []string {
+	edges := make([]string, 0, 2)
+	if m.movie != nil {
+		edges = append(edges, review.EdgeMovie)
+	}
+	if m.user != nil {
+		edges = append(edges, review.EdgeUser)
+	}
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *ReviewMutation) AddedIDs(name string) []ent.Value {
+	switch name {
+	case review.EdgeMovie:
+		if id := m.movie; id != nil {
+			return []ent.Value{*id}
+		}
+	case review.EdgeUser:
+		if id := m.user; id != nil {
+			return []ent.Value{*id}
+		}
+	}
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *ReviewMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 2)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *ReviewMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *ReviewMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 2)
+	if m.clearedmovie {
+		edges = append(edges, review.EdgeMovie)
+	}
+	if m.cleareduser {
+		edges = append(edges, review.EdgeUser)
+	}
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *ReviewMutation) EdgeCleared(name string) bool {
+	switch name {
+	case review.EdgeMovie:
+		return m.clearedmovie
+	case review.EdgeUser:
+		return m.cleareduser
+	}
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *ReviewMutation) ClearEdge(name string) error {
+	switch name {
+	case review.EdgeMovie:
+		m.ClearMovie()
+		return nil
+	case review.EdgeUser:
+		m.ClearUser()
+		return nil
+	}
+	return fmt.Errorf("unknown Review unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *ReviewMutation) ResetEdge(name string) error {
+	switch name {
+	case review.EdgeMovie:
+		m.ResetMovie()
+		return nil
+	case review.EdgeUser:
+		m.ResetUser()
+		return nil
+	}
+	return fmt.Errorf("unknown Review edge %s", name)
+}
+
+// ReviewEditMutation represents an operation that mutates the ReviewEdit nodes in the graph.
+type ReviewEditMutation struct {
+	config
+	op             Op
+	typ            string
+	id             *uuid.UUID
+	rating         *int16
+	addrating      *int16
+	spoiler        *bool
+	document       *json.RawMessage
+	appenddocument json.RawMessage
+	replaced_at    *time.Time
+	clearedFields  map[string]struct{}
+	review         *uuid.UUID
+	clearedreview  bool
+	done           bool
+	oldValue       func(context.Context) (*ReviewEdit, error)
+	predicates     []predicate.ReviewEdit
+}
+
+var _ ent.Mutation = (*ReviewEditMutation)(nil)
+
+// revieweditOption allows management of the mutation configuration using functional options.
+type revieweditOption func(*ReviewEditMutation)
+
+// newReviewEditMutation creates new mutation for the ReviewEdit entity.
+func newReviewEditMutation(c config, op Op, opts ...revieweditOption) *ReviewEditMutation {
+	m := &ReviewEditMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeReviewEdit,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withReviewEditID sets the ID field of the mutation.
+func withReviewEditID(id uuid.UUID) revieweditOption {
+	return func(m *ReviewEditMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *ReviewEdit
+		)
+		m.oldValue = func(ctx context.Context) (*ReviewEdit, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().ReviewEdit.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withReviewEdit sets the old ReviewEdit of the mutation.
+func withReviewEdit(node *ReviewEdit) revieweditOption {
+	return func(m *ReviewEditMutation) {
+		m.oldValue = func(context.Context) (*ReviewEdit, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m ReviewEditMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m ReviewEditMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of ReviewEdit entities.
+func (m *ReviewEditMutation) SetID(id uuid.UUID) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *ReviewEditMutation) ID() (id uuid.UUID, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *ReviewEditMutation) IDs(ctx context.Context) ([]uuid.UUID, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []uuid.UUID{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().ReviewEdit.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetReviewID sets the "review_id" field.
+func (m *ReviewEditMutation) SetReviewID(u uuid.UUID) {
+	m.review = &u
+}
+
+// ReviewID returns the value of the "review_id" field in the mutation.
+func (m *ReviewEditMutation) ReviewID() (r uuid.UUID, exists bool) {
+	v := m.review
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldReviewID returns the old "review_id" field's value of the ReviewEdit entity.
+// If the ReviewEdit object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReviewEditMutation) OldReviewID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldReviewID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldReviewID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldReviewID: %w", err)
+	}
+	return oldValue.ReviewID, nil
+}
+
+// ResetReviewID resets all changes to the "review_id" field.
+func (m *ReviewEditMutation) ResetReviewID() {
+	m.review = nil
+}
+
+// SetRating sets the "rating" field.
+func (m *ReviewEditMutation) SetRating(i int16) {
+	m.rating = &i
+	m.addrating = nil
+}
+
+// Rating returns the value of the "rating" field in the mutation.
+func (m *ReviewEditMutation) Rating() (r int16, exists bool) {
+	v := m.rating
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldRating returns the old "rating" field's value of the ReviewEdit entity.
+// If the ReviewEdit object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReviewEditMutation) OldRating(ctx context.Context) (v int16, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldRating is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldRating requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldRating: %w", err)
+	}
+	return oldValue.Rating, nil
+}
+
+// AddRating adds i to the "rating" field.
+func (m *ReviewEditMutation) AddRating(i int16) {
+	if m.addrating != nil {
+		*m.addrating += i
+	} else {
+		m.addrating = &i
+	}
+}
+
+// AddedRating returns the value that was added to the "rating" field in this mutation.
+func (m *ReviewEditMutation) AddedRating() (r int16, exists bool) {
+	v := m.addrating
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetRating resets all changes to the "rating" field.
+func (m *ReviewEditMutation) ResetRating() {
+	m.rating = nil
+	m.addrating = nil
+}
+
+// SetSpoiler sets the "spoiler" field.
+func (m *ReviewEditMutation) SetSpoiler(b bool) {
+	m.spoiler = &b
+}
+
+// Spoiler returns the value of the "spoiler" field in the mutation.
+func (m *ReviewEditMutation) Spoiler() (r bool, exists bool) {
+	v := m.spoiler
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldSpoiler returns the old "spoiler" field's value of the ReviewEdit entity.
+// If the ReviewEdit object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReviewEditMutation) OldSpoiler(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldSpoiler is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldSpoiler requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldSpoiler: %w", err)
+	}
+	return oldValue.Spoiler, nil
+}
+
+// ResetSpoiler resets all changes to the "spoiler" field.
+func (m *ReviewEditMutation) ResetSpoiler() {
+	m.spoiler = nil
+}
+
+// SetDocument sets the "document" field.
+func (m *ReviewEditMutation) SetDocument(jm json.RawMessage) {
+	m.document = &jm
+	m.appenddocument = nil
+}
+
+// Document returns the value of the "document" field in the mutation.
+func (m *ReviewEditMutation) Document() (r json.RawMessage, exists bool) {
+	v := m.document
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldDocument returns the old "document" field's value of the ReviewEdit entity.
+// If the ReviewEdit object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReviewEditMutation) OldDocument(ctx context.Context) (v json.RawMessage, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldDocument is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldDocument requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldDocument: %w", err)
+	}
+	return oldValue.Document, nil
+}
+
+// AppendDocument adds jm to the "document" field.
+func (m *ReviewEditMutation) AppendDocument(jm json.RawMessage) {
+	m.appenddocument = append(m.appenddocument, jm...)
+}
+
+// AppendedDocument returns the list of values that were appended to the "document" field in this mutation.
+func (m *ReviewEditMutation) AppendedDocument() (json.RawMessage, bool) {
+	if len(m.appenddocument) == 0 {
+		return nil, false
+	}
+	return m.appenddocument, true
+}
+
+// ResetDocument resets all changes to the "document" field.
+func (m *ReviewEditMutation) ResetDocument() {
+	m.document = nil
+	m.appenddocument = nil
+}
+
+// SetReplacedAt sets the "replaced_at" field.
+func (m *ReviewEditMutation) SetReplacedAt(t time.Time) {
+	m.replaced_at = &t
+}
+
+// ReplacedAt returns the value of the "replaced_at" field in the mutation.
+func (m *ReviewEditMutation) ReplacedAt() (r time.Time, exists bool) {
+	v := m.replaced_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldReplacedAt returns the old "replaced_at" field's value of the ReviewEdit entity.
+// If the ReviewEdit object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReviewEditMutation) OldReplacedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldReplacedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldReplacedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldReplacedAt: %w", err)
+	}
+	return oldValue.ReplacedAt, nil
+}
+
+// ResetReplacedAt resets all changes to the "replaced_at" field.
+func (m *ReviewEditMutation) ResetReplacedAt() {
+	m.replaced_at = nil
+}
+
+// ClearReview clears the "review" edge to the Review entity.
+func (m *ReviewEditMutation) ClearReview() {
+	m.clearedreview = true
+	m.clearedFields[reviewedit.FieldReviewID] = struct{}{}
+}
+
+// ReviewCleared reports if the "review" edge to the Review entity was cleared.
+func (m *ReviewEditMutation) ReviewCleared() bool {
+	return m.clearedreview
+}
+
+// ReviewIDs returns the "review" edge IDs in the mutation.
+// Note that IDs always returns len(IDs) <= 1 for unique edges, and you should use
+// ReviewID instead. It exists only for internal usage by the builders.
+func (m *ReviewEditMutation) ReviewIDs() (ids []uuid.UUID) {
+	if id := m.review; id != nil {
+		ids = append(ids, *id)
+	}
+	return
+}
+
+// ResetReview resets all changes to the "review" edge.
+func (m *ReviewEditMutation) ResetReview() {
+	m.review = nil
+	m.clearedreview = false
+}
+
+// Where appends a list predicates to the ReviewEditMutation builder.
+func (m *ReviewEditMutation) Where(ps ...predicate.ReviewEdit) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the ReviewEditMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *ReviewEditMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.ReviewEdit, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *ReviewEditMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *ReviewEditMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (ReviewEdit).
+func (m *ReviewEditMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *ReviewEditMutation) Fields() []string {
+	fields := make([]string, 0, 5)
+	if m.review != nil {
+		fields = append(fields, reviewedit.FieldReviewID)
+	}
+	if m.rating != nil {
+		fields = append(fields, reviewedit.FieldRating)
+	}
+	if m.spoiler != nil {
+		fields = append(fields, reviewedit.FieldSpoiler)
+	}
+	if m.document != nil {
+		fields = append(fields, reviewedit.FieldDocument)
+	}
+	if m.replaced_at != nil {
+		fields = append(fields, reviewedit.FieldReplacedAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *ReviewEditMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case reviewedit.FieldReviewID:
+		return m.ReviewID()
+	case reviewedit.FieldRating:
+		return m.Rating()
+	case reviewedit.FieldSpoiler:
+		return m.Spoiler()
+	case reviewedit.FieldDocument:
+		return m.Document()
+	case reviewedit.FieldReplacedAt:
+		return m.ReplacedAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *ReviewEditMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case reviewedit.FieldReviewID:
+		return m.OldReviewID(ctx)
+	case reviewedit.FieldRating:
+		return m.OldRating(ctx)
+	case reviewedit.FieldSpoiler:
+		return m.OldSpoiler(ctx)
+	case reviewedit.FieldDocument:
+		return m.OldDocument(ctx)
+	case reviewedit.FieldReplacedAt:
+		return m.OldReplacedAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown ReviewEdit field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *ReviewEditMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case reviewedit.FieldReviewID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetReviewID(v)
+		return nil
+	case reviewedit.FieldRating:
+		v, ok := value.(int16)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetRating(v)
+		return nil
+	case reviewedit.FieldSpoiler:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetSpoiler(v)
+		return nil
+	case reviewedit.FieldDocument:
+		v, ok := value.(json.RawMessage)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetDocument(v)
+		return nil
+	case reviewedit.FieldReplacedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetReplacedAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown ReviewEdit field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *ReviewEditMutation) AddedFields() []string {
+	var fields []string
+	if m.addrating != nil {
+		fields = append(fields, reviewedit.FieldRating)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *ReviewEditMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case reviewedit.FieldRating:
+		return m.AddedRating()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *ReviewEditMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case reviewedit.FieldRating:
+		v, ok := value.(int16)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddRating(v)
+		return nil
+	}
+	return fmt.Errorf("unknown ReviewEdit numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *ReviewEditMutation) ClearedFields() []string {
+	return nil
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *ReviewEditMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *ReviewEditMutation) ClearField(name string) error {
+	return fmt.Errorf("unknown ReviewEdit nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *ReviewEditMutation) ResetField(name string) error {
+	switch name {
+	case reviewedit.FieldReviewID:
+		m.ResetReviewID()
+		return nil
+	case reviewedit.FieldRating:
+		m.ResetRating()
+		return nil
+	case reviewedit.FieldSpoiler:
+		m.ResetSpoiler()
+		return nil
+	case reviewedit.FieldDocument:
+		m.ResetDocument()
+		return nil
+	case reviewedit.FieldReplacedAt:
+		m.ResetReplacedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown ReviewEdit field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *ReviewEditMutation) AddedEdges() []string {
+	edges := make([]string, 0, 1)
+	if m.review != nil {
+		edges = append(edges, reviewedit.EdgeReview)
+	}
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *ReviewEditMutation) AddedIDs(name string) []ent.Value {
+	switch name {
+	case reviewedit.EdgeReview:
+		if id := m.review; id != nil {
+			return []ent.Value{*id}
+		}
+	}
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *ReviewEditMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 1)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *ReviewEditMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *ReviewEditMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 1)
+	if m.clearedreview {
+		edges = append(edges, reviewedit.EdgeReview)
+	}
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *ReviewEditMutation) EdgeCleared(name string) bool {
+	switch name {
+	case reviewedit.EdgeReview:
+		return m.clearedreview
+	}
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *ReviewEditMutation) ClearEdge(name string) error {
+	switch name {
+	case reviewedit.EdgeReview:
+		m.ClearReview()
+		return nil
+	}
+	return fmt.Errorf("unknown ReviewEdit unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *ReviewEditMutation) ResetEdge(name string) error {
+	switch name {
+	case reviewedit.EdgeReview:
+		m.ResetReview()
+		return nil
+	}
+	return fmt.Errorf("unknown ReviewEdit edge %s", name)
+}
+
+// ReviewReportMutation represents an operation that mutates the ReviewReport nodes in the graph.
+type ReviewReportMutation struct {
+	config
+	op            Op
+	typ           string
+	id            *uuid.UUID
+	fault         *string
+	created_at    *time.Time
+	settled_at    *time.Time
+	clearedFields map[string]struct{}
+	review        *uuid.UUID
+	clearedreview bool
+	user          *uuid.UUID
+	cleareduser   bool
+	done          bool
+	oldValue      func(context.Context) (*ReviewReport, error)
+	predicates    []predicate.ReviewReport
+}
+
+var _ ent.Mutation = (*ReviewReportMutation)(nil)
+
+// reviewreportOption allows management of the mutation configuration using functional options.
+type reviewreportOption func(*ReviewReportMutation)
+
+// newReviewReportMutation creates new mutation for the ReviewReport entity.
+func newReviewReportMutation(c config, op Op, opts ...reviewreportOption) *ReviewReportMutation {
+	m := &ReviewReportMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeReviewReport,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withReviewReportID sets the ID field of the mutation.
+func withReviewReportID(id uuid.UUID) reviewreportOption {
+	return func(m *ReviewReportMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *ReviewReport
+		)
+		m.oldValue = func(ctx context.Context) (*ReviewReport, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().ReviewReport.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withReviewReport sets the old ReviewReport of the mutation.
+func withReviewReport(node *ReviewReport) reviewreportOption {
+	return func(m *ReviewReportMutation) {
+		m.oldValue = func(context.Context) (*ReviewReport, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m ReviewReportMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m ReviewReportMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of ReviewReport entities.
+func (m *ReviewReportMutation) SetID(id uuid.UUID) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *ReviewReportMutation) ID() (id uuid.UUID, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *ReviewReportMutation) IDs(ctx context.Context) ([]uuid.UUID, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []uuid.UUID{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().ReviewReport.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetReviewID sets the "review_id" field.
+func (m *ReviewReportMutation) SetReviewID(u uuid.UUID) {
+	m.review = &u
+}
+
+// ReviewID returns the value of the "review_id" field in the mutation.
+func (m *ReviewReportMutation) ReviewID() (r uuid.UUID, exists bool) {
+	v := m.review
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldReviewID returns the old "review_id" field's value of the ReviewReport entity.
+// If the ReviewReport object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReviewReportMutation) OldReviewID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldReviewID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldReviewID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldReviewID: %w", err)
+	}
+	return oldValue.ReviewID, nil
+}
+
+// ResetReviewID resets all changes to the "review_id" field.
+func (m *ReviewReportMutation) ResetReviewID() {
+	m.review = nil
+}
+
+// SetUserID sets the "user_id" field.
+func (m *ReviewReportMutation) SetUserID(u uuid.UUID) {
+	m.user = &u
+}
+
+// UserID returns the value of the "user_id" field in the mutation.
+func (m *ReviewReportMutation) UserID() (r uuid.UUID, exists bool) {
+	v := m.user
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldUserID returns the old "user_id" field's value of the ReviewReport entity.
+// If the ReviewReport object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReviewReportMutation) OldUserID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldUserID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldUserID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldUserID: %w", err)
+	}
+	return oldValue.UserID, nil
+}
+
+// ResetUserID resets all changes to the "user_id" field.
+func (m *ReviewReportMutation) ResetUserID() {
+	m.user = nil
+}
+
+// SetFault sets the "fault" field.
+func (m *ReviewReportMutation) SetFault(s string) {
+	m.fault = &s
+}
+
+// Fault returns the value of the "fault" field in the mutation.
+func (m *ReviewReportMutation) Fault() (r string, exists bool) {
+	v := m.fault
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldFault returns the old "fault" field's value of the ReviewReport entity.
+// If the ReviewReport object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReviewReportMutation) OldFault(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldFault is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldFault requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldFault: %w", err)
+	}
+	return oldValue.Fault, nil
+}
+
+// ResetFault resets all changes to the "fault" field.
+func (m *ReviewReportMutation) ResetFault() {
+	m.fault = nil
+}
+
+// SetCreatedAt sets the "created_at" field.
+func (m *ReviewReportMutation) SetCreatedAt(t time.Time) {
+	m.created_at = &t
+}
+
+// CreatedAt returns the value of the "created_at" field in the mutation.
+func (m *ReviewReportMutation) CreatedAt() (r time.Time, exists bool) {
+	v := m.created_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCreatedAt returns the old "created_at" field's value of the ReviewReport entity.
+// If the ReviewReport object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReviewReportMutation) OldCreatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCreatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCreatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCreatedAt: %w", err)
+	}
+	return oldValue.CreatedAt, nil
+}
+
+// ResetCreatedAt resets all changes to the "created_at" field.
+func (m *ReviewReportMutation) ResetCreatedAt() {
+	m.created_at = nil
+}
+
+// SetSettledAt sets the "settled_at" field.
+func (m *ReviewReportMutation) SetSettledAt(t time.Time) {
+	m.settled_at = &t
+}
+
+// SettledAt returns the value of the "settled_at" field in the mutation.
+func (m *ReviewReportMutation) SettledAt() (r time.Time, exists bool) {
+	v := m.settled_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldSettledAt returns the old "settled_at" field's value of the ReviewReport entity.
+// If the ReviewReport object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReviewReportMutation) OldSettledAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldSettledAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldSettledAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldSettledAt: %w", err)
+	}
+	return oldValue.SettledAt, nil
+}
+
+// ClearSettledAt clears the value of the "settled_at" field.
+func (m *ReviewReportMutation) ClearSettledAt() {
+	m.settled_at = nil
+	m.clearedFields[reviewreport.FieldSettledAt] = struct{}{}
+}
+
+// SettledAtCleared returns if the "settled_at" field was cleared in this mutation.
+func (m *ReviewReportMutation) SettledAtCleared() bool {
+	_, ok := m.clearedFields[reviewreport.FieldSettledAt]
+	return ok
+}
+
+// ResetSettledAt resets all changes to the "settled_at" field.
+func (m *ReviewReportMutation) ResetSettledAt() {
+	m.settled_at = nil
+	delete(m.clearedFields, reviewreport.FieldSettledAt)
+}
+
+// ClearReview clears the "review" edge to the Review entity.
+func (m *ReviewReportMutation) ClearReview() {
+	m.clearedreview = true
+	m.clearedFields[reviewreport.FieldReviewID] = struct{}{}
+}
+
+// ReviewCleared reports if the "review" edge to the Review entity was cleared.
+func (m *ReviewReportMutation) ReviewCleared() bool {
+	return m.clearedreview
+}
+
+// ReviewIDs returns the "review" edge IDs in the mutation.
+// Note that IDs always returns len(IDs) <= 1 for unique edges, and you should use
+// ReviewID instead. It exists only for internal usage by the builders.
+func (m *ReviewReportMutation) ReviewIDs() (ids []uuid.UUID) {
+	if id := m.review; id != nil {
+		ids = append(ids, *id)
+	}
+	return
+}
+
+// ResetReview resets all changes to the "review" edge.
+func (m *ReviewReportMutation) ResetReview() {
+	m.review = nil
+	m.clearedreview = false
+}
+
+// ClearUser clears the "user" edge to the User entity.
+func (m *ReviewReportMutation) ClearUser() {
+	m.cleareduser = true
+	m.clearedFields[reviewreport.FieldUserID] = struct{}{}
+}
+
+// UserCleared reports if the "user" edge to the User entity was cleared.
+func (m *ReviewReportMutation) UserCleared() bool {
+	return m.cleareduser
+}
+
+// UserIDs returns the "user" edge IDs in the mutation.
+// Note that IDs always returns len(IDs) <= 1 for unique edges, and you should use
+// UserID instead. It exists only for internal usage by the builders.
+func (m *ReviewReportMutation) UserIDs() (ids []uuid.UUID) {
+	if id := m.user; id != nil {
+		ids = append(ids, *id)
+	}
+	return
+}
+
+// ResetUser resets all changes to the "user" edge.
+func (m *ReviewReportMutation) ResetUser() {
+	m.user = nil
+	m.cleareduser = false
+}
+
+// Where appends a list predicates to the ReviewReportMutation builder.
+func (m *ReviewReportMutation) Where(ps ...predicate.ReviewReport) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the ReviewReportMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *ReviewReportMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.ReviewReport, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *ReviewReportMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *ReviewReportMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (ReviewReport).
+func (m *ReviewReportMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *ReviewReportMutation) Fields() []string {
+	fields := make([]string, 0, 5)
+	if m.review != nil {
+		fields = append(fields, reviewreport.FieldReviewID)
+	}
+	if m.user != nil {
+		fields = append(fields, reviewreport.FieldUserID)
+	}
+	if m.fault != nil {
+		fields = append(fields, reviewreport.FieldFault)
+	}
+	if m.created_at != nil {
+		fields = append(fields, reviewreport.FieldCreatedAt)
+	}
+	if m.settled_at != nil {
+		fields = append(fields, reviewreport.FieldSettledAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *ReviewReportMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case reviewreport.FieldReviewID:
+		return m.ReviewID()
+	case reviewreport.FieldUserID:
+		return m.UserID()
+	case reviewreport.FieldFault:
+		return m.Fault()
+	case reviewreport.FieldCreatedAt:
+		return m.CreatedAt()
+	case reviewreport.FieldSettledAt:
+		return m.SettledAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *ReviewReportMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case reviewreport.FieldReviewID:
+		return m.OldReviewID(ctx)
+	case reviewreport.FieldUserID:
+		return m.OldUserID(ctx)
+	case reviewreport.FieldFault:
+		return m.OldFault(ctx)
+	case reviewreport.FieldCreatedAt:
+		return m.OldCreatedAt(ctx)
+	case reviewreport.FieldSettledAt:
+		return m.OldSettledAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown ReviewReport field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *ReviewReportMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case reviewreport.FieldReviewID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetReviewID(v)
+		return nil
+	case reviewreport.FieldUserID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetUserID(v)
+		return nil
+	case reviewreport.FieldFault:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetFault(v)
+		return nil
+	case reviewreport.FieldCreatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCreatedAt(v)
+		return nil
+	case reviewreport.FieldSettledAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetSettledAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown ReviewReport field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *ReviewReportMutation) AddedFields() []string {
+	return nil
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *ReviewReportMutation) AddedField(name string) (ent.Value, bool) {
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *ReviewReportMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	}
+	return fmt.Errorf("unknown ReviewReport numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *ReviewReportMutation) ClearedFields() []string {
+	var fields []string
+	if m.FieldCleared(reviewreport.FieldSettledAt) {
+		fields = append(fields, reviewreport.FieldSettledAt)
+	}
+	return fields
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *ReviewReportMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *ReviewReportMutation) ClearField(name string) error {
+	switch name {
+	case reviewreport.FieldSettledAt:
+		m.ClearSettledAt()
+		return nil
+	}
+	return fmt.Errorf("unknown ReviewReport nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *ReviewReportMutation) ResetField(name string) error {
+	switch name {
+	case reviewreport.FieldReviewID:
+		m.ResetReviewID()
+		return nil
+	case reviewreport.FieldUserID:
+		m.ResetUserID()
+		return nil
+	case reviewreport.FieldFault:
+		m.ResetFault()
+		return nil
+	case reviewreport.FieldCreatedAt:
+		m.ResetCreatedAt()
+		return nil
+	case reviewreport.FieldSettledAt:
+		m.ResetSettledAt()
+		return nil
+	}
+	return fmt.Errorf("unknown ReviewReport field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *ReviewReportMutation) AddedEdges() []string {
+	edges := make([]string, 0, 2)
+	if m.review != nil {
+		edges = append(edges, reviewreport.EdgeReview)
+	}
+	if m.user != nil {
+		edges = append(edges, reviewreport.EdgeUser)
+	}
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *ReviewReportMutation) AddedIDs(name string) []ent.Value {
+	switch name {
+	case reviewreport.EdgeReview:
+		if id := m.review; id != nil {
+			return []ent.Value{*id}
+		}
+	case reviewreport.EdgeUser:
+		if id := m.user; id != nil {
+			return []ent.Value{*id}
+		}
+	}
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *ReviewReportMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 2)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *ReviewReportMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *ReviewReportMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 2)
+	if m.clearedreview {
+		edges = append(edges, reviewreport.EdgeReview)
+	}
+	if m.cleareduser {
+		edges = append(edges, reviewreport.EdgeUser)
+	}
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *ReviewReportMutation) EdgeCleared(name string) bool {
+	switch name {
+	case reviewreport.EdgeReview:
+		return m.clearedreview
+	case reviewreport.EdgeUser:
+		return m.cleareduser
+	}
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *ReviewReportMutation) ClearEdge(name string) error {
+	switch name {
+	case reviewreport.EdgeReview:
+		m.ClearReview()
+		return nil
+	case reviewreport.EdgeUser:
+		m.ClearUser()
+		return nil
+	}
+	return fmt.Errorf("unknown ReviewReport unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *ReviewReportMutation) ResetEdge(name string) error {
+	switch name {
+	case reviewreport.EdgeReview:
+		m.ResetReview()
+		return nil
+	case reviewreport.EdgeUser:
+		m.ResetUser()
+		return nil
+	}
+	return fmt.Errorf("unknown ReviewReport edge %s", name)
+}
+
+// ReviewVoteMutation represents an operation that mutates the ReviewVote nodes in the graph.
+type ReviewVoteMutation struct {
+	config
+	op            Op
+	typ           string
+	id            *uuid.UUID
+	created_at    *time.Time
+	clearedFields map[string]struct{}
+	review        *uuid.UUID
+	clearedreview bool
+	user          *uuid.UUID
+	cleareduser   bool
+	done          bool
+	oldValue      func(context.Context) (*ReviewVote, error)
+	predicates    []predicate.ReviewVote
+}
+
+var _ ent.Mutation = (*ReviewVoteMutation)(nil)
+
+// reviewvoteOption allows management of the mutation configuration using functional options.
+type reviewvoteOption func(*ReviewVoteMutation)
+
+// newReviewVoteMutation creates new mutation for the ReviewVote entity.
+func newReviewVoteMutation(c config, op Op, opts ...reviewvoteOption) *ReviewVoteMutation {
+	m := &ReviewVoteMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeReviewVote,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withReviewVoteID sets the ID field of the mutation.
+func withReviewVoteID(id uuid.UUID) reviewvoteOption {
+	return func(m *ReviewVoteMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *ReviewVote
+		)
+		m.oldValue = func(ctx context.Context) (*ReviewVote, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().ReviewVote.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withReviewVote sets the old ReviewVote of the mutation.
+func withReviewVote(node *ReviewVote) reviewvoteOption {
+	return func(m *ReviewVoteMutation) {
+		m.oldValue = func(context.Context) (*ReviewVote, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m ReviewVoteMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m ReviewVoteMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of ReviewVote entities.
+func (m *ReviewVoteMutation) SetID(id uuid.UUID) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *ReviewVoteMutation) ID() (id uuid.UUID, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *ReviewVoteMutation) IDs(ctx context.Context) ([]uuid.UUID, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []uuid.UUID{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().ReviewVote.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetReviewID sets the "review_id" field.
+func (m *ReviewVoteMutation) SetReviewID(u uuid.UUID) {
+	m.review = &u
+}
+
+// ReviewID returns the value of the "review_id" field in the mutation.
+func (m *ReviewVoteMutation) ReviewID() (r uuid.UUID, exists bool) {
+	v := m.review
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldReviewID returns the old "review_id" field's value of the ReviewVote entity.
+// If the ReviewVote object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReviewVoteMutation) OldReviewID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldReviewID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldReviewID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldReviewID: %w", err)
+	}
+	return oldValue.ReviewID, nil
+}
+
+// ResetReviewID resets all changes to the "review_id" field.
+func (m *ReviewVoteMutation) ResetReviewID() {
+	m.review = nil
+}
+
+// SetUserID sets the "user_id" field.
+func (m *ReviewVoteMutation) SetUserID(u uuid.UUID) {
+	m.user = &u
+}
+
+// UserID returns the value of the "user_id" field in the mutation.
+func (m *ReviewVoteMutation) UserID() (r uuid.UUID, exists bool) {
+	v := m.user
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldUserID returns the old "user_id" field's value of the ReviewVote entity.
+// If the ReviewVote object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReviewVoteMutation) OldUserID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldUserID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldUserID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldUserID: %w", err)
+	}
+	return oldValue.UserID, nil
+}
+
+// ResetUserID resets all changes to the "user_id" field.
+func (m *ReviewVoteMutation) ResetUserID() {
+	m.user = nil
+}
+
+// SetCreatedAt sets the "created_at" field.
+func (m *ReviewVoteMutation) SetCreatedAt(t time.Time) {
+	m.created_at = &t
+}
+
+// CreatedAt returns the value of the "created_at" field in the mutation.
+func (m *ReviewVoteMutation) CreatedAt() (r time.Time, exists bool) {
+	v := m.created_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCreatedAt returns the old "created_at" field's value of the ReviewVote entity.
+// If the ReviewVote object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReviewVoteMutation) OldCreatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCreatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCreatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCreatedAt: %w", err)
+	}
+	return oldValue.CreatedAt, nil
+}
+
+// ResetCreatedAt resets all changes to the "created_at" field.
+func (m *ReviewVoteMutation) ResetCreatedAt() {
+	m.created_at = nil
+}
+
+// ClearReview clears the "review" edge to the Review entity.
+func (m *ReviewVoteMutation) ClearReview() {
+	m.clearedreview = true
+	m.clearedFields[reviewvote.FieldReviewID] = struct{}{}
+}
+
+// ReviewCleared reports if the "review" edge to the Review entity was cleared.
+func (m *ReviewVoteMutation) ReviewCleared() bool {
+	return m.clearedreview
+}
+
+// ReviewIDs returns the "review" edge IDs in the mutation.
+// Note that IDs always returns len(IDs) <= 1 for unique edges, and you should use
+// ReviewID instead. It exists only for internal usage by the builders.
+func (m *ReviewVoteMutation) ReviewIDs() (ids []uuid.UUID) {
+	if id := m.review; id != nil {
+		ids = append(ids, *id)
+	}
+	return
+}
+
+// ResetReview resets all changes to the "review" edge.
+func (m *ReviewVoteMutation) ResetReview() {
+	m.review = nil
+	m.clearedreview = false
+}
+
+// ClearUser clears the "user" edge to the User entity.
+func (m *ReviewVoteMutation) ClearUser() {
+	m.cleareduser = true
+	m.clearedFields[reviewvote.FieldUserID] = struct{}{}
+}
+
+// UserCleared reports if the "user" edge to the User entity was cleared.
+func (m *ReviewVoteMutation) UserCleared() bool {
+	return m.cleareduser
+}
+
+// UserIDs returns the "user" edge IDs in the mutation.
+// Note that IDs always returns len(IDs) <= 1 for unique edges, and you should use
+// UserID instead. It exists only for internal usage by the builders.
+func (m *ReviewVoteMutation) UserIDs() (ids []uuid.UUID) {
+	if id := m.user; id != nil {
+		ids = append(ids, *id)
+	}
+	return
+}
+
+// ResetUser resets all changes to the "user" edge.
+func (m *ReviewVoteMutation) ResetUser() {
+	m.user = nil
+	m.cleareduser = false
+}
+
+// Where appends a list predicates to the ReviewVoteMutation builder.
+func (m *ReviewVoteMutation) Where(ps ...predicate.ReviewVote) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the ReviewVoteMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *ReviewVoteMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.ReviewVote, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *ReviewVoteMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *ReviewVoteMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (ReviewVote).
+func (m *ReviewVoteMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *ReviewVoteMutation) Fields() []string {
+	fields := make([]string, 0, 3)
+	if m.review != nil {
+		fields = append(fields, reviewvote.FieldReviewID)
+	}
+	if m.user != nil {
+		fields = append(fields, reviewvote.FieldUserID)
+	}
+	if m.created_at != nil {
+		fields = append(fields, reviewvote.FieldCreatedAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *ReviewVoteMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case reviewvote.FieldReviewID:
+		return m.ReviewID()
+	case reviewvote.FieldUserID:
+		return m.UserID()
+	case reviewvote.FieldCreatedAt:
+		return m.CreatedAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *ReviewVoteMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case reviewvote.FieldReviewID:
+		return m.OldReviewID(ctx)
+	case reviewvote.FieldUserID:
+		return m.OldUserID(ctx)
+	case reviewvote.FieldCreatedAt:
+		return m.OldCreatedAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown ReviewVote field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *ReviewVoteMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case reviewvote.FieldReviewID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetReviewID(v)
+		return nil
+	case reviewvote.FieldUserID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetUserID(v)
+		return nil
+	case reviewvote.FieldCreatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCreatedAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown ReviewVote field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *ReviewVoteMutation) AddedFields() []string {
+	return nil
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *ReviewVoteMutation) AddedField(name string) (ent.Value, bool) {
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *ReviewVoteMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	}
+	return fmt.Errorf("unknown ReviewVote numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *ReviewVoteMutation) ClearedFields() []string {
+	return nil
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *ReviewVoteMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *ReviewVoteMutation) ClearField(name string) error {
+	return fmt.Errorf("unknown ReviewVote nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *ReviewVoteMutation) ResetField(name string) error {
+	switch name {
+	case reviewvote.FieldReviewID:
+		m.ResetReviewID()
+		return nil
+	case reviewvote.FieldUserID:
+		m.ResetUserID()
+		return nil
+	case reviewvote.FieldCreatedAt:
+		m.ResetCreatedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown ReviewVote field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *ReviewVoteMutation) AddedEdges() []string {
+	edges := make([]string, 0, 2)
+	if m.review != nil {
+		edges = append(edges, reviewvote.EdgeReview)
+	}
+	if m.user != nil {
+		edges = append(edges, reviewvote.EdgeUser)
+	}
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *ReviewVoteMutation) AddedIDs(name string) []ent.Value {
+	switch name {
+	case reviewvote.EdgeReview:
+		if id := m.review; id != nil {
+			return []ent.Value{*id}
+		}
+	case reviewvote.EdgeUser:
+		if id := m.user; id != nil {
+			return []ent.Value{*id}
+		}
+	}
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *ReviewVoteMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 2)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *ReviewVoteMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *ReviewVoteMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 2)
+	if m.clearedreview {
+		edges = append(edges, reviewvote.EdgeReview)
+	}
+	if m.cleareduser {
+		edges = append(edges, reviewvote.EdgeUser)
+	}
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *ReviewVoteMutation) EdgeCleared(name string) bool {
+	switch name {
+	case reviewvote.EdgeReview:
+		return m.clearedreview
+	case reviewvote.EdgeUser:
+		return m.cleareduser
+	}
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *ReviewVoteMutation) ClearEdge(name string) error {
+	switch name {
+	case reviewvote.EdgeReview:
+		m.ClearReview()
+		return nil
+	case reviewvote.EdgeUser:
+		m.ClearUser()
+		return nil
+	}
+	return fmt.Errorf("unknown ReviewVote unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *ReviewVoteMutation) ResetEdge(name string) error {
+	switch name {
+	case reviewvote.EdgeReview:
+		m.ResetReview()
+		return nil
+	case reviewvote.EdgeUser:
+		m.ResetUser()
+		return nil
+	}
+	return fmt.Errorf("unknown ReviewVote edge %s", name)
 }
 
 // RoleGrantMutation represents an operation that mutates the RoleGrant nodes in the graph.

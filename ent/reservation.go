@@ -36,6 +36,8 @@ type Reservation struct {
 	Lines json.RawMessage `json:"lines,omitempty"`
 	// HeldUntil holds the value of the "held_until" field.
 	HeldUntil *time.Time `json:"held_until,omitempty"`
+	// the deadline it was given with RESERVED
+	PayBy *time.Time `json:"pay_by,omitempty"`
 	// CreatedAt holds the value of the "created_at" field.
 	CreatedAt time.Time `json:"created_at,omitempty"`
 	// ConfirmedAt holds the value of the "confirmed_at" field.
@@ -58,7 +60,7 @@ func (*Reservation) scanValues(columns []string) ([]any, error) {
 			values[i] = new(sql.NullInt64)
 		case reservation.FieldStatus, reservation.FieldCurrency:
 			values[i] = new(sql.NullString)
-		case reservation.FieldHeldUntil, reservation.FieldCreatedAt, reservation.FieldConfirmedAt, reservation.FieldEndedAt:
+		case reservation.FieldHeldUntil, reservation.FieldPayBy, reservation.FieldCreatedAt, reservation.FieldConfirmedAt, reservation.FieldEndedAt:
 			values[i] = new(sql.NullTime)
 		case reservation.FieldID, reservation.FieldShowtimeID, reservation.FieldViewerID:
 			values[i] = new(uuid.UUID)
@@ -133,6 +135,13 @@ func (_m *Reservation) assignValues(columns []string, values []any) error {
 			} else if value.Valid {
 				_m.HeldUntil = new(time.Time)
 				*_m.HeldUntil = value.Time
+			}
+		case reservation.FieldPayBy:
+			if value, ok := values[i].(*sql.NullTime); !ok {
+				return fmt.Errorf("unexpected type %T for field pay_by", values[i])
+			} else if value.Valid {
+				_m.PayBy = new(time.Time)
+				*_m.PayBy = value.Time
 			}
 		case reservation.FieldCreatedAt:
 			if value, ok := values[i].(*sql.NullTime); !ok {
@@ -213,6 +222,11 @@ func (_m *Reservation) String() string {
 	builder.WriteString(", ")
 	if v := _m.HeldUntil; v != nil {
 		builder.WriteString("held_until=")
+		builder.WriteString(v.Format(time.ANSIC))
+	}
+	builder.WriteString(", ")
+	if v := _m.PayBy; v != nil {
+		builder.WriteString("pay_by=")
 		builder.WriteString(v.Format(time.ANSIC))
 	}
 	builder.WriteString(", ")

@@ -90,6 +90,20 @@ func (_c *ReservationCreate) SetNillableHeldUntil(v *time.Time) *ReservationCrea
 	return _c
 }
 
+// SetPayBy sets the "pay_by" field.
+func (_c *ReservationCreate) SetPayBy(v time.Time) *ReservationCreate {
+	_c.mutation.SetPayBy(v)
+	return _c
+}
+
+// SetNillablePayBy sets the "pay_by" field if the given value is not nil.
+func (_c *ReservationCreate) SetNillablePayBy(v *time.Time) *ReservationCreate {
+	if v != nil {
+		_c.SetPayBy(*v)
+	}
+	return _c
+}
+
 // SetCreatedAt sets the "created_at" field.
 func (_c *ReservationCreate) SetCreatedAt(v time.Time) *ReservationCreate {
 	_c.mutation.SetCreatedAt(v)
@@ -274,6 +288,10 @@ func (_c *ReservationCreate) createSpec() (*Reservation, *sqlgraph.CreateSpec) {
 		_spec.SetField(reservation.FieldHeldUntil, field.TypeTime, value)
 		_node.HeldUntil = &value
 	}
+	if value, ok := _c.mutation.PayBy(); ok {
+		_spec.SetField(reservation.FieldPayBy, field.TypeTime, value)
+		_node.PayBy = &value
+	}
 	if value, ok := _c.mutation.CreatedAt(); ok {
 		_spec.SetField(reservation.FieldCreatedAt, field.TypeTime, value)
 		_node.CreatedAt = value
@@ -431,6 +449,24 @@ func (u *ReservationUpsert) UpdateHeldUntil() *ReservationUpsert {
 // ClearHeldUntil clears the value of the "held_until" field.
 func (u *ReservationUpsert) ClearHeldUntil() *ReservationUpsert {
 	u.SetNull(reservation.FieldHeldUntil)
+	return u
+}
+
+// SetPayBy sets the "pay_by" field.
+func (u *ReservationUpsert) SetPayBy(v time.Time) *ReservationUpsert {
+	u.Set(reservation.FieldPayBy, v)
+	return u
+}
+
+// UpdatePayBy sets the "pay_by" field to the value that was provided on create.
+func (u *ReservationUpsert) UpdatePayBy() *ReservationUpsert {
+	u.SetExcluded(reservation.FieldPayBy)
+	return u
+}
+
+// ClearPayBy clears the value of the "pay_by" field.
+func (u *ReservationUpsert) ClearPayBy() *ReservationUpsert {
+	u.SetNull(reservation.FieldPayBy)
 	return u
 }
 
@@ -633,6 +669,27 @@ func (u *ReservationUpsertOne) UpdateHeldUntil() *ReservationUpsertOne {
 func (u *ReservationUpsertOne) ClearHeldUntil() *ReservationUpsertOne {
 	return u.Update(func(s *ReservationUpsert) {
 		s.ClearHeldUntil()
+	})
+}
+
+// SetPayBy sets the "pay_by" field.
+func (u *ReservationUpsertOne) SetPayBy(v time.Time) *ReservationUpsertOne {
+	return u.Update(func(s *ReservationUpsert) {
+		s.SetPayBy(v)
+	})
+}
+
+// UpdatePayBy sets the "pay_by" field to the value that was provided on create.
+func (u *ReservationUpsertOne) UpdatePayBy() *ReservationUpsertOne {
+	return u.Update(func(s *ReservationUpsert) {
+		s.UpdatePayBy()
+	})
+}
+
+// ClearPayBy clears the value of the "pay_by" field.
+func (u *ReservationUpsertOne) ClearPayBy() *ReservationUpsertOne {
+	return u.Update(func(s *ReservationUpsert) {
+		s.ClearPayBy()
 	})
 }
 
@@ -1008,6 +1065,27 @@ func (u *ReservationUpsertBulk) UpdateHeldUntil() *ReservationUpsertBulk {
 func (u *ReservationUpsertBulk) ClearHeldUntil() *ReservationUpsertBulk {
 	return u.Update(func(s *ReservationUpsert) {
 		s.ClearHeldUntil()
+	})
+}
+
+// SetPayBy sets the "pay_by" field.
+func (u *ReservationUpsertBulk) SetPayBy(v time.Time) *ReservationUpsertBulk {
+	return u.Update(func(s *ReservationUpsert) {
+		s.SetPayBy(v)
+	})
+}
+
+// UpdatePayBy sets the "pay_by" field to the value that was provided on create.
+func (u *ReservationUpsertBulk) UpdatePayBy() *ReservationUpsertBulk {
+	return u.Update(func(s *ReservationUpsert) {
+		s.UpdatePayBy()
+	})
+}
+
+// ClearPayBy clears the value of the "pay_by" field.
+func (u *ReservationUpsertBulk) ClearPayBy() *ReservationUpsertBulk {
+	return u.Update(func(s *ReservationUpsert) {
+		s.ClearPayBy()
 	})
 }
 

@@ -134,6 +134,26 @@ func (_u *ReservationUpdate) ClearHeldUntil() *ReservationUpdate {
 	return _u
 }
 
+// SetPayBy sets the "pay_by" field.
+func (_u *ReservationUpdate) SetPayBy(v time.Time) *ReservationUpdate {
+	_u.mutation.SetPayBy(v)
+	return _u
+}
+
+// SetNillablePayBy sets the "pay_by" field if the given value is not nil.
+func (_u *ReservationUpdate) SetNillablePayBy(v *time.Time) *ReservationUpdate {
+	if v != nil {
+		_u.SetPayBy(*v)
+	}
+	return _u
+}
+
+// ClearPayBy clears the value of the "pay_by" field.
+func (_u *ReservationUpdate) ClearPayBy() *ReservationUpdate {
+	_u.mutation.ClearPayBy()
+	return _u
+}
+
 // SetConfirmedAt sets the "confirmed_at" field.
 func (_u *ReservationUpdate) SetConfirmedAt(v time.Time) *ReservationUpdate {
 	_u.mutation.SetConfirmedAt(v)
@@ -252,6 +272,12 @@ func (_u *ReservationUpdate) sqlSave(ctx context.Context) (_node int, err error)
 	}
 	if _u.mutation.HeldUntilCleared() {
 		_spec.ClearField(reservation.FieldHeldUntil, field.TypeTime)
+	}
+	if value, ok := _u.mutation.PayBy(); ok {
+		_spec.SetField(reservation.FieldPayBy, field.TypeTime, value)
+	}
+	if _u.mutation.PayByCleared() {
+		_spec.ClearField(reservation.FieldPayBy, field.TypeTime)
 	}
 	if value, ok := _u.mutation.ConfirmedAt(); ok {
 		_spec.SetField(reservation.FieldConfirmedAt, field.TypeTime, value)
@@ -385,6 +411,26 @@ func (_u *ReservationUpdateOne) SetNillableHeldUntil(v *time.Time) *ReservationU
 // ClearHeldUntil clears the value of the "held_until" field.
 func (_u *ReservationUpdateOne) ClearHeldUntil() *ReservationUpdateOne {
 	_u.mutation.ClearHeldUntil()
+	return _u
+}
+
+// SetPayBy sets the "pay_by" field.
+func (_u *ReservationUpdateOne) SetPayBy(v time.Time) *ReservationUpdateOne {
+	_u.mutation.SetPayBy(v)
+	return _u
+}
+
+// SetNillablePayBy sets the "pay_by" field if the given value is not nil.
+func (_u *ReservationUpdateOne) SetNillablePayBy(v *time.Time) *ReservationUpdateOne {
+	if v != nil {
+		_u.SetPayBy(*v)
+	}
+	return _u
+}
+
+// ClearPayBy clears the value of the "pay_by" field.
+func (_u *ReservationUpdateOne) ClearPayBy() *ReservationUpdateOne {
+	_u.mutation.ClearPayBy()
 	return _u
 }
 
@@ -536,6 +582,12 @@ func (_u *ReservationUpdateOne) sqlSave(ctx context.Context) (_node *Reservation
 	}
 	if _u.mutation.HeldUntilCleared() {
 		_spec.ClearField(reservation.FieldHeldUntil, field.TypeTime)
+	}
+	if value, ok := _u.mutation.PayBy(); ok {
+		_spec.SetField(reservation.FieldPayBy, field.TypeTime, value)
+	}
+	if _u.mutation.PayByCleared() {
+		_spec.ClearField(reservation.FieldPayBy, field.TypeTime)
 	}
 	if value, ok := _u.mutation.ConfirmedAt(); ok {
 		_spec.SetField(reservation.FieldConfirmedAt, field.TypeTime, value)

@@ -12,9 +12,13 @@ import (
 	"marquee/ent/mail"
 	"marquee/ent/mailedtoken"
 	"marquee/ent/movie"
+	"marquee/ent/movierating"
 	"marquee/ent/payment"
 	"marquee/ent/paymentattempt"
 	"marquee/ent/reservation"
+	"marquee/ent/review"
+	"marquee/ent/reviewreport"
+	"marquee/ent/reviewvote"
 	"marquee/ent/rolegrant"
 	"marquee/ent/schema"
 	"marquee/ent/seat"
@@ -126,6 +130,12 @@ func init() {
 	movieDescCreatedAt := movieFields[9].Descriptor()
 	// movie.DefaultCreatedAt holds the default value on creation for the created_at field.
 	movie.DefaultCreatedAt = movieDescCreatedAt.Default.(func() time.Time)
+	movieratingFields := schema.MovieRating{}.Fields()
+	_ = movieratingFields
+	// movieratingDescReviews is the schema descriptor for reviews field.
+	movieratingDescReviews := movieratingFields[2].Descriptor()
+	// movierating.DefaultReviews holds the default value on creation for the reviews field.
+	movierating.DefaultReviews = movieratingDescReviews.Default.(int32)
 	paymentFields := schema.Payment{}.Fields()
 	_ = paymentFields
 	// paymentDescStatus is the schema descriptor for status field.
@@ -161,9 +171,43 @@ func init() {
 	// reservation.DefaultStatus holds the default value on creation for the status field.
 	reservation.DefaultStatus = reservationDescStatus.Default.(string)
 	// reservationDescCreatedAt is the schema descriptor for created_at field.
-	reservationDescCreatedAt := reservationFields[9].Descriptor()
+	reservationDescCreatedAt := reservationFields[10].Descriptor()
 	// reservation.DefaultCreatedAt holds the default value on creation for the created_at field.
 	reservation.DefaultCreatedAt = reservationDescCreatedAt.Default.(func() time.Time)
+	reviewFields := schema.Review{}.Fields()
+	_ = reviewFields
+	// reviewDescSpoiler is the schema descriptor for spoiler field.
+	reviewDescSpoiler := reviewFields[4].Descriptor()
+	// review.DefaultSpoiler holds the default value on creation for the spoiler field.
+	review.DefaultSpoiler = reviewDescSpoiler.Default.(bool)
+	// reviewDescNamed is the schema descriptor for named field.
+	reviewDescNamed := reviewFields[5].Descriptor()
+	// review.DefaultNamed holds the default value on creation for the named field.
+	review.DefaultNamed = reviewDescNamed.Default.(bool)
+	// reviewDescStatus is the schema descriptor for status field.
+	reviewDescStatus := reviewFields[7].Descriptor()
+	// review.DefaultStatus holds the default value on creation for the status field.
+	review.DefaultStatus = reviewDescStatus.Default.(string)
+	// reviewDescHelpful is the schema descriptor for helpful field.
+	reviewDescHelpful := reviewFields[10].Descriptor()
+	// review.DefaultHelpful holds the default value on creation for the helpful field.
+	review.DefaultHelpful = reviewDescHelpful.Default.(int32)
+	// reviewDescCreatedAt is the schema descriptor for created_at field.
+	reviewDescCreatedAt := reviewFields[11].Descriptor()
+	// review.DefaultCreatedAt holds the default value on creation for the created_at field.
+	review.DefaultCreatedAt = reviewDescCreatedAt.Default.(func() time.Time)
+	reviewreportFields := schema.ReviewReport{}.Fields()
+	_ = reviewreportFields
+	// reviewreportDescCreatedAt is the schema descriptor for created_at field.
+	reviewreportDescCreatedAt := reviewreportFields[4].Descriptor()
+	// reviewreport.DefaultCreatedAt holds the default value on creation for the created_at field.
+	reviewreport.DefaultCreatedAt = reviewreportDescCreatedAt.Default.(func() time.Time)
+	reviewvoteFields := schema.ReviewVote{}.Fields()
+	_ = reviewvoteFields
+	// reviewvoteDescCreatedAt is the schema descriptor for created_at field.
+	reviewvoteDescCreatedAt := reviewvoteFields[3].Descriptor()
+	// reviewvote.DefaultCreatedAt holds the default value on creation for the created_at field.
+	reviewvote.DefaultCreatedAt = reviewvoteDescCreatedAt.Default.(func() time.Time)
 	rolegrantFields := schema.RoleGrant{}.Fields()
 	_ = rolegrantFields
 	// rolegrantDescCreatedAt is the schema descriptor for created_at field.

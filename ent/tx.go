@@ -40,6 +40,10 @@ type Tx struct {
 	MailedToken *MailedTokenClient
 	// Movie is the client for interacting with the Movie builders.
 	Movie *MovieClient
+	// MovieRating is the client for interacting with the MovieRating builders.
+	MovieRating *MovieRatingClient
+	// PayLaterPolicy is the client for interacting with the PayLaterPolicy builders.
+	PayLaterPolicy *PayLaterPolicyClient
 	// Payment is the client for interacting with the Payment builders.
 	Payment *PaymentClient
 	// PaymentAttempt is the client for interacting with the PaymentAttempt builders.
@@ -54,6 +58,14 @@ type Tx struct {
 	RecoveryCode *RecoveryCodeClient
 	// Reservation is the client for interacting with the Reservation builders.
 	Reservation *ReservationClient
+	// Review is the client for interacting with the Review builders.
+	Review *ReviewClient
+	// ReviewEdit is the client for interacting with the ReviewEdit builders.
+	ReviewEdit *ReviewEditClient
+	// ReviewReport is the client for interacting with the ReviewReport builders.
+	ReviewReport *ReviewReportClient
+	// ReviewVote is the client for interacting with the ReviewVote builders.
+	ReviewVote *ReviewVoteClient
 	// RoleGrant is the client for interacting with the RoleGrant builders.
 	RoleGrant *RoleGrantClient
 	// Screen is the client for interacting with the Screen builders.
@@ -224,6 +236,8 @@ func (tx *Tx) init() {
 	tx.Mail = NewMailClient(tx.config)
 	tx.MailedToken = NewMailedTokenClient(tx.config)
 	tx.Movie = NewMovieClient(tx.config)
+	tx.MovieRating = NewMovieRatingClient(tx.config)
+	tx.PayLaterPolicy = NewPayLaterPolicyClient(tx.config)
 	tx.Payment = NewPaymentClient(tx.config)
 	tx.PaymentAttempt = NewPaymentAttemptClient(tx.config)
 	tx.PriceTier = NewPriceTierClient(tx.config)
@@ -231,6 +245,10 @@ func (tx *Tx) init() {
 	tx.ProviderFlow = NewProviderFlowClient(tx.config)
 	tx.RecoveryCode = NewRecoveryCodeClient(tx.config)
 	tx.Reservation = NewReservationClient(tx.config)
+	tx.Review = NewReviewClient(tx.config)
+	tx.ReviewEdit = NewReviewEditClient(tx.config)
+	tx.ReviewReport = NewReviewReportClient(tx.config)
+	tx.ReviewVote = NewReviewVoteClient(tx.config)
 	tx.RoleGrant = NewRoleGrantClient(tx.config)
 	tx.Screen = NewScreenClient(tx.config)
 	tx.Seat = NewSeatClient(tx.config)

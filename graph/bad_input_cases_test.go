@@ -363,6 +363,30 @@ func (w *badWorld) payments() []badInput {
 	}
 }
 
+func (w *badWorld) deadlines() []badInput {
+	of := func(name, query, reservation string) badInput {
+		return badInput{name: name, who: w.customer, query: query, vars: vars{"in": vars{"reservationId": reservation}}}
+	}
+	policy := func(name, theater string, terms vars) badInput {
+		return badInput{name: name, who: w.admin, query: setPayLaterPolicy, vars: vars{"in": vars{"theaterId": theater, "policy": terms}}}
+	}
+	theater, unknown := w.World.Theaters[0].ID(), "res_"+nothing+nothing
+	cases := []badInput{
+		policy("terms with a negative lead", theater, vars{"leadMinutes": -1, "maxOpen": 1}),
+		policy("terms with an endless lead", theater, vars{"leadMinutes": 10081, "maxOpen": 1}),
+		policy("terms that allow nothing", theater, vars{"leadMinutes": 60, "maxOpen": 0}),
+		policy("terms that allow everything", theater, vars{"leadMinutes": 60, "maxOpen": 101}),
+		policy("terms of an unknown theater", "the_"+nothing, vars{"leadMinutes": 60, "maxOpen": 1}),
+		policy("terms of a malformed theater", "junk", nil),
+		{name: "terms by a customer", who: w.customer, query: setPayLaterPolicy, vars: vars{"in": vars{"theaterId": theater}}},
+	}
+	for verb, query := range map[string]string{"extend": extendHold, "keep": payLater} {
+		cases = append(cases, of(verb+" expired", query, w.expired), of(verb+" cancelled", query, w.cancelled),
+			of(verb+" someone else's", query, w.alien), of(verb+" unknown", query, unknown), of(verb+" malformed", query, "res_"+nothing))
+	}
+	return append(cases, of("keep what the theater does not keep", payLater, w.held))
+}
+
 // reservationOf returns the reservation that was made with the used key.
 func reservationOf(w *badWorld) string {
 	id := apitest.Value[string](w.App, `SELECT reservation_id::text FROM idempotency_keys WHERE key = $1`, w.usedKey)
@@ -403,6 +427,9 @@ func (w *badWorld) withoutSession() []badInput {
 		ask("reserveSeats", reserveSeats, vars{"in": seatsInput(w.show, 11)}),
 		ask("payReservation", payReservation, vars{"in": vars{"reservationId": w.held, "idempotencyKey": "12345678"}}),
 		ask("cancelReservation", cancelReservation, vars{"in": vars{"reservationId": w.held}}),
+		ask("extendHold", extendHold, vars{"in": vars{"reservationId": w.held}}),
+		ask("payLater", payLater, vars{"in": vars{"reservationId": w.held}}),
+		ask("setPayLaterPolicy", setPayLaterPolicy, vars{"in": vars{"theaterId": w.World.Theaters[0].ID()}}),
 		ask("myReservations", `{ myReservations(first: 1) { nodes { id } } }`, nil),
 		ask("signOut", `mutation { signOut { signedOut } }`, nil),
 		ask("me", `{ me { email } }`, nil),

@@ -56,6 +56,23 @@ const (
 		... on UserError { code message }
 		... on ShowtimeClosed { reason }
 	} }`
+	extendHold = `mutation ($in: ExtendHoldInput!) { extendHold(input: $in) {
+		__typename
+		... on ExtendHoldPayload { serverTime reservation { status heldUntil } }
+		... on UserError { code message }
+		... on HoldLimitReached { serverTime reservation { status heldUntil } }
+		... on ReservationExpired { reservation { status } }
+	} }`
+	payLater = `mutation ($in: PayLaterInput!) { payLater(input: $in) {
+		__typename
+		... on PayLaterPayload { serverTime reservation { status heldUntil payBy } }
+		... on UserError { code message }
+		... on PayLaterUnavailable { reason reservation { status } }
+		... on ReservationExpired { reservation { status } }
+	} }`
+	setPayLaterPolicy = `mutation ($in: SetPayLaterPolicyInput!) { setPayLaterPolicy(input: $in) {
+		theater { payLaterPolicy { leadMinutes maxOpen } }
+	} }`
 	bestAvailable = `query ($in: BestAvailableInput!) { bestAvailable(input: $in) {
 		seats { label } total { formatted } reasons
 	} }`
@@ -211,7 +228,7 @@ func harmless(t *testing.T, name string, answer apitest.Answer) any {
 type badWorld struct {
 	*apitest.App
 
-	anonymous, customer, other, stale            apitest.Client // the last proved long ago who they are
+	anonymous, customer, other, admin, stale     apitest.Client // the last proved long ago who they are
 	show, elsewhere, started, notYet, calledOff  apitest.Showtime
 	unpriced                                     apitest.Showtime
 	held, expired, cancelled, paid, begun, alien string
@@ -223,7 +240,7 @@ type badWorld struct {
 
 func newBadWorld(t *testing.T, a *apitest.App) *badWorld {
 	t.Helper()
-	w := &badWorld{App: a, anonymous: a.Anonymous(), customer: a.Customer(), other: a.Customer()}
+	w := &badWorld{App: a, anonymous: a.Anonymous(), customer: a.Customer(), other: a.Customer(), admin: a.Admin()}
 	shows := a.World.Showtimes
 	w.show, w.elsewhere = shows[0], shows[1]
 	movie, theater := a.World.Movies[0], a.World.Theaters[0]
@@ -286,6 +303,7 @@ func (w *badWorld) cases() map[string][]badInput {
 		"requests":   w.requests(),
 		"seats":      w.seats(),
 		"payments":   w.payments(),
+		"deadlines":  w.deadlines(),
 		"accounts":   w.accounts(),
 		"changes":    w.changes(),
 		"anonymous":  w.withoutSession(),

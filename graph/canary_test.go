@@ -33,7 +33,8 @@ var open = map[string][]string{
 	"GrantRoleInput.reason": {"public.role_grants", "public.audit_entries"}, "RevokeRoleInput.reason": {"public.audit_entries"},
 	"DisableUserInput.reason": {"public.users", "public.audit_entries"}, "EnableUserInput.reason": {"public.audit_entries"},
 	"EraseUserInput.reason": {"public.audit_entries"},
-	"a locale":              {"public.profiles"}, // language, script and region: too few to be somebody's
+	"WriteReviewInput.text": {"public.reviews", "public.review_edits"}, "EditReviewInput.text": {"public.reviews"}, // everybody reads it
+	"a locale": {"public.profiles"}, // language, script and region: too few to be somebody's
 }
 
 // canaries makes texts that are found wherever they come to rest.

@@ -12,6 +12,7 @@ import (
 	"marquee/graph/model"
 	"marquee/internal/apperr"
 	"marquee/internal/audit"
+	"marquee/internal/auth"
 	"marquee/internal/booking"
 	"marquee/internal/cookie"
 	"marquee/internal/identity"
@@ -40,6 +41,16 @@ func decodeIDIn(kind typeid.Kind, path, id string) (showtimeID, key uuid.UUID, e
 		return showtimeID, key, apperr.Invalid(path, "This is not an id as they are given: %s_ and lower-case letters and digits.", kind)
 	}
 	return showtimeID, key, nil
+}
+
+// holdInput decodes which of the viewer's reservations is meant.
+func holdInput(ctx context.Context, reservationID string) (auth.Viewer, booking.HoldInput, error) {
+	viewer, err := auth.Require(ctx, auth.RoleCustomer)
+	if err != nil {
+		return viewer, booking.HoldInput{}, err
+	}
+	showtimeID, id, err := decodeIDIn(typeid.Reservation, "input.reservationId", reservationID)
+	return viewer, booking.HoldInput{ShowtimeID: showtimeID, ReservationID: id}, err
 }
 
 // optionalID is decodeID for an argument that may be absent.

@@ -38,6 +38,8 @@ func (r *Resolver) nodeOf(ctx context.Context, kind typeid.Kind, path, id string
 		return r.publicNode(ctx, kind, path, id)
 	case typeid.AuditEntry, typeid.Account:
 		return r.officeNode(ctx, kind, path, id)
+	case typeid.Review:
+		return r.reviewNode(ctx, path, id)
 	default:
 		return nil, apperr.Invalid(path, "No kind of thing has ids that start with this.")
 	}
@@ -71,6 +73,16 @@ func (r *Resolver) publicNode(ctx context.Context, kind typeid.Kind, path, id st
 		}
 		return r.Services.Identity.User(ctx, key)
 	}
+}
+
+// reviewNode returns a review to whom it is shown.
+func (r *Resolver) reviewNode(ctx context.Context, path, id string) (model.Node, error) {
+	key, err := decodeID(typeid.Review, path, id)
+	if err != nil {
+		return nil, err
+	}
+	viewer, _ := auth.ViewerFrom(ctx)
+	return r.Services.Review.Review(ctx, viewer, key)
 }
 
 // officeNode returns a thing to those whose work it is; to others there is none.
@@ -131,7 +143,7 @@ func (r *Resolver) nodes(ctx context.Context, ids []string) ([]model.Node, error
 	var wait sync.WaitGroup
 	for i, id := range ids {
 		switch kind, _ := typeid.KindOf(id); kind {
-		case typeid.Reservation, typeid.Payment, typeid.Ticket, typeid.SeatLayout, typeid.User, typeid.Account, typeid.AuditEntry:
+		case typeid.Reservation, typeid.Payment, typeid.Ticket, typeid.SeatLayout, typeid.User, typeid.Account, typeid.AuditEntry, typeid.Review:
 			single = append(single, i)
 		default:
 			wait.Go(func() { read(i) })

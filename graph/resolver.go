@@ -18,6 +18,7 @@ import (
 	"marquee/internal/page"
 	"marquee/internal/payment"
 	"marquee/internal/privacy"
+	"marquee/internal/review"
 	"marquee/internal/seatfeed"
 	"marquee/internal/seating"
 	"marquee/internal/showtime"
@@ -39,6 +40,7 @@ type Services struct {
 	Booking  *booking.Service
 	Payment  *payment.Service
 	Privacy  *privacy.Service
+	Review   *review.Service
 	Feed     Watcher
 	Audit    *audit.Log
 }
@@ -59,6 +61,6 @@ func (r *Resolver) loaders() *loader.Loaders {
 	}
 	s := r.Services
 	return loader.New(loader.Services{
-		Catalog: s.Catalog, Theater: s.Theater, Showtime: s.Showtime, Booking: s.Booking, Payment: s.Payment,
+		Catalog: s.Catalog, Theater: s.Theater, Showtime: s.Showtime, Booking: s.Booking, Payment: s.Payment, Review: s.Review,
 	}, wait)
 }

@@ -56,22 +56,67 @@ func payReservationResult(result booking.PayResult) (model.PayReservationResult,
 	case booking.Paid:
 		return model.PayReservationPayload{Reservation: r.Reservation}, nil
 	case booking.Expired:
-		return model.ReservationExpired{
-			Code:    model.UserErrorCodeReservationExpired,
-			Message: "The seats were held too long ago. You pay nothing; money that was taken is given back.", Reservation: r.Reservation,
-		}, nil
+		return reservationExpired(r), nil
 	case booking.Declined:
 		return model.PaymentDeclined{
 			Code:    model.UserErrorCodePaymentDeclined,
-			Message: "The payment was declined. You pay nothing.", DeclineCode: r.Code, Reservation: r.Reservation,
+			Message: "The payment was declined. You pay nothing.", DeclineCode: r.Code,
+			Reservation: r.Reservation, ServerTime: r.ServerTime,
 		}, nil
 	case booking.Pending:
 		return model.PaymentPending{
-			Code:    model.UserErrorCodePaymentPending,
-			Message: "The payment is under way. It comes to its end by itself; ask again in a moment.", Reservation: r.Reservation,
+			Code:        model.UserErrorCodePaymentPending,
+			Message:     "The payment is under way. It comes to its end by itself; ask again in a moment.",
+			Reservation: r.Reservation, ServerTime: r.ServerTime,
 		}, nil
 	default:
 		return nil, fmt.Errorf("graph: no answer for %T", result)
+	}
+}
+
+// extendHoldResult encodes what booking made of a request for more time.
+func extendHoldResult(result booking.ExtendResult) (model.ExtendHoldResult, error) {
+	switch r := result.(type) {
+	case booking.Extended:
+		return model.ExtendHoldPayload{Reservation: r.Reservation, ServerTime: r.ServerTime}, nil
+	case booking.HoldLimitReached:
+		return model.HoldLimitReached{
+			Code:        model.UserErrorCodeHoldLimitReached,
+			Message:     "The seats cannot be held any longer. Pay before the deadline.",
+			Reservation: r.Reservation, ServerTime: r.ServerTime,
+		}, nil
+	case booking.Expired:
+		return reservationExpired(r), nil
+	default:
+		return nil, fmt.Errorf("graph: no answer for %T", result)
+	}
+}
+
+// payLaterResult encodes what booking made of a request to keep seats without payment.
+func payLaterResult(result booking.PayLaterResult) (model.PayLaterResult, error) {
+	switch r := result.(type) {
+	case booking.KeptUnpaid:
+		return model.PayLaterPayload{Reservation: r.Reservation, ServerTime: r.ServerTime}, nil
+	case booking.PayLaterUnavailable:
+		messages := map[booking.PayLaterReason]string{
+			booking.PayLaterNotOffered: "This theater does not keep seats without payment.",
+			booking.PayLaterTooLate:    "It is too late to keep these seats without payment. Pay them before the hold ends.",
+			booking.PayLaterTooMany:    "You have as many unpaid reservations at this theater as one may have. Pay one or give it back.",
+		}
+		return model.PayLaterUnavailable{
+			Code: model.UserErrorCodePayLaterUnavailable, Message: messages[r.Reason], Reason: r.Reason, Reservation: r.Reservation,
+		}, nil
+	case booking.Expired:
+		return reservationExpired(r), nil
+	default:
+		return nil, fmt.Errorf("graph: no answer for %T", result)
+	}
+}
+
+func reservationExpired(r booking.Expired) model.ReservationExpired {
+	return model.ReservationExpired{
+		Code:    model.UserErrorCodeReservationExpired,
+		Message: "The seats were held too long ago. You pay nothing; money that was taken is given back.", Reservation: r.Reservation,
 	}
 }
 

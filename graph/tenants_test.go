@@ -122,6 +122,9 @@ func TestA8_AZ1_AZ3_two_tenants(t *testing.T) {
 			return then, &theirs.manager
 		}
 	}
+	review := func(hidden bool) func(*testing.T) (string, *apitest.Client) {
+		return fresh(func(a *apitest.App) (apitest.Client, string) { return withReview(a, theirs.shows[0], hidden) })
+	}
 	const offSale = "what is on where is for everybody"
 
 	const node = `query ($id: ID!) { node(id: $id) { __typename id } }`
@@ -141,6 +144,7 @@ func TestA8_AZ1_AZ3_two_tenants(t *testing.T) {
 			{operation: node, theirs: user},
 			{operation: node, theirs: account},
 			{operation: node, theirs: entry},
+			{operation: node, theirs: review(true)},
 		},
 		"Query.nodes(ids)": {
 			{operation: nodes, theirs: reservation},
@@ -149,6 +153,7 @@ func TestA8_AZ1_AZ3_two_tenants(t *testing.T) {
 			{operation: nodes, theirs: user},
 			{operation: nodes, theirs: account},
 			{operation: nodes, theirs: entry},
+			{operation: nodes, theirs: review(true)},
 		},
 		"Query.users(filter.userId)":    {{operation: `query ($id: ID!) { users(first: 5, filter: {userId: $id}) { nodes { email } } }`, theirs: their(staffUser, &support)}},
 		"Query.users(filter.theaterId)": {{operation: `query ($id: ID!) { users(first: 5, filter: {theaterId: $id}) { nodes { email } } }`, theirs: their(theirs.theater.ID(), &support)}},
@@ -184,6 +189,18 @@ func TestA8_AZ1_AZ3_two_tenants(t *testing.T) {
 			{operation: mutation("cancelReservation", result), input: vars{}, field: "reservationId", theirs: reservation},
 			{operation: mutation("cancelReservation", result), input: vars{}, field: "reservationId", theirs: thing(func(t *testing.T) string { id, _, _ := theirs.bought(t); return id }, &theirs.customer)},
 		},
+		"Mutation.extendHold(input.reservationId)": {
+			{operation: mutation("extendHold", result), input: vars{}, field: "reservationId", theirs: reservation},
+		},
+		"Mutation.payLater(input.reservationId)": {
+			{operation: mutation("payLater", result), input: vars{}, field: "reservationId", theirs: reservation},
+		},
+		"Mutation.setPayLaterPolicy(input.theaterId)": {
+			{
+				operation: mutation("setPayLaterPolicy", `{ theater { id } }`), input: vars{"policy": vars{"leadMinutes": 60, "maxOpen": 2}}, field: "theaterId",
+				theirs: their(theirs.theater.ID(), &theirs.manager),
+			},
+		},
 		"Mutation.payReservation(input.reservationId)": {
 			{operation: mutation("payReservation", result), input: vars{"idempotencyKey": "two tenants pay"}, field: "reservationId", theirs: reservation},
 		},
@@ -204,21 +221,41 @@ func TestA8_AZ1_AZ3_two_tenants(t *testing.T) {
 		},
 		"Query.validateSelection(input.showtimeId)": {{known: offSale}},
 		"Query.validateSelection(input.seatIds)":    {{known: offSale}},
-		"Mutation.reserveSeats(input.showtimeId)":   {{known: offSale}},
-		"Mutation.reserveSeats(input.seatIds)":      {{known: offSale}},
-		"Query.movie(id)":                           {{known: offSale}},
-		"Query.showtime(id)":                        {{known: offSale}},
-		"Query.theater(id)":                         {{known: offSale}},
-		"Query.seatMap(showtimeId)":                 {{known: offSale}},
-		"Query.bestAvailable(input.showtimeId)":     {{known: offSale}},
-		"Query.showtimes(filter.movieId)":           {{known: offSale}},
-		"Query.showtimes(filter.theaterId)":         {{known: offSale}},
-		"Movie.showtimes(filter.theaterId)":         {{known: offSale}},
-		"Theater.showtimes(filter.movieId)":         {{known: offSale}},
-		"Subscription.seatMapChanged(showtimeId)":   {{known: offSale}},
+		"Mutation.editReview(input.reviewId)": {
+			{operation: mutation("editReview", `{ review { id } }`), input: vars{"rating": 3}, field: "reviewId", theirs: review(false)},
+		},
+		"Mutation.deleteReview(input.reviewId)": {
+			{operation: mutation("deleteReview", result), input: vars{}, field: "reviewId", theirs: review(false)},
+		},
+		"Mutation.voteReview(input.reviewId)": {
+			{operation: mutation("voteReview", `{ review { id } }`), input: vars{}, field: "reviewId", theirs: review(true)},
+		},
+		"Mutation.reportReview(input.reviewId)": {
+			{operation: mutation("reportReview", `{ review { id } }`), input: vars{"fault": "SPAM"}, field: "reviewId", theirs: review(true)},
+		},
+		"Mutation.moderateReview(input.reviewId)": {
+			{operation: mutation("moderateReview", `{ review { id } }`), input: vars{}, field: "reviewId", theirs: thing(func(*testing.T) string {
+				_, id := withReview(a, theirs.shows[0], true)
+				return id
+			}, &support)},
+		},
+		"Mutation.writeReview(input.movieId)":     {{known: offSale}},
+		"Query.reviews(movieId)":                  {{known: offSale}},
+		"Mutation.reserveSeats(input.showtimeId)": {{known: offSale}},
+		"Mutation.reserveSeats(input.seatIds)":    {{known: offSale}},
+		"Query.movie(id)":                         {{known: offSale}},
+		"Query.showtime(id)":                      {{known: offSale}},
+		"Query.theater(id)":                       {{known: offSale}},
+		"Query.seatMap(showtimeId)":               {{known: offSale}},
+		"Query.bestAvailable(input.showtimeId)":   {{known: offSale}},
+		"Query.showtimes(filter.movieId)":         {{known: offSale}},
+		"Query.showtimes(filter.theaterId)":       {{known: offSale}},
+		"Movie.showtimes(filter.theaterId)":       {{known: offSale}},
+		"Theater.showtimes(filter.movieId)":       {{known: offSale}},
+		"Subscription.seatMapChanged(showtimeId)": {{known: offSale}},
 	}
 	schema := graph.NewSchema(&graph.Resolver{}).Schema()
-	known := strings.Fields("Movie Genre Theater Screen Seat SeatLayout Showtime Reservation Payment Ticket User Account AuditEntry")
+	known := strings.Fields("Movie Genre Theater Screen Seat SeatLayout Showtime Reservation Payment Ticket User Account AuditEntry Review")
 	for _, definition := range schema.GetPossibleTypes(schema.Types["Node"]) {
 		if !slices.Contains(known, definition.Name) {
 			t.Errorf("%s can be read by its id, and neither Query.node nor this list has a case", definition.Name)
@@ -340,6 +377,17 @@ func withPasskey(a *apitest.App) (owner apitest.Client, id string) {
 	a.Exec(`INSERT INTO factors (id, user_id, kind, name_sealed, credential_hash, credential_sealed, confirmed_at)
 		VALUES ($1, $2, 'PASSKEY', $3, sha256($4), '\x00', now())`, key, owner.User.ID, dbtest.Sealed("factors", "name_sealed", key, "Key"), key[:])
 	return owner, typeid.Encode(typeid.Factor, key)
+}
+
+// withReview returns a customer and the id of their review of what a showtime shows, hidden from others or not.
+func withReview(a *apitest.App, show apitest.Showtime, hidden bool) (owner apitest.Client, id string) {
+	owner = a.Customer()
+	key := typeid.New()
+	a.Exec(`INSERT INTO reviews (id, movie_id, user_id, rating, document) VALUES ($1, $2, $3, 7, '{}')`, key, show.Movie.Key, owner.User.ID)
+	if hidden {
+		a.Exec(`UPDATE reviews SET status = 'HIDDEN', hidden_for = 'SPAM' WHERE id = $1`, key)
+	}
+	return owner, typeid.Encode(typeid.Review, key)
 }
 
 // withLink returns a customer who may sign in by a provider too, and the link's id.

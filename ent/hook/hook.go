@@ -164,6 +164,30 @@ func (f MovieFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error
 	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.MovieMutation", m)
 }
 
+// The MovieRatingFunc type is an adapter to allow the use of ordinary
+// function as MovieRating mutator.
+type MovieRatingFunc func(context.Context, *ent.MovieRatingMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f MovieRatingFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.MovieRatingMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.MovieRatingMutation", m)
+}
+
+// The PayLaterPolicyFunc type is an adapter to allow the use of ordinary
+// function as PayLaterPolicy mutator.
+type PayLaterPolicyFunc func(context.Context, *ent.PayLaterPolicyMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f PayLaterPolicyFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.PayLaterPolicyMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.PayLaterPolicyMutation", m)
+}
+
 // The PaymentFunc type is an adapter to allow the use of ordinary
 // function as Payment mutator.
 type PaymentFunc func(context.Context, *ent.PaymentMutation) (ent.Value, error)
@@ -246,6 +270,54 @@ func (f ReservationFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value,
 		return f(ctx, mv)
 	}
 	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.ReservationMutation", m)
+}
+
+// The ReviewFunc type is an adapter to allow the use of ordinary
+// function as Review mutator.
+type ReviewFunc func(context.Context, *ent.ReviewMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f ReviewFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.ReviewMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.ReviewMutation", m)
+}
+
+// The ReviewEditFunc type is an adapter to allow the use of ordinary
+// function as ReviewEdit mutator.
+type ReviewEditFunc func(context.Context, *ent.ReviewEditMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f ReviewEditFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.ReviewEditMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.ReviewEditMutation", m)
+}
+
+// The ReviewReportFunc type is an adapter to allow the use of ordinary
+// function as ReviewReport mutator.
+type ReviewReportFunc func(context.Context, *ent.ReviewReportMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f ReviewReportFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.ReviewReportMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.ReviewReportMutation", m)
+}
+
+// The ReviewVoteFunc type is an adapter to allow the use of ordinary
+// function as ReviewVote mutator.
+type ReviewVoteFunc func(context.Context, *ent.ReviewVoteMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f ReviewVoteFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.ReviewVoteMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.ReviewVoteMutation", m)
 }
 
 // The RoleGrantFunc type is an adapter to allow the use of ordinary

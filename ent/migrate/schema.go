@@ -460,6 +460,31 @@ var (
 			},
 		},
 	}
+	// MovieRatingsColumns holds the columns for the "movie_ratings" table.
+	MovieRatingsColumns = []*schema.Column{
+		{Name: "rating", Type: field.TypeInt16},
+		{Name: "movie_id", Type: field.TypeUUID},
+		{Name: "reviews", Type: field.TypeInt32, Default: 0},
+	}
+	// MovieRatingsTable holds the schema information for the "movie_ratings" table.
+	MovieRatingsTable = &schema.Table{
+		Name:       "movie_ratings",
+		Columns:    MovieRatingsColumns,
+		PrimaryKey: []*schema.Column{MovieRatingsColumns[0]},
+	}
+	// PayLaterPoliciesColumns holds the columns for the "pay_later_policies" table.
+	PayLaterPoliciesColumns = []*schema.Column{
+		{Name: "theater_id", Type: field.TypeUUID},
+		{Name: "lead_minutes", Type: field.TypeInt32},
+		{Name: "max_open", Type: field.TypeInt32},
+		{Name: "updated_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
+	}
+	// PayLaterPoliciesTable holds the schema information for the "pay_later_policies" table.
+	PayLaterPoliciesTable = &schema.Table{
+		Name:       "pay_later_policies",
+		Columns:    PayLaterPoliciesColumns,
+		PrimaryKey: []*schema.Column{PayLaterPoliciesColumns[0]},
+	}
 	// PaymentsColumns holds the columns for the "payments" table.
 	PaymentsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
@@ -662,6 +687,7 @@ var (
 		{Name: "currency", Type: field.TypeString, Size: 2147483647},
 		{Name: "lines", Type: field.TypeJSON},
 		{Name: "held_until", Type: field.TypeTime, Nullable: true},
+		{Name: "pay_by", Type: field.TypeTime, Nullable: true},
 		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
 		{Name: "confirmed_at", Type: field.TypeTime, Nullable: true},
 		{Name: "ended_at", Type: field.TypeTime, Nullable: true},
@@ -689,6 +715,196 @@ var (
 				Annotation: &entsql.IndexAnnotation{
 					Where: "(held_until IS NOT NULL)",
 				},
+			},
+		},
+	}
+	// ReviewsColumns holds the columns for the "reviews" table.
+	ReviewsColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "rating", Type: field.TypeInt16},
+		{Name: "spoiler", Type: field.TypeBool, Default: false},
+		{Name: "named", Type: field.TypeBool, Default: false},
+		{Name: "document", Type: field.TypeJSON},
+		{Name: "status", Type: field.TypeString, Size: 2147483647, Default: "VISIBLE"},
+		{Name: "hidden_for", Type: field.TypeString, Nullable: true, Size: 2147483647},
+		{Name: "queued_at", Type: field.TypeTime, Nullable: true},
+		{Name: "helpful", Type: field.TypeInt32, Default: 0},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
+		{Name: "edited_at", Type: field.TypeTime, Nullable: true},
+		{Name: "movie_id", Type: field.TypeUUID},
+		{Name: "user_id", Type: field.TypeUUID},
+	}
+	// ReviewsTable holds the schema information for the "reviews" table.
+	ReviewsTable = &schema.Table{
+		Name:       "reviews",
+		Columns:    ReviewsColumns,
+		PrimaryKey: []*schema.Column{ReviewsColumns[0]},
+		ForeignKeys: []*schema.ForeignKey{
+			{
+				Symbol:     "reviews_movie_fkey",
+				Columns:    []*schema.Column{ReviewsColumns[11]},
+				RefColumns: []*schema.Column{MoviesColumns[0]},
+				OnDelete:   schema.NoAction,
+			},
+			{
+				Symbol:     "reviews_user_fkey",
+				Columns:    []*schema.Column{ReviewsColumns[12]},
+				RefColumns: []*schema.Column{UsersColumns[0]},
+				OnDelete:   schema.Cascade,
+			},
+		},
+		Indexes: []*schema.Index{
+			{
+				Name:    "reviews_author_key",
+				Unique:  true,
+				Columns: []*schema.Column{ReviewsColumns[11], ReviewsColumns[12]},
+			},
+			{
+				Name:    "reviews_user_idx",
+				Unique:  false,
+				Columns: []*schema.Column{ReviewsColumns[12], ReviewsColumns[0]},
+			},
+			{
+				Name:    "reviews_newest_idx",
+				Unique:  false,
+				Columns: []*schema.Column{ReviewsColumns[11], ReviewsColumns[0]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "(status = 'VISIBLE'::text)",
+				},
+			},
+			{
+				Name:    "reviews_rating_idx",
+				Unique:  false,
+				Columns: []*schema.Column{ReviewsColumns[11], ReviewsColumns[1], ReviewsColumns[0]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "(status = 'VISIBLE'::text)",
+				},
+			},
+			{
+				Name:    "reviews_helpful_idx",
+				Unique:  false,
+				Columns: []*schema.Column{ReviewsColumns[11], ReviewsColumns[8], ReviewsColumns[0]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "(status = 'VISIBLE'::text)",
+				},
+			},
+			{
+				Name:    "reviews_queue_idx",
+				Unique:  false,
+				Columns: []*schema.Column{ReviewsColumns[7], ReviewsColumns[0]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "(queued_at IS NOT NULL)",
+				},
+			},
+		},
+	}
+	// ReviewEditsColumns holds the columns for the "review_edits" table.
+	ReviewEditsColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "rating", Type: field.TypeInt16},
+		{Name: "spoiler", Type: field.TypeBool},
+		{Name: "document", Type: field.TypeJSON},
+		{Name: "replaced_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
+		{Name: "review_id", Type: field.TypeUUID},
+	}
+	// ReviewEditsTable holds the schema information for the "review_edits" table.
+	ReviewEditsTable = &schema.Table{
+		Name:       "review_edits",
+		Columns:    ReviewEditsColumns,
+		PrimaryKey: []*schema.Column{ReviewEditsColumns[0]},
+		ForeignKeys: []*schema.ForeignKey{
+			{
+				Symbol:     "review_edits_review_fkey",
+				Columns:    []*schema.Column{ReviewEditsColumns[5]},
+				RefColumns: []*schema.Column{ReviewsColumns[0]},
+				OnDelete:   schema.Cascade,
+			},
+		},
+		Indexes: []*schema.Index{
+			{
+				Name:    "review_edits_review_idx",
+				Unique:  false,
+				Columns: []*schema.Column{ReviewEditsColumns[5], ReviewEditsColumns[0]},
+			},
+		},
+	}
+	// ReviewReportsColumns holds the columns for the "review_reports" table.
+	ReviewReportsColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "fault", Type: field.TypeString, Size: 2147483647},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
+		{Name: "settled_at", Type: field.TypeTime, Nullable: true},
+		{Name: "review_id", Type: field.TypeUUID},
+		{Name: "user_id", Type: field.TypeUUID},
+	}
+	// ReviewReportsTable holds the schema information for the "review_reports" table.
+	ReviewReportsTable = &schema.Table{
+		Name:       "review_reports",
+		Columns:    ReviewReportsColumns,
+		PrimaryKey: []*schema.Column{ReviewReportsColumns[0]},
+		ForeignKeys: []*schema.ForeignKey{
+			{
+				Symbol:     "review_reports_review_fkey",
+				Columns:    []*schema.Column{ReviewReportsColumns[4]},
+				RefColumns: []*schema.Column{ReviewsColumns[0]},
+				OnDelete:   schema.Cascade,
+			},
+			{
+				Symbol:     "review_reports_user_fkey",
+				Columns:    []*schema.Column{ReviewReportsColumns[5]},
+				RefColumns: []*schema.Column{UsersColumns[0]},
+				OnDelete:   schema.Cascade,
+			},
+		},
+		Indexes: []*schema.Index{
+			{
+				Name:    "review_reports_key",
+				Unique:  true,
+				Columns: []*schema.Column{ReviewReportsColumns[4], ReviewReportsColumns[5]},
+			},
+			{
+				Name:    "review_reports_user_idx",
+				Unique:  false,
+				Columns: []*schema.Column{ReviewReportsColumns[5]},
+			},
+		},
+	}
+	// ReviewVotesColumns holds the columns for the "review_votes" table.
+	ReviewVotesColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
+		{Name: "review_id", Type: field.TypeUUID},
+		{Name: "user_id", Type: field.TypeUUID},
+	}
+	// ReviewVotesTable holds the schema information for the "review_votes" table.
+	ReviewVotesTable = &schema.Table{
+		Name:       "review_votes",
+		Columns:    ReviewVotesColumns,
+		PrimaryKey: []*schema.Column{ReviewVotesColumns[0]},
+		ForeignKeys: []*schema.ForeignKey{
+			{
+				Symbol:     "review_votes_review_fkey",
+				Columns:    []*schema.Column{ReviewVotesColumns[2]},
+				RefColumns: []*schema.Column{ReviewsColumns[0]},
+				OnDelete:   schema.Cascade,
+			},
+			{
+				Symbol:     "review_votes_user_fkey",
+				Columns:    []*schema.Column{ReviewVotesColumns[3]},
+				RefColumns: []*schema.Column{UsersColumns[0]},
+				OnDelete:   schema.Cascade,
+			},
+		},
+		Indexes: []*schema.Index{
+			{
+				Name:    "review_votes_key",
+				Unique:  true,
+				Columns: []*schema.Column{ReviewVotesColumns[2], ReviewVotesColumns[3]},
+			},
+			{
+				Name:    "review_votes_user_idx",
+				Unique:  false,
+				Columns: []*schema.Column{ReviewVotesColumns[3]},
 			},
 		},
 	}
@@ -1118,6 +1334,8 @@ var (
 		MailsTable,
 		MailedTokensTable,
 		MoviesTable,
+		MovieRatingsTable,
+		PayLaterPoliciesTable,
 		PaymentsTable,
 		PaymentAttemptsTable,
 		PriceTiersTable,
@@ -1125,6 +1343,10 @@ var (
 		ProviderFlowsTable,
 		RecoveryCodesTable,
 		ReservationsTable,
+		ReviewsTable,
+		ReviewEditsTable,
+		ReviewReportsTable,
+		ReviewVotesTable,
 		RoleGrantsTable,
 		ScreensTable,
 		SeatsTable,
@@ -1177,6 +1399,12 @@ func init() {
 	MailedTokensTable.Annotation = &entsql.Annotation{
 		Table: "mailed_tokens",
 	}
+	MovieRatingsTable.Annotation = &entsql.Annotation{
+		Table: "movie_ratings",
+	}
+	PayLaterPoliciesTable.Annotation = &entsql.Annotation{
+		Table: "pay_later_policies",
+	}
 	PaymentsTable.Annotation = &entsql.Annotation{
 		Table: "payments",
 	}
@@ -1192,6 +1420,13 @@ func init() {
 	ReservationsTable.Annotation = &entsql.Annotation{
 		Table: "reservations",
 	}
+	ReviewsTable.ForeignKeys[0].RefTable = MoviesTable
+	ReviewsTable.ForeignKeys[1].RefTable = UsersTable
+	ReviewEditsTable.ForeignKeys[0].RefTable = ReviewsTable
+	ReviewReportsTable.ForeignKeys[0].RefTable = ReviewsTable
+	ReviewReportsTable.ForeignKeys[1].RefTable = UsersTable
+	ReviewVotesTable.ForeignKeys[0].RefTable = ReviewsTable
+	ReviewVotesTable.ForeignKeys[1].RefTable = UsersTable
 	ScreensTable.ForeignKeys[0].RefTable = TheatersTable
 	SeatsTable.ForeignKeys[0].RefTable = SeatLayoutsTable
 	SeatClaimsTable.Annotation = &entsql.Annotation{

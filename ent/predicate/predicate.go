@@ -45,6 +45,12 @@ type MailedToken func(*sql.Selector)
 // Movie is the predicate function for movie builders.
 type Movie func(*sql.Selector)
 
+// MovieRating is the predicate function for movierating builders.
+type MovieRating func(*sql.Selector)
+
+// PayLaterPolicy is the predicate function for paylaterpolicy builders.
+type PayLaterPolicy func(*sql.Selector)
+
 // Payment is the predicate function for payment builders.
 type Payment func(*sql.Selector)
 
@@ -65,6 +71,18 @@ type RecoveryCode func(*sql.Selector)
 
 // Reservation is the predicate function for reservation builders.
 type Reservation func(*sql.Selector)
+
+// Review is the predicate function for review builders.
+type Review func(*sql.Selector)
+
+// ReviewEdit is the predicate function for reviewedit builders.
+type ReviewEdit func(*sql.Selector)
+
+// ReviewReport is the predicate function for reviewreport builders.
+type ReviewReport func(*sql.Selector)
+
+// ReviewVote is the predicate function for reviewvote builders.
+type ReviewVote func(*sql.Selector)
 
 // RoleGrant is the predicate function for rolegrant builders.
 type RoleGrant func(*sql.Selector)

@@ -29,6 +29,8 @@ const (
 	FieldLines = "lines"
 	// FieldHeldUntil holds the string denoting the held_until field in the database.
 	FieldHeldUntil = "held_until"
+	// FieldPayBy holds the string denoting the pay_by field in the database.
+	FieldPayBy = "pay_by"
 	// FieldCreatedAt holds the string denoting the created_at field in the database.
 	FieldCreatedAt = "created_at"
 	// FieldConfirmedAt holds the string denoting the confirmed_at field in the database.
@@ -50,6 +52,7 @@ var Columns = []string{
 	FieldCurrency,
 	FieldLines,
 	FieldHeldUntil,
+	FieldPayBy,
 	FieldCreatedAt,
 	FieldConfirmedAt,
 	FieldEndedAt,
@@ -113,6 +116,11 @@ func ByCurrency(opts ...sql.OrderTermOption) OrderOption {
 // ByHeldUntil orders the results by the held_until field.
 func ByHeldUntil(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldHeldUntil, opts...).ToFunc()
+}
+
+// ByPayBy orders the results by the pay_by field.
+func ByPayBy(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldPayBy, opts...).ToFunc()
 }
 
 // ByCreatedAt orders the results by the created_at field.

@@ -91,6 +91,11 @@ func HeldUntil(v time.Time) predicate.Reservation {
 	return predicate.Reservation(sql.FieldEQ(FieldHeldUntil, v))
 }
 
+// PayBy applies equality check predicate on the "pay_by" field. It's identical to PayByEQ.
+func PayBy(v time.Time) predicate.Reservation {
+	return predicate.Reservation(sql.FieldEQ(FieldPayBy, v))
+}
+
 // CreatedAt applies equality check predicate on the "created_at" field. It's identical to CreatedAtEQ.
 func CreatedAt(v time.Time) predicate.Reservation {
 	return predicate.Reservation(sql.FieldEQ(FieldCreatedAt, v))
@@ -444,6 +449,56 @@ func HeldUntilIsNil() predicate.Reservation {
 // HeldUntilNotNil applies the NotNil predicate on the "held_until" field.
 func HeldUntilNotNil() predicate.Reservation {
 	return predicate.Reservation(sql.FieldNotNull(FieldHeldUntil))
+}
+
+// PayByEQ applies the EQ predicate on the "pay_by" field.
+func PayByEQ(v time.Time) predicate.Reservation {
+	return predicate.Reservation(sql.FieldEQ(FieldPayBy, v))
+}
+
+// PayByNEQ applies the NEQ predicate on the "pay_by" field.
+func PayByNEQ(v time.Time) predicate.Reservation {
+	return predicate.Reservation(sql.FieldNEQ(FieldPayBy, v))
+}
+
+// PayByIn applies the In predicate on the "pay_by" field.
+func PayByIn(vs ...time.Time) predicate.Reservation {
+	return predicate.Reservation(sql.FieldIn(FieldPayBy, vs...))
+}
+
+// PayByNotIn applies the NotIn predicate on the "pay_by" field.
+func PayByNotIn(vs ...time.Time) predicate.Reservation {
+	return predicate.Reservation(sql.FieldNotIn(FieldPayBy, vs...))
+}
+
+// PayByGT applies the GT predicate on the "pay_by" field.
+func PayByGT(v time.Time) predicate.Reservation {
+	return predicate.Reservation(sql.FieldGT(FieldPayBy, v))
+}
+
+// PayByGTE applies the GTE predicate on the "pay_by" field.
+func PayByGTE(v time.Time) predicate.Reservation {
+	return predicate.Reservation(sql.FieldGTE(FieldPayBy, v))
+}
+
+// PayByLT applies the LT predicate on the "pay_by" field.
+func PayByLT(v time.Time) predicate.Reservation {
+	return predicate.Reservation(sql.FieldLT(FieldPayBy, v))
+}
+
+// PayByLTE applies the LTE predicate on the "pay_by" field.
+func PayByLTE(v time.Time) predicate.Reservation {
+	return predicate.Reservation(sql.FieldLTE(FieldPayBy, v))
+}
+
+// PayByIsNil applies the IsNil predicate on the "pay_by" field.
+func PayByIsNil() predicate.Reservation {
+	return predicate.Reservation(sql.FieldIsNull(FieldPayBy))
+}
+
+// PayByNotNil applies the NotNil predicate on the "pay_by" field.
+func PayByNotNil() predicate.Reservation {
+	return predicate.Reservation(sql.FieldNotNull(FieldPayBy))
 }
 
 // CreatedAtEQ applies the EQ predicate on the "created_at" field.

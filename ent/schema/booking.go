@@ -65,6 +65,7 @@ func (Reservation) Fields() []ent.Field {
 		field.Text("currency"),
 		field.JSON("lines", json.RawMessage{}).Comment("the price, line by line, frozen at the hold"),
 		field.Time("held_until").Optional().Nillable(),
+		field.Time("pay_by").Optional().Nillable().Comment("the deadline it was given with RESERVED"),
 		createdAt(),
 		field.Time("confirmed_at").Optional().Nillable(),
 		field.Time("ended_at").Optional().Nillable(),
@@ -152,5 +153,21 @@ func (Ticket) Indexes() []ent.Index {
 		index.Fields("showtime_id", "seat_no").Unique().StorageKey("tickets_seat_key").
 			Annotations(entsql.IndexWhere("(status <> 'REVOKED'::text)")),
 		index.Fields("showtime_id", "reservation_id").StorageKey("tickets_reservation_idx"),
+	}
+}
+
+// PayLaterPolicy lets customers of a theater reserve without payment; a theater without one does not.
+type PayLaterPolicy struct{ ent.Schema }
+
+// Annotations of a PayLaterPolicy.
+func (PayLaterPolicy) Annotations() []schema.Annotation { return table("pay_later_policies") }
+
+// Fields of a PayLaterPolicy.
+func (PayLaterPolicy) Fields() []ent.Field {
+	return []ent.Field{
+		field.UUID("id", uuid.UUID{}).StorageKey("theater_id").Immutable(),
+		field.Int32("lead_minutes").Comment("how long before the start a reservation must be paid"),
+		field.Int32("max_open").Comment("unpaid reservations of one customer at the theater"),
+		field.Time("updated_at").Annotations(now),
 	}
 }

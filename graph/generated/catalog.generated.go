@@ -6,6 +6,7 @@ import (
 	"context"
 	"marquee/graph/model"
 	"marquee/internal/catalog"
+	"marquee/internal/review"
 	"math"
 	"strconv"
 	"sync/atomic"
@@ -21,6 +22,7 @@ type MovieResolver interface {
 	Genres(ctx context.Context, obj *catalog.Movie) ([]catalog.Genre, error)
 
 	Showtimes(ctx context.Context, obj *catalog.Movie, first *int32, after *string, last *int32, before *string, filter *model.MovieShowtimeFilter) (*model.ShowtimeConnection, error)
+	ReviewRating(ctx context.Context, obj *catalog.Movie) (*review.Rating, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -388,6 +390,38 @@ func (ec *executionContext) fieldContext_Movie_showtimes(ctx context.Context, fi
 	if fc.Args, err = ec.field_Movie_showtimes_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Movie_reviewRating(ctx context.Context, field graphql.CollectedField, obj *catalog.Movie) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Movie_reviewRating(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Movie().ReviewRating(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *review.Rating) graphql.Marshaler {
+			return ec.marshalNReviewRating2ᚖmarqueeᚋinternalᚋreviewᚐRating(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Movie_reviewRating(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Movie",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ReviewRating(ctx, field)
+		},
 	}
 	return fc, nil
 }
@@ -787,6 +821,12 @@ func (ec *executionContext) _Movie(ctx context.Context, sel ast.SelectionSet, ob
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Movie_showtimes(ctx, field, obj)
+				})
+		case "reviewRating":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Movie_reviewRating(ctx, field, obj)
 				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))

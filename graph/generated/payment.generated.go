@@ -317,6 +317,29 @@ func (ec *executionContext) fieldContext_PaymentDeclined_reservation(_ context.C
 	return fc, nil
 }
 
+func (ec *executionContext) _PaymentDeclined_serverTime(ctx context.Context, field graphql.CollectedField, obj *model.PaymentDeclined) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PaymentDeclined_serverTime(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ServerTime, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNDateTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PaymentDeclined_serverTime(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PaymentDeclined", field, false, false, "DateTime")
+}
+
 func (ec *executionContext) _PaymentPending_code(ctx context.Context, field graphql.CollectedField, obj *model.PaymentPending) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -393,6 +416,29 @@ func (ec *executionContext) fieldContext_PaymentPending_reservation(_ context.Co
 		},
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _PaymentPending_serverTime(ctx context.Context, field graphql.CollectedField, obj *model.PaymentPending) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PaymentPending_serverTime(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ServerTime, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNDateTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PaymentPending_serverTime(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PaymentPending", field, false, false, "DateTime")
 }
 
 func (ec *executionContext) _ReservationExpired_code(ctx context.Context, field graphql.CollectedField, obj *model.ReservationExpired) (ret graphql.Marshaler) {
@@ -697,6 +743,11 @@ func (ec *executionContext) _PaymentDeclined(ctx context.Context, sel ast.Select
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "serverTime":
+			out.Values[i] = ec._PaymentDeclined_serverTime(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -740,6 +791,11 @@ func (ec *executionContext) _PaymentPending(ctx context.Context, sel ast.Selecti
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "serverTime":
+			out.Values[i] = ec._PaymentPending_serverTime(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -757,7 +813,7 @@ func (ec *executionContext) _PaymentPending(ctx context.Context, sel ast.Selecti
 	return out
 }
 
-var reservationExpiredImplementors = []string{"ReservationExpired", "UserError", "PayReservationResult"}
+var reservationExpiredImplementors = []string{"ReservationExpired", "ExtendHoldResult", "PayLaterResult", "UserError", "PayReservationResult"}
 
 func (ec *executionContext) _ReservationExpired(ctx context.Context, sel ast.SelectionSet, obj *model.ReservationExpired) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, reservationExpiredImplementors)

@@ -25,6 +25,7 @@ type ResolverRoot interface {
 	Mutation() MutationResolver
 	Query() QueryResolver
 	Reservation() ReservationResolver
+	Review() ReviewResolver
 	RoleGrant() RoleGrantResolver
 	Screen() ScreenResolver
 	SeatMap() SeatMapResolver
@@ -76,25 +77,35 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ConfirmSignUpInput", ec.unmarshalInputConfirmSignUpInput),
 			graphql.NewInputUnmarshaler("ConfirmTotpInput", ec.unmarshalInputConfirmTotpInput),
 			graphql.NewInputUnmarshaler("DeleteAccountInput", ec.unmarshalInputDeleteAccountInput),
+			graphql.NewInputUnmarshaler("DeleteReviewInput", ec.unmarshalInputDeleteReviewInput),
 			graphql.NewInputUnmarshaler("DisableUserInput", ec.unmarshalInputDisableUserInput),
+			graphql.NewInputUnmarshaler("EditReviewInput", ec.unmarshalInputEditReviewInput),
 			graphql.NewInputUnmarshaler("EnableUserInput", ec.unmarshalInputEnableUserInput),
 			graphql.NewInputUnmarshaler("EndSessionInput", ec.unmarshalInputEndSessionInput),
 			graphql.NewInputUnmarshaler("EraseUserInput", ec.unmarshalInputEraseUserInput),
+			graphql.NewInputUnmarshaler("ExtendHoldInput", ec.unmarshalInputExtendHoldInput),
 			graphql.NewInputUnmarshaler("GrantRoleInput", ec.unmarshalInputGrantRoleInput),
 			graphql.NewInputUnmarshaler("LinkProviderInput", ec.unmarshalInputLinkProviderInput),
+			graphql.NewInputUnmarshaler("ModerateReviewInput", ec.unmarshalInputModerateReviewInput),
 			graphql.NewInputUnmarshaler("MovieFilter", ec.unmarshalInputMovieFilter),
 			graphql.NewInputUnmarshaler("MovieShowtimeFilter", ec.unmarshalInputMovieShowtimeFilter),
 			graphql.NewInputUnmarshaler("PasskeyInput", ec.unmarshalInputPasskeyInput),
+			graphql.NewInputUnmarshaler("PayLaterInput", ec.unmarshalInputPayLaterInput),
+			graphql.NewInputUnmarshaler("PayLaterPolicyInput", ec.unmarshalInputPayLaterPolicyInput),
 			graphql.NewInputUnmarshaler("PayReservationInput", ec.unmarshalInputPayReservationInput),
 			graphql.NewInputUnmarshaler("ProveAgainInput", ec.unmarshalInputProveAgainInput),
 			graphql.NewInputUnmarshaler("ProveSecondFactorInput", ec.unmarshalInputProveSecondFactorInput),
 			graphql.NewInputUnmarshaler("RefreshSessionInput", ec.unmarshalInputRefreshSessionInput),
 			graphql.NewInputUnmarshaler("RemoveFactorInput", ec.unmarshalInputRemoveFactorInput),
 			graphql.NewInputUnmarshaler("RenameFactorInput", ec.unmarshalInputRenameFactorInput),
+			graphql.NewInputUnmarshaler("ReportReviewInput", ec.unmarshalInputReportReviewInput),
 			graphql.NewInputUnmarshaler("RequestPasswordResetInput", ec.unmarshalInputRequestPasswordResetInput),
 			graphql.NewInputUnmarshaler("ReserveSeatsInput", ec.unmarshalInputReserveSeatsInput),
 			graphql.NewInputUnmarshaler("ResetPasswordInput", ec.unmarshalInputResetPasswordInput),
+			graphql.NewInputUnmarshaler("ReviewAspectsInput", ec.unmarshalInputReviewAspectsInput),
+			graphql.NewInputUnmarshaler("ReviewFilter", ec.unmarshalInputReviewFilter),
 			graphql.NewInputUnmarshaler("RevokeRoleInput", ec.unmarshalInputRevokeRoleInput),
+			graphql.NewInputUnmarshaler("SetPayLaterPolicyInput", ec.unmarshalInputSetPayLaterPolicyInput),
 			graphql.NewInputUnmarshaler("SetSeatRulesInput", ec.unmarshalInputSetSeatRulesInput),
 			graphql.NewInputUnmarshaler("ShowtimeFilter", ec.unmarshalInputShowtimeFilter),
 			graphql.NewInputUnmarshaler("SignInInput", ec.unmarshalInputSignInInput),
@@ -107,6 +118,8 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("UserFilter", ec.unmarshalInputUserFilter),
 			graphql.NewInputUnmarshaler("ValidateSelectionInput", ec.unmarshalInputValidateSelectionInput),
 			graphql.NewInputUnmarshaler("VerifyEmailInput", ec.unmarshalInputVerifyEmailInput),
+			graphql.NewInputUnmarshaler("VoteReviewInput", ec.unmarshalInputVoteReviewInput),
+			graphql.NewInputUnmarshaler("WriteReviewInput", ec.unmarshalInputWriteReviewInput),
 		)
 	}
 	first := true
@@ -604,7 +617,7 @@ type Reservation implements Node @auth {
   lines: [PriceLine!]! @listSize(assumedSize: 4)
   "Sum of the lines."
   total: Money!
-  "Until when the seats are held; null when they are not, or a payment has secured them."
+  "Until when the seats are held, for payment or until ` + "`" + `payBy` + "`" + `; null when they are not, or a payment has secured them."
   heldUntil: DateTime
   "When the seats were held."
   createdAt: DateTime!
@@ -950,6 +963,128 @@ extend type Query {
   movie("Id of the movie." id: ID!): Movie @public @cacheControl(maxAge: 60)
   "All genres, by name."
   genres: [Genre!]! @public @cacheControl(maxAge: 300) @listSize(assumedSize: 20)
+}
+`, BuiltIn: false},
+	{Name: "../../schema/deadline.graphqls", Input: `"On which terms a theater lets customers reserve without payment."
+type PayLaterPolicy @public {
+  "How many minutes before the start a reservation must be paid."
+  leadMinutes: Int!
+  "How many unpaid reservations one customer may have at the theater."
+  maxOpen: Int!
+}
+
+extend type Theater {
+  "On which terms seats can be reserved without payment; null: they cannot."
+  payLaterPolicy: PayLaterPolicy @cacheControl(maxAge: 60)
+}
+
+extend type Showtime {
+  "When a reservation without payment must be paid; null where the theater has none."
+  payBy: DateTime @cacheControl(maxAge: 60)
+}
+
+extend type Reservation {
+  "Until when it had to be paid or has to, if it was reserved without payment; null for one that was not."
+  payBy: DateTime
+}
+
+"A hold to extend."
+input ExtendHoldInput {
+  "Id of the reservation."
+  reservationId: ID!
+}
+
+"The seats are held for as long as if they had just been chosen, or up to the limit if that comes first."
+type ExtendHoldPayload @auth {
+  "The reservation."
+  reservation: Reservation!
+  "The server's clock, to count down to ` + "`" + `heldUntil` + "`" + ` by."
+  serverTime: DateTime!
+}
+
+"The seats are held until ` + "`" + `heldUntil` + "`" + ` and cannot be held any longer; nothing was changed."
+type HoldLimitReached implements UserError @auth {
+  "Always ` + "`" + `HOLD_LIMIT_REACHED` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+  "The reservation."
+  reservation: Reservation!
+  "The server's clock, to count down to ` + "`" + `heldUntil` + "`" + ` by."
+  serverTime: DateTime!
+}
+
+"How an extension went."
+union ExtendHoldResult = ExtendHoldPayload | HoldLimitReached | ReservationExpired
+
+"A held reservation to keep without payment."
+input PayLaterInput {
+  "Id of the reservation."
+  reservationId: ID!
+}
+
+"The seats are kept until ` + "`" + `payBy` + "`" + `. Asking twice gives the same answer."
+type PayLaterPayload @auth {
+  "The reservation."
+  reservation: Reservation!
+  "The server's clock, to count down to ` + "`" + `payBy` + "`" + ` by."
+  serverTime: DateTime!
+}
+
+"Why seats cannot be kept without payment."
+enum PayLaterReason {
+  "The theater does not offer it, or not for this showtime."
+  NOT_OFFERED
+  "The theater's deadline has passed, or comes before the end of the hold."
+  TOO_LATE
+  "The viewer has as many unpaid reservations at the theater as one may have."
+  TOO_MANY
+}
+
+"The seats cannot be kept without payment. They are held as before."
+type PayLaterUnavailable implements UserError @auth {
+  "Always ` + "`" + `PAY_LATER_UNAVAILABLE` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+  "Why."
+  reason: PayLaterReason!
+  "The reservation."
+  reservation: Reservation!
+}
+
+"How keeping seats without payment went."
+union PayLaterResult = PayLaterPayload | PayLaterUnavailable | ReservationExpired
+
+"Terms of a theater."
+input PayLaterPolicyInput {
+  "How many minutes before the start a reservation must be paid: 0 to 10080, a week."
+  leadMinutes: Int!
+  "How many unpaid reservations one customer may have at the theater: 1 to 100."
+  maxOpen: Int!
+}
+
+"The terms on which a theater lets customers reserve without payment."
+input SetPayLaterPolicyInput {
+  "Id of the theater."
+  theaterId: ID!
+  "The terms; null: its customers pay at once."
+  policy: PayLaterPolicyInput
+}
+
+"The terms hold for reservations from the present on. What is reserved already keeps its deadline."
+type SetPayLaterPolicyPayload @auth(role: THEATER_MANAGER, scope: THEATER) {
+  "The theater."
+  theater: Theater!
+}
+
+extend type Mutation {
+  "Gives held seats their full time again, within a limit."
+  extendHold("The hold." input: ExtendHoldInput!): ExtendHoldResult! @auth @cost(weight: 20, lane: PURCHASE)
+  "Keeps held seats without payment until the theater's deadline."
+  payLater("The reservation." input: PayLaterInput!): PayLaterResult! @auth @cost(weight: 20, lane: PURCHASE)
+  "Says on which terms a theater lets customers reserve without payment."
+  setPayLaterPolicy("The terms." input: SetPayLaterPolicyInput!): SetPayLaterPolicyPayload! @auth(role: THEATER_MANAGER, scope: THEATER) @cost(weight: 20)
 }
 `, BuiltIn: false},
 	{Name: "../../schema/emailchange.graphqls", Input: `"Another address that an account is to get, once both addresses have confirmed it. Only the account's owner sees it."
@@ -1821,6 +1956,8 @@ type PaymentDeclined implements UserError @auth {
   declineCode: String!
   "The reservation."
   reservation: Reservation!
+  "The server's clock, to count down to ` + "`" + `heldUntil` + "`" + ` by."
+  serverTime: DateTime!
 }
 
 "The gateway did not say how it went. The payment settles by itself within a minute or so; ask again with the same key."
@@ -1831,6 +1968,8 @@ type PaymentPending implements UserError @auth {
   message: String!
   "The reservation."
   reservation: Reservation!
+  "The server's clock, to count down to ` + "`" + `heldUntil` + "`" + ` by."
+  serverTime: DateTime!
 }
 
 "How a payment went."
@@ -2008,6 +2147,369 @@ union VerifyEmailResult = VerifyEmailPayload | LinkExpired
 "How a recovery went."
 union ResetPasswordResult = ResetPasswordPayload | LinkExpired
 `, BuiltIn: false},
+	{Name: "../../schema/review.graphqls", Input: `"Whether a review is shown."
+enum ReviewStatus {
+  "Everybody reads it, and it counts."
+  VISIBLE
+  "Moderators have hidden it: its author and they alone read it, and it counts in no rating."
+  HIDDEN
+}
+
+"What is wrong with a review."
+enum ReviewFault {
+  "It advertises something, or was written by a program."
+  SPAM
+  "It insults, threatens or incites."
+  ABUSE
+  "It gives the story away and does not say so."
+  SPOILER
+  "It is about something else than the movie and the showing."
+  OFF_TOPIC
+  "It tells something private about somebody."
+  PERSONAL_DATA
+  "Something else."
+  OTHER
+}
+
+"Orders of a movie's reviews."
+enum ReviewSort {
+  "The newest first."
+  NEWEST
+  "The highest rating first, and the newest of each."
+  HIGHEST
+  "The lowest rating first, and the oldest of each."
+  LOWEST
+  "Those first that most found helpful, and the newest of those."
+  MOST_HELPFUL
+}
+
+"What somebody says of a movie that they saw."
+type Review implements Node @public {
+  "The review's id."
+  id: ID!
+  "The movie."
+  movie: Movie!
+  "The rating, 1 to 10."
+  rating: Int!
+  "What it says, plain text of at most 5,000 characters; null when it only rates."
+  text: String
+  "Ratings of what makes an evening at the movies."
+  aspects: ReviewAspects!
+  "Whether it gives the story away, as its author says."
+  spoiler: Boolean!
+  "The first word of the author's name, if the author lets it be shown; else null, a moviegoer."
+  authorName: String
+  "Whether the viewer wrote it."
+  mine: Boolean!
+  "How many found it helpful."
+  helpfulVotes: Int!
+  "Whether it is shown."
+  status: ReviewStatus!
+  "Why moderators have hidden it; null when they have not."
+  hiddenFor: ReviewFault
+  "When it was written."
+  createdAt: DateTime!
+  "When it was last edited; null when it never was."
+  editedAt: DateTime
+  "What is reported of it and nobody has looked after yet, by fault."
+  reports: [ReviewReportCount!]! @auth(role: SUPPORT) @listSize(assumedSize: 3)
+  "What it said before it was edited, the latest first, at most 50."
+  edits: [ReviewEdit!]! @auth(role: SUPPORT) @listSize(assumedSize: 5)
+}
+
+"Ratings of what makes an evening at the movies, 1 to 10 each; null where it was not rated."
+type ReviewAspects @public {
+  "The movie itself."
+  movie: Int
+  "The picture."
+  picture: Int
+  "The sound."
+  sound: Int
+  "The seat."
+  seat: Int
+}
+
+"What all visible reviews of a movie come to. It is exact at every moment."
+type ReviewRating @public {
+  "How many reviews."
+  count: Int!
+  "Mean of the ratings in tenths, 10 to 100: 83 means 8.3 of 10; null without reviews."
+  meanTenths: Int
+  """
+  What to rank by, in tenths: the mean as if ten others had rated the movie 5.5 before, so that a movie with few reviews
+  neither leads a list nor ends it.
+  """
+  scoreTenths: Int!
+  "How many reviews give each rating: ten counts, of the rating 1 first."
+  histogram: [Int!]!
+}
+
+"How many report a review for a fault."
+type ReviewReportCount @auth(role: SUPPORT) {
+  "The fault."
+  fault: ReviewFault!
+  "How many."
+  count: Int!
+}
+
+"What a review said before it was edited."
+type ReviewEdit @auth(role: SUPPORT) {
+  "The rating."
+  rating: Int!
+  "The text."
+  text: String
+  "The ratings of aspects."
+  aspects: ReviewAspects!
+  "Whether it was said to give the story away."
+  spoiler: Boolean!
+  "When it was replaced."
+  replacedAt: DateTime!
+}
+
+"Restricts a list of reviews; every given condition must hold."
+input ReviewFilter {
+  "Only reviews that give the story away (true), or that do not (false)."
+  spoiler: Boolean
+  "Only reviews with this rating, 1 to 10."
+  rating: Int
+}
+
+"A page of reviews."
+type ReviewConnection @public {
+  "The reviews with their cursors."
+  edges: [ReviewEdge!]!
+  "The reviews alone."
+  nodes: [Review!]!
+  "Where the page stands."
+  pageInfo: PageInfo!
+}
+
+"A review in a page."
+type ReviewEdge @public {
+  "Where the review stands in the list."
+  cursor: String!
+  "The review."
+  node: Review!
+}
+
+"Ratings of what makes an evening at the movies, whole numbers from 1 to 10; leave out what is not to be rated."
+input ReviewAspectsInput {
+  "The movie itself."
+  movie: Int
+  "The picture."
+  picture: Int
+  "The sound."
+  sound: Int
+  "The seat."
+  seat: Int
+}
+
+"A review to write."
+input WriteReviewInput {
+  "Id of the movie."
+  movieId: ID!
+  "The rating, a whole number from 1 to 10."
+  rating: Int!
+  "What to say, plain text of at most 5,000 characters. Numbers of payment cards are refused."
+  text: String
+  "Ratings of what makes an evening at the movies."
+  aspects: ReviewAspectsInput
+  "Whether it gives the story away."
+  spoiler: Boolean! = false
+  "Whether the first word of the viewer's name is shown beside it. Nothing else about the viewer ever is."
+  showName: Boolean! = false
+}
+
+"The review was written."
+type WriteReviewPayload @auth {
+  "The review."
+  review: Review!
+}
+
+"The viewer has no past ticket for the movie; nothing was written."
+type TicketRequired implements UserError @auth {
+  "Always ` + "`" + `TICKET_REQUIRED` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+}
+
+"The viewer has reviewed the movie already; nothing was written. Edit that review."
+type AlreadyReviewed implements UserError @auth {
+  "Always ` + "`" + `ALREADY_REVIEWED` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+  "The review that there is."
+  review: Review!
+}
+
+"How the writing of a review went."
+union WriteReviewResult = WriteReviewPayload | TicketRequired | AlreadyReviewed
+
+"What a review is to say: all of it, what stays the same included."
+input EditReviewInput {
+  "Id of the review."
+  reviewId: ID!
+  "The rating, a whole number from 1 to 10."
+  rating: Int!
+  "What to say, plain text of at most 5,000 characters. Numbers of payment cards are refused."
+  text: String
+  "Ratings of what makes an evening at the movies."
+  aspects: ReviewAspectsInput
+  "Whether it gives the story away."
+  spoiler: Boolean! = false
+  "Whether the first word of the viewer's name is shown beside it."
+  showName: Boolean! = false
+}
+
+"The review says what it is to say."
+type EditReviewPayload @auth {
+  "The review."
+  review: Review!
+}
+
+"A review to delete."
+input DeleteReviewInput {
+  "Id of the review."
+  reviewId: ID!
+}
+
+"The review is no more, nor is its history."
+type DeleteReviewPayload @auth {
+  "The id it had."
+  reviewId: ID!
+}
+
+"Moderators have hidden the review, so that it cannot be deleted and written anew; nothing was changed. Edit it."
+type ReviewHidden implements UserError @auth {
+  "Always ` + "`" + `REVIEW_HIDDEN` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+  "Why it was hidden."
+  hiddenFor: ReviewFault!
+}
+
+"How the deletion of a review went."
+union DeleteReviewResult = DeleteReviewPayload | ReviewHidden
+
+"A vote for a review."
+input VoteReviewInput {
+  "Id of the review."
+  reviewId: ID!
+  "Whether the viewer finds it helpful; false takes a vote back."
+  helpful: Boolean! = true
+}
+
+"The vote counts, or counts no longer."
+type VoteReviewPayload @auth {
+  "The review."
+  review: Review!
+}
+
+"A review to report."
+input ReportReviewInput {
+  "Id of the review."
+  reviewId: ID!
+  "What is wrong with it."
+  fault: ReviewFault!
+}
+
+"Moderators will look at the review."
+type ReportReviewPayload @auth {
+  "The review."
+  review: Review!
+}
+
+"What becomes of a review."
+input ModerateReviewInput {
+  "Id of the review."
+  reviewId: ID!
+  "Hide it for this fault. Without one it is shown, or stays so."
+  hideFor: ReviewFault
+}
+
+"The review is hidden or shown; what was reported of it is settled."
+type ModerateReviewPayload @auth(role: SUPPORT) {
+  "The review."
+  review: Review!
+}
+
+extend enum UserErrorCode {
+  "Only who has seen the movie may do this."
+  TICKET_REQUIRED
+  "The viewer has reviewed the movie already."
+  ALREADY_REVIEWED
+  "Moderators have hidden the review."
+  REVIEW_HIDDEN
+}
+
+extend type Movie {
+  "What those think of it who saw it here: what its reviews come to."
+  reviewRating: ReviewRating!
+}
+
+extend type Query {
+  "The visible reviews of a movie."
+  reviews(
+    "Id of the movie."
+    movieId: ID!
+    "Page size counted from the start, at most 100; give ` + "`" + `first` + "`" + ` or ` + "`" + `last` + "`" + `."
+    first: Int
+    "Cursor: the page starts after it."
+    after: String
+    "Page size counted from the end, at most 100."
+    last: Int
+    "Cursor: the page ends before it."
+    before: String
+    "Restricts the list."
+    filter: ReviewFilter
+    "Order of the list."
+    sort: ReviewSort! = NEWEST
+  ): ReviewConnection! @public @cacheControl(maxAge: 30) @listSize(slicingArguments: ["first", "last"])
+  "The viewer's reviews, newest first, those that moderators have hidden among them."
+  myReviews(
+    "Page size counted from the start, at most 100; give ` + "`" + `first` + "`" + ` or ` + "`" + `last` + "`" + `."
+    first: Int
+    "Cursor: the page starts after it."
+    after: String
+    "Page size counted from the end, at most 100."
+    last: Int
+    "Cursor: the page ends before it."
+    before: String
+  ): ReviewConnection! @auth @listSize(slicingArguments: ["first", "last"])
+  "The reviews that were reported, or edited while they were hidden, and that nobody has looked at since: who waits longest first."
+  reviewQueue(
+    "Page size counted from the start, at most 100; give ` + "`" + `first` + "`" + ` or ` + "`" + `last` + "`" + `."
+    first: Int
+    "Cursor: the page starts after it."
+    after: String
+    "Page size counted from the end, at most 100."
+    last: Int
+    "Cursor: the page ends before it."
+    before: String
+  ): ReviewConnection! @auth(role: SUPPORT) @listSize(slicingArguments: ["first", "last"])
+}
+
+extend type Mutation {
+  """
+  Writes the viewer's review of a movie. It takes a past ticket: by default one of a showtime that is over, by the choice of
+  the house one that was redeemed at the door. ` + "`" + `THROTTLED` + "`" + ` for who writes or edits too often.
+  """
+  writeReview("The review." input: WriteReviewInput!): WriteReviewResult! @auth @cost(weight: 30)
+  "Replaces what one of the viewer's reviews says. Moderators can read what it said. One that is hidden stays so until they have looked."
+  editReview("What it is to say." input: EditReviewInput!): EditReviewPayload! @auth @cost(weight: 30)
+  "Deletes one of the viewer's reviews, and what it said before."
+  deleteReview("The review." input: DeleteReviewInput!): DeleteReviewResult! @auth @cost(weight: 20)
+  "Says that somebody else's review is helpful, or takes that back. Each viewer has one vote for a review; voting again changes nothing."
+  voteReview("The vote." input: VoteReviewInput!): VoteReviewPayload! @auth @cost(weight: 20)
+  "Brings somebody else's review before the moderators. Each viewer does so once; again changes nothing. ` + "`" + `THROTTLED` + "`" + ` for who does so too often."
+  reportReview("The review, and its fault." input: ReportReviewInput!): ReportReviewPayload! @auth @cost(weight: 20)
+  "Hides a review or shows it, and settles what was reported of it. It is recorded."
+  moderateReview("The decision." input: ModerateReviewInput!): ModerateReviewPayload! @auth(role: SUPPORT) @cost(weight: 20)
+}
+`, BuiltIn: false},
 	{Name: "../../schema/schema.graphqls", Input: `"""
 The rule of a field or of every field of a type: the viewer must be signed in and have this role there, or one that includes
 it. Every field carries ` + "`" + `@auth` + "`" + ` or ` + "`" + `@public` + "`" + `, its own or its type's; a field without either is refused to everybody.
@@ -2118,6 +2620,10 @@ enum UserErrorCode {
   LIMIT_EXCEEDED
   "The hold ran out before it was paid."
   RESERVATION_EXPIRED
+  "The seats are held for as long as they can be."
+  HOLD_LIMIT_REACHED
+  "The seats cannot be kept without payment."
+  PAY_LATER_UNAVAILABLE
   "The card issuer refused the payment."
   PAYMENT_DECLINED
   "The payment's outcome is not known yet; it settles by itself."
@@ -2862,6 +3368,14 @@ func (ec *executionContext) childFields_ChangeEmailPayload(ctx context.Context, 
 	return nil, fmt.Errorf("no field named %q was found under type ChangeEmailPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_EditReviewPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "review":
+		return ec.fieldContext_EditReviewPayload_review(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EditReviewPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_EmailChange(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "email":
@@ -2954,6 +3468,14 @@ func (ec *executionContext) childFields_LinkedProvider(ctx context.Context, fiel
 	return nil, fmt.Errorf("no field named %q was found under type LinkedProvider", field.Name)
 }
 
+func (ec *executionContext) childFields_ModerateReviewPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "review":
+		return ec.fieldContext_ModerateReviewPayload_review(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ModerateReviewPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_Money(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "amountMinor":
@@ -2988,6 +3510,8 @@ func (ec *executionContext) childFields_Movie(ctx context.Context, field graphql
 		return ec.fieldContext_Movie_rating(ctx, field)
 	case "showtimes":
 		return ec.fieldContext_Movie_showtimes(ctx, field)
+	case "reviewRating":
+		return ec.fieldContext_Movie_reviewRating(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Movie", field.Name)
 }
@@ -3050,6 +3574,16 @@ func (ec *executionContext) childFields_PasskeyChallenge(ctx context.Context, fi
 		return ec.fieldContext_PasskeyChallenge_expiresAt(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type PasskeyChallenge", field.Name)
+}
+
+func (ec *executionContext) childFields_PayLaterPolicy(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "leadMinutes":
+		return ec.fieldContext_PayLaterPolicy_leadMinutes(ctx, field)
+	case "maxOpen":
+		return ec.fieldContext_PayLaterPolicy_maxOpen(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PayLaterPolicy", field.Name)
 }
 
 func (ec *executionContext) childFields_Payment(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3134,6 +3668,14 @@ func (ec *executionContext) childFields_ReplaceRecoveryCodesPayload(ctx context.
 	return nil, fmt.Errorf("no field named %q was found under type ReplaceRecoveryCodesPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_ReportReviewPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "review":
+		return ec.fieldContext_ReportReviewPayload_review(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReportReviewPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_RequestPasswordResetPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "email":
@@ -3172,6 +3714,8 @@ func (ec *executionContext) childFields_Reservation(ctx context.Context, field g
 		return ec.fieldContext_Reservation_payment(ctx, field)
 	case "tickets":
 		return ec.fieldContext_Reservation_tickets(ctx, field)
+	case "payBy":
+		return ec.fieldContext_Reservation_payBy(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Reservation", field.Name)
 }
@@ -3196,6 +3740,118 @@ func (ec *executionContext) childFields_ReservationEdge(ctx context.Context, fie
 		return ec.fieldContext_ReservationEdge_node(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ReservationEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_Review(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Review_id(ctx, field)
+	case "movie":
+		return ec.fieldContext_Review_movie(ctx, field)
+	case "rating":
+		return ec.fieldContext_Review_rating(ctx, field)
+	case "text":
+		return ec.fieldContext_Review_text(ctx, field)
+	case "aspects":
+		return ec.fieldContext_Review_aspects(ctx, field)
+	case "spoiler":
+		return ec.fieldContext_Review_spoiler(ctx, field)
+	case "authorName":
+		return ec.fieldContext_Review_authorName(ctx, field)
+	case "mine":
+		return ec.fieldContext_Review_mine(ctx, field)
+	case "helpfulVotes":
+		return ec.fieldContext_Review_helpfulVotes(ctx, field)
+	case "status":
+		return ec.fieldContext_Review_status(ctx, field)
+	case "hiddenFor":
+		return ec.fieldContext_Review_hiddenFor(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Review_createdAt(ctx, field)
+	case "editedAt":
+		return ec.fieldContext_Review_editedAt(ctx, field)
+	case "reports":
+		return ec.fieldContext_Review_reports(ctx, field)
+	case "edits":
+		return ec.fieldContext_Review_edits(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Review", field.Name)
+}
+
+func (ec *executionContext) childFields_ReviewAspects(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "movie":
+		return ec.fieldContext_ReviewAspects_movie(ctx, field)
+	case "picture":
+		return ec.fieldContext_ReviewAspects_picture(ctx, field)
+	case "sound":
+		return ec.fieldContext_ReviewAspects_sound(ctx, field)
+	case "seat":
+		return ec.fieldContext_ReviewAspects_seat(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReviewAspects", field.Name)
+}
+
+func (ec *executionContext) childFields_ReviewConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_ReviewConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_ReviewConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_ReviewConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReviewConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_ReviewEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_ReviewEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_ReviewEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReviewEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_ReviewEdit(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "rating":
+		return ec.fieldContext_ReviewEdit_rating(ctx, field)
+	case "text":
+		return ec.fieldContext_ReviewEdit_text(ctx, field)
+	case "aspects":
+		return ec.fieldContext_ReviewEdit_aspects(ctx, field)
+	case "spoiler":
+		return ec.fieldContext_ReviewEdit_spoiler(ctx, field)
+	case "replacedAt":
+		return ec.fieldContext_ReviewEdit_replacedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReviewEdit", field.Name)
+}
+
+func (ec *executionContext) childFields_ReviewRating(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "count":
+		return ec.fieldContext_ReviewRating_count(ctx, field)
+	case "meanTenths":
+		return ec.fieldContext_ReviewRating_meanTenths(ctx, field)
+	case "scoreTenths":
+		return ec.fieldContext_ReviewRating_scoreTenths(ctx, field)
+	case "histogram":
+		return ec.fieldContext_ReviewRating_histogram(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReviewRating", field.Name)
+}
+
+func (ec *executionContext) childFields_ReviewReportCount(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "fault":
+		return ec.fieldContext_ReviewReportCount_fault(ctx, field)
+	case "count":
+		return ec.fieldContext_ReviewReportCount_count(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReviewReportCount", field.Name)
 }
 
 func (ec *executionContext) childFields_RoleGrant(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3400,6 +4056,14 @@ func (ec *executionContext) childFields_SessionPayload(ctx context.Context, fiel
 	return nil, fmt.Errorf("no field named %q was found under type SessionPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_SetPayLaterPolicyPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "theater":
+		return ec.fieldContext_SetPayLaterPolicyPayload_theater(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SetPayLaterPolicyPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_SetSeatRulesPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "theater":
@@ -3442,6 +4106,8 @@ func (ec *executionContext) childFields_Showtime(ctx context.Context, field grap
 		return ec.fieldContext_Showtime_salesCloseAt(ctx, field)
 	case "maxSeatsPerCustomer":
 		return ec.fieldContext_Showtime_maxSeatsPerCustomer(ctx, field)
+	case "payBy":
+		return ec.fieldContext_Showtime_payBy(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Showtime", field.Name)
 }
@@ -3544,6 +4210,8 @@ func (ec *executionContext) childFields_Theater(ctx context.Context, field graph
 		return ec.fieldContext_Theater_showtimes(ctx, field)
 	case "staff":
 		return ec.fieldContext_Theater_staff(ctx, field)
+	case "payLaterPolicy":
+		return ec.fieldContext_Theater_payLaterPolicy(ctx, field)
 	case "seatRules":
 		return ec.fieldContext_Theater_seatRules(ctx, field)
 	}
@@ -3616,6 +4284,14 @@ func (ec *executionContext) childFields_User(ctx context.Context, field graphql.
 		return ec.fieldContext_User_emailVerified(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type User", field.Name)
+}
+
+func (ec *executionContext) childFields_VoteReviewPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "review":
+		return ec.fieldContext_VoteReviewPayload_review(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type VoteReviewPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_WithdrawEmailChangePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -27,6 +27,8 @@ type ShowtimeResolver interface {
 	SeatLayout(ctx context.Context, obj *showtime.Showtime) (*theater.Layout, error)
 
 	Prices(ctx context.Context, obj *showtime.Showtime) ([]model.SeatPrice, error)
+
+	PayBy(ctx context.Context, obj *showtime.Showtime) (*time.Time, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -503,6 +505,29 @@ func (ec *executionContext) _Showtime_maxSeatsPerCustomer(ctx context.Context, f
 }
 func (ec *executionContext) fieldContext_Showtime_maxSeatsPerCustomer(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Showtime", field, false, false, "Int")
+}
+
+func (ec *executionContext) _Showtime_payBy(ctx context.Context, field graphql.CollectedField, obj *showtime.Showtime) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Showtime_payBy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Showtime().PayBy(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
+			return ec.marshalODateTime2ᚖtimeᚐTime(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Showtime_payBy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Showtime", field, true, true, "DateTime")
 }
 
 func (ec *executionContext) _ShowtimeConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.ShowtimeConnection) (ret graphql.Marshaler) {
@@ -991,6 +1016,12 @@ func (ec *executionContext) _Showtime(ctx context.Context, sel ast.SelectionSet,
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "payBy":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Showtime_payBy(ctx, field, obj)
+				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}

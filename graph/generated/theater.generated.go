@@ -5,6 +5,7 @@ package generated
 import (
 	"context"
 	"marquee/graph/model"
+	"marquee/internal/booking"
 	"marquee/internal/showtime"
 	"marquee/internal/theater"
 	"math"
@@ -24,6 +25,7 @@ type TheaterResolver interface {
 	Screens(ctx context.Context, obj *theater.Theater) ([]theater.Screen, error)
 	Showtimes(ctx context.Context, obj *theater.Theater, first *int32, after *string, last *int32, before *string, filter *model.TheaterShowtimeFilter) (*model.ShowtimeConnection, error)
 	Staff(ctx context.Context, obj *theater.Theater) ([]model.StaffMember, error)
+	PayLaterPolicy(ctx context.Context, obj *theater.Theater) (*booking.PayLaterPolicy, error)
 	SeatRules(ctx context.Context, obj *theater.Theater) (*showtime.SeatRules, error)
 }
 
@@ -851,6 +853,38 @@ func (ec *executionContext) fieldContext_Theater_staff(_ context.Context, field 
 	return fc, nil
 }
 
+func (ec *executionContext) _Theater_payLaterPolicy(ctx context.Context, field graphql.CollectedField, obj *theater.Theater) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Theater_payLaterPolicy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Theater().PayLaterPolicy(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *booking.PayLaterPolicy) graphql.Marshaler {
+			return ec.marshalOPayLaterPolicy2ᚖmarqueeᚋinternalᚋbookingᚐPayLaterPolicy(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Theater_payLaterPolicy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Theater",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PayLaterPolicy(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Theater_seatRules(ctx context.Context, field graphql.CollectedField, obj *theater.Theater) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1348,6 +1382,12 @@ func (ec *executionContext) _Theater(ctx context.Context, sel ast.SelectionSet, 
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Theater_staff(ctx, field, obj)
+				})
+		case "payLaterPolicy":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Theater_payLaterPolicy(ctx, field, obj)
 				})
 		case "seatRules":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,

@@ -19,6 +19,7 @@ import (
 	"marquee/internal/catalog"
 	"marquee/internal/page"
 	"marquee/internal/payment"
+	"marquee/internal/review"
 	"marquee/internal/showtime"
 	"marquee/internal/theater"
 )
@@ -30,6 +31,7 @@ type Services struct {
 	Showtime *showtime.Service
 	Booking  *booking.Service
 	Payment  *payment.Service
+	Review   *review.Service
 }
 
 // DefaultWait is how long the first key of a batch waits for others.
@@ -48,8 +50,13 @@ type Loaders struct {
 	Layout        *One[uuid.UUID, *theater.Layout]
 	Showtime      *One[uuid.UUID, showtime.Showtime]
 	Prices        *Many[uuid.UUID, showtime.Price]
+	PayLater      *Maybe[uuid.UUID, booking.PayLaterPolicy] // by theater
 	Payment       *Maybe[payment.Reference, payment.Payment]
 	Tickets       *Many[payment.Reference, booking.Ticket]
+	ReviewRating  *Maybe[uuid.UUID, review.Rating] // by movie
+	ReviewReports *Many[uuid.UUID, review.ReportCount]
+	ReviewEdits   *Many[uuid.UUID, review.Edit]
+	AuthorName    *Maybe[uuid.UUID, string]
 	services      Services
 	wait          time.Duration
 	mu            sync.Mutex
@@ -70,8 +77,13 @@ func New(s Services, wait time.Duration) *Loaders {
 		Layout:        one("seat layout", s.Theater.LayoutsByID, wait),
 		Showtime:      one("showtime", s.Showtime.ShowtimesByID, wait),
 		Prices:        many(s.Showtime.PricesByShowtime, wait),
+		PayLater:      maybe(s.Booking.PayLaterPolicies, wait),
 		Payment:       maybe(s.Payment.PaymentsByReservation, wait),
 		Tickets:       many(s.Booking.TicketsByReservation, wait),
+		ReviewRating:  maybe(s.Review.RatingsByMovie, wait),
+		ReviewReports: many(s.Review.ReportsByReview, wait),
+		ReviewEdits:   many(s.Review.EditsByReview, wait),
+		AuthorName:    maybe(s.Review.AuthorNames, wait),
 		services:      s,
 		wait:          wait,
 		showtimePages: map[showtimeList]*batch[uuid.UUID, page.Page[showtime.Showtime]]{},

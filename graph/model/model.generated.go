@@ -12,6 +12,7 @@ import (
 	"marquee/internal/catalog"
 	"marquee/internal/identity"
 	"marquee/internal/money"
+	"marquee/internal/review"
 	"marquee/internal/seatfeed"
 	"marquee/internal/seating"
 	"marquee/internal/showtime"
@@ -72,6 +73,11 @@ type DeleteAccountResult interface {
 	IsDeleteAccountResult()
 }
 
+// How the deletion of a review went.
+type DeleteReviewResult interface {
+	IsDeleteReviewResult()
+}
+
 // How it went to shut an account.
 type DisableUserResult interface {
 	IsDisableUserResult()
@@ -80,6 +86,11 @@ type DisableUserResult interface {
 // How the erasure of somebody's account went.
 type EraseUserResult interface {
 	IsEraseUserResult()
+}
+
+// How an extension went.
+type ExtendHoldResult interface {
+	IsExtendHoldResult()
 }
 
 // How it went to give a role.
@@ -95,6 +106,11 @@ type LinkProviderResult interface {
 // A thing with an id that can be read again by `node`.
 type Node interface {
 	IsNode()
+}
+
+// How keeping seats without payment went.
+type PayLaterResult interface {
+	IsPayLaterResult()
 }
 
 // How a payment went.
@@ -172,6 +188,11 @@ type VerifyEmailResult interface {
 	IsVerifyEmailResult()
 }
 
+// How the writing of a review went.
+type WriteReviewResult interface {
+	IsWriteReviewResult()
+}
+
 // A page of accounts.
 type AccountConnection struct {
 	// The accounts with their cursors.
@@ -233,6 +254,20 @@ func (AccountInOffice) IsUserError() {}
 func (AccountInOffice) IsDeleteAccountResult() {}
 
 func (AccountInOffice) IsEraseUserResult() {}
+
+// The viewer has reviewed the movie already; nothing was written. Edit that review.
+type AlreadyReviewed struct {
+	// Always `ALREADY_REVIEWED`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+	// The review that there is.
+	Review review.Review `json:"review"`
+}
+
+func (AlreadyReviewed) IsUserError() {}
+
+func (AlreadyReviewed) IsWriteReviewResult() {}
 
 // A page of the audit log.
 type AuditEntryConnection struct {
@@ -508,6 +543,20 @@ type DeleteAccountPayload struct {
 
 func (DeleteAccountPayload) IsDeleteAccountResult() {}
 
+// A review to delete.
+type DeleteReviewInput struct {
+	// Id of the review.
+	ReviewID string `json:"reviewId"`
+}
+
+// The review is no more, nor is its history.
+type DeleteReviewPayload struct {
+	// The id it had.
+	ReviewID string `json:"reviewId"`
+}
+
+func (DeleteReviewPayload) IsDeleteReviewResult() {}
+
 // Which account to shut.
 type DisableUserInput struct {
 	// The user's id.
@@ -523,6 +572,28 @@ type DisableUserPayload struct {
 }
 
 func (DisableUserPayload) IsDisableUserResult() {}
+
+// What a review is to say: all of it, what stays the same included.
+type EditReviewInput struct {
+	// Id of the review.
+	ReviewID string `json:"reviewId"`
+	// The rating, a whole number from 1 to 10.
+	Rating int32 `json:"rating"`
+	// What to say, plain text of at most 5,000 characters. Numbers of payment cards are refused.
+	Text *string `json:"text,omitempty"`
+	// Ratings of what makes an evening at the movies.
+	Aspects *review.Aspects `json:"aspects,omitempty"`
+	// Whether it gives the story away.
+	Spoiler bool `json:"spoiler"`
+	// Whether the first word of the viewer's name is shown beside it.
+	ShowName bool `json:"showName"`
+}
+
+// The review says what it is to say.
+type EditReviewPayload struct {
+	// The review.
+	Review review.Review `json:"review"`
+}
 
 // An account with this address exists by now. Only who reads the mails to the address, or moves an account to it, learns it.
 type EmailTaken struct {
@@ -596,6 +667,22 @@ type ExportMyDataPayload struct {
 	Document string `json:"document"`
 }
 
+// A hold to extend.
+type ExtendHoldInput struct {
+	// Id of the reservation.
+	ReservationID string `json:"reservationId"`
+}
+
+// The seats are held for as long as if they had just been chosen, or up to the limit if that comes first.
+type ExtendHoldPayload struct {
+	// The reservation.
+	Reservation booking.Reservation `json:"reservation"`
+	// The server's clock, to count down to `heldUntil` by.
+	ServerTime time.Time `json:"serverTime"`
+}
+
+func (ExtendHoldPayload) IsExtendHoldResult() {}
+
 // A role for a user.
 type GrantRoleInput struct {
 	// The user's id.
@@ -615,6 +702,22 @@ type GrantRolePayload struct {
 }
 
 func (GrantRolePayload) IsGrantRoleResult() {}
+
+// The seats are held until `heldUntil` and cannot be held any longer; nothing was changed.
+type HoldLimitReached struct {
+	// Always `HOLD_LIMIT_REACHED`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+	// The reservation.
+	Reservation booking.Reservation `json:"reservation"`
+	// The server's clock, to count down to `heldUntil` by.
+	ServerTime time.Time `json:"serverTime"`
+}
+
+func (HoldLimitReached) IsUserError() {}
+
+func (HoldLimitReached) IsExtendHoldResult() {}
 
 // What was signed in with (an address or a username) or the password is wrong; which of the two is not said.
 type InvalidCredentials struct {
@@ -740,6 +843,20 @@ type LinkProviderPayload struct {
 
 func (LinkProviderPayload) IsLinkProviderResult() {}
 
+// What becomes of a review.
+type ModerateReviewInput struct {
+	// Id of the review.
+	ReviewID string `json:"reviewId"`
+	// Hide it for this fault. Without one it is shown, or stays so.
+	HideFor *review.Fault `json:"hideFor,omitempty"`
+}
+
+// The review is hidden or shown; what was reported of it is settled.
+type ModerateReviewPayload struct {
+	// The review.
+	Review review.Review `json:"review"`
+}
+
 // A page of movies.
 type MovieConnection struct {
 	// The movies with their cursors.
@@ -813,6 +930,46 @@ type PasskeyInput struct {
 	Credential string `json:"credential"`
 }
 
+// A held reservation to keep without payment.
+type PayLaterInput struct {
+	// Id of the reservation.
+	ReservationID string `json:"reservationId"`
+}
+
+// The seats are kept until `payBy`. Asking twice gives the same answer.
+type PayLaterPayload struct {
+	// The reservation.
+	Reservation booking.Reservation `json:"reservation"`
+	// The server's clock, to count down to `payBy` by.
+	ServerTime time.Time `json:"serverTime"`
+}
+
+func (PayLaterPayload) IsPayLaterResult() {}
+
+// Terms of a theater.
+type PayLaterPolicyInput struct {
+	// How many minutes before the start a reservation must be paid: 0 to 10080, a week.
+	LeadMinutes int32 `json:"leadMinutes"`
+	// How many unpaid reservations one customer may have at the theater: 1 to 100.
+	MaxOpen int32 `json:"maxOpen"`
+}
+
+// The seats cannot be kept without payment. They are held as before.
+type PayLaterUnavailable struct {
+	// Always `PAY_LATER_UNAVAILABLE`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+	// Why.
+	Reason booking.PayLaterReason `json:"reason"`
+	// The reservation.
+	Reservation booking.Reservation `json:"reservation"`
+}
+
+func (PayLaterUnavailable) IsUserError() {}
+
+func (PayLaterUnavailable) IsPayLaterResult() {}
+
 // A reservation to pay.
 type PayReservationInput struct {
 	// Id of the reservation.
@@ -839,6 +996,8 @@ type PaymentDeclined struct {
 	DeclineCode string `json:"declineCode"`
 	// The reservation.
 	Reservation booking.Reservation `json:"reservation"`
+	// The server's clock, to count down to `heldUntil` by.
+	ServerTime time.Time `json:"serverTime"`
 }
 
 func (PaymentDeclined) IsUserError() {}
@@ -853,6 +1012,8 @@ type PaymentPending struct {
 	Message string `json:"message"`
 	// The reservation.
 	Reservation booking.Reservation `json:"reservation"`
+	// The server's clock, to count down to `heldUntil` by.
+	ServerTime time.Time `json:"serverTime"`
 }
 
 func (PaymentPending) IsUserError() {}
@@ -978,6 +1139,20 @@ type ReplaceRecoveryCodesPayload struct {
 	RecoveryCodes []string `json:"recoveryCodes"`
 }
 
+// A review to report.
+type ReportReviewInput struct {
+	// Id of the review.
+	ReviewID string `json:"reviewId"`
+	// What is wrong with it.
+	Fault review.Fault `json:"fault"`
+}
+
+// Moderators will look at the review.
+type ReportReviewPayload struct {
+	// The review.
+	Review review.Review `json:"review"`
+}
+
 // Whose password is forgotten.
 type RequestPasswordResetInput struct {
 	// The e-mail address of the account.
@@ -1023,6 +1198,10 @@ type ReservationExpired struct {
 	// The reservation.
 	Reservation booking.Reservation `json:"reservation"`
 }
+
+func (ReservationExpired) IsExtendHoldResult() {}
+
+func (ReservationExpired) IsPayLaterResult() {}
 
 func (ReservationExpired) IsUserError() {}
 
@@ -1083,6 +1262,38 @@ type ResetPasswordPayload struct {
 }
 
 func (ResetPasswordPayload) IsResetPasswordResult() {}
+
+// A page of reviews.
+type ReviewConnection struct {
+	// The reviews with their cursors.
+	Edges []ReviewEdge `json:"edges"`
+	// The reviews alone.
+	Nodes []review.Review `json:"nodes"`
+	// Where the page stands.
+	PageInfo PageInfo `json:"pageInfo"`
+}
+
+// A review in a page.
+type ReviewEdge struct {
+	// Where the review stands in the list.
+	Cursor string `json:"cursor"`
+	// The review.
+	Node review.Review `json:"node"`
+}
+
+// Moderators have hidden the review, so that it cannot be deleted and written anew; nothing was changed. Edit it.
+type ReviewHidden struct {
+	// Always `REVIEW_HIDDEN`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+	// Why it was hidden.
+	HiddenFor review.Fault `json:"hiddenFor"`
+}
+
+func (ReviewHidden) IsUserError() {}
+
+func (ReviewHidden) IsDeleteReviewResult() {}
 
 // A role that a user shall lose.
 type RevokeRoleInput struct {
@@ -1274,6 +1485,20 @@ func (SessionPayload) IsConfirmSignUpResult() {}
 
 func (SessionPayload) IsSignInResult() {}
 
+// The terms on which a theater lets customers reserve without payment.
+type SetPayLaterPolicyInput struct {
+	// Id of the theater.
+	TheaterID string `json:"theaterId"`
+	// The terms; null: its customers pay at once.
+	Policy *PayLaterPolicyInput `json:"policy,omitempty"`
+}
+
+// The terms hold for reservations from the present on. What is reserved already keeps its deadline.
+type SetPayLaterPolicyPayload struct {
+	// The theater.
+	Theater theater.Theater `json:"theater"`
+}
+
 // Rules for a theater.
 type SetSeatRulesInput struct {
 	// Id of the theater.
@@ -1418,6 +1643,18 @@ type TheaterShowtimeFilter struct {
 	To *time.Time `json:"to,omitempty"`
 }
 
+// The viewer has no past ticket for the movie; nothing was written.
+type TicketRequired struct {
+	// Always `TICKET_REQUIRED`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+}
+
+func (TicketRequired) IsUserError() {}
+
+func (TicketRequired) IsWriteReviewResult() {}
+
 // The user has as many grants as one can have: grant the role on the platform instead, or revoke others.
 type TooManyGrants struct {
 	// Always `TOO_MANY_GRANTS`.
@@ -1520,11 +1757,49 @@ type VerifyEmailPayload struct {
 
 func (VerifyEmailPayload) IsVerifyEmailResult() {}
 
+// A vote for a review.
+type VoteReviewInput struct {
+	// Id of the review.
+	ReviewID string `json:"reviewId"`
+	// Whether the viewer finds it helpful; false takes a vote back.
+	Helpful bool `json:"helpful"`
+}
+
+// The vote counts, or counts no longer.
+type VoteReviewPayload struct {
+	// The review.
+	Review review.Review `json:"review"`
+}
+
 // Nothing changes.
 type WithdrawEmailChangePayload struct {
 	// Whether there was a change that waited.
 	Withdrawn bool `json:"withdrawn"`
 }
+
+// A review to write.
+type WriteReviewInput struct {
+	// Id of the movie.
+	MovieID string `json:"movieId"`
+	// The rating, a whole number from 1 to 10.
+	Rating int32 `json:"rating"`
+	// What to say, plain text of at most 5,000 characters. Numbers of payment cards are refused.
+	Text *string `json:"text,omitempty"`
+	// Ratings of what makes an evening at the movies.
+	Aspects *review.Aspects `json:"aspects,omitempty"`
+	// Whether it gives the story away.
+	Spoiler bool `json:"spoiler"`
+	// Whether the first word of the viewer's name is shown beside it. Nothing else about the viewer ever is.
+	ShowName bool `json:"showName"`
+}
+
+// The review was written.
+type WriteReviewPayload struct {
+	// The review.
+	Review review.Review `json:"review"`
+}
+
+func (WriteReviewPayload) IsWriteReviewResult() {}
 
 // Where a viewer must have the role that a field takes.
 type AuthScope string
@@ -1672,6 +1947,10 @@ const (
 	UserErrorCodeLimitExceeded UserErrorCode = "LIMIT_EXCEEDED"
 	// The hold ran out before it was paid.
 	UserErrorCodeReservationExpired UserErrorCode = "RESERVATION_EXPIRED"
+	// The seats are held for as long as they can be.
+	UserErrorCodeHoldLimitReached UserErrorCode = "HOLD_LIMIT_REACHED"
+	// The seats cannot be kept without payment.
+	UserErrorCodePayLaterUnavailable UserErrorCode = "PAY_LATER_UNAVAILABLE"
 	// The card issuer refused the payment.
 	UserErrorCodePaymentDeclined UserErrorCode = "PAYMENT_DECLINED"
 	// The payment's outcome is not known yet; it settles by itself.
@@ -1694,6 +1973,12 @@ const (
 	UserErrorCodeReservationsAhead UserErrorCode = "RESERVATIONS_AHEAD"
 	// The account can do more than a customer's.
 	UserErrorCodeAccountInOffice UserErrorCode = "ACCOUNT_IN_OFFICE"
+	// Only who has seen the movie may do this.
+	UserErrorCodeTicketRequired UserErrorCode = "TICKET_REQUIRED"
+	// The viewer has reviewed the movie already.
+	UserErrorCodeAlreadyReviewed UserErrorCode = "ALREADY_REVIEWED"
+	// Moderators have hidden the review.
+	UserErrorCodeReviewHidden UserErrorCode = "REVIEW_HIDDEN"
 	// A rule of the theater forbids the selection of seats.
 	UserErrorCodeSeatRuleBroken UserErrorCode = "SEAT_RULE_BROKEN"
 	// Too many holds of the customer ended unpaid.
@@ -1714,6 +1999,8 @@ var AllUserErrorCode = []UserErrorCode{
 	UserErrorCodeShowtimeClosed,
 	UserErrorCodeLimitExceeded,
 	UserErrorCodeReservationExpired,
+	UserErrorCodeHoldLimitReached,
+	UserErrorCodePayLaterUnavailable,
 	UserErrorCodePaymentDeclined,
 	UserErrorCodePaymentPending,
 	UserErrorCodeUsernameTaken,
@@ -1725,13 +2012,16 @@ var AllUserErrorCode = []UserErrorCode{
 	UserErrorCodeNoPassword,
 	UserErrorCodeReservationsAhead,
 	UserErrorCodeAccountInOffice,
+	UserErrorCodeTicketRequired,
+	UserErrorCodeAlreadyReviewed,
+	UserErrorCodeReviewHidden,
 	UserErrorCodeSeatRuleBroken,
 	UserErrorCodeCoolingDown,
 }
 
 func (e UserErrorCode) IsValid() bool {
 	switch e {
-	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeInvalidProof, UserErrorCodeAccountDisabled, UserErrorCodeTooManyGrants, UserErrorCodeLastAdmin, UserErrorCodeSessionEnded, UserErrorCodeLinkExpired, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodeReservationExpired, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending, UserErrorCodeUsernameTaken, UserErrorCodeProviderSignInFailed, UserErrorCodeAccountExists, UserErrorCodeProviderEmailUnverified, UserErrorCodeProviderLinkTaken, UserErrorCodeLastWayToSignIn, UserErrorCodeNoPassword, UserErrorCodeReservationsAhead, UserErrorCodeAccountInOffice, UserErrorCodeSeatRuleBroken, UserErrorCodeCoolingDown:
+	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeInvalidProof, UserErrorCodeAccountDisabled, UserErrorCodeTooManyGrants, UserErrorCodeLastAdmin, UserErrorCodeSessionEnded, UserErrorCodeLinkExpired, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodeReservationExpired, UserErrorCodeHoldLimitReached, UserErrorCodePayLaterUnavailable, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending, UserErrorCodeUsernameTaken, UserErrorCodeProviderSignInFailed, UserErrorCodeAccountExists, UserErrorCodeProviderEmailUnverified, UserErrorCodeProviderLinkTaken, UserErrorCodeLastWayToSignIn, UserErrorCodeNoPassword, UserErrorCodeReservationsAhead, UserErrorCodeAccountInOffice, UserErrorCodeTicketRequired, UserErrorCodeAlreadyReviewed, UserErrorCodeReviewHidden, UserErrorCodeSeatRuleBroken, UserErrorCodeCoolingDown:
 		return true
 	}
 	return false

@@ -115,7 +115,7 @@ func New(t testing.TB, opts ...Option) *App {
 	t.Helper()
 	o := options{config: config.Config{
 		Env: config.Development, Keyset: config.Secret(dbtest.Keyset()), Listen: "127.0.0.1:0", OpsListen: "127.0.0.1:0", DatabaseConns: 8,
-		Hold: 10 * time.Minute, RequestTimeout: 20 * time.Second, DrainTimeout: drain, LogLevel: slog.LevelInfo,
+		Hold: 10 * time.Minute, HoldLimit: 30 * time.Minute, RequestTimeout: 20 * time.Second, DrainTimeout: drain, LogLevel: slog.LevelInfo,
 	}}
 	for _, opt := range opts {
 		opt(&o)

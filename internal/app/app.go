@@ -40,6 +40,7 @@ import (
 	"marquee/internal/postgres"
 	"marquee/internal/privacy"
 	"marquee/internal/ratelimit"
+	"marquee/internal/review"
 	"marquee/internal/seatfeed"
 	"marquee/internal/seating"
 	"marquee/internal/showtime"
@@ -176,10 +177,13 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 		DB: a.db, Showtimes: showtimes, Seating: seats, Payments: payments, Gateway: seams.Gateway(a.db),
 		Hint: func(id uuid.UUID) { feed.Hint(id) }, Clock: seams.Clock, Source: a.source, Log: a.log,
 	}, booking.Config{
-		Hold: a.cfg.Hold, GatewayTimeout: gatewayTimeout, AttemptLease: attemptLease,
+		Hold: a.cfg.Hold, HoldLimit: a.cfg.HoldLimit, GatewayTimeout: gatewayTimeout, AttemptLease: attemptLease,
 		SeatsPerAddress: a.cfg.SeatsPerAddress, IdleHolds: a.cfg.IdleHolds, IdleWindow: a.cfg.IdleWindow,
 	})
 	a.Privacy = privacy.NewService(a.db, a.vault, a.Identity, a.Booking, seams.Clock, a.log)
+	reviews := review.NewService(a.db, a.Booking, a.Identity, review.Config{
+		Attendance: booking.Attendance(a.cfg.Reviewers), Writes: review.DefaultWrites, Reports: review.DefaultReports,
+	})
 
 	sockets := &transport.Registry{}
 	a.metrics.watchSockets(sockets.Len)
@@ -187,7 +191,7 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	resolver := &graph.Resolver{
 		Services: graph.Services{
 			Identity: a.Identity, Catalog: catalog.NewService(client, seams.Clock), Theater: theaters, Showtime: showtimes,
-			Seating: seats, Booking: a.Booking, Payment: payments, Privacy: a.Privacy, Feed: feed, Audit: audit.NewLog(client),
+			Seating: seats, Booking: a.Booking, Payment: payments, Privacy: a.Privacy, Review: reviews, Feed: feed, Audit: audit.NewLog(client),
 		},
 		Cursors:    page.NewSigner(key),
 		LoaderWait: seams.LoaderWait,

@@ -24,7 +24,7 @@ func configuration(t *testing.T, database string) config.Config {
 	t.Helper()
 	return config.Config{
 		Env: config.Development, Listen: "127.0.0.1:0", OpsListen: "127.0.0.1:0", DataDir: t.TempDir(), DatabaseConns: 4,
-		DatabaseURL: config.Secret(database), Demo: new(true), Hold: time.Minute, RequestTimeout: apitest.Patience, DrainTimeout: 4 * time.Second,
+		DatabaseURL: config.Secret(database), Demo: new(true), Hold: time.Minute, HoldLimit: time.Hour, RequestTimeout: apitest.Patience, DrainTimeout: 4 * time.Second,
 	}
 }
 

@@ -62,7 +62,8 @@ func Marquee() House {
 	toShowtime := append(slices.Clone(toTheater), "internal/theater")
 	toSeating := append(slices.Clone(toShowtime), "internal/showtime")
 	toBooking := append(slices.Clone(toSeating), "internal/seating", "internal/pricing", "internal/payment")
-	domains := append(slices.Clone(toBooking), "internal/booking")
+	toReview := append(slices.Clone(toBooking), "internal/booking")
+	domains := append(slices.Clone(toReview), "internal/review")
 
 	// Numbers that can be guessed have no place where secrets are made.
 	identity := domain("internal/identity")
@@ -117,6 +118,7 @@ func Marquee() House {
 		{Path: "internal/payment/sandbox", Uses: append(slices.Clone(leaves), "internal/payment", "internal/postgres")},
 		domain("internal/payment/gatewaytest", "internal/payment"),
 		domain("internal/booking", toBooking...),
+		domain("internal/review", toReview...),
 		{
 			Path: "internal/privacy",
 			Uses: slices.Concat(leaves, domains, []string{"internal/audit", "internal/postgres", "internal/vault"}),
@@ -141,6 +143,7 @@ func Marquee() House {
 
 		{Path: "internal/apitest", Uses: []string{everything}},
 		{Path: "internal/dbtest", Uses: append(slices.Clone(leaves), "ent", "internal/postgres", "internal/postgres/local", "internal/postgres/migrations", "internal/vault")},
+		{Path: "internal/dbtest/rulebook", Uses: append(slices.Clone(leaves), "internal/postgres")},
 		{Path: "internal/dbtest/fixture", Uses: append(slices.Clone(leaves), "ent", "internal/dbtest", "internal/postgres", "internal/vault")},
 		{Path: "internal/drift", Uses: append(slices.Clone(leaves), "ent", "internal/postgres", "internal/postgres/migrations")},
 		{Path: "internal/archtest", Modules: []string{}},
@@ -165,7 +168,7 @@ func Marquee() House {
 		Module: "marquee",
 		Rooms:  rooms,
 		TestSupport: []string{
-			"internal/apitest", "internal/dbtest", "internal/dbtest/fixture", "internal/gqlclient",
+			"internal/apitest", "internal/dbtest", "internal/dbtest/fixture", "internal/dbtest/rulebook", "internal/gqlclient",
 			"internal/identity/openid/openidtest", "internal/payment/gatewaytest", "internal/payment/sandbox", "internal/postgres/local",
 		},
 		Guards: []Guard{

@@ -33,6 +33,9 @@ const (
 	ProviderUnlinked     Action = "provider.unlinked"
 	SeatRulesSet         Action = "seat_rules.set"
 	SeatRuleOverridden   Action = "seat_rule.overridden"
+	ReviewHidden         Action = "review.hidden"
+	ReviewShown          Action = "review.shown"
+	PayLaterPolicySet    Action = "pay_later_policy.set"
 )
 
 // Meaning says in a sentence when an action is recorded; "" for one that is not listed here.
@@ -94,6 +97,12 @@ func (a Action) Meaning() string {
 		return "Staff held seats against a rule of their theater; it says which seats they left alone or took from those they are kept for."
 	case ProviderUnlinked:
 		return "Somebody of an OpenID provider is no longer able to sign in to an account."
+	case ReviewHidden:
+		return "A moderator hid a review, for the fault that it says, and settled what was reported of it."
+	case ReviewShown:
+		return "A moderator showed a hidden review again, or left it as it was though it was reported or edited."
+	case PayLaterPolicySet:
+		return "A theater was told on which terms its customers may reserve without payment, or that they may not."
 	default:
 		return ""
 	}

@@ -37,6 +37,7 @@ type Event string
 
 // The events of a reservation.
 const (
+	EventReserve Event = "RESERVE" // the customer keeps it, to pay later
 	EventConfirm Event = "CONFIRM" // its payment was captured
 	EventCancel  Event = "CANCEL"  // the customer gives it back
 	EventExpire  Event = "EXPIRE"  // its deadline has passed
@@ -44,7 +45,9 @@ const (
 
 // transitions is the whole life of a reservation: what is not here is forbidden.
 var transitions = map[Status]map[Event]Status{
-	StatusHeld:      {EventConfirm: StatusConfirmed, EventCancel: StatusCancelled, EventExpire: StatusExpired},
+	StatusHeld: {
+		EventReserve: StatusReserved, EventConfirm: StatusConfirmed, EventCancel: StatusCancelled, EventExpire: StatusExpired,
+	},
 	StatusReserved:  {EventConfirm: StatusConfirmed, EventCancel: StatusCancelled, EventExpire: StatusExpired},
 	StatusConfirmed: {EventCancel: StatusCancelled},
 }
@@ -77,6 +80,7 @@ type Reservation struct {
 	Lines      []Line
 	Total      money.Money
 	HeldUntil  *time.Time // nil when a payment has secured the seats, and in every end state
+	PayBy      *time.Time // the deadline it was given with RESERVED; nil for one that was always to be paid at once
 	CreatedAt  time.Time
 }
 
@@ -171,6 +175,16 @@ const (
 	LimitOfAddress  LimitOf = "ADDRESS" // the network address that requests come from
 )
 
+// PayLaterReason is why a reservation cannot be paid later.
+type PayLaterReason string
+
+// The reasons.
+const (
+	PayLaterNotOffered PayLaterReason = "NOT_OFFERED" // by the theater, or for this showtime
+	PayLaterTooLate    PayLaterReason = "TOO_LATE"    // the theater's deadline has passed, or comes before the hold's
+	PayLaterTooMany    PayLaterReason = "TOO_MANY"    // the viewer has as many unpaid reservations there as one may
+)
+
 // Refusals: results that are not errors, because the caller asked for something sensible that cannot be had.
 type (
 	// SeatsUnavailable says that seats belong to someone else, and what could be had instead.
@@ -192,10 +206,24 @@ type (
 	// Declined says that the issuer refused, or that the gateway never answered and the attempt was given up.
 	Declined struct {
 		Reservation Reservation
+		ServerTime  time.Time
 		Code        string
 	}
+	// HoldLimitReached says that the seats are held for as long as they can be.
+	HoldLimitReached struct {
+		Reservation Reservation
+		ServerTime  time.Time
+	}
+	// PayLaterUnavailable says that the seats cannot be kept without payment; they are held as before.
+	PayLaterUnavailable struct {
+		Reason      PayLaterReason
+		Reservation Reservation
+	}
 	// Pending says that the gateway has not said yet how it went.
-	Pending struct{ Reservation Reservation }
+	Pending struct {
+		Reservation Reservation
+		ServerTime  time.Time
+	}
 )
 
 // Successes.
@@ -204,6 +232,16 @@ type (
 	Reserved struct {
 		Reservation Reservation
 		ServerTime  time.Time // the database's clock
+	}
+	// Extended says until when the seats are held.
+	Extended struct {
+		Reservation Reservation
+		ServerTime  time.Time
+	}
+	// KeptUnpaid says that the seats are kept until the theater's deadline for payment.
+	KeptUnpaid struct {
+		Reservation Reservation
+		ServerTime  time.Time
 	}
 	// Paid says that the reservation is paid and its tickets are issued.
 	Paid struct{ Reservation Reservation }
@@ -219,6 +257,20 @@ func (SeatsUnavailable) isReserveResult() {}
 func (ShowtimeClosed) isReserveResult()   {}
 func (LimitExceeded) isReserveResult()    {}
 func (CoolingDown) isReserveResult()      {}
+
+// ExtendResult is Extended, HoldLimitReached or Expired.
+type ExtendResult interface{ isExtendResult() }
+
+func (Extended) isExtendResult()         {}
+func (HoldLimitReached) isExtendResult() {}
+func (Expired) isExtendResult()          {}
+
+// PayLaterResult is KeptUnpaid, PayLaterUnavailable or Expired.
+type PayLaterResult interface{ isPayLaterResult() }
+
+func (KeptUnpaid) isPayLaterResult()          {}
+func (PayLaterUnavailable) isPayLaterResult() {}
+func (Expired) isPayLaterResult()             {}
 
 // PayResult is Paid, Expired, Declined or Pending.
 type PayResult interface{ isPayResult() }

@@ -59,7 +59,7 @@ type cancellation struct {
 }
 
 func (s *Service) cancelTx(ctx context.Context, tx *sql.Tx, viewerID uuid.UUID, in CancelInput) (c cancellation, err error) {
-	r, err := s.lockTx(ctx, tx, viewerID, in.ShowtimeID, in.ReservationID)
+	r, _, err := s.lockTx(ctx, tx, viewerID, in.ShowtimeID, in.ReservationID)
 	if err != nil || r.Status == StatusCancelled {
 		return c, err
 	}

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) { os.Exit(dbtest.Main(m)) }
 const patience = 20 * time.Second
 
 // settings leave nothing to the clock: what a test needs to be over, it ends by itself.
-var settings = booking.Config{Hold: 10 * time.Minute, GatewayTimeout: patience, AttemptLease: 10 * time.Minute}
+var settings = booking.Config{Hold: 10 * time.Minute, HoldLimit: 30 * time.Minute, GatewayTimeout: patience, AttemptLease: 10 * time.Minute}
 
 // house is a world to book in, with one process that serves it. A database takes longer to make than a story to tell, so
 // stories that leave the house at rest share one, each with seats of its own.

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -54,25 +55,25 @@ func (s *Service) Pay(ctx context.Context, viewer auth.Viewer, in PayInput) (Pay
 			}
 		}
 	}
-	r, _, err := s.reservation(ctx, viewer.UserID, in.ShowtimeID, in.ReservationID)
+	r, now, err := s.reservation(ctx, viewer.UserID, in.ShowtimeID, in.ReservationID)
 	if err != nil {
 		return nil, err
 	}
 	if opened.free {
 		return Paid{Reservation: r}, nil
 	}
-	return payResult(opened, attempt, r), nil
+	return payResult(opened, attempt, r, now), nil
 }
 
-// payResult says how an attempt stands.
-func payResult(opened opened, attempt payment.Attempt, r Reservation) PayResult {
+// payResult says how an attempt stands; now is the database's clock.
+func payResult(opened opened, attempt payment.Attempt, r Reservation, now time.Time) PayResult {
 	switch {
 	case opened.expired:
 		return Expired{Reservation: r}
 	case attempt.Status == payment.AttemptCaptured:
 		return Paid{Reservation: r}
 	case attempt.DeclineCode != "" && attempt.Status != payment.AttemptStarted:
-		return Declined{Reservation: r, Code: attempt.DeclineCode}
+		return Declined{Reservation: r, ServerTime: now, Code: attempt.DeclineCode}
 	case attempt.Status == payment.AttemptRefundPending, attempt.Status == payment.AttemptRefunded:
 		if r.Status == StatusCancelled {
 			return Paid{Reservation: r} // and given back since
@@ -81,7 +82,7 @@ func payResult(opened opened, attempt payment.Attempt, r Reservation) PayResult 
 	case attempt.Status == payment.AttemptVoided, attempt.Status == payment.AttemptVoidPending:
 		return Expired{Reservation: r}
 	default:
-		return Pending{Reservation: r}
+		return Pending{Reservation: r, ServerTime: now}
 	}
 }
 
@@ -99,7 +100,7 @@ func (s *Service) openAttempt(ctx context.Context, viewer auth.Viewer, in PayInp
 		out = opened{}
 		// The row lock comes first: two requests with one key run one after the other, and the second finds the attempt
 		// of the first.
-		r, err := s.lockTx(ctx, tx, viewer.UserID, in.ShowtimeID, in.ReservationID)
+		r, _, err := s.lockTx(ctx, tx, viewer.UserID, in.ShowtimeID, in.ReservationID)
 		if err != nil {
 			return err
 		}
@@ -185,16 +186,16 @@ func (s *Service) rememberKeyTx(ctx context.Context, tx *sql.Tx, viewerID uuid.U
 	return true, nil
 }
 
-// lockTx reads one of the viewer's reservations and keeps others from changing it: NOT_FOUND when it is missing or
-// someone else's. The seats are not filled in.
-func (s *Service) lockTx(ctx context.Context, tx *sql.Tx, viewerID, showtimeID, id uuid.UUID) (Reservation, error) {
-	r, _, err := scan(tx.QueryRowContext(ctx, `SELECT `+columns+` FROM reservations r
+// lockTx reads one of the viewer's reservations, with the database's clock, and keeps others from changing it: NOT_FOUND
+// when it is missing or someone else's. The seats are not filled in.
+func (s *Service) lockTx(ctx context.Context, tx *sql.Tx, viewerID, showtimeID, id uuid.UUID) (Reservation, time.Time, error) {
+	r, now, err := scan(tx.QueryRowContext(ctx, `SELECT `+columns+` FROM reservations r
 		WHERE r.showtime_id = $1 AND r.id = $2 AND r.viewer_id = $3 FOR UPDATE`, showtimeID, id, viewerID))
 	if errors.Is(err, sql.ErrNoRows) {
-		return r, apperr.Missing("reservation")
+		return r, now, apperr.Missing("reservation")
 	}
 	if err != nil {
-		return r, fmt.Errorf("locking a reservation: %w", err)
+		return r, now, fmt.Errorf("locking a reservation: %w", err)
 	}
-	return r, nil
+	return r, now, nil
 }

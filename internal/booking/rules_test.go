@@ -319,7 +319,7 @@ func TestSeatLeftAlone_second_waits(t *testing.T) {
 			h := newHouse(t, strict)
 			h.Block(t, h.Show(), 14)
 			if test.want == "" {
-				h.rewrite(t, "examine_seats", `NOT pg_try_advisory_xact_lock\(v_house, -p_beside\[i\]\)`, "false")
+				h.rewrite(t, edit{"examine_seats", `NOT pg_try_advisory_xact_lock(v_house, -p_beside[i])`, "false"})
 			}
 			claim := func(tx *sql.Tx, seat, beyond int) (outcome string, err error) {
 				err = tx.QueryRowContext(context.WithoutCancel(t.Context()), `SELECT outcome FROM claim_seats($1, gen_random_uuid(), gen_random_uuid(),

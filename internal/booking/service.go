@@ -16,6 +16,7 @@ import (
 // Config is what the owner of the house decides.
 type Config struct {
 	Hold           time.Duration // how long seats are held for payment
+	HoldLimit      time.Duration // how long they can be held with all extensions; at least Hold
 	GatewayTimeout time.Duration // for one call to a gateway
 	AttemptLease   time.Duration // how long one process may drive an attempt; longer than its calls to the gateway together
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -226,19 +227,21 @@ func (s *Service) confirmTx(ctx context.Context, tx *sql.Tx, showtimeID, id uuid
 	return nil
 }
 
-// reholdTx gives secured seats a deadline again; payment.ErrMoved when they are not secured.
+// reholdTx gives secured seats a deadline again, no earlier than the one they had been promised; payment.ErrMoved when
+// they are not secured.
 func (s *Service) reholdTx(ctx context.Context, tx *sql.Tx, showtimeID, id uuid.UUID) error {
-	result, err := tx.ExecContext(ctx, `UPDATE reservations SET held_until = now() + $3 * interval '1 millisecond'
-		WHERE showtime_id = $1 AND id = $2 AND status IN ('HELD', 'RESERVED') AND held_until IS NULL`,
-		showtimeID, id, s.cfg.Hold.Milliseconds())
+	var until time.Time
+	err := tx.QueryRowContext(ctx, `UPDATE reservations SET held_until = greatest(now() + $3 * interval '1 millisecond', pay_by)
+		WHERE showtime_id = $1 AND id = $2 AND status IN ('HELD', 'RESERVED') AND held_until IS NULL RETURNING held_until`,
+		showtimeID, id, s.cfg.Hold.Milliseconds()).Scan(&until)
+	if errors.Is(err, sql.ErrNoRows) {
+		return payment.ErrMoved
+	}
 	if err != nil {
 		return fmt.Errorf("holding seats again: %w", err)
 	}
-	if changed, err := result.RowsAffected(); err != nil || changed != 1 {
-		return errors.Join(err, payment.ErrMoved)
-	}
-	_, err = tx.ExecContext(ctx, `UPDATE seat_claims SET held_until = now() + $3 * interval '1 millisecond'
-		WHERE showtime_id = $1 AND reservation_id = $2`, showtimeID, id, s.cfg.Hold.Milliseconds())
+	_, err = tx.ExecContext(ctx, `UPDATE seat_claims SET held_until = $3 WHERE showtime_id = $1 AND reservation_id = $2`,
+		showtimeID, id, until)
 	if err != nil {
 		return fmt.Errorf("holding seats again: %w", err)
 	}

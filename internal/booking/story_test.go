@@ -20,6 +20,7 @@ import (
 func TestStories(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, fixture.Plan{MaxSeats: 4})
+	h.offer(t, booking.PayLaterPolicy{LeadMinutes: 30, MaxOpen: 2})
 	rapid.Check(t, func(rt *rapid.T) {
 		s := newStory(t, h)
 		for range rapid.IntRange(1, 6).Draw(rt, "steps") {
@@ -111,7 +112,9 @@ func (s *story) step(rt *rapid.T) {
 			panic(cause)
 		}
 	}()
-	switch rapid.SampledFrom([]string{"reserve", "reserve", "pay", "pay", "pay again", "cancel", "reconcile", "sweep", "expire"}).Draw(rt, "step") {
+	switch rapid.SampledFrom([]string{
+		"reserve", "reserve", "pay", "pay", "pay again", "extend", "pay later", "cancel", "reconcile", "sweep", "expire",
+	}).Draw(rt, "step") {
 	case "reserve":
 		positions := rapid.SliceOfNDistinct(rapid.SampledFrom([]int{2, 11, 12, 13}), 1, 3, rapid.ID).Draw(rt, "seats")
 		result, err := s.node.Reserve(s.t.Context(), c.viewer, s.request(positions...))
@@ -129,6 +132,20 @@ func (s *story) step(rt *rapid.T) {
 	case "pay again":
 		if len(c.payments) > 0 {
 			s.pay(rt, c, rapid.SampledFrom(c.payments).Draw(rt, "payment"))
+		}
+	case "extend":
+		if len(c.held) > 0 {
+			in := holdInput(rapid.SampledFrom(c.held).Draw(rt, "reservation"))
+			if result, err := s.node.Extend(s.t.Context(), c.viewer, in); err != nil && apperr.CodeOf(err) != apperr.Conflict {
+				rt.Fatalf("extend: %#v, %v", result, err)
+			}
+		}
+	case "pay later":
+		if len(c.held) > 0 {
+			in := holdInput(rapid.SampledFrom(c.held).Draw(rt, "reservation"))
+			if result, err := s.node.PayLater(s.t.Context(), c.viewer, in); err != nil && apperr.CodeOf(err) != apperr.Conflict {
+				rt.Fatalf("pay later: %#v, %v", result, err)
+			}
 		}
 	case "cancel":
 		if len(c.held) > 0 {

@@ -22,7 +22,7 @@ var (
 	statuses = []booking.Status{
 		booking.StatusHeld, booking.StatusReserved, booking.StatusConfirmed, booking.StatusCancelled, booking.StatusExpired,
 	}
-	events = []booking.Event{booking.EventConfirm, booking.EventCancel, booking.EventExpire}
+	events = []booking.Event{booking.EventReserve, booking.EventConfirm, booking.EventCancel, booking.EventExpire}
 )
 
 func TestStatus_After(t *testing.T) {
@@ -30,16 +30,23 @@ func TestStatus_After(t *testing.T) {
 	const forbidden = ""
 	want := map[booking.Status]map[booking.Event]booking.Status{
 		booking.StatusHeld: {
+			booking.EventReserve: booking.StatusReserved,
 			booking.EventConfirm: booking.StatusConfirmed, booking.EventCancel: booking.StatusCancelled, booking.EventExpire: booking.StatusExpired,
 		},
 		booking.StatusReserved: {
+			booking.EventReserve: forbidden,
 			booking.EventConfirm: booking.StatusConfirmed, booking.EventCancel: booking.StatusCancelled, booking.EventExpire: booking.StatusExpired,
 		},
 		booking.StatusConfirmed: {
+			booking.EventReserve: forbidden,
 			booking.EventConfirm: forbidden, booking.EventCancel: booking.StatusCancelled, booking.EventExpire: forbidden,
 		},
-		booking.StatusCancelled: {booking.EventConfirm: forbidden, booking.EventCancel: forbidden, booking.EventExpire: forbidden},
-		booking.StatusExpired:   {booking.EventConfirm: forbidden, booking.EventCancel: forbidden, booking.EventExpire: forbidden},
+		booking.StatusCancelled: {
+			booking.EventReserve: forbidden, booking.EventConfirm: forbidden, booking.EventCancel: forbidden, booking.EventExpire: forbidden,
+		},
+		booking.StatusExpired: {
+			booking.EventReserve: forbidden, booking.EventConfirm: forbidden, booking.EventCancel: forbidden, booking.EventExpire: forbidden,
+		},
 	}
 	for _, status := range statuses {
 		for _, event := range events {
@@ -62,8 +69,8 @@ func TestStatus_After(t *testing.T) {
 func (h *house) plant(t testing.TB, viewer auth.Viewer, status booking.Status, position int, amount int64, heldUntil *time.Time) booking.Reservation {
 	t.Helper()
 	r := booking.Reservation{ShowtimeID: h.Show(), ID: typeid.New(), Status: status}
-	h.Exec(t, `INSERT INTO reservations (showtime_id, id, viewer_id, status, seats, amount_minor, currency, lines, held_until, confirmed_at, ended_at)
-		VALUES ($1, $2, $3, $4, ARRAY[$5::smallint], $6, 'NZD', '[]', $7,
+	h.Exec(t, `INSERT INTO reservations (showtime_id, id, viewer_id, status, seats, amount_minor, currency, lines, held_until, pay_by, confirmed_at, ended_at)
+		VALUES ($1, $2, $3, $4, ARRAY[$5::smallint], $6, 'NZD', '[]', $7, CASE WHEN $4 = 'RESERVED' THEN now() + interval '1 day' END,
 			CASE WHEN $4 = 'CONFIRMED' THEN now() END, CASE WHEN $4 IN ('CANCELLED', 'EXPIRED') THEN now() END)`,
 		r.ShowtimeID, r.ID, viewer.UserID, status, position, amount, heldUntil)
 	if status != booking.StatusCancelled && status != booking.StatusExpired {
@@ -96,6 +103,8 @@ func TestTransitions_in_the_database(t *testing.T) {
 					r := h.plant(t, newViewer(), status, position, 1200, deadline)
 					next, allowed := status.After(event)
 					switch event {
+					case booking.EventReserve:
+						allowed = allowed && when == "future"
 					case booking.EventConfirm: // which begins with securing the seats
 						allowed, next = allowed && when == "future", status
 					case booking.EventExpire:
@@ -124,6 +133,9 @@ func TestTransitions_in_the_database(t *testing.T) {
 // step calls the SQL function of an event with the states that the table allows it in.
 func (h *house) step(t *testing.T, r booking.Reservation, event booking.Event) (done bool) {
 	t.Helper()
+	if event == booking.EventReserve {
+		return fixture.Get[bool](t, h.DB, `SELECT move_deadline($1, $2, 'RESERVED', now() + interval '2 hours')`, r.ShowtimeID, r.ID)
+	}
 	if event == booking.EventConfirm {
 		done = fixture.Get[bool](t, h.DB, `SELECT secure_reservation($1, $2)`, r.ShowtimeID, r.ID)
 		if done && !fixture.Get[bool](t, h.DB, `SELECT held_until IS NULL FROM seat_claims WHERE reservation_id = $1`, r.ID) {

@@ -45,6 +45,8 @@ type Config struct {
 	SMTPURL         Secret         `env:"MARQUEE_SMTP_URL"`
 	MailFrom        string         `env:"MARQUEE_MAIL_FROM"`
 	Hold            time.Duration  `env:"MARQUEE_HOLD" envDefault:"10m"`
+	Reviewers       string         `env:"MARQUEE_REVIEWERS" envDefault:"ticket"`
+	HoldLimit       time.Duration  `env:"MARQUEE_HOLD_LIMIT" envDefault:"30m"`
 	ClusterListen   string         `env:"MARQUEE_CLUSTER_LISTEN"`
 	ClusterPeers    []string       `env:"MARQUEE_CLUSTER_PEERS"`
 	ClusterPassword Secret         `env:"MARQUEE_CLUSTER_PASSWORD"`
@@ -233,19 +235,7 @@ func (c Config) Validate() error {
 	if c.DatabaseConns < 0 || c.DatabaseConns > 1000 {
 		bad("MARQUEE_DATABASE_CONNS must be between 0 (chosen by itself) and 1000")
 	}
-	for name, d := range map[string]time.Duration{
-		"MARQUEE_HOLD": c.Hold, "MARQUEE_REQUEST_TIMEOUT": c.RequestTimeout, "MARQUEE_DRAIN_TIMEOUT": c.DrainTimeout,
-	} {
-		if d < time.Millisecond || d > 24*time.Hour {
-			bad("%s must be between 1ms and 24h, not %s", name, d)
-		}
-	}
-	if c.LiveInterval < time.Millisecond || c.LiveInterval > time.Minute {
-		bad("MARQUEE_LIVE_INTERVAL must be between 1ms and 1m, not %s", c.LiveInterval)
-	}
-	if c.RequestTimeout > maxRequestTimeout {
-		bad("MARQUEE_REQUEST_TIMEOUT must be at most %s: a connection takes no answer after a minute", maxRequestTimeout)
-	}
+	problems = append(problems, c.judgeDurations()...)
 	if c.Gateway != "" && c.Gateway != "sandbox" {
 		bad("MARQUEE_GATEWAY must be sandbox, not %q", c.Gateway)
 	}
@@ -266,7 +256,29 @@ func (c Config) Validate() error {
 	if _, err := c.Key(); err != nil {
 		bad("MARQUEE_SECRET_KEY must be at least 32 bytes in base64: make one with openssl rand -base64 32")
 	}
-	return errors.Join(append(problems, c.validatePersisted(), c.validateOperation(), c.validateRates(), c.validateHolds(), c.validateMail(), c.validateProviders(), c.validateProduction())...)
+	return errors.Join(append(problems, c.validatePersisted(), c.validateOperation(), c.validateRates(), c.validateHolds(), c.validateReviewers(), c.validateMail(), c.validateProviders(), c.validateProduction())...)
+}
+
+// judgeDurations returns what is wrong with settings that say how long something takes.
+func (c Config) judgeDurations() (problems []error) {
+	bad := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+	for name, d := range map[string]time.Duration{
+		"MARQUEE_HOLD": c.Hold, "MARQUEE_HOLD_LIMIT": c.HoldLimit, "MARQUEE_REQUEST_TIMEOUT": c.RequestTimeout, "MARQUEE_DRAIN_TIMEOUT": c.DrainTimeout,
+	} {
+		if d < time.Millisecond || d > 24*time.Hour {
+			bad("%s must be between 1ms and 24h, not %s", name, d)
+		}
+	}
+	if c.HoldLimit < c.Hold {
+		bad("MARQUEE_HOLD_LIMIT must be at least MARQUEE_HOLD, which is %s", c.Hold)
+	}
+	if c.LiveInterval < time.Millisecond || c.LiveInterval > time.Minute {
+		bad("MARQUEE_LIVE_INTERVAL must be between 1ms and 1m, not %s", c.LiveInterval)
+	}
+	if c.RequestTimeout > maxRequestTimeout {
+		bad("MARQUEE_REQUEST_TIMEOUT must be at most %s: a connection takes no answer after a minute", maxRequestTimeout)
+	}
+	return problems
 }
 
 // validateOperation names what is wrong with how operators reach and stop a node.
@@ -293,6 +305,14 @@ func (c Config) validatePersisted() error {
 		}
 	default:
 		return fmt.Errorf("MARQUEE_PERSISTED_MODE must be off, log or require, not %q", c.PersistedMode)
+	}
+	return nil
+}
+
+// validateReviewers names a choice of who may review that is none.
+func (c Config) validateReviewers() error {
+	if c.Reviewers != "ticket" && c.Reviewers != "used" {
+		return fmt.Errorf("MARQUEE_REVIEWERS must be ticket or used, not %q", c.Reviewers)
 	}
 	return nil
 }

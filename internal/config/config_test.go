@@ -78,18 +78,18 @@ func TestFromEnvironment(t *testing.T) {
 	t.Run("every_problem_is_named_at_once", func(t *testing.T) {
 		t.Parallel()
 		_, err := config.FromEnvironment(map[string]string{
-			"MARQUEE_ENV": "staging", "MARQUEE_LISTEN": "8080", "MARQUEE_HOLD": "0s", "MARQUEE_SECRET_KEY": "short",
+			"MARQUEE_ENV": "staging", "MARQUEE_LISTEN": "8080", "MARQUEE_HOLD": "0s", "MARQUEE_HOLD_LIMIT": "25h", "MARQUEE_SECRET_KEY": "short",
 			"MARQUEE_ALLOWED_ORIGINS": "tickets.example", "MARQUEE_CLUSTER_PEERS": "nats-route://a:1", "MARQUEE_DATABASE_CONNS": "-1",
 			"MARQUEE_LIVE_INTERVAL": "2m", "MARQUEE_KEYSET": "one", "MARQUEE_KEYSET_FILE": "another", "MARQUEE_RATE_VIEWER": "-1", "MARQUEE_RATE_PURCHASE_ADDRESS": "1000001",
-			"MARQUEE_DRAIN_DELAY": "20s", "MARQUEE_OPS_HOSTS": "node-1:9090",
+			"MARQUEE_DRAIN_DELAY": "20s", "MARQUEE_OPS_HOSTS": "node-1:9090", "MARQUEE_REVIEWERS": "everybody",
 		})
 		if err == nil {
 			t.Fatal("accepted")
 		}
 		for _, name := range []string{
-			"MARQUEE_ENV", "MARQUEE_LISTEN", "MARQUEE_HOLD", "MARQUEE_SECRET_KEY", "MARQUEE_ALLOWED_ORIGINS",
+			"MARQUEE_ENV", "MARQUEE_LISTEN", "MARQUEE_HOLD", "MARQUEE_HOLD_LIMIT", "MARQUEE_SECRET_KEY", "MARQUEE_ALLOWED_ORIGINS",
 			"MARQUEE_CLUSTER_PEERS", "MARQUEE_DATABASE_CONNS", "MARQUEE_LIVE_INTERVAL",
-			"MARQUEE_RATE_VIEWER", "MARQUEE_RATE_PURCHASE_ADDRESS", "MARQUEE_KEYSET", "MARQUEE_DRAIN_DELAY", "MARQUEE_OPS_HOSTS",
+			"MARQUEE_RATE_VIEWER", "MARQUEE_RATE_PURCHASE_ADDRESS", "MARQUEE_KEYSET", "MARQUEE_DRAIN_DELAY", "MARQUEE_OPS_HOSTS", "MARQUEE_REVIEWERS",
 		} {
 			if !strings.Contains(err.Error(), name) {
 				t.Errorf("%s is not named in: %v", name, err)

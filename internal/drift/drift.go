@@ -20,9 +20,9 @@ import (
 	"marquee/internal/postgres"
 )
 
-// core are the tables whose primary key is composite; ent knows one id column only.
+// core are the tables whose primary key is composite, those of the booking core first; ent knows one id column only.
 var core = []string{
-	"showtime_sales", "reservations", "seat_claims", "idempotency_keys", "payments", "payment_attempts", "tickets",
+	"showtime_sales", "reservations", "seat_claims", "idempotency_keys", "payments", "payment_attempts", "tickets", "movie_ratings",
 }
 
 // onlyInSQL are the indexes that ent cannot say: on an expression, behind an exclusion constraint, on the table of a

@@ -16,12 +16,16 @@ const values = {
     ...['SeatRules', 'SelectionCheck', 'SelectionProblem', 'SeatMap', 'SeatMapSeat', 'SeatMapSnapshot', 'SeatMapDelta', 'SeatChange'],
     // Members of UserError: refusals.
     ...['EmailTaken', 'InvalidCredentials', 'LimitExceeded', 'SeatsUnavailable', 'ShowtimeClosed'],
-    ...['SeatRuleBroken', 'CoolingDown', 'PaymentDeclined', 'PaymentPending', 'ReservationExpired', 'SessionEnded'],
+    ...['PaymentDeclined', 'PaymentPending', 'ReservationExpired', 'SessionEnded'],
+    ...['HoldLimitReached', 'PayLaterUnavailable', 'SeatRuleBroken', 'CoolingDown'],
     ...['UsernameTaken', 'SecondFactorRequired', 'InvalidProof', 'LinkExpired', 'NoPassword'],
     ...['ProviderSignInFailed', 'AccountExists', 'ProviderEmailUnverified', 'ProviderLinkTaken', 'LastWayToSignIn'],
     ...['ReservationsAhead', 'AccountInOffice', 'AccountDisabled', 'TooManyGrants', 'LastAdmin'],
     // What has no life of its own: a part of an account, a choice of the installation, a question that is answered once.
     ...['Profile', 'EmailChange', 'SignInProvider', 'PasskeyChallenge', 'RoleGrant', 'StaffMember'],
+    ...['ReviewAspects', 'ReviewRating', 'ReviewEdit', 'ReviewReportCount', 'TicketRequired', 'AlreadyReviewed', 'ReviewHidden'],
+    // Terms of a theater.
+    'PayLaterPolicy',
     // What a mutation did, beside a refusal.
     'ChangePasswordPayload',
   ],

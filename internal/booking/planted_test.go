@@ -1,0 +1,127 @@
+package booking_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// planted is a mistake that somebody could make: texts of SQL functions replaced, and what else it takes for nothing to
+// stand in for what is missing. The race must notice it by at least one of the breaches named.
+type planted struct {
+	before  []string // statements
+	edits   []edit
+	crowd   func(t *testing.T, r *race)
+	noticed []string
+}
+
+// edit replaces a text that a function has.
+type edit struct{ function, text, with string }
+
+// scramble is the race as it always is.
+func scramble(t *testing.T, r *race) {
+	t.Helper()
+	r.run(t, 60, 3)
+}
+
+// hoard is a customer in many tabs who takes two seats in each, and another, and another: the connections must be open
+// before claims can really meet.
+func hoard(t *testing.T, r *race) {
+	t.Helper()
+	const customers, tabs = 5, 10
+	for customer := range customers {
+		viewer := newViewer()
+		together(tabs, func(tab int) {
+			first := 1 + 2*(tabs*customer+tab)
+			_, err := r.processes[len(r.processes)-1].Reserve(t.Context(), viewer, r.request(first, first+1))
+			r.failed("reserve", err)
+		})
+	}
+	breaches, err := audit(t.Context(), r.watchers.SQL(), always)
+	r.failed("audit", err)
+	r.notice(breaches...)
+}
+
+const (
+	takeOver = ` ON CONFLICT (showtime_id, seat_no) DO UPDATE
+                SET reservation_id = excluded.reservation_id, held_until = excluded.held_until
+                WHERE c.held_until <= v_now`
+	allOrNone = `IF v_won <> cardinality(p_seats) THEN`
+	ownTurn   = `PERFORM pg_advisory_xact_lock(hashtextextended(p_viewer_id::text, hashtextextended(p_showtime_id::text, 0)));`
+	secure    = `UPDATE reservations SET held_until = NULL`
+	unexpire  = `UPDATE seat_claims SET held_until = NULL`
+)
+
+// The claim looks at the seats before it takes them.
+var (
+	unlocked = edit{"examine_seats", `NOT pg_try_advisory_xact_lock(v_house, v_seat)`, `false`}
+	unseen   = edit{"examine_seats", `v_taken && p_seats`, `false`}
+)
+
+var plants = map[string]planted{
+	"no_unique_index": {
+		before: []string{
+			`ALTER TABLE seat_claims DROP CONSTRAINT seat_claims_pkey`,
+			`DROP INDEX tickets_seat_key`,
+		},
+		edits:   []edit{{"claim_seats", takeOver, ``}, unlocked, unseen},
+		noticed: []string{"a seat is claimed twice", "two live reservations have one seat", "free, held, taken and blocked are not the capacity"},
+	},
+	"read_before_lock": {
+		edits:   []edit{{"claim_seats", ownTurn, ``}},
+		crowd:   hoard,
+		noticed: []string{"a viewer has more seats than one may"},
+	},
+	"sweeper_ignores_a_payment_in_flight": {
+		edits:   []edit{{"secure_reservation", secure, `UPDATE reservations SET held_until = held_until`}, {"secure_reservation", unexpire, `UPDATE seat_claims SET held_until = held_until`}},
+		noticed: []string{"seats are secured without an authorized payment, or not secured with one"},
+	},
+	"claim_takes_what_it_can_get": {
+		edits:   []edit{unlocked, unseen, {"claim_seats", allOrNone, `IF false THEN`}},
+		noticed: []string{"a live reservation lacks one of its seats"},
+	},
+	"a_taken_seat_is_taken_over": {
+		edits:   []edit{unlocked, unseen, {"claim_seats", `WHERE c.held_until <= v_now`, `WHERE true`}},
+		noticed: []string{"a live reservation lacks one of its seats"},
+	},
+	"an_ended_reservation_keeps_its_seats": {
+		edits:   []edit{{"end_reservation", `AND seat_no = ANY (v_seats) AND reservation_id = p_reservation_id`, `AND false`}},
+		noticed: []string{"a claim is not its reservation's to have"},
+	},
+	"an_end_takes_the_seats_of_others": {
+		edits:   []edit{{"end_reservation", `AND seat_no = ANY (v_seats) AND reservation_id = p_reservation_id`, `AND seat_no = ANY (v_seats)`}},
+		noticed: []string{"a live reservation lacks one of its seats"},
+	},
+}
+
+// TestRace_notices_planted_bugs plants mistakes into the database of a race, one a race: each must turn it red.
+// `make prove-checks` prints the verdicts.
+func TestRace_notices_planted_bugs(t *testing.T) {
+	t.Parallel()
+	for name, bug := range plants {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRace(t)
+			for _, statement := range bug.before {
+				r.Exec(t, statement)
+			}
+			for _, e := range bug.edits {
+				r.rewrite(t, e)
+			}
+			if bug.crowd == nil {
+				bug.crowd = scramble
+			}
+			bug.crowd(t, r)
+			r.settle(t)
+			found := r.judge(t)
+			for _, name := range bug.noticed {
+				if !slices.ContainsFunc(found, func(line string) bool { return strings.HasPrefix(line, name) }) {
+					t.Errorf("%q is not among the %d breaches found: %.600q", name, len(found), found)
+				}
+			}
+			if !t.Failed() {
+				t.Logf("VERDICT %s: red, by %q and %d breaches in all", strings.TrimPrefix(t.Name(), "TestRace_notices_planted_bugs/"), bug.noticed[0], len(found))
+			}
+		})
+	}
+}

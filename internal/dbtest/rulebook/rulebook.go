@@ -1,0 +1,123 @@
+// Package rulebook says in SQL what never happens to seats, reservations, tickets and payments, whoever fights for them
+// and whatever dies meanwhile. The tests of races ask it of every snapshot and of what is left in the end.
+//
+// It knows the tables, not the domains, so that tests of anything that books may use it. For tests only.
+package rulebook
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+
+	"marquee/internal/postgres"
+)
+
+// Rule is something that never happens.
+type Rule struct {
+	Name  string
+	Query string // yields a line for each breach
+}
+
+// live are the reservations that have a right to their seats. The clock is read after the snapshot is taken: a deadline
+// that is in the future by then had not passed for anyone whose work the snapshot contains.
+const live = `WITH live AS (SELECT * FROM reservations WHERE status = 'CONFIRMED' OR status IN ('HELD', 'RESERVED')
+	AND (held_until IS NULL OR held_until > clock_timestamp())) `
+
+// Always returns the rules that every snapshot keeps, whatever is under way.
+func Always() []Rule {
+	return []Rule{
+		{"a seat is claimed twice", `SELECT format('seat %s by %s', seat_no, array_agg(reservation_id)) FROM seat_claims
+		GROUP BY showtime_id, seat_no HAVING count(*) > 1`},
+		{"two live reservations have one seat", live + `SELECT format('seat %s in %s', seat_no, array_agg(id))
+		FROM live, unnest(seats) AS seat_no GROUP BY showtime_id, seat_no HAVING count(*) > 1`},
+		{"two live tickets admit to one seat", `SELECT format('seat %s by %s', seat_no, array_agg(id)) FROM tickets
+		WHERE status <> 'REVOKED' GROUP BY showtime_id, seat_no HAVING count(*) > 1`},
+		{"a live reservation lacks one of its seats", live + `SELECT format('%s reservation %s lacks seat %s', r.status, r.id, s.no)
+		FROM live r, unnest(r.seats) AS s (no) WHERE NOT EXISTS (SELECT FROM seat_claims c
+			WHERE c.showtime_id = r.showtime_id AND c.seat_no = s.no AND c.reservation_id = r.id
+				AND c.held_until IS NOT DISTINCT FROM r.held_until)`},
+		{"a claim is not its reservation's to have", `SELECT format('seat %s of %s reservation %s', c.seat_no, r.status, r.id)
+		FROM seat_claims c JOIN reservations r ON r.showtime_id = c.showtime_id AND r.id = c.reservation_id
+		WHERE r.status NOT IN ('HELD', 'RESERVED', 'CONFIRMED') OR NOT c.seat_no = ANY (r.seats)`},
+		{"a seat is outside the showtime's layout", `SELECT format('seat %s of %s', c.seat_no, s.seat_count) FROM showtime_sales s
+		JOIN (SELECT showtime_id, seat_no FROM seat_claims UNION ALL SELECT showtime_id, seat_no FROM tickets) c USING (showtime_id)
+		WHERE c.seat_no NOT BETWEEN 1 AND s.seat_count`},
+		{"free, held, taken and blocked are not the capacity", `SELECT format('%s free, %s held, %s taken, %s blocked of %s',
+			free, held, taken, blocked, seat_count)
+		FROM (SELECT sale.showtime_id, sale.seat_count,
+				count(*) FILTER (WHERE c.seat_no IS NULL OR c.held_until <= now()) AS free,
+				count(*) FILTER (WHERE c.held_until > now()) AS held,
+				count(*) FILTER (WHERE c.held_until IS NULL AND c.reservation_id IS NOT NULL) AS taken,
+				count(*) FILTER (WHERE c.seat_no IS NOT NULL AND c.reservation_id IS NULL) AS blocked
+			FROM showtime_sales sale JOIN showtimes s ON s.id = sale.showtime_id JOIN seats ON seats.layout_id = s.layout_id
+			LEFT JOIN seat_claims c ON c.showtime_id = sale.showtime_id AND c.seat_no = seats.seat_no
+			GROUP BY sale.showtime_id) AS sum
+		WHERE free + held + taken + blocked <> seat_count`},
+		{"a viewer has more seats than one may", live + `SELECT format('%s has %s of %s', viewer_id, sum(cardinality(seats)), max_seats)
+		FROM live JOIN showtime_sales USING (showtime_id) GROUP BY showtime_id, viewer_id, max_seats
+		HAVING sum(cardinality(seats)) > max_seats`},
+		{"the tickets are not those of the confirmed seats", `SELECT format('%s reservation %s for %s has tickets for %s', r.status, r.id, r.seats, t.seats)
+		FROM reservations r LEFT JOIN LATERAL (SELECT array_agg(seat_no ORDER BY seat_no) AS seats FROM tickets t
+			WHERE t.showtime_id = r.showtime_id AND t.reservation_id = r.id AND t.status <> 'REVOKED') t ON true
+		WHERE t.seats IS DISTINCT FROM CASE WHEN r.status = 'CONFIRMED' THEN (SELECT array_agg(u ORDER BY u) FROM unnest(r.seats) u) END`},
+		{"a confirmed reservation is not paid in full", `SELECT format('%s reservation %s of %s %s', r.status, r.id, r.amount_minor, r.currency)
+		FROM reservations r LEFT JOIN payments p ON p.showtime_id = r.showtime_id AND p.reservation_id = r.id
+			AND p.status = 'CAPTURED' AND p.amount_minor = r.amount_minor AND p.currency = r.currency AND p.viewer_id = r.viewer_id
+		WHERE r.status = 'CONFIRMED' AND r.amount_minor > 0 AND p.id IS NULL`},
+		{"captured money is for no confirmed reservation", `SELECT format('%s payment %s of %s reservation', p.status, p.id, r.status)
+		FROM payments p JOIN reservations r ON r.showtime_id = p.showtime_id AND r.id = p.reservation_id
+		WHERE (p.status = 'CAPTURED') <> (r.status = 'CONFIRMED')`},
+		{"a payment's figures do not fit its state", `SELECT format('%s payment %s: %s of %s captured, %s refunded', status, id, captured_minor, amount_minor, refunded_minor)
+		FROM payments WHERE (captured_minor, refunded_minor) <> CASE status WHEN 'REFUNDED' THEN (amount_minor, amount_minor)
+			WHEN 'CAPTURED' THEN (amount_minor, 0::bigint) WHEN 'REFUND_PENDING' THEN (amount_minor, 0::bigint) ELSE (0::bigint, 0::bigint) END`},
+		{"a payment does not follow its attempts", `SELECT format('%s payment %s with attempts %s', p.status, p.id, a.states)
+		FROM payments p JOIN (SELECT showtime_id, payment_id, array_agg(status) AS states FROM payment_attempts
+			GROUP BY showtime_id, payment_id) a ON a.showtime_id = p.showtime_id AND a.payment_id = p.id
+		WHERE (p.status = 'CAPTURED') <> ('CAPTURED' = ANY (a.states))
+			OR p.status IN ('REFUND_PENDING', 'REFUNDED') AND NOT p.status = ANY (a.states)
+			OR p.status = 'FAILED' AND 'AUTHORIZED' = ANY (a.states)`},
+		{"two attempts of a payment can take money", `SELECT format('payment %s: %s', payment_id, array_agg(status)) FROM payment_attempts
+		WHERE status IN ('STARTED', 'AUTHORIZED', 'CAPTURED') GROUP BY showtime_id, payment_id HAVING count(*) > 1`},
+		{"seats are secured without an authorized payment, or not secured with one", `SELECT format('%s reservation %s until %s with an attempt %s', r.status, r.id, r.held_until, a.status)
+		FROM reservations r LEFT JOIN payments p ON p.showtime_id = r.showtime_id AND p.reservation_id = r.id
+		LEFT JOIN payment_attempts a ON a.showtime_id = p.showtime_id AND a.payment_id = p.id AND a.status = 'AUTHORIZED'
+		WHERE (r.status IN ('HELD', 'RESERVED') AND r.held_until IS NULL) <> (a.id IS NOT NULL)`},
+	}
+}
+
+// AtRest returns the rules that hold besides when nothing is under way, expired holds are swept and payments settled.
+func AtRest() []Rule {
+	return []Rule{
+		{"an attempt is not settled", `SELECT format('%s attempt %s', status, id) FROM payment_attempts
+		WHERE status NOT IN ('CAPTURED', 'DECLINED', 'VOIDED', 'REFUNDED')`},
+		{"a payment of an ended reservation is open", `SELECT format('%s payment %s of %s reservation', p.status, p.id, r.status)
+		FROM payments p JOIN reservations r ON r.showtime_id = p.showtime_id AND r.id = p.reservation_id
+		WHERE p.status IN ('PENDING', 'REFUND_PENDING') AND r.status IN ('CANCELLED', 'EXPIRED')`},
+		{"captures are not the confirmed totals", `SELECT format('%s %s captured for %s %s confirmed', paid, currency, total, currency)
+		FROM (SELECT currency, sum(amount_minor) AS total FROM reservations WHERE status = 'CONFIRMED' GROUP BY currency) r
+		FULL JOIN (SELECT currency, sum(captured_minor - refunded_minor) AS paid FROM payments GROUP BY currency) p USING (currency)
+		WHERE coalesce(total, 0) <> coalesce(paid, 0)`},
+	}
+}
+
+// Querier is a database, or a transaction of one.
+type Querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// Breaches returns a line for each breach of the rules, which begins with the rule's name. All rules look at one snapshot.
+func Breaches(ctx context.Context, q Querier, rules ...Rule) ([]string, error) {
+	queries := make([]string, len(rules))
+	for i, r := range rules {
+		queries[i] = `SELECT $rule$` + r.Name + `: $rule$ || line FROM (` + r.Query + `) AS breach (line)`
+	}
+	rows, err := q.QueryContext(ctx, strings.Join(queries, ` UNION ALL `))
+	if err != nil {
+		return nil, fmt.Errorf("looking for breaches: %w", err)
+	}
+	return postgres.Collect(rows, func(rows *sql.Rows) (line string, err error) {
+		err = rows.Scan(&line)
+		return line, err
+	})
+}

@@ -1,0 +1,45 @@
+package identity
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"marquee/ent"
+	"marquee/ent/user"
+	"marquee/internal/postgres"
+)
+
+// GivenNames returns what may be shown to everybody of those among ids who let it be shown, which the caller has made sure
+// of: the first word of their names, never more. Whoever has none that can be shown (an address, a name like one of the
+// house's own) is absent. Usernames are not shown, since they sign in. One statement.
+func (s *Service) GivenNames(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]string, error) {
+	rows, err := s.ent.User.Query().Where(ent.AnyOf(user.FieldID, "uuid[]", postgres.UUIDs(ids))).All(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading names: %w", err)
+	}
+	names := make(map[uuid.UUID]string, len(rows))
+	for _, row := range rows {
+		u, err := s.fromEnt(row)
+		if err != nil {
+			return nil, err
+		}
+		if name := givenName(u.Name); name != "" {
+			names[u.ID] = name
+		}
+	}
+	return names, nil
+}
+
+// givenName returns the first word of a name, "" when that is nothing to show.
+func givenName(name string) string {
+	const longest = 30
+	first, _, _ := strings.Cut(strings.TrimSpace(name), " ")
+	if strings.ContainsAny(first, "@/:") || utf8.RuneCountInString(first) > longest || isReserved(strings.ToLower(first)) {
+		return ""
+	}
+	return first
+}
