@@ -24,7 +24,7 @@ func (r *mutationResolver) ReserveSeats(ctx context.Context, input model.Reserve
 	if err != nil {
 		return nil, err
 	}
-	in, err := reserveInput(input)
+	in, err := reserveInput(ctx, input)
 	if err != nil {
 		return nil, err
 	}

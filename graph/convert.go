@@ -163,8 +163,11 @@ func seatMapEvent(layout *theater.Layout, event seatfeed.Event) model.SeatMapEve
 // maxSeatIDs is more seats than any house lets one customer have. It bounds an answer that names each wrong one.
 const maxSeatIDs = 100
 
-func reserveInput(input model.ReserveSeatsInput) (booking.ReserveInput, error) {
-	in := booking.ReserveInput{IdempotencyKey: input.IdempotencyKey, PromoCodes: input.PromoCodes}
+func reserveInput(ctx context.Context, input model.ReserveSeatsInput) (booking.ReserveInput, error) {
+	in := booking.ReserveInput{
+		IdempotencyKey: input.IdempotencyKey, PromoCodes: input.PromoCodes, AccessibleNeed: input.AccessibleNeed, OverrideSeatRules: input.OverrideSeatRules,
+		Address: limit.AddressOf(ctx),
+	}
 	var err error
 	if in.ShowtimeID, err = decodeID(typeid.Showtime, "input.showtimeId", input.ShowtimeID); err != nil {
 		return in, err

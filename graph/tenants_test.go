@@ -223,6 +223,13 @@ func TestA8_AZ1_AZ3_two_tenants(t *testing.T) {
 		"Mutation.unlinkProvider(input.linkId)": {
 			{operation: mutation("unlinkProvider", result), input: vars{}, field: "linkId", theirs: fresh(withLink)},
 		},
+		"Mutation.setSeatRules(input.theaterId)": {
+			{operation: mutation("setSeatRules", `{ theater { id } }`), input: vars{
+				"noSeatLeftAlone": false, "relaxedAtFreePercent": 5, "relaxedMinutesBeforeStart": 10, "accessibleReleaseMinutes": 10080,
+			}, field: "theaterId", theirs: their(theirs.theater.ID(), &theirs.manager)},
+		},
+		"Query.validateSelection(input.showtimeId)": {{known: offSale}},
+		"Query.validateSelection(input.seatIds)":    {{known: offSale}},
 		"Mutation.createPriceRule(input.theaterId)": {
 			{operation: mutation("createPriceRule", `{ rule { label } }`), input: vars{"rule": fee}, field: "theaterId", theirs: their(theirs.theater.ID(), &theirs.manager)},
 		},

@@ -77,14 +77,15 @@ func (s *Service) Best(ctx context.Context, in BestInput) ([]Suggestion, error) 
 		left := max(*ceiling-offer.Once, 0) // what costs nothing pays nothing once either
 		ceiling = &left
 	}
-	return suggest(offer, layout, states, seating.Wish{
+	return s.suggest(offer, layout, states, seating.Wish{
 		Seats: int(in.Seats), Wheelchairs: int(in.Wheelchairs), Categories: in.Categories, Prices: offer.Adult,
 		Ceiling: ceiling, Together: in.Together, Seed: in.Seed,
 	}, int(in.Limit))
 }
 
-// suggest returns the best selections with what adults pay for them.
-func suggest(offer *showtime.Offer, layout *theater.Layout, states []seating.State, wish seating.Wish, limit int) ([]Suggestion, error) {
+// suggest returns the best selections with what adults pay for them. None of them breaks a rule of the theater.
+func (s *Service) suggest(offer *showtime.Offer, layout *theater.Layout, states []seating.State, wish seating.Wish, limit int) ([]Suggestion, error) {
+	wish.NoneAlone = noneAlone(offer, states, s.clock.Now())
 	var found []Suggestion
 	for _, selection := range seating.Best(layout, states, wish, seating.DefaultWeights(), limit) {
 		quote, err := quoteOf(offer, selection.Seats, nil)

@@ -10,10 +10,10 @@ import (
 
 	"github.com/google/uuid"
 
+	"marquee/internal/auth"
 	"marquee/internal/money"
 	"marquee/internal/pricing"
 	"marquee/internal/promotion"
-	"marquee/internal/seatno"
 	"marquee/internal/showtime"
 	"marquee/internal/theater"
 )
@@ -67,22 +67,30 @@ func (s *Service) quoteWith(ctx context.Context, viewerID uuid.UUID, offer *show
 	}
 }
 
-// claimAndUse is claim with promotions, which are used in the same transaction: a *refusedPromotionError, promotion.ErrMoved. A
-// request that was carried out before is answered as then, whatever has become of its codes.
-func (s *Service) claimAndUse(ctx context.Context, viewerID uuid.UUID, offer *showtime.Offer, positions seatno.List, quote pricing.Quote, in ReserveInput, asked []byte, offers []promotion.Offer) (claimed, error) {
+// claimWith claims seats: in one statement, or, against the rules of the theater or with promotions, in a transaction that
+// records or uses them too. With promotions it returns *refusedPromotionError and promotion.ErrMoved; a request that was
+// carried out before is answered as then, whatever has become of its codes.
+func (s *Service) claimWith(ctx context.Context, viewer auth.Viewer, offer *showtime.Offer, sel selection, types map[int16]pricing.TicketType, quote pricing.Quote, in ReserveInput, offers []promotion.Offer) (c claimed, err error) {
+	if !in.OverrideSeatRules && len(offers) == 0 {
+		return s.claim(ctx, s.db.SQL(), viewer.UserID, offer, sel, types, quote, in)
+	}
 	if at := slices.IndexFunc(offers, func(o promotion.Offer) bool { return o.Reason != "" }); at >= 0 {
-		c, replayed, err := s.replayed(ctx, viewerID, in, asked)
+		c, replayed, err := s.replayed(ctx, viewer.UserID, in, seatsFingerprint(in.command(), in.ShowtimeID, sel.positions, types, in.PromoCodes))
 		if err == nil && !replayed {
 			err = &refusedPromotionError{PromotionRefused{Code: offers[at].Code, Reason: offers[at].Reason}}
 		}
 		return c, err
 	}
-	var c claimed
-	err := s.db.InTx(ctx, func(tx *sql.Tx) (err error) {
-		if c, err = s.claim(ctx, tx, viewerID, offer, positions, quote, in, asked); err != nil || c.outcome != "CLAIMED" {
+	err = s.db.InTx(ctx, func(tx *sql.Tx) (err error) {
+		if in.OverrideSeatRules {
+			c, err = s.overrideClaimTx(ctx, tx, viewer, offer, sel, types, quote, in)
+		} else {
+			c, err = s.claim(ctx, tx, viewer.UserID, offer, sel, types, quote, in)
+		}
+		if err != nil || c.outcome != claimedSeats {
 			return err
 		}
-		use := promotion.Use{ViewerID: viewerID, ShowtimeID: in.ShowtimeID, ReservationID: c.reservationID.UUID}
+		use := promotion.Use{ViewerID: viewer.UserID, ShowtimeID: in.ShowtimeID, ReservationID: c.reservationID.UUID}
 		return promotion.UseTx(ctx, tx, use, offers, quote)
 	})
 	return c, err

@@ -115,8 +115,8 @@ func quoteOf(offer *showtime.Offer, seats []theater.Seat, types map[int16]pricin
 }
 
 // seatsFingerprint is fingerprint for seats of which some are not for adults, or that are had with codes.
-func seatsFingerprint(showtimeID uuid.UUID, positions seatno.List, types map[int16]pricing.TicketType, codes []string) []byte {
-	sum := fingerprint("RESERVE", showtimeID, positions)
+func seatsFingerprint(operation string, showtimeID uuid.UUID, positions seatno.List, types map[int16]pricing.TicketType, codes []string) []byte {
+	sum := fingerprint(operation, showtimeID, positions)
 	if len(types)+len(codes) == 0 {
 		return sum
 	}

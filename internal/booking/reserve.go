@@ -27,11 +27,26 @@ import (
 
 // ReserveInput asks for seats of a showtime.
 type ReserveInput struct {
-	ShowtimeID     uuid.UUID
-	SeatIDs        []uuid.UUID
-	TicketTypes    []SeatType // of seats that are not an adult's
-	PromoCodes     []string
-	IdempotencyKey string
+	ShowtimeID        uuid.UUID
+	SeatIDs           []uuid.UUID
+	TicketTypes       []SeatType // of seats that are not an adult's
+	PromoCodes        []string
+	IdempotencyKey    string
+	AccessibleNeed    bool   // the party needs the places for wheelchairs that it asks for
+	OverrideSeatRules bool   // by staff of the theater: no Rule counts, and it is recorded
+	Address           string // that the request comes from; "": not known, and not counted
+}
+
+// command says what makes a request another one, beside the seats, when it comes with the same idempotency key.
+func (in ReserveInput) command() string {
+	command := "RESERVE"
+	if in.AccessibleNeed {
+		command += " ACCESSIBLE"
+	}
+	if in.OverrideSeatRules {
+		command += " OVERRIDE"
+	}
+	return command
 }
 
 // Validate returns BAD_USER_INPUT when there is no seat, a seat twice, a ticket type for another seat, or no usable key.
@@ -81,14 +96,15 @@ const claimTries = 3
 const alternatives = 3
 
 // Reserve holds seats for the viewer, all or none. Repeating it with the same key gives the same reservation as it
-// stands; the same key for other seats is IDEMPOTENCY_KEY_REUSED. NOT_FOUND for an unknown showtime, BAD_USER_INPUT for
-// a seat that is not one of the showtime's. One statement in the usual case.
+// stands; the same key for another request is IDEMPOTENCY_KEY_REUSED. NOT_FOUND for an unknown showtime, BAD_USER_INPUT
+// for a seat that is not one of the showtime's, FORBIDDEN for rules overridden by who is not staff of the theater. One
+// statement in the usual case; seats held against a rule take a transaction.
 func (s *Service) Reserve(ctx context.Context, viewer auth.Viewer, in ReserveInput) (ReserveResult, error) {
 	if err := in.Validate(); err != nil {
 		return nil, err
 	}
 	for try := 1; ; try++ {
-		result, again, err := s.tryReserve(ctx, viewer, in)
+		result, again, err := s.tryReserve(ctx, viewer, in, false)
 		if err != nil || !again {
 			return result, err
 		}
@@ -99,11 +115,14 @@ func (s *Service) Reserve(ctx context.Context, viewer auth.Viewer, in ReserveInp
 }
 
 // tryReserve is one try; again asks for another, because the price list was old, or a race for a seat or for the key
-// was lost.
-func (s *Service) tryReserve(ctx context.Context, viewer auth.Viewer, in ReserveInput) (result ReserveResult, again bool, err error) {
+// was lost. relaxed says that the seats may leave others alone.
+func (s *Service) tryReserve(ctx context.Context, viewer auth.Viewer, in ReserveInput, relaxed bool) (result ReserveResult, again bool, err error) {
 	offer, err := s.showtimes.Offer(ctx, in.ShowtimeID)
 	if err != nil {
 		return nil, false, err
+	}
+	if in.OverrideSeatRules && !viewer.Has(auth.RoleTheaterStaff, offer.TheaterID) {
+		return nil, false, apperr.New(apperr.Forbidden, "Only staff of the theater may hold seats against its rules.")
 	}
 	layout, err := s.seating.Layout(ctx, in.ShowtimeID)
 	if err != nil {
@@ -113,20 +132,18 @@ func (s *Service) tryReserve(ctx context.Context, viewer auth.Viewer, in Reserve
 	if err != nil {
 		return nil, false, err
 	}
-	seats, types := layout.SeatsAt(positions), typesOf(layout, in.TicketTypes)
+	sel, types := selectionOf(offer, layout, positions, in.AccessibleNeed), typesOf(layout, in.TicketTypes)
+	if relaxed {
+		sel.edges = seating.Edges{}
+	}
+	seats := sel.seats
 	quote, offers, err := s.quoteWith(ctx, viewer.UserID, offer, seats, types, in.PromoCodes)
 	if err != nil {
 		return nil, false, err
 	}
-	asked := seatsFingerprint(in.ShowtimeID, positions, types, in.PromoCodes)
-	var c claimed
-	if len(offers) == 0 {
-		c, err = s.claim(ctx, s.db.SQL(), viewer.UserID, offer, positions, quote, in, asked)
-	} else {
-		c, err = s.claimAndUse(ctx, viewer.UserID, offer, positions, quote, in, asked, offers)
-		if refusal, ok := errors.AsType[*refusedPromotionError](err); ok {
-			return refusal.PromotionRefused, false, nil
-		}
+	c, err := s.claimWith(ctx, viewer, offer, sel, types, quote, in, offers)
+	if refusal, ok := errors.AsType[*refusedPromotionError](err); ok {
+		return refusal.PromotionRefused, false, nil
 	}
 	if errors.Is(err, promotion.ErrMoved) || postgres.SQLState(err) == lostRace || postgres.IsUniqueViolation(err, "idempotency_keys_pkey") {
 		return nil, true, nil
@@ -135,7 +152,7 @@ func (s *Service) tryReserve(ctx context.Context, viewer auth.Viewer, in Reserve
 		return nil, false, err
 	}
 	switch c.outcome {
-	case "CLAIMED":
+	case claimedSeats:
 		s.hint(in.ShowtimeID)
 		held := Reservation{
 			ShowtimeID: in.ShowtimeID, ID: c.reservationID.UUID, ViewerID: viewer.UserID, Status: StatusHeld,
@@ -157,9 +174,22 @@ func (s *Service) tryReserve(ctx context.Context, viewer auth.Viewer, in Reserve
 		reason, err := s.closedReason(ctx, in.ShowtimeID)
 		return ShowtimeClosed{Reason: reason}, false, err
 	case "TOO_MANY":
-		return LimitExceeded{Limit: offer.MaxSeats, Remaining: c.seatsLeft.Int32}, false, nil
+		return LimitExceeded{Of: LimitOfCustomer, Limit: offer.MaxSeats, Remaining: c.seatsLeft.Int32}, false, nil
+	case "TOO_MANY_THERE":
+		return LimitExceeded{Of: LimitOfAddress, Limit: int32(s.cfg.SeatsPerAddress), Remaining: c.seatsLeft.Int32}, false, nil
+	case "COOLING_DOWN":
+		return CoolingDown{Wait: c.heldUntil.Time.Sub(c.createdAt.Time)}, false, nil
 	case "TAKEN":
-		refusal, err := s.refuse(ctx, offer, layout, seats, c.lost)
+		refusal, err := s.refuse(ctx, offer, layout, sel, c.lost)
+		return refusal, false, err
+	case "PROTECTED":
+		refusal, err := s.refuseKept(ctx, offer, layout, sel)
+		return refusal, false, err
+	case "ALONE":
+		refusal, relaxed, err := s.refuseAlone(ctx, offer, layout, sel, c.alone, c.createdAt.Time)
+		if relaxed {
+			return s.tryReserve(ctx, viewer, in, relaxed)
+		}
 		return refusal, false, err
 	case "NO_SHOWTIME":
 		return nil, false, apperr.Missing("showtime")
@@ -168,29 +198,43 @@ func (s *Service) tryReserve(ctx context.Context, viewer auth.Viewer, in Reserve
 	}
 }
 
+// claimedSeats is the outcome of a claim that succeeds.
+const claimedSeats = "CLAIMED"
+
 // claimed is the answer of claim_seats.
 type claimed struct {
 	outcome       string
 	reservationID uuid.NullUUID
 	heldUntil     sql.NullTime
 	createdAt     sql.NullTime
-	lost          seatno.List
+	lost          seatno.List // of TAKEN
+	alone         seatno.List // of ALONE; of a claim against the rules, left so
 	seatsLeft     sql.NullInt32
 }
 
-func (s *Service) claim(ctx context.Context, tx querier, viewerID uuid.UUID, offer *showtime.Offer, positions seatno.List, quote pricing.Quote, in ReserveInput, asked []byte) (claimed, error) {
+func (s *Service) claim(ctx context.Context, on querier, viewerID uuid.UUID, offer *showtime.Offer, sel selection, types map[int16]pricing.TicketType, quote pricing.Quote, in ReserveInput) (claimed, error) {
 	lines, err := json.Marshal(quote.Lines)
 	if err != nil {
 		return claimed{}, fmt.Errorf("writing price lines: %w", err)
 	}
 	var c claimed
-	err = tx.QueryRowContext(ctx, `SELECT outcome, reservation_id, held_until, created_at, lost, seats_left
-		FROM claim_seats($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-		in.ShowtimeID, typeid.New(), viewerID, positions, offer.PriceVersion, quote.Total.AmountMinor, offer.Currency,
-		string(lines), s.cfg.Hold.Milliseconds(), in.IdempotencyKey, asked).
+	keptUntil := sel.keptUntil(offer)
+	keptUntil.Valid = keptUntil.Valid && !in.OverrideSeatRules
+	err = on.QueryRowContext(ctx, `SELECT outcome, reservation_id, held_until, created_at, lost, seats_left
+		FROM claim_seats($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
+		in.ShowtimeID, typeid.New(), viewerID, sel.positions, offer.PriceVersion, quote.Total.AmountMinor, offer.Currency,
+		string(lines), s.cfg.Hold.Milliseconds(), in.IdempotencyKey, seatsFingerprint(in.command(), in.ShowtimeID, sel.positions, types, in.PromoCodes),
+		sel.edges.Beside, sel.edges.Beyond, in.OverrideSeatRules, keptUntil,
+		s.sourceOf(in.Address), s.cfg.SeatsPerAddress, s.cfg.IdleHolds, s.cfg.IdleWindow.Milliseconds()).
 		Scan(&c.outcome, &c.reservationID, &c.heldUntil, &c.createdAt, &c.lost, &c.seatsLeft)
 	if err != nil {
 		return claimed{}, fmt.Errorf("claiming seats: %w", err)
+	}
+	if len(c.lost) > 0 && c.lost[0] < 0 {
+		for _, position := range c.lost {
+			c.alone = append(c.alone, -position)
+		}
+		c.lost = nil
 	}
 	return c, nil
 }
@@ -228,7 +272,7 @@ func (s *Service) closedReason(ctx context.Context, showtimeID uuid.UUID) (Close
 }
 
 // refuse names the lost seats and what could be had instead.
-func (s *Service) refuse(ctx context.Context, offer *showtime.Offer, layout *theater.Layout, wanted []theater.Seat, lost seatno.List) (SeatsUnavailable, error) {
+func (s *Service) refuse(ctx context.Context, offer *showtime.Offer, layout *theater.Layout, sel selection, lost seatno.List) (SeatsUnavailable, error) {
 	states, err := s.seating.RecentStates(ctx, offer.ShowtimeID)
 	if err != nil {
 		return SeatsUnavailable{}, err
@@ -237,6 +281,6 @@ func (s *Service) refuse(ctx context.Context, offer *showtime.Offer, layout *the
 	for _, position := range lost {
 		states[position-1] = seating.Held
 	}
-	others, err := suggest(offer, layout, states, seating.Instead(wanted, offer.Adult), alternatives)
+	others, err := s.instead(offer, layout, states, sel)
 	return SeatsUnavailable{Seats: layout.SeatsAt(lost), Alternatives: others}, err
 }

@@ -174,8 +174,8 @@ func lockRuleTx(ctx context.Context, tx *sql.Tx, id uuid.UUID) (PriceRule, error
 	return r, err
 }
 
-// changeRules runs do in a transaction that has the rules of a theater to itself, and makes the prices of all its
-// showtimes that are or will be on sale another version. Nobody who buys waits for it, and it waits for nobody who
+// changeRules runs do in a transaction that has the rules of a theater to itself, of prices and of seats, and makes the
+// offers of all its showtimes that are or will be on sale another version. Nobody who buys waits for it, and it waits for nobody who
 // buys: the claim of seats only reads the version.
 func (s *Service) changeRules(ctx context.Context, theaterID uuid.UUID, do func(*sql.Tx) error) error {
 	var repriced []uuid.UUID
@@ -210,7 +210,7 @@ func (s *Service) changeRules(ctx context.Context, theaterID uuid.UUID, do func(
 	case postgres.IsExclusionViolation(err, "price_rules_taxes_excl"):
 		return apperr.Invalid("input.rule.included", "The prices of a theater contain its taxes, or its taxes come on top. Another tax says otherwise.")
 	case err != nil:
-		return fmt.Errorf("changing price rules: %w", err)
+		return fmt.Errorf("changing the rules of a theater: %w", err)
 	}
 	for _, id := range repriced {
 		s.offers.Remove(id)

@@ -97,14 +97,18 @@ type Price struct {
 	Currency    string
 }
 
-// Offer is what is needed to quote seats of a showtime. It is shared between requests: do not change it.
+// Offer is what is needed to quote seats of a showtime and to judge a selection of them. It is shared between requests:
+// do not change it.
 type Offer struct {
 	ShowtimeID   uuid.UUID
+	TheaterID    uuid.UUID
+	StartsAt     time.Time
 	LayoutID     uuid.UUID
 	Currency     string
 	PriceVersion int32
 	MaxSeats     int32
 	Prices       map[theater.Category]int64 // minor units; a category without a price is not sold
+	Rules        SeatRules                  // of the theater, as old as PriceVersion
 	Chain        pricing.Chain              // the rules of the theater that hold for this showtime
 	Adult        map[theater.Category]int64 // what one adult pays in the end, but for what is paid once
 	Once         int64                      // what is paid once for seats that are not free, in minor units

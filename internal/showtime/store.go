@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -222,13 +223,15 @@ func (s *Service) remembered(id uuid.UUID) (*Offer, bool) {
 
 // readOffers reads prices, rules and version in one statement, so that they are of one moment.
 func (s *Service) readOffers(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*Offer, error) {
-	rows, err := s.db.SQL().QueryContext(ctx, `SELECT s.id, s.layout_id, s.format, s.starts_at, t.time_zone, sale.currency, sale.price_version, sale.max_seats,
+	rows, err := s.db.SQL().QueryContext(ctx, `SELECT s.id, s.theater_id, s.layout_id, s.format, s.starts_at, t.time_zone, sale.currency, sale.price_version, sale.max_seats,
+			`+seatRuleColumns+`,
 			(SELECT json_object_agg(p.category, p.amount_minor) FROM price_tiers p WHERE p.showtime_id = s.id),
 			(SELECT json_agg(json_build_object('kind', r.kind, 'label', r.label, 'ticketType', r.ticket_type, 'format', r.format,
 					'weekdays', r.weekdays, 'from', r.from_minute, 'to', r.to_minute, 'basisPoints', r.basis_points, 'amountMinor', r.amount_minor,
 					'perReservation', r.per_reservation, 'included', r.included))
 				FROM price_rules r WHERE r.theater_id = s.theater_id AND r.active)
 		FROM showtimes s JOIN theaters t ON t.id = s.theater_id JOIN showtime_sales sale ON sale.showtime_id = s.id
+		LEFT JOIN seat_rules rule ON rule.theater_id = s.theater_id
 		WHERE s.id = ANY($1)`, postgres.UUIDs(ids))
 	if err != nil {
 		return nil, fmt.Errorf("reading offers: %w", err)
@@ -250,13 +253,14 @@ func (s *Service) scanOffer(rows *sql.Rows) (*Offer, error) {
 	var (
 		o            Offer
 		format, zone string
-		starts       time.Time
+		seatRules    storedRules
 		prices, told []byte // JSON; nil: none
 	)
-	err := rows.Scan(&o.ShowtimeID, &o.LayoutID, &format, &starts, &zone, &o.Currency, &o.PriceVersion, &o.MaxSeats, &prices, &told)
-	if err != nil {
+	into := []any{&o.ShowtimeID, &o.TheaterID, &o.LayoutID, &format, &o.StartsAt, &zone, &o.Currency, &o.PriceVersion, &o.MaxSeats}
+	if err := rows.Scan(slices.Concat(into, seatRules.fields(), []any{&prices, &told})...); err != nil {
 		return nil, err
 	}
+	o.Rules = seatRules.orDefault()
 	if prices != nil {
 		if err := json.Unmarshal(prices, &o.Prices); err != nil {
 			return nil, fmt.Errorf("reading prices: %w", err)
@@ -272,7 +276,7 @@ func (s *Service) scanOffer(rows *sql.Rows) (*Offer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &o, o.priced(rules, format, starts.In(at))
+	return &o, o.priced(rules, format, o.StartsAt.In(at))
 }
 
 func (s *Service) restrict(q *query, f Filter) {
