@@ -28,12 +28,12 @@ const (
 
 // productSide is the built binary, driven through its API.
 type productSide struct {
-	server   *server.Server
-	log      string
-	conns    chan *wire.Conn   // those that nobody uses at this moment
-	queries  map[string][]byte // the documents as JSON texts
-	tokens   [viewers]string
-	house    *house
+	server  *server.Server
+	log     string
+	conns   chan *wire.Conn   // those that nobody uses at this moment
+	queries map[string][]byte // the documents as JSON texts
+	tokens  [viewers]string
+	house   *house
 
 	mu       sync.Mutex
 	reserved map[int]sale // by seat
