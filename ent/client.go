@@ -42,6 +42,7 @@ import (
 	"marquee/ent/seat"
 	"marquee/ent/seatclaim"
 	"marquee/ent/seatlayout"
+	"marquee/ent/seatrules"
 	"marquee/ent/session"
 	"marquee/ent/sessionrevocation"
 	"marquee/ent/showtime"
@@ -126,6 +127,8 @@ type Client struct {
 	SeatClaim *SeatClaimClient
 	// SeatLayout is the client for interacting with the SeatLayout builders.
 	SeatLayout *SeatLayoutClient
+	// SeatRules is the client for interacting with the SeatRules builders.
+	SeatRules *SeatRulesClient
 	// Session is the client for interacting with the Session builders.
 	Session *SessionClient
 	// SessionRevocation is the client for interacting with the SessionRevocation builders.
@@ -182,6 +185,7 @@ func (c *Client) init() {
 	c.Seat = NewSeatClient(c.config)
 	c.SeatClaim = NewSeatClaimClient(c.config)
 	c.SeatLayout = NewSeatLayoutClient(c.config)
+	c.SeatRules = NewSeatRulesClient(c.config)
 	c.Session = NewSessionClient(c.config)
 	c.SessionRevocation = NewSessionRevocationClient(c.config)
 	c.Showtime = NewShowtimeClient(c.config)
@@ -312,6 +316,7 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 		Seat:              NewSeatClient(cfg),
 		SeatClaim:         NewSeatClaimClient(cfg),
 		SeatLayout:        NewSeatLayoutClient(cfg),
+		SeatRules:         NewSeatRulesClient(cfg),
 		Session:           NewSessionClient(cfg),
 		SessionRevocation: NewSessionRevocationClient(cfg),
 		Showtime:          NewShowtimeClient(cfg),
@@ -369,6 +374,7 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 		Seat:              NewSeatClient(cfg),
 		SeatClaim:         NewSeatClaimClient(cfg),
 		SeatLayout:        NewSeatLayoutClient(cfg),
+		SeatRules:         NewSeatRulesClient(cfg),
 		Session:           NewSessionClient(cfg),
 		SessionRevocation: NewSessionRevocationClient(cfg),
 		Showtime:          NewShowtimeClient(cfg),
@@ -410,8 +416,9 @@ func (c *Client) Use(hooks ...Hook) {
 		c.MailedToken, c.Movie, c.MovieRating, c.PayLaterPolicy, c.Payment,
 		c.PaymentAttempt, c.PriceTier, c.Profile, c.ProviderFlow, c.RecoveryCode,
 		c.Reservation, c.Review, c.ReviewEdit, c.ReviewReport, c.ReviewVote,
-		c.RoleGrant, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout, c.Session,
-		c.SessionRevocation, c.Showtime, c.ShowtimeSale, c.Theater, c.Ticket, c.User,
+		c.RoleGrant, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout, c.SeatRules,
+		c.Session, c.SessionRevocation, c.Showtime, c.ShowtimeSale, c.Theater,
+		c.Ticket, c.User,
 	} {
 		n.Use(hooks...)
 	}
@@ -426,8 +433,9 @@ func (c *Client) Intercept(interceptors ...Interceptor) {
 		c.MailedToken, c.Movie, c.MovieRating, c.PayLaterPolicy, c.Payment,
 		c.PaymentAttempt, c.PriceTier, c.Profile, c.ProviderFlow, c.RecoveryCode,
 		c.Reservation, c.Review, c.ReviewEdit, c.ReviewReport, c.ReviewVote,
-		c.RoleGrant, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout, c.Session,
-		c.SessionRevocation, c.Showtime, c.ShowtimeSale, c.Theater, c.Ticket, c.User,
+		c.RoleGrant, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout, c.SeatRules,
+		c.Session, c.SessionRevocation, c.Showtime, c.ShowtimeSale, c.Theater,
+		c.Ticket, c.User,
 	} {
 		n.Intercept(interceptors...)
 	}
@@ -498,6 +506,8 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.SeatClaim.mutate(ctx, m)
 	case *SeatLayoutMutation:
 		return c.SeatLayout.mutate(ctx, m)
+	case *SeatRulesMutation:
+		return c.SeatRules.mutate(ctx, m)
 	case *SessionMutation:
 		return c.Session.mutate(ctx, m)
 	case *SessionRevocationMutation:
@@ -5040,6 +5050,139 @@ func (c *SeatLayoutClient) mutate(ctx context.Context, m *SeatLayoutMutation) (V
 	}
 }
 
+// SeatRulesClient is a client for the SeatRules schema.
+type SeatRulesClient struct {
+	config
+}
+
+// NewSeatRulesClient returns a client for the SeatRules from the given config.
+func NewSeatRulesClient(c config) *SeatRulesClient {
+	return &SeatRulesClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `seatrules.Hooks(f(g(h())))`.
+func (c *SeatRulesClient) Use(hooks ...Hook) {
+	c.hooks.SeatRules = append(c.hooks.SeatRules, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `seatrules.Intercept(f(g(h())))`.
+func (c *SeatRulesClient) Intercept(interceptors ...Interceptor) {
+	c.inters.SeatRules = append(c.inters.SeatRules, interceptors...)
+}
+
+// Create returns a builder for creating a SeatRules entity.
+func (c *SeatRulesClient) Create() *SeatRulesCreate {
+	mutation := newSeatRulesMutation(c.config, OpCreate)
+	return &SeatRulesCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of SeatRules entities.
+func (c *SeatRulesClient) CreateBulk(builders ...*SeatRulesCreate) *SeatRulesCreateBulk {
+	return &SeatRulesCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *SeatRulesClient) MapCreateBulk(slice any, setFunc func(*SeatRulesCreate, int)) *SeatRulesCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &SeatRulesCreateBulk{err: fmt.Errorf("calling to SeatRulesClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*SeatRulesCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &SeatRulesCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for SeatRules.
+func (c *SeatRulesClient) Update() *SeatRulesUpdate {
+	mutation := newSeatRulesMutation(c.config, OpUpdate)
+	return &SeatRulesUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *SeatRulesClient) UpdateOne(_m *SeatRules) *SeatRulesUpdateOne {
+	mutation := newSeatRulesMutation(c.config, OpUpdateOne, withSeatRules(_m))
+	return &SeatRulesUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *SeatRulesClient) UpdateOneID(id uuid.UUID) *SeatRulesUpdateOne {
+	mutation := newSeatRulesMutation(c.config, OpUpdateOne, withSeatRulesID(id))
+	return &SeatRulesUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for SeatRules.
+func (c *SeatRulesClient) Delete() *SeatRulesDelete {
+	mutation := newSeatRulesMutation(c.config, OpDelete)
+	return &SeatRulesDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *SeatRulesClient) DeleteOne(_m *SeatRules) *SeatRulesDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *SeatRulesClient) DeleteOneID(id uuid.UUID) *SeatRulesDeleteOne {
+	builder := c.Delete().Where(seatrules.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &SeatRulesDeleteOne{builder}
+}
+
+// Query returns a query builder for SeatRules.
+func (c *SeatRulesClient) Query() *SeatRulesQuery {
+	return &SeatRulesQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeSeatRules},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a SeatRules entity by its id.
+func (c *SeatRulesClient) Get(ctx context.Context, id uuid.UUID) (*SeatRules, error) {
+	return c.Query().Where(seatrules.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *SeatRulesClient) GetX(ctx context.Context, id uuid.UUID) *SeatRules {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *SeatRulesClient) Hooks() []Hook {
+	return c.hooks.SeatRules
+}
+
+// Interceptors returns the client interceptors.
+func (c *SeatRulesClient) Interceptors() []Interceptor {
+	return c.inters.SeatRules
+}
+
+func (c *SeatRulesClient) mutate(ctx context.Context, m *SeatRulesMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&SeatRulesCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&SeatRulesUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&SeatRulesUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&SeatRulesDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown SeatRules mutation op: %q", m.Op())
+	}
+}
+
 // SessionClient is a client for the Session schema.
 type SessionClient struct {
 	config
@@ -6090,16 +6233,17 @@ type (
 		Guess, IdempotencyKey, KnownDevice, Mail, MailedToken, Movie, MovieRating,
 		PayLaterPolicy, Payment, PaymentAttempt, PriceTier, Profile, ProviderFlow,
 		RecoveryCode, Reservation, Review, ReviewEdit, ReviewReport, ReviewVote,
-		RoleGrant, Screen, Seat, SeatClaim, SeatLayout, Session, SessionRevocation,
-		Showtime, ShowtimeSale, Theater, Ticket, User []ent.Hook
+		RoleGrant, Screen, Seat, SeatClaim, SeatLayout, SeatRules, Session,
+		SessionRevocation, Showtime, ShowtimeSale, Theater, Ticket, User []ent.Hook
 	}
 	inters struct {
 		AuditEntry, Ceremony, EmailChange, Erasure, Factor, FederatedIdentity, Genre,
 		Guess, IdempotencyKey, KnownDevice, Mail, MailedToken, Movie, MovieRating,
 		PayLaterPolicy, Payment, PaymentAttempt, PriceTier, Profile, ProviderFlow,
 		RecoveryCode, Reservation, Review, ReviewEdit, ReviewReport, ReviewVote,
-		RoleGrant, Screen, Seat, SeatClaim, SeatLayout, Session, SessionRevocation,
-		Showtime, ShowtimeSale, Theater, Ticket, User []ent.Interceptor
+		RoleGrant, Screen, Seat, SeatClaim, SeatLayout, SeatRules, Session,
+		SessionRevocation, Showtime, ShowtimeSale, Theater, Ticket,
+		User []ent.Interceptor
 	}
 )
 

@@ -37,6 +37,7 @@ import (
 	"marquee/ent/seat"
 	"marquee/ent/seatclaim"
 	"marquee/ent/seatlayout"
+	"marquee/ent/seatrules"
 	"marquee/ent/session"
 	"marquee/ent/sessionrevocation"
 	"marquee/ent/showtime"
@@ -141,6 +142,7 @@ func checkColumn(t, c string) error {
 			seat.Table:              seat.ValidColumn,
 			seatclaim.Table:         seatclaim.ValidColumn,
 			seatlayout.Table:        seatlayout.ValidColumn,
+			seatrules.Table:         seatrules.ValidColumn,
 			session.Table:           session.ValidColumn,
 			sessionrevocation.Table: sessionrevocation.ValidColumn,
 			showtime.Table:          showtime.ValidColumn,

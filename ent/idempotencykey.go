@@ -28,6 +28,8 @@ type IdempotencyKey struct {
 	Fingerprint []byte `json:"fingerprint,omitempty"`
 	// ReservationID holds the value of the "reservation_id" field.
 	ReservationID uuid.UUID `json:"reservation_id,omitempty"`
+	// a keyed hash of the address that a claim came from
+	Source *[]byte `json:"source,omitempty"`
 	// CreatedAt holds the value of the "created_at" field.
 	CreatedAt    time.Time `json:"created_at,omitempty"`
 	selectValues sql.SelectValues
@@ -38,7 +40,7 @@ func (*IdempotencyKey) scanValues(columns []string) ([]any, error) {
 	values := make([]any, len(columns))
 	for i := range columns {
 		switch columns[i] {
-		case idempotencykey.FieldFingerprint:
+		case idempotencykey.FieldFingerprint, idempotencykey.FieldSource:
 			values[i] = new([]byte)
 		case idempotencykey.FieldID, idempotencykey.FieldOperation:
 			values[i] = new(sql.NullString)
@@ -97,6 +99,12 @@ func (_m *IdempotencyKey) assignValues(columns []string, values []any) error {
 			} else if value != nil {
 				_m.ReservationID = *value
 			}
+		case idempotencykey.FieldSource:
+			if value, ok := values[i].(*[]byte); !ok {
+				return fmt.Errorf("unexpected type %T for field source", values[i])
+			} else if value != nil {
+				_m.Source = value
+			}
 		case idempotencykey.FieldCreatedAt:
 			if value, ok := values[i].(*sql.NullTime); !ok {
 				return fmt.Errorf("unexpected type %T for field created_at", values[i])
@@ -153,6 +161,11 @@ func (_m *IdempotencyKey) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("reservation_id=")
 	builder.WriteString(fmt.Sprintf("%v", _m.ReservationID))
+	builder.WriteString(", ")
+	if v := _m.Source; v != nil {
+		builder.WriteString("source=")
+		builder.WriteString(fmt.Sprintf("%v", *v))
+	}
 	builder.WriteString(", ")
 	builder.WriteString("created_at=")
 	builder.WriteString(_m.CreatedAt.Format(time.ANSIC))

@@ -54,6 +54,12 @@ func (_c *IdempotencyKeyCreate) SetReservationID(v uuid.UUID) *IdempotencyKeyCre
 	return _c
 }
 
+// SetSource sets the "source" field.
+func (_c *IdempotencyKeyCreate) SetSource(v []byte) *IdempotencyKeyCreate {
+	_c.mutation.SetSource(v)
+	return _c
+}
+
 // SetCreatedAt sets the "created_at" field.
 func (_c *IdempotencyKeyCreate) SetCreatedAt(v time.Time) *IdempotencyKeyCreate {
 	_c.mutation.SetCreatedAt(v)
@@ -188,6 +194,10 @@ func (_c *IdempotencyKeyCreate) createSpec() (*IdempotencyKey, *sqlgraph.CreateS
 		_spec.SetField(idempotencykey.FieldReservationID, field.TypeUUID, value)
 		_node.ReservationID = value
 	}
+	if value, ok := _c.mutation.Source(); ok {
+		_spec.SetField(idempotencykey.FieldSource, field.TypeBytes, value)
+		_node.Source = &value
+	}
 	if value, ok := _c.mutation.CreatedAt(); ok {
 		_spec.SetField(idempotencykey.FieldCreatedAt, field.TypeTime, value)
 		_node.CreatedAt = value
@@ -289,6 +299,24 @@ func (u *IdempotencyKeyUpsert) SetReservationID(v uuid.UUID) *IdempotencyKeyUpse
 // UpdateReservationID sets the "reservation_id" field to the value that was provided on create.
 func (u *IdempotencyKeyUpsert) UpdateReservationID() *IdempotencyKeyUpsert {
 	u.SetExcluded(idempotencykey.FieldReservationID)
+	return u
+}
+
+// SetSource sets the "source" field.
+func (u *IdempotencyKeyUpsert) SetSource(v []byte) *IdempotencyKeyUpsert {
+	u.Set(idempotencykey.FieldSource, v)
+	return u
+}
+
+// UpdateSource sets the "source" field to the value that was provided on create.
+func (u *IdempotencyKeyUpsert) UpdateSource() *IdempotencyKeyUpsert {
+	u.SetExcluded(idempotencykey.FieldSource)
+	return u
+}
+
+// ClearSource clears the value of the "source" field.
+func (u *IdempotencyKeyUpsert) ClearSource() *IdempotencyKeyUpsert {
+	u.SetNull(idempotencykey.FieldSource)
 	return u
 }
 
@@ -399,6 +427,27 @@ func (u *IdempotencyKeyUpsertOne) SetReservationID(v uuid.UUID) *IdempotencyKeyU
 func (u *IdempotencyKeyUpsertOne) UpdateReservationID() *IdempotencyKeyUpsertOne {
 	return u.Update(func(s *IdempotencyKeyUpsert) {
 		s.UpdateReservationID()
+	})
+}
+
+// SetSource sets the "source" field.
+func (u *IdempotencyKeyUpsertOne) SetSource(v []byte) *IdempotencyKeyUpsertOne {
+	return u.Update(func(s *IdempotencyKeyUpsert) {
+		s.SetSource(v)
+	})
+}
+
+// UpdateSource sets the "source" field to the value that was provided on create.
+func (u *IdempotencyKeyUpsertOne) UpdateSource() *IdempotencyKeyUpsertOne {
+	return u.Update(func(s *IdempotencyKeyUpsert) {
+		s.UpdateSource()
+	})
+}
+
+// ClearSource clears the value of the "source" field.
+func (u *IdempotencyKeyUpsertOne) ClearSource() *IdempotencyKeyUpsertOne {
+	return u.Update(func(s *IdempotencyKeyUpsert) {
+		s.ClearSource()
 	})
 }
 
@@ -676,6 +725,27 @@ func (u *IdempotencyKeyUpsertBulk) SetReservationID(v uuid.UUID) *IdempotencyKey
 func (u *IdempotencyKeyUpsertBulk) UpdateReservationID() *IdempotencyKeyUpsertBulk {
 	return u.Update(func(s *IdempotencyKeyUpsert) {
 		s.UpdateReservationID()
+	})
+}
+
+// SetSource sets the "source" field.
+func (u *IdempotencyKeyUpsertBulk) SetSource(v []byte) *IdempotencyKeyUpsertBulk {
+	return u.Update(func(s *IdempotencyKeyUpsert) {
+		s.SetSource(v)
+	})
+}
+
+// UpdateSource sets the "source" field to the value that was provided on create.
+func (u *IdempotencyKeyUpsertBulk) UpdateSource() *IdempotencyKeyUpsertBulk {
+	return u.Update(func(s *IdempotencyKeyUpsert) {
+		s.UpdateSource()
+	})
+}
+
+// ClearSource clears the value of the "source" field.
+func (u *IdempotencyKeyUpsertBulk) ClearSource() *IdempotencyKeyUpsertBulk {
+	return u.Update(func(s *IdempotencyKeyUpsert) {
+		s.ClearSource()
 	})
 }
 

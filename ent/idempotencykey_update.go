@@ -77,6 +77,18 @@ func (_u *IdempotencyKeyUpdate) SetNillableReservationID(v *uuid.UUID) *Idempote
 	return _u
 }
 
+// SetSource sets the "source" field.
+func (_u *IdempotencyKeyUpdate) SetSource(v []byte) *IdempotencyKeyUpdate {
+	_u.mutation.SetSource(v)
+	return _u
+}
+
+// ClearSource clears the value of the "source" field.
+func (_u *IdempotencyKeyUpdate) ClearSource() *IdempotencyKeyUpdate {
+	_u.mutation.ClearSource()
+	return _u
+}
+
 // Mutation returns the IdempotencyKeyMutation object of the builder.
 func (_u *IdempotencyKeyUpdate) Mutation() *IdempotencyKeyMutation {
 	return _u.mutation
@@ -135,6 +147,12 @@ func (_u *IdempotencyKeyUpdate) sqlSave(ctx context.Context) (_node int, err err
 	}
 	if value, ok := _u.mutation.ReservationID(); ok {
 		_spec.SetField(idempotencykey.FieldReservationID, field.TypeUUID, value)
+	}
+	if value, ok := _u.mutation.Source(); ok {
+		_spec.SetField(idempotencykey.FieldSource, field.TypeBytes, value)
+	}
+	if _u.mutation.SourceCleared() {
+		_spec.ClearField(idempotencykey.FieldSource, field.TypeBytes)
 	}
 	_spec.AddModifiers(_u.modifiers...)
 	if _node, err = sqlgraph.UpdateNodes(ctx, _u.driver, _spec); err != nil {
@@ -203,6 +221,18 @@ func (_u *IdempotencyKeyUpdateOne) SetNillableReservationID(v *uuid.UUID) *Idemp
 	if v != nil {
 		_u.SetReservationID(*v)
 	}
+	return _u
+}
+
+// SetSource sets the "source" field.
+func (_u *IdempotencyKeyUpdateOne) SetSource(v []byte) *IdempotencyKeyUpdateOne {
+	_u.mutation.SetSource(v)
+	return _u
+}
+
+// ClearSource clears the value of the "source" field.
+func (_u *IdempotencyKeyUpdateOne) ClearSource() *IdempotencyKeyUpdateOne {
+	_u.mutation.ClearSource()
 	return _u
 }
 
@@ -294,6 +324,12 @@ func (_u *IdempotencyKeyUpdateOne) sqlSave(ctx context.Context) (_node *Idempote
 	}
 	if value, ok := _u.mutation.ReservationID(); ok {
 		_spec.SetField(idempotencykey.FieldReservationID, field.TypeUUID, value)
+	}
+	if value, ok := _u.mutation.Source(); ok {
+		_spec.SetField(idempotencykey.FieldSource, field.TypeBytes, value)
+	}
+	if _u.mutation.SourceCleared() {
+		_spec.ClearField(idempotencykey.FieldSource, field.TypeBytes)
 	}
 	_spec.AddModifiers(_u.modifiers...)
 	_node = &IdempotencyKey{config: _u.config}

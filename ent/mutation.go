@@ -39,6 +39,7 @@ import (
 	"marquee/ent/seat"
 	"marquee/ent/seatclaim"
 	"marquee/ent/seatlayout"
+	"marquee/ent/seatrules"
 	"marquee/ent/session"
 	"marquee/ent/sessionrevocation"
 	"marquee/ent/showtime"
@@ -95,6 +96,7 @@ const (
 	TypeSeat              = "Seat"
 	TypeSeatClaim         = "SeatClaim"
 	TypeSeatLayout        = "SeatLayout"
+	TypeSeatRules         = "SeatRules"
 	TypeSession           = "Session"
 	TypeSessionRevocation = "SessionRevocation"
 	TypeShowtime          = "Showtime"
@@ -5532,6 +5534,7 @@ type IdempotencyKeyMutation struct {
 	operation      *string
 	fingerprint    *[]byte
 	reservation_id *uuid.UUID
+	source         *[]byte
 	created_at     *time.Time
 	clearedFields  map[string]struct{}
 	done           bool
@@ -5823,6 +5826,55 @@ func (m *IdempotencyKeyMutation) ResetReservationID() {
 	m.reservation_id = nil
 }
 
+// SetSource sets the "source" field.
+func (m *IdempotencyKeyMutation) SetSource(b []byte) {
+	m.source = &b
+}
+
+// Source returns the value of the "source" field in the mutation.
+func (m *IdempotencyKeyMutation) Source() (r []byte, exists bool) {
+	v := m.source
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldSource returns the old "source" field's value of the IdempotencyKey entity.
+// If the IdempotencyKey object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *IdempotencyKeyMutation) OldSource(ctx context.Context) (v *[]byte, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldSource is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldSource requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldSource: %w", err)
+	}
+	return oldValue.Source, nil
+}
+
+// ClearSource clears the value of the "source" field.
+func (m *IdempotencyKeyMutation) ClearSource() {
+	m.source = nil
+	m.clearedFields[idempotencykey.FieldSource] = struct{}{}
+}
+
+// SourceCleared returns if the "source" field was cleared in this mutation.
+func (m *IdempotencyKeyMutation) SourceCleared() bool {
+	_, ok := m.clearedFields[idempotencykey.FieldSource]
+	return ok
+}
+
+// ResetSource resets all changes to the "source" field.
+func (m *IdempotencyKeyMutation) ResetSource() {
+	m.source = nil
+	delete(m.clearedFields, idempotencykey.FieldSource)
+}
+
 // SetCreatedAt sets the "created_at" field.
 func (m *IdempotencyKeyMutation) SetCreatedAt(t time.Time) {
 	m.created_at = &t
@@ -5893,7 +5945,7 @@ func (m *IdempotencyKeyMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *IdempotencyKeyMutation) Fields() []string {
-	fields := make([]string, 0, 6)
+	fields := make([]string, 0, 7)
 	if m.showtime_id != nil {
 		fields = append(fields, idempotencykey.FieldShowtimeID)
 	}
@@ -5908,6 +5960,9 @@ func (m *IdempotencyKeyMutation) Fields() []string {
 	}
 	if m.reservation_id != nil {
 		fields = append(fields, idempotencykey.FieldReservationID)
+	}
+	if m.source != nil {
+		fields = append(fields, idempotencykey.FieldSource)
 	}
 	if m.created_at != nil {
 		fields = append(fields, idempotencykey.FieldCreatedAt)
@@ -5930,6 +5985,8 @@ func (m *IdempotencyKeyMutation) Field(name string) (ent.Value, bool) {
 		return m.Fingerprint()
 	case idempotencykey.FieldReservationID:
 		return m.ReservationID()
+	case idempotencykey.FieldSource:
+		return m.Source()
 	case idempotencykey.FieldCreatedAt:
 		return m.CreatedAt()
 	}
@@ -5951,6 +6008,8 @@ func (m *IdempotencyKeyMutation) OldField(ctx context.Context, name string) (ent
 		return m.OldFingerprint(ctx)
 	case idempotencykey.FieldReservationID:
 		return m.OldReservationID(ctx)
+	case idempotencykey.FieldSource:
+		return m.OldSource(ctx)
 	case idempotencykey.FieldCreatedAt:
 		return m.OldCreatedAt(ctx)
 	}
@@ -5997,6 +6056,13 @@ func (m *IdempotencyKeyMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetReservationID(v)
 		return nil
+	case idempotencykey.FieldSource:
+		v, ok := value.([]byte)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetSource(v)
+		return nil
 	case idempotencykey.FieldCreatedAt:
 		v, ok := value.(time.Time)
 		if !ok {
@@ -6033,7 +6099,11 @@ func (m *IdempotencyKeyMutation) AddField(name string, value ent.Value) error {
 // ClearedFields returns all nullable fields that were cleared during this
 // mutation.
 func (m *IdempotencyKeyMutation) ClearedFields() []string {
-	return nil
+	var fields []string
+	if m.FieldCleared(idempotencykey.FieldSource) {
+		fields = append(fields, idempotencykey.FieldSource)
+	}
+	return fields
 }
 
 // FieldCleared returns a boolean indicating if a field with the given name was
@@ -6046,6 +6116,11 @@ func (m *IdempotencyKeyMutation) FieldCleared(name string) bool {
 // ClearField clears the value of the field with the given name. It returns an
 // error if the field is not defined in the schema.
 func (m *IdempotencyKeyMutation) ClearField(name string) error {
+	switch name {
+	case idempotencykey.FieldSource:
+		m.ClearSource()
+		return nil
+	}
 	return fmt.Errorf("unknown IdempotencyKey nullable field %s", name)
 }
 
@@ -6067,6 +6142,9 @@ func (m *IdempotencyKeyMutation) ResetField(name string) error {
 		return nil
 	case idempotencykey.FieldReservationID:
 		m.ResetReservationID()
+		return nil
+	case idempotencykey.FieldSource:
+		m.ResetSource()
 		return nil
 	case idempotencykey.FieldCreatedAt:
 		m.ResetCreatedAt()
@@ -22011,6 +22089,656 @@ func (m *SeatLayoutMutation) ResetEdge(name string) error {
 		return nil
 	}
 	return fmt.Errorf("unknown SeatLayout edge %s", name)
+}
+
+// SeatRulesMutation represents an operation that mutates the SeatRules nodes in the graph.
+type SeatRulesMutation struct {
+	config
+	op                              Op
+	typ                             string
+	id                              *uuid.UUID
+	no_seat_left_alone              *bool
+	relaxed_at_free_percent         *int16
+	addrelaxed_at_free_percent      *int16
+	relaxed_minutes_before_start    *int32
+	addrelaxed_minutes_before_start *int32
+	accessible_release_minutes      *int32
+	addaccessible_release_minutes   *int32
+	updated_at                      *time.Time
+	clearedFields                   map[string]struct{}
+	done                            bool
+	oldValue                        func(context.Context) (*SeatRules, error)
+	predicates                      []predicate.SeatRules
+}
+
+var _ ent.Mutation = (*SeatRulesMutation)(nil)
+
+// seatrulesOption allows management of the mutation configuration using functional options.
+type seatrulesOption func(*SeatRulesMutation)
+
+// newSeatRulesMutation creates new mutation for the SeatRules entity.
+func newSeatRulesMutation(c config, op Op, opts ...seatrulesOption) *SeatRulesMutation {
+	m := &SeatRulesMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeSeatRules,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withSeatRulesID sets the ID field of the mutation.
+func withSeatRulesID(id uuid.UUID) seatrulesOption {
+	return func(m *SeatRulesMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *SeatRules
+		)
+		m.oldValue = func(ctx context.Context) (*SeatRules, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().SeatRules.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withSeatRules sets the old SeatRules of the mutation.
+func withSeatRules(node *SeatRules) seatrulesOption {
+	return func(m *SeatRulesMutation) {
+		m.oldValue = func(context.Context) (*SeatRules, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m SeatRulesMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m SeatRulesMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of SeatRules entities.
+func (m *SeatRulesMutation) SetID(id uuid.UUID) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *SeatRulesMutation) ID() (id uuid.UUID, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *SeatRulesMutation) IDs(ctx context.Context) ([]uuid.UUID, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []uuid.UUID{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().SeatRules.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetNoSeatLeftAlone sets the "no_seat_left_alone" field.
+func (m *SeatRulesMutation) SetNoSeatLeftAlone(b bool) {
+	m.no_seat_left_alone = &b
+}
+
+// NoSeatLeftAlone returns the value of the "no_seat_left_alone" field in the mutation.
+func (m *SeatRulesMutation) NoSeatLeftAlone() (r bool, exists bool) {
+	v := m.no_seat_left_alone
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldNoSeatLeftAlone returns the old "no_seat_left_alone" field's value of the SeatRules entity.
+// If the SeatRules object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *SeatRulesMutation) OldNoSeatLeftAlone(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldNoSeatLeftAlone is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldNoSeatLeftAlone requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldNoSeatLeftAlone: %w", err)
+	}
+	return oldValue.NoSeatLeftAlone, nil
+}
+
+// ResetNoSeatLeftAlone resets all changes to the "no_seat_left_alone" field.
+func (m *SeatRulesMutation) ResetNoSeatLeftAlone() {
+	m.no_seat_left_alone = nil
+}
+
+// SetRelaxedAtFreePercent sets the "relaxed_at_free_percent" field.
+func (m *SeatRulesMutation) SetRelaxedAtFreePercent(i int16) {
+	m.relaxed_at_free_percent = &i
+	m.addrelaxed_at_free_percent = nil
+}
+
+// RelaxedAtFreePercent returns the value of the "relaxed_at_free_percent" field in the mutation.
+func (m *SeatRulesMutation) RelaxedAtFreePercent() (r int16, exists bool) {
+	v := m.relaxed_at_free_percent
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldRelaxedAtFreePercent returns the old "relaxed_at_free_percent" field's value of the SeatRules entity.
+// If the SeatRules object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *SeatRulesMutation) OldRelaxedAtFreePercent(ctx context.Context) (v int16, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldRelaxedAtFreePercent is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldRelaxedAtFreePercent requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldRelaxedAtFreePercent: %w", err)
+	}
+	return oldValue.RelaxedAtFreePercent, nil
+}
+
+// AddRelaxedAtFreePercent adds i to the "relaxed_at_free_percent" field.
+func (m *SeatRulesMutation) AddRelaxedAtFreePercent(i int16) {
+	if m.addrelaxed_at_free_percent != nil {
+		*m.addrelaxed_at_free_percent += i
+	} else {
+		m.addrelaxed_at_free_percent = &i
+	}
+}
+
+// AddedRelaxedAtFreePercent returns the value that was added to the "relaxed_at_free_percent" field in this mutation.
+func (m *SeatRulesMutation) AddedRelaxedAtFreePercent() (r int16, exists bool) {
+	v := m.addrelaxed_at_free_percent
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetRelaxedAtFreePercent resets all changes to the "relaxed_at_free_percent" field.
+func (m *SeatRulesMutation) ResetRelaxedAtFreePercent() {
+	m.relaxed_at_free_percent = nil
+	m.addrelaxed_at_free_percent = nil
+}
+
+// SetRelaxedMinutesBeforeStart sets the "relaxed_minutes_before_start" field.
+func (m *SeatRulesMutation) SetRelaxedMinutesBeforeStart(i int32) {
+	m.relaxed_minutes_before_start = &i
+	m.addrelaxed_minutes_before_start = nil
+}
+
+// RelaxedMinutesBeforeStart returns the value of the "relaxed_minutes_before_start" field in the mutation.
+func (m *SeatRulesMutation) RelaxedMinutesBeforeStart() (r int32, exists bool) {
+	v := m.relaxed_minutes_before_start
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldRelaxedMinutesBeforeStart returns the old "relaxed_minutes_before_start" field's value of the SeatRules entity.
+// If the SeatRules object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *SeatRulesMutation) OldRelaxedMinutesBeforeStart(ctx context.Context) (v int32, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldRelaxedMinutesBeforeStart is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldRelaxedMinutesBeforeStart requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldRelaxedMinutesBeforeStart: %w", err)
+	}
+	return oldValue.RelaxedMinutesBeforeStart, nil
+}
+
+// AddRelaxedMinutesBeforeStart adds i to the "relaxed_minutes_before_start" field.
+func (m *SeatRulesMutation) AddRelaxedMinutesBeforeStart(i int32) {
+	if m.addrelaxed_minutes_before_start != nil {
+		*m.addrelaxed_minutes_before_start += i
+	} else {
+		m.addrelaxed_minutes_before_start = &i
+	}
+}
+
+// AddedRelaxedMinutesBeforeStart returns the value that was added to the "relaxed_minutes_before_start" field in this mutation.
+func (m *SeatRulesMutation) AddedRelaxedMinutesBeforeStart() (r int32, exists bool) {
+	v := m.addrelaxed_minutes_before_start
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetRelaxedMinutesBeforeStart resets all changes to the "relaxed_minutes_before_start" field.
+func (m *SeatRulesMutation) ResetRelaxedMinutesBeforeStart() {
+	m.relaxed_minutes_before_start = nil
+	m.addrelaxed_minutes_before_start = nil
+}
+
+// SetAccessibleReleaseMinutes sets the "accessible_release_minutes" field.
+func (m *SeatRulesMutation) SetAccessibleReleaseMinutes(i int32) {
+	m.accessible_release_minutes = &i
+	m.addaccessible_release_minutes = nil
+}
+
+// AccessibleReleaseMinutes returns the value of the "accessible_release_minutes" field in the mutation.
+func (m *SeatRulesMutation) AccessibleReleaseMinutes() (r int32, exists bool) {
+	v := m.accessible_release_minutes
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldAccessibleReleaseMinutes returns the old "accessible_release_minutes" field's value of the SeatRules entity.
+// If the SeatRules object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *SeatRulesMutation) OldAccessibleReleaseMinutes(ctx context.Context) (v int32, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldAccessibleReleaseMinutes is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldAccessibleReleaseMinutes requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldAccessibleReleaseMinutes: %w", err)
+	}
+	return oldValue.AccessibleReleaseMinutes, nil
+}
+
+// AddAccessibleReleaseMinutes adds i to the "accessible_release_minutes" field.
+func (m *SeatRulesMutation) AddAccessibleReleaseMinutes(i int32) {
+	if m.addaccessible_release_minutes != nil {
+		*m.addaccessible_release_minutes += i
+	} else {
+		m.addaccessible_release_minutes = &i
+	}
+}
+
+// AddedAccessibleReleaseMinutes returns the value that was added to the "accessible_release_minutes" field in this mutation.
+func (m *SeatRulesMutation) AddedAccessibleReleaseMinutes() (r int32, exists bool) {
+	v := m.addaccessible_release_minutes
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetAccessibleReleaseMinutes resets all changes to the "accessible_release_minutes" field.
+func (m *SeatRulesMutation) ResetAccessibleReleaseMinutes() {
+	m.accessible_release_minutes = nil
+	m.addaccessible_release_minutes = nil
+}
+
+// SetUpdatedAt sets the "updated_at" field.
+func (m *SeatRulesMutation) SetUpdatedAt(t time.Time) {
+	m.updated_at = &t
+}
+
+// UpdatedAt returns the value of the "updated_at" field in the mutation.
+func (m *SeatRulesMutation) UpdatedAt() (r time.Time, exists bool) {
+	v := m.updated_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldUpdatedAt returns the old "updated_at" field's value of the SeatRules entity.
+// If the SeatRules object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *SeatRulesMutation) OldUpdatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldUpdatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldUpdatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldUpdatedAt: %w", err)
+	}
+	return oldValue.UpdatedAt, nil
+}
+
+// ResetUpdatedAt resets all changes to the "updated_at" field.
+func (m *SeatRulesMutation) ResetUpdatedAt() {
+	m.updated_at = nil
+}
+
+// Where appends a list predicates to the SeatRulesMutation builder.
+func (m *SeatRulesMutation) Where(ps ...predicate.SeatRules) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the SeatRulesMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *SeatRulesMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.SeatRules, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *SeatRulesMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *SeatRulesMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (SeatRules).
+func (m *SeatRulesMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *SeatRulesMutation) Fields() []string {
+	fields := make([]string, 0, 5)
+	if m.no_seat_left_alone != nil {
+		fields = append(fields, seatrules.FieldNoSeatLeftAlone)
+	}
+	if m.relaxed_at_free_percent != nil {
+		fields = append(fields, seatrules.FieldRelaxedAtFreePercent)
+	}
+	if m.relaxed_minutes_before_start != nil {
+		fields = append(fields, seatrules.FieldRelaxedMinutesBeforeStart)
+	}
+	if m.accessible_release_minutes != nil {
+		fields = append(fields, seatrules.FieldAccessibleReleaseMinutes)
+	}
+	if m.updated_at != nil {
+		fields = append(fields, seatrules.FieldUpdatedAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *SeatRulesMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case seatrules.FieldNoSeatLeftAlone:
+		return m.NoSeatLeftAlone()
+	case seatrules.FieldRelaxedAtFreePercent:
+		return m.RelaxedAtFreePercent()
+	case seatrules.FieldRelaxedMinutesBeforeStart:
+		return m.RelaxedMinutesBeforeStart()
+	case seatrules.FieldAccessibleReleaseMinutes:
+		return m.AccessibleReleaseMinutes()
+	case seatrules.FieldUpdatedAt:
+		return m.UpdatedAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *SeatRulesMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case seatrules.FieldNoSeatLeftAlone:
+		return m.OldNoSeatLeftAlone(ctx)
+	case seatrules.FieldRelaxedAtFreePercent:
+		return m.OldRelaxedAtFreePercent(ctx)
+	case seatrules.FieldRelaxedMinutesBeforeStart:
+		return m.OldRelaxedMinutesBeforeStart(ctx)
+	case seatrules.FieldAccessibleReleaseMinutes:
+		return m.OldAccessibleReleaseMinutes(ctx)
+	case seatrules.FieldUpdatedAt:
+		return m.OldUpdatedAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown SeatRules field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *SeatRulesMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case seatrules.FieldNoSeatLeftAlone:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetNoSeatLeftAlone(v)
+		return nil
+	case seatrules.FieldRelaxedAtFreePercent:
+		v, ok := value.(int16)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetRelaxedAtFreePercent(v)
+		return nil
+	case seatrules.FieldRelaxedMinutesBeforeStart:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetRelaxedMinutesBeforeStart(v)
+		return nil
+	case seatrules.FieldAccessibleReleaseMinutes:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetAccessibleReleaseMinutes(v)
+		return nil
+	case seatrules.FieldUpdatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetUpdatedAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown SeatRules field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *SeatRulesMutation) AddedFields() []string {
+	var fields []string
+	if m.addrelaxed_at_free_percent != nil {
+		fields = append(fields, seatrules.FieldRelaxedAtFreePercent)
+	}
+	if m.addrelaxed_minutes_before_start != nil {
+		fields = append(fields, seatrules.FieldRelaxedMinutesBeforeStart)
+	}
+	if m.addaccessible_release_minutes != nil {
+		fields = append(fields, seatrules.FieldAccessibleReleaseMinutes)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *SeatRulesMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case seatrules.FieldRelaxedAtFreePercent:
+		return m.AddedRelaxedAtFreePercent()
+	case seatrules.FieldRelaxedMinutesBeforeStart:
+		return m.AddedRelaxedMinutesBeforeStart()
+	case seatrules.FieldAccessibleReleaseMinutes:
+		return m.AddedAccessibleReleaseMinutes()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *SeatRulesMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case seatrules.FieldRelaxedAtFreePercent:
+		v, ok := value.(int16)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddRelaxedAtFreePercent(v)
+		return nil
+	case seatrules.FieldRelaxedMinutesBeforeStart:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddRelaxedMinutesBeforeStart(v)
+		return nil
+	case seatrules.FieldAccessibleReleaseMinutes:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddAccessibleReleaseMinutes(v)
+		return nil
+	}
+	return fmt.Errorf("unknown SeatRules numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *SeatRulesMutation) ClearedFields() []string {
+	return nil
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *SeatRulesMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *SeatRulesMutation) ClearField(name string) error {
+	return fmt.Errorf("unknown SeatRules nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *SeatRulesMutation) ResetField(name string) error {
+	switch name {
+	case seatrules.FieldNoSeatLeftAlone:
+		m.ResetNoSeatLeftAlone()
+		return nil
+	case seatrules.FieldRelaxedAtFreePercent:
+		m.ResetRelaxedAtFreePercent()
+		return nil
+	case seatrules.FieldRelaxedMinutesBeforeStart:
+		m.ResetRelaxedMinutesBeforeStart()
+		return nil
+	case seatrules.FieldAccessibleReleaseMinutes:
+		m.ResetAccessibleReleaseMinutes()
+		return nil
+	case seatrules.FieldUpdatedAt:
+		m.ResetUpdatedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown SeatRules field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *SeatRulesMutation) AddedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *SeatRulesMutation) AddedIDs(name string) []ent.Value {
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *SeatRulesMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *SeatRulesMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *SeatRulesMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *SeatRulesMutation) EdgeCleared(name string) bool {
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *SeatRulesMutation) ClearEdge(name string) error {
+	return fmt.Errorf("unknown SeatRules unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *SeatRulesMutation) ResetEdge(name string) error {
+	return fmt.Errorf("unknown SeatRules edge %s", name)
 }
 
 // SessionMutation represents an operation that mutates the Session nodes in the graph.

@@ -76,6 +76,8 @@ type Tx struct {
 	SeatClaim *SeatClaimClient
 	// SeatLayout is the client for interacting with the SeatLayout builders.
 	SeatLayout *SeatLayoutClient
+	// SeatRules is the client for interacting with the SeatRules builders.
+	SeatRules *SeatRulesClient
 	// Session is the client for interacting with the Session builders.
 	Session *SessionClient
 	// SessionRevocation is the client for interacting with the SessionRevocation builders.
@@ -252,6 +254,7 @@ func (tx *Tx) init() {
 	tx.Seat = NewSeatClient(tx.config)
 	tx.SeatClaim = NewSeatClaimClient(tx.config)
 	tx.SeatLayout = NewSeatLayoutClient(tx.config)
+	tx.SeatRules = NewSeatRulesClient(tx.config)
 	tx.Session = NewSessionClient(tx.config)
 	tx.SessionRevocation = NewSessionRevocationClient(tx.config)
 	tx.Showtime = NewShowtimeClient(tx.config)

@@ -7,7 +7,6 @@ package graph
 
 import (
 	"context"
-
 	"marquee/graph/generated"
 	"marquee/graph/loader"
 	"marquee/graph/model"
@@ -24,7 +23,7 @@ func (r *mutationResolver) ReserveSeats(ctx context.Context, input model.Reserve
 	if err != nil {
 		return nil, err
 	}
-	in, err := reserveInput(input)
+	in, err := reserveInput(ctx, input)
 	if err != nil {
 		return nil, err
 	}

@@ -164,21 +164,29 @@ func seatMapEvent(layout *theater.Layout, event seatfeed.Event) model.SeatMapEve
 // maxSeatIDs is more seats than any house lets one customer have. It bounds an answer that names each wrong one.
 const maxSeatIDs = 100
 
-func reserveInput(input model.ReserveSeatsInput) (booking.ReserveInput, error) {
-	if len(input.SeatIds) > maxSeatIDs {
-		return booking.ReserveInput{}, apperr.Invalid("input.seatIds", "Choose at most %d seats at once.", maxSeatIDs)
+func reserveInput(ctx context.Context, input model.ReserveSeatsInput) (booking.ReserveInput, error) {
+	showtimeID, seatIDs, err := selectionInput(input.ShowtimeID, input.SeatIds)
+	return booking.ReserveInput{
+		ShowtimeID: showtimeID, SeatIDs: seatIDs, IdempotencyKey: input.IdempotencyKey, AccessibleNeed: input.AccessibleNeed,
+		OverrideSeatRules: input.OverrideSeatRules, Address: limit.AddressOf(ctx),
+	}, err
+}
+
+// selectionInput decodes the ids of seats of a showtime.
+func selectionInput(show string, seats []string) (showtimeID uuid.UUID, seatIDs []uuid.UUID, err error) {
+	if len(seats) > maxSeatIDs {
+		return showtimeID, nil, apperr.Invalid("input.seatIds", "Choose at most %d seats at once.", maxSeatIDs)
 	}
-	in := booking.ReserveInput{IdempotencyKey: input.IdempotencyKey, SeatIDs: make([]uuid.UUID, len(input.SeatIds))}
-	var err error
-	if in.ShowtimeID, err = decodeID(typeid.Showtime, "input.showtimeId", input.ShowtimeID); err != nil {
-		return in, err
+	if showtimeID, err = decodeID(typeid.Showtime, "input.showtimeId", show); err != nil {
+		return showtimeID, nil, err
 	}
-	for i, id := range input.SeatIds {
-		if in.SeatIDs[i], err = decodeID(typeid.Seat, fmt.Sprintf("input.seatIds.%d", i), id); err != nil {
-			return in, err
+	seatIDs = make([]uuid.UUID, len(seats))
+	for i, id := range seats {
+		if seatIDs[i], err = decodeID(typeid.Seat, fmt.Sprintf("input.seatIds.%d", i), id); err != nil {
+			return showtimeID, nil, err
 		}
 	}
-	return in, nil
+	return showtimeID, seatIDs, nil
 }
 
 func bestInput(input model.BestAvailableInput) (in booking.BestInput, err error) {

@@ -27,7 +27,7 @@ func reserveSeatsResult(result booking.ReserveResult) (model.ReserveSeatsResult,
 	case booking.SeatsUnavailable:
 		return model.SeatsUnavailable{
 			Code:         model.UserErrorCodeSeatsUnavailable,
-			Message:      "At least one of these seats is taken, or just being taken.",
+			Message:      takenMessage,
 			Seats:        r.Seats,
 			Alternatives: r.Alternatives,
 		}, nil
@@ -35,9 +35,15 @@ func reserveSeatsResult(result booking.ReserveResult) (model.ReserveSeatsResult,
 		return showtimeClosed(r), nil
 	case booking.LimitExceeded:
 		return model.LimitExceeded{
-			Code:    model.UserErrorCodeLimitExceeded,
-			Message: fmt.Sprintf("One customer may have at most %d seats at this showtime.", r.Limit),
-			Limit:   r.Limit, Remaining: r.Remaining,
+			Code: model.UserErrorCodeLimitExceeded, Message: limitMessage(r), Of: r.Of, Limit: r.Limit, Remaining: r.Remaining,
+		}, nil
+	case booking.RuleBroken:
+		return model.SeatRuleBroken{
+			Code: model.UserErrorCodeSeatRuleBroken, Message: ruleMessages[r.Rule], Rule: r.Rule, Seats: r.Seats, Alternatives: r.Alternatives,
+		}, nil
+	case booking.CoolingDown:
+		return model.CoolingDown{
+			Code: model.UserErrorCodeCoolingDown, Message: coolingMessage, RetryAfter: seconds(r.Wait),
 		}, nil
 	default:
 		return nil, fmt.Errorf("graph: no answer for %T", result)
@@ -130,10 +136,5 @@ func cancelReservationResult(result booking.CancelResult) (model.CancelReservati
 }
 
 func showtimeClosed(r booking.ShowtimeClosed) model.ShowtimeClosed {
-	messages := map[booking.ClosedReason]string{
-		booking.ClosedNotYetOpen: "Sales for this showtime have not begun.",
-		booking.ClosedSalesEnded: "Sales for this showtime have ended.",
-		booking.ClosedCancelled:  "This showtime was called off.",
-	}
-	return model.ShowtimeClosed{Code: model.UserErrorCodeShowtimeClosed, Message: messages[r.Reason], Reason: r.Reason}
+	return model.ShowtimeClosed{Code: model.UserErrorCodeShowtimeClosed, Message: closedMessages[r.Reason], Reason: r.Reason}
 }

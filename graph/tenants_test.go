@@ -214,6 +214,13 @@ func TestA8_AZ1_AZ3_two_tenants(t *testing.T) {
 		"Mutation.unlinkProvider(input.linkId)": {
 			{operation: mutation("unlinkProvider", result), input: vars{}, field: "linkId", theirs: fresh(withLink)},
 		},
+		"Mutation.setSeatRules(input.theaterId)": {
+			{operation: mutation("setSeatRules", `{ theater { id } }`), input: vars{
+				"noSeatLeftAlone": false, "relaxedAtFreePercent": 5, "relaxedMinutesBeforeStart": 10, "accessibleReleaseMinutes": 10080,
+			}, field: "theaterId", theirs: their(theirs.theater.ID(), &theirs.manager)},
+		},
+		"Query.validateSelection(input.showtimeId)": {{known: offSale}},
+		"Query.validateSelection(input.seatIds)":    {{known: offSale}},
 		"Mutation.editReview(input.reviewId)": {
 			{operation: mutation("editReview", `{ review { id } }`), input: vars{"rating": 3}, field: "reviewId", theirs: review(false)},
 		},

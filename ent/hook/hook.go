@@ -380,6 +380,18 @@ func (f SeatLayoutFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, 
 	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.SeatLayoutMutation", m)
 }
 
+// The SeatRulesFunc type is an adapter to allow the use of ordinary
+// function as SeatRules mutator.
+type SeatRulesFunc func(context.Context, *ent.SeatRulesMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f SeatRulesFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.SeatRulesMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.SeatRulesMutation", m)
+}
+
 // The SessionFunc type is an adapter to allow the use of ordinary
 // function as Session mutator.
 type SessionFunc func(context.Context, *ent.SessionMutation) (ent.Value, error)

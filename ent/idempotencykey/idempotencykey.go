@@ -23,6 +23,8 @@ const (
 	FieldFingerprint = "fingerprint"
 	// FieldReservationID holds the string denoting the reservation_id field in the database.
 	FieldReservationID = "reservation_id"
+	// FieldSource holds the string denoting the source field in the database.
+	FieldSource = "source"
 	// FieldCreatedAt holds the string denoting the created_at field in the database.
 	FieldCreatedAt = "created_at"
 	// Table holds the table name of the idempotencykey in the database.
@@ -37,6 +39,7 @@ var Columns = []string{
 	FieldOperation,
 	FieldFingerprint,
 	FieldReservationID,
+	FieldSource,
 	FieldCreatedAt,
 }
 

@@ -90,6 +90,11 @@ func ReservationID(v uuid.UUID) predicate.IdempotencyKey {
 	return predicate.IdempotencyKey(sql.FieldEQ(FieldReservationID, v))
 }
 
+// Source applies equality check predicate on the "source" field. It's identical to SourceEQ.
+func Source(v []byte) predicate.IdempotencyKey {
+	return predicate.IdempotencyKey(sql.FieldEQ(FieldSource, v))
+}
+
 // CreatedAt applies equality check predicate on the "created_at" field. It's identical to CreatedAtEQ.
 func CreatedAt(v time.Time) predicate.IdempotencyKey {
 	return predicate.IdempotencyKey(sql.FieldEQ(FieldCreatedAt, v))
@@ -318,6 +323,56 @@ func ReservationIDLT(v uuid.UUID) predicate.IdempotencyKey {
 // ReservationIDLTE applies the LTE predicate on the "reservation_id" field.
 func ReservationIDLTE(v uuid.UUID) predicate.IdempotencyKey {
 	return predicate.IdempotencyKey(sql.FieldLTE(FieldReservationID, v))
+}
+
+// SourceEQ applies the EQ predicate on the "source" field.
+func SourceEQ(v []byte) predicate.IdempotencyKey {
+	return predicate.IdempotencyKey(sql.FieldEQ(FieldSource, v))
+}
+
+// SourceNEQ applies the NEQ predicate on the "source" field.
+func SourceNEQ(v []byte) predicate.IdempotencyKey {
+	return predicate.IdempotencyKey(sql.FieldNEQ(FieldSource, v))
+}
+
+// SourceIn applies the In predicate on the "source" field.
+func SourceIn(vs ...[]byte) predicate.IdempotencyKey {
+	return predicate.IdempotencyKey(sql.FieldIn(FieldSource, vs...))
+}
+
+// SourceNotIn applies the NotIn predicate on the "source" field.
+func SourceNotIn(vs ...[]byte) predicate.IdempotencyKey {
+	return predicate.IdempotencyKey(sql.FieldNotIn(FieldSource, vs...))
+}
+
+// SourceGT applies the GT predicate on the "source" field.
+func SourceGT(v []byte) predicate.IdempotencyKey {
+	return predicate.IdempotencyKey(sql.FieldGT(FieldSource, v))
+}
+
+// SourceGTE applies the GTE predicate on the "source" field.
+func SourceGTE(v []byte) predicate.IdempotencyKey {
+	return predicate.IdempotencyKey(sql.FieldGTE(FieldSource, v))
+}
+
+// SourceLT applies the LT predicate on the "source" field.
+func SourceLT(v []byte) predicate.IdempotencyKey {
+	return predicate.IdempotencyKey(sql.FieldLT(FieldSource, v))
+}
+
+// SourceLTE applies the LTE predicate on the "source" field.
+func SourceLTE(v []byte) predicate.IdempotencyKey {
+	return predicate.IdempotencyKey(sql.FieldLTE(FieldSource, v))
+}
+
+// SourceIsNil applies the IsNil predicate on the "source" field.
+func SourceIsNil() predicate.IdempotencyKey {
+	return predicate.IdempotencyKey(sql.FieldIsNull(FieldSource))
+}
+
+// SourceNotNil applies the NotNil predicate on the "source" field.
+func SourceNotNil() predicate.IdempotencyKey {
+	return predicate.IdempotencyKey(sql.FieldNotNull(FieldSource))
 }
 
 // CreatedAtEQ applies the EQ predicate on the "created_at" field.

@@ -297,6 +297,7 @@ var (
 		{Name: "operation", Type: field.TypeString, Size: 2147483647},
 		{Name: "fingerprint", Type: field.TypeBytes},
 		{Name: "reservation_id", Type: field.TypeUUID},
+		{Name: "source", Type: field.TypeBytes, Nullable: true},
 		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
 	}
 	// IdempotencyKeysTable holds the schema information for the "idempotency_keys" table.
@@ -308,7 +309,15 @@ var (
 			{
 				Name:    "idempotency_keys_created_idx",
 				Unique:  false,
-				Columns: []*schema.Column{IdempotencyKeysColumns[6]},
+				Columns: []*schema.Column{IdempotencyKeysColumns[7]},
+			},
+			{
+				Name:    "idempotency_keys_source_idx",
+				Unique:  false,
+				Columns: []*schema.Column{IdempotencyKeysColumns[1], IdempotencyKeysColumns[6]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "(source IS NOT NULL)",
+				},
 			},
 		},
 	}
@@ -1047,6 +1056,21 @@ var (
 			},
 		},
 	}
+	// SeatRulesColumns holds the columns for the "seat_rules" table.
+	SeatRulesColumns = []*schema.Column{
+		{Name: "theater_id", Type: field.TypeUUID},
+		{Name: "no_seat_left_alone", Type: field.TypeBool},
+		{Name: "relaxed_at_free_percent", Type: field.TypeInt16},
+		{Name: "relaxed_minutes_before_start", Type: field.TypeInt32},
+		{Name: "accessible_release_minutes", Type: field.TypeInt32},
+		{Name: "updated_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
+	}
+	// SeatRulesTable holds the schema information for the "seat_rules" table.
+	SeatRulesTable = &schema.Table{
+		Name:       "seat_rules",
+		Columns:    SeatRulesColumns,
+		PrimaryKey: []*schema.Column{SeatRulesColumns[0]},
+	}
 	// SessionsColumns holds the columns for the "sessions" table.
 	SessionsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
@@ -1328,6 +1352,7 @@ var (
 		SeatsTable,
 		SeatClaimsTable,
 		SeatLayoutsTable,
+		SeatRulesTable,
 		SessionsTable,
 		SessionRevocationsTable,
 		ShowtimesTable,
@@ -1408,6 +1433,9 @@ func init() {
 		Table: "seat_claims",
 	}
 	SeatLayoutsTable.ForeignKeys[0].RefTable = ScreensTable
+	SeatRulesTable.Annotation = &entsql.Annotation{
+		Table: "seat_rules",
+	}
 	SessionsTable.ForeignKeys[0].RefTable = UsersTable
 	SessionRevocationsTable.Annotation = &entsql.Annotation{
 		Table: "session_revocations",

@@ -99,6 +99,9 @@ type SeatClaim func(*sql.Selector)
 // SeatLayout is the predicate function for seatlayout builders.
 type SeatLayout func(*sql.Selector)
 
+// SeatRules is the predicate function for seatrules builders.
+type SeatRules func(*sql.Selector)
+
 // Session is the predicate function for session builders.
 type Session func(*sql.Selector)
 

@@ -113,13 +113,18 @@ func (IdempotencyKey) Fields() []ent.Field {
 		field.Text("operation"),
 		field.Bytes("fingerprint"),
 		foreignID("reservation_id"),
+		field.Bytes("source").Optional().Nillable().Comment("a keyed hash of the address that a claim came from"),
 		createdAt(),
 	}
 }
 
 // Indexes of an IdempotencyKey.
 func (IdempotencyKey) Indexes() []ent.Index {
-	return []ent.Index{index.Fields("created_at").StorageKey("idempotency_keys_created_idx")}
+	return []ent.Index{
+		index.Fields("created_at").StorageKey("idempotency_keys_created_idx"),
+		index.Fields("showtime_id", "source").StorageKey("idempotency_keys_source_idx").
+			Annotations(entsql.IndexWhere("(source IS NOT NULL)")),
+	}
 }
 
 // Ticket is the right of admission for one seat.

@@ -162,6 +162,29 @@ func (ec *executionContext) fieldContext_LimitExceeded_remaining(_ context.Conte
 	return graphql.NewScalarFieldContext("LimitExceeded", field, false, false, "Int")
 }
 
+func (ec *executionContext) _LimitExceeded_of(ctx context.Context, field graphql.CollectedField, obj *model.LimitExceeded) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LimitExceeded_of(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Of, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v booking.LimitOf) graphql.Marshaler {
+			return ec.marshalNSeatLimit2marqueeᚋinternalᚋbookingᚐLimitOf(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_LimitExceeded_of(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("LimitExceeded", field, false, false, "SeatLimit")
+}
+
 func (ec *executionContext) _PriceLine_description(ctx context.Context, field graphql.CollectedField, obj *booking.Line) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1333,7 +1356,14 @@ func (ec *executionContext) unmarshalInputReserveSeatsInput(ctx context.Context,
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"showtimeId", "seatIds", "idempotencyKey"}
+	if _, present := asMap["accessibleNeed"]; !present {
+		asMap["accessibleNeed"] = false
+	}
+	if _, present := asMap["overrideSeatRules"]; !present {
+		asMap["overrideSeatRules"] = false
+	}
+
+	fieldsInOrder := [...]string{"showtimeId", "seatIds", "idempotencyKey", "accessibleNeed", "overrideSeatRules"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -1361,6 +1391,20 @@ func (ec *executionContext) unmarshalInputReserveSeatsInput(ctx context.Context,
 				return it, err
 			}
 			it.IdempotencyKey = data
+		case "accessibleNeed":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("accessibleNeed"))
+			data, err := ec.unmarshalNBoolean2bool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.AccessibleNeed = data
+		case "overrideSeatRules":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("overrideSeatRules"))
+			data, err := ec.unmarshalNBoolean2bool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.OverrideSeatRules = data
 		}
 	}
 	return it, nil
@@ -1427,6 +1471,13 @@ func (ec *executionContext) _ReserveSeatsResult(ctx context.Context, sel ast.Sel
 			return graphql.Null
 		}
 		return ec._SeatsUnavailable(ctx, sel, obj)
+	case model.SeatRuleBroken:
+		return ec._SeatRuleBroken(ctx, sel, &obj)
+	case *model.SeatRuleBroken:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._SeatRuleBroken(ctx, sel, obj)
 	case model.LimitExceeded:
 		return ec._LimitExceeded(ctx, sel, &obj)
 	case *model.LimitExceeded:
@@ -1434,6 +1485,13 @@ func (ec *executionContext) _ReserveSeatsResult(ctx context.Context, sel ast.Sel
 			return graphql.Null
 		}
 		return ec._LimitExceeded(ctx, sel, obj)
+	case model.CoolingDown:
+		return ec._CoolingDown(ctx, sel, &obj)
+	case *model.CoolingDown:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._CoolingDown(ctx, sel, obj)
 	case model.ReserveSeatsPayload:
 		return ec._ReserveSeatsPayload(ctx, sel, &obj)
 	case *model.ReserveSeatsPayload:
@@ -1515,6 +1573,11 @@ func (ec *executionContext) _LimitExceeded(ctx context.Context, sel ast.Selectio
 			}
 		case "remaining":
 			out.Values[i] = ec._LimitExceeded_remaining(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "of":
+			out.Values[i] = ec._LimitExceeded_of(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}

@@ -106,6 +106,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ReviewFilter", ec.unmarshalInputReviewFilter),
 			graphql.NewInputUnmarshaler("RevokeRoleInput", ec.unmarshalInputRevokeRoleInput),
 			graphql.NewInputUnmarshaler("SetPayLaterPolicyInput", ec.unmarshalInputSetPayLaterPolicyInput),
+			graphql.NewInputUnmarshaler("SetSeatRulesInput", ec.unmarshalInputSetSeatRulesInput),
 			graphql.NewInputUnmarshaler("ShowtimeFilter", ec.unmarshalInputShowtimeFilter),
 			graphql.NewInputUnmarshaler("SignInInput", ec.unmarshalInputSignInInput),
 			graphql.NewInputUnmarshaler("SignInWithPasskeyInput", ec.unmarshalInputSignInWithPasskeyInput),
@@ -115,6 +116,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("UnlinkProviderInput", ec.unmarshalInputUnlinkProviderInput),
 			graphql.NewInputUnmarshaler("UpdateProfileInput", ec.unmarshalInputUpdateProfileInput),
 			graphql.NewInputUnmarshaler("UserFilter", ec.unmarshalInputUserFilter),
+			graphql.NewInputUnmarshaler("ValidateSelectionInput", ec.unmarshalInputValidateSelectionInput),
 			graphql.NewInputUnmarshaler("VerifyEmailInput", ec.unmarshalInputVerifyEmailInput),
 			graphql.NewInputUnmarshaler("VoteReviewInput", ec.unmarshalInputVoteReviewInput),
 			graphql.NewInputUnmarshaler("WriteReviewInput", ec.unmarshalInputWriteReviewInput),
@@ -2765,6 +2767,169 @@ extend type Subscription {
   seatMapChanged("Id of the showtime." showtimeId: ID!): SeatMapEvent! @public @shared @cost(weight: 10)
 }
 `, BuiltIn: false},
+	{Name: "../../schema/seatrules.graphqls", Input: `"What a theater demands of a selection of seats."
+enum SeatRule {
+  """
+  A selection leaves no free seat beside it alone: without a free neighbour in its block, which an aisle, the end of the
+  row, a place for a wheelchair and the edges of a love seat end. So half of a love seat is not taken alone either. Whoever
+  comes with a wheelchair may leave a seat alone.
+  """
+  SEAT_LEFT_ALONE
+  "Places for wheelchairs go to those who say that they need one, until they are released before the start."
+  WHEELCHAIR_PLACE
+  "A seat for a companion goes with the place for a wheelchair that it belongs to, until it is released before the start."
+  COMPANION_SEAT
+}
+
+"Why a rule keeps nobody from reserving seats that break it."
+enum SeatRuleRelaxation {
+  "The showtime starts soon."
+  NEAR_START
+  "Hardly a seat is free."
+  NEAR_SELL_OUT
+  "As many could sit side by side nowhere in the house without leaving a seat alone."
+  NO_OTHER_SEATS
+  "Places for wheelchairs and companions go to anybody by now."
+  RELEASED
+}
+
+"The rules of a theater for selections of seats."
+type SeatRules @public {
+  "Whether ` + "`" + `SEAT_LEFT_ALONE` + "`" + ` is a rule."
+  noSeatLeftAlone: Boolean!
+  "At how many free seats of a hundred, or fewer, seats may be left alone."
+  relaxedAtFreePercent: Int!
+  "How many minutes before the start seats may be left alone."
+  relaxedMinutesBeforeStart: Int!
+  "How many minutes before the start places for wheelchairs and companions go to anybody."
+  accessibleReleaseMinutes: Int!
+}
+
+extend type Theater {
+  "The rules for selections of seats."
+  seatRules: SeatRules!
+}
+
+"Rules for a theater."
+input SetSeatRulesInput {
+  "Id of the theater."
+  theaterId: ID!
+  "Whether ` + "`" + `SEAT_LEFT_ALONE` + "`" + ` is a rule."
+  noSeatLeftAlone: Boolean!
+  "At how many free seats of a hundred, or fewer, seats may be left alone: 0 to 100."
+  relaxedAtFreePercent: Int!
+  "How many minutes before the start seats may be left alone: 0 to 10080, a week."
+  relaxedMinutesBeforeStart: Int!
+  "How many minutes before the start places for wheelchairs and companions go to anybody: 0 to 10080, a week."
+  accessibleReleaseMinutes: Int!
+}
+
+"The theater has the rules."
+type SetSeatRulesPayload @auth(role: THEATER_MANAGER, scope: THEATER) {
+  "The theater."
+  theater: Theater!
+}
+
+extend enum UserErrorCode {
+  "A rule of the theater forbids the selection of seats."
+  SEAT_RULE_BROKEN
+  "Too many holds of the customer ended unpaid."
+  COOLING_DOWN
+}
+
+"A rule of the theater forbids the selection; nothing was reserved."
+type SeatRuleBroken implements UserError @auth {
+  "Always ` + "`" + `SEAT_RULE_BROKEN` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+  "The rule."
+  rule: SeatRule!
+  "The seats that would be left alone, or those of the selection that are kept for others."
+  seats: [Seat!]! @listSize(assumedSize: 4)
+  "Up to three selections of the same size that no rule forbids, those first that have most of the wanted seats and are near to them."
+  alternatives: [SeatSuggestion!]! @listSize(assumedSize: 3)
+}
+
+"Too many of the viewer's holds at this showtime ended unpaid lately; nothing was reserved."
+type CoolingDown implements UserError @auth {
+  "Always ` + "`" + `COOLING_DOWN` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+  "In how many seconds the next hold is possible."
+  retryAfter: Int!
+}
+
+"Whom a limit of seats is for."
+enum SeatLimit {
+  "One customer."
+  CUSTOMER
+  "All who ask from one network address."
+  ADDRESS
+}
+
+extend type LimitExceeded {
+  "Whom the limit is for; ` + "`" + `limit` + "`" + ` and ` + "`" + `remaining` + "`" + ` are theirs."
+  of: SeatLimit!
+}
+
+extend union ReserveSeatsResult = SeatRuleBroken | CoolingDown
+
+extend input ReserveSeatsInput {
+  "Whether the party needs the places for wheelchairs among the seats. It is kept nowhere."
+  accessibleNeed: Boolean! = false
+  "Holds the seats against the rules of the theater; for its staff only, ` + "`" + `FORBIDDEN` + "`" + ` to others. What a rule would have refused is recorded in the audit log."
+  overrideSeatRules: Boolean! = false
+}
+
+"A selection of seats to look at."
+input ValidateSelectionInput {
+  "Id of the showtime."
+  showtimeId: ID!
+  "Ids of the seats, each once."
+  seatIds: [ID!]!
+  "Whether the party needs the places for wheelchairs among the seats."
+  accessibleNeed: Boolean! = false
+}
+
+"What speaks against a selection of seats."
+type SelectionProblem @public {
+  "The refusal that it would become."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+  "The rule, for ` + "`" + `SEAT_RULE_BROKEN` + "`" + `."
+  rule: SeatRule
+  "The seats that it is about: those that are lost, left alone, or kept for others. Empty where it is about none."
+  seats: [Seat!]! @listSize(assumedSize: 4)
+  "Why it refuses nothing at this moment; null where it does."
+  relaxed: SeatRuleRelaxation
+}
+
+"What ` + "`" + `reserveSeats` + "`" + ` would make of a selection at this moment."
+type SelectionCheck @public {
+  "Whether nothing but others could come in between."
+  reservable: Boolean!
+  "All that speaks against the selection, what is relaxed too; empty for a good one."
+  problems: [SelectionProblem!]! @listSize(assumedSize: 4)
+  "Where other seats would help: up to three selections of the same size, those first that have most of the wanted seats and are near to them."
+  alternatives: [SeatSuggestion!]! @listSize(assumedSize: 3)
+}
+
+extend type Query {
+  """
+  Says what speaks against a selection of seats, without holding anything: lost seats, rules of the theater, a sale that is
+  closed, and, for whoever is signed in, what they have already. ` + "`" + `NOT_FOUND` + "`" + ` when there is no such showtime.
+  """
+  validateSelection("The seats." input: ValidateSelectionInput!): SelectionCheck! @public @cost(weight: 10)
+}
+
+extend type Mutation {
+  "Gives a theater other rules for selections of seats, for its managers. They count from here on; what is held stays held. ` + "`" + `NOT_FOUND` + "`" + ` when there is no such theater."
+  setSeatRules("The rules." input: SetSeatRulesInput!): SetSeatRulesPayload! @auth(role: THEATER_MANAGER, scope: THEATER) @cost(weight: 20)
+}
+`, BuiltIn: false},
 	{Name: "../../schema/showtime.graphqls", Input: `"One projection of a movie on a screen."
 type Showtime implements Node @public {
   "The showtime's id."
@@ -3801,6 +3966,20 @@ func (ec *executionContext) childFields_SeatPrice(ctx context.Context, field gra
 	return nil, fmt.Errorf("no field named %q was found under type SeatPrice", field.Name)
 }
 
+func (ec *executionContext) childFields_SeatRules(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "noSeatLeftAlone":
+		return ec.fieldContext_SeatRules_noSeatLeftAlone(ctx, field)
+	case "relaxedAtFreePercent":
+		return ec.fieldContext_SeatRules_relaxedAtFreePercent(ctx, field)
+	case "relaxedMinutesBeforeStart":
+		return ec.fieldContext_SeatRules_relaxedMinutesBeforeStart(ctx, field)
+	case "accessibleReleaseMinutes":
+		return ec.fieldContext_SeatRules_accessibleReleaseMinutes(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SeatRules", field.Name)
+}
+
 func (ec *executionContext) childFields_SeatSuggestion(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "seats":
@@ -3811,6 +3990,34 @@ func (ec *executionContext) childFields_SeatSuggestion(ctx context.Context, fiel
 		return ec.fieldContext_SeatSuggestion_reasons(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type SeatSuggestion", field.Name)
+}
+
+func (ec *executionContext) childFields_SelectionCheck(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "reservable":
+		return ec.fieldContext_SelectionCheck_reservable(ctx, field)
+	case "problems":
+		return ec.fieldContext_SelectionCheck_problems(ctx, field)
+	case "alternatives":
+		return ec.fieldContext_SelectionCheck_alternatives(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SelectionCheck", field.Name)
+}
+
+func (ec *executionContext) childFields_SelectionProblem(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "code":
+		return ec.fieldContext_SelectionProblem_code(ctx, field)
+	case "message":
+		return ec.fieldContext_SelectionProblem_message(ctx, field)
+	case "rule":
+		return ec.fieldContext_SelectionProblem_rule(ctx, field)
+	case "seats":
+		return ec.fieldContext_SelectionProblem_seats(ctx, field)
+	case "relaxed":
+		return ec.fieldContext_SelectionProblem_relaxed(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SelectionProblem", field.Name)
 }
 
 func (ec *executionContext) childFields_Session(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3855,6 +4062,14 @@ func (ec *executionContext) childFields_SetPayLaterPolicyPayload(ctx context.Con
 		return ec.fieldContext_SetPayLaterPolicyPayload_theater(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type SetPayLaterPolicyPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_SetSeatRulesPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "theater":
+		return ec.fieldContext_SetSeatRulesPayload_theater(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SetSeatRulesPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_Showtime(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3997,6 +4212,8 @@ func (ec *executionContext) childFields_Theater(ctx context.Context, field graph
 		return ec.fieldContext_Theater_staff(ctx, field)
 	case "payLaterPolicy":
 		return ec.fieldContext_Theater_payLaterPolicy(ctx, field)
+	case "seatRules":
+		return ec.fieldContext_Theater_seatRules(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Theater", field.Name)
 }

@@ -84,6 +84,7 @@ type MutationResolver interface {
 	VoteReview(ctx context.Context, input model.VoteReviewInput) (*model.VoteReviewPayload, error)
 	ReportReview(ctx context.Context, input model.ReportReviewInput) (*model.ReportReviewPayload, error)
 	ModerateReview(ctx context.Context, input model.ModerateReviewInput) (*model.ModerateReviewPayload, error)
+	SetSeatRules(ctx context.Context, input model.SetSeatRulesInput) (*model.SetSeatRulesPayload, error)
 }
 type QueryResolver interface {
 	RateLimit(ctx context.Context) (*model.RateLimit, error)
@@ -102,6 +103,7 @@ type QueryResolver interface {
 	MyReviews(ctx context.Context, first *int32, after *string, last *int32, before *string) (*model.ReviewConnection, error)
 	ReviewQueue(ctx context.Context, first *int32, after *string, last *int32, before *string) (*model.ReviewConnection, error)
 	SeatMap(ctx context.Context, showtimeID string) (*seating.Map, error)
+	ValidateSelection(ctx context.Context, input model.ValidateSelectionInput) (*model.SelectionCheck, error)
 	Showtimes(ctx context.Context, first *int32, after *string, last *int32, before *string, filter *model.ShowtimeFilter) (*model.ShowtimeConnection, error)
 	Showtime(ctx context.Context, id string) (*showtime.Showtime, error)
 	Theaters(ctx context.Context, first *int32, after *string, last *int32, before *string, filter *theater.Filter) (*model.TheaterConnection, error)
@@ -611,6 +613,20 @@ func (ec *executionContext) field_Mutation_setPayLaterPolicy_args(ctx context.Co
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (model.SetPayLaterPolicyInput, error) {
 			return ec.unmarshalNSetPayLaterPolicyInput2marqueeᚋgraphᚋmodelᚐSetPayLaterPolicyInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_setSeatRules_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.SetSeatRulesInput, error) {
+			return ec.unmarshalNSetSeatRulesInput2marqueeᚋgraphᚋmodelᚐSetSeatRulesInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -1262,6 +1278,20 @@ func (ec *executionContext) field_Query_users_args(ctx context.Context, rawArgs 
 		return nil, err
 	}
 	args["filter"] = arg4
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_validateSelection_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.ValidateSelectionInput, error) {
+			return ec.unmarshalNValidateSelectionInput2marqueeᚋgraphᚋmodelᚐValidateSelectionInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
 	return args, nil
 }
 
@@ -3576,6 +3606,50 @@ func (ec *executionContext) fieldContext_Mutation_moderateReview(ctx context.Con
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_setSeatRules(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_setSeatRules(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().SetSeatRules(ctx, fc.Args["input"].(model.SetSeatRulesInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.SetSeatRulesPayload) graphql.Marshaler {
+			return ec.marshalNSetSeatRulesPayload2ᚖmarqueeᚋgraphᚋmodelᚐSetSeatRulesPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_setSeatRules(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SetSeatRulesPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_setSeatRules_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _PageInfo_hasNextPage(ctx context.Context, field graphql.CollectedField, obj *model.PageInfo) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -4324,6 +4398,50 @@ func (ec *executionContext) fieldContext_Query_seatMap(ctx context.Context, fiel
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_validateSelection(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_validateSelection(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ValidateSelection(ctx, fc.Args["input"].(model.ValidateSelectionInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.SelectionCheck) graphql.Marshaler {
+			return ec.marshalNSelectionCheck2ᚖmarqueeᚋgraphᚋmodelᚐSelectionCheck(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_validateSelection(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SelectionCheck(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_validateSelection_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_showtimes(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -4905,6 +5023,13 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			return graphql.Null
 		}
 		return ec._SeatsUnavailable(ctx, sel, obj)
+	case model.SeatRuleBroken:
+		return ec._SeatRuleBroken(ctx, sel, &obj)
+	case *model.SeatRuleBroken:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._SeatRuleBroken(ctx, sel, obj)
 	case model.ReviewHidden:
 		return ec._ReviewHidden(ctx, sel, &obj)
 	case *model.ReviewHidden:
@@ -5031,6 +5156,13 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			return graphql.Null
 		}
 		return ec._EmailTaken(ctx, sel, obj)
+	case model.CoolingDown:
+		return ec._CoolingDown(ctx, sel, &obj)
+	case *model.CoolingDown:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._CoolingDown(ctx, sel, obj)
 	case model.AlreadyReviewed:
 		return ec._AlreadyReviewed(ctx, sel, &obj)
 	case *model.AlreadyReviewed:
@@ -5505,6 +5637,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "setSeatRules":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_setSeatRules(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -5684,6 +5823,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_seatMap(ctx, field)
+				})
+		case "validateSelection":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_validateSelection(ctx, field)
 				})
 		case "showtimes":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,

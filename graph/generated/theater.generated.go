@@ -6,6 +6,7 @@ import (
 	"context"
 	"marquee/graph/model"
 	"marquee/internal/booking"
+	"marquee/internal/showtime"
 	"marquee/internal/theater"
 	"math"
 	"strconv"
@@ -25,6 +26,7 @@ type TheaterResolver interface {
 	Showtimes(ctx context.Context, obj *theater.Theater, first *int32, after *string, last *int32, before *string, filter *model.TheaterShowtimeFilter) (*model.ShowtimeConnection, error)
 	Staff(ctx context.Context, obj *theater.Theater) ([]model.StaffMember, error)
 	PayLaterPolicy(ctx context.Context, obj *theater.Theater) (*booking.PayLaterPolicy, error)
+	SeatRules(ctx context.Context, obj *theater.Theater) (*showtime.SeatRules, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -883,6 +885,38 @@ func (ec *executionContext) fieldContext_Theater_payLaterPolicy(_ context.Contex
 	return fc, nil
 }
 
+func (ec *executionContext) _Theater_seatRules(ctx context.Context, field graphql.CollectedField, obj *theater.Theater) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Theater_seatRules(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Theater().SeatRules(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *showtime.SeatRules) graphql.Marshaler {
+			return ec.marshalNSeatRules2ᚖmarqueeᚋinternalᚋshowtimeᚐSeatRules(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Theater_seatRules(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Theater",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SeatRules(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _TheaterConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.TheaterConnection) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1354,6 +1388,12 @@ func (ec *executionContext) _Theater(ctx context.Context, sel ast.SelectionSet, 
 				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Theater_payLaterPolicy(ctx, field, obj)
+				})
+		case "seatRules":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Theater_seatRules(ctx, field, obj)
 				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))

@@ -47,6 +47,9 @@ func TestExamples(t *testing.T) {
 	a := apitest.New(t, apitest.Still(), apitest.With(func(c *config.Config) {
 		c.RateViewer, c.RateAddress = 1000, 4000
 	}))
+	for _, theater := range a.World.Theaters {
+		a.Strict(theater)
+	}
 	client := a.Anonymous()
 	meant := samples{}
 	var watcher *apitest.Watcher

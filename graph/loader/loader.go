@@ -46,6 +46,7 @@ type Loaders struct {
 	Theater       *One[uuid.UUID, theater.Theater]
 	Screen        *One[uuid.UUID, theater.Screen]
 	Screens       *Many[uuid.UUID, theater.Screen]
+	SeatRules     *One[uuid.UUID, showtime.SeatRules]
 	Layout        *One[uuid.UUID, *theater.Layout]
 	Showtime      *One[uuid.UUID, showtime.Showtime]
 	Prices        *Many[uuid.UUID, showtime.Price]
@@ -72,6 +73,7 @@ func New(s Services, wait time.Duration) *Loaders {
 		Theater:       one("theater", s.Theater.TheatersByID, wait),
 		Screen:        one("screen", s.Theater.ScreensByID, wait),
 		Screens:       many(s.Theater.ScreensByTheater, wait),
+		SeatRules:     one("theater", s.Showtime.SeatRulesByTheater, wait),
 		Layout:        one("seat layout", s.Theater.LayoutsByID, wait),
 		Showtime:      one("showtime", s.Showtime.ShowtimesByID, wait),
 		Prices:        many(s.Showtime.PricesByShowtime, wait),

@@ -515,6 +515,20 @@ type ConfirmTotpPayload struct {
 
 func (ConfirmTotpPayload) IsConfirmTotpResult() {}
 
+// Too many of the viewer's holds at this showtime ended unpaid lately; nothing was reserved.
+type CoolingDown struct {
+	// Always `COOLING_DOWN`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+	// In how many seconds the next hold is possible.
+	RetryAfter int32 `json:"retryAfter"`
+}
+
+func (CoolingDown) IsReserveSeatsResult() {}
+
+func (CoolingDown) IsUserError() {}
+
 // What may be lost with an account.
 type DeleteAccountInput struct {
 	// Delete although there are paid seats of showtimes that are not over. They stay paid, and nobody can cancel them any more.
@@ -779,6 +793,8 @@ type LimitExceeded struct {
 	Limit int32 `json:"limit"`
 	// How many more the viewer may still take.
 	Remaining int32 `json:"remaining"`
+	// Whom the limit is for; `limit` and `remaining` are theirs.
+	Of booking.LimitOf `json:"of"`
 }
 
 func (LimitExceeded) IsUserError() {}
@@ -1215,6 +1231,10 @@ type ReserveSeatsInput struct {
 	SeatIds []string `json:"seatIds"`
 	// Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key never reserves twice.
 	IdempotencyKey string `json:"idempotencyKey"`
+	// Whether the party needs the places for wheelchairs among the seats. It is kept nowhere.
+	AccessibleNeed bool `json:"accessibleNeed"`
+	// Holds the seats against the rules of the theater; for its staff only, `FORBIDDEN` to others. What a rule would have refused is recorded in the audit log.
+	OverrideSeatRules bool `json:"overrideSeatRules"`
 }
 
 // The seats are held.
@@ -1337,6 +1357,24 @@ type SeatPrice struct {
 	Price money.Money `json:"price"`
 }
 
+// A rule of the theater forbids the selection; nothing was reserved.
+type SeatRuleBroken struct {
+	// Always `SEAT_RULE_BROKEN`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+	// The rule.
+	Rule booking.Rule `json:"rule"`
+	// The seats that would be left alone, or those of the selection that are kept for others.
+	Seats []theater.Seat `json:"seats"`
+	// Up to three selections of the same size that no rule forbids, those first that have most of the wanted seats and are near to them.
+	Alternatives []booking.Suggestion `json:"alternatives"`
+}
+
+func (SeatRuleBroken) IsReserveSeatsResult() {}
+
+func (SeatRuleBroken) IsUserError() {}
+
 // At least one of the seats belongs to someone else; nothing was reserved.
 type SeatsUnavailable struct {
 	// Always `SEATS_UNAVAILABLE`.
@@ -1372,6 +1410,30 @@ func (SecondFactorRequired) IsUserError() {}
 func (SecondFactorRequired) IsCompleteProviderSignInResult() {}
 
 func (SecondFactorRequired) IsSignInResult() {}
+
+// What `reserveSeats` would make of a selection at this moment.
+type SelectionCheck struct {
+	// Whether nothing but others could come in between.
+	Reservable bool `json:"reservable"`
+	// All that speaks against the selection, what is relaxed too; empty for a good one.
+	Problems []SelectionProblem `json:"problems"`
+	// Where other seats would help: up to three selections of the same size, those first that have most of the wanted seats and are near to them.
+	Alternatives []booking.Suggestion `json:"alternatives"`
+}
+
+// What speaks against a selection of seats.
+type SelectionProblem struct {
+	// The refusal that it would become.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+	// The rule, for `SEAT_RULE_BROKEN`.
+	Rule *booking.Rule `json:"rule,omitempty"`
+	// The seats that it is about: those that are lost, left alone, or kept for others. Empty where it is about none.
+	Seats []theater.Seat `json:"seats"`
+	// Why it refuses nothing at this moment; null where it does.
+	Relaxed *booking.Relaxation `json:"relaxed,omitempty"`
+}
 
 // The session has ended, or the token never was one of ours; which of the two is not said. Sign in again.
 type SessionEnded struct {
@@ -1433,6 +1495,26 @@ type SetPayLaterPolicyInput struct {
 
 // The terms hold for reservations from the present on. What is reserved already keeps its deadline.
 type SetPayLaterPolicyPayload struct {
+	// The theater.
+	Theater theater.Theater `json:"theater"`
+}
+
+// Rules for a theater.
+type SetSeatRulesInput struct {
+	// Id of the theater.
+	TheaterID string `json:"theaterId"`
+	// Whether `SEAT_LEFT_ALONE` is a rule.
+	NoSeatLeftAlone bool `json:"noSeatLeftAlone"`
+	// At how many free seats of a hundred, or fewer, seats may be left alone: 0 to 100.
+	RelaxedAtFreePercent int32 `json:"relaxedAtFreePercent"`
+	// How many minutes before the start seats may be left alone: 0 to 10080, a week.
+	RelaxedMinutesBeforeStart int32 `json:"relaxedMinutesBeforeStart"`
+	// How many minutes before the start places for wheelchairs and companions go to anybody: 0 to 10080, a week.
+	AccessibleReleaseMinutes int32 `json:"accessibleReleaseMinutes"`
+}
+
+// The theater has the rules.
+type SetSeatRulesPayload struct {
 	// The theater.
 	Theater theater.Theater `json:"theater"`
 }
@@ -1650,6 +1732,16 @@ func (UsernameTaken) IsUserError() {}
 func (UsernameTaken) IsUpdateProfileResult() {}
 
 func (UsernameTaken) IsConfirmSignUpResult() {}
+
+// A selection of seats to look at.
+type ValidateSelectionInput struct {
+	// Id of the showtime.
+	ShowtimeID string `json:"showtimeId"`
+	// Ids of the seats, each once.
+	SeatIds []string `json:"seatIds"`
+	// Whether the party needs the places for wheelchairs among the seats.
+	AccessibleNeed bool `json:"accessibleNeed"`
+}
 
 // What proves an address.
 type VerifyEmailInput struct {
@@ -1887,6 +1979,10 @@ const (
 	UserErrorCodeAlreadyReviewed UserErrorCode = "ALREADY_REVIEWED"
 	// Moderators have hidden the review.
 	UserErrorCodeReviewHidden UserErrorCode = "REVIEW_HIDDEN"
+	// A rule of the theater forbids the selection of seats.
+	UserErrorCodeSeatRuleBroken UserErrorCode = "SEAT_RULE_BROKEN"
+	// Too many holds of the customer ended unpaid.
+	UserErrorCodeCoolingDown UserErrorCode = "COOLING_DOWN"
 )
 
 var AllUserErrorCode = []UserErrorCode{
@@ -1919,11 +2015,13 @@ var AllUserErrorCode = []UserErrorCode{
 	UserErrorCodeTicketRequired,
 	UserErrorCodeAlreadyReviewed,
 	UserErrorCodeReviewHidden,
+	UserErrorCodeSeatRuleBroken,
+	UserErrorCodeCoolingDown,
 }
 
 func (e UserErrorCode) IsValid() bool {
 	switch e {
-	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeInvalidProof, UserErrorCodeAccountDisabled, UserErrorCodeTooManyGrants, UserErrorCodeLastAdmin, UserErrorCodeSessionEnded, UserErrorCodeLinkExpired, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodeReservationExpired, UserErrorCodeHoldLimitReached, UserErrorCodePayLaterUnavailable, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending, UserErrorCodeUsernameTaken, UserErrorCodeProviderSignInFailed, UserErrorCodeAccountExists, UserErrorCodeProviderEmailUnverified, UserErrorCodeProviderLinkTaken, UserErrorCodeLastWayToSignIn, UserErrorCodeNoPassword, UserErrorCodeReservationsAhead, UserErrorCodeAccountInOffice, UserErrorCodeTicketRequired, UserErrorCodeAlreadyReviewed, UserErrorCodeReviewHidden:
+	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeInvalidProof, UserErrorCodeAccountDisabled, UserErrorCodeTooManyGrants, UserErrorCodeLastAdmin, UserErrorCodeSessionEnded, UserErrorCodeLinkExpired, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodeReservationExpired, UserErrorCodeHoldLimitReached, UserErrorCodePayLaterUnavailable, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending, UserErrorCodeUsernameTaken, UserErrorCodeProviderSignInFailed, UserErrorCodeAccountExists, UserErrorCodeProviderEmailUnverified, UserErrorCodeProviderLinkTaken, UserErrorCodeLastWayToSignIn, UserErrorCodeNoPassword, UserErrorCodeReservationsAhead, UserErrorCodeAccountInOffice, UserErrorCodeTicketRequired, UserErrorCodeAlreadyReviewed, UserErrorCodeReviewHidden, UserErrorCodeSeatRuleBroken, UserErrorCodeCoolingDown:
 		return true
 	}
 	return false

@@ -197,7 +197,7 @@ func (a *App) AddMovies(n int) []Movie {
 	return movies
 }
 
-// AddTheater adds a theater with a number of screens.
+// AddTheater adds a theater with a number of screens. It lets anybody take any seat; see Strict.
 func (a *App) AddTheater(t Theater, screens int) Theater {
 	a.t.Helper()
 	t.Key = typeid.New()
@@ -205,10 +205,19 @@ func (a *App) AddTheater(t Theater, screens int) Theater {
 	a.must("a theater", a.client().Theater.Create().SetID(t.Key).SetName(t.Name).SetAddress("1 "+t.Name+" Street").
 		SetCity(t.City).SetCountryCode(t.Country).SetLatitude(1).SetLongitude(2).SetTimeZone(t.Zone).SetCurrency(t.Currency).
 		SetOpensMinute(opens).SetClosesMinute(closes).Exec)
+	const week = 7 * 24 * 60
+	a.must("seat rules", a.client().SeatRules.Create().SetID(t.Key).SetNoSeatLeftAlone(false).SetRelaxedAtFreePercent(0).
+		SetRelaxedMinutesBeforeStart(0).SetAccessibleReleaseMinutes(week).SetUpdatedAt(time.Now()).Exec)
 	for i := range screens {
 		t.Screens = append(t.Screens, a.addScreen(t.Key, fmt.Sprintf("Screen %d", i+1)))
 	}
 	return t
+}
+
+// Strict gives a theater the program's own rules for selections of seats. Call it before anybody asks for its showtimes.
+func (a *App) Strict(t Theater) {
+	a.t.Helper()
+	a.must("stricter rules", a.client().SeatRules.DeleteOneID(t.Key).Exec)
 }
 
 func (a *App) addScreen(theater uuid.UUID, name string) Screen {

@@ -175,8 +175,11 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	a.closers.add(func() error { feed.Close(); return nil })
 	a.Booking = booking.NewService(booking.Deps{
 		DB: a.db, Showtimes: showtimes, Seating: seats, Payments: payments, Gateway: seams.Gateway(a.db),
-		Hint: func(id uuid.UUID) { feed.Hint(id) }, Log: a.log,
-	}, booking.Config{Hold: a.cfg.Hold, HoldLimit: a.cfg.HoldLimit, GatewayTimeout: gatewayTimeout, AttemptLease: attemptLease})
+		Hint: func(id uuid.UUID) { feed.Hint(id) }, Clock: seams.Clock, Source: a.source, Log: a.log,
+	}, booking.Config{
+		Hold: a.cfg.Hold, HoldLimit: a.cfg.HoldLimit, GatewayTimeout: gatewayTimeout, AttemptLease: attemptLease,
+		SeatsPerAddress: a.cfg.SeatsPerAddress, IdleHolds: a.cfg.IdleHolds, IdleWindow: a.cfg.IdleWindow,
+	})
 	a.Privacy = privacy.NewService(a.db, a.vault, a.Identity, a.Booking, seams.Clock, a.log)
 	reviews := review.NewService(a.db, a.Booking, a.Identity, review.Config{
 		Attendance: booking.Attendance(a.cfg.Reviewers), Writes: review.DefaultWrites, Reports: review.DefaultReports,
@@ -231,6 +234,9 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	a.server = httpserver.New(options)
 	return nil
 }
+
+// source names the address that a claim came from, as the rates count it, without saying which it is.
+func (a *App) source(address string) []byte { return a.vault.Index("claim source", address) }
 
 // rates are the accounts of this node's callers.
 func (a *App) rates(c clock.Clock) *ratelimit.Limiter {

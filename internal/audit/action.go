@@ -31,6 +31,8 @@ const (
 	RecoveryCodeUsed     Action = "recovery_code.used"
 	ProviderLinked       Action = "provider.linked"
 	ProviderUnlinked     Action = "provider.unlinked"
+	SeatRulesSet         Action = "seat_rules.set"
+	SeatRuleOverridden   Action = "seat_rule.overridden"
 	ReviewHidden         Action = "review.hidden"
 	ReviewShown          Action = "review.shown"
 	PayLaterPolicySet    Action = "pay_later_policy.set"
@@ -89,6 +91,10 @@ func (a Action) Meaning() string {
 		return "A recovery code stood in for a second factor, and is worthless."
 	case ProviderLinked:
 		return "Somebody of an OpenID provider became able to sign in to an account, made for them or theirs before."
+	case SeatRulesSet:
+		return "A theater was given other rules for selections of seats."
+	case SeatRuleOverridden:
+		return "Staff held seats against a rule of their theater; it says which seats they left alone or took from those they are kept for."
 	case ProviderUnlinked:
 		return "Somebody of an OpenID provider is no longer able to sign in to an account."
 	case ReviewHidden:

@@ -166,6 +166,15 @@ const (
 	ClosedCancelled  ClosedReason = "CANCELLED"
 )
 
+// LimitOf is whom a limit of seats is for.
+type LimitOf string
+
+// The limits of a showtime.
+const (
+	LimitOfCustomer LimitOf = "CUSTOMER"
+	LimitOfAddress  LimitOf = "ADDRESS" // the network address that requests come from
+)
+
 // PayLaterReason is why a reservation cannot be paid later.
 type PayLaterReason string
 
@@ -185,8 +194,13 @@ type (
 	}
 	// ShowtimeClosed says that the showtime is not on sale.
 	ShowtimeClosed struct{ Reason ClosedReason }
-	// LimitExceeded says that the viewer would have more seats than one customer may.
-	LimitExceeded struct{ Limit, Remaining int32 }
+	// LimitExceeded says that the viewer would have more seats than one customer may, or one address.
+	LimitExceeded struct {
+		Of               LimitOf
+		Limit, Remaining int32
+	}
+	// CoolingDown says that too many holds of the viewer at this showtime ended unpaid lately.
+	CoolingDown struct{ Wait time.Duration }
 	// Expired says that the hold ran out before it was paid.
 	Expired struct{ Reservation Reservation }
 	// Declined says that the issuer refused, or that the gateway never answered and the attempt was given up.
@@ -235,13 +249,14 @@ type (
 	Cancelled struct{ Reservation Reservation }
 )
 
-// ReserveResult is Reserved, SeatsUnavailable, ShowtimeClosed or LimitExceeded.
+// ReserveResult is Reserved, SeatsUnavailable, RuleBroken, ShowtimeClosed, LimitExceeded or CoolingDown.
 type ReserveResult interface{ isReserveResult() }
 
 func (Reserved) isReserveResult()         {}
 func (SeatsUnavailable) isReserveResult() {}
 func (ShowtimeClosed) isReserveResult()   {}
 func (LimitExceeded) isReserveResult()    {}
+func (CoolingDown) isReserveResult()      {}
 
 // ExtendResult is Extended, HoldLimitReached or Expired.
 type ExtendResult interface{ isExtendResult() }

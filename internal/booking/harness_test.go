@@ -49,12 +49,12 @@ type house struct {
 	hints    *hints
 }
 
-func newHouse(t *testing.T, plan fixture.Plan, opts ...dbtest.Option) *house {
+func newHouse(t testing.TB, plan fixture.Plan, opts ...dbtest.Option) *house {
 	t.Helper()
 	return houseIn(t, dbtest.New(t, opts...), plan)
 }
 
-func houseIn(t *testing.T, db *postgres.DB, plan fixture.Plan) *house {
+func houseIn(t testing.TB, db *postgres.DB, plan fixture.Plan) *house {
 	t.Helper()
 	h := &house{
 		World: fixture.New(t, db, plan), gateway: gatewaytest.NewFake(), payments: payment.NewService(db), hints: &hints{},
@@ -70,9 +70,12 @@ func (h *house) process(gateway payment.Gateway, cfg booking.Config) *booking.Se
 	return booking.NewService(booking.Deps{
 		DB: h.DB, Showtimes: showtimes, Payments: payment.NewService(h.DB), Gateway: gateway,
 		Seating: seating.NewService(h.DB, showtimes, theater.NewService(ent.Over(h.DB.SQL()))),
-		Hint:    h.hints.add, Log: slog.New(slog.DiscardHandler),
+		Hint:    h.hints.add, Clock: clock.System{}, Source: source, Log: slog.New(slog.DiscardHandler),
 	}, cfg)
 }
+
+// source names an address as it is.
+func source(address string) []byte { return []byte(address) }
 
 // hints counts what the seat feed is told.
 type hints struct {

@@ -45,6 +45,16 @@ func TestRace(t *testing.T) {
 	r.provesSomething(t, racers*turns)
 }
 
+// rewrite edits a function of this one database.
+func (h *house) rewrite(t *testing.T, e edit) {
+	t.Helper()
+	text := fixture.Get[string](t, h.DB, `SELECT pg_get_functiondef($1::regproc)`, e.function)
+	if !strings.Contains(text, e.text) {
+		t.Fatalf("%s has no %s", e.function, e.text)
+	}
+	h.Exec(t, strings.ReplaceAll(text, e.text, e.with))
+}
+
 // race is a house in which a crowd books through several processes. Two of them hold seats so briefly that a hold may
 // have run out when it is paid. Leases are cut short all the time, so that the reconcilers take attempts from their
 // drivers.

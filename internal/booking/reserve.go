@@ -26,26 +26,45 @@ import (
 
 // ReserveInput asks for seats of a showtime.
 type ReserveInput struct {
-	ShowtimeID     uuid.UUID
-	SeatIDs        []uuid.UUID
-	IdempotencyKey string
+	ShowtimeID        uuid.UUID
+	SeatIDs           []uuid.UUID
+	IdempotencyKey    string
+	AccessibleNeed    bool   // the party needs the places for wheelchairs that it asks for
+	OverrideSeatRules bool   // by staff of the theater: no Rule counts, and it is recorded
+	Address           string // that the request comes from; "": not known, and not counted
+}
+
+// command says what makes a request another one, beside the seats, when it comes with the same idempotency key.
+func (in ReserveInput) command() string {
+	command := "RESERVE"
+	if in.AccessibleNeed {
+		command += " ACCESSIBLE"
+	}
+	if in.OverrideSeatRules {
+		command += " OVERRIDE"
+	}
+	return command
 }
 
 // Validate returns BAD_USER_INPUT when there is no seat, a seat twice, or no usable key.
 func (in ReserveInput) Validate() error {
 	var bad apperr.Fields
-	if len(in.SeatIDs) == 0 {
+	checkSeats(&bad, in.SeatIDs)
+	checkKey(&bad, in.IdempotencyKey)
+	return bad.Err()
+}
+
+func checkSeats(bad *apperr.Fields, ids []uuid.UUID) {
+	if len(ids) == 0 {
 		bad.Add("input.seatIds", "Choose at least one seat.")
 	}
-	seen := make(map[uuid.UUID]bool, len(in.SeatIDs))
-	for i, id := range in.SeatIDs {
+	seen := make(map[uuid.UUID]bool, len(ids))
+	for i, id := range ids {
 		if seen[id] {
 			bad.Add(fmt.Sprintf("input.seatIds.%d", i), "This seat stands in the list twice.")
 		}
 		seen[id] = true
 	}
-	checkKey(&bad, in.IdempotencyKey)
-	return bad.Err()
 }
 
 func checkKey(bad *apperr.Fields, key string) {
@@ -61,14 +80,15 @@ const claimTries = 3
 const alternatives = 3
 
 // Reserve holds seats for the viewer, all or none. Repeating it with the same key gives the same reservation as it
-// stands; the same key for other seats is IDEMPOTENCY_KEY_REUSED. NOT_FOUND for an unknown showtime, BAD_USER_INPUT for
-// a seat that is not one of the showtime's. One statement in the usual case.
+// stands; the same key for another request is IDEMPOTENCY_KEY_REUSED. NOT_FOUND for an unknown showtime, BAD_USER_INPUT
+// for a seat that is not one of the showtime's, FORBIDDEN for rules overridden by who is not staff of the theater. One
+// statement in the usual case; seats held against a rule take a transaction.
 func (s *Service) Reserve(ctx context.Context, viewer auth.Viewer, in ReserveInput) (ReserveResult, error) {
 	if err := in.Validate(); err != nil {
 		return nil, err
 	}
 	for try := 1; ; try++ {
-		result, again, err := s.tryReserve(ctx, viewer, in)
+		result, again, err := s.tryReserve(ctx, viewer, in, false)
 		if err != nil || !again {
 			return result, err
 		}
@@ -79,11 +99,14 @@ func (s *Service) Reserve(ctx context.Context, viewer auth.Viewer, in ReserveInp
 }
 
 // tryReserve is one try; again asks for another, because the price list was old, or a race for a seat or for the key
-// was lost.
-func (s *Service) tryReserve(ctx context.Context, viewer auth.Viewer, in ReserveInput) (result ReserveResult, again bool, err error) {
+// was lost. relaxed says that the seats may leave others alone.
+func (s *Service) tryReserve(ctx context.Context, viewer auth.Viewer, in ReserveInput, relaxed bool) (result ReserveResult, again bool, err error) {
 	offer, err := s.showtimes.Offer(ctx, in.ShowtimeID)
 	if err != nil {
 		return nil, false, err
+	}
+	if in.OverrideSeatRules && !viewer.Has(auth.RoleTheaterStaff, offer.TheaterID) {
+		return nil, false, apperr.New(apperr.Forbidden, "Only staff of the theater may hold seats against its rules.")
 	}
 	layout, err := s.seating.Layout(ctx, in.ShowtimeID)
 	if err != nil {
@@ -93,15 +116,24 @@ func (s *Service) tryReserve(ctx context.Context, viewer auth.Viewer, in Reserve
 	if err != nil {
 		return nil, false, err
 	}
-	seats := layout.SeatsAt(positions)
+	sel := selectionOf(offer, layout, positions, in.AccessibleNeed)
+	if relaxed {
+		sel.edges = seating.Edges{}
+	}
+	seats := sel.seats
 	quote, err := quoteOf(offer, seats)
 	if errors.Is(err, pricing.ErrNotSold) {
-		return nil, false, apperr.Invalid("input.seatIds", "At least one of these seats is not for sale at this showtime.")
+		return nil, false, errNotSold()
 	}
 	if err != nil {
 		return nil, false, err
 	}
-	c, err := s.claim(ctx, viewer.UserID, offer, positions, quote, in)
+	var c claimed
+	if in.OverrideSeatRules {
+		c, err = s.overrideClaim(ctx, viewer, offer, sel, quote, in)
+	} else {
+		c, err = s.claim(ctx, s.db.SQL(), viewer.UserID, offer, sel, quote, in)
+	}
 	if postgres.SQLState(err) == lostRace || postgres.IsUniqueViolation(err, "idempotency_keys_pkey") {
 		return nil, true, nil
 	}
@@ -109,7 +141,7 @@ func (s *Service) tryReserve(ctx context.Context, viewer auth.Viewer, in Reserve
 		return nil, false, err
 	}
 	switch c.outcome {
-	case "CLAIMED":
+	case claimedSeats:
 		s.hint(in.ShowtimeID)
 		held := Reservation{
 			ShowtimeID: in.ShowtimeID, ID: c.reservationID.UUID, ViewerID: viewer.UserID, Status: StatusHeld,
@@ -131,9 +163,22 @@ func (s *Service) tryReserve(ctx context.Context, viewer auth.Viewer, in Reserve
 		reason, err := s.closedReason(ctx, in.ShowtimeID)
 		return ShowtimeClosed{Reason: reason}, false, err
 	case "TOO_MANY":
-		return LimitExceeded{Limit: offer.MaxSeats, Remaining: c.seatsLeft.Int32}, false, nil
+		return LimitExceeded{Of: LimitOfCustomer, Limit: offer.MaxSeats, Remaining: c.seatsLeft.Int32}, false, nil
+	case "TOO_MANY_THERE":
+		return LimitExceeded{Of: LimitOfAddress, Limit: int32(s.cfg.SeatsPerAddress), Remaining: c.seatsLeft.Int32}, false, nil
+	case "COOLING_DOWN":
+		return CoolingDown{Wait: c.heldUntil.Time.Sub(c.createdAt.Time)}, false, nil
 	case "TAKEN":
-		refusal, err := s.refuse(ctx, offer, layout, seats, c.lost)
+		refusal, err := s.refuse(ctx, offer, layout, sel, c.lost)
+		return refusal, false, err
+	case "PROTECTED":
+		refusal, err := s.refuseKept(ctx, offer, layout, sel)
+		return refusal, false, err
+	case "ALONE":
+		refusal, relaxed, err := s.refuseAlone(ctx, offer, layout, sel, c.alone, c.createdAt.Time)
+		if relaxed {
+			return s.tryReserve(ctx, viewer, in, relaxed)
+		}
 		return refusal, false, err
 	case "NO_SHOWTIME":
 		return nil, false, apperr.Missing("showtime")
@@ -142,29 +187,43 @@ func (s *Service) tryReserve(ctx context.Context, viewer auth.Viewer, in Reserve
 	}
 }
 
+// claimedSeats is the outcome of a claim that succeeds.
+const claimedSeats = "CLAIMED"
+
 // claimed is the answer of claim_seats.
 type claimed struct {
 	outcome       string
 	reservationID uuid.NullUUID
 	heldUntil     sql.NullTime
 	createdAt     sql.NullTime
-	lost          seatno.List
+	lost          seatno.List // of TAKEN
+	alone         seatno.List // of ALONE; of a claim against the rules, left so
 	seatsLeft     sql.NullInt32
 }
 
-func (s *Service) claim(ctx context.Context, viewerID uuid.UUID, offer *showtime.Offer, positions seatno.List, quote pricing.Quote, in ReserveInput) (claimed, error) {
+func (s *Service) claim(ctx context.Context, on querier, viewerID uuid.UUID, offer *showtime.Offer, sel selection, quote pricing.Quote, in ReserveInput) (claimed, error) {
 	lines, err := json.Marshal(quote.Lines)
 	if err != nil {
 		return claimed{}, fmt.Errorf("writing price lines: %w", err)
 	}
 	var c claimed
-	err = s.db.SQL().QueryRowContext(ctx, `SELECT outcome, reservation_id, held_until, created_at, lost, seats_left
-		FROM claim_seats($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-		in.ShowtimeID, typeid.New(), viewerID, positions, offer.PriceVersion, quote.Total.AmountMinor, offer.Currency,
-		string(lines), s.cfg.Hold.Milliseconds(), in.IdempotencyKey, fingerprint("RESERVE", in.ShowtimeID, positions)).
+	keptUntil := sel.keptUntil(offer)
+	keptUntil.Valid = keptUntil.Valid && !in.OverrideSeatRules
+	err = on.QueryRowContext(ctx, `SELECT outcome, reservation_id, held_until, created_at, lost, seats_left
+		FROM claim_seats($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
+		in.ShowtimeID, typeid.New(), viewerID, sel.positions, offer.PriceVersion, quote.Total.AmountMinor, offer.Currency,
+		string(lines), s.cfg.Hold.Milliseconds(), in.IdempotencyKey, fingerprint(in.command(), in.ShowtimeID, sel.positions),
+		sel.edges.Beside, sel.edges.Beyond, in.OverrideSeatRules, keptUntil,
+		s.sourceOf(in.Address), s.cfg.SeatsPerAddress, s.cfg.IdleHolds, s.cfg.IdleWindow.Milliseconds()).
 		Scan(&c.outcome, &c.reservationID, &c.heldUntil, &c.createdAt, &c.lost, &c.seatsLeft)
 	if err != nil {
 		return claimed{}, fmt.Errorf("claiming seats: %w", err)
+	}
+	if len(c.lost) > 0 && c.lost[0] < 0 {
+		for _, position := range c.lost {
+			c.alone = append(c.alone, -position)
+		}
+		c.lost = nil
 	}
 	return c, nil
 }
@@ -205,6 +264,10 @@ func quoteOf(offer *showtime.Offer, seats []theater.Seat) (pricing.Quote, error)
 	return pricing.Price(items, prices, offer.Currency)
 }
 
+func errNotSold() error {
+	return apperr.Invalid("input.seatIds", "At least one of these seats is not for sale at this showtime.")
+}
+
 func (s *Service) closedReason(ctx context.Context, showtimeID uuid.UUID) (ClosedReason, error) {
 	found, err := s.showtimes.ShowtimesByID(ctx, []uuid.UUID{showtimeID})
 	if err == nil && found[showtimeID].Status == showtime.StatusCancelled {
@@ -214,7 +277,7 @@ func (s *Service) closedReason(ctx context.Context, showtimeID uuid.UUID) (Close
 }
 
 // refuse names the lost seats and what could be had instead.
-func (s *Service) refuse(ctx context.Context, offer *showtime.Offer, layout *theater.Layout, wanted []theater.Seat, lost seatno.List) (SeatsUnavailable, error) {
+func (s *Service) refuse(ctx context.Context, offer *showtime.Offer, layout *theater.Layout, sel selection, lost seatno.List) (SeatsUnavailable, error) {
 	states, err := s.seating.RecentStates(ctx, offer.ShowtimeID)
 	if err != nil {
 		return SeatsUnavailable{}, err
@@ -223,6 +286,6 @@ func (s *Service) refuse(ctx context.Context, offer *showtime.Offer, layout *the
 	for _, position := range lost {
 		states[position-1] = seating.Held
 	}
-	others, err := suggest(offer, layout, states, seating.Instead(wanted, offer.Prices), alternatives)
+	others, err := s.instead(offer, layout, states, sel)
 	return SeatsUnavailable{Seats: layout.SeatsAt(lost), Alternatives: others}, err
 }

@@ -233,7 +233,7 @@ func TestService_Reserve_bad_input(t *testing.T) {
 		t.Parallel()
 		full := houseIn(t, db, fixture.Plan{})
 		result, err := full.booking.Reserve(t.Context(), viewer, full.request(everything...))
-		if got, want := is[booking.LimitExceeded](t, result, err), (booking.LimitExceeded{Limit: 10, Remaining: 10}); got != want {
+		if got, want := is[booking.LimitExceeded](t, result, err), (booking.LimitExceeded{Of: booking.LimitOfCustomer, Limit: 10, Remaining: 10}); got != want {
 			t.Errorf("%+v, want %+v", got, want)
 		}
 	})
@@ -363,7 +363,7 @@ func TestService_Reserve_limit(t *testing.T) {
 		h.buy(t, viewer, 11, 12)
 		held := h.hold(t, viewer, 13)
 		result, err := h.booking.Reserve(t.Context(), viewer, h.request(14, 15))
-		if got, want := is[booking.LimitExceeded](t, result, err), (booking.LimitExceeded{Limit: 4, Remaining: 1}); got != want {
+		if got, want := is[booking.LimitExceeded](t, result, err), (booking.LimitExceeded{Of: booking.LimitOfCustomer, Limit: 4, Remaining: 1}); got != want {
 			t.Errorf("%+v, want %+v", got, want)
 		}
 		// What is another's, cancelled or expired does not count.
@@ -375,7 +375,7 @@ func TestService_Reserve_limit(t *testing.T) {
 		}
 		h.hold(t, viewer, 13, 18)
 		result, err = h.booking.Reserve(t.Context(), viewer, h.request(20))
-		if got, want := is[booking.LimitExceeded](t, result, err), (booking.LimitExceeded{Limit: 4}); got != want {
+		if got, want := is[booking.LimitExceeded](t, result, err), (booking.LimitExceeded{Of: booking.LimitOfCustomer, Limit: 4}); got != want {
 			t.Errorf("%+v, want %+v", got, want)
 		}
 	})
@@ -583,7 +583,7 @@ func TestService_Reserve_taken_seats(t *testing.T) {
 		winner, _ := h.begin(t)
 		winner(`SELECT pg_try_advisory_xact_lock(hashtext($1::uuid::text), 11)`, h.Show())
 		loser, _ := h.begin(t)
-		loser(`SELECT claim_seats($1, gen_random_uuid(), gen_random_uuid(), '{11,12}', 1, 2400, 'NZD', '[]', 60000, 'a loser''s key', '')`, h.Show())
+		loser(`SELECT claim_seats($1, gen_random_uuid(), gen_random_uuid(), '{11,12}', 1, 2400, 'NZD', '[]', 60000, 'a loser''s key', '', '{}', '{}', false, NULL, NULL, 0, 0, 0)`, h.Show())
 		h.hold(t, newViewer(), 12, 13)
 	})
 	t.Run("a_race_lost_after_the_checks_is_a_refusal", func(t *testing.T) {

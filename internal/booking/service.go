@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"marquee/internal/clock"
 	"marquee/internal/payment"
 	"marquee/internal/postgres"
 	"marquee/internal/seating"
@@ -18,6 +19,12 @@ type Config struct {
 	HoldLimit      time.Duration // how long they can be held with all extensions; at least Hold
 	GatewayTimeout time.Duration // for one call to a gateway
 	AttemptLease   time.Duration // how long one process may drive an attempt; longer than its calls to the gateway together
+
+	// SeatsPerAddress is how many seats of a showtime may go to one network address within KeyAge, whoever asks; 0: any.
+	SeatsPerAddress int
+	// A viewer with so many holds of a showtime that ended unpaid within the window waits before the next; 0: nobody waits.
+	IdleHolds  int
+	IdleWindow time.Duration
 }
 
 // Service carries out what customers do with reservations. It is safe for concurrent use.
@@ -28,6 +35,8 @@ type Service struct {
 	payments  *payment.Service
 	gateway   payment.Gateway
 	hint      func(showtimeID uuid.UUID)
+	clock     clock.Clock
+	source    func(address string) []byte
 	log       *slog.Logger
 	cfg       Config
 }
@@ -39,7 +48,9 @@ type Deps struct {
 	Seating   *seating.Service
 	Payments  *payment.Service
 	Gateway   payment.Gateway
-	Hint      func(showtimeID uuid.UUID) // called after each commit that changed seats; must not block
+	Hint      func(showtimeID uuid.UUID)  // called after each commit that changed seats; must not block
+	Clock     clock.Clock                 // for suggestions, which may be a moment off; deadlines are the database's
+	Source    func(address string) []byte // a keyed hash, by which requests from one place are counted
 	Log       *slog.Logger
 }
 
@@ -47,8 +58,16 @@ type Deps struct {
 func NewService(d Deps, cfg Config) *Service {
 	return &Service{
 		db: d.DB, showtimes: d.Showtimes, seating: d.Seating, payments: d.Payments, gateway: d.Gateway,
-		hint: d.Hint, log: d.Log, cfg: cfg,
+		hint: d.Hint, clock: d.Clock, source: d.Source, log: d.Log, cfg: cfg,
 	}
+}
+
+// sourceOf names where a request comes from; nil when it is not counted.
+func (s *Service) sourceOf(address string) any {
+	if s.cfg.SeatsPerAddress <= 0 || address == "" {
+		return nil
+	}
+	return s.source(address)
 }
 
 // settleTime bounds what a command does after its caller may have gone.

@@ -66,6 +66,10 @@ type Config struct {
 	RatePurchaseViewer  int        `env:"MARQUEE_RATE_PURCHASE_VIEWER" envDefault:"200"`
 	RatePurchaseAddress int        `env:"MARQUEE_RATE_PURCHASE_ADDRESS" envDefault:"2000"`
 	LogLevel            slog.Level `env:"MARQUEE_LOG_LEVEL" envDefault:"INFO"`
+	// Seats of a showtime for one address, and holds that may end unpaid within the window; 0 limits nobody.
+	SeatsPerAddress int           `env:"MARQUEE_SEATS_PER_ADDRESS" envDefault:"40"`
+	IdleHolds       int           `env:"MARQUEE_IDLE_HOLDS" envDefault:"6"`
+	IdleWindow      time.Duration `env:"MARQUEE_IDLE_WINDOW" envDefault:"1h"`
 }
 
 // maxRate is more than a machine can serve.
@@ -252,7 +256,7 @@ func (c Config) Validate() error {
 	if _, err := c.Key(); err != nil {
 		bad("MARQUEE_SECRET_KEY must be at least 32 bytes in base64: make one with openssl rand -base64 32")
 	}
-	return errors.Join(append(problems, c.validatePersisted(), c.validateOperation(), c.validateRates(), c.validateReviewers(), c.validateMail(), c.validateProviders(), c.validateProduction())...)
+	return errors.Join(append(problems, c.validatePersisted(), c.validateOperation(), c.validateRates(), c.validateHolds(), c.validateReviewers(), c.validateMail(), c.validateProviders(), c.validateProduction())...)
 }
 
 // judgeDurations returns what is wrong with settings that say how long something takes.
@@ -323,6 +327,21 @@ func (c Config) validateRates() error {
 		if rate < 0 || rate > maxRate {
 			problems = append(problems, fmt.Errorf("%s must be between 0 (no limit) and %d points a second", name, maxRate))
 		}
+	}
+	return errors.Join(problems...)
+}
+
+// validateHolds names what is wrong with the limits of seats and holds.
+func (c Config) validateHolds() error {
+	var problems []error
+	const most = 1_000_000
+	for name, n := range map[string]int{"MARQUEE_SEATS_PER_ADDRESS": c.SeatsPerAddress, "MARQUEE_IDLE_HOLDS": c.IdleHolds} {
+		if n < 0 || n > most {
+			problems = append(problems, fmt.Errorf("%s must be between 0 (no limit) and %d", name, most))
+		}
+	}
+	if c.IdleHolds > 0 && (c.IdleWindow < time.Second || c.IdleWindow > 24*time.Hour) {
+		problems = append(problems, fmt.Errorf("MARQUEE_IDLE_WINDOW must be between 1s and 24h, not %s", c.IdleWindow))
 	}
 	return errors.Join(problems...)
 }

@@ -160,6 +160,7 @@ func Tables() []Table {
 			{"operation", Activity},
 			{"fingerprint", Derived},
 			{"reservation_id", Identifier},
+			{"source", Derived},
 		}},
 		{Name: "reservations", Section: "reservations", Of: "viewer_id = $1", Fate: Kept, Why: byBooks, Columns: []Column{
 			{"id", Identifier},
@@ -342,6 +343,7 @@ func Impersonal() map[string]string {
 		"screens":                 "id theater_id name trailer_minutes cleaning_minutes",
 		"seat_layouts":            "id screen_id version seat_count created_at",
 		"seats":                   "id layout_id seat_no row_label number x y category group_no companion_of",
+		"seat_rules":              "theater_id no_seat_left_alone relaxed_at_free_percent relaxed_minutes_before_start accessible_release_minutes updated_at",
 		"showtimes":               "id movie_id theater_id screen_id layout_id starts_at ends_at occupied_until format language subtitles status created_at",
 		"price_tiers":             "id showtime_id category amount_minor",
 		"pay_later_policies":      "theater_id lead_minutes max_open updated_at",

@@ -131,13 +131,13 @@ func TestBest_instead(t *testing.T) {
 		"no_wheelchair_place_for_others":          {[]string{"wcSs"}, "A3", 3, []string{"A4"}},
 		"a_wheelchair_place_for_who_asked":        {[]string{"Wcw"}, "A1", 3, []string{"A3"}},
 		"wheelchair_and_companion_for_both":       {[]string{"WC wc"}, "A1 A2", 3, []string{"A4 A5"}},
-		"a_companion_place_for_who_asked":         {[]string{"wC cs"}, "A2", 3, []string{"A4", "A5"}},
+		"no_companion_place_by_itself":            {[]string{"wC cs"}, "A2", 3, []string{"A5"}},
 		"equally_near_ones_in_the_order_of_seats": {[]string{"s", "S", "s"}, "B1", 3, []string{"A1", "C1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := draw(test.rows...)
-			got := labels(h.best(seating.Instead(h.at(test.wanted), prices), test.limit))
+			got := labels(h.best(seating.Instead(h.at(test.wanted), prices, true), test.limit))
 			if !slices.Equal(got, test.want) {
 				t.Errorf("%q, want %q", got, test.want)
 			}
@@ -217,7 +217,7 @@ func TestBest_reasons(t *testing.T) {
 		})
 	}
 	h := draw("sSsssss", "SSSSSSS", "sssssss")
-	near := h.best(seating.Instead(h.at("A2"), prices), 3)
+	near := h.best(seating.Instead(h.at("A2"), prices, true), 3)
 	if len(near) != 3 || !slices.Contains(near[0].Reasons, seating.ReasonNear) {
 		t.Errorf("%+v, the first of which is near", near)
 	}
@@ -229,7 +229,7 @@ func TestBest_seed(t *testing.T) {
 	h := draw("s", "S", "s") // either row is as far from the one between
 	first := map[string]bool{}
 	for seed := range uint64(32) {
-		wish := seating.Instead(h.at("B1"), prices)
+		wish := seating.Instead(h.at("B1"), prices, true)
 		wish.Seed = seed
 		got := labels(h.best(wish, 1))
 		if again := labels(h.best(wish, 1)); !slices.Equal(got, again) {

@@ -15,7 +15,8 @@ type hall struct {
 	rows    int32
 	terms   [kinds]terms
 	target  middle
-	wanted  [kinds]int // how many of wish.Near are of each kind
+	wanted  [kinds]int   // how many of wish.Near are of each kind
+	room    map[int]bool // what roomy found, by size
 }
 
 // place is a seat of a hall.
@@ -24,13 +25,16 @@ type place struct {
 
 	row     int32
 	kind    uint8 // of its category
-	allowed bool  // free, and of use for the wish
-	open    bool  // free, and no protected place: whoever comes next may take it
-	joined  bool  // the seat before it is its neighbour
+	free    bool
+	allowed bool // free, and of use for the wish
+	open    bool // sold, and no protected place: it goes to anybody
+	joined  bool // the seat before it is its neighbour
+	block   bool // and in the same block, see EdgesOf
 }
 
 // terms are what a category is to a wish.
 type terms struct {
+	sold    bool
 	allowed bool
 	rank    int   // in the wishes
 	price   int64 // in minor units
@@ -47,12 +51,15 @@ func newHall(layout *theater.Layout, states []State, wish Wish, weights Weights)
 		kind := kindOf(seat.Category)
 		free := states[position-1] == seatfeed.Available
 		p := place{
-			Seat: seat, kind: kind, allowed: free && h.terms[kind].allowed, open: free && kind != wheelchair && kind != companion,
+			Seat: seat, kind: kind, free: free, allowed: free && h.terms[kind].allowed,
+			open: h.terms[kind].sold && kind != wheelchair && kind != companion,
 		}
 		if i == 0 || h.seats[i-1].Y != seat.Y {
 			h.rows++
 		} else {
-			p.joined = h.seats[i-1].X+1 == seat.X
+			before := &h.seats[i-1]
+			p.joined = before.X+1 == seat.X
+			p.block = p.joined && p.open && before.open && p.GroupNo == before.GroupNo
 		}
 		p.row = h.rows
 		h.seats[i] = p
@@ -153,7 +160,7 @@ func (h *hall) runAt(first, end int) (r run, ok bool) {
 		case wheelchair:
 			r.wheelchairs++
 		case companion:
-			if !h.wish.Companions && !h.hasPosition(first, end, p.CompanionNo) {
+			if !h.hasPosition(first, end, p.CompanionNo) {
 				return run{}, false
 			}
 		default:
@@ -165,6 +172,9 @@ func (h *hall) runAt(first, end int) (r run, ok bool) {
 	}
 	r.singles = h.singleBefore(first) + h.singleAfter(end)
 	r.flaws += r.singles * h.weights.Single
+	if h.wish.NoneAlone && r.singles > 0 && r.wheelchairs == 0 && h.roomy(end-first) {
+		return run{}, false
+	}
 	return r, true
 }
 
@@ -203,7 +213,7 @@ func (h *hall) partsGroup(i int) bool {
 // singleBefore is 1 when a run that begins at first leaves the seat before it alone.
 func (h *hall) singleBefore(first int) int {
 	i := first - 1
-	if !h.neighbours(i) || !h.seats[i].open || h.neighbours(i-1) && h.seats[i-1].open {
+	if !h.inBlock(i) || !h.seats[i].free || h.inBlock(i-1) && h.seats[i-1].free {
 		return 0
 	}
 	return 1
@@ -211,8 +221,39 @@ func (h *hall) singleBefore(first int) int {
 
 // singleAfter is 1 when a run that ends before end leaves the seat after it alone.
 func (h *hall) singleAfter(end int) int {
-	if !h.neighbours(end-1) || !h.seats[end].open || h.neighbours(end) && h.seats[end+1].open {
+	if !h.inBlock(end-1) || !h.seats[end].free || h.inBlock(end) && h.seats[end+1].free {
 		return 0
 	}
 	return 1
+}
+
+// inBlock reports whether the seats numbered i and i+1 are neighbours in one block.
+func (h *hall) inBlock(i int) bool { return i >= 0 && i+1 < len(h.seats) && h.seats[i+1].block }
+
+// roomy is Roomy.
+func (h *hall) roomy(n int) bool {
+	if found, known := h.room[n]; known {
+		return found
+	}
+	found, length := false, 0
+	for i := range h.seats {
+		switch p := &h.seats[i]; {
+		case !p.free || !p.open:
+			length = 0
+		case length > 0 && p.joined:
+			length++
+		default:
+			length = 1
+		}
+		first, end := i+1-n, i+1
+		if length >= n && !h.partsGroup(first-1) && !h.partsGroup(i) && h.singleBefore(first)+h.singleAfter(end) == 0 {
+			found = true
+			break
+		}
+	}
+	if h.room == nil {
+		h.room = map[int]bool{}
+	}
+	h.room[n] = found
+	return found
 }

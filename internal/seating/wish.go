@@ -10,25 +10,22 @@ import (
 type Wish struct {
 	Seats       int                        // the size of the party, at least 1
 	Wheelchairs int                        // how many of the seats are wheelchair places: exactly so many
-	Companions  bool                       // companion seats will do without the wheelchair place that they belong to
 	Categories  []theater.Category         // of the other seats, the preferred one first; none: any
 	Prices      map[theater.Category]int64 // of a seat, in minor units; a category without a price is not sold
 	Ceiling     *int64                     // most that all seats may cost together, in minor units; nil: anything
 	Near        []theater.Seat             // as many seats, which these are to be near to and like; none: where the screen is seen best
+	NoneAlone   bool                       // no seat is left alone, see EdgesOf, while there is room for as many anywhere without that
 	Together    bool                       // not in two groups either
 	Seed        uint64                     // decides between what is equally good; 0: the order of the seats does
 }
 
-// Instead returns the wish of a party that cannot have the wanted seats: as many, of the same kinds, near to them.
-func Instead(wanted []theater.Seat, prices map[theater.Category]int64) Wish {
+// Instead returns the wish of a party that cannot have the wanted seats: as many, near to them, with as many places for
+// wheelchairs when it needs them.
+func Instead(wanted []theater.Seat, prices map[theater.Category]int64, accessible bool) Wish {
 	wish := Wish{Seats: len(wanted), Near: wanted, Prices: prices}
 	for _, seat := range wanted {
-		switch seat.Category {
-		case theater.CategoryWheelchair:
+		if accessible && seat.Category == theater.CategoryWheelchair {
 			wish.Wheelchairs++
-		case theater.CategoryCompanion:
-			wish.Companions = true
-		default:
 		}
 	}
 	return wish
@@ -37,7 +34,7 @@ func Instead(wanted []theater.Seat, prices map[theater.Category]int64) Wish {
 // termsOf returns what a category is to the wish.
 func (w Wish) termsOf(c theater.Category) terms {
 	price, sold := w.Prices[c]
-	t := terms{allowed: sold, price: price}
+	t := terms{sold: sold, allowed: sold, price: price}
 	protected := c == theater.CategoryWheelchair || c == theater.CategoryCompanion
 	if len(w.Categories) > 0 && !protected {
 		t.rank = slices.Index(w.Categories, c)

@@ -95,12 +95,16 @@ type Price struct {
 	Currency    string
 }
 
-// Offer is what is needed to quote seats of a showtime. It is shared between requests: do not change it.
+// Offer is what is needed to quote seats of a showtime and to judge a selection of them. It is shared between requests:
+// do not change it.
 type Offer struct {
 	ShowtimeID   uuid.UUID
+	TheaterID    uuid.UUID
+	StartsAt     time.Time
 	LayoutID     uuid.UUID
 	Currency     string
 	PriceVersion int32
 	MaxSeats     int32
 	Prices       map[theater.Category]int64 // minor units; a category without a price is not sold
+	Rules        SeatRules                  // of the theater, as old as PriceVersion
 }

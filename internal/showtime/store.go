@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -220,8 +221,10 @@ func (s *Service) remembered(id uuid.UUID) (*Offer, bool) {
 }
 
 func (s *Service) readOffers(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*Offer, error) {
-	rows, err := s.db.SQL().QueryContext(ctx, `SELECT s.id, s.layout_id, sale.currency, sale.price_version, sale.max_seats, p.category, p.amount_minor
-		FROM showtimes s JOIN showtime_sales sale ON sale.showtime_id = s.id LEFT JOIN price_tiers p ON p.showtime_id = s.id
+	rows, err := s.db.SQL().QueryContext(ctx, `SELECT s.id, s.theater_id, s.layout_id, s.starts_at, sale.currency, sale.price_version, sale.max_seats,
+			`+ruleColumns+`, p.category, p.amount_minor
+		FROM showtimes s JOIN showtime_sales sale ON sale.showtime_id = s.id
+		LEFT JOIN seat_rules rule ON rule.theater_id = s.theater_id LEFT JOIN price_tiers p ON p.showtime_id = s.id
 		WHERE s.id = ANY($1)`, postgres.UUIDs(ids))
 	if err != nil {
 		return nil, fmt.Errorf("reading offers: %w", err)
@@ -231,13 +234,16 @@ func (s *Service) readOffers(ctx context.Context, ids []uuid.UUID) (map[uuid.UUI
 		var found Offer
 		var category *theater.Category
 		var amount *int64
-		if err := rows.Scan(&found.ShowtimeID, &found.LayoutID, &found.Currency, &found.PriceVersion, &found.MaxSeats, &category, &amount); err != nil {
+		var rules storedRules
+		into := []any{&found.ShowtimeID, &found.TheaterID, &found.LayoutID, &found.StartsAt, &found.Currency, &found.PriceVersion, &found.MaxSeats}
+		if err := rows.Scan(slices.Concat(into, rules.fields(), []any{&category, &amount})...); err != nil {
 			return struct{}{}, err
 		}
 		offer := offers[found.ShowtimeID]
 		if offer == nil {
 			offer = &found
 			offer.Prices = map[theater.Category]int64{}
+			offer.Rules = rules.orDefault()
 			offers[found.ShowtimeID] = offer
 		}
 		if category != nil && amount != nil {

@@ -76,6 +76,7 @@ type Layout struct {
 	Seats     []Seat // by position: Seats[i].Position == i+1
 	positions map[uuid.UUID]int16
 	rowOrder  []int16
+	beside    [][2]int16 // of each seat, by position
 }
 
 // NewLayout returns a layout over seats in the order of their positions.
@@ -89,7 +90,21 @@ func NewLayout(id, screenID uuid.UUID, version int32, seats []Seat) *Layout {
 		one, other := seats[a-1], seats[b-1]
 		return cmp.Or(cmp.Compare(one.Y, other.Y), cmp.Compare(one.X, other.X))
 	})
+	l.beside = make([][2]int16, len(seats))
+	for i := 1; i < len(l.rowOrder); i++ {
+		left, right := l.rowOrder[i-1], l.rowOrder[i]
+		if seats[left-1].Y == seats[right-1].Y && seats[left-1].X+1 == seats[right-1].X {
+			l.beside[left-1][1], l.beside[right-1][0] = right, left
+		}
+	}
 	return l
+}
+
+// Beside returns the positions of the seats on the left and on the right of the one at a position of the layout; 0 where
+// an aisle is, or the end of the row.
+func (l *Layout) Beside(position int16) (left, right int16) {
+	pair := l.beside[position-1]
+	return pair[0], pair[1]
 }
 
 // RowOrder returns the positions of the seats row by row, each row from the left. It is shared: do not change it.

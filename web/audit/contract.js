@@ -13,11 +13,11 @@ export const root = path.resolve(import.meta.dirname, '../..');
 const values = {
   types: [
     ...['Money', 'MovieRating', 'PageInfo', 'PriceLine', 'RateLimit', 'SeatPrice', 'SeatSuggestion'],
-    ...['SeatMap', 'SeatMapSeat', 'SeatMapSnapshot', 'SeatMapDelta', 'SeatChange'],
+    ...['SeatRules', 'SelectionCheck', 'SelectionProblem', 'SeatMap', 'SeatMapSeat', 'SeatMapSnapshot', 'SeatMapDelta', 'SeatChange'],
     // Members of UserError: refusals.
     ...['EmailTaken', 'InvalidCredentials', 'LimitExceeded', 'SeatsUnavailable', 'ShowtimeClosed'],
     ...['PaymentDeclined', 'PaymentPending', 'ReservationExpired', 'SessionEnded'],
-    ...['HoldLimitReached', 'PayLaterUnavailable'],
+    ...['HoldLimitReached', 'PayLaterUnavailable', 'SeatRuleBroken', 'CoolingDown'],
     ...['UsernameTaken', 'SecondFactorRequired', 'InvalidProof', 'LinkExpired', 'NoPassword'],
     ...['ProviderSignInFailed', 'AccountExists', 'ProviderEmailUnverified', 'ProviderLinkTaken', 'LastWayToSignIn'],
     ...['ReservationsAhead', 'AccountInOffice', 'AccountDisabled', 'TooManyGrants', 'LastAdmin'],

@@ -233,6 +233,8 @@ func (b *bench) serve(s scenario) (_ *server.Server, logPath string, err error) 
 			"MARQUEE_RATE_ADDRESS":          "0",
 			"MARQUEE_RATE_PURCHASE_VIEWER":  "0",
 			"MARQUEE_RATE_PURCHASE_ADDRESS": "0",
+			"MARQUEE_SEATS_PER_ADDRESS":     "0",
+			"MARQUEE_IDLE_HOLDS":            "0",
 		},
 		Log: log,
 	})

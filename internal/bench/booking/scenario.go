@@ -73,5 +73,7 @@ func (s scenario) arguments() []string {
 		fmt.Sprint(s.hold.Milliseconds()),
 		"'bench-' || lpad(to_hex(:key::bigint), 16, '0')",
 		`'\x` + strings.Repeat("5a", 32) + `'::bytea`,
+		"'{}'", "'{}'", "false", "NULL", // the theater has no rules
+		"NULL", "0", "0", "0",
 	}
 }

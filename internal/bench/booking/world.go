@@ -126,6 +126,8 @@ func worldStatements() []string {
 		`INSERT INTO movies (id, title, release_date, run_time_minutes) VALUES ('` + key(kindMovie, 0).String() + `', 'Load', '2026-01-01', 120)`,
 		`INSERT INTO theaters (id, name, address, city, country_code, latitude, longitude, time_zone, currency, opens_minute, closes_minute)
 			VALUES ('` + key(kindTheater, 0).String() + `', 'Bench', '1 Loop', 'Berlin', 'DE', 52.5, 13.4, 'Europe/Berlin', '` + currency + `', 0, 1440)`,
+		`INSERT INTO seat_rules (theater_id, no_seat_left_alone, relaxed_at_free_percent, relaxed_minutes_before_start, accessible_release_minutes)
+			VALUES ('` + key(kindTheater, 0).String() + `', false, 0, 0, 0)`,
 		`INSERT INTO screens (id, theater_id, name, trailer_minutes, cleaning_minutes)
 			SELECT ` + sqlKey(kindScreen, "n") + `, '` + key(kindTheater, 0).String() + `', 'Screen ' || n, 15, 15 FROM ` + series(screens),
 		`INSERT INTO seat_layouts (id, screen_id, version, seat_count)

@@ -99,6 +99,8 @@ func startProduct(ctx context.Context, s settings, at place, deadline time.Time)
 			"MARQUEE_RATE_ADDRESS":          "0",
 			"MARQUEE_RATE_PURCHASE_VIEWER":  "0",
 			"MARQUEE_RATE_PURCHASE_ADDRESS": "0",
+			"MARQUEE_SEATS_PER_ADDRESS":     "0",
+			"MARQUEE_IDLE_HOLDS":            "0",
 		},
 		Log: log,
 	})

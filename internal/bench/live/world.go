@@ -81,6 +81,8 @@ func build(ctx context.Context, db *postgres.DB) (keyset string, err error) {
 		`INSERT INTO movies (id, title, release_date, run_time_minutes) VALUES ('` + movieKey + `', 'Load', '2026-01-01', 120)`,
 		`INSERT INTO theaters (id, name, address, city, country_code, latitude, longitude, time_zone, currency, opens_minute, closes_minute)
 			VALUES ('` + theaterKey + `', 'Bench', '1 Loop', 'Berlin', 'DE', 52.5, 13.4, 'Europe/Berlin', 'EUR', 0, 1440)`,
+		`INSERT INTO seat_rules (theater_id, no_seat_left_alone, relaxed_at_free_percent, relaxed_minutes_before_start, accessible_release_minutes)
+			VALUES ('` + theaterKey + `', false, 0, 0, 0)`,
 		`INSERT INTO screens (id, theater_id, name, trailer_minutes, cleaning_minutes)
 			VALUES ('` + screenKey + `', '` + theaterKey + `', 'Screen', 15, 15)`,
 		fmt.Sprintf(`INSERT INTO seat_layouts (id, screen_id, version, seat_count) VALUES ('%s', '%s', 1, %d)`, layoutKey, screenKey, seats),

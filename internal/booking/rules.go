@@ -1,0 +1,185 @@
+package booking
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"marquee/internal/audit"
+	"marquee/internal/auth"
+	"marquee/internal/pricing"
+	"marquee/internal/seatfeed"
+	"marquee/internal/seating"
+	"marquee/internal/seatno"
+	"marquee/internal/showtime"
+	"marquee/internal/theater"
+)
+
+// Rule is what a theater demands of a selection of seats.
+type Rule string
+
+// The rules.
+const (
+	RuleSeatAlone  Rule = "SEAT_LEFT_ALONE"  // no seat beside the selection is left alone, see seating.EdgesOf
+	RuleWheelchair Rule = "WHEELCHAIR_PLACE" // places for wheelchairs go to those who need one
+	RuleCompanion  Rule = "COMPANION_SEAT"   // companion seats go with the place for a wheelchair beside them
+)
+
+// Relaxation is why a rule does not count for a selection that breaks it.
+type Relaxation string
+
+// The relaxations; "" is none.
+const (
+	RelaxedNearStart    Relaxation = "NEAR_START"     // the showtime starts soon
+	RelaxedNearSellOut  Relaxation = "NEAR_SELL_OUT"  // hardly a seat is free
+	RelaxedNoOtherSeats Relaxation = "NO_OTHER_SEATS" // as many could sit side by side nowhere without leaving a seat alone
+	RelaxedReleased     Relaxation = "RELEASED"       // places for wheelchairs go to anybody by now
+)
+
+// RuleBroken says that a selection breaks a rule of the theater: the seats that it would leave alone, or those of it
+// that are kept for others, and what could be had instead.
+type RuleBroken struct {
+	Rule         Rule
+	Seats        []theater.Seat
+	Alternatives []Suggestion
+}
+
+func (RuleBroken) isReserveResult() {}
+
+// selection is seats that somebody wants, with what follows from the layout for the rules. A change of seats within a
+// reservation judges the same way: examine_seats takes the reservation whose seats count as free.
+type selection struct {
+	positions  seatno.List
+	seats      []theater.Seat
+	accessible bool // the party needs a place for a wheelchair
+	edges      seating.Edges
+	kept       []kept
+}
+
+// kept is seats of a selection that are for others until their release.
+type kept struct {
+	rule  Rule
+	seats []theater.Seat
+}
+
+func selectionOf(offer *showtime.Offer, layout *theater.Layout, positions seatno.List, accessible bool) selection {
+	sel := selection{positions: positions, seats: layout.SeatsAt(positions), accessible: accessible}
+	if offer.Rules.NoSeatLeftAlone {
+		sel.edges = seating.EdgesOf(layout, positions, offer.Prices)
+	}
+	wheelchairs, companions := seating.Protected(sel.seats, accessible)
+	if len(wheelchairs) > 0 {
+		sel.kept = append(sel.kept, kept{RuleWheelchair, wheelchairs})
+	}
+	if len(companions) > 0 {
+		sel.kept = append(sel.kept, kept{RuleCompanion, companions})
+	}
+	return sel
+}
+
+// keptUntil returns when the seats of a selection that are kept for others go to anybody; invalid when it has none.
+func (sel selection) keptUntil(offer *showtime.Offer) sql.NullTime {
+	return sql.NullTime{Time: offer.Rules.ReleasedFrom(offer.StartsAt), Valid: len(sel.kept) > 0}
+}
+
+// noneAlone reports whether a selection may leave a seat alone at no price but that of finding no other: whether the rule
+// is there, and neither the start nor the end of the seats is near.
+func noneAlone(offer *showtime.Offer, states []seating.State, now time.Time) bool {
+	return offer.Rules.NoSeatLeftAlone && relaxedForAll(offer, states, now) == ""
+}
+
+// relaxedForAll returns why no selection is asked whether it leaves a seat alone.
+func relaxedForAll(offer *showtime.Offer, states []seating.State, now time.Time) Relaxation {
+	free := 0
+	for _, state := range states {
+		if state == seatfeed.Available {
+			free++
+		}
+	}
+	const percent = 100
+	switch {
+	case !now.Before(offer.Rules.RelaxedFrom(offer.StartsAt)):
+		return RelaxedNearStart
+	case free*percent <= int(offer.Rules.RelaxedAtFreePercent)*len(states):
+		return RelaxedNearSellOut
+	default:
+		return ""
+	}
+}
+
+// relaxation returns why a selection may leave the seats alone that it does.
+func (sel selection) relaxation(offer *showtime.Offer, layout *theater.Layout, states []seating.State, alone seatno.List, now time.Time) Relaxation {
+	if why := relaxedForAll(offer, states, now); why != "" {
+		return why
+	}
+	for _, position := range alone {
+		for i, beside := range sel.edges.Beside {
+			if beside == position && seating.Roomy(layout, states, offer.Prices, sel.edges.Size[i]) {
+				return ""
+			}
+		}
+	}
+	return RelaxedNoOtherSeats
+}
+
+// instead returns what could be had instead of a selection. A party that leaves a seat alone is shown first what it gets by
+// moving one seat aside, which keeps all others that it wanted.
+func (s *Service) instead(offer *showtime.Offer, layout *theater.Layout, states []seating.State, sel selection) ([]Suggestion, error) {
+	return s.suggest(offer, layout, states, seating.Instead(sel.seats, offer.Prices, sel.accessible), alternatives)
+}
+
+// refuseKept refuses seats that are kept for others.
+func (s *Service) refuseKept(ctx context.Context, offer *showtime.Offer, layout *theater.Layout, sel selection) (RuleBroken, error) {
+	states, err := s.seating.RecentStates(ctx, offer.ShowtimeID)
+	if err != nil {
+		return RuleBroken{}, err
+	}
+	others, err := s.instead(offer, layout, states, sel)
+	return RuleBroken{Rule: sel.kept[0].rule, Seats: sel.kept[0].seats, Alternatives: others}, err
+}
+
+// refuseAlone refuses a selection that would leave seats alone; relaxed says that it may.
+func (s *Service) refuseAlone(ctx context.Context, offer *showtime.Offer, layout *theater.Layout, sel selection, alone seatno.List, now time.Time) (_ RuleBroken, relaxed bool, err error) {
+	states, err := s.seating.RecentStates(ctx, offer.ShowtimeID)
+	if err != nil {
+		return RuleBroken{}, false, err
+	}
+	if sel.relaxation(offer, layout, states, alone, now) != "" {
+		return RuleBroken{}, true, nil
+	}
+	others, err := s.instead(offer, layout, states, sel)
+	return RuleBroken{Rule: RuleSeatAlone, Seats: layout.SeatsAt(alone), Alternatives: others}, false, err
+}
+
+// overridden is what the audit log keeps of seats that staff held against a rule.
+type overridden struct {
+	Seats     seatno.List `json:"seats"`
+	LeftAlone seatno.List `json:"leftAlone,omitempty"`
+	Kept      seatno.List `json:"kept,omitempty"` // for wheelchairs and companions
+}
+
+// overrideClaim claims seats against the rules of the theater, and records it in the same transaction when they would
+// have kept the viewer from it.
+func (s *Service) overrideClaim(ctx context.Context, viewer auth.Viewer, offer *showtime.Offer, sel selection, quote pricing.Quote, in ReserveInput) (c claimed, err error) {
+	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
+		if c, err = s.claim(ctx, tx, viewer.UserID, offer, sel, quote, in); err != nil || c.outcome != claimedSeats {
+			return err
+		}
+		act := overridden{Seats: sel.positions, LeftAlone: c.alone}
+		if until := sel.keptUntil(offer); until.Valid && c.createdAt.Time.Before(until.Time) {
+			for _, k := range sel.kept {
+				for _, seat := range k.seats {
+					act.Kept = append(act.Kept, seat.Position)
+				}
+			}
+		}
+		if len(act.LeftAlone)+len(act.Kept) == 0 {
+			return nil
+		}
+		held := Reservation{ShowtimeID: offer.ShowtimeID, ID: c.reservationID.UUID}
+		return audit.RecordTx(ctx, tx, audit.Entry{
+			Action: audit.SeatRuleOverridden, Actor: viewer.UserID, Subject: held.NodeID(), Theater: offer.TheaterID, After: act,
+		})
+	})
+	return c, err
+}
