@@ -28,6 +28,7 @@ import (
 	"marquee/ent/paylaterpolicy"
 	"marquee/ent/payment"
 	"marquee/ent/paymentattempt"
+	"marquee/ent/pricerule"
 	"marquee/ent/pricetier"
 	"marquee/ent/profile"
 	"marquee/ent/providerflow"
@@ -99,6 +100,8 @@ type Client struct {
 	Payment *PaymentClient
 	// PaymentAttempt is the client for interacting with the PaymentAttempt builders.
 	PaymentAttempt *PaymentAttemptClient
+	// PriceRule is the client for interacting with the PriceRule builders.
+	PriceRule *PriceRuleClient
 	// PriceTier is the client for interacting with the PriceTier builders.
 	PriceTier *PriceTierClient
 	// Profile is the client for interacting with the Profile builders.
@@ -171,6 +174,7 @@ func (c *Client) init() {
 	c.PayLaterPolicy = NewPayLaterPolicyClient(c.config)
 	c.Payment = NewPaymentClient(c.config)
 	c.PaymentAttempt = NewPaymentAttemptClient(c.config)
+	c.PriceRule = NewPriceRuleClient(c.config)
 	c.PriceTier = NewPriceTierClient(c.config)
 	c.Profile = NewProfileClient(c.config)
 	c.ProviderFlow = NewProviderFlowClient(c.config)
@@ -302,6 +306,7 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 		PayLaterPolicy:    NewPayLaterPolicyClient(cfg),
 		Payment:           NewPaymentClient(cfg),
 		PaymentAttempt:    NewPaymentAttemptClient(cfg),
+		PriceRule:         NewPriceRuleClient(cfg),
 		PriceTier:         NewPriceTierClient(cfg),
 		Profile:           NewProfileClient(cfg),
 		ProviderFlow:      NewProviderFlowClient(cfg),
@@ -360,6 +365,7 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 		PayLaterPolicy:    NewPayLaterPolicyClient(cfg),
 		Payment:           NewPaymentClient(cfg),
 		PaymentAttempt:    NewPaymentAttemptClient(cfg),
+		PriceRule:         NewPriceRuleClient(cfg),
 		PriceTier:         NewPriceTierClient(cfg),
 		Profile:           NewProfileClient(cfg),
 		ProviderFlow:      NewProviderFlowClient(cfg),
@@ -414,11 +420,11 @@ func (c *Client) Use(hooks ...Hook) {
 		c.AuditEntry, c.Ceremony, c.EmailChange, c.Erasure, c.Factor,
 		c.FederatedIdentity, c.Genre, c.Guess, c.IdempotencyKey, c.KnownDevice, c.Mail,
 		c.MailedToken, c.Movie, c.MovieRating, c.PayLaterPolicy, c.Payment,
-		c.PaymentAttempt, c.PriceTier, c.Profile, c.ProviderFlow, c.RecoveryCode,
-		c.Reservation, c.Review, c.ReviewEdit, c.ReviewReport, c.ReviewVote,
-		c.RoleGrant, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout, c.SeatRules,
-		c.Session, c.SessionRevocation, c.Showtime, c.ShowtimeSale, c.Theater,
-		c.Ticket, c.User,
+		c.PaymentAttempt, c.PriceRule, c.PriceTier, c.Profile, c.ProviderFlow,
+		c.RecoveryCode, c.Reservation, c.Review, c.ReviewEdit, c.ReviewReport,
+		c.ReviewVote, c.RoleGrant, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout,
+		c.SeatRules, c.Session, c.SessionRevocation, c.Showtime, c.ShowtimeSale,
+		c.Theater, c.Ticket, c.User,
 	} {
 		n.Use(hooks...)
 	}
@@ -431,11 +437,11 @@ func (c *Client) Intercept(interceptors ...Interceptor) {
 		c.AuditEntry, c.Ceremony, c.EmailChange, c.Erasure, c.Factor,
 		c.FederatedIdentity, c.Genre, c.Guess, c.IdempotencyKey, c.KnownDevice, c.Mail,
 		c.MailedToken, c.Movie, c.MovieRating, c.PayLaterPolicy, c.Payment,
-		c.PaymentAttempt, c.PriceTier, c.Profile, c.ProviderFlow, c.RecoveryCode,
-		c.Reservation, c.Review, c.ReviewEdit, c.ReviewReport, c.ReviewVote,
-		c.RoleGrant, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout, c.SeatRules,
-		c.Session, c.SessionRevocation, c.Showtime, c.ShowtimeSale, c.Theater,
-		c.Ticket, c.User,
+		c.PaymentAttempt, c.PriceRule, c.PriceTier, c.Profile, c.ProviderFlow,
+		c.RecoveryCode, c.Reservation, c.Review, c.ReviewEdit, c.ReviewReport,
+		c.ReviewVote, c.RoleGrant, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout,
+		c.SeatRules, c.Session, c.SessionRevocation, c.Showtime, c.ShowtimeSale,
+		c.Theater, c.Ticket, c.User,
 	} {
 		n.Intercept(interceptors...)
 	}
@@ -478,6 +484,8 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.Payment.mutate(ctx, m)
 	case *PaymentAttemptMutation:
 		return c.PaymentAttempt.mutate(ctx, m)
+	case *PriceRuleMutation:
+		return c.PriceRule.mutate(ctx, m)
 	case *PriceTierMutation:
 		return c.PriceTier.mutate(ctx, m)
 	case *ProfileMutation:
@@ -2945,6 +2953,139 @@ func (c *PaymentAttemptClient) mutate(ctx context.Context, m *PaymentAttemptMuta
 		return (&PaymentAttemptDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
 	default:
 		return nil, fmt.Errorf("ent: unknown PaymentAttempt mutation op: %q", m.Op())
+	}
+}
+
+// PriceRuleClient is a client for the PriceRule schema.
+type PriceRuleClient struct {
+	config
+}
+
+// NewPriceRuleClient returns a client for the PriceRule from the given config.
+func NewPriceRuleClient(c config) *PriceRuleClient {
+	return &PriceRuleClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `pricerule.Hooks(f(g(h())))`.
+func (c *PriceRuleClient) Use(hooks ...Hook) {
+	c.hooks.PriceRule = append(c.hooks.PriceRule, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `pricerule.Intercept(f(g(h())))`.
+func (c *PriceRuleClient) Intercept(interceptors ...Interceptor) {
+	c.inters.PriceRule = append(c.inters.PriceRule, interceptors...)
+}
+
+// Create returns a builder for creating a PriceRule entity.
+func (c *PriceRuleClient) Create() *PriceRuleCreate {
+	mutation := newPriceRuleMutation(c.config, OpCreate)
+	return &PriceRuleCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of PriceRule entities.
+func (c *PriceRuleClient) CreateBulk(builders ...*PriceRuleCreate) *PriceRuleCreateBulk {
+	return &PriceRuleCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *PriceRuleClient) MapCreateBulk(slice any, setFunc func(*PriceRuleCreate, int)) *PriceRuleCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &PriceRuleCreateBulk{err: fmt.Errorf("calling to PriceRuleClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*PriceRuleCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &PriceRuleCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for PriceRule.
+func (c *PriceRuleClient) Update() *PriceRuleUpdate {
+	mutation := newPriceRuleMutation(c.config, OpUpdate)
+	return &PriceRuleUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *PriceRuleClient) UpdateOne(_m *PriceRule) *PriceRuleUpdateOne {
+	mutation := newPriceRuleMutation(c.config, OpUpdateOne, withPriceRule(_m))
+	return &PriceRuleUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *PriceRuleClient) UpdateOneID(id uuid.UUID) *PriceRuleUpdateOne {
+	mutation := newPriceRuleMutation(c.config, OpUpdateOne, withPriceRuleID(id))
+	return &PriceRuleUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for PriceRule.
+func (c *PriceRuleClient) Delete() *PriceRuleDelete {
+	mutation := newPriceRuleMutation(c.config, OpDelete)
+	return &PriceRuleDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *PriceRuleClient) DeleteOne(_m *PriceRule) *PriceRuleDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *PriceRuleClient) DeleteOneID(id uuid.UUID) *PriceRuleDeleteOne {
+	builder := c.Delete().Where(pricerule.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &PriceRuleDeleteOne{builder}
+}
+
+// Query returns a query builder for PriceRule.
+func (c *PriceRuleClient) Query() *PriceRuleQuery {
+	return &PriceRuleQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypePriceRule},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a PriceRule entity by its id.
+func (c *PriceRuleClient) Get(ctx context.Context, id uuid.UUID) (*PriceRule, error) {
+	return c.Query().Where(pricerule.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *PriceRuleClient) GetX(ctx context.Context, id uuid.UUID) *PriceRule {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *PriceRuleClient) Hooks() []Hook {
+	return c.hooks.PriceRule
+}
+
+// Interceptors returns the client interceptors.
+func (c *PriceRuleClient) Interceptors() []Interceptor {
+	return c.inters.PriceRule
+}
+
+func (c *PriceRuleClient) mutate(ctx context.Context, m *PriceRuleMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&PriceRuleCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&PriceRuleUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&PriceRuleUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&PriceRuleDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown PriceRule mutation op: %q", m.Op())
 	}
 }
 
@@ -6231,17 +6372,17 @@ type (
 	hooks struct {
 		AuditEntry, Ceremony, EmailChange, Erasure, Factor, FederatedIdentity, Genre,
 		Guess, IdempotencyKey, KnownDevice, Mail, MailedToken, Movie, MovieRating,
-		PayLaterPolicy, Payment, PaymentAttempt, PriceTier, Profile, ProviderFlow,
-		RecoveryCode, Reservation, Review, ReviewEdit, ReviewReport, ReviewVote,
-		RoleGrant, Screen, Seat, SeatClaim, SeatLayout, SeatRules, Session,
+		PayLaterPolicy, Payment, PaymentAttempt, PriceRule, PriceTier, Profile,
+		ProviderFlow, RecoveryCode, Reservation, Review, ReviewEdit, ReviewReport,
+		ReviewVote, RoleGrant, Screen, Seat, SeatClaim, SeatLayout, SeatRules, Session,
 		SessionRevocation, Showtime, ShowtimeSale, Theater, Ticket, User []ent.Hook
 	}
 	inters struct {
 		AuditEntry, Ceremony, EmailChange, Erasure, Factor, FederatedIdentity, Genre,
 		Guess, IdempotencyKey, KnownDevice, Mail, MailedToken, Movie, MovieRating,
-		PayLaterPolicy, Payment, PaymentAttempt, PriceTier, Profile, ProviderFlow,
-		RecoveryCode, Reservation, Review, ReviewEdit, ReviewReport, ReviewVote,
-		RoleGrant, Screen, Seat, SeatClaim, SeatLayout, SeatRules, Session,
+		PayLaterPolicy, Payment, PaymentAttempt, PriceRule, PriceTier, Profile,
+		ProviderFlow, RecoveryCode, Reservation, Review, ReviewEdit, ReviewReport,
+		ReviewVote, RoleGrant, Screen, Seat, SeatClaim, SeatLayout, SeatRules, Session,
 		SessionRevocation, Showtime, ShowtimeSale, Theater, Ticket,
 		User []ent.Interceptor
 	}

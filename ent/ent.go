@@ -23,6 +23,7 @@ import (
 	"marquee/ent/paylaterpolicy"
 	"marquee/ent/payment"
 	"marquee/ent/paymentattempt"
+	"marquee/ent/pricerule"
 	"marquee/ent/pricetier"
 	"marquee/ent/profile"
 	"marquee/ent/providerflow"
@@ -128,6 +129,7 @@ func checkColumn(t, c string) error {
 			paylaterpolicy.Table:    paylaterpolicy.ValidColumn,
 			payment.Table:           payment.ValidColumn,
 			paymentattempt.Table:    paymentattempt.ValidColumn,
+			pricerule.Table:         pricerule.ValidColumn,
 			pricetier.Table:         pricetier.ValidColumn,
 			profile.Table:           profile.ValidColumn,
 			providerflow.Table:      providerflow.ValidColumn,

@@ -25,6 +25,7 @@ import (
 	"marquee/ent/payment"
 	"marquee/ent/paymentattempt"
 	"marquee/ent/predicate"
+	"marquee/ent/pricerule"
 	"marquee/ent/pricetier"
 	"marquee/ent/profile"
 	"marquee/ent/providerflow"
@@ -82,6 +83,7 @@ const (
 	TypePayLaterPolicy    = "PayLaterPolicy"
 	TypePayment           = "Payment"
 	TypePaymentAttempt    = "PaymentAttempt"
+	TypePriceRule         = "PriceRule"
 	TypePriceTier         = "PriceTier"
 	TypeProfile           = "Profile"
 	TypeProviderFlow      = "ProviderFlow"
@@ -11991,6 +11993,1208 @@ func (m *PaymentAttemptMutation) ClearEdge(name string) error {
 // It returns an error if the edge is not defined in the schema.
 func (m *PaymentAttemptMutation) ResetEdge(name string) error {
 	return fmt.Errorf("unknown PaymentAttempt edge %s", name)
+}
+
+// PriceRuleMutation represents an operation that mutates the PriceRule nodes in the graph.
+type PriceRuleMutation struct {
+	config
+	op              Op
+	typ             string
+	id              *uuid.UUID
+	theater_id      *uuid.UUID
+	kind            *string
+	label           *string
+	ticket_type     *string
+	format          *string
+	weekdays        *int16
+	addweekdays     *int16
+	from_minute     *int16
+	addfrom_minute  *int16
+	to_minute       *int16
+	addto_minute    *int16
+	basis_points    *int32
+	addbasis_points *int32
+	amount_minor    *int64
+	addamount_minor *int64
+	per_reservation *bool
+	included        *bool
+	active          *bool
+	created_at      *time.Time
+	clearedFields   map[string]struct{}
+	done            bool
+	oldValue        func(context.Context) (*PriceRule, error)
+	predicates      []predicate.PriceRule
+}
+
+var _ ent.Mutation = (*PriceRuleMutation)(nil)
+
+// priceruleOption allows management of the mutation configuration using functional options.
+type priceruleOption func(*PriceRuleMutation)
+
+// newPriceRuleMutation creates new mutation for the PriceRule entity.
+func newPriceRuleMutation(c config, op Op, opts ...priceruleOption) *PriceRuleMutation {
+	m := &PriceRuleMutation{
+		config:        c,
+		op:            op,
+		typ:           TypePriceRule,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withPriceRuleID sets the ID field of the mutation.
+func withPriceRuleID(id uuid.UUID) priceruleOption {
+	return func(m *PriceRuleMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *PriceRule
+		)
+		m.oldValue = func(ctx context.Context) (*PriceRule, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().PriceRule.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withPriceRule sets the old PriceRule of the mutation.
+func withPriceRule(node *PriceRule) priceruleOption {
+	return func(m *PriceRuleMutation) {
+		m.oldValue = func(context.Context) (*PriceRule, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m PriceRuleMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m PriceRuleMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of PriceRule entities.
+func (m *PriceRuleMutation) SetID(id uuid.UUID) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *PriceRuleMutation) ID() (id uuid.UUID, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *PriceRuleMutation) IDs(ctx context.Context) ([]uuid.UUID, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []uuid.UUID{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().PriceRule.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetTheaterID sets the "theater_id" field.
+func (m *PriceRuleMutation) SetTheaterID(u uuid.UUID) {
+	m.theater_id = &u
+}
+
+// TheaterID returns the value of the "theater_id" field in the mutation.
+func (m *PriceRuleMutation) TheaterID() (r uuid.UUID, exists bool) {
+	v := m.theater_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldTheaterID returns the old "theater_id" field's value of the PriceRule entity.
+// If the PriceRule object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PriceRuleMutation) OldTheaterID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldTheaterID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldTheaterID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldTheaterID: %w", err)
+	}
+	return oldValue.TheaterID, nil
+}
+
+// ResetTheaterID resets all changes to the "theater_id" field.
+func (m *PriceRuleMutation) ResetTheaterID() {
+	m.theater_id = nil
+}
+
+// SetKind sets the "kind" field.
+func (m *PriceRuleMutation) SetKind(s string) {
+	m.kind = &s
+}
+
+// Kind returns the value of the "kind" field in the mutation.
+func (m *PriceRuleMutation) Kind() (r string, exists bool) {
+	v := m.kind
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldKind returns the old "kind" field's value of the PriceRule entity.
+// If the PriceRule object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PriceRuleMutation) OldKind(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldKind is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldKind requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldKind: %w", err)
+	}
+	return oldValue.Kind, nil
+}
+
+// ResetKind resets all changes to the "kind" field.
+func (m *PriceRuleMutation) ResetKind() {
+	m.kind = nil
+}
+
+// SetLabel sets the "label" field.
+func (m *PriceRuleMutation) SetLabel(s string) {
+	m.label = &s
+}
+
+// Label returns the value of the "label" field in the mutation.
+func (m *PriceRuleMutation) Label() (r string, exists bool) {
+	v := m.label
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldLabel returns the old "label" field's value of the PriceRule entity.
+// If the PriceRule object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PriceRuleMutation) OldLabel(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldLabel is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldLabel requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldLabel: %w", err)
+	}
+	return oldValue.Label, nil
+}
+
+// ResetLabel resets all changes to the "label" field.
+func (m *PriceRuleMutation) ResetLabel() {
+	m.label = nil
+}
+
+// SetTicketType sets the "ticket_type" field.
+func (m *PriceRuleMutation) SetTicketType(s string) {
+	m.ticket_type = &s
+}
+
+// TicketType returns the value of the "ticket_type" field in the mutation.
+func (m *PriceRuleMutation) TicketType() (r string, exists bool) {
+	v := m.ticket_type
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldTicketType returns the old "ticket_type" field's value of the PriceRule entity.
+// If the PriceRule object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PriceRuleMutation) OldTicketType(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldTicketType is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldTicketType requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldTicketType: %w", err)
+	}
+	return oldValue.TicketType, nil
+}
+
+// ResetTicketType resets all changes to the "ticket_type" field.
+func (m *PriceRuleMutation) ResetTicketType() {
+	m.ticket_type = nil
+}
+
+// SetFormat sets the "format" field.
+func (m *PriceRuleMutation) SetFormat(s string) {
+	m.format = &s
+}
+
+// Format returns the value of the "format" field in the mutation.
+func (m *PriceRuleMutation) Format() (r string, exists bool) {
+	v := m.format
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldFormat returns the old "format" field's value of the PriceRule entity.
+// If the PriceRule object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PriceRuleMutation) OldFormat(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldFormat is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldFormat requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldFormat: %w", err)
+	}
+	return oldValue.Format, nil
+}
+
+// ResetFormat resets all changes to the "format" field.
+func (m *PriceRuleMutation) ResetFormat() {
+	m.format = nil
+}
+
+// SetWeekdays sets the "weekdays" field.
+func (m *PriceRuleMutation) SetWeekdays(i int16) {
+	m.weekdays = &i
+	m.addweekdays = nil
+}
+
+// Weekdays returns the value of the "weekdays" field in the mutation.
+func (m *PriceRuleMutation) Weekdays() (r int16, exists bool) {
+	v := m.weekdays
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldWeekdays returns the old "weekdays" field's value of the PriceRule entity.
+// If the PriceRule object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PriceRuleMutation) OldWeekdays(ctx context.Context) (v int16, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldWeekdays is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldWeekdays requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldWeekdays: %w", err)
+	}
+	return oldValue.Weekdays, nil
+}
+
+// AddWeekdays adds i to the "weekdays" field.
+func (m *PriceRuleMutation) AddWeekdays(i int16) {
+	if m.addweekdays != nil {
+		*m.addweekdays += i
+	} else {
+		m.addweekdays = &i
+	}
+}
+
+// AddedWeekdays returns the value that was added to the "weekdays" field in this mutation.
+func (m *PriceRuleMutation) AddedWeekdays() (r int16, exists bool) {
+	v := m.addweekdays
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetWeekdays resets all changes to the "weekdays" field.
+func (m *PriceRuleMutation) ResetWeekdays() {
+	m.weekdays = nil
+	m.addweekdays = nil
+}
+
+// SetFromMinute sets the "from_minute" field.
+func (m *PriceRuleMutation) SetFromMinute(i int16) {
+	m.from_minute = &i
+	m.addfrom_minute = nil
+}
+
+// FromMinute returns the value of the "from_minute" field in the mutation.
+func (m *PriceRuleMutation) FromMinute() (r int16, exists bool) {
+	v := m.from_minute
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldFromMinute returns the old "from_minute" field's value of the PriceRule entity.
+// If the PriceRule object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PriceRuleMutation) OldFromMinute(ctx context.Context) (v int16, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldFromMinute is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldFromMinute requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldFromMinute: %w", err)
+	}
+	return oldValue.FromMinute, nil
+}
+
+// AddFromMinute adds i to the "from_minute" field.
+func (m *PriceRuleMutation) AddFromMinute(i int16) {
+	if m.addfrom_minute != nil {
+		*m.addfrom_minute += i
+	} else {
+		m.addfrom_minute = &i
+	}
+}
+
+// AddedFromMinute returns the value that was added to the "from_minute" field in this mutation.
+func (m *PriceRuleMutation) AddedFromMinute() (r int16, exists bool) {
+	v := m.addfrom_minute
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetFromMinute resets all changes to the "from_minute" field.
+func (m *PriceRuleMutation) ResetFromMinute() {
+	m.from_minute = nil
+	m.addfrom_minute = nil
+}
+
+// SetToMinute sets the "to_minute" field.
+func (m *PriceRuleMutation) SetToMinute(i int16) {
+	m.to_minute = &i
+	m.addto_minute = nil
+}
+
+// ToMinute returns the value of the "to_minute" field in the mutation.
+func (m *PriceRuleMutation) ToMinute() (r int16, exists bool) {
+	v := m.to_minute
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldToMinute returns the old "to_minute" field's value of the PriceRule entity.
+// If the PriceRule object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PriceRuleMutation) OldToMinute(ctx context.Context) (v int16, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldToMinute is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldToMinute requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldToMinute: %w", err)
+	}
+	return oldValue.ToMinute, nil
+}
+
+// AddToMinute adds i to the "to_minute" field.
+func (m *PriceRuleMutation) AddToMinute(i int16) {
+	if m.addto_minute != nil {
+		*m.addto_minute += i
+	} else {
+		m.addto_minute = &i
+	}
+}
+
+// AddedToMinute returns the value that was added to the "to_minute" field in this mutation.
+func (m *PriceRuleMutation) AddedToMinute() (r int16, exists bool) {
+	v := m.addto_minute
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetToMinute resets all changes to the "to_minute" field.
+func (m *PriceRuleMutation) ResetToMinute() {
+	m.to_minute = nil
+	m.addto_minute = nil
+}
+
+// SetBasisPoints sets the "basis_points" field.
+func (m *PriceRuleMutation) SetBasisPoints(i int32) {
+	m.basis_points = &i
+	m.addbasis_points = nil
+}
+
+// BasisPoints returns the value of the "basis_points" field in the mutation.
+func (m *PriceRuleMutation) BasisPoints() (r int32, exists bool) {
+	v := m.basis_points
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldBasisPoints returns the old "basis_points" field's value of the PriceRule entity.
+// If the PriceRule object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PriceRuleMutation) OldBasisPoints(ctx context.Context) (v int32, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldBasisPoints is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldBasisPoints requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldBasisPoints: %w", err)
+	}
+	return oldValue.BasisPoints, nil
+}
+
+// AddBasisPoints adds i to the "basis_points" field.
+func (m *PriceRuleMutation) AddBasisPoints(i int32) {
+	if m.addbasis_points != nil {
+		*m.addbasis_points += i
+	} else {
+		m.addbasis_points = &i
+	}
+}
+
+// AddedBasisPoints returns the value that was added to the "basis_points" field in this mutation.
+func (m *PriceRuleMutation) AddedBasisPoints() (r int32, exists bool) {
+	v := m.addbasis_points
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetBasisPoints resets all changes to the "basis_points" field.
+func (m *PriceRuleMutation) ResetBasisPoints() {
+	m.basis_points = nil
+	m.addbasis_points = nil
+}
+
+// SetAmountMinor sets the "amount_minor" field.
+func (m *PriceRuleMutation) SetAmountMinor(i int64) {
+	m.amount_minor = &i
+	m.addamount_minor = nil
+}
+
+// AmountMinor returns the value of the "amount_minor" field in the mutation.
+func (m *PriceRuleMutation) AmountMinor() (r int64, exists bool) {
+	v := m.amount_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldAmountMinor returns the old "amount_minor" field's value of the PriceRule entity.
+// If the PriceRule object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PriceRuleMutation) OldAmountMinor(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldAmountMinor is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldAmountMinor requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldAmountMinor: %w", err)
+	}
+	return oldValue.AmountMinor, nil
+}
+
+// AddAmountMinor adds i to the "amount_minor" field.
+func (m *PriceRuleMutation) AddAmountMinor(i int64) {
+	if m.addamount_minor != nil {
+		*m.addamount_minor += i
+	} else {
+		m.addamount_minor = &i
+	}
+}
+
+// AddedAmountMinor returns the value that was added to the "amount_minor" field in this mutation.
+func (m *PriceRuleMutation) AddedAmountMinor() (r int64, exists bool) {
+	v := m.addamount_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetAmountMinor resets all changes to the "amount_minor" field.
+func (m *PriceRuleMutation) ResetAmountMinor() {
+	m.amount_minor = nil
+	m.addamount_minor = nil
+}
+
+// SetPerReservation sets the "per_reservation" field.
+func (m *PriceRuleMutation) SetPerReservation(b bool) {
+	m.per_reservation = &b
+}
+
+// PerReservation returns the value of the "per_reservation" field in the mutation.
+func (m *PriceRuleMutation) PerReservation() (r bool, exists bool) {
+	v := m.per_reservation
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldPerReservation returns the old "per_reservation" field's value of the PriceRule entity.
+// If the PriceRule object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PriceRuleMutation) OldPerReservation(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldPerReservation is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldPerReservation requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldPerReservation: %w", err)
+	}
+	return oldValue.PerReservation, nil
+}
+
+// ResetPerReservation resets all changes to the "per_reservation" field.
+func (m *PriceRuleMutation) ResetPerReservation() {
+	m.per_reservation = nil
+}
+
+// SetIncluded sets the "included" field.
+func (m *PriceRuleMutation) SetIncluded(b bool) {
+	m.included = &b
+}
+
+// Included returns the value of the "included" field in the mutation.
+func (m *PriceRuleMutation) Included() (r bool, exists bool) {
+	v := m.included
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldIncluded returns the old "included" field's value of the PriceRule entity.
+// If the PriceRule object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PriceRuleMutation) OldIncluded(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldIncluded is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldIncluded requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldIncluded: %w", err)
+	}
+	return oldValue.Included, nil
+}
+
+// ResetIncluded resets all changes to the "included" field.
+func (m *PriceRuleMutation) ResetIncluded() {
+	m.included = nil
+}
+
+// SetActive sets the "active" field.
+func (m *PriceRuleMutation) SetActive(b bool) {
+	m.active = &b
+}
+
+// Active returns the value of the "active" field in the mutation.
+func (m *PriceRuleMutation) Active() (r bool, exists bool) {
+	v := m.active
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldActive returns the old "active" field's value of the PriceRule entity.
+// If the PriceRule object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PriceRuleMutation) OldActive(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldActive is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldActive requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldActive: %w", err)
+	}
+	return oldValue.Active, nil
+}
+
+// ResetActive resets all changes to the "active" field.
+func (m *PriceRuleMutation) ResetActive() {
+	m.active = nil
+}
+
+// SetCreatedAt sets the "created_at" field.
+func (m *PriceRuleMutation) SetCreatedAt(t time.Time) {
+	m.created_at = &t
+}
+
+// CreatedAt returns the value of the "created_at" field in the mutation.
+func (m *PriceRuleMutation) CreatedAt() (r time.Time, exists bool) {
+	v := m.created_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCreatedAt returns the old "created_at" field's value of the PriceRule entity.
+// If the PriceRule object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PriceRuleMutation) OldCreatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCreatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCreatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCreatedAt: %w", err)
+	}
+	return oldValue.CreatedAt, nil
+}
+
+// ResetCreatedAt resets all changes to the "created_at" field.
+func (m *PriceRuleMutation) ResetCreatedAt() {
+	m.created_at = nil
+}
+
+// Where appends a list predicates to the PriceRuleMutation builder.
+func (m *PriceRuleMutation) Where(ps ...predicate.PriceRule) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the PriceRuleMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *PriceRuleMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.PriceRule, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *PriceRuleMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *PriceRuleMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (PriceRule).
+func (m *PriceRuleMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *PriceRuleMutation) Fields() []string {
+	fields := make([]string, 0, 14)
+	if m.theater_id != nil {
+		fields = append(fields, pricerule.FieldTheaterID)
+	}
+	if m.kind != nil {
+		fields = append(fields, pricerule.FieldKind)
+	}
+	if m.label != nil {
+		fields = append(fields, pricerule.FieldLabel)
+	}
+	if m.ticket_type != nil {
+		fields = append(fields, pricerule.FieldTicketType)
+	}
+	if m.format != nil {
+		fields = append(fields, pricerule.FieldFormat)
+	}
+	if m.weekdays != nil {
+		fields = append(fields, pricerule.FieldWeekdays)
+	}
+	if m.from_minute != nil {
+		fields = append(fields, pricerule.FieldFromMinute)
+	}
+	if m.to_minute != nil {
+		fields = append(fields, pricerule.FieldToMinute)
+	}
+	if m.basis_points != nil {
+		fields = append(fields, pricerule.FieldBasisPoints)
+	}
+	if m.amount_minor != nil {
+		fields = append(fields, pricerule.FieldAmountMinor)
+	}
+	if m.per_reservation != nil {
+		fields = append(fields, pricerule.FieldPerReservation)
+	}
+	if m.included != nil {
+		fields = append(fields, pricerule.FieldIncluded)
+	}
+	if m.active != nil {
+		fields = append(fields, pricerule.FieldActive)
+	}
+	if m.created_at != nil {
+		fields = append(fields, pricerule.FieldCreatedAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *PriceRuleMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case pricerule.FieldTheaterID:
+		return m.TheaterID()
+	case pricerule.FieldKind:
+		return m.Kind()
+	case pricerule.FieldLabel:
+		return m.Label()
+	case pricerule.FieldTicketType:
+		return m.TicketType()
+	case pricerule.FieldFormat:
+		return m.Format()
+	case pricerule.FieldWeekdays:
+		return m.Weekdays()
+	case pricerule.FieldFromMinute:
+		return m.FromMinute()
+	case pricerule.FieldToMinute:
+		return m.ToMinute()
+	case pricerule.FieldBasisPoints:
+		return m.BasisPoints()
+	case pricerule.FieldAmountMinor:
+		return m.AmountMinor()
+	case pricerule.FieldPerReservation:
+		return m.PerReservation()
+	case pricerule.FieldIncluded:
+		return m.Included()
+	case pricerule.FieldActive:
+		return m.Active()
+	case pricerule.FieldCreatedAt:
+		return m.CreatedAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *PriceRuleMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case pricerule.FieldTheaterID:
+		return m.OldTheaterID(ctx)
+	case pricerule.FieldKind:
+		return m.OldKind(ctx)
+	case pricerule.FieldLabel:
+		return m.OldLabel(ctx)
+	case pricerule.FieldTicketType:
+		return m.OldTicketType(ctx)
+	case pricerule.FieldFormat:
+		return m.OldFormat(ctx)
+	case pricerule.FieldWeekdays:
+		return m.OldWeekdays(ctx)
+	case pricerule.FieldFromMinute:
+		return m.OldFromMinute(ctx)
+	case pricerule.FieldToMinute:
+		return m.OldToMinute(ctx)
+	case pricerule.FieldBasisPoints:
+		return m.OldBasisPoints(ctx)
+	case pricerule.FieldAmountMinor:
+		return m.OldAmountMinor(ctx)
+	case pricerule.FieldPerReservation:
+		return m.OldPerReservation(ctx)
+	case pricerule.FieldIncluded:
+		return m.OldIncluded(ctx)
+	case pricerule.FieldActive:
+		return m.OldActive(ctx)
+	case pricerule.FieldCreatedAt:
+		return m.OldCreatedAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown PriceRule field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *PriceRuleMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case pricerule.FieldTheaterID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetTheaterID(v)
+		return nil
+	case pricerule.FieldKind:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetKind(v)
+		return nil
+	case pricerule.FieldLabel:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetLabel(v)
+		return nil
+	case pricerule.FieldTicketType:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetTicketType(v)
+		return nil
+	case pricerule.FieldFormat:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetFormat(v)
+		return nil
+	case pricerule.FieldWeekdays:
+		v, ok := value.(int16)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetWeekdays(v)
+		return nil
+	case pricerule.FieldFromMinute:
+		v, ok := value.(int16)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetFromMinute(v)
+		return nil
+	case pricerule.FieldToMinute:
+		v, ok := value.(int16)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetToMinute(v)
+		return nil
+	case pricerule.FieldBasisPoints:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetBasisPoints(v)
+		return nil
+	case pricerule.FieldAmountMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetAmountMinor(v)
+		return nil
+	case pricerule.FieldPerReservation:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetPerReservation(v)
+		return nil
+	case pricerule.FieldIncluded:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetIncluded(v)
+		return nil
+	case pricerule.FieldActive:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetActive(v)
+		return nil
+	case pricerule.FieldCreatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCreatedAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown PriceRule field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *PriceRuleMutation) AddedFields() []string {
+	var fields []string
+	if m.addweekdays != nil {
+		fields = append(fields, pricerule.FieldWeekdays)
+	}
+	if m.addfrom_minute != nil {
+		fields = append(fields, pricerule.FieldFromMinute)
+	}
+	if m.addto_minute != nil {
+		fields = append(fields, pricerule.FieldToMinute)
+	}
+	if m.addbasis_points != nil {
+		fields = append(fields, pricerule.FieldBasisPoints)
+	}
+	if m.addamount_minor != nil {
+		fields = append(fields, pricerule.FieldAmountMinor)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *PriceRuleMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case pricerule.FieldWeekdays:
+		return m.AddedWeekdays()
+	case pricerule.FieldFromMinute:
+		return m.AddedFromMinute()
+	case pricerule.FieldToMinute:
+		return m.AddedToMinute()
+	case pricerule.FieldBasisPoints:
+		return m.AddedBasisPoints()
+	case pricerule.FieldAmountMinor:
+		return m.AddedAmountMinor()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *PriceRuleMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case pricerule.FieldWeekdays:
+		v, ok := value.(int16)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddWeekdays(v)
+		return nil
+	case pricerule.FieldFromMinute:
+		v, ok := value.(int16)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddFromMinute(v)
+		return nil
+	case pricerule.FieldToMinute:
+		v, ok := value.(int16)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddToMinute(v)
+		return nil
+	case pricerule.FieldBasisPoints:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddBasisPoints(v)
+		return nil
+	case pricerule.FieldAmountMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddAmountMinor(v)
+		return nil
+	}
+	return fmt.Errorf("unknown PriceRule numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *PriceRuleMutation) ClearedFields() []string {
+	return nil
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *PriceRuleMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *PriceRuleMutation) ClearField(name string) error {
+	return fmt.Errorf("unknown PriceRule nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *PriceRuleMutation) ResetField(name string) error {
+	switch name {
+	case pricerule.FieldTheaterID:
+		m.ResetTheaterID()
+		return nil
+	case pricerule.FieldKind:
+		m.ResetKind()
+		return nil
+	case pricerule.FieldLabel:
+		m.ResetLabel()
+		return nil
+	case pricerule.FieldTicketType:
+		m.ResetTicketType()
+		return nil
+	case pricerule.FieldFormat:
+		m.ResetFormat()
+		return nil
+	case pricerule.FieldWeekdays:
+		m.ResetWeekdays()
+		return nil
+	case pricerule.FieldFromMinute:
+		m.ResetFromMinute()
+		return nil
+	case pricerule.FieldToMinute:
+		m.ResetToMinute()
+		return nil
+	case pricerule.FieldBasisPoints:
+		m.ResetBasisPoints()
+		return nil
+	case pricerule.FieldAmountMinor:
+		m.ResetAmountMinor()
+		return nil
+	case pricerule.FieldPerReservation:
+		m.ResetPerReservation()
+		return nil
+	case pricerule.FieldIncluded:
+		m.ResetIncluded()
+		return nil
+	case pricerule.FieldActive:
+		m.ResetActive()
+		return nil
+	case pricerule.FieldCreatedAt:
+		m.ResetCreatedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown PriceRule field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *PriceRuleMutation) AddedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *PriceRuleMutation) AddedIDs(name string) []ent.Value {
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *PriceRuleMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *PriceRuleMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *PriceRuleMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *PriceRuleMutation) EdgeCleared(name string) bool {
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *PriceRuleMutation) ClearEdge(name string) error {
+	return fmt.Errorf("unknown PriceRule unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *PriceRuleMutation) ResetEdge(name string) error {
+	return fmt.Errorf("unknown PriceRule edge %s", name)
 }
 
 // PriceTierMutation represents an operation that mutates the PriceTier nodes in the graph.

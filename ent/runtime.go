@@ -15,6 +15,7 @@ import (
 	"marquee/ent/movierating"
 	"marquee/ent/payment"
 	"marquee/ent/paymentattempt"
+	"marquee/ent/pricerule"
 	"marquee/ent/reservation"
 	"marquee/ent/review"
 	"marquee/ent/reviewreport"
@@ -164,6 +165,52 @@ func init() {
 	paymentattemptDescCreatedAt := paymentattemptFields[9].Descriptor()
 	// paymentattempt.DefaultCreatedAt holds the default value on creation for the created_at field.
 	paymentattempt.DefaultCreatedAt = paymentattemptDescCreatedAt.Default.(func() time.Time)
+	priceruleFields := schema.PriceRule{}.Fields()
+	_ = priceruleFields
+	// priceruleDescTicketType is the schema descriptor for ticket_type field.
+	priceruleDescTicketType := priceruleFields[4].Descriptor()
+	// pricerule.DefaultTicketType holds the default value on creation for the ticket_type field.
+	pricerule.DefaultTicketType = priceruleDescTicketType.Default.(string)
+	// priceruleDescFormat is the schema descriptor for format field.
+	priceruleDescFormat := priceruleFields[5].Descriptor()
+	// pricerule.DefaultFormat holds the default value on creation for the format field.
+	pricerule.DefaultFormat = priceruleDescFormat.Default.(string)
+	// priceruleDescWeekdays is the schema descriptor for weekdays field.
+	priceruleDescWeekdays := priceruleFields[6].Descriptor()
+	// pricerule.DefaultWeekdays holds the default value on creation for the weekdays field.
+	pricerule.DefaultWeekdays = priceruleDescWeekdays.Default.(int16)
+	// priceruleDescFromMinute is the schema descriptor for from_minute field.
+	priceruleDescFromMinute := priceruleFields[7].Descriptor()
+	// pricerule.DefaultFromMinute holds the default value on creation for the from_minute field.
+	pricerule.DefaultFromMinute = priceruleDescFromMinute.Default.(int16)
+	// priceruleDescToMinute is the schema descriptor for to_minute field.
+	priceruleDescToMinute := priceruleFields[8].Descriptor()
+	// pricerule.DefaultToMinute holds the default value on creation for the to_minute field.
+	pricerule.DefaultToMinute = priceruleDescToMinute.Default.(int16)
+	// priceruleDescBasisPoints is the schema descriptor for basis_points field.
+	priceruleDescBasisPoints := priceruleFields[9].Descriptor()
+	// pricerule.DefaultBasisPoints holds the default value on creation for the basis_points field.
+	pricerule.DefaultBasisPoints = priceruleDescBasisPoints.Default.(int32)
+	// priceruleDescAmountMinor is the schema descriptor for amount_minor field.
+	priceruleDescAmountMinor := priceruleFields[10].Descriptor()
+	// pricerule.DefaultAmountMinor holds the default value on creation for the amount_minor field.
+	pricerule.DefaultAmountMinor = priceruleDescAmountMinor.Default.(int64)
+	// priceruleDescPerReservation is the schema descriptor for per_reservation field.
+	priceruleDescPerReservation := priceruleFields[11].Descriptor()
+	// pricerule.DefaultPerReservation holds the default value on creation for the per_reservation field.
+	pricerule.DefaultPerReservation = priceruleDescPerReservation.Default.(bool)
+	// priceruleDescIncluded is the schema descriptor for included field.
+	priceruleDescIncluded := priceruleFields[12].Descriptor()
+	// pricerule.DefaultIncluded holds the default value on creation for the included field.
+	pricerule.DefaultIncluded = priceruleDescIncluded.Default.(bool)
+	// priceruleDescActive is the schema descriptor for active field.
+	priceruleDescActive := priceruleFields[13].Descriptor()
+	// pricerule.DefaultActive holds the default value on creation for the active field.
+	pricerule.DefaultActive = priceruleDescActive.Default.(bool)
+	// priceruleDescCreatedAt is the schema descriptor for created_at field.
+	priceruleDescCreatedAt := priceruleFields[14].Descriptor()
+	// pricerule.DefaultCreatedAt holds the default value on creation for the created_at field.
+	pricerule.DefaultCreatedAt = priceruleDescCreatedAt.Default.(func() time.Time)
 	reservationFields := schema.Reservation{}.Fields()
 	_ = reservationFields
 	// reservationDescStatus is the schema descriptor for status field.

@@ -48,6 +48,8 @@ type Tx struct {
 	Payment *PaymentClient
 	// PaymentAttempt is the client for interacting with the PaymentAttempt builders.
 	PaymentAttempt *PaymentAttemptClient
+	// PriceRule is the client for interacting with the PriceRule builders.
+	PriceRule *PriceRuleClient
 	// PriceTier is the client for interacting with the PriceTier builders.
 	PriceTier *PriceTierClient
 	// Profile is the client for interacting with the Profile builders.
@@ -240,6 +242,7 @@ func (tx *Tx) init() {
 	tx.PayLaterPolicy = NewPayLaterPolicyClient(tx.config)
 	tx.Payment = NewPaymentClient(tx.config)
 	tx.PaymentAttempt = NewPaymentAttemptClient(tx.config)
+	tx.PriceRule = NewPriceRuleClient(tx.config)
 	tx.PriceTier = NewPriceTierClient(tx.config)
 	tx.Profile = NewProfileClient(tx.config)
 	tx.ProviderFlow = NewProviderFlowClient(tx.config)

@@ -3,7 +3,6 @@ package graph
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/google/uuid"
@@ -165,28 +164,16 @@ func seatMapEvent(layout *theater.Layout, event seatfeed.Event) model.SeatMapEve
 const maxSeatIDs = 100
 
 func reserveInput(ctx context.Context, input model.ReserveSeatsInput) (booking.ReserveInput, error) {
-	showtimeID, seatIDs, err := selectionInput(input.ShowtimeID, input.SeatIds)
-	return booking.ReserveInput{
-		ShowtimeID: showtimeID, SeatIDs: seatIDs, IdempotencyKey: input.IdempotencyKey, AccessibleNeed: input.AccessibleNeed,
-		OverrideSeatRules: input.OverrideSeatRules, Address: limit.AddressOf(ctx),
-	}, err
-}
-
-// selectionInput decodes the ids of seats of a showtime.
-func selectionInput(show string, seats []string) (showtimeID uuid.UUID, seatIDs []uuid.UUID, err error) {
-	if len(seats) > maxSeatIDs {
-		return showtimeID, nil, apperr.Invalid("input.seatIds", "Choose at most %d seats at once.", maxSeatIDs)
+	in := booking.ReserveInput{
+		IdempotencyKey: input.IdempotencyKey, AccessibleNeed: input.AccessibleNeed, OverrideSeatRules: input.OverrideSeatRules,
+		Address: limit.AddressOf(ctx),
 	}
-	if showtimeID, err = decodeID(typeid.Showtime, "input.showtimeId", show); err != nil {
-		return showtimeID, nil, err
+	var err error
+	if in.ShowtimeID, err = decodeID(typeid.Showtime, "input.showtimeId", input.ShowtimeID); err != nil {
+		return in, err
 	}
-	seatIDs = make([]uuid.UUID, len(seats))
-	for i, id := range seats {
-		if seatIDs[i], err = decodeID(typeid.Seat, fmt.Sprintf("input.seatIds.%d", i), id); err != nil {
-			return showtimeID, nil, err
-		}
-	}
-	return showtimeID, seatIDs, nil
+	in.SeatIDs, in.TicketTypes, err = seatsInput(input.SeatIds, input.TicketTypes)
+	return in, err
 }
 
 func bestInput(input model.BestAvailableInput) (in booking.BestInput, err error) {

@@ -40,7 +40,11 @@ func (r *mutationResolver) SetSeatRules(ctx context.Context, input model.SetSeat
 }
 
 func (r *queryResolver) ValidateSelection(ctx context.Context, input model.ValidateSelectionInput) (*model.SelectionCheck, error) {
-	showtimeID, seatIDs, err := selectionInput(input.ShowtimeID, input.SeatIds)
+	showtimeID, err := decodeID(typeid.Showtime, "input.showtimeId", input.ShowtimeID)
+	if err != nil {
+		return nil, err
+	}
+	seatIDs, _, err := seatsInput(input.SeatIds, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -212,6 +212,18 @@ func (f PaymentAttemptFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Val
 	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.PaymentAttemptMutation", m)
 }
 
+// The PriceRuleFunc type is an adapter to allow the use of ordinary
+// function as PriceRule mutator.
+type PriceRuleFunc func(context.Context, *ent.PriceRuleMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f PriceRuleFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.PriceRuleMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.PriceRuleMutation", m)
+}
+
 // The PriceTierFunc type is an adapter to allow the use of ordinary
 // function as PriceTier mutator.
 type PriceTierFunc func(context.Context, *ent.PriceTierMutation) (ent.Value, error)

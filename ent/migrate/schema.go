@@ -556,6 +556,53 @@ var (
 			},
 		},
 	}
+	// PriceRulesColumns holds the columns for the "price_rules" table.
+	PriceRulesColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "theater_id", Type: field.TypeUUID},
+		{Name: "kind", Type: field.TypeString, Size: 2147483647},
+		{Name: "label", Type: field.TypeString, Size: 2147483647},
+		{Name: "ticket_type", Type: field.TypeString, Size: 2147483647, Default: ""},
+		{Name: "format", Type: field.TypeString, Size: 2147483647, Default: ""},
+		{Name: "weekdays", Type: field.TypeInt16, Default: 0},
+		{Name: "from_minute", Type: field.TypeInt16, Default: 0},
+		{Name: "to_minute", Type: field.TypeInt16, Default: 0},
+		{Name: "basis_points", Type: field.TypeInt32, Default: 0},
+		{Name: "amount_minor", Type: field.TypeInt64, Default: 0},
+		{Name: "per_reservation", Type: field.TypeBool, Default: false},
+		{Name: "included", Type: field.TypeBool, Default: false},
+		{Name: "active", Type: field.TypeBool, Default: true},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
+	}
+	// PriceRulesTable holds the schema information for the "price_rules" table.
+	PriceRulesTable = &schema.Table{
+		Name:       "price_rules",
+		Columns:    PriceRulesColumns,
+		PrimaryKey: []*schema.Column{PriceRulesColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "price_rules_theater_idx",
+				Unique:  false,
+				Columns: []*schema.Column{PriceRulesColumns[1], PriceRulesColumns[0]},
+			},
+			{
+				Name:    "price_rules_ticket_type_key",
+				Unique:  true,
+				Columns: []*schema.Column{PriceRulesColumns[1], PriceRulesColumns[4]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "(kind = 'TICKET_TYPE'::text)",
+				},
+			},
+			{
+				Name:    "price_rules_format_key",
+				Unique:  true,
+				Columns: []*schema.Column{PriceRulesColumns[1], PriceRulesColumns[5]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "(kind = 'FORMAT'::text)",
+				},
+			},
+		},
+	}
 	// PriceTiersColumns holds the columns for the "price_tiers" table.
 	PriceTiersColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
@@ -1338,6 +1385,7 @@ var (
 		PayLaterPoliciesTable,
 		PaymentsTable,
 		PaymentAttemptsTable,
+		PriceRulesTable,
 		PriceTiersTable,
 		ProfilesTable,
 		ProviderFlowsTable,

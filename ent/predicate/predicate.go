@@ -57,6 +57,9 @@ type Payment func(*sql.Selector)
 // PaymentAttempt is the predicate function for paymentattempt builders.
 type PaymentAttempt func(*sql.Selector)
 
+// PriceRule is the predicate function for pricerule builders.
+type PriceRule func(*sql.Selector)
+
 // PriceTier is the predicate function for pricetier builders.
 type PriceTier func(*sql.Selector)
 

@@ -9,6 +9,7 @@ import (
 	"marquee/internal/booking"
 	"marquee/internal/money"
 	"marquee/internal/payment"
+	"marquee/internal/pricing"
 	"marquee/internal/seating"
 	"marquee/internal/showtime"
 	"marquee/internal/theater"
@@ -185,6 +186,29 @@ func (ec *executionContext) fieldContext_LimitExceeded_of(_ context.Context, fie
 	return graphql.NewScalarFieldContext("LimitExceeded", field, false, false, "SeatLimit")
 }
 
+func (ec *executionContext) _PriceLine_kind(ctx context.Context, field graphql.CollectedField, obj *booking.Line) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PriceLine_kind(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Kind, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v pricing.Kind) graphql.Marshaler {
+			return ec.marshalNPriceLineKind2marqueeᚋinternalᚋpricingᚐKind(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PriceLine_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PriceLine", field, false, false, "PriceLineKind")
+}
+
 func (ec *executionContext) _PriceLine_description(ctx context.Context, field graphql.CollectedField, obj *booking.Line) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -220,15 +244,38 @@ func (ec *executionContext) _PriceLine_category(ctx context.Context, field graph
 			return obj.Category, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v theater.Category) graphql.Marshaler {
-			return ec.marshalNSeatCategory2marqueeᚋinternalᚋtheaterᚐCategory(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *theater.Category) graphql.Marshaler {
+			return ec.marshalOSeatCategory2ᚖmarqueeᚋinternalᚋtheaterᚐCategory(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_PriceLine_category(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("PriceLine", field, false, false, "SeatCategory")
+}
+
+func (ec *executionContext) _PriceLine_ticketType(ctx context.Context, field graphql.CollectedField, obj *booking.Line) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PriceLine_ticketType(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TicketType, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *pricing.TicketType) graphql.Marshaler {
+			return ec.marshalOTicketType2ᚖmarqueeᚋinternalᚋpricingᚐTicketType(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_PriceLine_ticketType(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PriceLine", field, false, false, "TicketType")
 }
 
 func (ec *executionContext) _PriceLine_quantity(ctx context.Context, field graphql.CollectedField, obj *booking.Line) (ret graphql.Marshaler) {
@@ -1198,6 +1245,29 @@ func (ec *executionContext) fieldContext_Ticket_seat(_ context.Context, field gr
 	return fc, nil
 }
 
+func (ec *executionContext) _Ticket_ticketType(ctx context.Context, field graphql.CollectedField, obj *booking.Ticket) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ticket_ticketType(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Type, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v pricing.TicketType) graphql.Marshaler {
+			return ec.marshalNTicketType2marqueeᚋinternalᚋpricingᚐTicketType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Ticket_ticketType(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Ticket", field, false, false, "TicketType")
+}
+
 // endregion **************************** field.gotpl *****************************
 
 // region    **************************** input.gotpl *****************************
@@ -1363,7 +1433,7 @@ func (ec *executionContext) unmarshalInputReserveSeatsInput(ctx context.Context,
 		asMap["overrideSeatRules"] = false
 	}
 
-	fieldsInOrder := [...]string{"showtimeId", "seatIds", "idempotencyKey", "accessibleNeed", "overrideSeatRules"}
+	fieldsInOrder := [...]string{"showtimeId", "seatIds", "ticketTypes", "idempotencyKey", "accessibleNeed", "overrideSeatRules"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -1384,6 +1454,13 @@ func (ec *executionContext) unmarshalInputReserveSeatsInput(ctx context.Context,
 				return it, err
 			}
 			it.SeatIds = data
+		case "ticketTypes":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("ticketTypes"))
+			data, err := ec.unmarshalOSeatTicketTypeInput2ᚕmarqueeᚋgraphᚋmodelᚐSeatTicketTypeInputᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.TicketTypes = data
 		case "idempotencyKey":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("idempotencyKey"))
 			data, err := ec.unmarshalNString2string(ctx, v)
@@ -1609,6 +1686,11 @@ func (ec *executionContext) _PriceLine(ctx context.Context, sel ast.SelectionSet
 		switch field.Name {
 		case "__typename":
 			out.Values[i] = graphql.MarshalString("PriceLine")
+		case "kind":
+			out.Values[i] = ec._PriceLine_kind(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "description":
 			out.Values[i] = ec._PriceLine_description(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -1616,7 +1698,12 @@ func (ec *executionContext) _PriceLine(ctx context.Context, sel ast.SelectionSet
 			}
 		case "category":
 			out.Values[i] = ec._PriceLine_category(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "ticketType":
+			out.Values[i] = ec._PriceLine_ticketType(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "quantity":
@@ -2018,6 +2105,11 @@ func (ec *executionContext) _Ticket(ctx context.Context, sel ast.SelectionSet, o
 			}
 		case "seat":
 			out.Values[i] = ec._Ticket_seat(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "ticketType":
+			out.Values[i] = ec._Ticket_ticketType(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}

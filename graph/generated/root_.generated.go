@@ -76,7 +76,9 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ConfirmPasskeyInput", ec.unmarshalInputConfirmPasskeyInput),
 			graphql.NewInputUnmarshaler("ConfirmSignUpInput", ec.unmarshalInputConfirmSignUpInput),
 			graphql.NewInputUnmarshaler("ConfirmTotpInput", ec.unmarshalInputConfirmTotpInput),
+			graphql.NewInputUnmarshaler("CreatePriceRuleInput", ec.unmarshalInputCreatePriceRuleInput),
 			graphql.NewInputUnmarshaler("DeleteAccountInput", ec.unmarshalInputDeleteAccountInput),
+			graphql.NewInputUnmarshaler("DeletePriceRuleInput", ec.unmarshalInputDeletePriceRuleInput),
 			graphql.NewInputUnmarshaler("DeleteReviewInput", ec.unmarshalInputDeleteReviewInput),
 			graphql.NewInputUnmarshaler("DisableUserInput", ec.unmarshalInputDisableUserInput),
 			graphql.NewInputUnmarshaler("EditReviewInput", ec.unmarshalInputEditReviewInput),
@@ -93,8 +95,10 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("PayLaterInput", ec.unmarshalInputPayLaterInput),
 			graphql.NewInputUnmarshaler("PayLaterPolicyInput", ec.unmarshalInputPayLaterPolicyInput),
 			graphql.NewInputUnmarshaler("PayReservationInput", ec.unmarshalInputPayReservationInput),
+			graphql.NewInputUnmarshaler("PriceRuleInput", ec.unmarshalInputPriceRuleInput),
 			graphql.NewInputUnmarshaler("ProveAgainInput", ec.unmarshalInputProveAgainInput),
 			graphql.NewInputUnmarshaler("ProveSecondFactorInput", ec.unmarshalInputProveSecondFactorInput),
+			graphql.NewInputUnmarshaler("QuoteInput", ec.unmarshalInputQuoteInput),
 			graphql.NewInputUnmarshaler("RefreshSessionInput", ec.unmarshalInputRefreshSessionInput),
 			graphql.NewInputUnmarshaler("RemoveFactorInput", ec.unmarshalInputRemoveFactorInput),
 			graphql.NewInputUnmarshaler("RenameFactorInput", ec.unmarshalInputRenameFactorInput),
@@ -105,6 +109,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ReviewAspectsInput", ec.unmarshalInputReviewAspectsInput),
 			graphql.NewInputUnmarshaler("ReviewFilter", ec.unmarshalInputReviewFilter),
 			graphql.NewInputUnmarshaler("RevokeRoleInput", ec.unmarshalInputRevokeRoleInput),
+			graphql.NewInputUnmarshaler("SeatTicketTypeInput", ec.unmarshalInputSeatTicketTypeInput),
 			graphql.NewInputUnmarshaler("SetPayLaterPolicyInput", ec.unmarshalInputSetPayLaterPolicyInput),
 			graphql.NewInputUnmarshaler("SetSeatRulesInput", ec.unmarshalInputSetSeatRulesInput),
 			graphql.NewInputUnmarshaler("ShowtimeFilter", ec.unmarshalInputShowtimeFilter),
@@ -114,6 +119,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("TheaterFilter", ec.unmarshalInputTheaterFilter),
 			graphql.NewInputUnmarshaler("TheaterShowtimeFilter", ec.unmarshalInputTheaterShowtimeFilter),
 			graphql.NewInputUnmarshaler("UnlinkProviderInput", ec.unmarshalInputUnlinkProviderInput),
+			graphql.NewInputUnmarshaler("UpdatePriceRuleInput", ec.unmarshalInputUpdatePriceRuleInput),
 			graphql.NewInputUnmarshaler("UpdateProfileInput", ec.unmarshalInputUpdateProfileInput),
 			graphql.NewInputUnmarshaler("UserFilter", ec.unmarshalInputUserFilter),
 			graphql.NewInputUnmarshaler("ValidateSelectionInput", ec.unmarshalInputValidateSelectionInput),
@@ -614,8 +620,8 @@ type Reservation implements Node @auth {
   "The seats by position."
   seats: [Seat!]! @listSize(assumedSize: 10)
   "The price, line by line, frozen when the seats were held."
-  lines: [PriceLine!]! @listSize(assumedSize: 4)
-  "Sum of the lines."
+  lines: [PriceLine!]! @listSize(assumedSize: 8)
+  "Sum of the lines, those of kind ` + "`" + `INCLUDED_TAX` + "`" + ` left out."
   total: Money!
   "Until when the seats are held, for payment or until ` + "`" + `payBy` + "`" + `; null when they are not, or a payment has secured them."
   heldUntil: DateTime
@@ -629,13 +635,17 @@ type Reservation implements Node @auth {
 
 "One line of a price."
 type PriceLine @public {
-  "What the line is for: ` + "`" + `2 x Standard` + "`" + `."
+  "Which step of the price it is. The total is the sum of all lines but those of kind ` + "`" + `INCLUDED_TAX` + "`" + `."
+  kind: PriceLineKind!
+  "What the line is for: ` + "`" + `2 x Adult, Standard` + "`" + `."
   description: String!
-  "Seat category it is for."
-  category: SeatCategory!
-  "How many seats."
+  "Seat category it is for; of ` + "`" + `SEATS` + "`" + ` only."
+  category: SeatCategory
+  "Ticket type it is for; of ` + "`" + `SEATS` + "`" + ` and ` + "`" + `TICKET_TYPE` + "`" + ` only."
+  ticketType: TicketType
+  "How many tickets, or 1 for what is counted once."
   quantity: Int!
-  "Price of one."
+  "Price of one; below zero for what is taken off."
   unitPrice: Money!
   "Price of all."
   amount: Money!
@@ -651,6 +661,8 @@ type Ticket implements Node @auth {
   status: TicketStatus!
   "The seat."
   seat: Seat!
+  "Whom it admits."
+  ticketType: TicketType!
 }
 
 "Whether a ticket admits."
@@ -667,7 +679,7 @@ enum TicketStatus {
 type SeatSuggestion @public {
   "The seats, row by row from the screen outwards: side by side, or in two groups where ` + "`" + `reasons` + "`" + ` says ` + "`" + `SPLIT` + "`" + `."
   seats: [Seat!]! @listSize(assumedSize: 10)
-  "What they cost together."
+  "What they cost together for adults, fees and taxes among it."
   total: Money!
   "What speaks for them."
   reasons: [SeatSuggestionReason!]! @listSize(assumedSize: 6)
@@ -721,6 +733,8 @@ input ReserveSeatsInput {
   showtimeId: ID!
   "Ids of the seats, each once. All or none are reserved."
   seatIds: [ID!]!
+  "Whom the seats are for, each at most once; a seat that is missing is for an adult."
+  ticketTypes: [SeatTicketTypeInput!]
   "Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key never reserves twice."
   idempotencyKey: String!
 }
@@ -1978,6 +1992,224 @@ union PayReservationResult = PayReservationPayload | ReservationExpired | Paymen
 extend type Mutation {
   "Pays a held reservation and issues its tickets."
   payReservation("What to pay." input: PayReservationInput!): PayReservationResult! @auth @cost(weight: 50, lane: PURCHASE)
+}
+`, BuiltIn: false},
+	{Name: "../../schema/pricing.graphqls", Input: `"Whom a ticket is for."
+enum TicketType {
+  "Anybody."
+  ADULT
+  "A child, as the theater means it."
+  CHILD
+  "Somebody of age, as the theater means it."
+  SENIOR
+  "Somebody who studies and can show it."
+  STUDENT
+}
+
+"The steps of a price; lines come in their order."
+enum PriceLineKind {
+  "Seats at the price of their category."
+  SEATS
+  "What a ticket type costs more or less."
+  TICKET_TYPE
+  "What the showtime's format costs more or less."
+  FORMAT
+  "What the showtime's day and hour cost more or less."
+  TIME_BAND
+  "A fee, on each ticket or once."
+  FEE
+  "A tax on top of all."
+  TAX
+  "A tax that the other lines contain: it does not add to the total."
+  INCLUDED_TAX
+}
+
+"What a price rule is about."
+enum PriceRuleKind {
+  "A ticket type costs more or less; there is one rule for each."
+  TICKET_TYPE
+  "A format costs more or less; there is one rule for each."
+  FORMAT
+  "Showtimes that start at some hours of some days cost more or less."
+  TIME_BAND
+  "A fee on each ticket, or once. What costs nothing carries none."
+  FEE
+  "A tax. All taxes of a theater are contained in its prices, or all come on top."
+  TAX
+}
+
+"A day of the week, where the theater stands."
+enum Weekday {
+  "Monday."
+  MONDAY
+  "Tuesday."
+  TUESDAY
+  "Wednesday."
+  WEDNESDAY
+  "Thursday."
+  THURSDAY
+  "Friday."
+  FRIDAY
+  "Saturday."
+  SATURDAY
+  "Sunday."
+  SUNDAY
+}
+
+"""
+A rule of the prices of a theater. A price is made in steps, ticket by ticket: the price of the seat's category, then ticket
+type, format, time band, fees, taxes. A percentage is of the price that its step began with, and rounded to the minor unit
+for each ticket, halves away from zero. No ticket costs less than nothing, and one that costs nothing gets no surcharge.
+"""
+type PriceRule @auth {
+  "The rule's id."
+  id: ID!
+  "What it is about."
+  kind: PriceRuleKind!
+  "The words on its line of a price."
+  label: String!
+  "For whom; of ` + "`" + `TICKET_TYPE` + "`" + ` only."
+  ticketType: TicketType
+  "Of which format; of ` + "`" + `FORMAT` + "`" + ` only."
+  format: String
+  "On which days; of ` + "`" + `TIME_BAND` + "`" + ` only."
+  weekdays: [Weekday!] @listSize(assumedSize: 7)
+  "From when on a showtime starts, wall time of the theater: ` + "`" + `18:00` + "`" + `; of ` + "`" + `TIME_BAND` + "`" + ` only."
+  from: String
+  "Before when: ` + "`" + `24:00` + "`" + `. Not after ` + "`" + `from` + "`" + ` it is of the next day, and ` + "`" + `weekdays` + "`" + ` says when the band begins. Of ` + "`" + `TIME_BAND` + "`" + ` only."
+  to: String
+  "What it adds, or takes off below zero, in hundredths of a percent; null where it is an amount."
+  percentBasisPoints: Int
+  "What it adds, or takes off below zero; null where it is a percentage."
+  amount: Money
+  "Whether a fee is paid once for the whole reservation."
+  perReservation: Boolean!
+  "Whether a tax is contained in the prices."
+  included: Boolean!
+  "Whether it holds."
+  active: Boolean!
+}
+
+extend type Theater {
+  "The rules of its prices, the first made first; at most 100. Shown to its staff only."
+  priceRules: [PriceRule!]! @auth(role: THEATER_STAFF, scope: THEATER) @cost(weight: 2) @listSize(assumedSize: 20)
+}
+
+"What seats cost at this moment. Nothing is held, and nothing promised: the price is frozen when the seats are."
+type Quote @public {
+  "The price, line by line."
+  lines: [PriceLine!]! @listSize(assumedSize: 8)
+  "Sum of the lines, those of kind ` + "`" + `INCLUDED_TAX` + "`" + ` left out."
+  total: Money!
+  "Counts how often the showtime's prices were changed: two quotes of one version say the same of the same seats."
+  priceVersion: Int!
+  "Until when it holds, in words for people."
+  validity: String!
+}
+
+"Whom a seat is for."
+input SeatTicketTypeInput {
+  "Id of the seat, one of ` + "`" + `seatIds` + "`" + `."
+  seatId: ID!
+  "For whom."
+  type: TicketType!
+}
+
+"Seats to be priced."
+input QuoteInput {
+  "Id of the showtime."
+  showtimeId: ID!
+  "Ids of the seats, each once, free or not."
+  seatIds: [ID!]!
+  "Whom the seats are for, each at most once; a seat that is missing is for an adult."
+  ticketTypes: [SeatTicketTypeInput!]
+}
+
+extend type Query {
+  "What seats cost, without holding them. ` + "`" + `NOT_FOUND` + "`" + ` when there is no such showtime, ` + "`" + `BAD_USER_INPUT` + "`" + ` for seats that are not sold."
+  quote("The seats." input: QuoteInput!): Quote! @public @cost(weight: 5)
+  "The price rules of a theater for those who look after money, the first made first; at most 100."
+  priceRules("Id of the theater." theaterId: ID!): [PriceRule!]! @auth(role: FINANCE) @cost(weight: 2) @listSize(assumedSize: 20)
+}
+
+"A price rule as it shall be. Fields that its kind has no use for are left out."
+input PriceRuleInput {
+  "What it is about."
+  kind: PriceRuleKind!
+  "The words on its line of a price, 1 to 60 characters."
+  label: String!
+  "For whom: ` + "`" + `TICKET_TYPE` + "`" + `."
+  ticketType: TicketType
+  "Of which format, as showtimes have it: ` + "`" + `FORMAT` + "`" + `."
+  format: String
+  "On which days: ` + "`" + `TIME_BAND` + "`" + `."
+  weekdays: [Weekday!]
+  "From when on a showtime starts, wall time of the theater, ` + "`" + `18:00` + "`" + `: ` + "`" + `TIME_BAND` + "`" + `."
+  from: String
+  "Before when, up to ` + "`" + `24:00` + "`" + `: ` + "`" + `TIME_BAND` + "`" + `. Not after ` + "`" + `from` + "`" + ` it is of the next day, and ` + "`" + `weekdays` + "`" + ` says when the band begins."
+  to: String
+  "Hundredths of a percent: -10000 to 10000, not below zero for a fee or a tax. Give this or ` + "`" + `amountMinor` + "`" + `."
+  percentBasisPoints: Int
+  "An amount in the minor unit of the theater's currency, not below zero for a fee. A tax is a percentage."
+  amountMinor: BigInt
+  "Whether a fee is paid once for the whole reservation; then it is an amount."
+  perReservation: Boolean! = false
+  "Whether a tax is contained in the prices. All taxes of a theater are, or none."
+  included: Boolean! = false
+  "Whether it holds."
+  active: Boolean! = true
+}
+
+"Another rule for a theater."
+input CreatePriceRuleInput {
+  "Id of the theater."
+  theaterId: ID!
+  "The rule."
+  rule: PriceRuleInput!
+}
+
+"A rule that shall be another one."
+input UpdatePriceRuleInput {
+  "Id of the rule."
+  ruleId: ID!
+  "The rule as it shall be, all of it."
+  rule: PriceRuleInput!
+}
+
+"A rule that shall be deleted."
+input DeletePriceRuleInput {
+  "Id of the rule."
+  ruleId: ID!
+}
+
+"The theater has the rule."
+type CreatePriceRulePayload @auth {
+  "The rule."
+  rule: PriceRule!
+}
+
+"The rule is changed."
+type UpdatePriceRulePayload @auth {
+  "The rule."
+  rule: PriceRule!
+}
+
+"The rule is deleted."
+type DeletePriceRulePayload @auth {
+  "The id it had."
+  ruleId: ID!
+}
+
+extend type Mutation {
+  """
+  Gives a theater another price rule. It holds at once for all that is not held yet; what was quoted before is quoted again.
+  ` + "`" + `CONFLICT` + "`" + ` when the theater has 100 rules. Needs a recent proof of who asks.
+  """
+  createPriceRule("The rule." input: CreatePriceRuleInput!): CreatePriceRulePayload! @auth(role: THEATER_MANAGER, scope: THEATER) @cost(weight: 30)
+  "Changes a price rule, as ` + "`" + `createPriceRule` + "`" + ` makes one. ` + "`" + `NOT_FOUND` + "`" + ` when the viewer's theaters have no such rule. Needs a recent proof of who asks."
+  updatePriceRule("The rule." input: UpdatePriceRuleInput!): UpdatePriceRulePayload! @auth(role: THEATER_MANAGER, scope: THEATER) @cost(weight: 30)
+  "Deletes a price rule; switching it off keeps it. ` + "`" + `NOT_FOUND` + "`" + ` when the viewer's theaters have no such rule. Needs a recent proof of who asks."
+  deletePriceRule("The rule." input: DeletePriceRuleInput!): DeletePriceRulePayload! @auth(role: THEATER_MANAGER, scope: THEATER) @cost(weight: 30)
 }
 `, BuiltIn: false},
 	{Name: "../../schema/privacy.graphqls", Input: `extend type Mutation {
@@ -3368,6 +3600,22 @@ func (ec *executionContext) childFields_ChangeEmailPayload(ctx context.Context, 
 	return nil, fmt.Errorf("no field named %q was found under type ChangeEmailPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_CreatePriceRulePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "rule":
+		return ec.fieldContext_CreatePriceRulePayload_rule(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CreatePriceRulePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_DeletePriceRulePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "ruleId":
+		return ec.fieldContext_DeletePriceRulePayload_ruleId(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeletePriceRulePayload", field.Name)
+}
+
 func (ec *executionContext) childFields_EditReviewPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "review":
@@ -3606,10 +3854,14 @@ func (ec *executionContext) childFields_Payment(ctx context.Context, field graph
 
 func (ec *executionContext) childFields_PriceLine(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
+	case "kind":
+		return ec.fieldContext_PriceLine_kind(ctx, field)
 	case "description":
 		return ec.fieldContext_PriceLine_description(ctx, field)
 	case "category":
 		return ec.fieldContext_PriceLine_category(ctx, field)
+	case "ticketType":
+		return ec.fieldContext_PriceLine_ticketType(ctx, field)
 	case "quantity":
 		return ec.fieldContext_PriceLine_quantity(ctx, field)
 	case "unitPrice":
@@ -3618,6 +3870,38 @@ func (ec *executionContext) childFields_PriceLine(ctx context.Context, field gra
 		return ec.fieldContext_PriceLine_amount(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type PriceLine", field.Name)
+}
+
+func (ec *executionContext) childFields_PriceRule(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_PriceRule_id(ctx, field)
+	case "kind":
+		return ec.fieldContext_PriceRule_kind(ctx, field)
+	case "label":
+		return ec.fieldContext_PriceRule_label(ctx, field)
+	case "ticketType":
+		return ec.fieldContext_PriceRule_ticketType(ctx, field)
+	case "format":
+		return ec.fieldContext_PriceRule_format(ctx, field)
+	case "weekdays":
+		return ec.fieldContext_PriceRule_weekdays(ctx, field)
+	case "from":
+		return ec.fieldContext_PriceRule_from(ctx, field)
+	case "to":
+		return ec.fieldContext_PriceRule_to(ctx, field)
+	case "percentBasisPoints":
+		return ec.fieldContext_PriceRule_percentBasisPoints(ctx, field)
+	case "amount":
+		return ec.fieldContext_PriceRule_amount(ctx, field)
+	case "perReservation":
+		return ec.fieldContext_PriceRule_perReservation(ctx, field)
+	case "included":
+		return ec.fieldContext_PriceRule_included(ctx, field)
+	case "active":
+		return ec.fieldContext_PriceRule_active(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PriceRule", field.Name)
 }
 
 func (ec *executionContext) childFields_Profile(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3634,6 +3918,20 @@ func (ec *executionContext) childFields_Profile(ctx context.Context, field graph
 		return ec.fieldContext_Profile_accessibilityNeeds(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Profile", field.Name)
+}
+
+func (ec *executionContext) childFields_Quote(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "lines":
+		return ec.fieldContext_Quote_lines(ctx, field)
+	case "total":
+		return ec.fieldContext_Quote_total(ctx, field)
+	case "priceVersion":
+		return ec.fieldContext_Quote_priceVersion(ctx, field)
+	case "validity":
+		return ec.fieldContext_Quote_validity(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Quote", field.Name)
 }
 
 func (ec *executionContext) childFields_RateLimit(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4212,6 +4510,8 @@ func (ec *executionContext) childFields_Theater(ctx context.Context, field graph
 		return ec.fieldContext_Theater_staff(ctx, field)
 	case "payLaterPolicy":
 		return ec.fieldContext_Theater_payLaterPolicy(ctx, field)
+	case "priceRules":
+		return ec.fieldContext_Theater_priceRules(ctx, field)
 	case "seatRules":
 		return ec.fieldContext_Theater_seatRules(ctx, field)
 	}
@@ -4250,8 +4550,18 @@ func (ec *executionContext) childFields_Ticket(ctx context.Context, field graphq
 		return ec.fieldContext_Ticket_status(ctx, field)
 	case "seat":
 		return ec.fieldContext_Ticket_seat(ctx, field)
+	case "ticketType":
+		return ec.fieldContext_Ticket_ticketType(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Ticket", field.Name)
+}
+
+func (ec *executionContext) childFields_UpdatePriceRulePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "rule":
+		return ec.fieldContext_UpdatePriceRulePayload_rule(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UpdatePriceRulePayload", field.Name)
 }
 
 func (ec *executionContext) childFields_User(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -26,6 +26,7 @@ type TheaterResolver interface {
 	Showtimes(ctx context.Context, obj *theater.Theater, first *int32, after *string, last *int32, before *string, filter *model.TheaterShowtimeFilter) (*model.ShowtimeConnection, error)
 	Staff(ctx context.Context, obj *theater.Theater) ([]model.StaffMember, error)
 	PayLaterPolicy(ctx context.Context, obj *theater.Theater) (*booking.PayLaterPolicy, error)
+	PriceRules(ctx context.Context, obj *theater.Theater) ([]model.PriceRule, error)
 	SeatRules(ctx context.Context, obj *theater.Theater) (*showtime.SeatRules, error)
 }
 
@@ -885,6 +886,38 @@ func (ec *executionContext) fieldContext_Theater_payLaterPolicy(_ context.Contex
 	return fc, nil
 }
 
+func (ec *executionContext) _Theater_priceRules(ctx context.Context, field graphql.CollectedField, obj *theater.Theater) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Theater_priceRules(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Theater().PriceRules(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []model.PriceRule) graphql.Marshaler {
+			return ec.marshalNPriceRule2ᚕmarqueeᚋgraphᚋmodelᚐPriceRuleᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Theater_priceRules(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Theater",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PriceRule(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Theater_seatRules(ctx context.Context, field graphql.CollectedField, obj *theater.Theater) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1389,6 +1422,12 @@ func (ec *executionContext) _Theater(ctx context.Context, sel ast.SelectionSet, 
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Theater_payLaterPolicy(ctx, field, obj)
 				})
+		case "priceRules":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Theater_priceRules(ctx, field, obj)
+				})
 		case "seatRules":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
 				true, true,
@@ -1678,6 +1717,44 @@ func (ec *executionContext) marshalOSeatCategory2ᚕmarqueeᚋinternalᚋtheater
 
 	return ret
 }
+
+func (ec *executionContext) unmarshalOSeatCategory2ᚖmarqueeᚋinternalᚋtheaterᚐCategory(ctx context.Context, v any) (*theater.Category, error) {
+	if v == nil {
+		return nil, nil
+	}
+	tmp, err := graphql.UnmarshalString(v)
+	res := unmarshalOSeatCategory2ᚖmarqueeᚋinternalᚋtheaterᚐCategory[tmp]
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOSeatCategory2ᚖmarqueeᚋinternalᚋtheaterᚐCategory(ctx context.Context, sel ast.SelectionSet, v *theater.Category) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalString(marshalOSeatCategory2ᚖmarqueeᚋinternalᚋtheaterᚐCategory[*v])
+	return res
+}
+
+var (
+	unmarshalOSeatCategory2ᚖmarqueeᚋinternalᚋtheaterᚐCategory = map[string]theater.Category{
+		"STANDARD":   theater.CategoryStandard,
+		"PREMIUM":    theater.CategoryPremium,
+		"RECLINER":   theater.CategoryRecliner,
+		"LOVE_SEAT":  theater.CategoryLoveSeat,
+		"WHEELCHAIR": theater.CategoryWheelchair,
+		"COMPANION":  theater.CategoryCompanion,
+	}
+	marshalOSeatCategory2ᚖmarqueeᚋinternalᚋtheaterᚐCategory = map[theater.Category]string{
+		theater.CategoryStandard:   "STANDARD",
+		theater.CategoryPremium:    "PREMIUM",
+		theater.CategoryRecliner:   "RECLINER",
+		theater.CategoryLoveSeat:   "LOVE_SEAT",
+		theater.CategoryWheelchair: "WHEELCHAIR",
+		theater.CategoryCompanion:  "COMPANION",
+	}
+)
 
 func (ec *executionContext) marshalOTheater2ᚖmarqueeᚋinternalᚋtheaterᚐTheater(ctx context.Context, sel ast.SelectionSet, v *theater.Theater) graphql.Marshaler {
 	if v == nil {

@@ -12,6 +12,7 @@ import (
 	"marquee/internal/catalog"
 	"marquee/internal/identity"
 	"marquee/internal/money"
+	"marquee/internal/pricing"
 	"marquee/internal/review"
 	"marquee/internal/seatfeed"
 	"marquee/internal/seating"
@@ -529,6 +530,20 @@ func (CoolingDown) IsReserveSeatsResult() {}
 
 func (CoolingDown) IsUserError() {}
 
+// Another rule for a theater.
+type CreatePriceRuleInput struct {
+	// Id of the theater.
+	TheaterID string `json:"theaterId"`
+	// The rule.
+	Rule PriceRuleInput `json:"rule"`
+}
+
+// The theater has the rule.
+type CreatePriceRulePayload struct {
+	// The rule.
+	Rule PriceRule `json:"rule"`
+}
+
 // What may be lost with an account.
 type DeleteAccountInput struct {
 	// Delete although there are paid seats of showtimes that are not over. They stay paid, and nobody can cancel them any more.
@@ -542,6 +557,18 @@ type DeleteAccountPayload struct {
 }
 
 func (DeleteAccountPayload) IsDeleteAccountResult() {}
+
+// A rule that shall be deleted.
+type DeletePriceRuleInput struct {
+	// Id of the rule.
+	RuleID string `json:"ruleId"`
+}
+
+// The rule is deleted.
+type DeletePriceRulePayload struct {
+	// The id it had.
+	RuleID string `json:"ruleId"`
+}
 
 // A review to delete.
 type DeleteReviewInput struct {
@@ -1020,6 +1047,66 @@ func (PaymentPending) IsUserError() {}
 
 func (PaymentPending) IsPayReservationResult() {}
 
+// A rule of the prices of a theater. A price is made in steps, ticket by ticket: the price of the seat's category, then ticket
+// type, format, time band, fees, taxes. A percentage is of the price that its step began with, and rounded to the minor unit
+// for each ticket, halves away from zero. No ticket costs less than nothing, and one that costs nothing gets no surcharge.
+type PriceRule struct {
+	// The rule's id.
+	ID string `json:"id"`
+	// What it is about.
+	Kind pricing.Kind `json:"kind"`
+	// The words on its line of a price.
+	Label string `json:"label"`
+	// For whom; of `TICKET_TYPE` only.
+	TicketType *pricing.TicketType `json:"ticketType,omitempty"`
+	// Of which format; of `FORMAT` only.
+	Format *string `json:"format,omitempty"`
+	// On which days; of `TIME_BAND` only.
+	Weekdays []Weekday `json:"weekdays,omitempty"`
+	// From when on a showtime starts, wall time of the theater: `18:00`; of `TIME_BAND` only.
+	From *string `json:"from,omitempty"`
+	// Before when: `24:00`. Not after `from` it is of the next day, and `weekdays` says when the band begins. Of `TIME_BAND` only.
+	To *string `json:"to,omitempty"`
+	// What it adds, or takes off below zero, in hundredths of a percent; null where it is an amount.
+	PercentBasisPoints *int32 `json:"percentBasisPoints,omitempty"`
+	// What it adds, or takes off below zero; null where it is a percentage.
+	Amount *money.Money `json:"amount,omitempty"`
+	// Whether a fee is paid once for the whole reservation.
+	PerReservation bool `json:"perReservation"`
+	// Whether a tax is contained in the prices.
+	Included bool `json:"included"`
+	// Whether it holds.
+	Active bool `json:"active"`
+}
+
+// A price rule as it shall be. Fields that its kind has no use for are left out.
+type PriceRuleInput struct {
+	// What it is about.
+	Kind pricing.Kind `json:"kind"`
+	// The words on its line of a price, 1 to 60 characters.
+	Label string `json:"label"`
+	// For whom: `TICKET_TYPE`.
+	TicketType *pricing.TicketType `json:"ticketType,omitempty"`
+	// Of which format, as showtimes have it: `FORMAT`.
+	Format *string `json:"format,omitempty"`
+	// On which days: `TIME_BAND`.
+	Weekdays []Weekday `json:"weekdays,omitempty"`
+	// From when on a showtime starts, wall time of the theater, `18:00`: `TIME_BAND`.
+	From *string `json:"from,omitempty"`
+	// Before when, up to `24:00`: `TIME_BAND`. Not after `from` it is of the next day, and `weekdays` says when the band begins.
+	To *string `json:"to,omitempty"`
+	// Hundredths of a percent: -10000 to 10000, not below zero for a fee or a tax. Give this or `amountMinor`.
+	PercentBasisPoints *int32 `json:"percentBasisPoints,omitempty"`
+	// An amount in the minor unit of the theater's currency, not below zero for a fee. A tax is a percentage.
+	AmountMinor *int64 `json:"amountMinor,omitempty"`
+	// Whether a fee is paid once for the whole reservation; then it is an amount.
+	PerReservation bool `json:"perReservation"`
+	// Whether a tax is contained in the prices. All taxes of a theater are, or none.
+	Included bool `json:"included"`
+	// Whether it holds.
+	Active bool `json:"active"`
+}
+
 // A proof of who one is: exactly one of the fields.
 type ProveAgainInput struct {
 	// The account's password, when the account has no second factor.
@@ -1082,6 +1169,28 @@ func (ProviderSignInFailed) IsUserError() {}
 func (ProviderSignInFailed) IsCompleteProviderSignInResult() {}
 
 func (ProviderSignInFailed) IsLinkProviderResult() {}
+
+// What seats cost at this moment. Nothing is held, and nothing promised: the price is frozen when the seats are.
+type Quote struct {
+	// The price, line by line.
+	Lines []booking.Line `json:"lines"`
+	// Sum of the lines, those of kind `INCLUDED_TAX` left out.
+	Total money.Money `json:"total"`
+	// Counts how often the showtime's prices were changed: two quotes of one version say the same of the same seats.
+	PriceVersion int32 `json:"priceVersion"`
+	// Until when it holds, in words for people.
+	Validity string `json:"validity"`
+}
+
+// Seats to be priced.
+type QuoteInput struct {
+	// Id of the showtime.
+	ShowtimeID string `json:"showtimeId"`
+	// Ids of the seats, each once, free or not.
+	SeatIds []string `json:"seatIds"`
+	// Whom the seats are for, each at most once; a seat that is missing is for an adult.
+	TicketTypes []SeatTicketTypeInput `json:"ticketTypes,omitempty"`
+}
 
 // How much work the caller may ask for. Points come back with time; an operation that costs more than remains is refused with `THROTTLED`.
 type RateLimit struct {
@@ -1229,6 +1338,8 @@ type ReserveSeatsInput struct {
 	ShowtimeID string `json:"showtimeId"`
 	// Ids of the seats, each once. All or none are reserved.
 	SeatIds []string `json:"seatIds"`
+	// Whom the seats are for, each at most once; a seat that is missing is for an adult.
+	TicketTypes []SeatTicketTypeInput `json:"ticketTypes,omitempty"`
 	// Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key never reserves twice.
 	IdempotencyKey string `json:"idempotencyKey"`
 	// Whether the party needs the places for wheelchairs among the seats. It is kept nowhere.
@@ -1374,6 +1485,14 @@ type SeatRuleBroken struct {
 func (SeatRuleBroken) IsReserveSeatsResult() {}
 
 func (SeatRuleBroken) IsUserError() {}
+
+// Whom a seat is for.
+type SeatTicketTypeInput struct {
+	// Id of the seat, one of `seatIds`.
+	SeatID string `json:"seatId"`
+	// For whom.
+	Type pricing.TicketType `json:"type"`
+}
 
 // At least one of the seats belongs to someone else; nothing was reserved.
 type SeatsUnavailable struct {
@@ -1680,6 +1799,20 @@ type UnlinkProviderPayload struct {
 }
 
 func (UnlinkProviderPayload) IsUnlinkProviderResult() {}
+
+// A rule that shall be another one.
+type UpdatePriceRuleInput struct {
+	// Id of the rule.
+	RuleID string `json:"ruleId"`
+	// The rule as it shall be, all of it.
+	Rule PriceRuleInput `json:"rule"`
+}
+
+// The rule is changed.
+type UpdatePriceRulePayload struct {
+	// The rule.
+	Rule PriceRule `json:"rule"`
+}
 
 // What to change; a field that is absent stays, null clears it.
 type UpdateProfileInput struct {
@@ -2057,6 +2190,79 @@ func (e *UserErrorCode) UnmarshalJSON(b []byte) error {
 }
 
 func (e UserErrorCode) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// A day of the week, where the theater stands.
+type Weekday string
+
+const (
+	// Monday.
+	WeekdayMonday Weekday = "MONDAY"
+	// Tuesday.
+	WeekdayTuesday Weekday = "TUESDAY"
+	// Wednesday.
+	WeekdayWednesday Weekday = "WEDNESDAY"
+	// Thursday.
+	WeekdayThursday Weekday = "THURSDAY"
+	// Friday.
+	WeekdayFriday Weekday = "FRIDAY"
+	// Saturday.
+	WeekdaySaturday Weekday = "SATURDAY"
+	// Sunday.
+	WeekdaySunday Weekday = "SUNDAY"
+)
+
+var AllWeekday = []Weekday{
+	WeekdayMonday,
+	WeekdayTuesday,
+	WeekdayWednesday,
+	WeekdayThursday,
+	WeekdayFriday,
+	WeekdaySaturday,
+	WeekdaySunday,
+}
+
+func (e Weekday) IsValid() bool {
+	switch e {
+	case WeekdayMonday, WeekdayTuesday, WeekdayWednesday, WeekdayThursday, WeekdayFriday, WeekdaySaturday, WeekdaySunday:
+		return true
+	}
+	return false
+}
+
+func (e Weekday) String() string {
+	return string(e)
+}
+
+func (e *Weekday) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = Weekday(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid Weekday", str)
+	}
+	return nil
+}
+
+func (e Weekday) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *Weekday) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e Weekday) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

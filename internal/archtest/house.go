@@ -111,7 +111,7 @@ func Marquee() House {
 		{Path: "internal/identity/openid/openidtest", Uses: leaves},
 		domain("internal/catalog"),
 		domain("internal/theater", toTheater...),
-		domain("internal/showtime", toShowtime...),
+		domain("internal/showtime", append(slices.Clone(toShowtime), "internal/pricing")...),
 		domain("internal/seating", toSeating...),
 		{Path: "internal/pricing", Uses: leaves, Bans: []string{"database/sql", "net"}},
 		domain("internal/payment"),

@@ -33,6 +33,9 @@ const (
 	ProviderUnlinked     Action = "provider.unlinked"
 	SeatRulesSet         Action = "seat_rules.set"
 	SeatRuleOverridden   Action = "seat_rule.overridden"
+	PriceRuleCreated     Action = "price_rule.created"
+	PriceRuleChanged     Action = "price_rule.changed"
+	PriceRuleDeleted     Action = "price_rule.deleted"
 	ReviewHidden         Action = "review.hidden"
 	ReviewShown          Action = "review.shown"
 	PayLaterPolicySet    Action = "pay_later_policy.set"
@@ -97,6 +100,12 @@ func (a Action) Meaning() string {
 		return "Staff held seats against a rule of their theater; it says which seats they left alone or took from those they are kept for."
 	case ProviderUnlinked:
 		return "Somebody of an OpenID provider is no longer able to sign in to an account."
+	case PriceRuleCreated:
+		return "The prices of a theater were given another rule."
+	case PriceRuleChanged:
+		return "A rule of the prices of a theater was changed, switched off or on."
+	case PriceRuleDeleted:
+		return "A rule of the prices of a theater was deleted."
 	case ReviewHidden:
 		return "A moderator hid a review, for the fault that it says, and settled what was reported of it."
 	case ReviewShown:

@@ -7,6 +7,7 @@
 package booking
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/google/uuid"
@@ -76,7 +77,8 @@ type Reservation struct {
 	ViewerID   uuid.UUID
 	Status     Status // EXPIRED as soon as the deadline has passed
 	Positions  seatno.List
-	Seats      []theater.Seat // by position
+	Seats      []theater.Seat               // by position
+	Types      map[int16]pricing.TicketType // by position; a seat that is missing is an adult's
 	Lines      []Line
 	Total      money.Money
 	HeldUntil  *time.Time // nil when a payment has secured the seats, and in every end state
@@ -103,8 +105,10 @@ func (r Reservation) CursorKey() []string { return []string{r.ID.String()} }
 
 // Line is one line of a reservation's price.
 type Line struct {
+	Kind        pricing.Kind
 	Description string
-	Category    theater.Category
+	Category    *theater.Category   // of seats only
+	TicketType  *pricing.TicketType // of seats, and what a ticket type changes
 	Quantity    int32
 	UnitPrice   money.Money
 	Amount      money.Money
@@ -114,11 +118,22 @@ func linesOf(lines []pricing.Line, currency string) []Line {
 	out := make([]Line, len(lines))
 	for i, line := range lines {
 		out[i] = Line{
+			Kind:        cmp.Or(line.Kind, pricing.Seats),
 			Description: line.Description,
-			Category:    theater.Category(line.Category),
 			Quantity:    line.Quantity,
 			UnitPrice:   money.Money{AmountMinor: line.UnitMinor, Currency: currency},
 			Amount:      money.Money{AmountMinor: line.AmountMinor, Currency: currency},
+		}
+		if line.Category != "" {
+			category := theater.Category(line.Category)
+			out[i].Category = &category
+		}
+		ticketType := line.TicketType
+		if out[i].Kind == pricing.Seats {
+			ticketType = cmp.Or(ticketType, pricing.Adult)
+		}
+		if ticketType != "" {
+			out[i].TicketType = &ticketType
 		}
 	}
 	return out
@@ -131,6 +146,7 @@ type Ticket struct {
 	Code       string
 	Status     TicketStatus
 	Seat       theater.Seat
+	Type       pricing.TicketType
 }
 
 // NodeID returns the ticket's public id, which carries its showtime.

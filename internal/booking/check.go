@@ -68,7 +68,7 @@ func (c Checked) Reservable() bool {
 // NOT_FOUND and BAD_USER_INPUT as Reserve. Three statements.
 func (s *Service) Check(ctx context.Context, viewerID uuid.UUID, in CheckInput) (Checked, error) {
 	var bad apperr.Fields
-	checkSeats(&bad, in.SeatIDs)
+	checkSeats(&bad, in.SeatIDs, nil)
 	if err := bad.Err(); err != nil {
 		return Checked{}, err
 	}
@@ -86,10 +86,8 @@ func (s *Service) Check(ctx context.Context, viewerID uuid.UUID, in CheckInput) 
 		return Checked{}, err
 	}
 	sel := selectionOf(offer, layout, positions, in.AccessibleNeed)
-	for _, seat := range sel.seats {
-		if _, sold := offer.Prices[seat.Category]; !sold {
-			return Checked{}, errNotSold()
-		}
+	if _, err := quoteOf(offer, sel.seats, nil); err != nil {
+		return Checked{}, err
 	}
 	sale, err := s.saleOf(ctx, offer, viewerID)
 	if err != nil {

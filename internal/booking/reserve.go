@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -28,6 +27,7 @@ import (
 type ReserveInput struct {
 	ShowtimeID        uuid.UUID
 	SeatIDs           []uuid.UUID
+	TicketTypes       []SeatType // of seats that are not an adult's
 	IdempotencyKey    string
 	AccessibleNeed    bool   // the party needs the places for wheelchairs that it asks for
 	OverrideSeatRules bool   // by staff of the theater: no Rule counts, and it is recorded
@@ -46,24 +46,36 @@ func (in ReserveInput) command() string {
 	return command
 }
 
-// Validate returns BAD_USER_INPUT when there is no seat, a seat twice, or no usable key.
+// Validate returns BAD_USER_INPUT when there is no seat, a seat twice, a ticket type for another seat, or no usable key.
 func (in ReserveInput) Validate() error {
 	var bad apperr.Fields
-	checkSeats(&bad, in.SeatIDs)
+	checkSeats(&bad, in.SeatIDs, in.TicketTypes)
 	checkKey(&bad, in.IdempotencyKey)
 	return bad.Err()
 }
 
-func checkSeats(bad *apperr.Fields, ids []uuid.UUID) {
-	if len(ids) == 0 {
+// checkSeats records what keeps seats with ticket types from being a selection.
+func checkSeats(bad *apperr.Fields, seats []uuid.UUID, types []SeatType) {
+	if len(seats) == 0 {
 		bad.Add("input.seatIds", "Choose at least one seat.")
 	}
-	seen := make(map[uuid.UUID]bool, len(ids))
-	for i, id := range ids {
+	seen := make(map[uuid.UUID]bool, len(seats))
+	for i, id := range seats {
 		if seen[id] {
 			bad.Add(fmt.Sprintf("input.seatIds.%d", i), "This seat stands in the list twice.")
 		}
 		seen[id] = true
+	}
+	for i, of := range types {
+		chosen, known := seen[of.SeatID]
+		switch {
+		case !known:
+			bad.Add(fmt.Sprintf("input.ticketTypes.%d.seatId", i), "This seat is not one of seatIds.")
+		case !chosen:
+			bad.Add(fmt.Sprintf("input.ticketTypes.%d.seatId", i), "This seat has a ticket type already.")
+		default:
+			seen[of.SeatID] = false
+		}
 	}
 }
 
@@ -116,23 +128,20 @@ func (s *Service) tryReserve(ctx context.Context, viewer auth.Viewer, in Reserve
 	if err != nil {
 		return nil, false, err
 	}
-	sel := selectionOf(offer, layout, positions, in.AccessibleNeed)
+	sel, types := selectionOf(offer, layout, positions, in.AccessibleNeed), typesOf(layout, in.TicketTypes)
 	if relaxed {
 		sel.edges = seating.Edges{}
 	}
 	seats := sel.seats
-	quote, err := quoteOf(offer, seats)
-	if errors.Is(err, pricing.ErrNotSold) {
-		return nil, false, errNotSold()
-	}
+	quote, err := quoteOf(offer, seats, types)
 	if err != nil {
 		return nil, false, err
 	}
 	var c claimed
 	if in.OverrideSeatRules {
-		c, err = s.overrideClaim(ctx, viewer, offer, sel, quote, in)
+		c, err = s.overrideClaim(ctx, viewer, offer, sel, types, quote, in)
 	} else {
-		c, err = s.claim(ctx, s.db.SQL(), viewer.UserID, offer, sel, quote, in)
+		c, err = s.claim(ctx, s.db.SQL(), viewer.UserID, offer, sel, types, quote, in)
 	}
 	if postgres.SQLState(err) == lostRace || postgres.IsUniqueViolation(err, "idempotency_keys_pkey") {
 		return nil, true, nil
@@ -145,7 +154,7 @@ func (s *Service) tryReserve(ctx context.Context, viewer auth.Viewer, in Reserve
 		s.hint(in.ShowtimeID)
 		held := Reservation{
 			ShowtimeID: in.ShowtimeID, ID: c.reservationID.UUID, ViewerID: viewer.UserID, Status: StatusHeld,
-			Positions: positions, Seats: seats, Lines: linesOf(quote.Lines, offer.Currency), Total: quote.Total,
+			Positions: positions, Seats: seats, Types: types, Lines: linesOf(quote.Lines, offer.Currency), Total: quote.Total,
 			HeldUntil: &c.heldUntil.Time, CreatedAt: c.createdAt.Time,
 		}
 		return Reserved{Reservation: held, ServerTime: c.createdAt.Time}, false, nil
@@ -201,7 +210,7 @@ type claimed struct {
 	seatsLeft     sql.NullInt32
 }
 
-func (s *Service) claim(ctx context.Context, on querier, viewerID uuid.UUID, offer *showtime.Offer, sel selection, quote pricing.Quote, in ReserveInput) (claimed, error) {
+func (s *Service) claim(ctx context.Context, on querier, viewerID uuid.UUID, offer *showtime.Offer, sel selection, types map[int16]pricing.TicketType, quote pricing.Quote, in ReserveInput) (claimed, error) {
 	lines, err := json.Marshal(quote.Lines)
 	if err != nil {
 		return claimed{}, fmt.Errorf("writing price lines: %w", err)
@@ -212,7 +221,7 @@ func (s *Service) claim(ctx context.Context, on querier, viewerID uuid.UUID, off
 	err = on.QueryRowContext(ctx, `SELECT outcome, reservation_id, held_until, created_at, lost, seats_left
 		FROM claim_seats($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
 		in.ShowtimeID, typeid.New(), viewerID, sel.positions, offer.PriceVersion, quote.Total.AmountMinor, offer.Currency,
-		string(lines), s.cfg.Hold.Milliseconds(), in.IdempotencyKey, fingerprint(in.command(), in.ShowtimeID, sel.positions),
+		string(lines), s.cfg.Hold.Milliseconds(), in.IdempotencyKey, seatsFingerprint(in.command(), in.ShowtimeID, sel.positions, types),
 		sel.edges.Beside, sel.edges.Beyond, in.OverrideSeatRules, keptUntil,
 		s.sourceOf(in.Address), s.cfg.SeatsPerAddress, s.cfg.IdleHolds, s.cfg.IdleWindow.Milliseconds()).
 		Scan(&c.outcome, &c.reservationID, &c.heldUntil, &c.createdAt, &c.lost, &c.seatsLeft)
@@ -250,22 +259,6 @@ func positionsOf(layout *theater.Layout, seatIDs []uuid.UUID) (seatno.List, erro
 		positions = append(positions, position)
 	}
 	return positions.Sorted(), bad.Err()
-}
-
-func quoteOf(offer *showtime.Offer, seats []theater.Seat) (pricing.Quote, error) {
-	items := make([]pricing.Item, len(seats))
-	for i, seat := range seats {
-		items[i] = pricing.Item{Category: string(seat.Category), Title: seat.Category.Title()}
-	}
-	prices := make(map[string]int64, len(offer.Prices))
-	for category, amount := range offer.Prices {
-		prices[string(category)] = amount
-	}
-	return pricing.Price(items, prices, offer.Currency)
-}
-
-func errNotSold() error {
-	return apperr.Invalid("input.seatIds", "At least one of these seats is not for sale at this showtime.")
 }
 
 func (s *Service) closedReason(ctx context.Context, showtimeID uuid.UUID) (ClosedReason, error) {

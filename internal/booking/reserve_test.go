@@ -19,6 +19,7 @@ import (
 	"marquee/internal/dbtest/fixture"
 	"marquee/internal/money"
 	"marquee/internal/postgres"
+	"marquee/internal/pricing"
 	"marquee/internal/theater"
 	"marquee/internal/typeid"
 )
@@ -36,8 +37,8 @@ func TestService_Reserve(t *testing.T) {
 			ShowtimeID: h.Show(), ID: r.ID, ViewerID: viewer.UserID, Status: booking.StatusHeld, Positions: []int16{11, 21, 22},
 			Total: nzd(1200 + 2*1800),
 			Lines: []booking.Line{
-				{Description: "2 x Premium", Category: theater.CategoryPremium, Quantity: 2, UnitPrice: nzd(1800), Amount: nzd(3600)},
-				{Description: "1 x Standard", Category: theater.CategoryStandard, Quantity: 1, UnitPrice: nzd(1200), Amount: nzd(1200)},
+				seatsLine("2 x Adult, Premium", theater.CategoryPremium, pricing.Adult, 2, 1800),
+				seatsLine("1 x Adult, Standard", theater.CategoryStandard, pricing.Adult, 1, 1200),
 			},
 			Seats: r.Seats, HeldUntil: r.HeldUntil, CreatedAt: r.CreatedAt,
 		}

@@ -125,7 +125,7 @@ func (sel selection) relaxation(offer *showtime.Offer, layout *theater.Layout, s
 // instead returns what could be had instead of a selection. A party that leaves a seat alone is shown first what it gets by
 // moving one seat aside, which keeps all others that it wanted.
 func (s *Service) instead(offer *showtime.Offer, layout *theater.Layout, states []seating.State, sel selection) ([]Suggestion, error) {
-	return s.suggest(offer, layout, states, seating.Instead(sel.seats, offer.Prices, sel.accessible), alternatives)
+	return s.suggest(offer, layout, states, seating.Instead(sel.seats, offer.Adult, sel.accessible), alternatives)
 }
 
 // refuseKept refuses seats that are kept for others.
@@ -160,9 +160,9 @@ type overridden struct {
 
 // overrideClaim claims seats against the rules of the theater, and records it in the same transaction when they would
 // have kept the viewer from it.
-func (s *Service) overrideClaim(ctx context.Context, viewer auth.Viewer, offer *showtime.Offer, sel selection, quote pricing.Quote, in ReserveInput) (c claimed, err error) {
+func (s *Service) overrideClaim(ctx context.Context, viewer auth.Viewer, offer *showtime.Offer, sel selection, types map[int16]pricing.TicketType, quote pricing.Quote, in ReserveInput) (c claimed, err error) {
 	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
-		if c, err = s.claim(ctx, tx, viewer.UserID, offer, sel, quote, in); err != nil || c.outcome != claimedSeats {
+		if c, err = s.claim(ctx, tx, viewer.UserID, offer, sel, types, quote, in); err != nil || c.outcome != claimedSeats {
 			return err
 		}
 		act := overridden{Seats: sel.positions, LeftAlone: c.alone}

@@ -1,6 +1,7 @@
 package booking
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -36,7 +37,7 @@ func scan(row interface{ Scan(...any) error }) (r Reservation, now time.Time, er
 	if err := json.Unmarshal(lines, &stored); err != nil {
 		return r, now, fmt.Errorf("reading price lines: %w", err)
 	}
-	r.Lines = linesOf(stored, r.Total.Currency)
+	r.Lines, r.Types = linesOf(stored, r.Total.Currency), pricing.TypesOf(stored)
 	return r, now, nil
 }
 
@@ -126,9 +127,10 @@ func (s *Service) Reservations(ctx context.Context, viewer auth.Viewer, status *
 // the reservations. One statement.
 func (s *Service) TicketsByReservation(ctx context.Context, reservations []payment.Reference) (map[payment.Reference][]Ticket, error) {
 	showtimes, ids := payment.Columns(reservations)
-	rows, err := s.db.SQL().QueryContext(ctx, `SELECT t.reservation_id, t.showtime_id, t.id, t.code, t.status, t.seat_no
+	rows, err := s.db.SQL().QueryContext(ctx, `SELECT t.reservation_id, t.showtime_id, t.id, t.code, t.status, t.seat_no, r.lines
 		FROM unnest($1::uuid[], $2::uuid[]) AS wanted (showtime_id, id)
-		JOIN tickets t ON t.showtime_id = wanted.showtime_id AND t.reservation_id = wanted.id
+		JOIN reservations r ON r.showtime_id = wanted.showtime_id AND r.id = wanted.id
+		JOIN tickets t ON t.showtime_id = r.showtime_id AND t.reservation_id = r.id
 		ORDER BY t.showtime_id, t.seat_no`, showtimes, ids)
 	if err != nil {
 		return nil, fmt.Errorf("reading tickets: %w", err)
@@ -139,7 +141,11 @@ func (s *Service) TicketsByReservation(ctx context.Context, reservations []payme
 		position    int16
 	}
 	found, err := postgres.Collect(rows, func(rows *sql.Rows) (r row, err error) {
-		err = rows.Scan(&r.reservation, &r.ticket.ShowtimeID, &r.ticket.ID, &r.ticket.Code, &r.ticket.Status, &r.position)
+		var lines []byte
+		err = rows.Scan(&r.reservation, &r.ticket.ShowtimeID, &r.ticket.ID, &r.ticket.Code, &r.ticket.Status, &r.position, &lines)
+		if err == nil {
+			r.ticket.Type, err = typeAt(lines, r.position)
+		}
 		return r, err
 	})
 	if err != nil {
@@ -164,15 +170,19 @@ func (s *Service) TicketsByReservation(ctx context.Context, reservations []payme
 func (s *Service) Ticket(ctx context.Context, viewer auth.Viewer, showtimeID, id uuid.UUID) (Ticket, error) {
 	t := Ticket{ShowtimeID: showtimeID, ID: id}
 	var position int16
-	err := s.db.SQL().QueryRowContext(ctx, `SELECT t.code, t.status, t.seat_no FROM tickets t
+	var lines []byte
+	err := s.db.SQL().QueryRowContext(ctx, `SELECT t.code, t.status, t.seat_no, r.lines FROM tickets t
 		JOIN reservations r ON r.showtime_id = t.showtime_id AND r.id = t.reservation_id
 		WHERE t.showtime_id = $1 AND t.id = $2 AND r.viewer_id = $3`, showtimeID, id, viewer.UserID).
-		Scan(&t.Code, &t.Status, &position)
+		Scan(&t.Code, &t.Status, &position, &lines)
 	if errors.Is(err, sql.ErrNoRows) {
 		return t, apperr.Missing("ticket")
 	}
 	if err != nil {
 		return t, fmt.Errorf("reading a ticket: %w", err)
+	}
+	if t.Type, err = typeAt(lines, position); err != nil {
+		return t, err
 	}
 	layout, err := s.seating.Layout(ctx, showtimeID)
 	if err != nil {
@@ -180,6 +190,15 @@ func (s *Service) Ticket(ctx context.Context, viewer auth.Viewer, showtimeID, id
 	}
 	t.Seat, err = seatAt(layout, position)
 	return t, err
+}
+
+// typeAt returns whom the seat at a position was sold for, by the price lines of its reservation.
+func typeAt(lines []byte, position int16) (pricing.TicketType, error) {
+	var stored []pricing.Line
+	if err := json.Unmarshal(lines, &stored); err != nil {
+		return "", fmt.Errorf("reading price lines: %w", err)
+	}
+	return cmp.Or(pricing.TypesOf(stored)[position], pricing.Adult), nil
 }
 
 // seatAt returns the seat of a ticket.

@@ -190,6 +190,14 @@ func (l *loader) theaters(world []Theater) error {
 		if err != nil {
 			return err
 		}
+		for _, r := range t.Rules {
+			err := l.client.PriceRule.Create().SetID(typeid.New()).SetTheaterID(theaterID).SetKind(string(r.Kind)).SetLabel(r.Label).
+				SetTicketType(string(r.TicketType)).SetFormat(r.Format).SetWeekdays(int16(r.Weekdays)).SetFromMinute(r.From).SetToMinute(r.To).
+				SetBasisPoints(r.BasisPoints).SetAmountMinor(r.AmountMinor).SetPerReservation(r.PerReservation).SetIncluded(r.Included).Exec(l.ctx)
+			if err != nil {
+				return fmt.Errorf("price rule %q: %w", r.Label, err)
+			}
+		}
 		for _, s := range t.Screens {
 			p := place{
 				theater: theaterID, screen: typeid.New(), layout: typeid.New(),

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"time"
+
+	"marquee/internal/pricing"
 )
 
 // DeclineScreenKey names the smallest screen of London, where the sandbox gateway declines a selection that holds
@@ -23,6 +25,7 @@ type Theater struct {
 	Lat, Lon      float64
 	Opens, Closes time.Duration // wall time since local midnight; Closes may pass 24 hours, not Opens + 24
 	Screens       []Screen
+	Rules         []pricing.Rule
 }
 
 // Screen is one auditorium.
@@ -46,10 +49,11 @@ const (
 // World returns the theaters of the demo world: 12 in 10 cities of 8 countries, 40 screens. Every call returns the same
 // values in slices and maps of the caller's own.
 func World() []Theater {
-	sites := theaterTable()
+	sites, rules := theaterTable(), priceRules()
 	theaters := make([]Theater, len(sites))
 	for i, site := range sites {
 		theaters[i] = site.Theater
+		theaters[i].Rules = rules[site.Key]
 		theaters[i].Screens = make([]Screen, len(site.screens))
 		for j, plan := range site.screens {
 			theaters[i].Screens[j] = plan.screen(fmt.Sprintf("%s-%d", site.Key, j+1), site.tariff)

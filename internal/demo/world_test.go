@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"marquee/internal/apperr"
 	"marquee/internal/demo"
 	"marquee/internal/money"
 )
@@ -110,6 +111,31 @@ func TestWorld_prices_are_accepted_by_the_sandbox(t *testing.T) {
 				t.Errorf("%s: yen prices %v", screen.Key, prices)
 			}
 		}
+	}
+}
+
+// TestWorld_rules_are_rules makes sure that a theater could have them, and that what they change of a total keeps it among
+// the amounts that the sandbox gateway accepts.
+func TestWorld_rules_are_rules(t *testing.T) {
+	t.Parallel()
+	with := 0
+	for _, theater := range demo.World() {
+		if len(theater.Rules) > 0 {
+			with++
+		}
+		for _, rule := range theater.Rules {
+			var bad apperr.Fields
+			rule.Check(&bad, theater.Key+" "+rule.Label+": ")
+			if err := bad.Err(); err != nil {
+				t.Error(err)
+			}
+			if rule.AmountMinor%50 != 0 || rule.BasisPoints != 0 && !rule.Included {
+				t.Errorf("%s: %+v makes odd totals", theater.Key, rule)
+			}
+		}
+	}
+	if with != 3 {
+		t.Errorf("%d theaters have rules, want 3", with)
 	}
 }
 

@@ -27,7 +27,7 @@ var core = []string{
 
 // onlyInSQL are the indexes that ent cannot say: on an expression, behind an exclusion constraint, on the table of a
 // many-to-many edge, where nulls are equal.
-var onlyInSQL = []string{"movies_release_idx", "showtimes_overlap_excl", "movie_genres_genre_idx", "role_grants_key"}
+var onlyInSQL = []string{"movies_release_idx", "price_rules_taxes_excl", "showtimes_overlap_excl", "movie_genres_genre_idx", "role_grants_key"}
 
 // Plan returns the statements that ent would run to make the database look like its schema, "" for none. What ent
 // cannot express is not drift: checks, foreign keys between composite or core keys, composite primary keys, indexes on

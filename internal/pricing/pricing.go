@@ -1,80 +1,106 @@
-// Package pricing turns seats and a price list into money lines. It is pure: no clock, no database, no rounding.
+// Package pricing turns seats into money lines by the rules of a theater. It is pure: no clock, no database.
+//
+// A price is made in steps, each explained by lines of its own: the seats at the price of their category, then what the
+// ticket type, the format and the hour of the showtime change, then fees, then taxes. A rule that says a percentage means
+// it of the price that its step began with, so that the order of rules within a step does not matter.
+//
+// Rounding: every percentage is taken for one ticket (or for the fee of a reservation) and rounded to the minor unit of
+// the currency, halves away from zero. Whatever counts several tickets multiplies that; nothing is rounded twice.
+//
+// Invariants:
+//   - the lines add up to the total, those of kind IncludedTax left out: they say what the others contain;
+//   - a line's amount is its unit times its quantity;
+//   - no ticket, fee or tax is ever negative: what would take a price below zero takes it to zero;
+//   - a ticket that costs nothing after a step costs nothing in the end: no surcharge and no fee goes on a companion's free
+//     seat, and a reservation of such tickets carries no fee either.
 package pricing
 
-import (
-	"errors"
-	"fmt"
-	"slices"
+import "marquee/internal/money"
 
-	"marquee/internal/money"
+// TicketType is whom a ticket is for.
+type TicketType string
+
+// The ticket types. A type without a rule costs what an adult pays.
+const (
+	Adult   TicketType = "ADULT"
+	Child   TicketType = "CHILD"
+	Senior  TicketType = "SENIOR"
+	Student TicketType = "STUDENT"
 )
 
-// ErrNotSold is returned for a seat whose category has no price.
-var ErrNotSold = errors.New("pricing: this kind of seat is not sold")
+// TicketTypes returns all ticket types in the order of the lines.
+func TicketTypes() []TicketType { return []TicketType{Adult, Child, Senior, Student} }
 
-// Line is one line of a quote. The JSON form is stored with a reservation: do not rename.
-type Line struct {
-	Description string `json:"description"` // for people: "2 x Premium"
-	Category    string `json:"category"`    // seat category
-	Quantity    int32  `json:"quantity"`
-	UnitMinor   int64  `json:"unitMinor"`   // price of one, in minor units of the quote's currency
-	AmountMinor int64  `json:"amountMinor"` // UnitMinor times Quantity
+// Title returns the ticket type for people: "Child".
+func (t TicketType) Title() string {
+	switch t {
+	case Child:
+		return "Child"
+	case Senior:
+		return "Senior"
+	case Student:
+		return "Student"
+	default:
+		return "Adult"
+	}
 }
+
+// Kind is a step of a price; lines come in the order of the kinds.
+type Kind string
+
+// The kinds of lines. All but Seats and IncludedTax are kinds of rules too.
+const (
+	Seats       Kind = "SEATS"        // seats at the price of their category
+	ByType      Kind = "TICKET_TYPE"  // what a ticket type costs more or less
+	ByFormat    Kind = "FORMAT"       // what the showtime's format costs more or less
+	ByTime      Kind = "TIME_BAND"    // what the showtime's day and hour cost more or less
+	Fee         Kind = "FEE"          // on each ticket, or once
+	Tax         Kind = "TAX"          // on top of all
+	IncludedTax Kind = "INCLUDED_TAX" // contained in the other lines; does not add to the total
+)
+
+// Line is one line of a quote. The JSON form is stored with a reservation: do not rename. What was stored before there
+// were rules has neither kind nor ticket type, and means Seats for Adult.
+type Line struct {
+	Kind        Kind       `json:"kind,omitempty"`
+	Description string     `json:"description"`          // for people: "2 x Child, Premium"
+	Category    string     `json:"category,omitempty"`   // seat category; of Seats only
+	TicketType  TicketType `json:"ticketType,omitempty"` // of Seats and ByType only
+	Positions   []int16    `json:"positions,omitempty"`  // which seats; of Seats only, not for Adult
+	Quantity    int32      `json:"quantity"`
+	UnitMinor   int64      `json:"unitMinor"`   // price of one, in minor units of the quote's currency; negative for what is taken off
+	AmountMinor int64      `json:"amountMinor"` // UnitMinor times Quantity
+}
+
+// Adds reports whether the line is part of the sum.
+func (l Line) Adds() bool { return l.Kind != IncludedTax }
 
 // Quote is the price of a selection of seats.
 type Quote struct {
 	Lines []Line
-	Total money.Money // sum of the lines
+	Total money.Money // sum of the lines that add
 }
 
-// Item is a seat to be priced.
-type Item struct {
-	Category string
-	Title    string // the category for people
-}
-
-// Price quotes items by a price list in minor units of a currency. Lines come dearest first. It returns ErrNotSold or
-// money.ErrOverflow.
-func Price(items []Item, prices map[string]int64, currency string) (Quote, error) {
-	byCategory := map[string]*Line{}
-	titles := map[string]string{}
-	for _, item := range items {
-		unit, sold := prices[item.Category]
-		if !sold {
-			return Quote{}, fmt.Errorf("%w: %s", ErrNotSold, item.Category)
-		}
-		line := byCategory[item.Category]
-		if line == nil {
-			line = &Line{Category: item.Category, UnitMinor: unit}
-			byCategory[item.Category] = line
-			titles[item.Category] = item.Title
-		}
-		line.Quantity++
-	}
-	quote := Quote{Lines: make([]Line, 0, len(byCategory)), Total: money.Money{Currency: currency}}
-	for category, line := range byCategory {
-		amount, err := money.Money{AmountMinor: line.UnitMinor, Currency: currency}.Times(int(line.Quantity))
-		if err != nil {
-			return Quote{}, err
-		}
-		line.AmountMinor = amount.AmountMinor
-		line.Description = fmt.Sprintf("%d x %s", line.Quantity, titles[category])
-		if quote.Total, err = quote.Total.Add(amount); err != nil {
-			return Quote{}, err
-		}
-		quote.Lines = append(quote.Lines, *line)
-	}
-	slices.SortFunc(quote.Lines, func(a, b Line) int {
-		if a.UnitMinor != b.UnitMinor {
-			if a.UnitMinor > b.UnitMinor {
-				return -1
+// TypesOf returns the ticket types of the seats that stored lines are about, by position; a seat that is missing is an
+// adult's.
+func TypesOf(lines []Line) map[int16]TicketType {
+	var types map[int16]TicketType
+	for _, line := range lines {
+		for _, position := range line.Positions {
+			if types == nil {
+				types = make(map[int16]TicketType, len(line.Positions))
 			}
-			return 1
+			types[position] = line.TicketType
 		}
-		if a.Category < b.Category {
-			return -1
-		}
-		return 1
-	})
-	return quote, nil
+	}
+	return types
+}
+
+// Item is a ticket to be priced.
+type Item struct {
+	Position  int16  // of the seat
+	Category  string // of the seat
+	Title     string // the category for people
+	Type      TicketType
+	BaseMinor int64 // what a seat of the category costs, not negative
 }

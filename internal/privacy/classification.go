@@ -346,6 +346,7 @@ func Impersonal() map[string]string {
 		"seat_rules":              "theater_id no_seat_left_alone relaxed_at_free_percent relaxed_minutes_before_start accessible_release_minutes updated_at",
 		"showtimes":               "id movie_id theater_id screen_id layout_id starts_at ends_at occupied_until format language subtitles status created_at",
 		"price_tiers":             "id showtime_id category amount_minor",
+		"price_rules":             "id theater_id kind label ticket_type format weekdays from_minute to_minute basis_points amount_minor per_reservation included active created_at",
 		"pay_later_policies":      "theater_id lead_minutes max_open updated_at",
 		"showtime_sales":          "showtime_id status opens_at closes_at seat_count max_seats currency price_version",
 		"sandbox_gateway.charges": "key reference amount_minor currency status decline_code captured_minor refunded_minor created_at",

@@ -3,7 +3,6 @@ package showtime
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -58,9 +57,9 @@ func (r SeatRules) Validate() error {
 	return bad.Err()
 }
 
-const ruleColumns = `rule.no_seat_left_alone, rule.relaxed_at_free_percent, rule.relaxed_minutes_before_start, rule.accessible_release_minutes`
+const seatRuleColumns = `rule.no_seat_left_alone, rule.relaxed_at_free_percent, rule.relaxed_minutes_before_start, rule.accessible_release_minutes`
 
-// storedRules are ruleColumns, which are NULL for a theater without a row.
+// storedRules are seatRuleColumns, which are NULL for a theater without a row.
 type storedRules struct {
 	noSeatLeftAlone            sql.NullBool
 	percent, relaxed, released sql.NullInt32
@@ -82,7 +81,7 @@ func (r *storedRules) orDefault() SeatRules {
 
 // SeatRulesByTheater returns the rules of the theaters that exist among ids. One statement.
 func (s *Service) SeatRulesByTheater(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]SeatRules, error) {
-	rows, err := s.db.SQL().QueryContext(ctx, `SELECT t.id, `+ruleColumns+` FROM theaters t
+	rows, err := s.db.SQL().QueryContext(ctx, `SELECT t.id, `+seatRuleColumns+` FROM theaters t
 		LEFT JOIN seat_rules rule ON rule.theater_id = t.id WHERE t.id = ANY ($1::uuid[])`, postgres.UUIDs(ids))
 	if err != nil {
 		return nil, fmt.Errorf("reading seat rules: %w", err)
@@ -107,14 +106,10 @@ func (s *Service) SetSeatRules(ctx context.Context, v auth.Viewer, theaterID uui
 	if err := rules.Validate(); err != nil {
 		return err
 	}
-	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
-		// Two who set the rules of one theater take turns, which the versions below then do too.
+	return s.changeRules(ctx, theaterID, func(tx *sql.Tx) error {
 		var before storedRules
-		err := tx.QueryRowContext(ctx, `SELECT `+ruleColumns+` FROM theaters t LEFT JOIN seat_rules rule ON rule.theater_id = t.id
-			WHERE t.id = $1 FOR NO KEY UPDATE OF t`, theaterID).Scan(before.fields()...)
-		if errors.Is(err, sql.ErrNoRows) {
-			return apperr.Missing("theater")
-		}
+		err := tx.QueryRowContext(ctx, `SELECT `+seatRuleColumns+` FROM theaters t LEFT JOIN seat_rules rule ON rule.theater_id = t.id
+			WHERE t.id = $1`, theaterID).Scan(before.fields()...)
 		if err != nil {
 			return err
 		}
@@ -128,18 +123,9 @@ func (s *Service) SetSeatRules(ctx context.Context, v auth.Viewer, theaterID uui
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE showtime_sales sale SET price_version = sale.price_version + 1 FROM showtimes s
-			WHERE s.id = sale.showtime_id AND s.theater_id = $1 AND sale.closes_at > now()`, theaterID)
-		if err != nil {
-			return err
-		}
 		return audit.RecordTx(ctx, tx, audit.Entry{
 			Action: audit.SeatRulesSet, Actor: v.UserID, Subject: typeid.Encode(typeid.Theater, theaterID), Theater: theaterID,
 			Before: before.orDefault(), After: rules,
 		})
 	})
-	if err != nil {
-		return fmt.Errorf("setting seat rules: %w", err)
-	}
-	return nil
 }

@@ -1,8 +1,9 @@
-// Package showtime owns projections: which movie runs on which screen when, when its seats are on sale, and what a seat
-// of each category costs.
+// Package showtime owns projections: which movie runs on which screen when, when its seats are on sale, what a seat
+// of each category costs, and by which rules the theater makes a price of that.
 //
 // Two showtimes never overlap on a screen, cleaning included: the database has an exclusion constraint for it. A
-// showtime keeps the seat layout it was published with. Whose the seats are is the business of booking.
+// showtime keeps the seat layout it was published with. Whose the seats are is the business of booking. Whatever changes a
+// price gives the prices of the showtime another version in the same transaction, so that nobody buys at the old one.
 package showtime
 
 import (
@@ -11,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"marquee/internal/apperr"
+	"marquee/internal/pricing"
 	"marquee/internal/theater"
 	"marquee/internal/typeid"
 )
@@ -107,4 +109,26 @@ type Offer struct {
 	MaxSeats     int32
 	Prices       map[theater.Category]int64 // minor units; a category without a price is not sold
 	Rules        SeatRules                  // of the theater, as old as PriceVersion
+	Chain        pricing.Chain              // the rules of the theater that hold for this showtime
+	Adult        map[theater.Category]int64 // what one adult pays in the end, but for what is paid once
+	Once         int64                      // what is paid once for seats that are not free, in minor units
+}
+
+// priced fills in what the prices come to.
+func (o *Offer) priced(rules []pricing.Rule, format string, starts time.Time) (err error) {
+	o.Chain = pricing.NewChain(rules, format, starts)
+	if o.Once, err = o.Chain.Once(); err != nil {
+		return err
+	}
+	o.Adult = make(map[theater.Category]int64, len(o.Prices))
+	for category, base := range o.Prices {
+		quote, err := o.Chain.Price([]pricing.Item{{Type: pricing.Adult, BaseMinor: base}}, o.Currency)
+		if err != nil {
+			return err
+		}
+		if o.Adult[category] = quote.Total.AmountMinor; o.Adult[category] > 0 {
+			o.Adult[category] -= o.Once
+		}
+	}
+	return nil
 }

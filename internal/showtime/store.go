@@ -3,6 +3,7 @@ package showtime
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -19,7 +20,7 @@ import (
 	"marquee/internal/clock"
 	"marquee/internal/page"
 	"marquee/internal/postgres"
-	"marquee/internal/theater"
+	"marquee/internal/pricing"
 )
 
 const (
@@ -220,45 +221,62 @@ func (s *Service) remembered(id uuid.UUID) (*Offer, bool) {
 	return cached.offer, ok && s.clock.Now().Before(cached.until)
 }
 
+// readOffers reads prices, rules and version in one statement, so that they are of one moment.
 func (s *Service) readOffers(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*Offer, error) {
-	rows, err := s.db.SQL().QueryContext(ctx, `SELECT s.id, s.theater_id, s.layout_id, s.starts_at, sale.currency, sale.price_version, sale.max_seats,
-			`+ruleColumns+`, p.category, p.amount_minor
-		FROM showtimes s JOIN showtime_sales sale ON sale.showtime_id = s.id
-		LEFT JOIN seat_rules rule ON rule.theater_id = s.theater_id LEFT JOIN price_tiers p ON p.showtime_id = s.id
+	rows, err := s.db.SQL().QueryContext(ctx, `SELECT s.id, s.theater_id, s.layout_id, s.format, s.starts_at, t.time_zone, sale.currency, sale.price_version, sale.max_seats,
+			`+seatRuleColumns+`,
+			(SELECT json_object_agg(p.category, p.amount_minor) FROM price_tiers p WHERE p.showtime_id = s.id),
+			(SELECT json_agg(json_build_object('kind', r.kind, 'label', r.label, 'ticketType', r.ticket_type, 'format', r.format,
+					'weekdays', r.weekdays, 'from', r.from_minute, 'to', r.to_minute, 'basisPoints', r.basis_points, 'amountMinor', r.amount_minor,
+					'perReservation', r.per_reservation, 'included', r.included))
+				FROM price_rules r WHERE r.theater_id = s.theater_id AND r.active)
+		FROM showtimes s JOIN theaters t ON t.id = s.theater_id JOIN showtime_sales sale ON sale.showtime_id = s.id
+		LEFT JOIN seat_rules rule ON rule.theater_id = s.theater_id
 		WHERE s.id = ANY($1)`, postgres.UUIDs(ids))
 	if err != nil {
 		return nil, fmt.Errorf("reading offers: %w", err)
 	}
-	offers := make(map[uuid.UUID]*Offer, len(ids))
-	_, err = postgres.Collect(rows, func(rows *sql.Rows) (struct{}, error) {
-		var found Offer
-		var category *theater.Category
-		var amount *int64
-		var rules storedRules
-		into := []any{&found.ShowtimeID, &found.TheaterID, &found.LayoutID, &found.StartsAt, &found.Currency, &found.PriceVersion, &found.MaxSeats}
-		if err := rows.Scan(slices.Concat(into, rules.fields(), []any{&category, &amount})...); err != nil {
-			return struct{}{}, err
-		}
-		offer := offers[found.ShowtimeID]
-		if offer == nil {
-			offer = &found
-			offer.Prices = map[theater.Category]int64{}
-			offer.Rules = rules.orDefault()
-			offers[found.ShowtimeID] = offer
-		}
-		if category != nil && amount != nil {
-			offer.Prices[*category] = *amount
-		}
-		return struct{}{}, nil
-	})
+	read, err := postgres.Collect(rows, s.scanOffer)
 	if err != nil {
 		return nil, err
 	}
+	offers := make(map[uuid.UUID]*Offer, len(read))
 	until := s.clock.Now().Add(offerAge)
-	for id, offer := range offers {
-		s.offers.Add(id, cachedOffer{offer, until})
+	for _, offer := range read {
+		offers[offer.ShowtimeID] = offer
+		s.offers.Add(offer.ShowtimeID, cachedOffer{offer, until})
 	}
 	return offers, nil
+}
+
+func (s *Service) scanOffer(rows *sql.Rows) (*Offer, error) {
+	var (
+		o            Offer
+		format, zone string
+		seatRules    storedRules
+		prices, told []byte // JSON; nil: none
+	)
+	into := []any{&o.ShowtimeID, &o.TheaterID, &o.LayoutID, &format, &o.StartsAt, &zone, &o.Currency, &o.PriceVersion, &o.MaxSeats}
+	if err := rows.Scan(slices.Concat(into, seatRules.fields(), []any{&prices, &told})...); err != nil {
+		return nil, err
+	}
+	o.Rules = seatRules.orDefault()
+	if prices != nil {
+		if err := json.Unmarshal(prices, &o.Prices); err != nil {
+			return nil, fmt.Errorf("reading prices: %w", err)
+		}
+	}
+	var rules []pricing.Rule
+	if told != nil {
+		if err := json.Unmarshal(told, &rules); err != nil {
+			return nil, fmt.Errorf("reading price rules: %w", err)
+		}
+	}
+	at, err := s.zone(zone)
+	if err != nil {
+		return nil, err
+	}
+	return &o, o.priced(rules, format, o.StartsAt.In(at))
 }
 
 func (s *Service) restrict(q *query, f Filter) {

@@ -36,6 +36,7 @@ const (
 	Ticket      Kind = "tic"
 	Review      Kind = "rev"
 	AuditEntry  Kind = "aud"
+	PriceRule   Kind = "prr"
 )
 
 // ErrMalformed is returned for text that is not an id of the wanted kind.

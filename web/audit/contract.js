@@ -12,7 +12,7 @@ export const root = path.resolve(import.meta.dirname, '../..');
 // Types without an identity, which are read as a part of something else only. Everything else is a Node.
 const values = {
   types: [
-    ...['Money', 'MovieRating', 'PageInfo', 'PriceLine', 'RateLimit', 'SeatPrice', 'SeatSuggestion'],
+    ...['Money', 'MovieRating', 'PageInfo', 'PriceLine', 'Quote', 'RateLimit', 'SeatPrice', 'SeatSuggestion'],
     ...['SeatRules', 'SelectionCheck', 'SelectionProblem', 'SeatMap', 'SeatMapSeat', 'SeatMapSnapshot', 'SeatMapDelta', 'SeatChange'],
     // Members of UserError: refusals.
     ...['EmailTaken', 'InvalidCredentials', 'LimitExceeded', 'SeatsUnavailable', 'ShowtimeClosed'],

@@ -68,7 +68,7 @@ func (s scenario) arguments() []string {
 		"1",
 		":amount::bigint",
 		"'" + currency + "'",
-		fmt.Sprintf(`('[{"description":"' || :count::text || ' x Standard","category":"STANDARD","quantity":' || :count::text ||
+		fmt.Sprintf(`('[{"kind":"SEATS","description":"' || :count::text || ' x Adult, Standard","category":"STANDARD","ticketType":"ADULT","quantity":' || :count::text ||
 		',"unitMinor":%d,"amountMinor":' || :amount::text || '}]')::jsonb`, priceMinor),
 		fmt.Sprint(s.hold.Milliseconds()),
 		"'bench-' || lpad(to_hex(:key::bigint), 16, '0')",

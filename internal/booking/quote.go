@@ -1,0 +1,120 @@
+package booking
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+
+	"github.com/google/uuid"
+
+	"marquee/internal/apperr"
+	"marquee/internal/money"
+	"marquee/internal/pricing"
+	"marquee/internal/seatno"
+	"marquee/internal/showtime"
+	"marquee/internal/theater"
+)
+
+// SeatType says whom a seat is for.
+type SeatType struct {
+	SeatID uuid.UUID
+	Type   pricing.TicketType
+}
+
+// QuoteInput asks what seats of a showtime cost.
+type QuoteInput struct {
+	ShowtimeID  uuid.UUID
+	SeatIDs     []uuid.UUID
+	TicketTypes []SeatType // of seats that are not an adult's
+}
+
+// Validate returns BAD_USER_INPUT when there is no seat, a seat twice, or a ticket type for another seat.
+func (in QuoteInput) Validate() error {
+	var bad apperr.Fields
+	checkSeats(&bad, in.SeatIDs, in.TicketTypes)
+	return bad.Err()
+}
+
+// Quoted is what seats cost at this moment.
+type Quoted struct {
+	Lines        []Line
+	Total        money.Money
+	PriceVersion int32 // counts the changes of the showtime's prices
+}
+
+// Quote returns what seats cost, free or not: nothing is held, and the price may change until they are. NOT_FOUND for
+// an unknown showtime, BAD_USER_INPUT for a seat that is not one of the showtime's, or not for sale. What the theater
+// changed within the last minute may be missing. No statement when the showtime is in memory.
+func (s *Service) Quote(ctx context.Context, in QuoteInput) (Quoted, error) {
+	if err := in.Validate(); err != nil {
+		return Quoted{}, err
+	}
+	offer, err := s.showtimes.Offer(ctx, in.ShowtimeID)
+	if err != nil {
+		return Quoted{}, err
+	}
+	layout, err := s.seating.Layout(ctx, in.ShowtimeID)
+	if err != nil {
+		return Quoted{}, err
+	}
+	positions, err := positionsOf(layout, in.SeatIDs)
+	if err != nil {
+		return Quoted{}, err
+	}
+	quote, err := quoteOf(offer, layout.SeatsAt(positions), typesOf(layout, in.TicketTypes))
+	if err != nil {
+		return Quoted{}, err
+	}
+	return Quoted{Lines: linesOf(quote.Lines, offer.Currency), Total: quote.Total, PriceVersion: offer.PriceVersion}, nil
+}
+
+// typesOf returns the ticket types by position, those of adults left out; nil when all are adults.
+func typesOf(layout *theater.Layout, list []SeatType) map[int16]pricing.TicketType {
+	var types map[int16]pricing.TicketType
+	for _, of := range list {
+		position, ok := layout.PositionOf(of.SeatID)
+		if !ok || of.Type == pricing.Adult {
+			continue
+		}
+		if types == nil {
+			types = make(map[int16]pricing.TicketType, len(list))
+		}
+		types[position] = of.Type
+	}
+	return types
+}
+
+// quoteOf prices seats by what a showtime offers: BAD_USER_INPUT for a seat that is not for sale. A seat without a type
+// is an adult's.
+func quoteOf(offer *showtime.Offer, seats []theater.Seat, types map[int16]pricing.TicketType) (pricing.Quote, error) {
+	items := make([]pricing.Item, len(seats))
+	for i := range seats {
+		seat := &seats[i]
+		base, sold := offer.Prices[seat.Category]
+		if !sold {
+			return pricing.Quote{}, apperr.Invalid("input.seatIds", "At least one of these seats is not for sale at this showtime.")
+		}
+		items[i] = pricing.Item{Position: seat.Position, Category: string(seat.Category), Title: seat.Category.Title(), Type: pricing.Adult, BaseMinor: base}
+		if of, ok := types[seat.Position]; ok {
+			items[i].Type = of
+		}
+	}
+	return offer.Chain.Price(items, offer.Currency)
+}
+
+// seatsFingerprint is fingerprint for seats of which some are not for adults.
+func seatsFingerprint(operation string, showtimeID uuid.UUID, positions seatno.List, types map[int16]pricing.TicketType) []byte {
+	sum := fingerprint(operation, showtimeID, positions)
+	if len(types) == 0 {
+		return sum
+	}
+	h := sha256.New()
+	h.Write(sum)
+	for _, position := range positions {
+		if of, ok := types[position]; ok {
+			h.Write(binary.BigEndian.AppendUint16(nil, uint16(position)))
+			h.Write([]byte(of + ";"))
+		}
+	}
+	return h.Sum(nil)
+}
