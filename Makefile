@@ -81,6 +81,10 @@ bench-booking: build ensure-postgres ## Reservations per second beside pgbench; 
 bench-live: build ensure-postgres ## Live seat maps to 5,000 sockets beside a bare broadcast; ARGS=-short for a minute's version
 	$(GO) run ./internal/bench/live $(ARGS)
 
+.PHONY: bench-feed
+bench-feed: build ensure-postgres ## How soon 2,000 watchers of a showtime see 50 reservations a second
+	$(GO) run ./internal/bench/live -feed $(ARGS)
+
 .PHONY: migrate-check
 migrate-check: ensure-postgres ## Compare the migrations with ent's schema
 	$(GO) test -count=1 ./internal/drift

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	throttled = "This connection runs as many operations as it may: complete one first. Try again in 1 seconds."
+	throttled = "This connection runs as many operations as it may: complete one first. Try again in a second."
 	noMutate  = "A mutation is sent with POST, not over a websocket."
 )
 

@@ -61,11 +61,11 @@ func Wrap(cause error, code Code, format string, args ...any) *Error {
 
 // Throttle is the THROTTLED answer to who came too early: why, and in how many seconds to come again.
 func Throttle(wait time.Duration, format string, args ...any) *Error {
-	seconds := int64((wait + time.Second - 1) / time.Second)
-	return &Error{
-		Code: Throttled, RetryAfter: wait,
-		Message: fmt.Sprintf(format, args...) + fmt.Sprintf(" Try again in %d seconds.", seconds),
+	again := "in a second"
+	if seconds := int64((wait + time.Second - 1) / time.Second); seconds > 1 {
+		again = fmt.Sprintf("in %d seconds", seconds)
 	}
+	return &Error{Code: Throttled, RetryAfter: wait, Message: fmt.Sprintf(format, args...) + " Try again " + again + "."}
 }
 
 // Missing is the NOT_FOUND answer for a thing, whether it does not exist or belongs to someone else.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"marquee/internal/apperr"
 )
@@ -30,6 +31,18 @@ func TestCodeOf(t *testing.T) {
 	} {
 		if got := apperr.CodeOf(test.err); got != test.want {
 			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+	}
+}
+
+func TestThrottle(t *testing.T) {
+	t.Parallel()
+	for wait, want := range map[time.Duration]string{
+		0: "Too soon. Try again in a second.", time.Millisecond: "Too soon. Try again in a second.", time.Second: "Too soon. Try again in a second.",
+		1001 * time.Millisecond: "Too soon. Try again in 2 seconds.", time.Minute: "Too soon. Try again in 60 seconds.",
+	} {
+		if got := apperr.Throttle(wait, "Too %s.", "soon"); got.Message != want || got.RetryAfter != wait || got.Code != apperr.Throttled {
+			t.Errorf("%s: %+v, want %q", wait, got, want)
 		}
 	}
 }

@@ -15,6 +15,8 @@
 // than 20 events a second. The benchmark sets it to the least there is, and sends events no faster than they can become
 // deltas of their own: changes that come faster become one message, and messages are what is counted.
 //
+// With -feed it asks another question, of Marquee alone: how soon the watchers of a hot showtime see what is reserved.
+//
 // Client, server and PostgreSQL share the processors. The client of an event is counted from the moment it was due.
 package main
 
@@ -49,6 +51,7 @@ type settings struct {
 	interval    time.Duration
 	bar         float64
 	p99         time.Duration
+	feedAlone   bool
 }
 
 func main() {
@@ -85,9 +88,13 @@ func parse(args []string) (settings, error) {
 	flags.DurationVar(&s.interval, "interval", time.Millisecond, "the server's MARQUEE_LIVE_INTERVAL")
 	flags.Float64Var(&s.bar, "bar", 1, "least `ratio` of messages a second to the broadcast")
 	flags.DurationVar(&s.p99, "p99", 150*time.Millisecond, "longest 99th percentile of the phase with a rate")
+	flags.BoolVar(&s.feedAlone, "feed", false, "how soon 2,000 watchers see 50 reservations a second, and nothing else")
 	short := flags.Bool("short", false, "a minute's version for machines that do other things too: 1,000 sockets, and a p99 of half a second")
 	if err := flags.Parse(args); err != nil {
 		return s, err
+	}
+	if s.feedAlone {
+		return s.feed(), nil
 	}
 	if *short {
 		*subscribers, s.duration, s.p99 = "1000", 2*time.Second, 500*time.Millisecond
@@ -176,6 +183,9 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		return err
 	}
 	at := place{dir: dir, url: cluster.URL(databaseName), keyset: keyset, db: db}
+	if s.feedAlone {
+		return watchFeed(ctx, s, at, out)
+	}
 	r := report{settings: s}
 	for _, n := range s.subscribers {
 		p := &pair{subscribers: n}

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"marquee/internal/bench/server"
@@ -27,15 +28,20 @@ const (
 
 // productSide is the built binary, driven through its API.
 type productSide struct {
-	server   *server.Server
-	log      string
-	conn     *wire.Conn
-	queries  map[string][]byte // the documents as JSON texts
-	tokens   [viewers]string
+	server  *server.Server
+	log     string
+	conns   chan *wire.Conn   // those that nobody uses at this moment
+	queries map[string][]byte // the documents as JSON texts
+	tokens  [viewers]string
+	house   *house
+
+	mu       sync.Mutex
 	reserved map[int]sale // by seat
 	asked    int
-	house    *house
 }
+
+// customers is how many of them reserve or give back at once.
+const customers = 8
 
 // sale is a reservation of one seat.
 type sale struct {
@@ -54,7 +60,7 @@ type place struct {
 func startProduct(ctx context.Context, s settings, at place, deadline time.Time) (_ *productSide, err error) {
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret) // never fails: crypto/rand ends the program instead
-	p := &productSide{log: filepath.Join(at.dir, "server.log"), queries: map[string][]byte{}, reserved: map[int]sale{}}
+	p := &productSide{log: filepath.Join(at.dir, "server.log"), queries: map[string][]byte{}, reserved: map[int]sale{}, conns: make(chan *wire.Conn, customers)}
 	if p.tokens, err = sign(secret); err != nil {
 		return nil, err
 	}
@@ -111,8 +117,12 @@ func startProduct(ctx context.Context, s settings, at place, deadline time.Time)
 	if err := p.server.Ready(startCtx); err != nil {
 		return nil, err
 	}
-	if p.conn, err = wire.Dial(ctx, p.server.Address(), deadline); err != nil {
-		return nil, err
+	for range customers {
+		conn, err := wire.Dial(ctx, p.server.Address(), deadline)
+		if err != nil {
+			return nil, err
+		}
+		p.conns <- conn
 	}
 	p.house, err = openHouse(ctx, at.db, cluster, p.server.Address())
 	return p, err
@@ -125,13 +135,16 @@ func (p *productSide) pid() int        { return p.server.PID() }
 // block keeps a seat back or gives it free.
 func (p *productSide) block(c change) error { return p.house.block(c) }
 
-// sell takes a seat or gives it back, as the next viewer would.
+// sell takes a seat or gives it back, as the next viewer would. Several may be at it at once.
 func (p *productSide) sell(c change) error {
 	if c.state == held {
+		p.mu.Lock()
 		p.asked++
-		viewer := p.asked % viewers
+		asked := p.asked
+		p.mu.Unlock()
+		viewer := asked % viewers
 		body, err := p.send(reserve, viewer, map[string]any{
-			"showtimeId": showtimeID(), "seatIds": []string{seatID(c.seat)}, "idempotencyKey": fmt.Sprintf("bench-live-%016x", p.asked),
+			"showtimeId": showtimeID(), "seatIds": []string{seatID(c.seat)}, "idempotencyKey": fmt.Sprintf("bench-live-%016x", asked),
 		})
 		if err != nil {
 			return err
@@ -148,11 +161,15 @@ func (p *productSide) sell(c change) error {
 		if err := json.Unmarshal(body, &answer); err != nil || answer.Data.ReserveSeats.Reservation.ID == "" {
 			return fmt.Errorf("seat %d is not reserved: %.300s", c.seat, body)
 		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		p.reserved[c.seat] = sale{answer.Data.ReserveSeats.Reservation.ID, viewer}
 		return nil
 	}
+	p.mu.Lock()
 	given := p.reserved[c.seat]
 	delete(p.reserved, c.seat)
+	p.mu.Unlock()
 	body, err := p.send(cancel, given.viewer, map[string]any{"reservationId": given.id})
 	if err == nil && !bytes.Contains(body, []byte(`"CANCELLED"`)) {
 		err = fmt.Errorf("seat %d is not given back: %.300s", c.seat, body)
@@ -167,7 +184,9 @@ func (p *productSide) send(query string, viewer int, input map[string]any) ([]by
 		return nil, fmt.Errorf("write a request: %w", err)
 	}
 	body := fmt.Appendf(nil, `{"query":%s,"variables":%s}`, p.queries[query], variables)
-	status, answer, err := p.conn.Do(fmt.Appendf(nil, "POST /graphql HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\n"+
+	conn := <-p.conns
+	defer func() { p.conns <- conn }()
+	status, answer, err := conn.Do(fmt.Appendf(nil, "POST /graphql HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\n"+
 		"Authorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", p.server.Address(), p.tokens[viewer], len(body), body))
 	if err != nil {
 		return nil, err
@@ -179,8 +198,8 @@ func (p *productSide) send(query string, viewer int, input map[string]any) ([]by
 }
 
 func (p *productSide) stop(ctx context.Context) error {
-	if p.conn != nil {
-		_ = p.conn.Close()
+	for len(p.conns) > 0 {
+		_ = (<-p.conns).Close()
 	}
 	var errs []error
 	if p.house != nil {

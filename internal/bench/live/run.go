@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // side is one of the two that are compared.
@@ -86,6 +88,8 @@ type drive struct {
 	publish func(change) error
 	truth   [seats]byte
 	sent    int64 // changes
+	// crew publishes events at a rate beside each other, so that a slow one holds up nobody; nil: one after the other.
+	crew *errgroup.Group
 }
 
 // send publishes the next change, which was due at a time of the crowd's clock.
@@ -94,6 +98,10 @@ func (d *drive) send(due time.Duration) error {
 	d.crowd.due[c.seat-1].Store(int64(due))
 	d.truth[c.seat-1] = c.state
 	d.sent++
+	if d.crew != nil {
+		d.crew.Go(func() error { return d.publish(c) })
+		return nil
+	}
 	return d.publish(c)
 }
 
@@ -128,6 +136,11 @@ func (d *drive) phase(ctx context.Context, r *result, publish func() error) erro
 	start := time.Now()
 	if err := publish(); err != nil {
 		return err
+	}
+	if d.crew != nil {
+		if err := d.crew.Wait(); err != nil {
+			return err
+		}
 	}
 	if err := d.crowd.await(ctx, func() bool { return d.outstanding() <= 0 }); err != nil {
 		return err
