@@ -122,6 +122,8 @@ func TestService_Write(t *testing.T) {
 			"👩\u200d👩\u200d👧 🏴\U000e0067\U000e0062\U000e007f": "👩\u200d👩\u200d👧 🏴\U000e0067\U000e0062\U000e007f",
 			"seen 1999 2001 2005 2010":                        "seen 1999 2001 2005 2010",
 			"4111 1111 1111 1112":                             "4111 1111 1111 1112", // checks nothing
+			"On 24.12.2025 - 20:15, screen 3. 9 of 10":        "On 24.12.2025 - 20:15, screen 3. 9 of 10",
+			"5 6 4 5 3, 4.5 and 6 - 2024, 2025":               "5 6 4 5 3, 4.5 and 6 - 2024, 2025",
 			strings.Repeat("ß", 5000):                         strings.Repeat("ß", 5000),
 		} {
 			edited, err := h.Edit(t.Context(), viewer, review.EditInput{ReviewID: r.ID, Content: review.Content{Rating: 1, Text: &given}})
@@ -138,6 +140,8 @@ func TestService_Write(t *testing.T) {
 		for _, text := range []string{
 			strings.Repeat("x", 5001), "a\x00b", "a\x1bb", "a\u202eb", "a\u2066b", "a\u200bb", "a\xff", "a\ufffdb", "a\ue000b",
 			"4111 1111 1111 1111", "my card: 4111-1111-1111-1111.", "5555５555 5555 ４444", "3782.822463.10005", "2223003122003222",
+			"4111 1111 1111 1111 12/27 123", "4111 1111 1111 1111 123", "Screen 3. 4111 1111 1111 1111", "in 2024. 4111 1111 1111 1111",
+			"4111 1111 1111 1111 4111 1111 1111 1111", "4111–1111–1111–1111", "4111\u20111111\u20111111\u20111111",
 		} {
 			_, err := h.Edit(t.Context(), viewer, review.EditInput{ReviewID: r.ID, Content: review.Content{Rating: 1, Text: &text}})
 			if problem, ok := errors.AsType[*apperr.Error](err); !ok || problem.Code != apperr.BadUserInput || problem.Fields[0].Path != "input.text" {
