@@ -411,8 +411,7 @@ func (h *house) act(ctx context.Context, random *rand.Rand, people []auth.Viewer
 		return h.returns(ctx, viewer)
 	}
 	result, err := h.Write(ctx, viewer, review.WriteInput{MovieID: shows[random.IntN(len(shows))].Movie.Key, Content: review.Content{Rating: rating}})
-	switch apperr.CodeOf(err) {
-	case apperr.Conflict, apperr.Unauthenticated: // deleted, or erased, at this moment
+	if code := apperr.CodeOf(err); code == apperr.Conflict || code == apperr.Unauthenticated { // deleted, or erased, at this moment
 		return nil
 	}
 	if err != nil {
