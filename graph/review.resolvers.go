@@ -110,7 +110,7 @@ func (r *mutationResolver) ModerateReview(ctx context.Context, input model.Moder
 	if err != nil {
 		return nil, err
 	}
-	moderated, err := r.Services.Review.Moderate(ctx, viewer, review.ModerateInput{ReviewID: id, HideFor: input.HideFor})
+	moderated, err := r.Services.Review.Moderate(ctx, viewer, review.ModerateInput{ReviewID: id, HideFor: input.HideFor, SeenEditedAt: input.SeenEditedAt})
 	return &model.ModerateReviewPayload{Review: moderated}, err
 }
 

@@ -54,6 +54,11 @@ func deleteReviewResult(result review.DeleteResult) (model.DeleteReviewResult, e
 		return model.ReviewHidden{
 			Code: model.UserErrorCodeReviewHidden, Message: "Moderators have hidden this review. It cannot be deleted; edit it.", HiddenFor: r.Fault,
 		}, nil
+	case review.Reported:
+		return model.ReviewReported{
+			Code:    model.UserErrorCodeReviewReported,
+			Message: "This review was reported. It cannot be deleted until moderators have looked; you can edit it.",
+		}, nil
 	default:
 		return nil, fmt.Errorf("graph: no answer for %T", result)
 	}

@@ -31,6 +31,7 @@ type shownReview struct {
 	Text          *string
 	AuthorName    *string
 	HiddenFor     *string
+	CreatedAt     time.Time
 	EditedAt      *time.Time
 	Spoiler, Mine bool
 	HelpfulVotes  int32
@@ -325,6 +326,11 @@ func TestReview_moderated(t *testing.T) {
 			}
 		}
 	}
+	var waiting struct{ DeleteReview struct{ Code string } }
+	author.Get(`mutation ($id: ID!) { deleteReview(input: {reviewId: $id}) { ... on UserError { code } } }`, vars{"id": r.ID}, &waiting)
+	if waiting.DeleteReview.Code != "REVIEW_REPORTED" {
+		t.Errorf("an author deletes what was reported: %+v", waiting)
+	}
 	moderate := func(who apitest.Client, id, fault string) shownReview {
 		var out struct{ ModerateReview struct{ Review shownReview } }
 		in := vars{"reviewId": id}
@@ -373,7 +379,13 @@ func TestReview_moderated(t *testing.T) {
 	if deletion.DeleteReview.Code != "REVIEW_HIDDEN" || deletion.DeleteReview.HiddenFor != "SPAM" {
 		t.Errorf("%+v", deletion)
 	}
+	var seen struct{ Node shownReview }
+	support.Get(`query ($id: ID!) { node(id: $id) { ... on Review { createdAt editedAt } } }`, vars{"id": r.ID}, &seen)
 	author.Get(`mutation ($id: ID!) { editReview(input: {reviewId: $id, rating: 2, text: "Boring"}) { review { status } } }`, vars{"id": r.ID}, nil)
+	const moderateSeen = `mutation ($in: ModerateReviewInput!) { moderateReview(input: $in) { review { ` + reviewFields + ` } } }`
+	if code := gqlclient.CodeOf(support.Refused(moderateSeen, vars{"in": vars{"reviewId": r.ID, "seenEditedAt": seen.Node.CreatedAt}})); code != apperr.Conflict {
+		t.Errorf("a decision on what was edited meanwhile: %s", code)
+	}
 	if q := queue(support); len(q) != 1 || len(q[0].Reports) != 0 || len(q[0].Edits) != 1 || *q[0].Edits[0].Text != "Buy watches" || q[0].Edits[0].Rating != 1 {
 		t.Errorf("%+v", q)
 	}

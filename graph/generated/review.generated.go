@@ -1189,6 +1189,52 @@ func (ec *executionContext) fieldContext_ReviewReportCount_count(_ context.Conte
 	return graphql.NewScalarFieldContext("ReviewReportCount", field, false, false, "Int")
 }
 
+func (ec *executionContext) _ReviewReported_code(ctx context.Context, field graphql.CollectedField, obj *model.ReviewReported) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReviewReported_code(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Code, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.UserErrorCode) graphql.Marshaler {
+			return ec.marshalNUserErrorCode2marqueeᚋgraphᚋmodelᚐUserErrorCode(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ReviewReported_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReviewReported", field, false, false, "UserErrorCode")
+}
+
+func (ec *executionContext) _ReviewReported_message(ctx context.Context, field graphql.CollectedField, obj *model.ReviewReported) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReviewReported_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ReviewReported_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReviewReported", field, false, false, "String")
+}
+
 func (ec *executionContext) _TicketRequired_code(ctx context.Context, field graphql.CollectedField, obj *model.TicketRequired) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1440,7 +1486,7 @@ func (ec *executionContext) unmarshalInputModerateReviewInput(ctx context.Contex
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"reviewId", "hideFor"}
+	fieldsInOrder := [...]string{"reviewId", "hideFor", "seenEditedAt"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -1461,6 +1507,13 @@ func (ec *executionContext) unmarshalInputModerateReviewInput(ctx context.Contex
 				return it, err
 			}
 			it.HideFor = data
+		case "seenEditedAt":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("seenEditedAt"))
+			data, err := ec.unmarshalODateTime2ᚖtimeᚐTime(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.SeenEditedAt = data
 		}
 	}
 	return it, nil
@@ -1784,6 +1837,13 @@ func (ec *executionContext) _DeleteReviewResult(ctx context.Context, sel ast.Sel
 	switch obj := (obj).(type) {
 	case nil:
 		return graphql.Null
+	case model.ReviewReported:
+		return ec._ReviewReported(ctx, sel, &obj)
+	case *model.ReviewReported:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._ReviewReported(ctx, sel, obj)
 	case model.ReviewHidden:
 		return ec._ReviewHidden(ctx, sel, &obj)
 	case *model.ReviewHidden:
@@ -2419,6 +2479,44 @@ func (ec *executionContext) _ReviewReportCount(ctx context.Context, sel ast.Sele
 			}
 		case "count":
 			out.Values[i] = ec._ReviewReportCount_count(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var reviewReportedImplementors = []string{"ReviewReported", "UserError", "DeleteReviewResult"}
+
+func (ec *executionContext) _ReviewReported(ctx context.Context, sel ast.SelectionSet, obj *model.ReviewReported) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, reviewReportedImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ReviewReported")
+		case "code":
+			out.Values[i] = ec._ReviewReported_code(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "message":
+			out.Values[i] = ec._ReviewReported_message(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}

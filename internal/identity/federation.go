@@ -195,10 +195,14 @@ func (s *Service) claimSubjectTx(ctx context.Context, tx *sql.Tx, person openid.
 // displayName makes a name that can be shown of what a provider calls somebody.
 func displayName(name, email string) string {
 	name = strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
+		switch {
+		case unicode.IsPrint(r):
+			return r
+		case unicode.IsSpace(r):
+			return ' '
+		default:
 			return -1
 		}
-		return r
 	}, strings.ToValidUTF8(norm.NFC.String(name), ""))
 	if runes := []rune(name); len(runes) > maxName {
 		name = string(runes[:maxName])

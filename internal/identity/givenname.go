@@ -14,8 +14,8 @@ import (
 )
 
 // GivenNames returns what may be shown to everybody of those among ids who let it be shown, which the caller has made sure
-// of: the first word of their names, never more. Whoever has none that can be shown (an address, a name like one of the
-// house's own) is absent. Usernames are not shown, since they sign in. One statement.
+// of: the first word of their names, never more. Whoever has none that can be shown (an address or the local part of their
+// own, a name like one of the house's own) is absent. Usernames are not shown, since they sign in. One statement.
 func (s *Service) GivenNames(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]string, error) {
 	rows, err := s.ent.User.Query().Where(ent.AnyOf(user.FieldID, "uuid[]", postgres.UUIDs(ids))).All(ctx)
 	if err != nil {
@@ -27,17 +27,21 @@ func (s *Service) GivenNames(ctx context.Context, ids []uuid.UUID) (map[uuid.UUI
 		if err != nil {
 			return nil, err
 		}
-		if name := givenName(u.Name); name != "" {
+		if name := givenName(u.Name, u.Email); name != "" {
 			names[u.ID] = name
 		}
 	}
 	return names, nil
 }
 
-// givenName returns the first word of a name, "" when that is nothing to show.
-func givenName(name string) string {
+// givenName returns the first word of a name, "" when that is nothing to show. An account whose provider told no name is
+// named after its address.
+func givenName(name, email string) string {
 	const longest = 30
 	first, _, _ := strings.Cut(strings.TrimSpace(name), " ")
+	if local, _, _ := strings.Cut(email, "@"); strings.EqualFold(first, local) {
+		return ""
+	}
 	if strings.ContainsAny(first, "@/:") || utf8.RuneCountInString(first) > longest || isReserved(strings.ToLower(first)) {
 		return ""
 	}

@@ -179,8 +179,15 @@ func (s *Service) erase(ctx context.Context, actor, userID uuid.UUID, also func(
 	var committed func()
 	there := false
 	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
+		// The reviews that the account's end changes, as package review orders locks: reviews before histograms and accounts.
+		_, err := tx.ExecContext(ctx, `SELECT FROM reviews WHERE id IN (
+				SELECT id FROM reviews WHERE user_id = $1 UNION ALL SELECT review_id FROM review_votes WHERE user_id = $1)
+			ORDER BY id FOR UPDATE`, userID)
+		if err != nil {
+			return fmt.Errorf("locking reviews: %w", err)
+		}
 		// Whoever does something with the account waits, and finds none.
-		err := tx.QueryRowContext(ctx, `SELECT true FROM users WHERE id = $1 FOR UPDATE`, userID).Scan(&there)
+		err = tx.QueryRowContext(ctx, `SELECT true FROM users WHERE id = $1 FOR UPDATE`, userID).Scan(&there)
 		if errors.Is(err, sql.ErrNoRows) {
 			there, err = false, nil
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -22,7 +23,7 @@ type ReportInput struct {
 }
 
 // Report brings a review before the moderators: NOT_FOUND, THROTTLED, BAD_USER_INPUT for one's own. Each viewer reports a
-// review once; again does nothing, whatever the fault.
+// review once; again does nothing, whatever the fault, unless it was edited since the report was settled.
 func (s *Service) Report(ctx context.Context, viewer auth.Viewer, in ReportInput) (Review, error) {
 	var r Review
 	err := s.db.InTx(ctx, func(tx *sql.Tx) (err error) {
@@ -30,7 +31,8 @@ func (s *Service) Report(ctx context.Context, viewer auth.Viewer, in ReportInput
 			return err
 		}
 		done, err := tx.ExecContext(ctx, `INSERT INTO review_reports (id, review_id, user_id, fault) VALUES ($1, $2, $3, $4)
-			ON CONFLICT (review_id, user_id) DO NOTHING`, typeid.New(), in.ReviewID, viewer.UserID, in.Fault)
+			ON CONFLICT (review_id, user_id) DO UPDATE SET fault = EXCLUDED.fault, created_at = EXCLUDED.created_at, settled_at = NULL
+			WHERE review_reports.settled_at < $5`, typeid.New(), in.ReviewID, viewer.UserID, in.Fault, r.EditedAt)
 		if err != nil {
 			return err
 		}
@@ -98,6 +100,8 @@ func othersTx(ctx context.Context, tx *sql.Tx, viewer auth.Viewer, id uuid.UUID)
 type ModerateInput struct {
 	ReviewID uuid.UUID
 	HideFor  *Fault // nil: it is visible
+	// SeenEditedAt is when what was judged was edited last, or written when it never was; nil: whatever it says.
+	SeenEditedAt *time.Time
 }
 
 // standing is what a decision of a moderator changes, for the audit log.
@@ -106,8 +110,8 @@ type standing struct {
 	HiddenFor *Fault `json:"hiddenFor,omitempty"`
 }
 
-// Moderate hides a review or shows it, and settles what was reported: FORBIDDEN unless the viewer helps customers, NOT_FOUND.
-// It is recorded when it changes or settles something.
+// Moderate hides a review or shows it, and settles what was reported: FORBIDDEN unless the viewer helps customers, NOT_FOUND,
+// CONFLICT when it does not say any more what the viewer has judged. It is recorded when it changes or settles something.
 func (s *Service) Moderate(ctx context.Context, viewer auth.Viewer, in ModerateInput) (Review, error) {
 	if !Moderates(viewer) {
 		return Review{}, apperr.New(apperr.Forbidden, "Your role does not allow this.")
@@ -122,6 +126,9 @@ func (s *Service) Moderate(ctx context.Context, viewer auth.Viewer, in ModerateI
 		if err != nil {
 			return err
 		}
+		if in.SeenEditedAt != nil && !in.SeenEditedAt.Equal(before.saidSince()) {
+			return apperr.New(apperr.Conflict, "The review was edited meanwhile. Read it again.")
+		}
 		if r = before; before.queuedAt == nil && before.Status == status && same(before.HiddenFor, in.HideFor) {
 			return nil
 		}
@@ -130,7 +137,7 @@ func (s *Service) Moderate(ctx context.Context, viewer auth.Viewer, in ModerateI
 		if err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE review_reports SET settled_at = now() WHERE review_id = $1 AND settled_at IS NULL`, in.ReviewID); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE review_reports SET settled_at = clock_timestamp() WHERE review_id = $1 AND settled_at IS NULL`, in.ReviewID); err != nil {
 			return err
 		}
 		return audit.RecordTx(ctx, tx, audit.Entry{
@@ -142,6 +149,14 @@ func (s *Service) Moderate(ctx context.Context, viewer auth.Viewer, in ModerateI
 		return Review{}, fmt.Errorf("moderating a review: %w", err)
 	}
 	return r, nil
+}
+
+// saidSince returns since when a review says what it says.
+func (r Review) saidSince() time.Time {
+	if r.EditedAt != nil {
+		return *r.EditedAt
+	}
+	return r.CreatedAt
 }
 
 func same(a, b *Fault) bool { return a == b || a != nil && b != nil && *a == *b }

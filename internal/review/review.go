@@ -13,10 +13,12 @@
 //   - everything of a person, text and history included, goes with the account.
 //
 // Hidden reviews exist for their authors and for moderators alone, and count in no rating. An author may edit a hidden
-// review, which brings it before the moderators again, and not delete it: it could be written anew. Erasing the account
-// deletes it.
+// review, which brings it before the moderators again, and not delete it: it could be written anew. Nor is one deleted that
+// waits for the moderators. Erasing the account deletes both.
 //
-// Locks are taken in this order: review -> histogram, rating by rating -> the account's allowance.
+// Locks are taken in this order: review -> histogram, rating by rating -> the account's allowance. An erasure begins with
+// the reviews of the account and those that it voted for, by id; what the person writes or votes for at that very moment can
+// still meet it in a deadlock, which is repeated.
 package review
 
 import (

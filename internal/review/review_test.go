@@ -122,6 +122,8 @@ func TestService_Write(t *testing.T) {
 			"👩\u200d👩\u200d👧 🏴\U000e0067\U000e0062\U000e007f": "👩\u200d👩\u200d👧 🏴\U000e0067\U000e0062\U000e007f",
 			"seen 1999 2001 2005 2010":                        "seen 1999 2001 2005 2010",
 			"4111 1111 1111 1112":                             "4111 1111 1111 1112", // checks nothing
+			"On 24.12.2025 - 20:15, screen 3. 9 of 10":        "On 24.12.2025 - 20:15, screen 3. 9 of 10",
+			"5 6 4 5 3, 4.5 and 6 - 2024, 2025":               "5 6 4 5 3, 4.5 and 6 - 2024, 2025",
 			strings.Repeat("ß", 5000):                         strings.Repeat("ß", 5000),
 		} {
 			edited, err := h.Edit(t.Context(), viewer, review.EditInput{ReviewID: r.ID, Content: review.Content{Rating: 1, Text: &given}})
@@ -138,6 +140,8 @@ func TestService_Write(t *testing.T) {
 		for _, text := range []string{
 			strings.Repeat("x", 5001), "a\x00b", "a\x1bb", "a\u202eb", "a\u2066b", "a\u200bb", "a\xff", "a\ufffdb", "a\ue000b",
 			"4111 1111 1111 1111", "my card: 4111-1111-1111-1111.", "5555５555 5555 ４444", "3782.822463.10005", "2223003122003222",
+			"4111 1111 1111 1111 12/27 123", "4111 1111 1111 1111 123", "Screen 3. 4111 1111 1111 1111", "in 2024. 4111 1111 1111 1111",
+			"4111 1111 1111 1111 4111 1111 1111 1111", "4111–1111–1111–1111", "4111\u20111111\u20111111\u20111111",
 		} {
 			_, err := h.Edit(t.Context(), viewer, review.EditInput{ReviewID: r.ID, Content: review.Content{Rating: 1, Text: &text}})
 			if problem, ok := errors.AsType[*apperr.Error](err); !ok || problem.Code != apperr.BadUserInput || problem.Fields[0].Path != "input.text" {
@@ -257,6 +261,72 @@ func TestService_allowance(t *testing.T) {
 	}
 }
 
+// TestService_Report_after_an_edit: what moderators have settled stays so until the review says something else, and what
+// waits for them is not deleted.
+func TestService_Report_after_an_edit(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, review.Config{})
+	show := h.World.Showtimes[0]
+	people := h.people(2)
+	author, reader := people[0], people[1]
+	h.attend(author, show, booking.TicketIssued)
+	r := h.write(author, show.Movie.Key, review.Content{Rating: 5})
+	report := func(fault review.Fault) (queued int) {
+		t.Helper()
+		if _, err := h.Report(t.Context(), reader, review.ReportInput{ReviewID: r.ID, Fault: fault}); err != nil {
+			t.Fatal(err)
+		}
+		p, err := h.Queue(t.Context(), moderator, page.Request{Limit: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(p.Items)
+	}
+	moderate := func(seen *time.Time) error {
+		_, err := h.Moderate(t.Context(), moderator, review.ModerateInput{ReviewID: r.ID, SeenEditedAt: seen})
+		return err
+	}
+	remove := func() review.DeleteResult {
+		t.Helper()
+		result, err := h.Delete(t.Context(), author, r.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return result
+	}
+	if report(review.FaultSpam) != 1 {
+		t.Error("a report brings nothing before the moderators")
+	}
+	if result := remove(); result != (review.Reported{}) {
+		t.Errorf("deleting what waits for the moderators: %+v", result)
+	}
+	if err := moderate(&r.CreatedAt); err != nil {
+		t.Fatal(err)
+	}
+	if report(review.FaultAbuse) != 0 {
+		t.Error("what was settled was reported again")
+	}
+	edited, err := h.Edit(t.Context(), author, review.EditInput{ReviewID: r.ID, Content: review.Content{Rating: 6}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report(review.FaultAbuse) != 1 {
+		t.Error("a report of what was edited is lost")
+	}
+	if counts, err := h.ReportsByReview(t.Context(), []uuid.UUID{r.ID}); err != nil || !slices.Equal(counts[r.ID], []review.ReportCount{{Fault: review.FaultAbuse, Count: 1}}) {
+		t.Errorf("%+v, %v", counts, err)
+	}
+	if err := moderate(&r.CreatedAt); apperr.CodeOf(err) != apperr.Conflict {
+		t.Errorf("a decision on what was edited meanwhile: %v", err)
+	}
+	if err := moderate(edited.EditedAt); err != nil {
+		t.Error(err)
+	}
+	if result := remove(); result != (review.Deleted{ReviewID: r.ID}) {
+		t.Errorf("deleting what was settled: %+v", result)
+	}
+}
+
 // drifted lists the ratings and votes that are not what a count of all reviews and votes comes to, in one snapshot.
 const drifted = `
 	SELECT count(*) FROM (
@@ -283,7 +353,7 @@ func (h *house) checkCounts(ctx context.Context) error {
 }
 
 // TestRatings_equal_a_recount after 10,000 random edits by 32 writers, and at moments in between: reviews are written, edited,
-// deleted, hidden, shown and voted for, and accounts are erased.
+// deleted, hidden, shown and voted for, and accounts are erased, whose people come back.
 func TestRatings_equal_a_recount(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, review.Config{})
@@ -325,7 +395,9 @@ func TestRatings_equal_a_recount(t *testing.T) {
 	if n := apitest.Value[int](h.App, `SELECT sum(reviews) FROM movie_ratings`); n == 0 {
 		t.Error("no reviews are left: nothing was proved")
 	}
-	h.Exec(`DELETE FROM users WHERE id = ANY ($1::uuid[])`, idsOf(people))
+	if _, err := h.Privacy.Replay(t.Context(), idsOf(people)); err != nil {
+		t.Error(err)
+	}
 	if err := h.checkCounts(t.Context()); err != nil {
 		t.Errorf("after all accounts were erased: %v", err)
 	}
@@ -335,8 +407,11 @@ func TestRatings_equal_a_recount(t *testing.T) {
 func (h *house) act(ctx context.Context, random *rand.Rand, people []auth.Viewer, shows []apitest.Showtime, known map[uuid.UUID]review.Review) error {
 	viewer := people[random.IntN(len(people))]
 	rating := int32(1 + random.IntN(10))
+	if random.IntN(200) == 0 {
+		return h.returns(ctx, viewer)
+	}
 	result, err := h.Write(ctx, viewer, review.WriteInput{MovieID: shows[random.IntN(len(shows))].Movie.Key, Content: review.Content{Rating: rating}})
-	if apperr.CodeOf(err) == apperr.Conflict { // deleted at this moment
+	if code := apperr.CodeOf(err); code == apperr.Conflict || code == apperr.Unauthenticated { // deleted, or erased, at this moment
 		return nil
 	}
 	if err != nil {
@@ -362,10 +437,78 @@ func (h *house) act(ctx context.Context, random *rand.Rand, people []auth.Viewer
 		_, err = h.Vote(ctx, other, review.VoteInput{ReviewID: r.ID, Helpful: random.IntN(3) > 0})
 	}
 	switch apperr.CodeOf(err) {
-	case apperr.NotFound, apperr.BadUserInput: // deleted or hidden meanwhile; their own
+	case apperr.NotFound, apperr.BadUserInput, apperr.Unauthenticated: // deleted or hidden meanwhile; their own; erased
 		return nil
 	default:
 		return err
+	}
+}
+
+// returns erases an account, and makes one for the same person, who has been where they have been.
+func (h *house) returns(ctx context.Context, viewer auth.Viewer) error {
+	if _, err := h.Privacy.Replay(ctx, []uuid.UUID{viewer.UserID}); err != nil {
+		return err
+	}
+	// Else the next to be erased would take everybody along who was erased before.
+	for _, statement := range []string{`DELETE FROM erasures WHERE user_id = $1`, insertPerson} {
+		if _, err := h.DB().SQL().ExecContext(ctx, statement, viewer.UserID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const insertPerson = `INSERT INTO users (id, email_sealed, email_index, name_sealed)
+	VALUES ($1::uuid, '\x00', sha256($1::uuid::text::bytea) || '\x00000000'::bytea, '\x00') ON CONFLICT DO NOTHING`
+
+// TestErasure_takes_reviews_before_histograms, as everybody does: while it waits for the review of somebody else that the
+// person voted for, it holds no histogram that this review's author may ask for.
+func TestErasure_takes_reviews_before_histograms(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, review.Config{})
+	show := h.World.Showtimes[0]
+	people := h.people(2)
+	for _, viewer := range people {
+		h.attend(viewer, show, booking.TicketIssued)
+	}
+	own, others := h.write(people[0], show.Movie.Key, review.Content{Rating: 5}), h.write(people[1], show.Movie.Key, review.Content{Rating: 6})
+	if _, err := h.Vote(t.Context(), people[0], review.VoteInput{ReviewID: others.ID, Helpful: true}); err != nil {
+		t.Fatal(err)
+	}
+	author, err := h.DB().SQL().BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := author.ExecContext(t.Context(), `SELECT FROM reviews WHERE id = $1 FOR UPDATE`, others.ID); err != nil {
+		t.Fatal(err)
+	}
+	erased := make(chan error, 1)
+	go func() {
+		_, err := h.Privacy.Replay(context.WithoutCancel(t.Context()), []uuid.UUID{people[0].UserID})
+		erased <- err
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), apitest.Patience)
+	defer cancel()
+	for waiting := 0; waiting == 0; {
+		if err := h.DB().SQL().QueryRowContext(ctx, `SELECT count(*) FROM pg_stat_activity, pg_sleep(0.002)
+			WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waiting); err != nil {
+			t.Fatalf("the erasure does not wait: %v", err)
+		}
+	}
+	if _, err := author.ExecContext(t.Context(), `SELECT FROM movie_ratings WHERE movie_id = $1 FOR UPDATE NOWAIT`, show.Movie.Key); err != nil {
+		t.Errorf("the erasure holds a histogram: %v", err)
+	}
+	if err := author.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-erased; err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Review(t.Context(), people[1], own.ID); apperr.CodeOf(err) != apperr.NotFound {
+		t.Errorf("the review of who is gone: %v", err)
+	}
+	if err := h.checkCounts(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 

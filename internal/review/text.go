@@ -2,6 +2,7 @@ package review
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -78,27 +79,50 @@ func readable(r rune) bool {
 	return unicode.IsGraphic(r) && r != utf8.RuneError || r == '\n' || r == nonJoiner || r == joiner || r >= firstTag && r <= lastTag
 }
 
-// holdsCardNumber reports whether a text has 13 to 19 digits in a row, blanks and hyphens between them aside, that begin as the
-// numbers of payment cards do and whose last one checks the others.
+// holdsCardNumber reports whether a text has 13 to 19 digits in a row, blanks, dashes and dots between them aside, that begin
+// as the numbers of payment cards do and whose last one checks the others. Whole groups of digits before and after it, such
+// as a year or a security code, do not hide it.
 func holdsCardNumber(text string) bool {
-	var number []byte
+	var (
+		digits []byte
+		starts []int // of the groups among the digits
+		within bool  // a group
+	)
 	for _, r := range norm.NFKC.String(text) + "\n" {
+		isDigit := r >= '0' && r <= '9'
 		switch {
-		case r >= '0' && r <= '9':
-			number = append(number, byte(r))
-		case r == ' ' || r == '-' || r == '.':
-		case isCardNumber(number):
+		case isDigit:
+			if !within {
+				starts = append(starts, len(digits))
+			}
+			digits = append(digits, byte(r))
+		case within && endsInCardNumber(digits, starts):
 			return true
-		default:
-			number = number[:0]
+		case r != '.' && !unicode.In(r, unicode.Zs, unicode.Pd):
+			digits, starts = digits[:0], starts[:0]
+		}
+		within = isDigit
+	}
+	return false
+}
+
+const shortestCard, longestCard = 13, 19
+
+// endsInCardNumber reports whether the digits from the start of a group to the last of all are the number of a card.
+func endsInCardNumber(digits []byte, starts []int) bool {
+	for _, start := range slices.Backward(starts) {
+		if len(digits)-start > longestCard {
+			return false
+		}
+		if isCardNumber(digits[start:]) {
+			return true
 		}
 	}
 	return false
 }
 
 func isCardNumber(number []byte) bool {
-	const shortest, longest = 13, 19
-	if len(number) < shortest || len(number) > longest || !luhn(number) {
+	if len(number) < shortestCard || len(number) > longestCard || !luhn(number) {
 		return false
 	}
 	const firstOfSeries2, lastOfSeries2 = "2221", "2720"

@@ -133,7 +133,7 @@ func (s *Service) Edit(ctx context.Context, viewer auth.Viewer, in EditInput) (R
 		if err != nil {
 			return err
 		}
-		r, err = scan(tx.QueryRowContext(ctx, `UPDATE reviews AS r SET rating = $2, spoiler = $3, named = $4, document = $5, edited_at = now(),
+		r, err = scan(tx.QueryRowContext(ctx, `UPDATE reviews AS r SET rating = $2, spoiler = $3, named = $4, document = $5, edited_at = clock_timestamp(),
 				queued_at = CASE WHEN status = 'HIDDEN' THEN coalesce(queued_at, now()) ELSE queued_at END
 			WHERE id = $1 RETURNING `+columns, in.ReviewID, content.Rating, content.Spoiler, content.Named, doc))
 		if err != nil {
@@ -147,7 +147,7 @@ func (s *Service) Edit(ctx context.Context, viewer auth.Viewer, in EditInput) (R
 	return r, nil
 }
 
-// DeleteResult is Deleted or Hidden.
+// DeleteResult is Deleted, Hidden or Reported.
 type DeleteResult interface{ isDeleteResult() }
 
 type (
@@ -155,10 +155,13 @@ type (
 	Deleted struct{ ReviewID uuid.UUID }
 	// Hidden says that moderators have hidden the review. Nothing was changed.
 	Hidden struct{ Fault Fault }
+	// Reported says that moderators have not looked yet at what was reported of the review. Nothing was changed.
+	Reported struct{}
 )
 
-func (Deleted) isDeleteResult() {}
-func (Hidden) isDeleteResult()  {}
+func (Deleted) isDeleteResult()  {}
+func (Hidden) isDeleteResult()   {}
+func (Reported) isDeleteResult() {}
 
 // Delete deletes one of the viewer's reviews with its history: NOT_FOUND when it is missing or someone else's.
 func (s *Service) Delete(ctx context.Context, viewer auth.Viewer, id uuid.UUID) (DeleteResult, error) {
@@ -168,8 +171,12 @@ func (s *Service) Delete(ctx context.Context, viewer auth.Viewer, id uuid.UUID) 
 		if err != nil {
 			return err
 		}
-		if r.HiddenFor != nil {
+		switch {
+		case r.HiddenFor != nil:
 			result = Hidden{*r.HiddenFor}
+			return nil
+		case r.queuedAt != nil:
+			result = Reported{}
 			return nil
 		}
 		result = Deleted{id}

@@ -23,7 +23,7 @@ const values = {
     ...['ReservationsAhead', 'AccountInOffice', 'AccountDisabled', 'TooManyGrants', 'LastAdmin'],
     // What has no life of its own: a part of an account, a choice of the installation, a question that is answered once.
     ...['Profile', 'EmailChange', 'SignInProvider', 'PasskeyChallenge', 'RoleGrant', 'StaffMember'],
-    ...['ReviewAspects', 'ReviewRating', 'ReviewEdit', 'ReviewReportCount', 'TicketRequired', 'AlreadyReviewed', 'ReviewHidden'],
+    ...['ReviewAspects', 'ReviewRating', 'ReviewEdit', 'ReviewReportCount', 'TicketRequired', 'AlreadyReviewed', 'ReviewHidden', 'ReviewReported'],
     // Terms of a theater.
     'PayLaterPolicy',
     // What a mutation did, beside a refusal.
