@@ -1245,13 +1245,13 @@ func (ec *executionContext) fieldContext_Ticket_seat(_ context.Context, field gr
 	return fc, nil
 }
 
-func (ec *executionContext) _Ticket_ticketType(ctx context.Context, field graphql.CollectedField, obj *booking.Ticket) (ret graphql.Marshaler) {
+func (ec *executionContext) _Ticket_admits(ctx context.Context, field graphql.CollectedField, obj *booking.Ticket) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
 		field,
 		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Ticket_ticketType(ctx, field)
+			return ec.fieldContext_Ticket_admits(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
 			return obj.Type, nil
@@ -1264,7 +1264,7 @@ func (ec *executionContext) _Ticket_ticketType(ctx context.Context, field graphq
 		true,
 	)
 }
-func (ec *executionContext) fieldContext_Ticket_ticketType(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+func (ec *executionContext) fieldContext_Ticket_admits(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Ticket", field, false, false, "TicketType")
 }
 
@@ -2122,8 +2122,8 @@ func (ec *executionContext) _Ticket(ctx context.Context, sel ast.SelectionSet, o
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
-		case "ticketType":
-			out.Values[i] = ec._Ticket_ticketType(ctx, field, obj)
+		case "admits":
+			out.Values[i] = ec._Ticket_admits(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}

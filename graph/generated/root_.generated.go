@@ -665,7 +665,7 @@ type Ticket implements Node @auth {
   "The seat."
   seat: Seat!
   "Whom it admits."
-  ticketType: TicketType!
+  admits: TicketType!
 }
 
 "Whether a ticket admits."
@@ -2631,7 +2631,7 @@ type ReviewAspects @public {
   seat: Int
 }
 
-"What all visible reviews of a movie come to. It is exact at every moment."
+"What all visible reviews of a movie come to."
 type ReviewRating @public {
   "How many reviews."
   count: Int!
@@ -2793,8 +2793,19 @@ type ReviewHidden implements UserError @auth {
   hiddenFor: ReviewFault!
 }
 
+"""
+Moderators have not looked yet at what was reported of the review, so that it cannot be deleted and written anew; nothing was
+changed. Edit it, or wait.
+"""
+type ReviewReported implements UserError @auth {
+  "Always ` + "`" + `REVIEW_REPORTED` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+}
+
 "How the deletion of a review went."
-union DeleteReviewResult = DeleteReviewPayload | ReviewHidden
+union DeleteReviewResult = DeleteReviewPayload | ReviewHidden | ReviewReported
 
 "A vote for a review."
 input VoteReviewInput {
@@ -2818,7 +2829,7 @@ input ReportReviewInput {
   fault: ReviewFault!
 }
 
-"Moderators will look at the review."
+"Moderators look at the review, or have looked at what it says."
 type ReportReviewPayload @auth {
   "The review."
   review: Review!
@@ -2830,6 +2841,11 @@ input ModerateReviewInput {
   reviewId: ID!
   "Hide it for this fault. Without one it is shown, or stays so."
   hideFor: ReviewFault
+  """
+  ` + "`" + `editedAt` + "`" + ` of what was judged, or ` + "`" + `createdAt` + "`" + ` of what was never edited: ` + "`" + `CONFLICT` + "`" + ` when the review was edited since. Without
+  it whatever the review says is shown or hidden.
+  """
+  seenEditedAt: DateTime
 }
 
 "The review is hidden or shown; what was reported of it is settled."
@@ -2845,6 +2861,8 @@ extend enum UserErrorCode {
   ALREADY_REVIEWED
   "Moderators have hidden the review."
   REVIEW_HIDDEN
+  "Moderators have not looked yet at what was reported of the review."
+  REVIEW_REPORTED
 }
 
 extend type Movie {
@@ -2902,11 +2920,11 @@ extend type Mutation {
   writeReview("The review." input: WriteReviewInput!): WriteReviewResult! @auth @cost(weight: 30)
   "Replaces what one of the viewer's reviews says. Moderators can read what it said. One that is hidden stays so until they have looked."
   editReview("What it is to say." input: EditReviewInput!): EditReviewPayload! @auth @cost(weight: 30)
-  "Deletes one of the viewer's reviews, and what it said before."
+  "Deletes one of the viewer's reviews, and what it said before. One that moderators have hidden, or are to look at, stays."
   deleteReview("The review." input: DeleteReviewInput!): DeleteReviewResult! @auth @cost(weight: 20)
   "Says that somebody else's review is helpful, or takes that back. Each viewer has one vote for a review; voting again changes nothing."
   voteReview("The vote." input: VoteReviewInput!): VoteReviewPayload! @auth @cost(weight: 20)
-  "Brings somebody else's review before the moderators. Each viewer does so once; again changes nothing. ` + "`" + `THROTTLED` + "`" + ` for who does so too often."
+  "Brings somebody else's review before the moderators. Each viewer does so once; again changes nothing, unless the review was edited since they looked. ` + "`" + `THROTTLED` + "`" + ` for who does so too often."
   reportReview("The review, and its fault." input: ReportReviewInput!): ReportReviewPayload! @auth @cost(weight: 20)
   "Hides a review or shows it, and settles what was reported of it. It is recorded."
   moderateReview("The decision." input: ModerateReviewInput!): ModerateReviewPayload! @auth(role: SUPPORT) @cost(weight: 20)
@@ -4786,8 +4804,8 @@ func (ec *executionContext) childFields_Ticket(ctx context.Context, field graphq
 		return ec.fieldContext_Ticket_status(ctx, field)
 	case "seat":
 		return ec.fieldContext_Ticket_seat(ctx, field)
-	case "ticketType":
-		return ec.fieldContext_Ticket_ticketType(ctx, field)
+	case "admits":
+		return ec.fieldContext_Ticket_admits(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Ticket", field.Name)
 }

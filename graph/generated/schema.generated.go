@@ -5443,6 +5443,13 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			return graphql.Null
 		}
 		return ec._SeatRuleBroken(ctx, sel, obj)
+	case model.ReviewReported:
+		return ec._ReviewReported(ctx, sel, &obj)
+	case *model.ReviewReported:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._ReviewReported(ctx, sel, obj)
 	case model.ReviewHidden:
 		return ec._ReviewHidden(ctx, sel, &obj)
 	case *model.ReviewHidden:

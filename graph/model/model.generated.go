@@ -891,6 +891,9 @@ type ModerateReviewInput struct {
 	ReviewID string `json:"reviewId"`
 	// Hide it for this fault. Without one it is shown, or stays so.
 	HideFor *review.Fault `json:"hideFor,omitempty"`
+	// `editedAt` of what was judged, or `createdAt` of what was never edited: `CONFLICT` when the review was edited since. Without
+	// it whatever the review says is shown or hidden.
+	SeenEditedAt *time.Time `json:"seenEditedAt,omitempty"`
 }
 
 // The review is hidden or shown; what was reported of it is settled.
@@ -1372,7 +1375,7 @@ type ReportReviewInput struct {
 	Fault review.Fault `json:"fault"`
 }
 
-// Moderators will look at the review.
+// Moderators look at the review, or have looked at what it says.
 type ReportReviewPayload struct {
 	// The review.
 	Review review.Review `json:"review"`
@@ -1523,6 +1526,19 @@ type ReviewHidden struct {
 func (ReviewHidden) IsUserError() {}
 
 func (ReviewHidden) IsDeleteReviewResult() {}
+
+// Moderators have not looked yet at what was reported of the review, so that it cannot be deleted and written anew; nothing was
+// changed. Edit it, or wait.
+type ReviewReported struct {
+	// Always `REVIEW_REPORTED`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+}
+
+func (ReviewReported) IsUserError() {}
+
+func (ReviewReported) IsDeleteReviewResult() {}
 
 // A role that a user shall lose.
 type RevokeRoleInput struct {
@@ -2246,6 +2262,8 @@ const (
 	UserErrorCodeAlreadyReviewed UserErrorCode = "ALREADY_REVIEWED"
 	// Moderators have hidden the review.
 	UserErrorCodeReviewHidden UserErrorCode = "REVIEW_HIDDEN"
+	// Moderators have not looked yet at what was reported of the review.
+	UserErrorCodeReviewReported UserErrorCode = "REVIEW_REPORTED"
 	// A rule of the theater forbids the selection of seats.
 	UserErrorCodeSeatRuleBroken UserErrorCode = "SEAT_RULE_BROKEN"
 	// Too many holds of the customer ended unpaid.
@@ -2283,13 +2301,14 @@ var AllUserErrorCode = []UserErrorCode{
 	UserErrorCodeTicketRequired,
 	UserErrorCodeAlreadyReviewed,
 	UserErrorCodeReviewHidden,
+	UserErrorCodeReviewReported,
 	UserErrorCodeSeatRuleBroken,
 	UserErrorCodeCoolingDown,
 }
 
 func (e UserErrorCode) IsValid() bool {
 	switch e {
-	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeInvalidProof, UserErrorCodeAccountDisabled, UserErrorCodeTooManyGrants, UserErrorCodeLastAdmin, UserErrorCodeSessionEnded, UserErrorCodeLinkExpired, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodePromotionRefused, UserErrorCodeReservationExpired, UserErrorCodeHoldLimitReached, UserErrorCodePayLaterUnavailable, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending, UserErrorCodeUsernameTaken, UserErrorCodeProviderSignInFailed, UserErrorCodeAccountExists, UserErrorCodeProviderEmailUnverified, UserErrorCodeProviderLinkTaken, UserErrorCodeLastWayToSignIn, UserErrorCodeNoPassword, UserErrorCodeReservationsAhead, UserErrorCodeAccountInOffice, UserErrorCodeTicketRequired, UserErrorCodeAlreadyReviewed, UserErrorCodeReviewHidden, UserErrorCodeSeatRuleBroken, UserErrorCodeCoolingDown:
+	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeInvalidProof, UserErrorCodeAccountDisabled, UserErrorCodeTooManyGrants, UserErrorCodeLastAdmin, UserErrorCodeSessionEnded, UserErrorCodeLinkExpired, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodePromotionRefused, UserErrorCodeReservationExpired, UserErrorCodeHoldLimitReached, UserErrorCodePayLaterUnavailable, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending, UserErrorCodeUsernameTaken, UserErrorCodeProviderSignInFailed, UserErrorCodeAccountExists, UserErrorCodeProviderEmailUnverified, UserErrorCodeProviderLinkTaken, UserErrorCodeLastWayToSignIn, UserErrorCodeNoPassword, UserErrorCodeReservationsAhead, UserErrorCodeAccountInOffice, UserErrorCodeTicketRequired, UserErrorCodeAlreadyReviewed, UserErrorCodeReviewHidden, UserErrorCodeReviewReported, UserErrorCodeSeatRuleBroken, UserErrorCodeCoolingDown:
 		return true
 	}
 	return false
