@@ -156,7 +156,7 @@ func worldStatements() []string {
 // checkpoint falls into it for the sake of another.
 func reset(ctx context.Context, db *postgres.DB) error {
 	for _, statement := range []string{
-		`TRUNCATE reservations, seat_claims, idempotency_keys, payments, payment_attempts, tickets`,
+		`TRUNCATE promotion_redemptions, reservations, seat_claims, idempotency_keys, payments, payment_attempts, tickets`,
 		`CHECKPOINT`,
 	} {
 		if _, err := db.SQL().ExecContext(ctx, statement); err != nil {

@@ -111,7 +111,7 @@ func build(ctx context.Context, db *postgres.DB) (keyset string, err error) {
 // reset frees all seats.
 func reset(ctx context.Context, db *postgres.DB) error {
 	for _, statement := range []string{
-		`TRUNCATE reservations, seat_claims, idempotency_keys, payments, payment_attempts, tickets`,
+		`TRUNCATE promotion_redemptions, reservations, seat_claims, idempotency_keys, payments, payment_attempts, tickets`,
 		`CHECKPOINT`,
 	} {
 		if _, err := db.SQL().ExecContext(ctx, statement); err != nil {
