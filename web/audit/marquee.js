@@ -322,7 +322,11 @@ class Visitor {
         `the seat map of ${showtimeId} counts ${seatMap.availableCount} free seats and shows ${free.length}`,
       );
     }
-    return { available: free.length, seatIds: free.slice(0, count) };
+    const { bestAvailable } = await this.ask(
+      'query ($input: BestAvailableInput!) { bestAvailable(input: $input) { seats { id } } }',
+      { input: { showtimeId, seats: Math.max(count, 1), limit: 1 } },
+    );
+    return { available: free.length, seatIds: bestAvailable[0].seats.map((seat) => seat.id) };
   }
 
   /** Holds seats and returns the reservation's id. */
