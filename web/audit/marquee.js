@@ -159,6 +159,8 @@ class Marquee extends Endpoint {
         MARQUEE_ALLOWED_ORIGINS: allowedOrigin,
         // Lets each client of an audit come from an address of its own.
         MARQUEE_TRUSTED_PROXIES: '127.0.0.0/8',
+        // An audit holds and gives back all the time.
+        MARQUEE_IDLE_HOLDS: '0',
         ...this.#environment,
       },
     });
@@ -310,23 +312,31 @@ class Visitor {
     return data;
   }
 
-  /** The number of free seats of a showtime, and the ids of some of them. */
-  async freeSeats(showtimeId, count = 0) {
+  /** The ids of all free seats of a showtime. */
+  async freeSeats(showtimeId) {
     const { seatMap } = await this.ask(
       'query ($id: ID!) { seatMap(showtimeId: $id) { availableCount seats { seat { id } state } } }',
       { id: showtimeId },
     );
     const free = seatMap.seats.filter((one) => one.state === 'AVAILABLE').map((one) => one.seat.id);
-    if (free.length !== seatMap.availableCount || free.length < count) {
+    if (free.length !== seatMap.availableCount) {
       throw new Error(
         `the seat map of ${showtimeId} counts ${seatMap.availableCount} free seats and shows ${free.length}`,
       );
     }
+    return free;
+  }
+
+  /** The ids of seats that a party may take: free, and no rule of the theater forbids them. */
+  async seatsFor(showtimeId, party) {
     const { bestAvailable } = await this.ask(
       'query ($input: BestAvailableInput!) { bestAvailable(input: $input) { seats { id } } }',
-      { input: { showtimeId, seats: Math.max(count, 1), limit: 1 } },
+      { input: { showtimeId, seats: party, limit: 1 } },
     );
-    return { available: free.length, seatIds: bestAvailable[0].seats.map((seat) => seat.id) };
+    if (bestAvailable.length === 0) {
+      throw new Error(`a party of ${party} finds no seats at ${showtimeId}`);
+    }
+    return bestAvailable[0].seats.map((seat) => seat.id);
   }
 
   /** Holds seats and returns the reservation's id. */

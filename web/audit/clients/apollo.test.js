@@ -93,7 +93,7 @@ test(
     visitor.token = signUp.data.confirmSignUp.token;
 
     const showtimeId = await server.showtime();
-    const { seatIds } = await visitor.freeSeats(showtimeId, 2);
+    const seatIds = await visitor.seatsFor(showtimeId, 2);
     const arrivals = new Arrivals();
     const watched = client
       .subscribe({

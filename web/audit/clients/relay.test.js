@@ -85,7 +85,7 @@ test('Relay: sign-up and reservation by mutation, seen by a subscription', { tim
   visitor.token = confirmSignUp.token;
 
   const showtimeId = await server.showtime();
-  const { seatIds } = await visitor.freeSeats(showtimeId, 2);
+  const seatIds = await visitor.seatsFor(showtimeId, 2);
   const arrivals = new Arrivals();
   const watched = relay.requestSubscription(environment, {
     subscription: artifact('SeatMapSubscription'),

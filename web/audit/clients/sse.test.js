@@ -55,7 +55,7 @@ test('graphql-sse: sign-up and reservation by mutation, seen by a subscription',
   visitor.token = confirmSignUp.token;
 
   const showtimeId = await server.showtime();
-  const { seatIds } = await visitor.freeSeats(showtimeId, 2);
+  const seatIds = await visitor.seatsFor(showtimeId, 2);
   const events = client.iterate({
     query: `subscription ($id: ID!) {
       seatMapChanged(showtimeId: $id) {

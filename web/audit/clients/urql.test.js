@@ -80,7 +80,7 @@ test('urql 5: sign-up and reservation by mutation, seen by a subscription', { ti
   visitor.token = confirmSignUp.token;
 
   const showtimeId = await server.showtime();
-  const { seatIds } = await visitor.freeSeats(showtimeId, 2);
+  const seatIds = await visitor.seatsFor(showtimeId, 2);
   const arrivals = new Arrivals();
   const watched = client
     .subscription(
