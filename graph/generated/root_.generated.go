@@ -3380,7 +3380,7 @@ type Showtime implements Node @public {
   subtitles: String
   "Whether it takes place."
   status: ShowtimeStatus!
-  "What a seat costs by category; seats of a category that is missing here are not sold."
+  "What a seat costs by category, before the rules, fees and taxes of the theater: ask ` + "`" + `quote` + "`" + ` what is to be paid. Seats of a category that is missing here are not sold."
   prices: [SeatPrice!]! @listSize(assumedSize: 6)
   "When sales end."
   salesCloseAt: DateTime!

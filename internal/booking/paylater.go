@@ -70,8 +70,8 @@ func (s *Service) PayLaterPolicies(ctx context.Context, theaters []uuid.UUID) (m
 }
 
 // SetPayLaterPolicy says on which terms a theater lets customers reserve without payment from the present on; nil: not
-// at all. What is reserved already keeps its deadline. The viewer manages the theater: FORBIDDEN for others. NOT_FOUND
-// for an unknown theater, BAD_USER_INPUT. It is recorded.
+// at all. What is reserved already keeps its deadline. The viewer manages the theater: FORBIDDEN for others; no
+// recent proof, since it moves no money. NOT_FOUND for an unknown theater, BAD_USER_INPUT. It is recorded.
 func (s *Service) SetPayLaterPolicy(ctx context.Context, viewer auth.Viewer, theaterID uuid.UUID, policy *PayLaterPolicy) error {
 	if !viewer.Has(auth.RoleTheaterManager, theaterID) {
 		return apperr.New(apperr.Forbidden, "Your role does not allow this.")

@@ -7,7 +7,7 @@ import (
 )
 
 // planted is a mistake that somebody could make: texts of SQL functions replaced, and what else it takes for nothing to
-// stand in for what is missing. The race must notice it by at least one of the breaches named.
+// stand in for what is missing. The race must notice it by every breach named.
 type planted struct {
 	before  []string // statements
 	edits   []edit

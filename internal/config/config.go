@@ -45,8 +45,8 @@ type Config struct {
 	SMTPURL         Secret         `env:"MARQUEE_SMTP_URL"`
 	MailFrom        string         `env:"MARQUEE_MAIL_FROM"`
 	Hold            time.Duration  `env:"MARQUEE_HOLD" envDefault:"10m"`
+	HoldLimit       time.Duration  `env:"MARQUEE_HOLD_LIMIT"`
 	Reviewers       string         `env:"MARQUEE_REVIEWERS" envDefault:"ticket"`
-	HoldLimit       time.Duration  `env:"MARQUEE_HOLD_LIMIT" envDefault:"30m"`
 	ClusterListen   string         `env:"MARQUEE_CLUSTER_LISTEN"`
 	ClusterPeers    []string       `env:"MARQUEE_CLUSTER_PEERS"`
 	ClusterPassword Secret         `env:"MARQUEE_CLUSTER_PASSWORD"`
@@ -146,6 +146,9 @@ func Load() (Config, error) {
 	return FromEnvironment(env.ToMap(os.Environ()))
 }
 
+// usualHoldLimit is how long seats are held with all extensions, where nobody has said otherwise and a hold is no longer.
+const usualHoldLimit = 30 * time.Minute
+
 // FromEnvironment reads and validates a configuration from the given variables.
 func FromEnvironment(variables map[string]string) (Config, error) {
 	var c Config
@@ -154,6 +157,9 @@ func FromEnvironment(variables map[string]string) (Config, error) {
 	}
 	if c.DataDir == "" {
 		c.DataDir = defaultDataDir(variables)
+	}
+	if _, set := variables["MARQUEE_HOLD_LIMIT"]; !set {
+		c.HoldLimit = max(usualHoldLimit, c.Hold)
 	}
 	return c, errors.Join(misspelt(variables), c.Validate())
 }

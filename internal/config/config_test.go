@@ -75,6 +75,20 @@ func TestFromEnvironment(t *testing.T) {
 			t.Errorf("got %v, %v, %v", c.TrustedProxies, c.AllowedOrigins, err)
 		}
 	})
+	t.Run("holds_may_be_longer_than_their_usual_limit", func(t *testing.T) {
+		t.Parallel()
+		for hold, want := range map[string]time.Duration{"10m": 30 * time.Minute, "45m": 45 * time.Minute} {
+			if c, err := config.FromEnvironment(map[string]string{"MARQUEE_HOLD": hold}); err != nil || c.HoldLimit != want {
+				t.Errorf("with holds of %s the limit is %s, %v; want %s", hold, c.HoldLimit, err, want)
+			}
+		}
+		for _, limit := range []string{"0s", "44m"} {
+			_, err := config.FromEnvironment(map[string]string{"MARQUEE_HOLD": "45m", "MARQUEE_HOLD_LIMIT": limit})
+			if err == nil || !strings.Contains(err.Error(), "MARQUEE_HOLD_LIMIT must be") {
+				t.Errorf("a limit of %s is answered %v", limit, err)
+			}
+		}
+	})
 	t.Run("every_problem_is_named_at_once", func(t *testing.T) {
 		t.Parallel()
 		_, err := config.FromEnvironment(map[string]string{
