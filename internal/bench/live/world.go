@@ -111,7 +111,8 @@ func build(ctx context.Context, db *postgres.DB) (keyset string, err error) {
 // reset frees all seats.
 func reset(ctx context.Context, db *postgres.DB) error {
 	for _, statement := range []string{
-		`TRUNCATE promotion_redemptions, reservations, seat_claims, idempotency_keys, payments, payment_attempts, tickets`,
+		// In the order in which the end of a hold locks them: a sweeper may be at work.
+		`TRUNCATE reservations, seat_claims, idempotency_keys, payments, payment_attempts, tickets, promotion_redemptions`,
 		`CHECKPOINT`,
 	} {
 		if _, err := db.SQL().ExecContext(ctx, statement); err != nil {
