@@ -86,7 +86,7 @@ export class Known {
     if (reservationId !== undefined && reservationId !== this.#values.reservationId) {
       this.#change({ reservationId });
     }
-    if (at(data, 'reserveSeats') !== undefined) {
+    if (at(data, 'reserveSeats') !== undefined || at(data, 'changeSeats') !== undefined) {
       void this.lookUp();
     }
   }
