@@ -1,6 +1,7 @@
 package booking
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -130,7 +131,7 @@ func (s *Service) ReservationsAt(ctx context.Context, viewer auth.Viewer, theate
 		return page.Page[StaffReservation]{}, err
 	}
 	p, err := s.list(ctx, &q, filter, by, request)
-	return staffPage(p, func(r *StaffReservation) {}), err
+	return staffPage(p, func(*StaffReservation) {}), err
 }
 
 // AllReservations returns a page of the reservations of all theaters, or of the one customer with an address, to those who
@@ -179,6 +180,7 @@ const past = 24 * time.Hour
 
 // listing is the statement of a list under construction.
 type listing struct {
+	source     string // "": reservations with their showtimes, in whichever order PostgreSQL likes
 	conditions strings.Builder
 	args       []any
 }
@@ -203,10 +205,16 @@ func (q *listing) bound(filter Filter, by Sort, now time.Time) error {
 	case filter.ShowtimeID != nil:
 	case by == SortNewest:
 		return apperr.Invalid("sort", "The reservations of several showtimes are listed by showtime.")
-	case filter.From != nil:
 	case filter.Code != nil:
 		c, _ := parseCode(*filter.Code)
-		q.where(`s.starts_at >= `, c.made(now).Add(-past))
+		made := c.made(now)
+		first, last := c.ids(made)
+		// One look into the primary key for each showtime: ids alone would be looked for among those of all showtimes.
+		q.source = `showtimes s CROSS JOIN LATERAL (SELECT showtime_id, id FROM reservations
+			WHERE showtime_id = s.id AND id BETWEEN ` + q.arg(first) + ` AND ` + q.arg(last) + ` OFFSET 0) found
+			JOIN reservations r ON r.showtime_id = found.showtime_id AND r.id = found.id`
+		q.where(`s.starts_at >= `, made.Add(-past))
+	case filter.From != nil:
 	default:
 		q.conditions.WriteString(` AND s.starts_at >= now() - ` + q.arg(past.Seconds()) + ` * interval '1 second'`)
 	}
@@ -287,7 +295,8 @@ func (q *listing) page(by Sort, request page.Request) (order string) {
 func (s *Service) list(ctx context.Context, q *listing, filter Filter, by Sort, request page.Request) (page.Page[Listed], error) {
 	q.restrict(filter, s.clock.Now())
 	order := q.page(by, request)
-	rows, err := s.db.SQL().QueryContext(ctx, `SELECT `+columns+`, s.starts_at FROM reservations r JOIN showtimes s ON s.id = r.showtime_id
+	source := cmp.Or(q.source, `reservations r JOIN showtimes s ON s.id = r.showtime_id`)
+	rows, err := s.db.SQL().QueryContext(ctx, `SELECT `+columns+`, s.starts_at FROM `+source+`
 		WHERE true`+q.conditions.String()+` ORDER BY `+order+` LIMIT `+q.arg(request.Limit+1), q.args...)
 	if err != nil {
 		return page.Page[Listed]{}, fmt.Errorf("reading reservations: %w", err)

@@ -33,6 +33,7 @@ var everywhere = page.Request{Limit: 100}
 type lister func(filter booking.Filter, by booking.Sort, request page.Request) (page.Page[booking.Listed], error)
 
 func (h *house) mine(t testing.TB, viewer auth.Viewer) lister {
+	t.Helper()
 	return func(filter booking.Filter, by booking.Sort, request page.Request) (page.Page[booking.Listed], error) {
 		return h.booking.Reservations(t.Context(), viewer, filter, by, request)
 	}
@@ -48,6 +49,7 @@ func of(p page.Page[booking.StaffReservation], err error) (page.Page[booking.Lis
 }
 
 func (h *house) theaters(t testing.TB, viewer auth.Viewer) lister {
+	t.Helper()
 	return func(filter booking.Filter, by booking.Sort, request page.Request) (page.Page[booking.Listed], error) {
 		return of(h.booking.ReservationsAt(t.Context(), viewer, h.TheaterID, filter, by, request))
 	}
