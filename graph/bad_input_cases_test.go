@@ -374,6 +374,33 @@ func (w *badWorld) payments() []badInput {
 	}
 }
 
+func (w *badWorld) otherSeats() []badInput {
+	of := func(name, reservation string, change vars) badInput {
+		in := vars{"reservationId": reservation, "seatIds": w.show.Screen.SeatIDs(11), "idempotencyKey": typeid.New().String()}
+		maps.Copy(in, change)
+		return badInput{name: name, who: w.customer, query: changeSeats, vars: vars{"in": in}}
+	}
+	seats, foreign := w.show.Screen.SeatIDs(9, 11, 12), w.elsewhere.Screen.SeatIDs(11)[0]
+	return []badInput{
+		of("none", w.held, vars{"seatIds": []string{}}),
+		of("one twice", w.held, vars{"seatIds": []string{seats[1], seats[2], seats[1]}}),
+		of("a thousand times one", w.held, vars{"seatIds": slices.Repeat([]string{seats[1]}, 1000)}),
+		of("of another screen", w.held, vars{"seatIds": []string{seats[1], foreign}}),
+		of("malformed", w.held, vars{"seatIds": []string{"sea_1"}}),
+		of("taken", w.held, vars{"seatIds": seats[:2]}),
+		of("a type for a seat that is not wanted", w.held, vars{"ticketTypes": []vars{{"seatId": seats[0], "type": "CHILD"}}}),
+		of("a code that is none", w.held, vars{"promoCodes": []string{"' OR 1=1 --"}}),
+		of("four codes", w.held, vars{"promoCodes": []string{"a", "b", "c", "d"}}),
+		of("a code as a number", w.held, vars{"promoCodes": []int{1}}),
+		of("a short key", w.held, vars{"idempotencyKey": "short"}),
+		of("of an expired reservation", w.expired, nil),
+		of("of a cancelled reservation", w.cancelled, nil),
+		of("of someone else's reservation", w.alien, nil),
+		of("of an unknown reservation", "res_"+nothing+nothing, nil),
+		of("of a malformed reservation", "junk", nil),
+	}
+}
+
 func (w *badWorld) deadlines() []badInput {
 	of := func(name, query, reservation string) badInput {
 		return badInput{name: name, who: w.customer, query: query, vars: vars{"in": vars{"reservationId": reservation}}}
@@ -438,6 +465,7 @@ func (w *badWorld) withoutSession() []badInput {
 		ask("reserveSeats", reserveSeats, vars{"in": seatsInput(w.show, 11)}),
 		ask("payReservation", payReservation, vars{"in": vars{"reservationId": w.held, "idempotencyKey": "12345678"}}),
 		ask("cancelReservation", cancelReservation, vars{"in": vars{"reservationId": w.held}}),
+		ask("changeSeats", changeSeats, vars{"in": vars{"reservationId": w.held, "seatIds": []string{}, "idempotencyKey": "12345678"}}),
 		ask("extendHold", extendHold, vars{"in": vars{"reservationId": w.held}}),
 		ask("payLater", payLater, vars{"in": vars{"reservationId": w.held}}),
 		ask("setPayLaterPolicy", setPayLaterPolicy, vars{"in": vars{"theaterId": w.World.Theaters[0].ID()}}),

@@ -202,6 +202,14 @@ func TestA8_AZ1_AZ3_two_tenants(t *testing.T) {
 			{operation: mutation("cancelReservation", result), input: vars{}, field: "reservationId", theirs: reservation},
 			{operation: mutation("cancelReservation", result), input: vars{}, field: "reservationId", theirs: thing(func(t *testing.T) string { id, _, _ := theirs.bought(t); return id }, &theirs.customer)},
 		},
+		"Mutation.changeSeats(input.reservationId)": {
+			{
+				operation: mutation("changeSeats", result), input: vars{"seatIds": theirs.theater.Screens[0].SeatIDs(20), "idempotencyKey": "two tenants change"},
+				field: "reservationId", theirs: reservation,
+			},
+		},
+		"Mutation.changeSeats(input.seatIds)":            {{known: offSale}},
+		"Mutation.changeSeats(input.ticketTypes.seatId)": {{known: offSale}},
 		"Mutation.extendHold(input.reservationId)": {
 			{operation: mutation("extendHold", result), input: vars{}, field: "reservationId", theirs: reservation},
 		},

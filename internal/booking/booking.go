@@ -39,6 +39,7 @@ type Event string
 // The events of a reservation.
 const (
 	EventReserve Event = "RESERVE" // the customer keeps it, to pay later
+	EventChange  Event = "CHANGE"  // the customer takes other seats instead
 	EventConfirm Event = "CONFIRM" // its payment was captured
 	EventCancel  Event = "CANCEL"  // the customer gives it back
 	EventExpire  Event = "EXPIRE"  // its deadline has passed
@@ -47,9 +48,11 @@ const (
 // transitions is the whole life of a reservation: what is not here is forbidden.
 var transitions = map[Status]map[Event]Status{
 	StatusHeld: {
-		EventReserve: StatusReserved, EventConfirm: StatusConfirmed, EventCancel: StatusCancelled, EventExpire: StatusExpired,
+		EventReserve: StatusReserved, EventChange: StatusHeld, EventConfirm: StatusConfirmed, EventCancel: StatusCancelled, EventExpire: StatusExpired,
 	},
-	StatusReserved:  {EventConfirm: StatusConfirmed, EventCancel: StatusCancelled, EventExpire: StatusExpired},
+	StatusReserved: {
+		EventChange: StatusReserved, EventConfirm: StatusConfirmed, EventCancel: StatusCancelled, EventExpire: StatusExpired,
+	},
 	StatusConfirmed: {EventCancel: StatusCancelled},
 }
 
@@ -80,6 +83,7 @@ type Reservation struct {
 	Seats      []theater.Seat               // by position
 	Types      map[int16]pricing.TicketType // by position; a seat that is missing is an adult's
 	Lines      []Line
+	PromoCodes []string // that took something off
 	Total      money.Money
 	HeldUntil  *time.Time // nil when a payment has secured the seats, and in every end state
 	PayBy      *time.Time // the deadline it was given with RESERVED; nil for one that was always to be paid at once
@@ -245,6 +249,11 @@ type (
 		Reservation Reservation
 		ServerTime  time.Time // the database's clock
 	}
+	// Changed says that the reservation has the seats, until the same moment as before.
+	Changed struct {
+		Reservation Reservation
+		ServerTime  time.Time
+	}
 	// Extended says until when the seats are held.
 	Extended struct {
 		Reservation Reservation
@@ -283,6 +292,15 @@ type PayLaterResult interface{ isPayLaterResult() }
 func (KeptUnpaid) isPayLaterResult()          {}
 func (PayLaterUnavailable) isPayLaterResult() {}
 func (Expired) isPayLaterResult()             {}
+
+// ChangeResult is Changed, SeatsUnavailable, RuleBroken, PromotionRefused, ShowtimeClosed, LimitExceeded or Expired.
+type ChangeResult interface{ isChangeResult() }
+
+func (Changed) isChangeResult()          {}
+func (SeatsUnavailable) isChangeResult() {}
+func (ShowtimeClosed) isChangeResult()   {}
+func (LimitExceeded) isChangeResult()    {}
+func (Expired) isChangeResult()          {}
 
 // PayResult is Paid, Expired, Declined or Pending.
 type PayResult interface{ isPayResult() }

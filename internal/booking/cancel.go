@@ -78,7 +78,7 @@ func (s *Service) cancelTx(ctx context.Context, tx *sql.Tx, viewerID uuid.UUID, 
 			return c, err
 		}
 	} else if tried && (attempt.Status == payment.AttemptStarted || attempt.Status == payment.AttemptAuthorized) {
-		return c, apperr.New(apperr.Conflict, "A payment for this reservation is under way. Try again in a moment.")
+		return c, errPaymentUnderWay()
 	}
 	if c.ended, err = s.endTx(ctx, tx, in.ShowtimeID, in.ReservationID, EventCancel); err != nil {
 		return c, err

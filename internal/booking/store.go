@@ -37,7 +37,7 @@ func scan(row interface{ Scan(...any) error }) (r Reservation, now time.Time, er
 	if err := json.Unmarshal(lines, &stored); err != nil {
 		return r, now, fmt.Errorf("reading price lines: %w", err)
 	}
-	r.Lines, r.Types = linesOf(stored, r.Total.Currency), pricing.TypesOf(stored)
+	r.Lines, r.Types, r.PromoCodes = linesOf(stored, r.Total.Currency), pricing.TypesOf(stored), pricing.CodesOf(stored)
 	return r, now, nil
 }
 

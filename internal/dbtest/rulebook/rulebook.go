@@ -67,7 +67,7 @@ func Always() []Rule {
 		WHERE r.status = 'CONFIRMED' AND r.amount_minor > 0 AND p.id IS NULL`},
 		{"captured money is for no confirmed reservation", `SELECT format('%s payment %s of %s reservation', p.status, p.id, r.status)
 		FROM payments p JOIN reservations r ON r.showtime_id = p.showtime_id AND r.id = p.reservation_id
-		WHERE (p.status = 'CAPTURED') <> (r.status = 'CONFIRMED')`},
+		WHERE (p.status = 'CAPTURED') <> (r.status = 'CONFIRMED' AND r.amount_minor > 0)`},
 		{"a payment's figures do not fit its state", `SELECT format('%s payment %s: %s of %s captured, %s refunded', status, id, captured_minor, amount_minor, refunded_minor)
 		FROM payments WHERE (captured_minor, refunded_minor) <> CASE status WHEN 'REFUNDED' THEN (amount_minor, amount_minor)
 			WHEN 'CAPTURED' THEN (amount_minor, 0::bigint) WHEN 'REFUND_PENDING' THEN (amount_minor, 0::bigint) ELSE (0::bigint, 0::bigint) END`},
