@@ -72,6 +72,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("CancelReservationInput", ec.unmarshalInputCancelReservationInput),
 			graphql.NewInputUnmarshaler("ChangeEmailInput", ec.unmarshalInputChangeEmailInput),
 			graphql.NewInputUnmarshaler("ChangePasswordInput", ec.unmarshalInputChangePasswordInput),
+			graphql.NewInputUnmarshaler("ChangeSeatsInput", ec.unmarshalInputChangeSeatsInput),
 			graphql.NewInputUnmarshaler("CompleteProviderSignInInput", ec.unmarshalInputCompleteProviderSignInInput),
 			graphql.NewInputUnmarshaler("ConfirmEmailChangeInput", ec.unmarshalInputConfirmEmailChangeInput),
 			graphql.NewInputUnmarshaler("ConfirmPasskeyInput", ec.unmarshalInputConfirmPasskeyInput),
@@ -990,6 +991,38 @@ extend type Query {
   movie("Id of the movie." id: ID!): Movie @public @cacheControl(maxAge: 60)
   "All genres, by name."
   genres: [Genre!]! @public @cacheControl(maxAge: 300) @listSize(assumedSize: 20)
+}
+`, BuiltIn: false},
+	{Name: "../../schema/changeseats.graphqls", Input: `"Other seats for a reservation that waits for its payment."
+input ChangeSeatsInput {
+  "Id of the reservation."
+  reservationId: ID!
+  "Ids of the seats that it is to have, each once: those that it keeps and those that come in. All of them or none."
+  seatIds: [ID!]!
+  "Whom the seats are for, each at most once; a seat that is missing is for an adult."
+  ticketTypes: [SeatTicketTypeInput!]
+  "Promotion codes to use instead of those that the reservation uses, at most 3; an empty list: none. Those that it uses stay by default."
+  promoCodes: [String!]
+  "Whether the party needs the places for wheelchairs among the seats. It is kept nowhere."
+  accessibleNeed: Boolean! = false
+  "Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key never changes anything twice."
+  idempotencyKey: String!
+}
+
+"The reservation has the seats, at the price of this moment. Its deadline is that of before."
+type ChangeSeatsPayload @auth {
+  "The reservation."
+  reservation: Reservation!
+  "The server's clock, to count down to ` + "`" + `heldUntil` + "`" + ` by."
+  serverTime: DateTime!
+}
+
+"How a change of seats went. After anything but ` + "`" + `ChangeSeatsPayload` + "`" + ` and ` + "`" + `ReservationExpired` + "`" + ` the reservation is as it was."
+union ChangeSeatsResult = ChangeSeatsPayload | PromotionRefused | SeatsUnavailable | SeatRuleBroken | ShowtimeClosed | LimitExceeded | ReservationExpired
+
+extend type Mutation {
+  "Gives seats of an unpaid reservation back and takes others instead, in one step. Nobody else can have those that it keeps meanwhile."
+  changeSeats("The seats." input: ChangeSeatsInput!): ChangeSeatsResult! @auth @cost(weight: 20, lane: PURCHASE)
 }
 `, BuiltIn: false},
 	{Name: "../../schema/deadline.graphqls", Input: `"On which terms a theater lets customers reserve without payment."

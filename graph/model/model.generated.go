@@ -45,6 +45,11 @@ type ChangePasswordResult interface {
 	IsChangePasswordResult()
 }
 
+// How a change of seats went. After anything but `ChangeSeatsPayload` and `ReservationExpired` the reservation is as it was.
+type ChangeSeatsResult interface {
+	IsChangeSeatsResult()
+}
+
 // How a sign-in by a provider went.
 type CompleteProviderSignInResult interface {
 	IsCompleteProviderSignInResult()
@@ -434,6 +439,32 @@ type ChangePasswordPayload struct {
 }
 
 func (ChangePasswordPayload) IsChangePasswordResult() {}
+
+// Other seats for a reservation that waits for its payment.
+type ChangeSeatsInput struct {
+	// Id of the reservation.
+	ReservationID string `json:"reservationId"`
+	// Ids of the seats that it is to have, each once: those that it keeps and those that come in. All of them or none.
+	SeatIds []string `json:"seatIds"`
+	// Whom the seats are for, each at most once; a seat that is missing is for an adult.
+	TicketTypes []SeatTicketTypeInput `json:"ticketTypes,omitempty"`
+	// Promotion codes to use instead of those that the reservation uses, at most 3; an empty list: none. Those that it uses stay by default.
+	PromoCodes []string `json:"promoCodes,omitempty"`
+	// Whether the party needs the places for wheelchairs among the seats. It is kept nowhere.
+	AccessibleNeed bool `json:"accessibleNeed"`
+	// Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key never changes anything twice.
+	IdempotencyKey string `json:"idempotencyKey"`
+}
+
+// The reservation has the seats, at the price of this moment. Its deadline is that of before.
+type ChangeSeatsPayload struct {
+	// The reservation.
+	Reservation booking.Reservation `json:"reservation"`
+	// The server's clock, to count down to `heldUntil` by.
+	ServerTime time.Time `json:"serverTime"`
+}
+
+func (ChangeSeatsPayload) IsChangeSeatsResult() {}
 
 // What the provider's answer was, and which attempt it is for.
 type CompleteProviderSignInInput struct {
@@ -843,6 +874,8 @@ func (LimitExceeded) IsUserError() {}
 
 func (LimitExceeded) IsReserveSeatsResult() {}
 
+func (LimitExceeded) IsChangeSeatsResult() {}
+
 // The link was used, is too old, or never was one of ours; which of them is not said. Ask for another.
 type LinkExpired struct {
 	// Always `LINK_EXPIRED`.
@@ -1226,6 +1259,8 @@ type PromotionRefused struct {
 
 func (PromotionRefused) IsReserveSeatsResult() {}
 
+func (PromotionRefused) IsChangeSeatsResult() {}
+
 func (PromotionRefused) IsUserError() {}
 
 // A proof of who one is: exactly one of the fields.
@@ -1451,6 +1486,8 @@ type ReservationExpired struct {
 	Reservation booking.Reservation `json:"reservation"`
 }
 
+func (ReservationExpired) IsChangeSeatsResult() {}
+
 func (ReservationExpired) IsExtendHoldResult() {}
 
 func (ReservationExpired) IsPayLaterResult() {}
@@ -1664,6 +1701,8 @@ type SeatRuleBroken struct {
 
 func (SeatRuleBroken) IsReserveSeatsResult() {}
 
+func (SeatRuleBroken) IsChangeSeatsResult() {}
+
 func (SeatRuleBroken) IsUserError() {}
 
 // Whom a seat is for.
@@ -1689,6 +1728,8 @@ type SeatsUnavailable struct {
 func (SeatsUnavailable) IsUserError() {}
 
 func (SeatsUnavailable) IsReserveSeatsResult() {}
+
+func (SeatsUnavailable) IsChangeSeatsResult() {}
 
 // The first proof was right, and the account has a second factor, which is to be proved as well. Nobody is signed in yet.
 type SecondFactorRequired struct {
@@ -1833,6 +1874,8 @@ func (ShowtimeClosed) IsUserError() {}
 func (ShowtimeClosed) IsReserveSeatsResult() {}
 
 func (ShowtimeClosed) IsCancelReservationResult() {}
+
+func (ShowtimeClosed) IsChangeSeatsResult() {}
 
 // A page of showtimes.
 type ShowtimeConnection struct {
