@@ -42,10 +42,9 @@ func (in QuoteInput) Validate() error {
 
 // Quoted is what seats cost at this moment.
 type Quoted struct {
-	Lines        []Line
-	Total        money.Money
-	PriceVersion int32             // counts the changes of the showtime's prices
-	Promotions   []QuotedPromotion // by the order of the codes
+	Lines      []Line
+	Total      money.Money
+	Promotions []QuotedPromotion // by the order of the codes
 }
 
 // Quote returns what seats cost, free or not: nothing is held, and the price may change until they are. NOT_FOUND for
@@ -61,7 +60,7 @@ func (s *Service) Quote(ctx context.Context, in QuoteInput) (Quoted, error) {
 	if err != nil {
 		return Quoted{}, err
 	}
-	quoted := Quoted{Lines: linesOf(w.quote.Lines, w.offer.Currency), Total: w.quote.Total, PriceVersion: w.offer.PriceVersion}
+	quoted := Quoted{Lines: linesOf(w.quote.Lines, w.offer.Currency), Total: w.quote.Total}
 	for _, o := range w.promos {
 		quoted.Promotions = append(quoted.Promotions, QuotedPromotion{
 			Code: o.Code, Refusal: o.Reason, Off: money.Money{AmountMinor: w.quote.Off(o.Code), Currency: w.offer.Currency},
