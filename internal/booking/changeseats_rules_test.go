@@ -2,6 +2,7 @@ package booking_test
 
 import (
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -255,6 +256,48 @@ func TestBK7_change_of_seats(t *testing.T) {
 		result, err := change(t, h, with(h.changeTo(r, 12), "RIGHTONE"), r)
 		refused(t, result, err, apperr.Throttled)
 		result, err = change(t, h, h.changeTo(r, 12), r)
+		is[booking.Changed](t, result, err)
+	})
+	t.Run("what_another_change_did_meanwhile_counts", func(t *testing.T) {
+		t.Parallel()
+		h := newHouse(t, fixture.Plan{})
+		code := h.code(t, "FORAWHILE", nil)
+		r := hold(t, h, 11, "FORAWHILE")
+		exec, commit := h.begin(t)
+		exec(`SELECT FROM reservations WHERE id = $1 FOR UPDATE`, r.ID)
+		var result booking.ChangeResult
+		var err error
+		var call sync.WaitGroup
+		call.Go(func() { result, err = h.booking.ChangeSeats(t.Context(), viewerOf(r), h.changeTo(r, 12)) })
+		h.blocked(t, 1)
+		exec(`UPDATE reservations SET lines = '[]', amount_minor = 1200 WHERE id = $1`, r.ID)
+		exec(`DELETE FROM promotion_redemptions`)
+		exec(`UPDATE promotions SET used_count = 0, used_minor = 0`)
+		commit()
+		call.Wait()
+		if got := is[booking.Changed](t, result, err).Reservation; got.Total != nzd(1200) {
+			t.Errorf("it costs %v: %+v", got.Total, got.Lines)
+		}
+		h.wantUsed(t, code, 0, 0)
+	})
+	t.Run("promotions_are_locked_by_their_ids", func(t *testing.T) {
+		t.Parallel()
+		h := newHouse(t, fixture.Plan{})
+		combinable := func(in *promotion.Input) { in.Combinable = true }
+		lower, higher := h.code(t, "ALPHACODE", combinable), h.code(t, "BRAVOCODE", combinable)
+		r := hold(t, h, 11, higher.Code)
+		exec, commit := h.begin(t)
+		exec(`SELECT FROM promotions WHERE id = $1 FOR UPDATE`, lower.ID)
+		var result booking.ChangeResult
+		var err error
+		var call sync.WaitGroup
+		call.Go(func() {
+			result, err = h.booking.ChangeSeats(t.Context(), viewerOf(r), with(h.changeTo(r, 12), higher.Code, lower.Code))
+		})
+		h.blocked(t, 1)
+		exec(`SELECT FROM promotions WHERE id = $1 FOR UPDATE NOWAIT`, higher.ID)
+		commit()
+		call.Wait()
 		is[booking.Changed](t, result, err)
 	})
 	t.Run("codes_and_types_come_and_go_at_once", func(t *testing.T) {
