@@ -117,6 +117,17 @@ func (w *badWorld) pages() []badInput {
 		{name: "cursor of another order", who: w.customer, query: `query ($c: String) { movies(first: 2, after: $c, orderBy: TITLE) { nodes { title } } }`, vars: vars{"c": w.movieCursor}},
 		{name: "nested page too large", who: w.customer, query: `{ theaters(first: 1) { nodes { showtimes(first: 101) { nodes { id } } } } }`},
 		{name: "nested page without size", who: w.customer, query: `{ movies(first: 1) { nodes { showtimes { nodes { id } } } } }`},
+		{name: "reservations with status twice", who: w.customer, query: `{ myReservations(first: 1, status: HELD, filter: {statuses: [HELD]}) { nodes { id } } }`},
+		{name: "reservations with too many statuses", who: w.customer, query: `{ myReservations(first: 1, filter: {statuses: [HELD, HELD, HELD, HELD, HELD, HELD]}) { nodes { id } } }`},
+		{name: "reservations of no period", who: w.customer, query: `{ myReservations(first: 1, filter: {from: "2026-01-02T00:00:00Z", to: "2026-01-01T00:00:00Z"}) { nodes { id } } }`},
+		{name: "reservations of a malformed movie", who: w.customer, query: `{ myReservations(first: 1, filter: {movieId: "the_1"}) { nodes { id } } }`},
+		{name: "reservations of all by a customer", who: w.customer, query: `{ reservations(first: 1) { nodes { reservation { id } } } }`},
+		{name: "reservations by a code that is none", who: w.admin, query: `{ reservations(first: 1, filter: {code: "M82KR"}) { nodes { reservation { id } } } }`},
+		{name: "reservations of no address", who: w.admin, query: `{ reservations(first: 1, filter: {customerEmail: ""}) { nodes { reservation { id } } } }`},
+		{name: "reservations of all by age", who: w.admin, query: `{ reservations(first: 1, sort: NEWEST) { nodes { reservation { id } } } }`},
+		{name: "reservations of a malformed theater", who: w.admin, query: `{ theaterReservations(theaterId: "mov_1", first: 1) { nodes { reservation { id } } } }`},
+		{name: "reservations made in no period", who: w.admin, query: `query ($id: ID!) { theaterReservations(theaterId: $id, first: 1,
+			filter: {reservedFrom: "2026-01-02T00:00:00Z", reservedTo: "2026-01-01T00:00:00Z"}) { nodes { reservation { id } } } }`, vars: vars{"id": w.World.Theaters[0].ID()}},
 		{name: "reservations too many", who: w.customer, query: `{ myReservations(first: 1000) { nodes { id } } }`},
 	}
 }

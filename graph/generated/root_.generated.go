@@ -31,6 +31,7 @@ type ResolverRoot interface {
 	SeatMap() SeatMapResolver
 	Session() SessionResolver
 	Showtime() ShowtimeResolver
+	StaffReservation() StaffReservationResolver
 	Subscription() SubscriptionResolver
 	Theater() TheaterResolver
 	User() UserResolver
@@ -93,6 +94,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ModerateReviewInput", ec.unmarshalInputModerateReviewInput),
 			graphql.NewInputUnmarshaler("MovieFilter", ec.unmarshalInputMovieFilter),
 			graphql.NewInputUnmarshaler("MovieShowtimeFilter", ec.unmarshalInputMovieShowtimeFilter),
+			graphql.NewInputUnmarshaler("MyReservationFilter", ec.unmarshalInputMyReservationFilter),
 			graphql.NewInputUnmarshaler("PasskeyInput", ec.unmarshalInputPasskeyInput),
 			graphql.NewInputUnmarshaler("PayLaterInput", ec.unmarshalInputPayLaterInput),
 			graphql.NewInputUnmarshaler("PayLaterPolicyInput", ec.unmarshalInputPayLaterPolicyInput),
@@ -107,6 +109,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("RenameFactorInput", ec.unmarshalInputRenameFactorInput),
 			graphql.NewInputUnmarshaler("ReportReviewInput", ec.unmarshalInputReportReviewInput),
 			graphql.NewInputUnmarshaler("RequestPasswordResetInput", ec.unmarshalInputRequestPasswordResetInput),
+			graphql.NewInputUnmarshaler("ReservationFilter", ec.unmarshalInputReservationFilter),
 			graphql.NewInputUnmarshaler("ReserveSeatsInput", ec.unmarshalInputReserveSeatsInput),
 			graphql.NewInputUnmarshaler("ResetPasswordInput", ec.unmarshalInputResetPasswordInput),
 			graphql.NewInputUnmarshaler("ReviewAspectsInput", ec.unmarshalInputReviewAspectsInput),
@@ -120,6 +123,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("SignInWithPasskeyInput", ec.unmarshalInputSignInWithPasskeyInput),
 			graphql.NewInputUnmarshaler("SignUpInput", ec.unmarshalInputSignUpInput),
 			graphql.NewInputUnmarshaler("TheaterFilter", ec.unmarshalInputTheaterFilter),
+			graphql.NewInputUnmarshaler("TheaterReservationFilter", ec.unmarshalInputTheaterReservationFilter),
 			graphql.NewInputUnmarshaler("TheaterShowtimeFilter", ec.unmarshalInputTheaterShowtimeFilter),
 			graphql.NewInputUnmarshaler("UnlinkProviderInput", ec.unmarshalInputUnlinkProviderInput),
 			graphql.NewInputUnmarshaler("UpdatePriceRuleInput", ec.unmarshalInputUpdatePriceRuleInput),
@@ -613,7 +617,7 @@ enum ReservationStatus {
   EXPIRED
 }
 
-"A customer's claim on seats of one showtime; readable by that customer only."
+"A customer's claim on seats of one showtime; readable by that customer, and by staff in the lists that are theirs."
 type Reservation implements Node @auth {
   "The reservation's id."
   id: ID!
@@ -633,7 +637,7 @@ type Reservation implements Node @auth {
   createdAt: DateTime!
   "The payment; null before the first attempt."
   payment: Payment
-  "The tickets, by seat position; empty until it is confirmed."
+  "The tickets, by seat position; empty until it is confirmed, and for those who look after customers of all theaters."
   tickets: [Ticket!]! @listSize(assumedSize: 10)
 }
 
@@ -840,7 +844,7 @@ extend type Query {
   there is no such showtime.
   """
   bestAvailable("The party." input: BestAvailableInput!): [SeatSuggestion!] @public @listSize(assumedSize: 10) @cost(weight: 10)
-  "The viewer's reservations, newest first."
+  "The viewer's reservations."
   myReservations(
     "Page size counted from the start, at most 100; give ` + "`" + `first` + "`" + ` or ` + "`" + `last` + "`" + `."
     first: Int
@@ -850,8 +854,12 @@ extend type Query {
     last: Int
     "Cursor: the page ends before it."
     before: String
-    "Only those that stand here."
-    status: ReservationStatus
+    "Only those that stand here; not beside ` + "`" + `filter.statuses` + "`" + `."
+    status: ReservationStatus @deprecated(reason: "Use ` + "`" + `filter.statuses` + "`" + `.")
+    "Restricts the list."
+    filter: MyReservationFilter
+    "What the list is sorted by. Cursors count for one order."
+    sort: ReservationSort! = NEWEST
   ): ReservationConnection! @auth @listSize(slicingArguments: ["first", "last"])
 }
 
@@ -1713,6 +1721,156 @@ union LinkProviderResult = LinkProviderPayload | ProviderSignInFailed | Provider
 
 "How unlinking a provider went."
 union UnlinkProviderResult = UnlinkProviderPayload | LastWayToSignIn
+`, BuiltIn: false},
+	{Name: "../../schema/history.graphqls", Input: `"What a list of reservations is sorted by."
+enum ReservationSort {
+  "The one made last first."
+  NEWEST
+  "By the start of their showtimes, the earliest first."
+  SOONEST_SHOWTIME
+  "By the start of their showtimes, the latest first."
+  LATEST_SHOWTIME
+}
+
+"Whether the showtime of a reservation is over."
+enum ReservationPeriod {
+  "It is not over, or has not begun."
+  UPCOMING
+  "It is over."
+  PAST
+}
+
+"Restricts the viewer's reservations; every given condition must hold."
+input MyReservationFilter {
+  "Those that stand in one of these states; any by default."
+  statuses: [ReservationStatus!]
+  "Those whose showtime is over, or is not."
+  period: ReservationPeriod
+  "Those of showtimes that start at this moment or later."
+  from: DateTime
+  "Those of showtimes that start before this moment."
+  to: DateTime
+  "Those of this movie."
+  movieId: ID
+  "Those at this theater."
+  theaterId: ID
+}
+
+extend type Reservation {
+  "Short name of it, for people: ` + "`" + `M82KR-9HCF3` + "`" + `. It is no secret and gives no right."
+  code: String!
+}
+
+"Restricts the reservations of a theater; every given condition must hold."
+input TheaterReservationFilter {
+  "Those of this showtime."
+  showtimeId: ID
+  "Those on this screen."
+  screenId: ID
+  "Those that stand in one of these states; any by default."
+  statuses: [ReservationStatus!]
+  "Those of showtimes that start at this moment or later; without it, ` + "`" + `showtimeId` + "`" + ` and ` + "`" + `code` + "`" + `, 24 hours ago."
+  from: DateTime
+  "Those of showtimes that start before this moment."
+  to: DateTime
+  "Those that were made at this moment or later."
+  reservedFrom: DateTime
+  "Those that were made before this moment."
+  reservedTo: DateTime
+  "The one with this code, however it is written. Two that were made at one moment may have the same."
+  code: String
+}
+
+"Restricts the reservations of all theaters; every given condition must hold."
+input ReservationFilter {
+  "Those of the account with this address: the whole of it; case does not matter."
+  customerEmail: String
+  "Those at this theater."
+  theaterId: ID
+  "Those of this showtime."
+  showtimeId: ID
+  "Those that stand in one of these states; any by default."
+  statuses: [ReservationStatus!]
+  "Those of showtimes that start at this moment or later; without it, ` + "`" + `customerEmail` + "`" + `, ` + "`" + `showtimeId` + "`" + ` and ` + "`" + `code` + "`" + `, 24 hours ago."
+  from: DateTime
+  "Those of showtimes that start before this moment."
+  to: DateTime
+  "Those that were made at this moment or later."
+  reservedFrom: DateTime
+  "Those that were made before this moment."
+  reservedTo: DateTime
+  "The one with this code, however it is written. Two that were made at one moment may have the same."
+  code: String
+}
+
+"A reservation as those see it who work with it."
+type StaffReservation @auth {
+  "The reservation."
+  reservation: Reservation!
+  "Whose it is; null for somebody without an account, or whose account was erased."
+  customer: ReservationCustomer
+}
+
+"The customer of a reservation, as those see them who work with it."
+type ReservationCustomer @auth {
+  "Their name."
+  name: String!
+  "Their e-mail address; null for those who work at a theater."
+  email: String
+}
+
+"A page of reservations, as those see them who work with them."
+type StaffReservationConnection @auth {
+  "The reservations with their cursors."
+  edges: [StaffReservationEdge!]!
+  "The reservations alone."
+  nodes: [StaffReservation!]!
+  "Where the page stands."
+  pageInfo: PageInfo!
+}
+
+"A reservation in a page."
+type StaffReservationEdge @auth {
+  "Where the reservation stands in the list."
+  cursor: String!
+  "The reservation."
+  node: StaffReservation!
+}
+
+extend type Query {
+  "The reservations of a theater, for those who work there."
+  theaterReservations(
+    "Id of the theater."
+    theaterId: ID!
+    "Page size counted from the start, at most 100; give ` + "`" + `first` + "`" + ` or ` + "`" + `last` + "`" + `."
+    first: Int
+    "Cursor: the page starts after it."
+    after: String
+    "Page size counted from the end, at most 100."
+    last: Int
+    "Cursor: the page ends before it."
+    before: String
+    "Restricts the list."
+    filter: TheaterReservationFilter
+    "What the list is sorted by; ` + "`" + `NEWEST` + "`" + ` with ` + "`" + `showtimeId` + "`" + ` only. Cursors count for one order."
+    sort: ReservationSort! = SOONEST_SHOWTIME
+  ): StaffReservationConnection! @auth(role: THEATER_STAFF, scope: THEATER) @cost(weight: 5) @listSize(slicingArguments: ["first", "last"])
+  "The reservations of all theaters, for those who help customers. Tickets are withheld."
+  reservations(
+    "Page size counted from the start, at most 100; give ` + "`" + `first` + "`" + ` or ` + "`" + `last` + "`" + `."
+    first: Int
+    "Cursor: the page starts after it."
+    after: String
+    "Page size counted from the end, at most 100."
+    last: Int
+    "Cursor: the page ends before it."
+    before: String
+    "Restricts the list."
+    filter: ReservationFilter
+    "What the list is sorted by; ` + "`" + `NEWEST` + "`" + ` with ` + "`" + `customerEmail` + "`" + ` or ` + "`" + `showtimeId` + "`" + ` only. Cursors count for one order."
+    sort: ReservationSort! = SOONEST_SHOWTIME
+  ): StaffReservationConnection! @auth(role: SUPPORT) @cost(weight: 5) @listSize(slicingArguments: ["first", "last"])
+}
 `, BuiltIn: false},
 	{Name: "../../schema/identity.graphqls", Input: `"A kind of work at the box office. Roles are granted at a theater or on the whole platform."
 enum Role {
@@ -4299,6 +4457,8 @@ func (ec *executionContext) childFields_Reservation(ctx context.Context, field g
 		return ec.fieldContext_Reservation_tickets(ctx, field)
 	case "payBy":
 		return ec.fieldContext_Reservation_payBy(ctx, field)
+	case "code":
+		return ec.fieldContext_Reservation_code(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Reservation", field.Name)
 }
@@ -4313,6 +4473,16 @@ func (ec *executionContext) childFields_ReservationConnection(ctx context.Contex
 		return ec.fieldContext_ReservationConnection_pageInfo(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ReservationConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_ReservationCustomer(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ReservationCustomer_name(ctx, field)
+	case "email":
+		return ec.fieldContext_ReservationCustomer_email(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReservationCustomer", field.Name)
 }
 
 func (ec *executionContext) childFields_ReservationEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4761,6 +4931,38 @@ func (ec *executionContext) childFields_StaffMember(ctx context.Context, field g
 		return ec.fieldContext_StaffMember_grantedAt(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type StaffMember", field.Name)
+}
+
+func (ec *executionContext) childFields_StaffReservation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "reservation":
+		return ec.fieldContext_StaffReservation_reservation(ctx, field)
+	case "customer":
+		return ec.fieldContext_StaffReservation_customer(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StaffReservation", field.Name)
+}
+
+func (ec *executionContext) childFields_StaffReservationConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_StaffReservationConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_StaffReservationConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_StaffReservationConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StaffReservationConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_StaffReservationEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_StaffReservationEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_StaffReservationEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StaffReservationEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_Theater(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -965,6 +965,22 @@ type MovieShowtimeFilter struct {
 	To *time.Time `json:"to,omitempty"`
 }
 
+// Restricts the viewer's reservations; every given condition must hold.
+type MyReservationFilter struct {
+	// Those that stand in one of these states; any by default.
+	Statuses []booking.Status `json:"statuses,omitempty"`
+	// Those whose showtime is over, or is not.
+	Period *booking.Period `json:"period,omitempty"`
+	// Those of showtimes that start at this moment or later.
+	From *time.Time `json:"from,omitempty"`
+	// Those of showtimes that start before this moment.
+	To *time.Time `json:"to,omitempty"`
+	// Those of this movie.
+	MovieID *string `json:"movieId,omitempty"`
+	// Those at this theater.
+	TheaterID *string `json:"theaterId,omitempty"`
+}
+
 // The account has no password that could be changed, since its owner signs in by a provider. Set one by a recovery mail.
 type NoPassword struct {
 	// Always `NO_PASSWORD`.
@@ -1444,6 +1460,14 @@ type ReservationConnection struct {
 	PageInfo PageInfo `json:"pageInfo"`
 }
 
+// The customer of a reservation, as those see them who work with it.
+type ReservationCustomer struct {
+	// Their name.
+	Name string `json:"name"`
+	// Their e-mail address; null for those who work at a theater.
+	Email *string `json:"email,omitempty"`
+}
+
 // A reservation in a page.
 type ReservationEdge struct {
 	// Where the reservation stands in the list.
@@ -1471,6 +1495,28 @@ func (ReservationExpired) IsPayLaterResult() {}
 func (ReservationExpired) IsUserError() {}
 
 func (ReservationExpired) IsPayReservationResult() {}
+
+// Restricts the reservations of all theaters; every given condition must hold.
+type ReservationFilter struct {
+	// Those of the account with this address: the whole of it; case does not matter.
+	CustomerEmail *string `json:"customerEmail,omitempty"`
+	// Those at this theater.
+	TheaterID *string `json:"theaterId,omitempty"`
+	// Those of this showtime.
+	ShowtimeID *string `json:"showtimeId,omitempty"`
+	// Those that stand in one of these states; any by default.
+	Statuses []booking.Status `json:"statuses,omitempty"`
+	// Those of showtimes that start at this moment or later; without it, `customerEmail`, `showtimeId` and `code`, 24 hours ago.
+	From *time.Time `json:"from,omitempty"`
+	// Those of showtimes that start before this moment.
+	To *time.Time `json:"to,omitempty"`
+	// Those that were made at this moment or later.
+	ReservedFrom *time.Time `json:"reservedFrom,omitempty"`
+	// Those that were made before this moment.
+	ReservedTo *time.Time `json:"reservedTo,omitempty"`
+	// The one with this code, however it is written. Two that were made at one moment may have the same.
+	Code *string `json:"code,omitempty"`
+}
 
 // There are paid seats of showtimes that are not over: cancel them, or say that they may be left behind. Nothing was changed.
 type ReservationsAhead struct {
@@ -1911,6 +1957,24 @@ type StaffMember struct {
 	GrantedAt time.Time `json:"grantedAt"`
 }
 
+// A page of reservations, as those see them who work with them.
+type StaffReservationConnection struct {
+	// The reservations with their cursors.
+	Edges []StaffReservationEdge `json:"edges"`
+	// The reservations alone.
+	Nodes []booking.StaffReservation `json:"nodes"`
+	// Where the page stands.
+	PageInfo PageInfo `json:"pageInfo"`
+}
+
+// A reservation in a page.
+type StaffReservationEdge struct {
+	// Where the reservation stands in the list.
+	Cursor string `json:"cursor"`
+	// The reservation.
+	Node booking.StaffReservation `json:"node"`
+}
+
 // A page of theaters.
 type TheaterConnection struct {
 	// The theaters with their cursors.
@@ -1927,6 +1991,26 @@ type TheaterEdge struct {
 	Cursor string `json:"cursor"`
 	// The theater.
 	Node theater.Theater `json:"node"`
+}
+
+// Restricts the reservations of a theater; every given condition must hold.
+type TheaterReservationFilter struct {
+	// Those of this showtime.
+	ShowtimeID *string `json:"showtimeId,omitempty"`
+	// Those on this screen.
+	ScreenID *string `json:"screenId,omitempty"`
+	// Those that stand in one of these states; any by default.
+	Statuses []booking.Status `json:"statuses,omitempty"`
+	// Those of showtimes that start at this moment or later; without it, `showtimeId` and `code`, 24 hours ago.
+	From *time.Time `json:"from,omitempty"`
+	// Those of showtimes that start before this moment.
+	To *time.Time `json:"to,omitempty"`
+	// Those that were made at this moment or later.
+	ReservedFrom *time.Time `json:"reservedFrom,omitempty"`
+	// Those that were made before this moment.
+	ReservedTo *time.Time `json:"reservedTo,omitempty"`
+	// The one with this code, however it is written. Two that were made at one moment may have the same.
+	Code *string `json:"code,omitempty"`
 }
 
 // Restricts the showtimes of a theater; every given condition must hold.

@@ -88,6 +88,8 @@ type Reservation struct {
 	HeldUntil  *time.Time // nil when a payment has secured the seats, and in every end state
 	PayBy      *time.Time // the deadline it was given with RESERVED; nil for one that was always to be paid at once
 	CreatedAt  time.Time
+
+	TicketsWithheld bool // the viewer may see the reservation, and not what admits to it
 }
 
 // NodeID returns the reservation's public id, which carries its showtime.
@@ -100,12 +102,6 @@ func (Reservation) IsNode() {}
 func (r Reservation) Reference() payment.Reference {
 	return payment.Reference{ShowtimeID: r.ShowtimeID, ID: r.ID}
 }
-
-// CursorName is what cursors of the viewer's reservations are signed for.
-const CursorName = "reservations:newest"
-
-// CursorKey returns where r stands among the viewer's reservations; ids sort by creation time.
-func (r Reservation) CursorKey() []string { return []string{r.ID.String()} }
 
 // Line is one line of a reservation's price.
 type Line struct {
