@@ -1,8 +1,8 @@
 // Package loader batches the reads that resolvers make one by one: fields of the same kind anywhere in one operation,
 // or in one event of a subscription, cost one statement together.
 //
-// A set of loaders lives for one operation or event, so that its cache can never show one viewer what another asked
-// for. It decides nothing: who may see a thing was decided where the key came from.
+// A set of loaders lives for one query, one command of a mutation or one event, so that its cache can never show one
+// viewer what another asked for, nor what a command before has changed. It decides nothing: who may see a thing was decided where the key came from.
 package loader
 
 import (
@@ -20,6 +20,7 @@ import (
 	"marquee/internal/identity"
 	"marquee/internal/page"
 	"marquee/internal/payment"
+	"marquee/internal/promotion"
 	"marquee/internal/review"
 	"marquee/internal/showtime"
 	"marquee/internal/theater"
@@ -27,13 +28,14 @@ import (
 
 // Services are where the loaders read.
 type Services struct {
-	Identity *identity.Service
-	Catalog  *catalog.Service
-	Theater  *theater.Service
-	Showtime *showtime.Service
-	Booking  *booking.Service
-	Payment  *payment.Service
-	Review   *review.Service
+	Identity  *identity.Service
+	Catalog   *catalog.Service
+	Theater   *theater.Service
+	Showtime  *showtime.Service
+	Booking   *booking.Service
+	Payment   *payment.Service
+	Promotion *promotion.Service
+	Review    *review.Service
 }
 
 // DefaultWait is how long the first key of a batch waits for others.
@@ -52,6 +54,8 @@ type Loaders struct {
 	Layout        *One[uuid.UUID, *theater.Layout]
 	Showtime      *One[uuid.UUID, showtime.Showtime]
 	Prices        *Many[uuid.UUID, showtime.Price]
+	PriceRules    *Many[uuid.UUID, showtime.PriceRule]      // by theater
+	Promotions    *Many[uuid.UUID, promotion.Promotion]     // by theater
 	PayLater      *Maybe[uuid.UUID, booking.PayLaterPolicy] // by theater
 	Payment       *Maybe[payment.Reference, payment.Payment]
 	Tickets       *Many[payment.Reference, booking.Ticket]
@@ -80,6 +84,8 @@ func New(s Services, wait time.Duration) *Loaders {
 		Layout:        one("seat layout", s.Theater.LayoutsByID, wait),
 		Showtime:      one("showtime", s.Showtime.ShowtimesByID, wait),
 		Prices:        many(s.Showtime.PricesByShowtime, wait),
+		PriceRules:    many(s.Showtime.PriceRulesByTheater, wait),
+		Promotions:    many(s.Promotion.PromotionsByTheater, wait),
 		PayLater:      maybe(s.Booking.PayLaterPolicies, wait),
 		Payment:       maybe(s.Payment.PaymentsByReservation, wait),
 		Tickets:       many(s.Booking.TicketsByReservation, wait),
