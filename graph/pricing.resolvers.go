@@ -7,13 +7,14 @@ package graph
 
 import (
 	"context"
-
 	"marquee/graph/loader"
 	"marquee/graph/model"
 	"marquee/internal/auth"
 	"marquee/internal/showtime"
 	"marquee/internal/theater"
 	"marquee/internal/typeid"
+
+	"github.com/google/uuid"
 )
 
 func (r *mutationResolver) CreatePriceRule(ctx context.Context, input model.CreatePriceRuleInput) (*model.CreatePriceRulePayload, error) {
@@ -84,7 +85,7 @@ func (r *queryResolver) Quote(ctx context.Context, input model.QuoteInput) (*mod
 	if err != nil {
 		return nil, err
 	}
-	if len(in.PromoCodes) > 0 {
+	if len(in.PromoCodes) > 0 || in.Instead != uuid.Nil {
 		viewer, err := auth.Require(ctx, auth.RoleCustomer)
 		if err != nil {
 			return nil, err

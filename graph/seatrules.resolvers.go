@@ -7,7 +7,6 @@ package graph
 
 import (
 	"context"
-
 	"marquee/graph/loader"
 	"marquee/graph/model"
 	"marquee/internal/auth"
@@ -15,6 +14,8 @@ import (
 	"marquee/internal/showtime"
 	"marquee/internal/theater"
 	"marquee/internal/typeid"
+
+	"github.com/google/uuid"
 )
 
 func (r *mutationResolver) SetSeatRules(ctx context.Context, input model.SetSeatRulesInput) (*model.SetSeatRulesPayload, error) {
@@ -49,9 +50,18 @@ func (r *queryResolver) ValidateSelection(ctx context.Context, input model.Valid
 	if err != nil {
 		return nil, err
 	}
+	instead, err := insteadOf(showtimeID, input.ReservationID)
+	if err != nil {
+		return nil, err
+	}
 	viewer, _ := auth.ViewerFrom(ctx)
+	if instead != uuid.Nil {
+		if viewer, err = auth.Require(ctx, auth.RoleCustomer); err != nil {
+			return nil, err
+		}
+	}
 	checked, err := r.Services.Booking.Check(ctx, viewer.UserID, booking.CheckInput{
-		ShowtimeID: showtimeID, SeatIDs: seatIDs, AccessibleNeed: input.AccessibleNeed,
+		ShowtimeID: showtimeID, SeatIDs: seatIDs, AccessibleNeed: input.AccessibleNeed, Instead: instead,
 	})
 	if err != nil {
 		return nil, err
