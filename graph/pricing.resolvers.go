@@ -7,14 +7,15 @@ package graph
 
 import (
 	"context"
+
+	"github.com/google/uuid"
+
 	"marquee/graph/loader"
 	"marquee/graph/model"
 	"marquee/internal/auth"
 	"marquee/internal/showtime"
 	"marquee/internal/theater"
 	"marquee/internal/typeid"
-
-	"github.com/google/uuid"
 )
 
 func (r *mutationResolver) CreatePriceRule(ctx context.Context, input model.CreatePriceRuleInput) (*model.CreatePriceRulePayload, error) {
