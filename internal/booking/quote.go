@@ -46,6 +46,11 @@ type Quoted struct {
 	Total        money.Money
 	PriceVersion int32             // counts the changes of the showtime's prices
 	Promotions   []QuotedPromotion // by the order of the codes
+
+	// For QuotedRefund.
+	showtimeID uuid.UUID
+	lines      []pricing.Line
+	items      []pricing.Item
 }
 
 // Quote returns what seats cost, free or not: nothing is held, and the price may change until they are. NOT_FOUND for
@@ -67,11 +72,15 @@ func (s *Service) Quote(ctx context.Context, in QuoteInput) (Quoted, error) {
 	if err != nil {
 		return Quoted{}, err
 	}
-	quote, offers, err := s.quoteWith(ctx, in.ViewerID, offer, layout.SeatsAt(positions), typesOf(layout, in.TicketTypes), in.PromoCodes)
+	seats, types := layout.SeatsAt(positions), typesOf(layout, in.TicketTypes)
+	quote, offers, err := s.quoteWith(ctx, in.ViewerID, offer, seats, types, in.PromoCodes)
 	if err != nil {
 		return Quoted{}, err
 	}
-	quoted := Quoted{Lines: linesOf(quote.Lines, offer.Currency), Total: quote.Total, PriceVersion: offer.PriceVersion}
+	quoted := Quoted{
+		Lines: linesOf(quote.Lines, offer.Currency), Total: quote.Total, PriceVersion: offer.PriceVersion,
+		showtimeID: in.ShowtimeID, lines: quote.Lines, items: itemsOf(seats, types),
+	}
 	for _, o := range offers {
 		quoted.Promotions = append(quoted.Promotions, QuotedPromotion{
 			Code: o.Code, Refusal: o.Reason, Off: money.Money{AmountMinor: quote.Off(o.Code), Currency: offer.Currency},

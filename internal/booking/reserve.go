@@ -156,7 +156,7 @@ func (s *Service) tryReserve(ctx context.Context, viewer auth.Viewer, in Reserve
 		s.hint(in.ShowtimeID)
 		held := Reservation{
 			ShowtimeID: in.ShowtimeID, ID: c.reservationID.UUID, ViewerID: viewer.UserID, Status: StatusHeld,
-			Positions: positions, Seats: seats, Types: types, Lines: linesOf(quote.Lines, offer.Currency), Total: quote.Total,
+			Positions: positions, Seats: seats, Types: types, Lines: linesOf(quote.Lines, offer.Currency), Total: quote.Total, Stored: quote.Lines,
 			HeldUntil: &c.heldUntil.Time, CreatedAt: c.createdAt.Time,
 		}
 		return Reserved{Reservation: held, ServerTime: c.createdAt.Time}, false, nil

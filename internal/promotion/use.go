@@ -174,6 +174,54 @@ func UseTx(ctx context.Context, tx *sql.Tx, use Use, offers []Offer, quote prici
 	return nil
 }
 
+// LessenTx makes a reservation of which some tickets go use its promotions at what they take off the rest; one that takes off
+// nothing any more is given back. The rows are shared by all who use the codes, so it comes last, and goes by their ids.
+func LessenTx(ctx context.Context, tx *sql.Tx, use Use, before, rest pricing.Quote) error {
+	rows, err := tx.QueryContext(ctx, `SELECT p.id, p.code, r.amount_minor FROM promotion_redemptions r JOIN promotions p ON p.id = r.id
+		WHERE r.showtime_id = $1 AND r.reservation_id = $2 AND r.returned_at IS NULL ORDER BY p.id FOR UPDATE OF p`, use.ShowtimeID, use.ReservationID)
+	if err != nil {
+		return fmt.Errorf("reading the promotions of a reservation: %w", err)
+	}
+	type redemption struct {
+		id    uuid.UUID
+		code  string
+		minor int64
+	}
+	used, err := postgres.Collect(rows, func(rows *sql.Rows) (r redemption, err error) {
+		err = rows.Scan(&r.id, &r.code, &r.minor)
+		return r, err
+	})
+	if err != nil {
+		return err
+	}
+	for _, r := range used {
+		less := min(before.Off(r.code)-rest.Off(r.code), r.minor)
+		if less == 0 {
+			continue
+		}
+		// A use of nothing is none.
+		_, err := tx.ExecContext(ctx, `UPDATE promotion_redemptions SET amount_minor = CASE WHEN amount_minor > $4 THEN amount_minor - $4 ELSE amount_minor END,
+				returned_at = CASE WHEN amount_minor > $4 THEN NULL ELSE now() END
+			WHERE showtime_id = $1 AND reservation_id = $2 AND id = $3`, use.ShowtimeID, use.ReservationID, r.id, less)
+		if err != nil {
+			return fmt.Errorf("lessening the use of a promotion: %w", err)
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE promotions SET used_minor = used_minor - $2, used_count = used_count - $3 WHERE id = $1`,
+			r.id, less, gone(less == r.minor))
+		if err != nil {
+			return fmt.Errorf("lessening the use of a promotion: %w", err)
+		}
+	}
+	return nil
+}
+
+func gone(all bool) int32 {
+	if all {
+		return 1
+	}
+	return 0
+}
+
 const (
 	// guessers bounds the memory of who has guessed.
 	guessers = 100_000
