@@ -8,13 +8,19 @@ import (
 
 // refundPolicyInput decodes a policy as it shall be.
 func refundPolicyInput(input model.RefundPolicyInput) pricing.RefundPolicy {
-	return pricing.RefundPolicy{
+	policy := pricing.RefundPolicy{
 		Steps: mapped(input.Steps, func(step model.RefundPolicyStepInput) pricing.RefundStep {
 			return pricing.RefundStep{Minutes: step.MinutesBefore, BasisPoints: step.PercentBasisPoints}
 		}),
-		LateWithoutRefund: input.LateWithoutRefund, KeptPerTicketMinor: input.KeptPerTicketMinor, KeptOnceMinor: input.KeptOnceMinor,
-		FeesReturned: input.FeesReturned,
+		LateWithoutRefund: input.LateWithoutRefund, FeesReturned: input.FeesReturned,
 	}
+	if input.KeptPerTicketMinor != nil {
+		policy.KeptPerTicketMinor = *input.KeptPerTicketMinor
+	}
+	if input.KeptOnceMinor != nil {
+		policy.KeptOnceMinor = *input.KeptOnceMinor
+	}
+	return policy
 }
 
 // refundInput decodes money that staff give back.

@@ -1079,12 +1079,6 @@ func (ec *executionContext) unmarshalInputRefundPolicyInput(ctx context.Context,
 	if _, present := asMap["lateWithoutRefund"]; !present {
 		asMap["lateWithoutRefund"] = false
 	}
-	if _, present := asMap["keptPerTicketMinor"]; !present {
-		asMap["keptPerTicketMinor"] = "0"
-	}
-	if _, present := asMap["keptOnceMinor"]; !present {
-		asMap["keptOnceMinor"] = "0"
-	}
 	if _, present := asMap["feesReturned"]; !present {
 		asMap["feesReturned"] = false
 	}
@@ -1112,14 +1106,14 @@ func (ec *executionContext) unmarshalInputRefundPolicyInput(ctx context.Context,
 			it.LateWithoutRefund = data
 		case "keptPerTicketMinor":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("keptPerTicketMinor"))
-			data, err := ec.unmarshalNBigInt2int64(ctx, v)
+			data, err := ec.unmarshalOBigInt2ᚖint64(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.KeptPerTicketMinor = data
 		case "keptOnceMinor":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("keptOnceMinor"))
-			data, err := ec.unmarshalNBigInt2int64(ctx, v)
+			data, err := ec.unmarshalOBigInt2ᚖint64(ctx, v)
 			if err != nil {
 				return it, err
 			}

@@ -2730,10 +2730,10 @@ input RefundPolicyInput {
   steps: [RefundPolicyStepInput!]!
   "Whether seats can be given back for nothing after the last step, until the start."
   lateWithoutRefund: Boolean! = false
-  "Kept of what would come back of the price of each ticket, in the minor unit of the theater's currency."
-  keptPerTicketMinor: BigInt! = "0"
-  "Kept of what would come back in all, each time something is cancelled, in the minor unit of the theater's currency."
-  keptOnceMinor: BigInt! = "0"
+  "Kept of what would come back of the price of each ticket, in the minor unit of the theater's currency; nothing by default."
+  keptPerTicketMinor: BigInt
+  "Kept of what would come back in all, each time something is cancelled, in the minor unit of the theater's currency; nothing by default."
+  keptOnceMinor: BigInt
   "Whether booking fees come back as well, as long as a step holds."
   feesReturned: Boolean! = false
 }

@@ -1365,10 +1365,10 @@ type RefundPolicyInput struct {
 	Steps []RefundPolicyStepInput `json:"steps"`
 	// Whether seats can be given back for nothing after the last step, until the start.
 	LateWithoutRefund bool `json:"lateWithoutRefund"`
-	// Kept of what would come back of the price of each ticket, in the minor unit of the theater's currency.
-	KeptPerTicketMinor int64 `json:"keptPerTicketMinor"`
-	// Kept of what would come back in all, each time something is cancelled, in the minor unit of the theater's currency.
-	KeptOnceMinor int64 `json:"keptOnceMinor"`
+	// Kept of what would come back of the price of each ticket, in the minor unit of the theater's currency; nothing by default.
+	KeptPerTicketMinor *int64 `json:"keptPerTicketMinor,omitempty"`
+	// Kept of what would come back in all, each time something is cancelled, in the minor unit of the theater's currency; nothing by default.
+	KeptOnceMinor *int64 `json:"keptOnceMinor,omitempty"`
 	// Whether booking fees come back as well, as long as a step holds.
 	FeesReturned bool `json:"feesReturned"`
 }

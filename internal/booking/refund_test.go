@@ -43,7 +43,7 @@ func (h *house) seatsOf(r booking.Reservation, positions ...int) booking.CancelI
 	return in
 }
 
-// cancels cancels what a preview was made of: it does what the preview says, to the minor unit.
+// cancels does what a preview was made of, which must work: it does what the preview says, to the minor unit.
 func (h *house) cancels(t testing.TB, viewer auth.Viewer, in booking.CancelInput) booking.Reservation {
 	t.Helper()
 	before := h.promised(t, in)

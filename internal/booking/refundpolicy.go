@@ -75,7 +75,7 @@ func (s *Service) SetRefundPolicy(ctx context.Context, viewer auth.Viewer, theat
 			return fmt.Errorf("locking a theater: %w", err)
 		}
 		before, err := scanPolicy(tx.QueryRowContext(ctx, `SELECT `+policyColumns+` FROM theaters t LEFT JOIN LATERAL (
-			SELECT * FROM refund_policies p WHERE p.theater_id = t.id ORDER BY p.version DESC LIMIT 1) p ON true WHERE t.id = $1`, theaterID))
+			SELECT `+versionColumns+` FROM refund_policies p WHERE p.theater_id = t.id ORDER BY p.version DESC LIMIT 1) p ON true WHERE t.id = $1`, theaterID))
 		if err != nil {
 			return err
 		}
@@ -96,11 +96,13 @@ func (s *Service) SetRefundPolicy(ctx context.Context, viewer auth.Viewer, theat
 }
 
 // policyColumns are those of a version p of the theater t; NULL where it has none.
-const policyColumns = `t.currency, p.version, p.steps, p.late_without_refund, p.kept_per_ticket_minor, p.kept_once_minor, p.fees_returned, p.holds_from`
+const policyColumns = `t.currency, ` + versionColumns
+
+const versionColumns = `p.version, p.steps, p.late_without_refund, p.kept_per_ticket_minor, p.kept_once_minor, p.fees_returned, p.holds_from`
 
 // policyAt is what has the version p that holds for the theater t at a moment.
 func policyAt(moment string) string {
-	return ` LEFT JOIN LATERAL (SELECT * FROM refund_policies p WHERE p.theater_id = t.id AND p.holds_from <= ` + moment + `
+	return ` LEFT JOIN LATERAL (SELECT ` + versionColumns + ` FROM refund_policies p WHERE p.theater_id = t.id AND p.holds_from <= ` + moment + `
 		ORDER BY p.version DESC LIMIT 1) p ON true `
 }
 

@@ -26,7 +26,7 @@ type Cause string
 // The causes.
 const (
 	ByCustomer Cause = "CUSTOMER" // the customer cancelled
-	ByTheater    Cause = "THEATER"    // the showtime was called off, or something else was the theater's doing
+	ByTheater  Cause = "THEATER"  // the showtime was called off, or something else was the theater's doing
 	Goodwill   Cause = "GOODWILL" // the theater owed nothing and gave it all the same
 )
 
@@ -168,14 +168,14 @@ func (s *Service) KeptTx(ctx context.Context, tx *sql.Tx, a Attempt) (minor int6
 // refundsOf reads the refunds of a payment as its query gives them.
 func refundsOf(p Payment, text []byte) ([]Refund, error) {
 	var rows []struct {
-		ID          uuid.UUID
-		AttemptID   uuid.UUID
-		Number      int16
-		AmountMinor int64
-		Cause       Cause
-		Status      RefundStatus
-		Seats       seatno.List
-		CreatedAt   time.Time
+		ID          uuid.UUID    `json:"id"`
+		AttemptID   uuid.UUID    `json:"attemptId"`
+		Number      int16        `json:"number"`
+		AmountMinor int64        `json:"amountMinor"`
+		Cause       Cause        `json:"cause"`
+		Status      RefundStatus `json:"status"`
+		Seats       seatno.List  `json:"seats"`
+		CreatedAt   time.Time    `json:"createdAt"`
 	}
 	if err := json.Unmarshal(text, &rows); err != nil {
 		return nil, fmt.Errorf("reading refunds: %w", err)

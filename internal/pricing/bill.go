@@ -46,7 +46,8 @@ func BillOf(lines []Line, items []Item) Bill {
 			b.once += line.AmountMinor
 		}
 	}
-	if b.assign(items) && divide(lines, groups) {
+	group, known := assign(lines, items)
+	if b.group = group; known && divide(lines, groups) {
 		b.tickets = make([]Ticket, len(items))
 		b.once = b.total - b.kept
 		for i, group := range b.group {
@@ -59,31 +60,31 @@ func BillOf(lines []Line, items []Item) Bill {
 }
 
 // seats reports whether the line is about seats; lines of old have no kind.
-func (l *Line) seats() bool { return l.Kind == Seats || l.Kind == "" }
+func (l Line) seats() bool { return l.Kind == Seats || l.Kind == "" }
 
 // assign finds the line of Seats of each ticket; false when lines and tickets do not fit together.
-func (b *Bill) assign(items []Item) bool {
+func assign(lines []Line, items []Item) (group []int, ok bool) {
 	type of struct {
 		category   string
 		ticketType TicketType
 	}
 	groups, left := map[of]int{}, []int32(nil)
-	for i := range b.lines {
-		if line := &b.lines[i]; line.seats() {
+	for i := range lines {
+		if line := &lines[i]; line.seats() {
 			groups[of{line.Category, cmp.Or(line.TicketType, Adult)}] = len(left)
 			left = append(left, line.Quantity)
 		}
 	}
-	b.group = make([]int, len(items))
+	group = make([]int, len(items))
 	for i := range items {
-		group, known := groups[of{items[i].Category, cmp.Or(items[i].Type, Adult)}]
-		if !known || left[group] == 0 {
-			return false
+		at, known := groups[of{items[i].Category, cmp.Or(items[i].Type, Adult)}]
+		if !known || left[at] == 0 {
+			return nil, false
 		}
-		b.group[i] = group
-		left[group]--
+		group[i] = at
+		left[at]--
 	}
-	return !slices.ContainsFunc(left, func(n int32) bool { return n != 0 })
+	return group, !slices.ContainsFunc(left, func(n int32) bool { return n != 0 })
 }
 
 // divide adds to the tickets of each line of Seats what they have of the other lines; false when the lines do not say it. The
@@ -139,20 +140,9 @@ func (b Bill) Without(positions []int16) ([]Line, error) {
 	if b.tickets == nil {
 		return nil, ErrUndivided
 	}
-	var gone []int32 // by line of Seats
-	for i := range b.lines {
-		if b.lines[i].seats() {
-			gone = append(gone, 0)
-		}
-	}
-	for i, ticket := range b.tickets {
-		if slices.Contains(positions, ticket.Position) {
-			gone[b.group[i]]++
-		}
-	}
 	costs := b.costsWithout(positions)
+	counts := b.counts(positions)
 	rest := make([]Line, 0, len(b.lines))
-	stay := make([]bool, len(gone))
 	group := 0
 	for _, line := range b.lines {
 		words := line.Description
@@ -161,36 +151,17 @@ func (b Bill) Without(positions []int16) ([]Line, error) {
 		}
 		switch {
 		case line.seats():
-			line.Quantity -= gone[group]
+			line.Quantity = counts[group].stay
 			line.Positions = slices.DeleteFunc(slices.Clone(line.Positions), func(p int16) bool { return slices.Contains(positions, p) })
 			if len(line.Positions) == 0 {
 				line.Positions = nil
 			}
-			stay[group] = line.Quantity > 0
 			group++
 		case line.Kind == Kept:
-		case line.Each == nil:
-			if !costs {
-				line.Quantity = 0
-			}
-		case line.Kind == Tax || line.Kind == IncludedTax:
-			once := line.UnitMinor
-			for j, each := range line.Each {
-				line.UnitMinor -= each * int64(gone[j])
-				once -= each * int64(b.countOf(j))
-			}
-			if !costs {
-				line.UnitMinor -= once
-			}
-			if line.UnitMinor == 0 {
-				line.Quantity = 0
-			}
-		default:
-			for j, each := range line.Each {
-				if each != 0 {
-					line.Quantity -= gone[j]
-				}
-			}
+		case line.Each == nil && !costs:
+			line.Quantity = 0
+		case line.Each != nil:
+			line = line.of(counts, costs)
 		}
 		if line.Quantity == 0 {
 			continue
@@ -201,26 +172,55 @@ func (b Bill) Without(positions []int16) ([]Line, error) {
 		}
 		rest = append(rest, line)
 	}
-	for i := range rest {
-		if each := rest[i].Each; each != nil {
-			rest[i].Each = make([]int64, 0, len(each))
-			for j := range each {
-				if stay[j] {
-					rest[i].Each = append(rest[i].Each, each[j])
-				}
-			}
-		}
-	}
 	return rest, nil
 }
 
-func (b Bill) countOf(group int) (n int) {
-	for _, g := range b.group {
-		if g == group {
-			n++
+// count is how many tickets of a line of Seats stay and go.
+type count struct{ stay, gone int32 }
+
+// counts returns the counts by line of Seats.
+func (b Bill) counts(gone []int16) []count {
+	var counts []count
+	for i := range b.lines {
+		if b.lines[i].seats() {
+			counts = append(counts, count{})
 		}
 	}
-	return n
+	for i, ticket := range b.tickets {
+		if of := &counts[b.group[i]]; slices.Contains(gone, ticket.Position) {
+			of.gone++
+		} else {
+			of.stay++
+		}
+	}
+	return counts
+}
+
+// of returns a line that tickets have a part of, for those that stay. Taxes are one sum, of tickets and of what is paid once,
+// which is gone when nothing is left that costs anything; what else there is counts tickets.
+func (l Line) of(counts []count, costs bool) Line {
+	sum := l.Kind == Tax || l.Kind == IncludedTax
+	once, each := l.UnitMinor, make([]int64, 0, len(l.Each))
+	for i, unit := range l.Each {
+		switch c := counts[i]; {
+		case sum:
+			once -= unit * int64(c.stay+c.gone)
+			l.UnitMinor -= unit * int64(c.gone)
+		case unit != 0:
+			l.Quantity -= c.gone
+		}
+		if counts[i].stay > 0 {
+			each = append(each, unit)
+		}
+	}
+	if sum && !costs {
+		l.UnitMinor -= once
+	}
+	if l.UnitMinor == 0 {
+		l.Quantity = 0
+	}
+	l.Each = each
+	return l
 }
 
 // costsWithout reports whether what is left without tickets costs anything.
