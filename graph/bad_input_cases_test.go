@@ -117,6 +117,17 @@ func (w *badWorld) pages() []badInput {
 		{name: "cursor of another order", who: w.customer, query: `query ($c: String) { movies(first: 2, after: $c, orderBy: TITLE) { nodes { title } } }`, vars: vars{"c": w.movieCursor}},
 		{name: "nested page too large", who: w.customer, query: `{ theaters(first: 1) { nodes { showtimes(first: 101) { nodes { id } } } } }`},
 		{name: "nested page without size", who: w.customer, query: `{ movies(first: 1) { nodes { showtimes { nodes { id } } } } }`},
+		{name: "reservations with status twice", who: w.customer, query: `{ myReservations(first: 1, status: HELD, filter: {statuses: [HELD]}) { nodes { id } } }`},
+		{name: "reservations with too many statuses", who: w.customer, query: `{ myReservations(first: 1, filter: {statuses: [HELD, HELD, HELD, HELD, HELD, HELD]}) { nodes { id } } }`},
+		{name: "reservations of no period", who: w.customer, query: `{ myReservations(first: 1, filter: {from: "2026-01-02T00:00:00Z", to: "2026-01-01T00:00:00Z"}) { nodes { id } } }`},
+		{name: "reservations of a malformed movie", who: w.customer, query: `{ myReservations(first: 1, filter: {movieId: "the_1"}) { nodes { id } } }`},
+		{name: "reservations of all by a customer", who: w.customer, query: `{ reservations(first: 1) { nodes { reservation { id } } } }`},
+		{name: "reservations by a code that is none", who: w.admin, query: `{ reservations(first: 1, filter: {code: "M82KR"}) { nodes { reservation { id } } } }`},
+		{name: "reservations of no address", who: w.admin, query: `{ reservations(first: 1, filter: {customerEmail: ""}) { nodes { reservation { id } } } }`},
+		{name: "reservations of all by age", who: w.admin, query: `{ reservations(first: 1, sort: NEWEST) { nodes { reservation { id } } } }`},
+		{name: "reservations of a malformed theater", who: w.admin, query: `{ theaterReservations(theaterId: "mov_1", first: 1) { nodes { reservation { id } } } }`},
+		{name: "reservations made in no period", who: w.admin, query: `query ($id: ID!) { theaterReservations(theaterId: $id, first: 1,
+			filter: {reservedFrom: "2026-01-02T00:00:00Z", reservedTo: "2026-01-01T00:00:00Z"}) { nodes { reservation { id } } } }`, vars: vars{"id": w.World.Theaters[0].ID()}},
 		{name: "reservations too many", who: w.customer, query: `{ myReservations(first: 1000) { nodes { id } } }`},
 	}
 }
@@ -363,6 +374,33 @@ func (w *badWorld) payments() []badInput {
 	}
 }
 
+func (w *badWorld) otherSeats() []badInput {
+	of := func(name, reservation string, change vars) badInput {
+		in := vars{"reservationId": reservation, "seatIds": w.show.Screen.SeatIDs(11), "idempotencyKey": typeid.New().String()}
+		maps.Copy(in, change)
+		return badInput{name: name, who: w.customer, query: changeSeats, vars: vars{"in": in}}
+	}
+	seats, foreign := w.show.Screen.SeatIDs(9, 11, 12), w.elsewhere.Screen.SeatIDs(11)[0]
+	return []badInput{
+		of("none", w.held, vars{"seatIds": []string{}}),
+		of("one twice", w.held, vars{"seatIds": []string{seats[1], seats[2], seats[1]}}),
+		of("a thousand times one", w.held, vars{"seatIds": slices.Repeat([]string{seats[1]}, 1000)}),
+		of("of another screen", w.held, vars{"seatIds": []string{seats[1], foreign}}),
+		of("malformed", w.held, vars{"seatIds": []string{"sea_1"}}),
+		of("taken", w.held, vars{"seatIds": seats[:2]}),
+		of("a type for a seat that is not wanted", w.held, vars{"ticketTypes": []vars{{"seatId": seats[0], "type": "CHILD"}}}),
+		of("a code that is none", w.held, vars{"promoCodes": []string{"' OR 1=1 --"}}),
+		of("four codes", w.held, vars{"promoCodes": []string{"a", "b", "c", "d"}}),
+		of("a code as a number", w.held, vars{"promoCodes": []int{1}}),
+		of("a short key", w.held, vars{"idempotencyKey": "short"}),
+		of("of an expired reservation", w.expired, nil),
+		of("of a cancelled reservation", w.cancelled, nil),
+		of("of someone else's reservation", w.alien, nil),
+		of("of an unknown reservation", "res_"+nothing+nothing, nil),
+		of("of a malformed reservation", "junk", nil),
+	}
+}
+
 func (w *badWorld) deadlines() []badInput {
 	of := func(name, query, reservation string) badInput {
 		return badInput{name: name, who: w.customer, query: query, vars: vars{"in": vars{"reservationId": reservation}}}
@@ -393,7 +431,7 @@ func (w *badWorld) refunds() []badInput {
 		return badInput{name: name, who: w.admin, query: setRefundPolicy, vars: vars{"in": vars{"theaterId": theater, "policy": terms}}}
 	}
 	steps := func(of ...int) vars { // minutes and shares by turns
-		var list []vars
+		list := []vars{}
 		for i := 0; i < len(of); i += 2 {
 			list = append(list, vars{"minutesBefore": of[i], "percentBasisPoints": of[i+1]})
 		}
@@ -478,6 +516,7 @@ func (w *badWorld) withoutSession() []badInput {
 		ask("reserveSeats", reserveSeats, vars{"in": seatsInput(w.show, 11)}),
 		ask("payReservation", payReservation, vars{"in": vars{"reservationId": w.held, "idempotencyKey": "12345678"}}),
 		ask("cancelReservation", cancelReservation, vars{"in": vars{"reservationId": w.held}}),
+		ask("changeSeats", changeSeats, vars{"in": vars{"reservationId": w.held, "seatIds": []string{}, "idempotencyKey": "12345678"}}),
 		ask("extendHold", extendHold, vars{"in": vars{"reservationId": w.held}}),
 		ask("payLater", payLater, vars{"in": vars{"reservationId": w.held}}),
 		ask("setPayLaterPolicy", setPayLaterPolicy, vars{"in": vars{"theaterId": w.World.Theaters[0].ID()}}),

@@ -56,6 +56,16 @@ const (
 		... on UserError { code message }
 		... on ShowtimeClosed { reason }
 	} }`
+	changeSeats = `mutation ($in: ChangeSeatsInput!) { changeSeats(input: $in) {
+		__typename
+		... on ChangeSeatsPayload { serverTime reservation { status seats { label } total { formatted } heldUntil } }
+		... on UserError { code message }
+		... on SeatsUnavailable { seats { label } alternatives { seats { label } total { formatted } } }
+		... on SeatRuleBroken { rule seats { label } }
+		... on PromotionRefused { promoCode reason }
+		... on LimitExceeded { limit remaining }
+		... on ReservationExpired { reservation { status } }
+	} }`
 	extendHold = `mutation ($in: ExtendHoldInput!) { extendHold(input: $in) {
 		__typename
 		... on ExtendHoldPayload { serverTime reservation { status heldUntil } }
@@ -312,6 +322,7 @@ func (w *badWorld) cases() map[string][]badInput {
 		"requests":   w.requests(),
 		"seats":      w.seats(),
 		"payments":   w.payments(),
+		"others":     w.otherSeats(),
 		"deadlines":  w.deadlines(),
 		"refunds":    w.refunds(),
 		"accounts":   w.accounts(),

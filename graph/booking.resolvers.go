@@ -58,27 +58,24 @@ func (r *queryResolver) BestAvailable(ctx context.Context, input model.BestAvail
 	return r.Services.Booking.Best(ctx, in)
 }
 
-func (r *queryResolver) MyReservations(ctx context.Context, first *int32, after *string, last *int32, before *string, status *booking.Status) (*model.ReservationConnection, error) {
+func (r *queryResolver) MyReservations(ctx context.Context, first *int32, after *string, last *int32, before *string, status *booking.Status, filter *model.MyReservationFilter, sort booking.Sort) (*model.ReservationConnection, error) {
 	viewer, err := auth.Require(ctx, auth.RoleCustomer)
 	if err != nil {
 		return nil, err
 	}
-	request, err := r.Cursors.Parse(booking.CursorName, page.Args{First: first, After: after, Last: last, Before: before})
+	request, err := r.Cursors.Parse(sort.CursorName(), page.Args{First: first, After: after, Last: last, Before: before})
 	if err != nil {
 		return nil, err
 	}
-	p, err := r.Services.Booking.Reservations(ctx, viewer, status, request)
+	restriction, err := myReservationFilter(status, filter)
 	if err != nil {
 		return nil, err
 	}
-	edges, info := connect(r.Cursors, booking.CursorName, p, booking.Reservation.CursorKey)
-	return &model.ReservationConnection{
-		Edges: mapped(edges, func(e edge[booking.Reservation]) model.ReservationEdge {
-			return model.ReservationEdge{Cursor: e.cursor, Node: e.node}
-		}),
-		Nodes:    p.Items,
-		PageInfo: info,
-	}, nil
+	p, err := r.Services.Booking.Reservations(ctx, viewer, restriction, sort, request)
+	if err != nil {
+		return nil, err
+	}
+	return r.reservationConnection(sort, p), nil
 }
 
 func (r *reservationResolver) Showtime(ctx context.Context, obj *booking.Reservation) (*showtime.Showtime, error) {
@@ -90,6 +87,9 @@ func (r *reservationResolver) Payment(ctx context.Context, obj *booking.Reservat
 }
 
 func (r *reservationResolver) Tickets(ctx context.Context, obj *booking.Reservation) ([]booking.Ticket, error) {
+	if obj.TicketsWithheld {
+		return nil, nil
+	}
 	return loader.From(ctx).Tickets.Load(ctx, obj.Reference())
 }
 

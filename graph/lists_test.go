@@ -110,12 +110,14 @@ func TestPages(t *testing.T) {
 		a.AddTheater(apitest.Theater{Name: "Lumen", City: fmt.Sprintf("Town %d", i), Country: "DE", Zone: "Europe/Berlin", Currency: "EUR"}, 0)
 	}
 	lists := map[string]list{
-		"theaters":     {field: "theaters"},
-		"showtimes":    {field: "showtimes"},
-		"reservations": {who: customer, field: "myReservations"},
-		"none":         {field: "movies", arguments: `filter: {titleContains: "no such title"}, `},
+		"theaters":                   {field: "theaters"},
+		"showtimes":                  {field: "showtimes"},
+		"reservations":               {who: customer, field: "myReservations"},
+		"reservations by showtime":   {who: customer, field: "myReservations", arguments: "sort: SOONEST_SHOWTIME, "},
+		"reservations from the last": {who: customer, field: "myReservations", arguments: "sort: LATEST_SHOWTIME, filter: {period: UPCOMING}, "},
+		"none":                       {field: "movies", arguments: `filter: {titleContains: "no such title"}, `},
 	}
-	sizes := map[string]int{"theaters": 8, "showtimes": len(a.World.Showtimes), "reservations": 7, "none": 0}
+	sizes := map[string]int{"theaters": 8, "showtimes": len(a.World.Showtimes), "reservations": 7, "reservations by showtime": 7, "reservations from the last": 7, "none": 0}
 	for _, order := range []string{"POPULARITY", "RATING", "RELEASE_DATE", "TITLE"} {
 		lists["movies by "+order] = list{field: "movies", arguments: "orderBy: " + order + ", "}
 		sizes["movies by "+order] = len(movies)
@@ -272,6 +274,14 @@ func TestFilters(t *testing.T) {
 		"my reservations expired":       {"myReservations", `status: EXPIRED`, []string{ended}},
 		"my reservations confirmed":     {"myReservations", `status: CONFIRMED`, []string{sold}},
 		"my reservations cancelled":     {"myReservations", `status: CANCELLED`, nil},
+		"my reservations in two states": {"myReservations", `filter: {statuses: [HELD, CONFIRMED]}`, []string{held, sold}},
+		"my reservations ahead":         {"myReservations", `filter: {period: UPCOMING}`, []string{held, ended, sold}},
+		"my reservations of the past":   {"myReservations", `filter: {period: PAST}`, nil},
+		"my reservations of a movie":    {"myReservations", fmt.Sprintf(`filter: {movieId: %q}`, shows[1].Movie.ID()), ofMovie(shows[1].Movie, shows, held, ended, sold)},
+		"my reservations at a theater": {
+			"myReservations", fmt.Sprintf(`filter: {theaterId: %q, movieId: %q, from: %q, to: %q}, sort: LATEST_SHOWTIME`, shows[0].Theater.ID(), shows[0].Movie.ID(), stamp(shows[0].Starts), stamp(shows[0].Starts.Add(time.Minute))),
+			[]string{held},
+		},
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
 			got := list{who: customer.With(t), field: test.field, arguments: test.arguments + ", "}.page("first: 100").ids()
@@ -281,6 +291,17 @@ func TestFilters(t *testing.T) {
 			}
 		})
 	}
+}
+
+// ofMovie returns those of the reservations, of the first showtimes one each, whose showtime shows a movie.
+func ofMovie(movie apitest.Movie, shows []apitest.Showtime, reservations ...string) []string {
+	var ids []string
+	for i, id := range reservations {
+		if shows[i].Movie.Key == movie.Key {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // TestStatements counts what nested lists cost: it must not depend on how many items they hold.

@@ -19,39 +19,69 @@ func rateLimit(report limit.Report) *model.RateLimit {
 	return shown
 }
 
-// reserveSeatsResult encodes what booking made of a request for seats.
-func reserveSeatsResult(result booking.ReserveResult) (model.ReserveSeatsResult, error) {
+// seatsRefused is why seats are not given, whether they are wanted for a reservation or for a change of one.
+type seatsRefused interface {
+	model.ReserveSeatsResult
+	model.ChangeSeatsResult
+}
+
+// refusedSeats encodes why seats are not given; nil for what is no such refusal.
+func refusedSeats(result any) seatsRefused {
 	switch r := result.(type) {
-	case booking.Reserved:
-		return model.ReserveSeatsPayload{Reservation: r.Reservation, ServerTime: r.ServerTime}, nil
 	case booking.SeatsUnavailable:
 		return model.SeatsUnavailable{
 			Code:         model.UserErrorCodeSeatsUnavailable,
 			Message:      takenMessage,
 			Seats:        r.Seats,
 			Alternatives: r.Alternatives,
-		}, nil
+		}
 	case booking.ShowtimeClosed:
-		return showtimeClosed(r), nil
+		return showtimeClosed(r)
 	case booking.PromotionRefused:
 		return model.PromotionRefused{
 			Code: model.UserErrorCodePromotionRefused, Message: promotionWords[r.Reason], PromoCode: r.Code, Reason: r.Reason,
-		}, nil
+		}
 	case booking.LimitExceeded:
 		return model.LimitExceeded{
 			Code: model.UserErrorCodeLimitExceeded, Message: limitMessage(r), Of: r.Of, Limit: r.Limit, Remaining: r.Remaining,
-		}, nil
+		}
 	case booking.RuleBroken:
 		return model.SeatRuleBroken{
 			Code: model.UserErrorCodeSeatRuleBroken, Message: ruleMessages[r.Rule], Rule: r.Rule, Seats: r.Seats, Alternatives: r.Alternatives,
-		}, nil
+		}
+	default:
+		return nil
+	}
+}
+
+// reserveSeatsResult encodes what booking made of a request for seats.
+func reserveSeatsResult(result booking.ReserveResult) (model.ReserveSeatsResult, error) {
+	switch r := result.(type) {
+	case booking.Reserved:
+		return model.ReserveSeatsPayload{Reservation: r.Reservation, ServerTime: r.ServerTime}, nil
 	case booking.CoolingDown:
 		return model.CoolingDown{
 			Code: model.UserErrorCodeCoolingDown, Message: coolingMessage, RetryAfter: seconds(r.Wait),
 		}, nil
-	default:
-		return nil, fmt.Errorf("graph: no answer for %T", result)
 	}
+	if refusal := refusedSeats(result); refusal != nil {
+		return refusal, nil
+	}
+	return nil, fmt.Errorf("graph: no answer for %T", result)
+}
+
+// changeSeatsResult encodes what booking made of a request for other seats.
+func changeSeatsResult(result booking.ChangeResult) (model.ChangeSeatsResult, error) {
+	switch r := result.(type) {
+	case booking.Changed:
+		return model.ChangeSeatsPayload{Reservation: r.Reservation, ServerTime: r.ServerTime}, nil
+	case booking.Expired:
+		return reservationExpired(r), nil
+	}
+	if refusal := refusedSeats(result); refusal != nil {
+		return refusal, nil
+	}
+	return nil, fmt.Errorf("graph: no answer for %T", result)
 }
 
 // payReservationResult encodes what booking made of a request to pay.

@@ -136,6 +136,10 @@ func TestA8_AZ1_AZ3_two_tenants(t *testing.T) {
 	}
 	const offSale = "what is on where is for everybody"
 
+	// Asked for by us at our theater.
+	ourReservations := func(condition string) string {
+		return fmt.Sprintf(`query ($id: ID!) { theaterReservations(theaterId: %q, first: 5, filter: {%s: $id}) { nodes { reservation { id } } } }`, ours.theater.ID(), condition)
+	}
 	const node = `query ($id: ID!) { node(id: $id) { __typename id } }`
 	const nodes = `query ($id: ID!) { nodes(ids: [$id]) { __typename id } }`
 	appoint := vars{"role": "THEATER_STAFF", "reason": "to see whether it works"}
@@ -218,6 +222,14 @@ func TestA8_AZ1_AZ3_two_tenants(t *testing.T) {
 				theirs: their(theirs.theater.ID(), &theirs.manager),
 			},
 		},
+		"Mutation.changeSeats(input.reservationId)": {
+			{
+				operation: mutation("changeSeats", result), input: vars{"seatIds": theirs.theater.Screens[0].SeatIDs(20), "idempotencyKey": "two tenants change"},
+				field: "reservationId", theirs: reservation,
+			},
+		},
+		"Mutation.changeSeats(input.seatIds)":            {{known: offSale}},
+		"Mutation.changeSeats(input.ticketTypes.seatId)": {{known: offSale}},
 		"Mutation.extendHold(input.reservationId)": {
 			{operation: mutation("extendHold", result), input: vars{}, field: "reservationId", theirs: reservation},
 		},
@@ -277,6 +289,21 @@ func TestA8_AZ1_AZ3_two_tenants(t *testing.T) {
 		"Query.priceRules(theaterId)": {
 			{operation: `query ($id: ID!) { priceRules(theaterId: $id) { label } }`, theirs: thing(func(t *testing.T) string { ruleOf(t); return theirs.theater.ID() }, &finance)},
 		},
+		"Query.theaterReservations(theaterId)": {
+			{operation: `query ($id: ID!) { theaterReservations(theaterId: $id, first: 5) { nodes { reservation { id } } } }`, theirs: thing(func(t *testing.T) string { theirs.held(t); return theirs.theater.ID() }, &theirs.manager)},
+		},
+		"Query.theaterReservations(filter.showtimeId)": {{operation: ourReservations("showtimeId"), theirs: thing(func(t *testing.T) string { theirs.held(t); return theirs.shows[0].ID() }, nil)}},
+		"Query.theaterReservations(filter.screenId)": {
+			{operation: ourReservations("screenId"), theirs: thing(func(t *testing.T) string { theirs.held(t); return theirs.theater.Screens[0].ID() }, nil)},
+		},
+		"Query.reservations(filter.theaterId)": {
+			{operation: `query ($id: ID!) { reservations(first: 5, filter: {theaterId: $id}) { nodes { reservation { id } } } }`, theirs: thing(func(t *testing.T) string { theirs.held(t); return theirs.theater.ID() }, &support)},
+		},
+		"Query.reservations(filter.showtimeId)": {
+			{operation: `query ($id: ID!) { reservations(first: 5, filter: {showtimeId: $id}) { nodes { reservation { id } } } }`, theirs: thing(func(t *testing.T) string { theirs.held(t); return theirs.shows[0].ID() }, &support)},
+		},
+		"Query.myReservations(filter.theaterId)":          {{operation: `query ($id: ID!) { myReservations(first: 5, filter: {theaterId: $id}) { nodes { id } } }`, theirs: thing(func(t *testing.T) string { theirs.held(t); return theirs.theater.ID() }, &theirs.customer)}},
+		"Query.myReservations(filter.movieId)":            {{known: offSale}},
 		"Mutation.reserveSeats(input.showtimeId)":         {{known: offSale}},
 		"Mutation.reserveSeats(input.seatIds)":            {{known: offSale}},
 		"Mutation.reserveSeats(input.ticketTypes.seatId)": {{known: offSale}},

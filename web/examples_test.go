@@ -27,8 +27,8 @@ func TestConsole_Examples(t *testing.T) {
 		"email": "vera@marquee.example",
 	}
 	examples := documents(t, "console/src/examples")
-	if len(examples) != 10 {
-		t.Errorf("%d examples, want 10", len(examples))
+	if len(examples) != 11 {
+		t.Errorf("%d examples, want 11", len(examples))
 	}
 	for _, file := range examples {
 		name := strings.TrimSuffix(filepath.Base(file), ".graphql")

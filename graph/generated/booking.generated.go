@@ -674,6 +674,29 @@ func (ec *executionContext) fieldContext_Reservation_payBy(_ context.Context, fi
 	return graphql.NewScalarFieldContext("Reservation", field, false, false, "DateTime")
 }
 
+func (ec *executionContext) _Reservation_code(ctx context.Context, field graphql.CollectedField, obj *booking.Reservation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Reservation_code(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Code(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Reservation_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Reservation", field, true, false, "String")
+}
+
 func (ec *executionContext) _Reservation_refundPolicy(ctx context.Context, field graphql.CollectedField, obj *booking.Reservation) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1684,7 +1707,7 @@ func (ec *executionContext) _CancelReservationPayload(ctx context.Context, sel a
 	return out
 }
 
-var limitExceededImplementors = []string{"LimitExceeded", "UserError", "ReserveSeatsResult"}
+var limitExceededImplementors = []string{"LimitExceeded", "UserError", "ReserveSeatsResult", "ChangeSeatsResult"}
 
 func (ec *executionContext) _LimitExceeded(ctx context.Context, sel ast.SelectionSet, obj *model.LimitExceeded) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, limitExceededImplementors)
@@ -1867,6 +1890,11 @@ func (ec *executionContext) _Reservation(ctx context.Context, sel ast.SelectionS
 		case "payBy":
 			out.Values[i] = ec._Reservation_payBy(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "code":
+			out.Values[i] = ec._Reservation_code(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "refundPolicy":
@@ -2054,7 +2082,7 @@ func (ec *executionContext) _SeatSuggestion(ctx context.Context, sel ast.Selecti
 	return out
 }
 
-var seatsUnavailableImplementors = []string{"SeatsUnavailable", "UserError", "ReserveSeatsResult"}
+var seatsUnavailableImplementors = []string{"SeatsUnavailable", "UserError", "ReserveSeatsResult", "ChangeSeatsResult"}
 
 func (ec *executionContext) _SeatsUnavailable(ctx context.Context, sel ast.SelectionSet, obj *model.SeatsUnavailable) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, seatsUnavailableImplementors)
@@ -2102,7 +2130,7 @@ func (ec *executionContext) _SeatsUnavailable(ctx context.Context, sel ast.Selec
 	return out
 }
 
-var showtimeClosedImplementors = []string{"ShowtimeClosed", "UserError", "ReserveSeatsResult", "CancelReservationResult", "RefundPreviewResult"}
+var showtimeClosedImplementors = []string{"ShowtimeClosed", "UserError", "ReserveSeatsResult", "CancelReservationResult", "ChangeSeatsResult", "RefundPreviewResult"}
 
 func (ec *executionContext) _ShowtimeClosed(ctx context.Context, sel ast.SelectionSet, obj *model.ShowtimeClosed) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, showtimeClosedImplementors)
@@ -2498,6 +2526,42 @@ var (
 		booking.TicketRevoked:  "REVOKED",
 	}
 )
+
+func (ec *executionContext) unmarshalOReservationStatus2ᚕmarqueeᚋinternalᚋbookingᚐStatusᚄ(ctx context.Context, v any) ([]booking.Status, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]booking.Status, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNReservationStatus2marqueeᚋinternalᚋbookingᚐStatus(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalOReservationStatus2ᚕmarqueeᚋinternalᚋbookingᚐStatusᚄ(ctx context.Context, sel ast.SelectionSet, v []booking.Status) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNReservationStatus2marqueeᚋinternalᚋbookingᚐStatus(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
 
 func (ec *executionContext) unmarshalOReservationStatus2ᚖmarqueeᚋinternalᚋbookingᚐStatus(ctx context.Context, v any) (*booking.Status, error) {
 	if v == nil {

@@ -850,7 +850,7 @@ func (ec *executionContext) _PaymentPending(ctx context.Context, sel ast.Selecti
 	return out
 }
 
-var reservationExpiredImplementors = []string{"ReservationExpired", "ExtendHoldResult", "PayLaterResult", "UserError", "PayReservationResult"}
+var reservationExpiredImplementors = []string{"ReservationExpired", "ChangeSeatsResult", "ExtendHoldResult", "PayLaterResult", "UserError", "PayReservationResult"}
 
 func (ec *executionContext) _ReservationExpired(ctx context.Context, sel ast.SelectionSet, obj *model.ReservationExpired) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, reservationExpiredImplementors)

@@ -32,6 +32,7 @@ type ResolverRoot interface {
 	SeatMap() SeatMapResolver
 	Session() SessionResolver
 	Showtime() ShowtimeResolver
+	StaffReservation() StaffReservationResolver
 	Subscription() SubscriptionResolver
 	Theater() TheaterResolver
 	User() UserResolver
@@ -72,6 +73,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("CancelReservationInput", ec.unmarshalInputCancelReservationInput),
 			graphql.NewInputUnmarshaler("ChangeEmailInput", ec.unmarshalInputChangeEmailInput),
 			graphql.NewInputUnmarshaler("ChangePasswordInput", ec.unmarshalInputChangePasswordInput),
+			graphql.NewInputUnmarshaler("ChangeSeatsInput", ec.unmarshalInputChangeSeatsInput),
 			graphql.NewInputUnmarshaler("CompleteProviderSignInInput", ec.unmarshalInputCompleteProviderSignInInput),
 			graphql.NewInputUnmarshaler("ConfirmEmailChangeInput", ec.unmarshalInputConfirmEmailChangeInput),
 			graphql.NewInputUnmarshaler("ConfirmPasskeyInput", ec.unmarshalInputConfirmPasskeyInput),
@@ -93,6 +95,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ModerateReviewInput", ec.unmarshalInputModerateReviewInput),
 			graphql.NewInputUnmarshaler("MovieFilter", ec.unmarshalInputMovieFilter),
 			graphql.NewInputUnmarshaler("MovieShowtimeFilter", ec.unmarshalInputMovieShowtimeFilter),
+			graphql.NewInputUnmarshaler("MyReservationFilter", ec.unmarshalInputMyReservationFilter),
 			graphql.NewInputUnmarshaler("PasskeyInput", ec.unmarshalInputPasskeyInput),
 			graphql.NewInputUnmarshaler("PayLaterInput", ec.unmarshalInputPayLaterInput),
 			graphql.NewInputUnmarshaler("PayLaterPolicyInput", ec.unmarshalInputPayLaterPolicyInput),
@@ -111,6 +114,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("RenameFactorInput", ec.unmarshalInputRenameFactorInput),
 			graphql.NewInputUnmarshaler("ReportReviewInput", ec.unmarshalInputReportReviewInput),
 			graphql.NewInputUnmarshaler("RequestPasswordResetInput", ec.unmarshalInputRequestPasswordResetInput),
+			graphql.NewInputUnmarshaler("ReservationFilter", ec.unmarshalInputReservationFilter),
 			graphql.NewInputUnmarshaler("ReserveSeatsInput", ec.unmarshalInputReserveSeatsInput),
 			graphql.NewInputUnmarshaler("ResetPasswordInput", ec.unmarshalInputResetPasswordInput),
 			graphql.NewInputUnmarshaler("ReviewAspectsInput", ec.unmarshalInputReviewAspectsInput),
@@ -125,6 +129,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("SignInWithPasskeyInput", ec.unmarshalInputSignInWithPasskeyInput),
 			graphql.NewInputUnmarshaler("SignUpInput", ec.unmarshalInputSignUpInput),
 			graphql.NewInputUnmarshaler("TheaterFilter", ec.unmarshalInputTheaterFilter),
+			graphql.NewInputUnmarshaler("TheaterReservationFilter", ec.unmarshalInputTheaterReservationFilter),
 			graphql.NewInputUnmarshaler("TheaterShowtimeFilter", ec.unmarshalInputTheaterShowtimeFilter),
 			graphql.NewInputUnmarshaler("UnlinkProviderInput", ec.unmarshalInputUnlinkProviderInput),
 			graphql.NewInputUnmarshaler("UpdatePriceRuleInput", ec.unmarshalInputUpdatePriceRuleInput),
@@ -618,7 +623,7 @@ enum ReservationStatus {
   EXPIRED
 }
 
-"A customer's claim on seats of one showtime; readable by that customer only."
+"A customer's claim on seats of one showtime; readable by that customer, and by staff in the lists that are theirs."
 type Reservation implements Node @auth {
   "The reservation's id."
   id: ID!
@@ -638,7 +643,7 @@ type Reservation implements Node @auth {
   createdAt: DateTime!
   "The payment; null before the first attempt."
   payment: Payment
-  "The tickets, by seat position; empty until it is confirmed."
+  "The tickets, by seat position; empty until it is confirmed, and for those who look after customers of all theaters."
   tickets: [Ticket!]! @listSize(assumedSize: 10)
 }
 
@@ -847,7 +852,7 @@ extend type Query {
   there is no such showtime.
   """
   bestAvailable("The party." input: BestAvailableInput!): [SeatSuggestion!] @public @listSize(assumedSize: 10) @cost(weight: 10)
-  "The viewer's reservations, newest first."
+  "The viewer's reservations."
   myReservations(
     "Page size counted from the start, at most 100; give ` + "`" + `first` + "`" + ` or ` + "`" + `last` + "`" + `."
     first: Int
@@ -857,8 +862,12 @@ extend type Query {
     last: Int
     "Cursor: the page ends before it."
     before: String
-    "Only those that stand here."
-    status: ReservationStatus
+    "Only those that stand here; not beside ` + "`" + `filter.statuses` + "`" + `."
+    status: ReservationStatus @deprecated(reason: "Use ` + "`" + `filter.statuses` + "`" + `.")
+    "Restricts the list."
+    filter: MyReservationFilter
+    "What the list is sorted by. Cursors count for one order."
+    sort: ReservationSort! = NEWEST
   ): ReservationConnection! @auth @listSize(slicingArguments: ["first", "last"])
 }
 
@@ -990,6 +999,38 @@ extend type Query {
   movie("Id of the movie." id: ID!): Movie @public @cacheControl(maxAge: 60)
   "All genres, by name."
   genres: [Genre!]! @public @cacheControl(maxAge: 300) @listSize(assumedSize: 20)
+}
+`, BuiltIn: false},
+	{Name: "../../schema/changeseats.graphqls", Input: `"Other seats for a reservation that waits for its payment."
+input ChangeSeatsInput {
+  "Id of the reservation."
+  reservationId: ID!
+  "Ids of the seats that it is to have, each once: those that it keeps and those that come in. All of them or none."
+  seatIds: [ID!]!
+  "Whom the seats are for, each at most once; a seat that is missing is for an adult."
+  ticketTypes: [SeatTicketTypeInput!]
+  "Promotion codes to use instead of those that the reservation uses, at most 3; an empty list: none. Those that it uses stay by default."
+  promoCodes: [String!]
+  "Whether the party needs the places for wheelchairs among the seats. It is kept nowhere."
+  accessibleNeed: Boolean! = false
+  "Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key never changes anything twice."
+  idempotencyKey: String!
+}
+
+"The reservation has the seats, at the price of this moment. Its deadline is that of before."
+type ChangeSeatsPayload @auth {
+  "The reservation."
+  reservation: Reservation!
+  "The server's clock, to count down to ` + "`" + `heldUntil` + "`" + ` by."
+  serverTime: DateTime!
+}
+
+"How a change of seats went. After anything but ` + "`" + `ChangeSeatsPayload` + "`" + ` and ` + "`" + `ReservationExpired` + "`" + ` the reservation is as it was."
+union ChangeSeatsResult = ChangeSeatsPayload | PromotionRefused | SeatsUnavailable | SeatRuleBroken | ShowtimeClosed | LimitExceeded | ReservationExpired
+
+extend type Mutation {
+  "Gives seats of an unpaid reservation back and takes others instead, in one step. Nobody else can have those that it keeps meanwhile."
+  changeSeats("The seats." input: ChangeSeatsInput!): ChangeSeatsResult! @auth @cost(weight: 20, lane: PURCHASE)
 }
 `, BuiltIn: false},
 	{Name: "../../schema/deadline.graphqls", Input: `"On which terms a theater lets customers reserve without payment."
@@ -1688,6 +1729,156 @@ union LinkProviderResult = LinkProviderPayload | ProviderSignInFailed | Provider
 
 "How unlinking a provider went."
 union UnlinkProviderResult = UnlinkProviderPayload | LastWayToSignIn
+`, BuiltIn: false},
+	{Name: "../../schema/history.graphqls", Input: `"What a list of reservations is sorted by."
+enum ReservationSort {
+  "The one made last first."
+  NEWEST
+  "By the start of their showtimes, the earliest first."
+  SOONEST_SHOWTIME
+  "By the start of their showtimes, the latest first."
+  LATEST_SHOWTIME
+}
+
+"Whether the showtime of a reservation is over."
+enum ReservationPeriod {
+  "It is not over, or has not begun."
+  UPCOMING
+  "It is over."
+  PAST
+}
+
+"Restricts the viewer's reservations; every given condition must hold."
+input MyReservationFilter {
+  "Those that stand in one of these states; any by default."
+  statuses: [ReservationStatus!]
+  "Those whose showtime is over, or is not."
+  period: ReservationPeriod
+  "Those of showtimes that start at this moment or later."
+  from: DateTime
+  "Those of showtimes that start before this moment."
+  to: DateTime
+  "Those of this movie."
+  movieId: ID
+  "Those at this theater."
+  theaterId: ID
+}
+
+extend type Reservation {
+  "Short name of it, for people: ` + "`" + `M82KR-9HCF3` + "`" + `. It is no secret and gives no right."
+  code: String!
+}
+
+"Restricts the reservations of a theater; every given condition must hold."
+input TheaterReservationFilter {
+  "Those of this showtime."
+  showtimeId: ID
+  "Those on this screen."
+  screenId: ID
+  "Those that stand in one of these states; any by default."
+  statuses: [ReservationStatus!]
+  "Those of showtimes that start at this moment or later; without it, ` + "`" + `showtimeId` + "`" + ` and ` + "`" + `code` + "`" + `, 24 hours ago."
+  from: DateTime
+  "Those of showtimes that start before this moment."
+  to: DateTime
+  "Those that were made at this moment or later."
+  reservedFrom: DateTime
+  "Those that were made before this moment."
+  reservedTo: DateTime
+  "The one with this code, however it is written. Two that were made at one moment may have the same."
+  code: String
+}
+
+"Restricts the reservations of all theaters; every given condition must hold."
+input ReservationFilter {
+  "Those of the account with this address: the whole of it; case does not matter."
+  customerEmail: String
+  "Those at this theater."
+  theaterId: ID
+  "Those of this showtime."
+  showtimeId: ID
+  "Those that stand in one of these states; any by default."
+  statuses: [ReservationStatus!]
+  "Those of showtimes that start at this moment or later; without it, ` + "`" + `customerEmail` + "`" + `, ` + "`" + `showtimeId` + "`" + ` and ` + "`" + `code` + "`" + `, 24 hours ago."
+  from: DateTime
+  "Those of showtimes that start before this moment."
+  to: DateTime
+  "Those that were made at this moment or later."
+  reservedFrom: DateTime
+  "Those that were made before this moment."
+  reservedTo: DateTime
+  "The one with this code, however it is written. Two that were made at one moment may have the same."
+  code: String
+}
+
+"A reservation as those see it who work with it."
+type StaffReservation @auth {
+  "The reservation."
+  reservation: Reservation!
+  "Whose it is; null for somebody without an account, or whose account was erased."
+  customer: ReservationCustomer
+}
+
+"The customer of a reservation, as those see them who work with it."
+type ReservationCustomer @auth {
+  "Their name."
+  name: String!
+  "Their e-mail address; null for those who work at a theater."
+  email: String
+}
+
+"A page of reservations, as those see them who work with them."
+type StaffReservationConnection @auth {
+  "The reservations with their cursors."
+  edges: [StaffReservationEdge!]!
+  "The reservations alone."
+  nodes: [StaffReservation!]!
+  "Where the page stands."
+  pageInfo: PageInfo!
+}
+
+"A reservation in a page."
+type StaffReservationEdge @auth {
+  "Where the reservation stands in the list."
+  cursor: String!
+  "The reservation."
+  node: StaffReservation!
+}
+
+extend type Query {
+  "The reservations of a theater, for those who work there."
+  theaterReservations(
+    "Id of the theater."
+    theaterId: ID!
+    "Page size counted from the start, at most 100; give ` + "`" + `first` + "`" + ` or ` + "`" + `last` + "`" + `."
+    first: Int
+    "Cursor: the page starts after it."
+    after: String
+    "Page size counted from the end, at most 100."
+    last: Int
+    "Cursor: the page ends before it."
+    before: String
+    "Restricts the list."
+    filter: TheaterReservationFilter
+    "What the list is sorted by; ` + "`" + `NEWEST` + "`" + ` with ` + "`" + `showtimeId` + "`" + ` only. Cursors count for one order."
+    sort: ReservationSort! = SOONEST_SHOWTIME
+  ): StaffReservationConnection! @auth(role: THEATER_STAFF, scope: THEATER) @cost(weight: 5) @listSize(slicingArguments: ["first", "last"])
+  "The reservations of all theaters, for those who help customers. Tickets are withheld."
+  reservations(
+    "Page size counted from the start, at most 100; give ` + "`" + `first` + "`" + ` or ` + "`" + `last` + "`" + `."
+    first: Int
+    "Cursor: the page starts after it."
+    after: String
+    "Page size counted from the end, at most 100."
+    last: Int
+    "Cursor: the page ends before it."
+    before: String
+    "Restricts the list."
+    filter: ReservationFilter
+    "What the list is sorted by; ` + "`" + `NEWEST` + "`" + ` with ` + "`" + `customerEmail` + "`" + ` or ` + "`" + `showtimeId` + "`" + ` only. Cursors count for one order."
+    sort: ReservationSort! = SOONEST_SHOWTIME
+  ): StaffReservationConnection! @auth(role: SUPPORT) @cost(weight: 5) @listSize(slicingArguments: ["first", "last"])
+}
 `, BuiltIn: false},
 	{Name: "../../schema/identity.graphqls", Input: `"A kind of work at the box office. Roles are granted at a theater or on the whole platform."
 enum Role {
@@ -4591,6 +4782,8 @@ func (ec *executionContext) childFields_Reservation(ctx context.Context, field g
 		return ec.fieldContext_Reservation_tickets(ctx, field)
 	case "payBy":
 		return ec.fieldContext_Reservation_payBy(ctx, field)
+	case "code":
+		return ec.fieldContext_Reservation_code(ctx, field)
 	case "refundPolicy":
 		return ec.fieldContext_Reservation_refundPolicy(ctx, field)
 	}
@@ -4607,6 +4800,16 @@ func (ec *executionContext) childFields_ReservationConnection(ctx context.Contex
 		return ec.fieldContext_ReservationConnection_pageInfo(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ReservationConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_ReservationCustomer(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_ReservationCustomer_name(ctx, field)
+	case "email":
+		return ec.fieldContext_ReservationCustomer_email(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReservationCustomer", field.Name)
 }
 
 func (ec *executionContext) childFields_ReservationEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5079,6 +5282,38 @@ func (ec *executionContext) childFields_StaffMember(ctx context.Context, field g
 		return ec.fieldContext_StaffMember_grantedAt(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type StaffMember", field.Name)
+}
+
+func (ec *executionContext) childFields_StaffReservation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "reservation":
+		return ec.fieldContext_StaffReservation_reservation(ctx, field)
+	case "customer":
+		return ec.fieldContext_StaffReservation_customer(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StaffReservation", field.Name)
+}
+
+func (ec *executionContext) childFields_StaffReservationConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_StaffReservationConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_StaffReservationConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_StaffReservationConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StaffReservationConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_StaffReservationEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_StaffReservationEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_StaffReservationEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StaffReservationEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_Theater(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

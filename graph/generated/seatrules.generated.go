@@ -748,7 +748,7 @@ func (ec *executionContext) _CoolingDown(ctx context.Context, sel ast.SelectionS
 	return out
 }
 
-var seatRuleBrokenImplementors = []string{"SeatRuleBroken", "ReserveSeatsResult", "UserError"}
+var seatRuleBrokenImplementors = []string{"SeatRuleBroken", "ReserveSeatsResult", "ChangeSeatsResult", "UserError"}
 
 func (ec *executionContext) _SeatRuleBroken(ctx context.Context, sel ast.SelectionSet, obj *model.SeatRuleBroken) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, seatRuleBrokenImplementors)

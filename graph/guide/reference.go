@@ -104,7 +104,8 @@ func (r *renderer) root(root *ast.Definition) {
 		}
 		r.printf("\n| argument | type | meaning |\n|---|---|---|\n")
 		for _, argument := range field.Arguments {
-			r.printf("| `%s` | %s | %s%s |\n", argument.Name, r.link(argument.Type), text(argument.Description), otherwise(argument.DefaultValue))
+			r.printf("| `%s` | %s | %s%s%s |\n", argument.Name, r.link(argument.Type), text(argument.Description),
+				otherwise(argument.DefaultValue), deprecated(argument.Directives))
 		}
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"marquee/internal/apperr"
 	"marquee/internal/booking"
 	"marquee/internal/catalog"
+	"marquee/internal/identity"
 	"marquee/internal/page"
 	"marquee/internal/payment"
 	"marquee/internal/review"
@@ -26,6 +27,7 @@ import (
 
 // Services are where the loaders read.
 type Services struct {
+	Identity *identity.Service
 	Catalog  *catalog.Service
 	Theater  *theater.Service
 	Showtime *showtime.Service
@@ -55,6 +57,7 @@ type Loaders struct {
 	Contract      *One[payment.Reference, booking.RefundPolicy] // by reservation
 	Payment       *Maybe[payment.Reference, payment.Payment]
 	Tickets       *Many[payment.Reference, booking.Ticket]
+	Customer      *Maybe[uuid.UUID, identity.User]
 	ReviewRating  *Maybe[uuid.UUID, review.Rating] // by movie
 	ReviewReports *Many[uuid.UUID, review.ReportCount]
 	ReviewEdits   *Many[uuid.UUID, review.Edit]
@@ -84,6 +87,7 @@ func New(s Services, wait time.Duration) *Loaders {
 		Contract:      one("reservation", s.Booking.RefundPoliciesOf, wait),
 		Payment:       maybe(s.Payment.PaymentsByReservation, wait),
 		Tickets:       many(s.Booking.TicketsByReservation, wait),
+		Customer:      maybe(s.Identity.UsersByID, wait),
 		ReviewRating:  maybe(s.Review.RatingsByMovie, wait),
 		ReviewReports: many(s.Review.ReportsByReview, wait),
 		ReviewEdits:   many(s.Review.EditsByReview, wait),

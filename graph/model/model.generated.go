@@ -46,6 +46,11 @@ type ChangePasswordResult interface {
 	IsChangePasswordResult()
 }
 
+// How a change of seats went. After anything but `ChangeSeatsPayload` and `ReservationExpired` the reservation is as it was.
+type ChangeSeatsResult interface {
+	IsChangeSeatsResult()
+}
+
 // How a sign-in by a provider went.
 type CompleteProviderSignInResult interface {
 	IsCompleteProviderSignInResult()
@@ -459,6 +464,32 @@ type ChangePasswordPayload struct {
 
 func (ChangePasswordPayload) IsChangePasswordResult() {}
 
+// Other seats for a reservation that waits for its payment.
+type ChangeSeatsInput struct {
+	// Id of the reservation.
+	ReservationID string `json:"reservationId"`
+	// Ids of the seats that it is to have, each once: those that it keeps and those that come in. All of them or none.
+	SeatIds []string `json:"seatIds"`
+	// Whom the seats are for, each at most once; a seat that is missing is for an adult.
+	TicketTypes []SeatTicketTypeInput `json:"ticketTypes,omitempty"`
+	// Promotion codes to use instead of those that the reservation uses, at most 3; an empty list: none. Those that it uses stay by default.
+	PromoCodes []string `json:"promoCodes,omitempty"`
+	// Whether the party needs the places for wheelchairs among the seats. It is kept nowhere.
+	AccessibleNeed bool `json:"accessibleNeed"`
+	// Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key never changes anything twice.
+	IdempotencyKey string `json:"idempotencyKey"`
+}
+
+// The reservation has the seats, at the price of this moment. Its deadline is that of before.
+type ChangeSeatsPayload struct {
+	// The reservation.
+	Reservation booking.Reservation `json:"reservation"`
+	// The server's clock, to count down to `heldUntil` by.
+	ServerTime time.Time `json:"serverTime"`
+}
+
+func (ChangeSeatsPayload) IsChangeSeatsResult() {}
+
 // What the provider's answer was, and which attempt it is for.
 type CompleteProviderSignInInput struct {
 	// What `beginProviderSignIn` gave to this page.
@@ -867,6 +898,8 @@ func (LimitExceeded) IsUserError() {}
 
 func (LimitExceeded) IsReserveSeatsResult() {}
 
+func (LimitExceeded) IsChangeSeatsResult() {}
+
 // The link was used, is too old, or never was one of ours; which of them is not said. Ask for another.
 type LinkExpired struct {
 	// Always `LINK_EXPIRED`.
@@ -954,6 +987,22 @@ type MovieShowtimeFilter struct {
 	From *time.Time `json:"from,omitempty"`
 	// Only those that start before this moment.
 	To *time.Time `json:"to,omitempty"`
+}
+
+// Restricts the viewer's reservations; every given condition must hold.
+type MyReservationFilter struct {
+	// Those that stand in one of these states; any by default.
+	Statuses []booking.Status `json:"statuses,omitempty"`
+	// Those whose showtime is over, or is not.
+	Period *booking.Period `json:"period,omitempty"`
+	// Those of showtimes that start at this moment or later.
+	From *time.Time `json:"from,omitempty"`
+	// Those of showtimes that start before this moment.
+	To *time.Time `json:"to,omitempty"`
+	// Those of this movie.
+	MovieID *string `json:"movieId,omitempty"`
+	// Those at this theater.
+	TheaterID *string `json:"theaterId,omitempty"`
 }
 
 // The account has no password that could be changed, since its owner signs in by a provider. Set one by a recovery mail.
@@ -1233,6 +1282,8 @@ type PromotionRefused struct {
 }
 
 func (PromotionRefused) IsReserveSeatsResult() {}
+
+func (PromotionRefused) IsChangeSeatsResult() {}
 
 func (PromotionRefused) IsUserError() {}
 
@@ -1522,6 +1573,14 @@ type ReservationConnection struct {
 	PageInfo PageInfo `json:"pageInfo"`
 }
 
+// The customer of a reservation, as those see them who work with it.
+type ReservationCustomer struct {
+	// Their name.
+	Name string `json:"name"`
+	// Their e-mail address; null for those who work at a theater.
+	Email *string `json:"email,omitempty"`
+}
+
 // A reservation in a page.
 type ReservationEdge struct {
 	// Where the reservation stands in the list.
@@ -1540,6 +1599,8 @@ type ReservationExpired struct {
 	Reservation booking.Reservation `json:"reservation"`
 }
 
+func (ReservationExpired) IsChangeSeatsResult() {}
+
 func (ReservationExpired) IsExtendHoldResult() {}
 
 func (ReservationExpired) IsPayLaterResult() {}
@@ -1547,6 +1608,28 @@ func (ReservationExpired) IsPayLaterResult() {}
 func (ReservationExpired) IsUserError() {}
 
 func (ReservationExpired) IsPayReservationResult() {}
+
+// Restricts the reservations of all theaters; every given condition must hold.
+type ReservationFilter struct {
+	// Those of the account with this address: the whole of it; case does not matter.
+	CustomerEmail *string `json:"customerEmail,omitempty"`
+	// Those at this theater.
+	TheaterID *string `json:"theaterId,omitempty"`
+	// Those of this showtime.
+	ShowtimeID *string `json:"showtimeId,omitempty"`
+	// Those that stand in one of these states; any by default.
+	Statuses []booking.Status `json:"statuses,omitempty"`
+	// Those of showtimes that start at this moment or later; without it, `customerEmail`, `showtimeId` and `code`, 24 hours ago.
+	From *time.Time `json:"from,omitempty"`
+	// Those of showtimes that start before this moment.
+	To *time.Time `json:"to,omitempty"`
+	// Those that were made at this moment or later.
+	ReservedFrom *time.Time `json:"reservedFrom,omitempty"`
+	// Those that were made before this moment.
+	ReservedTo *time.Time `json:"reservedTo,omitempty"`
+	// The one with this code, however it is written. Two that were made at one moment may have the same.
+	Code *string `json:"code,omitempty"`
+}
 
 // There are paid seats of showtimes that are not over: cancel them, or say that they may be left behind. Nothing was changed.
 type ReservationsAhead struct {
@@ -1731,6 +1814,8 @@ type SeatRuleBroken struct {
 
 func (SeatRuleBroken) IsReserveSeatsResult() {}
 
+func (SeatRuleBroken) IsChangeSeatsResult() {}
+
 func (SeatRuleBroken) IsUserError() {}
 
 // Whom a seat is for.
@@ -1756,6 +1841,8 @@ type SeatsUnavailable struct {
 func (SeatsUnavailable) IsUserError() {}
 
 func (SeatsUnavailable) IsReserveSeatsResult() {}
+
+func (SeatsUnavailable) IsChangeSeatsResult() {}
 
 // The first proof was right, and the account has a second factor, which is to be proved as well. Nobody is signed in yet.
 type SecondFactorRequired struct {
@@ -1917,6 +2004,8 @@ func (ShowtimeClosed) IsReserveSeatsResult() {}
 
 func (ShowtimeClosed) IsCancelReservationResult() {}
 
+func (ShowtimeClosed) IsChangeSeatsResult() {}
+
 func (ShowtimeClosed) IsRefundPreviewResult() {}
 
 // A page of showtimes.
@@ -1999,6 +2088,24 @@ type StaffMember struct {
 	GrantedAt time.Time `json:"grantedAt"`
 }
 
+// A page of reservations, as those see them who work with them.
+type StaffReservationConnection struct {
+	// The reservations with their cursors.
+	Edges []StaffReservationEdge `json:"edges"`
+	// The reservations alone.
+	Nodes []booking.StaffReservation `json:"nodes"`
+	// Where the page stands.
+	PageInfo PageInfo `json:"pageInfo"`
+}
+
+// A reservation in a page.
+type StaffReservationEdge struct {
+	// Where the reservation stands in the list.
+	Cursor string `json:"cursor"`
+	// The reservation.
+	Node booking.StaffReservation `json:"node"`
+}
+
 // A page of theaters.
 type TheaterConnection struct {
 	// The theaters with their cursors.
@@ -2015,6 +2122,26 @@ type TheaterEdge struct {
 	Cursor string `json:"cursor"`
 	// The theater.
 	Node theater.Theater `json:"node"`
+}
+
+// Restricts the reservations of a theater; every given condition must hold.
+type TheaterReservationFilter struct {
+	// Those of this showtime.
+	ShowtimeID *string `json:"showtimeId,omitempty"`
+	// Those on this screen.
+	ScreenID *string `json:"screenId,omitempty"`
+	// Those that stand in one of these states; any by default.
+	Statuses []booking.Status `json:"statuses,omitempty"`
+	// Those of showtimes that start at this moment or later; without it, `showtimeId` and `code`, 24 hours ago.
+	From *time.Time `json:"from,omitempty"`
+	// Those of showtimes that start before this moment.
+	To *time.Time `json:"to,omitempty"`
+	// Those that were made at this moment or later.
+	ReservedFrom *time.Time `json:"reservedFrom,omitempty"`
+	// Those that were made before this moment.
+	ReservedTo *time.Time `json:"reservedTo,omitempty"`
+	// The one with this code, however it is written. Two that were made at one moment may have the same.
+	Code *string `json:"code,omitempty"`
 }
 
 // Restricts the showtimes of a theater; every given condition must hold.

@@ -177,7 +177,7 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	a.closers.add(func() error { feed.Close(); return nil })
 	a.Booking = booking.NewService(booking.Deps{
 		DB: a.db, Showtimes: showtimes, Seating: seats, Payments: payments, Promotions: promotions, Gateway: seams.Gateway(a.db),
-		Hint: func(id uuid.UUID) { feed.Hint(id) }, Clock: seams.Clock, Source: a.source, Log: a.log,
+		Hint: func(id uuid.UUID) { feed.Hint(id) }, Clock: seams.Clock, Source: a.source, Account: a.Identity.KeyByEmail, Log: a.log,
 	}, booking.Config{
 		Hold: a.cfg.Hold, HoldLimit: a.cfg.HoldLimit, GatewayTimeout: gatewayTimeout, AttemptLease: attemptLease,
 		SeatsPerAddress: a.cfg.SeatsPerAddress, IdleHolds: a.cfg.IdleHolds, IdleWindow: a.cfg.IdleWindow,

@@ -39,6 +39,7 @@ type Event string
 // The events of a reservation.
 const (
 	EventReserve Event = "RESERVE" // the customer keeps it, to pay later
+	EventChange  Event = "CHANGE"  // the customer takes other seats instead
 	EventConfirm Event = "CONFIRM" // its payment was captured
 	EventCancel  Event = "CANCEL"  // the customer gives it back
 	EventExpire  Event = "EXPIRE"  // its deadline has passed
@@ -47,9 +48,11 @@ const (
 // transitions is the whole life of a reservation: what is not here is forbidden.
 var transitions = map[Status]map[Event]Status{
 	StatusHeld: {
-		EventReserve: StatusReserved, EventConfirm: StatusConfirmed, EventCancel: StatusCancelled, EventExpire: StatusExpired,
+		EventReserve: StatusReserved, EventChange: StatusHeld, EventConfirm: StatusConfirmed, EventCancel: StatusCancelled, EventExpire: StatusExpired,
 	},
-	StatusReserved:  {EventConfirm: StatusConfirmed, EventCancel: StatusCancelled, EventExpire: StatusExpired},
+	StatusReserved: {
+		EventChange: StatusReserved, EventConfirm: StatusConfirmed, EventCancel: StatusCancelled, EventExpire: StatusExpired,
+	},
 	StatusConfirmed: {EventCancel: StatusCancelled},
 }
 
@@ -81,11 +84,14 @@ type Reservation struct {
 	Seats      []theater.Seat               // by position
 	Types      map[int16]pricing.TicketType // by position; a seat that is missing is an adult's
 	Lines      []Line
+	PromoCodes []string // that took something off
 	Total      money.Money
 	HeldUntil  *time.Time // nil when a payment has secured the seats, and in every end state
 	PayBy      *time.Time // the deadline it was given with RESERVED; nil for one that was always to be paid at once
 	CreatedAt  time.Time
 	Stored     []pricing.Line // what Lines are made of
+
+	TicketsWithheld bool // the viewer may see the reservation, and not what admits to it
 }
 
 // NodeID returns the reservation's public id, which carries its showtime.
@@ -98,12 +104,6 @@ func (Reservation) IsNode() {}
 func (r Reservation) Reference() payment.Reference {
 	return payment.Reference{ShowtimeID: r.ShowtimeID, ID: r.ID}
 }
-
-// CursorName is what cursors of the viewer's reservations are signed for.
-const CursorName = "reservations:newest"
-
-// CursorKey returns where r stands among the viewer's reservations; ids sort by creation time.
-func (r Reservation) CursorKey() []string { return []string{r.ID.String()} }
 
 // Line is one line of a reservation's price.
 type Line struct {
@@ -255,6 +255,11 @@ type (
 		Reservation Reservation
 		ServerTime  time.Time // the database's clock
 	}
+	// Changed says that the reservation has the seats, until the same moment as before.
+	Changed struct {
+		Reservation Reservation
+		ServerTime  time.Time
+	}
 	// Extended says until when the seats are held.
 	Extended struct {
 		Reservation Reservation
@@ -293,6 +298,15 @@ type PayLaterResult interface{ isPayLaterResult() }
 func (KeptUnpaid) isPayLaterResult()          {}
 func (PayLaterUnavailable) isPayLaterResult() {}
 func (Expired) isPayLaterResult()             {}
+
+// ChangeResult is Changed, SeatsUnavailable, RuleBroken, PromotionRefused, ShowtimeClosed, LimitExceeded or Expired.
+type ChangeResult interface{ isChangeResult() }
+
+func (Changed) isChangeResult()          {}
+func (SeatsUnavailable) isChangeResult() {}
+func (ShowtimeClosed) isChangeResult()   {}
+func (LimitExceeded) isChangeResult()    {}
+func (Expired) isChangeResult()          {}
 
 // PayResult is Paid, Expired, Declined or Pending.
 type PayResult interface{ isPayResult() }

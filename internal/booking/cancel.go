@@ -217,7 +217,7 @@ func (s *Service) cancelTx(ctx context.Context, tx *sql.Tx, done *cancellation, 
 			return err
 		}
 	} else if tried && (attempt.Status == payment.AttemptStarted || attempt.Status == payment.AttemptAuthorized) {
-		return apperr.New(apperr.Conflict, "A payment for this reservation is under way. Try again in a moment.")
+		return errPaymentUnderWay()
 	}
 	var rest []pricing.Line
 	if c.whole {

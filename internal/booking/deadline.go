@@ -99,7 +99,7 @@ func (s *Service) changeHeld(ctx context.Context, viewer auth.Viewer, in HoldInp
 		case r.Status != StatusHeld && r.Status != StatusReserved:
 			return apperr.New(apperr.Conflict, "This reservation does not wait for its payment any more.")
 		case r.HeldUntil == nil:
-			return apperr.New(apperr.Conflict, "A payment for this reservation is under way. Try again in a moment.")
+			return errPaymentUnderWay()
 		}
 		changed, err = change(tx, r, now)
 		return err

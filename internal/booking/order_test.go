@@ -43,6 +43,11 @@ func TestSeats_are_locked_in_ascending_order(t *testing.T) {
 			call:  `SELECT secure_reservation($1, $2)`,
 			probe: `SELECT FROM seat_claims WHERE seat_no = $1 FOR UPDATE`,
 		},
+		"change_seats": {
+			held: true, hours: 1, brake: lockMiddle,
+			call:  `SELECT change_seats($1, $2, '{HELD}', '{14,13,12}', 1, 3600, 'NZD', '[]', 'a key for it', '', '{}', '{}', NULL, 0)`,
+			probe: `SELECT FROM seat_claims WHERE seat_no = $1 FOR UPDATE`,
+		},
 		"end_reservation": {
 			held: true, hours: -1, brake: lockMiddle,
 			call:  `SELECT end_reservation($1, $2, '{HELD}', 'EXPIRED')`,
@@ -79,6 +84,32 @@ func TestSeats_are_locked_in_ascending_order(t *testing.T) {
 			}
 			release()
 			call.Wait()
+		})
+	}
+}
+
+// TestReservation_is_locked_before_its_viewers_turn keeps whoever has the row of a reservation, and waits for its viewer's
+// turn, from waiting in a circle with who comes to it without.
+func TestReservation_is_locked_before_its_viewers_turn(t *testing.T) {
+	t.Parallel()
+	for name, call := range map[string]string{
+		"secure_reservation": `SELECT secure_reservation($1, $2)`,
+		"change_seats":       `SELECT change_seats($1, $2, '{HELD}', '{12}', 1, 1200, 'NZD', '[]', 'a key for it', '', '{}', '{}', NULL, 0)`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t, fixture.Plan{})
+			r := h.hold(t, newViewer(), 11)
+			exec, done := h.begin(t)
+			exec(`SELECT FROM reservations WHERE id = $1 FOR UPDATE`, r.ID)
+			tx := h.beginTx(t)
+			var other sync.WaitGroup
+			other.Go(func() { _, _ = tx.ExecContext(t.Context(), call, r.ShowtimeID, r.ID) })
+			h.blocked(t, 1)
+			exec(`SET LOCAL lock_timeout = '1s'`)
+			exec(`SELECT pg_advisory_xact_lock(hashtextextended($1::uuid::text, hashtextextended($2::uuid::text, 0)))`, r.ViewerID, r.ShowtimeID)
+			done()
+			other.Wait()
 		})
 	}
 }

@@ -122,7 +122,7 @@ func (s *Service) openAttempt(ctx context.Context, viewer auth.Viewer, in PayInp
 			if err != nil {
 				return err
 			}
-			out.free = !found
+			out.free = !found || r.Total.AmountMinor == 0
 			return errKeepNothing
 		case StatusExpired:
 			out.expired = true
@@ -138,7 +138,11 @@ func (s *Service) openAttempt(ctx context.Context, viewer auth.Viewer, in PayInp
 				return err
 			}
 			out.free = true
-			return s.confirmTx(ctx, tx, in.ShowtimeID, in.ReservationID)
+			if err := s.confirmTx(ctx, tx, in.ShowtimeID, in.ReservationID); err != nil {
+				return err
+			}
+			// Attempts for seats that it had before, and that cost something, came to nothing.
+			return s.payments.GiveUpTx(ctx, tx, in.ShowtimeID, in.ReservationID)
 		}
 		out.attempt, err = s.payments.OpenAttemptTx(ctx, tx, payment.Opening{
 			ShowtimeID: in.ShowtimeID, ReservationID: in.ReservationID, ViewerID: viewer.UserID,
@@ -186,7 +190,7 @@ func rememberTx(ctx context.Context, tx *sql.Tx, viewerID uuid.UUID, of payment.
 		return false, fmt.Errorf("reading a key: %w", err)
 	}
 	if !same {
-		return false, apperr.New(apperr.IdempotencyKeyReused, "This idempotency key was used for another request.")
+		return false, errKeyReused()
 	}
 	return true, nil
 }

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"marquee/internal/booking"
 )
 
 // planted is a mistake that somebody could make: texts of SQL functions replaced, and what else it takes for nothing to
@@ -42,14 +44,42 @@ func hoard(t *testing.T, r *race) {
 	r.notice(breaches...)
 }
 
+// swell is customers with two holds each, who let both grow at once to what one of them may have.
+func swell(t *testing.T, r *race) {
+	t.Helper()
+	const customers, grown = 10, mostSeats - 1
+	node := r.processes[len(r.processes)-1]
+	var held [2 * customers]booking.Reservation
+	for i := range held {
+		viewer := newViewer()
+		if i%2 == 1 {
+			viewer = viewerOf(held[i-1])
+		}
+		result, err := node.Reserve(t.Context(), viewer, r.request(1+grown*i))
+		held[i] = is[booking.Reserved](t, result, err).Reservation
+	}
+	together(len(held), func(i int) {
+		seats := make([]int, grown)
+		for seat := range seats {
+			seats[seat] = 1 + grown*i + seat
+		}
+		_, err := node.ChangeSeats(t.Context(), viewerOf(held[i]), r.changeTo(held[i], seats...))
+		r.failed("change", err)
+	})
+	breaches, err := audit(t.Context(), r.watchers.SQL(), always)
+	r.failed("audit", err)
+	r.notice(breaches...)
+}
+
 const (
 	takeOver = ` ON CONFLICT (showtime_id, seat_no) DO UPDATE
                 SET reservation_id = excluded.reservation_id, held_until = excluded.held_until
                 WHERE c.held_until <= v_now`
-	allOrNone = `IF v_won <> cardinality(p_seats) THEN`
-	ownTurn   = `PERFORM pg_advisory_xact_lock(hashtextextended(p_viewer_id::text, hashtextextended(p_showtime_id::text, 0)));`
-	secure    = `UPDATE reservations SET held_until = NULL`
-	unexpire  = `UPDATE seat_claims SET held_until = NULL`
+	allOrNone  = `IF v_won <> cardinality(p_seats) THEN`
+	ownTurn    = `PERFORM pg_advisory_xact_lock(hashtextextended(p_viewer_id::text, hashtextextended(p_showtime_id::text, 0)));`
+	changeTurn = `PERFORM pg_advisory_xact_lock(hashtextextended(v_own.viewer_id::text, hashtextextended(p_showtime_id::text, 0)));`
+	secure     = `UPDATE reservations SET held_until = NULL`
+	unexpire   = `UPDATE seat_claims SET held_until = NULL`
 )
 
 // The claim looks at the seats before it takes them.
@@ -83,6 +113,19 @@ var plants = map[string]planted{
 	"a_taken_seat_is_taken_over": {
 		edits:   []edit{unlocked, unseen, {"claim_seats", `WHERE c.held_until <= v_now`, `WHERE true`}},
 		noticed: []string{"a live reservation lacks one of its seats"},
+	},
+	"a_change_takes_what_it_can_get": {
+		edits:   []edit{unlocked, unseen, {"change_seats", `IF v_rows <> 1 THEN`, `IF false THEN`}},
+		noticed: []string{"a live reservation lacks one of its seats"},
+	},
+	"a_change_keeps_what_it_gives_back": {
+		edits:   []edit{{"change_seats", `ELSIF v_seat = ANY (p_seats) THEN`, `ELSIF true THEN`}},
+		noticed: []string{"a claim is not its reservation's to have"},
+	},
+	"a_change_out_of_turn": {
+		edits:   []edit{{"change_seats", changeTurn, ``}},
+		crowd:   swell,
+		noticed: []string{"a viewer has more seats than one may"},
 	},
 	"an_ended_reservation_keeps_its_seats": {
 		edits:   []edit{{"end_reservation", `AND seat_no = ANY (v_seats) AND reservation_id = p_reservation_id`, `AND false`}},

@@ -32,23 +32,15 @@ type PromotionRefused struct {
 }
 
 func (PromotionRefused) isReserveResult() {}
+func (PromotionRefused) isChangeResult()  {}
 
 // refusedPromotionError carries a refusal out of a transaction that keeps nothing.
 type refusedPromotionError struct{ PromotionRefused }
 
 func (*refusedPromotionError) Error() string { return "booking: a promotion is refused" }
 
-// quoteWith prices seats with the codes that the viewer can use, and says of each how it stands. No statement without
-// codes.
-func (s *Service) quoteWith(ctx context.Context, viewerID uuid.UUID, offer *showtime.Offer, seats []theater.Seat, types map[int16]pricing.TicketType, codes []string) (pricing.Quote, []promotion.Offer, error) {
-	if len(codes) == 0 {
-		quote, err := quoteOf(offer, seats, types)
-		return quote, nil, err
-	}
-	offers, err := s.promos.Offers(ctx, viewerID, offer.ShowtimeID, promotion.Clean(codes))
-	if err != nil {
-		return pricing.Quote{}, nil, err
-	}
+// quoteWith prices seats with the promotions that can be used, and says of each other one why it cannot.
+func quoteWith(offer *showtime.Offer, seats []theater.Seat, types map[int16]pricing.TicketType, offers []promotion.Offer) (pricing.Quote, error) {
 	for {
 		var rules []pricing.Rule
 		for _, o := range offers {
@@ -57,41 +49,48 @@ func (s *Service) quoteWith(ctx context.Context, viewerID uuid.UUID, offer *show
 			}
 		}
 		quote, err := quoteOf(offer, seats, types, rules...)
-		if err != nil {
-			return pricing.Quote{}, nil, err
-		}
 		// Each round but the last takes a code away.
-		if !promotion.Settle(offers, quote) {
-			return quote, offers, nil
+		if err != nil || !promotion.Settle(offers, quote) {
+			return quote, err
 		}
 	}
+}
+
+// refusedPromotion returns the first code of wanted seats that cannot be used; nil when all can.
+func (w wanted) refusedPromotion() error {
+	at := slices.IndexFunc(w.promos, func(o promotion.Offer) bool { return o.Reason != "" })
+	if at < 0 {
+		return nil
+	}
+	return &refusedPromotionError{PromotionRefused{Code: w.promos[at].Code, Reason: w.promos[at].Reason}}
 }
 
 // claimWith claims seats: in one statement, or, against the rules of the theater or with promotions, in a transaction that
 // records or uses them too. With promotions it returns *refusedPromotionError and promotion.ErrMoved; a request that was
 // carried out before is answered as then, whatever has become of its codes.
-func (s *Service) claimWith(ctx context.Context, viewer auth.Viewer, offer *showtime.Offer, sel selection, types map[int16]pricing.TicketType, quote pricing.Quote, in ReserveInput, offers []promotion.Offer) (c claimed, err error) {
-	if !in.OverrideSeatRules && len(offers) == 0 {
-		return s.claim(ctx, s.db.SQL(), viewer.UserID, offer, sel, types, quote, in)
+func (s *Service) claimWith(ctx context.Context, viewer auth.Viewer, w wanted, in ReserveInput) (c claimed, err error) {
+	if !in.OverrideSeatRules && len(w.promos) == 0 {
+		return s.claim(ctx, s.db.SQL(), viewer.UserID, w, in)
 	}
-	if at := slices.IndexFunc(offers, func(o promotion.Offer) bool { return o.Reason != "" }); at >= 0 {
-		c, replayed, err := s.replayed(ctx, viewer.UserID, in, seatsFingerprint(in.command(), in.ShowtimeID, sel.positions, types, in.PromoCodes))
+	if refused := w.refusedPromotion(); refused != nil {
+		c, replayed, err := s.replayed(ctx, viewer.UserID, in, seatsFingerprint(in.command(), in.ShowtimeID, w.positions, w.types, in.PromoCodes))
 		if err == nil && !replayed {
-			err = &refusedPromotionError{PromotionRefused{Code: offers[at].Code, Reason: offers[at].Reason}}
+			err = refused
 		}
 		return c, err
 	}
 	err = s.db.InTx(ctx, func(tx *sql.Tx) (err error) {
 		if in.OverrideSeatRules {
-			c, err = s.overrideClaimTx(ctx, tx, viewer, offer, sel, types, quote, in)
+			c, err = s.overrideClaimTx(ctx, tx, viewer, w, in)
 		} else {
-			c, err = s.claim(ctx, tx, viewer.UserID, offer, sel, types, quote, in)
+			c, err = s.claim(ctx, tx, viewer.UserID, w, in)
 		}
 		if err != nil || c.outcome != claimedSeats {
 			return err
 		}
-		use := promotion.Use{ViewerID: viewer.UserID, ShowtimeID: in.ShowtimeID, ReservationID: c.reservationID.UUID}
-		return promotion.UseTx(ctx, tx, use, offers, quote)
+		use := w.use
+		use.ReservationID = c.reservationID.UUID
+		return promotion.UseTx(ctx, tx, use, w.promos, w.quote)
 	})
 	return c, err
 }

@@ -60,30 +60,19 @@ func (s *Service) Quote(ctx context.Context, in QuoteInput) (Quoted, error) {
 	if err := in.Validate(); err != nil {
 		return Quoted{}, err
 	}
-	offer, err := s.showtimes.Offer(ctx, in.ShowtimeID)
-	if err != nil {
-		return Quoted{}, err
-	}
-	layout, err := s.seating.Layout(ctx, in.ShowtimeID)
-	if err != nil {
-		return Quoted{}, err
-	}
-	positions, err := positionsOf(layout, in.SeatIDs)
-	if err != nil {
-		return Quoted{}, err
-	}
-	seats, types := layout.SeatsAt(positions), typesOf(layout, in.TicketTypes)
-	quote, offers, err := s.quoteWith(ctx, in.ViewerID, offer, seats, types, in.PromoCodes)
+	w, err := s.wantedOf(ctx, wish{
+		Use: promotion.Use{ViewerID: in.ViewerID, ShowtimeID: in.ShowtimeID}, seatIDs: in.SeatIDs, types: in.TicketTypes, codes: in.PromoCodes,
+	})
 	if err != nil {
 		return Quoted{}, err
 	}
 	quoted := Quoted{
-		Lines: linesOf(quote.Lines, offer.Currency), Total: quote.Total, PriceVersion: offer.PriceVersion,
-		showtimeID: in.ShowtimeID, lines: quote.Lines, items: itemsOf(seats, types),
+		Lines: linesOf(w.quote.Lines, w.offer.Currency), Total: w.quote.Total, PriceVersion: w.offer.PriceVersion,
+		showtimeID: in.ShowtimeID, lines: w.quote.Lines, items: itemsOf(w.seats, w.types),
 	}
-	for _, o := range offers {
+	for _, o := range w.promos {
 		quoted.Promotions = append(quoted.Promotions, QuotedPromotion{
-			Code: o.Code, Refusal: o.Reason, Off: money.Money{AmountMinor: quote.Off(o.Code), Currency: offer.Currency},
+			Code: o.Code, Refusal: o.Reason, Off: money.Money{AmountMinor: w.quote.Off(o.Code), Currency: w.offer.Currency},
 		})
 	}
 	return quoted, nil

@@ -84,7 +84,7 @@ const (
 
 // tally counts what happened.
 type tally struct {
-	reserved, lost, again, kept, paid, declined, expired, pending, cancelled, lessened, conflicts, snapshots, sums, deadlocks atomic.Int64
+	reserved, lost, again, kept, changed, unchanged, paid, declined, expired, pending, cancelled, lessened, conflicts, snapshots, sums, deadlocks atomic.Int64
 }
 
 func newRace(t *testing.T) *race {
@@ -216,6 +216,9 @@ func (r *race) decide(t *testing.T, random *rand.Rand, process *booking.Service,
 	if choice%2 == 0 {
 		r.linger(t, random, process, viewer, held)
 	}
+	if choice%3 == 0 {
+		r.change(t, random, process, viewer, held)
+	}
 	if choice < 6 {
 		r.pay(t, process, viewer, held)
 	}
@@ -235,6 +238,27 @@ func (r *race) linger(t *testing.T, random *rand.Rand, process *booking.Service,
 	r.failed("pay later", err)
 	if _, kept := result.(booking.KeptUnpaid); kept {
 		r.tally.kept.Add(1)
+	}
+}
+
+// change is taking other seats, some of those of before among them at times.
+func (r *race) change(t *testing.T, random *rand.Rand, process *booking.Service, viewer auth.Viewer, held booking.Reservation) {
+	positions := slices.Clone(r.choose(random))
+	if kept := int(held.Positions[0]); random.IntN(2) == 0 && !slices.Contains(positions, kept) {
+		positions[0] = kept
+	}
+	result, err := process.ChangeSeats(t.Context(), viewer, r.changeTo(held, positions...))
+	switch result.(type) {
+	case booking.Changed:
+		r.tally.changed.Add(1)
+	case booking.SeatsUnavailable, booking.LimitExceeded, booking.Expired:
+		r.tally.unchanged.Add(1)
+	default:
+		if apperr.CodeOf(err) == apperr.Unavailable {
+			r.tally.again.Add(1)
+		} else {
+			r.failed("change", err)
+		}
 	}
 }
 
@@ -387,8 +411,8 @@ func bankBooks(t *testing.T, bank *postgres.DB) map[string]payment.Charge {
 func (r *race) report(t *testing.T) {
 	t.Helper()
 	n := &r.tally
-	t.Logf("%d reserved, %d lost, %d told to try again; %d kept unpaid, %d paid, %d declined, %d expired, %d pending; %d cancelled, %d in part, %d not; %d snapshots, %d sums",
-		n.reserved.Load(), n.lost.Load(), n.again.Load(), n.kept.Load(), n.paid.Load(), n.declined.Load(), n.expired.Load(), n.pending.Load(),
+	t.Logf("%d reserved, %d lost, %d told to try again; %d kept unpaid, %d changed, %d not; %d paid, %d declined, %d expired, %d pending; %d cancelled, %d in part, %d not; %d snapshots, %d sums",
+		n.reserved.Load(), n.lost.Load(), n.again.Load(), n.kept.Load(), n.changed.Load(), n.unchanged.Load(), n.paid.Load(), n.declined.Load(), n.expired.Load(), n.pending.Load(),
 		n.cancelled.Load(), n.lessened.Load(), n.conflicts.Load(), n.snapshots.Load(), n.sums.Load())
 }
 
@@ -398,6 +422,7 @@ func (r *race) provesSomething(t *testing.T, claims int64) {
 	n := &r.tally
 	for what, count := range map[string]int64{
 		"holds": n.reserved.Load(), "lost claims": n.lost.Load() * 20 / claims, "payments": n.paid.Load(), "unpaid ones kept": n.kept.Load(),
+		"changes of seats": n.changed.Load(), "changes that came too late": n.unchanged.Load(),
 		"declines": n.declined.Load(), "holds that ran out on the way": n.expired.Load(), "cancellations": n.cancelled.Load(), "seats given back": n.lessened.Load(),
 		"snapshots": n.snapshots.Load() / 10, "sums": n.sums.Load() / 10,
 		"lost answers":  fixture.Get[int64](t, r.bank, `SELECT count(*) FROM sandbox_gateway.charges WHERE amount_minor % 100 = 91`),

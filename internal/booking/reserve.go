@@ -20,8 +20,6 @@ import (
 	"marquee/internal/promotion"
 	"marquee/internal/seating"
 	"marquee/internal/seatno"
-	"marquee/internal/showtime"
-	"marquee/internal/theater"
 	"marquee/internal/typeid"
 )
 
@@ -103,13 +101,18 @@ func (s *Service) Reserve(ctx context.Context, viewer auth.Viewer, in ReserveInp
 	if err := in.Validate(); err != nil {
 		return nil, err
 	}
+	return contested(func() (ReserveResult, bool, error) { return s.tryReserve(ctx, viewer, in, false) })
+}
+
+// contested asks again, a few times, while the price list is old or a race for a seat or a key was lost.
+func contested[Result any](ask func() (result Result, again bool, err error)) (Result, error) {
 	for try := 1; ; try++ {
-		result, again, err := s.tryReserve(ctx, viewer, in, false)
+		result, again, err := ask()
 		if err != nil || !again {
 			return result, err
 		}
 		if try == claimTries {
-			return nil, apperr.New(apperr.Unavailable, "Too many people want these seats at this moment. Try again.")
+			return result, apperr.New(apperr.Unavailable, "Too many people want these seats at this moment. Try again.")
 		}
 	}
 }
@@ -117,31 +120,20 @@ func (s *Service) Reserve(ctx context.Context, viewer auth.Viewer, in ReserveInp
 // tryReserve is one try; again asks for another, because the price list was old, or a race for a seat or for the key
 // was lost. relaxed says that the seats may leave others alone.
 func (s *Service) tryReserve(ctx context.Context, viewer auth.Viewer, in ReserveInput, relaxed bool) (result ReserveResult, again bool, err error) {
-	offer, err := s.showtimes.Offer(ctx, in.ShowtimeID)
+	w, err := s.wantedOf(ctx, wish{
+		Use:     promotion.Use{ViewerID: viewer.UserID, ShowtimeID: in.ShowtimeID},
+		seatIDs: in.SeatIDs, types: in.TicketTypes, codes: in.PromoCodes, accessible: in.AccessibleNeed,
+	})
 	if err != nil {
 		return nil, false, err
 	}
-	if in.OverrideSeatRules && !viewer.Has(auth.RoleTheaterStaff, offer.TheaterID) {
+	if in.OverrideSeatRules && !viewer.Has(auth.RoleTheaterStaff, w.offer.TheaterID) {
 		return nil, false, apperr.New(apperr.Forbidden, "Only staff of the theater may hold seats against its rules.")
 	}
-	layout, err := s.seating.Layout(ctx, in.ShowtimeID)
-	if err != nil {
-		return nil, false, err
-	}
-	positions, err := positionsOf(layout, in.SeatIDs)
-	if err != nil {
-		return nil, false, err
-	}
-	sel, types := selectionOf(offer, layout, positions, in.AccessibleNeed), typesOf(layout, in.TicketTypes)
 	if relaxed {
-		sel.edges = seating.Edges{}
+		w.edges = seating.Edges{}
 	}
-	seats := sel.seats
-	quote, offers, err := s.quoteWith(ctx, viewer.UserID, offer, seats, types, in.PromoCodes)
-	if err != nil {
-		return nil, false, err
-	}
-	c, err := s.claimWith(ctx, viewer, offer, sel, types, quote, in, offers)
+	c, err := s.claimWith(ctx, viewer, w, in)
 	if refusal, ok := errors.AsType[*refusedPromotionError](err); ok {
 		return refusal.PromotionRefused, false, nil
 	}
@@ -156,87 +148,75 @@ func (s *Service) tryReserve(ctx context.Context, viewer auth.Viewer, in Reserve
 		s.hint(in.ShowtimeID)
 		held := Reservation{
 			ShowtimeID: in.ShowtimeID, ID: c.reservationID.UUID, ViewerID: viewer.UserID, Status: StatusHeld,
-			Positions: positions, Seats: seats, Types: types, Lines: linesOf(quote.Lines, offer.Currency), Total: quote.Total, Stored: quote.Lines,
-			HeldUntil: &c.heldUntil.Time, CreatedAt: c.createdAt.Time,
+			Positions: w.positions, Seats: w.seats, Types: w.types, Lines: linesOf(w.quote.Lines, w.offer.Currency),
+			PromoCodes: pricing.CodesOf(w.quote.Lines), Total: w.quote.Total, Stored: w.quote.Lines, HeldUntil: &c.heldUntil.Time, CreatedAt: c.createdAt.Time,
 		}
 		return Reserved{Reservation: held, ServerTime: c.createdAt.Time}, false, nil
 	case "REPLAYED":
 		r, now, err := s.reservation(ctx, viewer.UserID, in.ShowtimeID, c.reservationID.UUID)
 		return Reserved{Reservation: r, ServerTime: now}, false, err
 	case "KEY_REUSED":
-		return nil, false, apperr.New(apperr.IdempotencyKeyReused, "This idempotency key was used for another request.")
+		return nil, false, errKeyReused()
 	case "STALE_PRICE":
 		_, err := s.showtimes.FreshOffer(ctx, in.ShowtimeID)
 		return nil, true, err
-	case "NOT_YET_OPEN":
-		return ShowtimeClosed{Reason: ClosedNotYetOpen}, false, nil
-	case "CLOSED":
-		reason, err := s.closedReason(ctx, in.ShowtimeID)
-		return ShowtimeClosed{Reason: reason}, false, err
-	case "TOO_MANY":
-		return LimitExceeded{Of: LimitOfCustomer, Limit: offer.MaxSeats, Remaining: c.seatsLeft.Int32}, false, nil
-	case "TOO_MANY_THERE":
-		return LimitExceeded{Of: LimitOfAddress, Limit: int32(s.cfg.SeatsPerAddress), Remaining: c.seatsLeft.Int32}, false, nil
 	case "COOLING_DOWN":
 		return CoolingDown{Wait: c.heldUntil.Time.Sub(c.createdAt.Time)}, false, nil
-	case "TAKEN":
-		refusal, err := s.refuse(ctx, offer, layout, sel, c.lost)
-		return refusal, false, err
-	case "PROTECTED":
-		refusal, err := s.refuseKept(ctx, offer, layout, sel)
-		return refusal, false, err
-	case "ALONE":
-		refusal, relaxed, err := s.refuseAlone(ctx, offer, layout, sel, c.alone, c.createdAt.Time)
-		if relaxed {
-			return s.tryReserve(ctx, viewer, in, relaxed)
-		}
-		return refusal, false, err
 	case "NO_SHOWTIME":
 		return nil, false, apperr.Missing("showtime")
-	default:
-		return nil, false, fmt.Errorf("claim_seats answered %q", c.outcome)
 	}
+	refusal, relaxed, err := s.refusal(ctx, w, c)
+	if relaxed {
+		return s.tryReserve(ctx, viewer, in, relaxed)
+	}
+	return refusal, false, err
 }
 
 // claimedSeats is the outcome of a claim that succeeds.
 const claimedSeats = "CLAIMED"
 
-// claimed is the answer of claim_seats.
+// claimed is the answer of claim_seats, or of change_seats.
 type claimed struct {
 	outcome       string
 	reservationID uuid.NullUUID
 	heldUntil     sql.NullTime
-	createdAt     sql.NullTime
-	lost          seatno.List // of TAKEN
-	alone         seatno.List // of ALONE; of a claim against the rules, left so
+	createdAt     sql.NullTime // by when it was judged
+	lost          seatno.List  // of TAKEN
+	alone         seatno.List  // of ALONE; of a claim against the rules, left so
 	seatsLeft     sql.NullInt32
 }
 
-func (s *Service) claim(ctx context.Context, on querier, viewerID uuid.UUID, offer *showtime.Offer, sel selection, types map[int16]pricing.TicketType, quote pricing.Quote, in ReserveInput) (claimed, error) {
-	lines, err := json.Marshal(quote.Lines)
+func (s *Service) claim(ctx context.Context, on querier, viewerID uuid.UUID, w wanted, in ReserveInput) (claimed, error) {
+	lines, err := json.Marshal(w.quote.Lines)
 	if err != nil {
 		return claimed{}, fmt.Errorf("writing price lines: %w", err)
 	}
 	var c claimed
-	keptUntil := sel.keptUntil(offer)
+	keptUntil := w.keptUntil(w.offer)
 	keptUntil.Valid = keptUntil.Valid && !in.OverrideSeatRules
 	err = on.QueryRowContext(ctx, `SELECT outcome, reservation_id, held_until, created_at, lost, seats_left
 		FROM claim_seats($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
-		in.ShowtimeID, typeid.New(), viewerID, sel.positions, offer.PriceVersion, quote.Total.AmountMinor, offer.Currency,
-		string(lines), s.cfg.Hold.Milliseconds(), in.IdempotencyKey, seatsFingerprint(in.command(), in.ShowtimeID, sel.positions, types, in.PromoCodes),
-		sel.edges.Beside, sel.edges.Beyond, in.OverrideSeatRules, keptUntil,
+		in.ShowtimeID, typeid.New(), viewerID, w.positions, w.offer.PriceVersion, w.quote.Total.AmountMinor, w.offer.Currency,
+		string(lines), s.cfg.Hold.Milliseconds(), in.IdempotencyKey, seatsFingerprint(in.command(), in.ShowtimeID, w.positions, w.types, in.PromoCodes),
+		w.edges.Beside, w.edges.Beyond, in.OverrideSeatRules, keptUntil,
 		s.sourceOf(in.Address), s.cfg.SeatsPerAddress, s.cfg.IdleHolds, s.cfg.IdleWindow.Milliseconds()).
 		Scan(&c.outcome, &c.reservationID, &c.heldUntil, &c.createdAt, &c.lost, &c.seatsLeft)
 	if err != nil {
 		return claimed{}, fmt.Errorf("claiming seats: %w", err)
 	}
-	if len(c.lost) > 0 && c.lost[0] < 0 {
-		for _, position := range c.lost {
-			c.alone = append(c.alone, -position)
-		}
-		c.lost = nil
-	}
+	c.part()
 	return c, nil
+}
+
+// part tells seats that are lost from those that would be left alone, which examine_seats gives a minus.
+func (c *claimed) part() {
+	if len(c.lost) == 0 || c.lost[0] > 0 {
+		return
+	}
+	for _, position := range c.lost {
+		c.alone = append(c.alone, -position)
+	}
+	c.lost = nil
 }
 
 // fingerprint tells requests apart that come with the same idempotency key.
@@ -248,39 +228,4 @@ func fingerprint(operation string, subject uuid.UUID, positions seatno.List) []b
 		h.Write(binary.BigEndian.AppendUint16(nil, uint16(position)))
 	}
 	return h.Sum(nil)
-}
-
-func positionsOf(layout *theater.Layout, seatIDs []uuid.UUID) (seatno.List, error) {
-	var bad apperr.Fields
-	positions := make(seatno.List, 0, len(seatIDs))
-	for i, id := range seatIDs {
-		position, ok := layout.PositionOf(id)
-		if !ok {
-			bad.Add(fmt.Sprintf("input.seatIds.%d", i), "This seat is not one of this showtime.")
-		}
-		positions = append(positions, position)
-	}
-	return positions.Sorted(), bad.Err()
-}
-
-func (s *Service) closedReason(ctx context.Context, showtimeID uuid.UUID) (ClosedReason, error) {
-	found, err := s.showtimes.ShowtimesByID(ctx, []uuid.UUID{showtimeID})
-	if err == nil && found[showtimeID].Status == showtime.StatusCancelled {
-		return ClosedCancelled, nil
-	}
-	return ClosedSalesEnded, err
-}
-
-// refuse names the lost seats and what could be had instead.
-func (s *Service) refuse(ctx context.Context, offer *showtime.Offer, layout *theater.Layout, sel selection, lost seatno.List) (SeatsUnavailable, error) {
-	states, err := s.seating.RecentStates(ctx, offer.ShowtimeID)
-	if err != nil {
-		return SeatsUnavailable{}, err
-	}
-	// A claim under way, or a recent one, is not in the map yet.
-	for _, position := range lost {
-		states[position-1] = seating.Held
-	}
-	others, err := s.instead(offer, layout, states, sel)
-	return SeatsUnavailable{Seats: layout.SeatsAt(lost), Alternatives: others}, err
 }

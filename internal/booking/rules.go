@@ -7,7 +7,6 @@ import (
 
 	"marquee/internal/audit"
 	"marquee/internal/auth"
-	"marquee/internal/pricing"
 	"marquee/internal/seatfeed"
 	"marquee/internal/seating"
 	"marquee/internal/seatno"
@@ -45,6 +44,7 @@ type RuleBroken struct {
 }
 
 func (RuleBroken) isReserveResult() {}
+func (RuleBroken) isChangeResult()  {}
 
 // selection is seats that somebody wants, with what follows from the layout for the rules. A change of seats within a
 // reservation judges the same way: examine_seats takes the reservation whose seats count as free.
@@ -128,29 +128,6 @@ func (s *Service) instead(offer *showtime.Offer, layout *theater.Layout, states 
 	return s.suggest(offer, layout, states, seating.Instead(sel.seats, offer.Adult, sel.accessible), alternatives)
 }
 
-// refuseKept refuses seats that are kept for others.
-func (s *Service) refuseKept(ctx context.Context, offer *showtime.Offer, layout *theater.Layout, sel selection) (RuleBroken, error) {
-	states, err := s.seating.RecentStates(ctx, offer.ShowtimeID)
-	if err != nil {
-		return RuleBroken{}, err
-	}
-	others, err := s.instead(offer, layout, states, sel)
-	return RuleBroken{Rule: sel.kept[0].rule, Seats: sel.kept[0].seats, Alternatives: others}, err
-}
-
-// refuseAlone refuses a selection that would leave seats alone; relaxed says that it may.
-func (s *Service) refuseAlone(ctx context.Context, offer *showtime.Offer, layout *theater.Layout, sel selection, alone seatno.List, now time.Time) (_ RuleBroken, relaxed bool, err error) {
-	states, err := s.seating.RecentStates(ctx, offer.ShowtimeID)
-	if err != nil {
-		return RuleBroken{}, false, err
-	}
-	if sel.relaxation(offer, layout, states, alone, now) != "" {
-		return RuleBroken{}, true, nil
-	}
-	others, err := s.instead(offer, layout, states, sel)
-	return RuleBroken{Rule: RuleSeatAlone, Seats: layout.SeatsAt(alone), Alternatives: others}, false, err
-}
-
 // overridden is what the audit log keeps of seats that staff held against a rule.
 type overridden struct {
 	Seats     seatno.List `json:"seats"`
@@ -160,14 +137,14 @@ type overridden struct {
 
 // overrideClaimTx claims seats against the rules of the theater, and records it in the same transaction when they would
 // have kept the viewer from it.
-func (s *Service) overrideClaimTx(ctx context.Context, tx *sql.Tx, viewer auth.Viewer, offer *showtime.Offer, sel selection, types map[int16]pricing.TicketType, quote pricing.Quote, in ReserveInput) (claimed, error) {
-	c, err := s.claim(ctx, tx, viewer.UserID, offer, sel, types, quote, in)
+func (s *Service) overrideClaimTx(ctx context.Context, tx *sql.Tx, viewer auth.Viewer, w wanted, in ReserveInput) (claimed, error) {
+	c, err := s.claim(ctx, tx, viewer.UserID, w, in)
 	if err != nil || c.outcome != claimedSeats {
 		return c, err
 	}
-	act := overridden{Seats: sel.positions, LeftAlone: c.alone}
-	if until := sel.keptUntil(offer); until.Valid && c.createdAt.Time.Before(until.Time) {
-		for _, k := range sel.kept {
+	act := overridden{Seats: w.positions, LeftAlone: c.alone}
+	if until := w.keptUntil(w.offer); until.Valid && c.createdAt.Time.Before(until.Time) {
+		for _, k := range w.kept {
 			for _, seat := range k.seats {
 				act.Kept = append(act.Kept, seat.Position)
 			}
@@ -176,8 +153,8 @@ func (s *Service) overrideClaimTx(ctx context.Context, tx *sql.Tx, viewer auth.V
 	if len(act.LeftAlone)+len(act.Kept) == 0 {
 		return c, nil
 	}
-	held := Reservation{ShowtimeID: offer.ShowtimeID, ID: c.reservationID.UUID}
+	held := Reservation{ShowtimeID: w.offer.ShowtimeID, ID: c.reservationID.UUID}
 	return c, audit.RecordTx(ctx, tx, audit.Entry{
-		Action: audit.SeatRuleOverridden, Actor: viewer.UserID, Subject: held.NodeID(), Theater: offer.TheaterID, After: act,
+		Action: audit.SeatRuleOverridden, Actor: viewer.UserID, Subject: held.NodeID(), Theater: w.offer.TheaterID, After: act,
 	})
 }

@@ -1,6 +1,7 @@
 package booking
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -39,6 +40,7 @@ type Service struct {
 	hint      func(showtimeID uuid.UUID)
 	clock     clock.Clock
 	source    func(address string) []byte
+	account   func(ctx context.Context, email string) (uuid.UUID, error)
 	log       *slog.Logger
 	cfg       Config
 }
@@ -54,14 +56,16 @@ type Deps struct {
 	Hint       func(showtimeID uuid.UUID)  // called after each commit that changed seats; must not block
 	Clock      clock.Clock                 // for suggestions, which may be a moment off; deadlines are the database's
 	Source     func(address string) []byte // a keyed hash, by which requests from one place are counted
-	Log        *slog.Logger
+	// Account returns the key of the account with an e-mail address, uuid.Nil for none. For staff alone.
+	Account func(ctx context.Context, email string) (uuid.UUID, error)
+	Log     *slog.Logger
 }
 
 // NewService returns a Service.
 func NewService(d Deps, cfg Config) *Service {
 	return &Service{
 		db: d.DB, showtimes: d.Showtimes, seating: d.Seating, payments: d.Payments, promos: d.Promotions, gateway: d.Gateway,
-		hint: d.Hint, clock: d.Clock, source: d.Source, log: d.Log, cfg: cfg,
+		hint: d.Hint, clock: d.Clock, source: d.Source, account: d.Account, log: d.Log, cfg: cfg,
 	}
 }
 

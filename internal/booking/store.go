@@ -13,16 +13,16 @@ import (
 
 	"marquee/internal/apperr"
 	"marquee/internal/auth"
-	"marquee/internal/page"
 	"marquee/internal/payment"
 	"marquee/internal/postgres"
 	"marquee/internal/pricing"
 	"marquee/internal/theater"
 )
 
-// A hold whose deadline has passed reads as EXPIRED, whether or not the sweeper has been there.
-const columns = `r.showtime_id, r.id, r.viewer_id,
-	CASE WHEN r.held_until <= now() THEN 'EXPIRED' ELSE r.status END AS effective_status,
+// effectiveStatus is EXPIRED for a hold whose deadline has passed, whether or not the sweeper has been there.
+const effectiveStatus = `CASE WHEN r.held_until <= now() THEN 'EXPIRED' ELSE r.status END`
+
+const columns = `r.showtime_id, r.id, r.viewer_id, ` + effectiveStatus + ` AS effective_status,
 	r.seats, r.released, r.amount_minor, r.currency, r.lines, CASE WHEN r.held_until > now() THEN r.held_until END, r.pay_by, r.created_at, now()`
 
 // scan reads columns; the seats themselves are filled in by complete.
@@ -39,7 +39,7 @@ func scan(row interface{ Scan(...any) error }) (r Reservation, now time.Time, er
 	if err := json.Unmarshal(lines, &r.Stored); err != nil {
 		return r, now, fmt.Errorf("reading price lines: %w", err)
 	}
-	r.Lines, r.Types = linesOf(r.Stored, r.Total.Currency), pricing.TypesOf(r.Stored)
+	r.Lines, r.Types, r.PromoCodes = linesOf(r.Stored, r.Total.Currency), pricing.TypesOf(r.Stored), pricing.CodesOf(r.Stored)
 	return r, now, nil
 }
 
@@ -84,45 +84,6 @@ func (s *Service) reservation(ctx context.Context, viewerID, showtimeID, id uuid
 func (s *Service) Reservation(ctx context.Context, viewer auth.Viewer, showtimeID, id uuid.UUID) (Reservation, error) {
 	r, _, err := s.reservation(ctx, viewer.UserID, showtimeID, id)
 	return r, err
-}
-
-// Reservations returns a page of the viewer's reservations, newest first; status nil means all. One statement when the
-// layouts are in memory.
-func (s *Service) Reservations(ctx context.Context, viewer auth.Viewer, status *Status, request page.Request) (page.Page[Reservation], error) {
-	text := `SELECT ` + columns + ` FROM reservations r WHERE r.viewer_id = $1`
-	args := []any{viewer.UserID}
-	arg := func(v any) string {
-		args = append(args, v)
-		return fmt.Sprintf("$%d", len(args))
-	}
-	if status != nil {
-		text += ` AND CASE WHEN r.held_until <= now() THEN 'EXPIRED' ELSE r.status END = ` + arg(string(*status))
-	}
-	if request.After != nil {
-		text += ` AND r.id < ` + arg(request.After[0]) + `::uuid`
-	}
-	if request.Before != nil {
-		text += ` AND r.id > ` + arg(request.Before[0]) + `::uuid`
-	}
-	direction := ` DESC`
-	if request.Backward {
-		direction = ``
-	}
-	rows, err := s.db.SQL().QueryContext(ctx, text+` ORDER BY r.id`+direction+` LIMIT `+arg(request.Limit+1), args...)
-	if err != nil {
-		return page.Page[Reservation]{}, fmt.Errorf("reading reservations: %w", err)
-	}
-	reservations, err := postgres.Collect(rows, func(rows *sql.Rows) (Reservation, error) {
-		r, _, err := scan(rows)
-		return r, err
-	})
-	if err != nil {
-		return page.Page[Reservation]{}, err
-	}
-	if err := s.complete(ctx, reservations); err != nil {
-		return page.Page[Reservation]{}, err
-	}
-	return page.Cut(request, reservations), nil
 }
 
 // TicketsByReservation returns the tickets of reservations, by seat. The caller has made sure that the viewer may see

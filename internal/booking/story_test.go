@@ -100,6 +100,11 @@ func (s *story) expire() {
 	}
 }
 
+// seats are some of the few, one of which costs nothing.
+func seats(rt *rapid.T) []int {
+	return rapid.SliceOfNDistinct(rapid.SampledFrom([]int{2, 11, 12, 13}), 1, 3, rapid.ID).Draw(rt, "seats")
+}
+
 // step does one thing, in a process that may die of it.
 func (s *story) step(rt *rapid.T) {
 	c := rapid.SampledFrom(s.customers).Draw(rt, "customer")
@@ -113,11 +118,10 @@ func (s *story) step(rt *rapid.T) {
 		}
 	}()
 	switch rapid.SampledFrom([]string{
-		"reserve", "reserve", "pay", "pay", "pay again", "extend", "pay later", "cancel", "reconcile", "sweep", "expire",
+		"reserve", "reserve", "pay", "pay", "pay again", "extend", "pay later", "change", "change", "cancel", "reconcile", "sweep", "expire",
 	}).Draw(rt, "step") {
 	case "reserve":
-		positions := rapid.SliceOfNDistinct(rapid.SampledFrom([]int{2, 11, 12, 13}), 1, 3, rapid.ID).Draw(rt, "seats")
-		result, err := s.node.Reserve(s.t.Context(), c.viewer, s.request(positions...))
+		result, err := s.node.Reserve(s.t.Context(), c.viewer, s.request(seats(rt)...))
 		if reserved, ok := result.(booking.Reserved); ok {
 			c.held = append(c.held, reserved.Reservation)
 		} else if err != nil {
@@ -138,6 +142,13 @@ func (s *story) step(rt *rapid.T) {
 			in := holdInput(rapid.SampledFrom(c.held).Draw(rt, "reservation"))
 			if result, err := s.node.Extend(s.t.Context(), c.viewer, in); err != nil && apperr.CodeOf(err) != apperr.Conflict {
 				rt.Fatalf("extend: %#v, %v", result, err)
+			}
+		}
+	case "change":
+		if len(c.held) > 0 {
+			in := s.changeTo(rapid.SampledFrom(c.held).Draw(rt, "reservation"), seats(rt)...)
+			if result, err := s.node.ChangeSeats(s.t.Context(), c.viewer, in); err != nil && apperr.CodeOf(err) != apperr.Conflict {
+				rt.Fatalf("change: %#v, %v", result, err)
 			}
 		}
 	case "pay later":

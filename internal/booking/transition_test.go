@@ -22,7 +22,9 @@ var (
 	statuses = []booking.Status{
 		booking.StatusHeld, booking.StatusReserved, booking.StatusConfirmed, booking.StatusCancelled, booking.StatusExpired,
 	}
-	events = []booking.Event{booking.EventReserve, booking.EventConfirm, booking.EventCancel, booking.EventExpire}
+	events = []booking.Event{
+		booking.EventReserve, booking.EventChange, booking.EventConfirm, booking.EventCancel, booking.EventExpire,
+	}
 )
 
 func TestStatus_After(t *testing.T) {
@@ -30,22 +32,22 @@ func TestStatus_After(t *testing.T) {
 	const forbidden = ""
 	want := map[booking.Status]map[booking.Event]booking.Status{
 		booking.StatusHeld: {
-			booking.EventReserve: booking.StatusReserved,
+			booking.EventReserve: booking.StatusReserved, booking.EventChange: booking.StatusHeld,
 			booking.EventConfirm: booking.StatusConfirmed, booking.EventCancel: booking.StatusCancelled, booking.EventExpire: booking.StatusExpired,
 		},
 		booking.StatusReserved: {
-			booking.EventReserve: forbidden,
+			booking.EventReserve: forbidden, booking.EventChange: booking.StatusReserved,
 			booking.EventConfirm: booking.StatusConfirmed, booking.EventCancel: booking.StatusCancelled, booking.EventExpire: booking.StatusExpired,
 		},
 		booking.StatusConfirmed: {
-			booking.EventReserve: forbidden,
+			booking.EventReserve: forbidden, booking.EventChange: forbidden,
 			booking.EventConfirm: forbidden, booking.EventCancel: booking.StatusCancelled, booking.EventExpire: forbidden,
 		},
 		booking.StatusCancelled: {
-			booking.EventReserve: forbidden, booking.EventConfirm: forbidden, booking.EventCancel: forbidden, booking.EventExpire: forbidden,
+			booking.EventReserve: forbidden, booking.EventChange: forbidden, booking.EventConfirm: forbidden, booking.EventCancel: forbidden, booking.EventExpire: forbidden,
 		},
 		booking.StatusExpired: {
-			booking.EventReserve: forbidden, booking.EventConfirm: forbidden, booking.EventCancel: forbidden, booking.EventExpire: forbidden,
+			booking.EventReserve: forbidden, booking.EventChange: forbidden, booking.EventConfirm: forbidden, booking.EventCancel: forbidden, booking.EventExpire: forbidden,
 		},
 	}
 	for _, status := range statuses {
@@ -103,7 +105,7 @@ func TestTransitions_in_the_database(t *testing.T) {
 					r := h.plant(t, newViewer(), status, position, 1200, deadline)
 					next, allowed := status.After(event)
 					switch event {
-					case booking.EventReserve:
+					case booking.EventReserve, booking.EventChange:
 						allowed = allowed && when == "future"
 					case booking.EventConfirm: // which begins with securing the seats
 						allowed, next = allowed && when == "future", status
@@ -133,6 +135,17 @@ func TestTransitions_in_the_database(t *testing.T) {
 // step calls the SQL function of an event with the states that the table allows it in.
 func (h *house) step(t *testing.T, r booking.Reservation, event booking.Event) (done bool) {
 	t.Helper()
+	var states []string
+	for _, status := range statuses {
+		if _, ok := status.After(event); ok {
+			states = append(states, string(status))
+		}
+	}
+	from := "{" + strings.Join(states, ",") + "}"
+	if event == booking.EventChange {
+		return fixture.Get[bool](t, h.DB, `SELECT outcome = 'CHANGED' FROM reservations r,
+			change_seats(r.showtime_id, r.id, $2::text[], r.seats, 1, 1200, 'NZD', '[]', 'a key for it', '', '{}', '{}', NULL, 0) WHERE r.id = $1`, r.ID, from)
+	}
 	if event == booking.EventReserve {
 		return fixture.Get[bool](t, h.DB, `SELECT move_deadline($1, $2, 'RESERVED', now() + interval '2 hours')`, r.ShowtimeID, r.ID)
 	}
@@ -144,14 +157,8 @@ func (h *house) step(t *testing.T, r booking.Reservation, event booking.Event) (
 		return done
 	}
 	to := map[booking.Event]booking.Status{booking.EventCancel: booking.StatusCancelled, booking.EventExpire: booking.StatusExpired}[event]
-	var from []string
-	for _, status := range statuses {
-		if _, ok := status.After(event); ok {
-			from = append(from, string(status))
-		}
-	}
 	return fixture.Get[bool](t, h.DB, `SELECT end_reservation($1, $2, $3::text[], $4)`,
-		r.ShowtimeID, r.ID, "{"+strings.Join(from, ",")+"}", to)
+		r.ShowtimeID, r.ID, from, to)
 }
 
 // TestTransitions_in_the_service asks the service for the same from every state.
@@ -193,6 +200,23 @@ func TestTransitions_in_the_service(t *testing.T) {
 				refused(t, result, err, apperr.Conflict)
 			} else if got := is[booking.Cancelled](t, result, err).Reservation.Status; got != booking.StatusCancelled {
 				t.Errorf("it is %s", got)
+			}
+		})
+		t.Run(string(status)+"_is_changed", func(t *testing.T) {
+			viewer := newViewer()
+			r := plant(t, viewer)
+			position++
+			result, err := h.booking.ChangeSeats(t.Context(), viewer, h.changeTo(r, position))
+			next, allowed := status.After(booking.EventChange)
+			switch {
+			case status == booking.StatusExpired:
+				is[booking.Expired](t, result, err)
+			case !allowed:
+				refused(t, result, err, apperr.Conflict)
+			default:
+				if got := is[booking.Changed](t, result, err).Reservation.Status; got != next {
+					t.Errorf("it is %s, want %s", got, next)
+				}
 			}
 		})
 		t.Run(string(status)+"_is_swept", func(t *testing.T) {

@@ -90,14 +90,9 @@ func (s *Service) accountPredicates(ctx context.Context, filter AccountFilter) (
 		where = append(where, user.ID(*filter.UserID))
 	}
 	if filter.Email != nil {
-		// No account has the key of nobody.
-		found := uuid.Nil
-		row, err := s.userByEmail(ctx, normaliseEmail(*filter.Email))
+		found, err := s.KeyByEmail(ctx, *filter.Email)
 		if err != nil {
 			return nil, err
-		}
-		if row != nil {
-			found = row.ID
 		}
 		where = append(where, user.ID(found))
 	}
@@ -203,20 +198,39 @@ func (s *Service) Staff(ctx context.Context, v auth.Viewer, theaterID uuid.UUID)
 	if err != nil {
 		return nil, fmt.Errorf("reading staff: %w", err)
 	}
-	people, err := s.ent.User.Query().Where(user.IDIn(ids...)).All(ctx)
+	people, err := s.UsersByID(ctx, ids)
 	if err != nil {
-		return nil, fmt.Errorf("reading staff: %w", err)
+		return nil, err
 	}
-	byID := make(map[uuid.UUID]User, len(people))
-	for _, row := range people {
-		if byID[row.ID], err = s.fromEnt(row); err != nil {
+	for i := range staff {
+		staff[i].User = people[staff[i].UserID]
+	}
+	return staff, nil
+}
+
+// UsersByID returns the users that exist among ids. The caller has made sure that the viewer may know them. One statement.
+func (s *Service) UsersByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]User, error) {
+	rows, err := s.ent.User.Query().Where(user.IDIn(ids...)).All(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading users: %w", err)
+	}
+	found := make(map[uuid.UUID]User, len(rows))
+	for _, row := range rows {
+		if found[row.ID], err = s.fromEnt(row); err != nil {
 			return nil, err
 		}
 	}
-	for i := range staff {
-		staff[i].User = byID[staff[i].UserID]
+	return found, nil
+}
+
+// KeyByEmail returns the key of the account with an address, uuid.Nil for none: no account has it. The caller has made sure
+// that the viewer may know. One statement.
+func (s *Service) KeyByEmail(ctx context.Context, email string) (uuid.UUID, error) {
+	row, err := s.userByEmail(ctx, normaliseEmail(email))
+	if err != nil || row == nil {
+		return uuid.Nil, err
 	}
-	return staff, nil
+	return row.ID, nil
 }
 
 // DisableUser shuts an account: its sessions end at once and nobody can sign in to it: FORBIDDEN unless the viewer runs

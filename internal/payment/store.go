@@ -37,7 +37,8 @@ type Opening struct {
 }
 
 // OpenAttemptTx records a new attempt, and its payment when it is the first. ErrMoved when another attempt of the
-// payment can still take money. The caller holds the reservation's row lock.
+// payment can still take money. The caller holds the reservation's row lock, and asks for another amount than before only
+// when no attempt of before has taken money or can.
 func (s *Service) OpenAttemptTx(ctx context.Context, tx *sql.Tx, o Opening) (Attempt, error) {
 	attempt := Attempt{
 		ShowtimeID: o.ShowtimeID, ID: typeid.New(), ReservationID: o.ReservationID,
@@ -64,6 +65,12 @@ func (s *Service) OpenAttemptTx(ctx context.Context, tx *sql.Tx, o Opening) (Att
 		return Attempt{}, fmt.Errorf("recording an attempt: %w", err)
 	}
 	return attempt, nil
+}
+
+// GiveUpTx ends the payment of a reservation, if it has one, that has taken no money and never will.
+func (s *Service) GiveUpTx(ctx context.Context, tx *sql.Tx, showtimeID, reservationID uuid.UUID) error {
+	return changedAny(tx.ExecContext(ctx, `UPDATE payments SET status = 'FAILED', updated_at = now()
+		WHERE showtime_id = $1 AND reservation_id = $2 AND status = 'PENDING'`, showtimeID, reservationID))
 }
 
 const attemptColumns = `a.showtime_id, a.id, a.payment_id, p.reservation_id, p.gateway, a.amount_minor, p.currency, a.status,

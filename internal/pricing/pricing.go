@@ -17,7 +17,11 @@
 //   - what comes back of cancelled tickets, what is kept of them, and what the rest costs add up to what all cost.
 package pricing
 
-import "marquee/internal/money"
+import (
+	"slices"
+
+	"marquee/internal/money"
+)
 
 // TicketType is whom a ticket is for.
 type TicketType string
@@ -113,6 +117,17 @@ func TypesOf(lines []Line) map[int16]TicketType {
 		}
 	}
 	return types
+}
+
+// CodesOf returns the codes that stored lines take something off for, each once, in the order of the lines.
+func CodesOf(lines []Line) []string {
+	var codes []string
+	for _, line := range lines {
+		if line.Kind == Promotion && !slices.Contains(codes, line.Code) {
+			codes = append(codes, line.Code)
+		}
+	}
+	return codes
 }
 
 // Item is a ticket to be priced.

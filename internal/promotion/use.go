@@ -46,16 +46,33 @@ type Offer struct {
 	Promotion Promotion
 }
 
-// Offers says of each code whether the viewer may use it for a showtime, in the order of the codes, which are clean. What it costs is judged
-// by Settle. THROTTLED for who has guessed too often. One statement.
-func (s *Service) Offers(ctx context.Context, viewerID, showtimeID uuid.UUID, codes []string) ([]Offer, error) {
-	if wait := s.guesses.wait(viewerID, s.clock.Now()); wait > 0 {
+// Offers says of each code whether the viewer may use it for a showtime, in the order of the codes, which are clean. What
+// it costs is judged by Settle. What the reservation of use has used already, if there is one, does not count. THROTTLED
+// for who has guessed too often. One statement.
+func (s *Service) Offers(ctx context.Context, use Use, codes []string) ([]Offer, error) {
+	if wait := s.guesses.wait(use.ViewerID, s.clock.Now()); wait > 0 {
 		return nil, apperr.Throttle(wait, "Too many codes that do not exist.")
 	}
+	offers, err := s.OffersAgain(ctx, use, codes)
+	unknown := 0
+	for _, o := range offers {
+		if o.Reason == Unknown {
+			unknown++
+		}
+	}
+	s.guesses.count(use.ViewerID, unknown, s.clock.Now())
+	return offers, err
+}
+
+// OffersAgain is Offers for codes that the reservation uses: nobody guesses them. One statement.
+func (s *Service) OffersAgain(ctx context.Context, use Use, codes []string) ([]Offer, error) {
 	rows, err := s.db.SQL().QueryContext(ctx, `SELECT to_jsonb(p), s.movie_id, p.starts_at > now(), p.ends_at <= now(),
-			(SELECT count(*) FROM promotion_redemptions r WHERE r.id = p.id AND r.viewer_id = $2 AND r.returned_at IS NULL)
-		FROM showtimes s JOIN promotions p ON p.theater_id = s.theater_id WHERE s.id = $1 AND p.code = ANY ($3::text[])`,
-		showtimeID, viewerID, "{"+strings.Join(slices.DeleteFunc(slices.Clone(codes), impossible), ",")+"}")
+			(SELECT count(*) FROM promotion_redemptions r
+				WHERE r.id = p.id AND r.viewer_id = $2 AND r.reservation_id <> $3 AND r.returned_at IS NULL), own.amount_minor
+		FROM showtimes s JOIN promotions p ON p.theater_id = s.theater_id
+		LEFT JOIN promotion_redemptions own ON own.showtime_id = s.id AND own.reservation_id = $3 AND own.id = p.id AND own.returned_at IS NULL
+		WHERE s.id = $1 AND p.code = ANY ($4::text[])`,
+		use.ShowtimeID, use.ViewerID, use.ReservationID, "{"+strings.Join(slices.DeleteFunc(slices.Clone(codes), impossible), ",")+"}")
 	if err != nil {
 		return nil, fmt.Errorf("reading promotions: %w", err)
 	}
@@ -65,13 +82,17 @@ func (s *Service) Offers(ctx context.Context, viewerID, showtimeID uuid.UUID, co
 			movie       uuid.UUID
 			early, late bool
 			mine        int32
+			own         sql.NullInt64
 		)
-		if err := rows.Scan(&text, &movie, &early, &late, &mine); err != nil {
+		if err := rows.Scan(&text, &movie, &early, &late, &mine, &own); err != nil {
 			return o, err
 		}
 		p, err := read(text)
 		if err != nil {
 			return o, err
+		}
+		if own.Valid {
+			p.UsedCount, p.UsedMinor = p.UsedCount-1, p.UsedMinor-own.Int64
 		}
 		return Offer{Code: p.Code, Promotion: p, Reason: p.judge(movie, early, late, mine)}, nil
 	})
@@ -79,20 +100,15 @@ func (s *Service) Offers(ctx context.Context, viewerID, showtimeID uuid.UUID, co
 		return nil, err
 	}
 	offers := make([]Offer, len(codes))
-	unknown := 0
 	for i, code := range codes {
 		offers[i] = Offer{Code: code, Reason: Unknown}
 		if at := slices.IndexFunc(found, func(o Offer) bool { return o.Code == code }); at >= 0 {
 			offers[i] = found[at]
 		}
-		if offers[i].Reason == Unknown {
-			unknown++
-		}
 		if offers[i].Reason == "" && len(codes) > 1 && !offers[i].Promotion.Combinable {
 			offers[i].Reason = NotCombinable
 		}
 	}
-	s.guesses.count(viewerID, unknown, s.clock.Now())
 	return offers, nil
 }
 
@@ -136,7 +152,7 @@ func Settle(offers []Offer, quote pricing.Quote) (refused bool) {
 	return refused
 }
 
-// Use is who uses promotions for what.
+// Use is who uses promotions for what. A reservation that is yet to be has no id.
 type Use struct {
 	ViewerID, ShowtimeID, ReservationID uuid.UUID
 }
@@ -145,42 +161,59 @@ type Use struct {
 // not as it was read. The rows are shared by all who use the codes, so it comes last, and goes by their ids.
 func UseTx(ctx context.Context, tx *sql.Tx, use Use, offers []Offer, quote pricing.Quote) error {
 	offers = slices.Clone(offers)
-	slices.SortFunc(offers, func(a, b Offer) int { return bytes.Compare(a.Promotion.ID[:], b.Promotion.ID[:]) })
+	slices.SortFunc(offers, func(a, b Offer) int { return compareIDs(a.Promotion.ID, b.Promotion.ID) })
 	for _, o := range offers {
-		p, off := o.Promotion, quote.Off(o.Code)
-		var used bool
-		err := tx.QueryRowContext(ctx, `UPDATE promotions SET used_count = used_count + 1, used_minor = used_minor + $3
-			WHERE id = $1 AND version = $2 AND active AND starts_at <= now() AND ends_at > now()
-			  AND (max_uses IS NULL OR used_count < max_uses) AND (max_minor IS NULL OR used_minor + $3 <= max_minor) RETURNING true`,
-			p.ID, p.Version, off).Scan(&used)
-		if errors.Is(err, sql.ErrNoRows) {
-			return ErrMoved
+		if err := useTx(ctx, tx, use, o.Promotion, quote.Off(o.Code)); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// ReplaceTx is UseTx for a reservation that has its row locked by the caller and uses promotions already: they go back. Of
+// one that it uses before and after, the two are one turn at the row, so that nobody comes between them.
+func ReplaceTx(ctx context.Context, tx *sql.Tx, use Use, offers []Offer, quote pricing.Quote) error {
+	rows, err := tx.QueryContext(ctx, `SELECT id FROM promotion_redemptions
+		WHERE showtime_id = $1 AND reservation_id = $2 AND returned_at IS NULL`, use.ShowtimeID, use.ReservationID)
+	if err != nil {
+		return fmt.Errorf("reading what promotions are used: %w", err)
+	}
+	ids, err := postgres.Collect(rows, func(rows *sql.Rows) (id uuid.UUID, err error) {
+		err = rows.Scan(&id)
+		return id, err
+	})
+	if err != nil {
+		return err
+	}
+	for _, o := range offers {
+		ids = append(ids, o.Promotion.ID)
+	}
+	slices.SortFunc(ids, compareIDs)
+	for _, id := range slices.Compact(ids) {
+		_, err := tx.ExecContext(ctx, `WITH back AS (DELETE FROM promotion_redemptions
+				WHERE showtime_id = $1 AND reservation_id = $2 AND id = $3 AND returned_at IS NULL RETURNING amount_minor)
+			UPDATE promotions p SET used_count = p.used_count - 1, used_minor = p.used_minor - back.amount_minor FROM back WHERE p.id = $3`,
+			use.ShowtimeID, use.ReservationID, id)
 		if err != nil {
-			return fmt.Errorf("using a promotion: %w", err)
+			return fmt.Errorf("giving a promotion back: %w", err)
 		}
-		// The row is locked: no other use of the viewer can come between counting and writing.
-		done, err := tx.ExecContext(ctx, `INSERT INTO promotion_redemptions (showtime_id, reservation_id, id, viewer_id, amount_minor)
-			SELECT $1, $2, $3, $4, $5 WHERE $6::integer IS NULL OR $6 >
-				(SELECT count(*) FROM promotion_redemptions r WHERE r.id = $3 AND r.viewer_id = $4 AND r.returned_at IS NULL)`,
-			use.ShowtimeID, use.ReservationID, p.ID, use.ViewerID, off, p.PerUser)
-		if err != nil {
-			return fmt.Errorf("writing the use of a promotion: %w", err)
-		}
-		if n, err := done.RowsAffected(); err != nil || n == 0 {
-			return errors.Join(err, ErrMoved)
+		if at := slices.IndexFunc(offers, func(o Offer) bool { return o.Promotion.ID == id }); at >= 0 {
+			if err := useTx(ctx, tx, use, offers[at].Promotion, quote.Off(offers[at].Code)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
 // LessenTx makes a reservation of which some tickets go use its promotions at what they take off the rest; one that takes off
-// nothing any more is given back. The rows are shared by all who use the codes, so it comes last, and goes by their ids.
+// nothing any more is given back. The caller has the reservation's row locked; the rows of promotions are shared by all who use
+// the codes, so it comes last, and goes by their ids.
 func LessenTx(ctx context.Context, tx *sql.Tx, use Use, before, rest pricing.Quote) error {
 	rows, err := tx.QueryContext(ctx, `SELECT p.id, p.code, r.amount_minor FROM promotion_redemptions r JOIN promotions p ON p.id = r.id
 		WHERE r.showtime_id = $1 AND r.reservation_id = $2 AND r.returned_at IS NULL ORDER BY p.id FOR UPDATE OF p`, use.ShowtimeID, use.ReservationID)
 	if err != nil {
-		return fmt.Errorf("reading the promotions of a reservation: %w", err)
+		return fmt.Errorf("reading what promotions are used: %w", err)
 	}
 	type redemption struct {
 		id    uuid.UUID
@@ -199,15 +232,13 @@ func LessenTx(ctx context.Context, tx *sql.Tx, use Use, before, rest pricing.Quo
 		if less == 0 {
 			continue
 		}
-		// A use of nothing is none.
-		_, err := tx.ExecContext(ctx, `UPDATE promotion_redemptions SET amount_minor = CASE WHEN amount_minor > $4 THEN amount_minor - $4 ELSE amount_minor END,
-				returned_at = CASE WHEN amount_minor > $4 THEN NULL ELSE now() END
-			WHERE showtime_id = $1 AND reservation_id = $2 AND id = $3`, use.ShowtimeID, use.ReservationID, r.id, less)
-		if err != nil {
-			return fmt.Errorf("lessening the use of a promotion: %w", err)
+		change, fewer := `UPDATE promotion_redemptions SET amount_minor = amount_minor - $4`, 0
+		if less == r.minor {
+			change, fewer = `DELETE FROM promotion_redemptions`, 1
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE promotions SET used_minor = used_minor - $2, used_count = used_count - $3 WHERE id = $1`,
-			r.id, less, gone(less == r.minor))
+		_, err := tx.ExecContext(ctx, `WITH changed AS (`+change+` WHERE showtime_id = $1 AND reservation_id = $2 AND id = $3)
+			UPDATE promotions SET used_minor = used_minor - $4, used_count = used_count - $5 WHERE id = $3`,
+			use.ShowtimeID, use.ReservationID, r.id, less, fewer)
 		if err != nil {
 			return fmt.Errorf("lessening the use of a promotion: %w", err)
 		}
@@ -215,11 +246,33 @@ func LessenTx(ctx context.Context, tx *sql.Tx, use Use, before, rest pricing.Quo
 	return nil
 }
 
-func gone(all bool) int32 {
-	if all {
-		return 1
+func compareIDs(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }
+
+// useTx is one use, which takes so much off.
+func useTx(ctx context.Context, tx *sql.Tx, use Use, p Promotion, off int64) error {
+	var used bool
+	err := tx.QueryRowContext(ctx, `UPDATE promotions SET used_count = used_count + 1, used_minor = used_minor + $3
+		WHERE id = $1 AND version = $2 AND active AND starts_at <= now() AND ends_at > now()
+		  AND (max_uses IS NULL OR used_count < max_uses) AND (max_minor IS NULL OR used_minor + $3 <= max_minor) RETURNING true`,
+		p.ID, p.Version, off).Scan(&used)
+	if errors.Is(err, sql.ErrNoRows) {
+		return ErrMoved
 	}
-	return 0
+	if err != nil {
+		return fmt.Errorf("using a promotion: %w", err)
+	}
+	// The row is locked: no other use of the viewer can come between counting and writing.
+	done, err := tx.ExecContext(ctx, `INSERT INTO promotion_redemptions (showtime_id, reservation_id, id, viewer_id, amount_minor)
+		SELECT $1, $2, $3, $4, $5 WHERE $6::integer IS NULL OR $6 >
+			(SELECT count(*) FROM promotion_redemptions r WHERE r.id = $3 AND r.viewer_id = $4 AND r.returned_at IS NULL)`,
+		use.ShowtimeID, use.ReservationID, p.ID, use.ViewerID, off, p.PerUser)
+	if err != nil {
+		return fmt.Errorf("writing the use of a promotion: %w", err)
+	}
+	if n, err := done.RowsAffected(); err != nil || n == 0 {
+		return errors.Join(err, ErrMoved)
+	}
+	return nil
 }
 
 const (

@@ -24,8 +24,6 @@ type (
 	seat struct {
 		ID       string
 		Position int
-		X, Y     int
-		Category string
 	}
 	showtime struct {
 		ID       string
@@ -129,8 +127,10 @@ const (
 }`
 	seatMapDocument = `query ($id: ID!) {
   showtime(id: $id) { id startsAt movie { title } theater { name } screen { name } }
-  seatMap(showtimeId: $id) { stateLetters availableCount seats { state seat { id position x y category } } }
+  seatMap(showtimeId: $id) { stateLetters availableCount seats { state seat { id position } } }
 }`
+	bestDocument  = `query ($input: BestAvailableInput!) { bestAvailable(input: $input) { seats { id position } } }`
+	checkDocument = `query ($input: ValidateSelectionInput!) { validateSelection(input: $input) { reservable problems { message } } }`
 	watchDocument = `subscription ($id: ID!) {
   seatMapChanged(showtimeId: $id) {
     __typename
@@ -213,15 +213,29 @@ func mailedToken(ctx context.Context, mailbox, email string) (string, error) {
 
 // reserve asks for seats and returns what came of it.
 func (c *customer) reserve(ctx context.Context, showtimeID, key string, seats []seat) (outcome, error) {
-	ids := make([]string, len(seats))
-	for i, s := range seats {
-		ids[i] = s.ID
-	}
 	var answer struct{ ReserveSeats outcome }
 	err := c.Do(ctx, reserveDocument, input(map[string]any{
-		"showtimeId": showtimeID, "seatIds": ids, "idempotencyKey": key,
+		"showtimeId": showtimeID, "seatIds": ids(seats), "idempotencyKey": key,
 	}), &answer)
 	return answer.ReserveSeats, err
+}
+
+// mayReserve demands that nothing speaks against a selection.
+func (c *customer) mayReserve(ctx context.Context, showtimeID string, seats []seat) error {
+	var answer struct {
+		ValidateSelection struct {
+			Reservable bool
+			Problems   []struct{ Message string }
+		}
+	}
+	err := c.Do(ctx, checkDocument, input(map[string]any{"showtimeId": showtimeID, "seatIds": ids(seats)}), &answer)
+	if err != nil {
+		return err
+	}
+	if check := answer.ValidateSelection; !check.Reservable || len(check.Problems) > 0 {
+		return fmt.Errorf("against seats %v speaks %+v", positions(seats), check.Problems)
+	}
+	return nil
 }
 
 // hold reserves seats and demands that it succeeds.
@@ -287,6 +301,14 @@ func told(err error) error {
 		return errors.New("no error at all")
 	}
 	return err
+}
+
+func ids(seats []seat) []string {
+	list := make([]string, len(seats))
+	for i, s := range seats {
+		list[i] = s.ID
+	}
+	return list
 }
 
 // positions are those of seats.

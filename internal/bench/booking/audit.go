@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"marquee/internal/postgres"
 )
@@ -15,6 +14,7 @@ type audit struct {
 	soldTwice    int // seats that were given to someone while someone else had them
 	misplaced    int // seats that do not belong to whom they were given last
 	keyless      int // reservations without their idempotency key, or keys without a reservation
+	unpaid       int // reservations without their money and tickets, where all are paid
 }
 
 // add adds the findings of another run.
@@ -23,15 +23,16 @@ func (a *audit) add(other audit) {
 	a.soldTwice += other.soldTwice
 	a.misplaced += other.misplaced
 	a.keyless += other.keyless
+	a.unpaid += other.unpaid
 }
 
 // err says what is wrong.
 func (a *audit) err() error {
-	if a.soldTwice+a.misplaced+a.keyless == 0 {
+	if a.soldTwice+a.misplaced+a.keyless+a.unpaid == 0 {
 		return nil
 	}
-	return fmt.Errorf("%d seats were sold twice, %d do not belong to whom they were given, %d reservations and keys do not match",
-		a.soldTwice, a.misplaced, a.keyless)
+	return fmt.Errorf("%d seats were sold twice, %d do not belong to whom they were given, %d reservations and keys do not match, %d lack their money or tickets",
+		a.soldTwice, a.misplaced, a.keyless, a.unpaid)
 }
 
 // A claim writes reservation and key in one transaction, and the key never changes, so the key's transaction number
@@ -40,7 +41,7 @@ func (a *audit) err() error {
 const grants = `WITH grants AS (
 	SELECT r.showtime_id, seat_no, r.id, r.status, r.created_at, r.xmin::text::bigint AS written, k.xmin::text::bigint AS granted
 	FROM reservations r
-	JOIN idempotency_keys k ON k.showtime_id = r.showtime_id AND k.reservation_id = r.id, unnest(r.seats) AS seat_no)`
+	JOIN idempotency_keys k ON k.showtime_id = r.showtime_id AND k.reservation_id = r.id AND k.operation = 'RESERVE', unnest(r.seats) AS seat_no)`
 
 // Whose hold had run out when the next one asked, or was ended before the next one was written, has lost nothing.
 const soldTwice = grants + `, lives AS (
@@ -56,24 +57,37 @@ const misplaced = grants + `, latest AS (
 	WHERE c.reservation_id IS DISTINCT FROM l.id AND NOT (c.seat_no IS NULL AND l.status = 'EXPIRED')`
 
 const keyless = `SELECT count(*) FROM reservations r
-	FULL JOIN idempotency_keys k ON k.showtime_id = r.showtime_id AND k.reservation_id = r.id AND k.viewer_id = r.viewer_id
+	FULL JOIN (SELECT * FROM idempotency_keys WHERE operation = 'RESERVE') k ON k.showtime_id = r.showtime_id AND k.reservation_id = r.id AND k.viewer_id = r.viewer_id
 	WHERE k.key IS NULL OR r.id IS NULL`
 
-// examine reads the tables of a run whose holds lasted as given.
-func examine(ctx context.Context, db *postgres.DB, hold time.Duration) (audit, error) {
+const unpaid = `SELECT count(*) FROM reservations r
+	LEFT JOIN payments p ON p.showtime_id = r.showtime_id AND p.reservation_id = r.id
+	LEFT JOIN payment_attempts a ON a.showtime_id = p.showtime_id AND a.payment_id = p.id
+	LEFT JOIN sandbox_gateway.charges c ON c.key = a.id::text
+	WHERE r.status <> 'CONFIRMED' OR p.status IS DISTINCT FROM 'CAPTURED' OR p.captured_minor IS DISTINCT FROM r.amount_minor
+		OR a.status IS DISTINCT FROM 'CAPTURED' OR c.captured_minor IS DISTINCT FROM r.amount_minor
+		OR cardinality(r.seats) <> (SELECT count(*) FROM tickets t WHERE t.showtime_id = r.showtime_id AND t.reservation_id = r.id AND t.status = 'ISSUED')`
+
+// examine reads the tables that a run of the scenario left.
+func examine(ctx context.Context, db *postgres.DB, s scenario) (audit, error) {
 	var a audit
 	var errs []error
-	for _, question := range []struct {
+	type question struct {
 		text   string
 		args   []any
 		answer *int
-	}{
+	}
+	questions := []question{
 		{`SELECT count(*) FROM reservations`, nil, &a.reservations},
-		{soldTwice, []any{hold.Milliseconds()}, &a.soldTwice},
+		{soldTwice, []any{s.hold.Milliseconds()}, &a.soldTwice},
 		{misplaced, nil, &a.misplaced},
 		{keyless, nil, &a.keyless},
-	} {
-		errs = append(errs, db.SQL().QueryRowContext(ctx, question.text, question.args...).Scan(question.answer))
+	}
+	if s.paid {
+		questions = append(questions, question{unpaid, nil, &a.unpaid})
+	}
+	for _, q := range questions {
+		errs = append(errs, db.SQL().QueryRowContext(ctx, q.text, q.args...).Scan(q.answer))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return a, fmt.Errorf("examine the tables: %w", err)

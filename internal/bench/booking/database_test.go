@@ -68,13 +68,20 @@ func TestFloor_Run(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", s.name, err)
 		}
-		if r.reserved == 0 || r.failed > 0 || len(r.latencies) != r.attempts() || s.spread && r.refused > 0 {
+		if r.reserved == 0 || r.failed > 0 || len(r.latencies) != r.attempts() || !s.again && r.refused > 0 {
 			t.Errorf("%s came to %d reservations, %d refusals, %d failures and %d latencies",
 				s.name, r.reserved, r.refused, r.failed, len(r.latencies))
 		}
-		found, err := examine(ctx, db, s.hold)
+		found, err := examine(ctx, db, s)
 		if want := (audit{reservations: r.reserved}); err != nil || found != want {
 			t.Errorf("%s left %+v, %v, not %+v", s.name, found, err, want)
+		}
+		if !s.paid {
+			continue
+		}
+		write(t, db, `DELETE FROM tickets WHERE id = (SELECT id FROM tickets ORDER BY id LIMIT 1)`)
+		if found, err := examine(ctx, db, s); err != nil || found.unpaid != 1 {
+			t.Errorf("without a ticket %s left %+v, %v", s.name, found, err)
 		}
 	}
 	var sessions, seatCount int
@@ -125,7 +132,7 @@ func TestExamine(t *testing.T) {
 			for _, i := range row.late {
 				end(t, db, i)
 			}
-			got, err := examine(t.Context(), db, hold)
+			got, err := examine(t.Context(), db, scenario{hold: hold})
 			if err != nil || got != row.want {
 				t.Errorf("found %+v, %v, not %+v", got, err, row.want)
 			}

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"marquee/internal/bench/server"
 	"marquee/internal/bench/wire"
 )
 
@@ -18,8 +19,9 @@ import (
 type result struct {
 	reserved, refused, failed int
 	failure                   string          // the first answer that was neither
-	latencies                 []time.Duration // of every request, ascending
+	latencies                 []time.Duration // of every request, or of reserving and paying together; ascending
 	elapsed                   time.Duration
+	cpu                       time.Duration // of the API's process; 0 where there is none
 }
 
 func (r *result) attempts() int { return r.reserved + r.refused + r.failed }
@@ -58,13 +60,18 @@ func (r *result) merge(other *result) {
 
 // load drives the API: one connection and one goroutine for each client, each with one request under way.
 type load struct {
-	names   *names
-	address string
-	order   []int // in which the spots are walked
+	names  *names
+	server *server.Server
+	spread []int // the spots in the order in which a busy day wants them
+	queue  []int // those of one showtime after the other
 }
 
-func newLoad(n *names, address string) *load {
-	return &load{names: n, address: address, order: rand.Perm(spots)}
+func newLoad(n *names, marquee *server.Server) *load {
+	l := &load{names: n, server: marquee, spread: rand.Perm(spots), queue: make([]int, spots)}
+	for i := range l.queue {
+		l.queue[i] = i
+	}
+	return l
 }
 
 // client is one connection with all that it needs, so that the run itself begins at once.
@@ -79,7 +86,7 @@ type client struct {
 // grace is how long the last requests of a run may take.
 const grace = 30 * time.Second
 
-// run sends requests for the given time.
+// run reserves, and where the scenario says so pays, for the given time.
 func (l *load) run(ctx context.Context, s scenario, clients int, duration time.Duration) (_ *result, err error) {
 	crew, err := l.crew(ctx, s, clients, time.Now().Add(duration+grace))
 	defer func() {
@@ -90,15 +97,24 @@ func (l *load) run(ctx context.Context, s scenario, clients int, duration time.D
 	if err != nil {
 		return nil, err
 	}
+	before, err := l.server.CPU()
+	if err != nil {
+		return nil, err
+	}
 	start := time.Now()
 	group, ctx := errgroup.WithContext(ctx)
 	for _, c := range crew {
-		group.Go(func() error { return c.run(ctx, start.Add(duration)) })
+		group.Go(func() error { return c.run(ctx, s.paid, start.Add(duration)) })
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
 	total := &result{elapsed: time.Since(start)}
+	after, err := l.server.CPU()
+	if err != nil {
+		return nil, err
+	}
+	total.cpu = after - before
 	for _, c := range crew {
 		total.merge(&c.result)
 	}
@@ -112,24 +128,29 @@ func (l *load) crew(ctx context.Context, s scenario, clients int, deadline time.
 	next := func() int { return int(taken.Add(1) - 1) }
 	crew := make([]*client, 0, clients)
 	for range clients {
-		conn, err := wire.Dial(ctx, l.address, deadline)
+		conn, err := wire.Dial(ctx, l.server.Address(), deadline)
 		if err != nil {
 			return crew, err
 		}
 		c := &client{conn: conn, random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))}
 		crew = append(crew, c)
-		if c.writer, err = newWriter(l.names, l.address); err != nil {
+		if c.writer, err = newWriter(l.names, l.server.Address()); err != nil {
 			return crew, err
 		}
-		if c.pick = hotPick(c.random); s.spread {
-			c.pick = spreadPick(c.random, l.order, next)
+		switch {
+		case s.again:
+			c.pick = hotPick(c.random)
+		case s.spread:
+			c.pick = freePick(c.random, l.spread, next)
+		default:
+			c.pick = freePick(c.random, l.queue, next)
 		}
 	}
 	return crew, nil
 }
 
 // run sends one request after the other until the time is over, and waits for the last answer.
-func (c *client) run(ctx context.Context, until time.Time) error {
+func (c *client) run(ctx context.Context, paid bool, until time.Time) error {
 	for begun := time.Now(); begun.Before(until) && ctx.Err() == nil; {
 		s, ok := c.pick()
 		if !ok {
@@ -139,8 +160,16 @@ func (c *client) run(ctx context.Context, until time.Time) error {
 		if err != nil {
 			return fmt.Errorf("a client of the API: %w", err)
 		}
+		came := judge(status, body)
+		if paid && came == reserved {
+			status, body, err = c.conn.Do(c.writer.pay(heldID(body), s.viewer, newKey(c.random)))
+			if err != nil {
+				return fmt.Errorf("a client of the API: %w", err)
+			}
+			came = judgePaid(status, body)
+		}
 		answered := time.Now()
-		c.result.add(judge(status, body), answered.Sub(begun), body)
+		c.result.add(came, answered.Sub(begun), body)
 		begun = answered
 	}
 	return ctx.Err()

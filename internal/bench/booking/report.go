@@ -31,30 +31,60 @@ func (p *pair) ratio(rate func(*result) float64) float64 {
 	return median(ratios)
 }
 
+// cpu is what the API's process spends on a request in milliseconds, on reserving and paying together where both are
+// done.
+func (p *pair) cpu() float64 {
+	var spent time.Duration
+	attempts := 0
+	for _, r := range p.api {
+		spent += r.cpu
+		attempts += r.attempts()
+	}
+	return spent.Seconds() * 1000 / float64(attempts)
+}
+
+// slowest is the latency that a hundredth of the requests exceeds, of a side's runs together.
+func slowest(runs []*result) time.Duration { return percentile(together(runs), 99) }
+
+func together(runs []*result) []time.Duration {
+	var all []time.Duration
+	for _, r := range runs {
+		all = append(all, r.latencies...)
+	}
+	slices.Sort(all)
+	return all
+}
+
 // report judges all pairs.
 type report struct {
-	bar   float64
-	pairs []*pair
+	bar, late float64
+	pairs     []*pair
 }
 
 // print writes the table and the result line, and returns an error unless everything holds.
 func (r report) print(out io.Writer, took time.Duration) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "scenario\tclients\tside\trequests/s\treserved/s\trefused\tp50 ms\tp99 ms\tof requests\tof reserved\t")
+	fmt.Fprintln(table, "scenario\tclients\tside\trequests/s\treserved/s\trefused\tp50 ms\tp99 ms\tof requests\tof reserved\tof p99\tCPU ms\t")
 	line := []string{"RESULT"}
 	var total audit
 	var errs []error
 	for _, p := range r.pairs {
 		requests, ratio := p.ratio((*result).attemptsPerSecond), p.ratio((*result).reservedPerSecond)
-		printSide(table, p, "pgbench", p.floor, "\t")
-		printSide(table, p, "api", p.api, fmt.Sprintf("%.2f\t%.2f", requests, ratio))
-		line = append(line, fmt.Sprintf("ratio_%s=%.2f", p.name(), ratio))
-		if !p.scenario.spread {
+		late := float64(slowest(p.api)) / float64(slowest(p.floor))
+		cpu := p.cpu()
+		printSide(table, p, "pgbench", p.floor, "\t\t\t")
+		printSide(table, p, "api", p.api, fmt.Sprintf("%.2f\t%.2f\t%.2f\t%.2f", requests, ratio, late, cpu))
+		line = append(line, fmt.Sprintf("ratio_%[1]s=%.2[2]f p99_%[1]s=%.2[3]f cpu_ms_%[1]s=%.2[4]f", p.name(), ratio, late, cpu))
+		if p.scenario.again {
 			// A request that is refused counts here too: the share of refusals differs between the sides.
 			line = append(line, fmt.Sprintf("requests_%s=%.2f", p.name(), requests))
 		}
 		if ratio < r.bar {
 			errs = append(errs, fmt.Errorf("%s with %d clients reaches %.2f of the database alone, less than %.2f", p.scenario.name, p.clients, ratio, r.bar))
+		}
+		if late > r.late && !p.scenario.paid {
+			errs = append(errs, fmt.Errorf("%s with %d clients: the slowest hundredth takes %.2f times as long as in the database alone, more than %.2f",
+				p.scenario.name, p.clients, late, r.late))
 		}
 		total.add(p.audit)
 	}
@@ -64,8 +94,8 @@ func (r report) print(out io.Writer, took time.Duration) error {
 	if err != nil {
 		verdict = "failed"
 	}
-	line = append(line, fmt.Sprintf("reservations=%d sold_twice=%d misplaced=%d errors=0 bar=%.2f seconds=%.0f verdict=%s",
-		total.reservations, total.soldTwice, total.misplaced+total.keyless, r.bar, took.Seconds(), verdict))
+	line = append(line, fmt.Sprintf("reservations=%d sold_twice=%d misplaced=%d unpaid=%d errors=0 bar=%.2f late=%.2f seconds=%.0f verdict=%s",
+		total.reservations, total.soldTwice, total.misplaced+total.keyless, total.unpaid, r.bar, r.late, took.Seconds(), verdict))
 	fmt.Fprintln(out, strings.Join(line, " "))
 	return err
 }
@@ -73,15 +103,13 @@ func (r report) print(out io.Writer, took time.Duration) error {
 // printSide writes a line of medians over the runs; the percentiles are those of all requests together.
 func printSide(out io.Writer, p *pair, side string, runs []*result, ratios string) {
 	attempts, kept := make([]float64, len(runs)), make([]float64, len(runs))
-	var all []time.Duration
 	var refused, asked int
 	for i, r := range runs {
 		attempts[i], kept[i] = r.attemptsPerSecond(), r.reservedPerSecond()
-		all = append(all, r.latencies...)
 		refused += r.refused
 		asked += r.attempts()
 	}
-	slices.Sort(all)
+	all := together(runs)
 	milliseconds := func(percent int) float64 { return float64(percentile(all, percent)) / float64(time.Millisecond) }
 	fmt.Fprintf(out, "%s\t%d\t%s\t%.0f\t%.0f\t%.0f%%\t%.1f\t%.1f\t%s\t\n", p.scenario.name, p.clients, side,
 		median(attempts), median(kept), 100*float64(refused)/float64(asked), milliseconds(50), milliseconds(99), ratios)

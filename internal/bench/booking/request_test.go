@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"testing"
@@ -68,6 +69,50 @@ func TestWriter_Write(t *testing.T) {
 		}
 		if got := request.Header.Get("Authorization"); got != "Bearer "+names.tokens[s.viewer] {
 			t.Errorf("sent %q, not the token of viewer %d", got, s.viewer)
+		}
+	}
+}
+
+func TestWriter_Pay(t *testing.T) {
+	t.Parallel()
+	names := newNames()
+	if err := names.sign(make([]byte, 32)); err != nil {
+		t.Fatal(err)
+	}
+	w, err := newWriter(names, "127.0.0.1:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := heldID([]byte(`{"data":{"reserveSeats":{"__typename":"ReserveSeatsPayload","reservation":{"id":"res_1","status":"HELD"}}}}`))
+	request, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(w.pay(held, 7, 0xabc))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sent struct {
+		Query     string
+		Variables struct{ Input map[string]string }
+	}
+	if err := json.NewDecoder(request.Body).Decode(&sent); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"reservationId": "res_1", "idempotencyKey": "pay-bench-0000000000000abc"}
+	if sent.Query != payDocument || !maps.Equal(sent.Variables.Input, want) || request.Header.Get("Authorization") != "Bearer "+names.tokens[7] {
+		t.Errorf("sent %+v with %q", sent, request.Header.Get("Authorization"))
+	}
+}
+
+func TestJudgePaid(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]outcome{
+		`{"data":{"payReservation":{"__typename":"PayReservationPayload","reservation":{}}}}`: reserved,
+		`{"data":{"payReservation":{"__typename":"PaymentDeclined"}}}`:                        failed,
+		`{"errors":[{}],"data":null}`: failed,
+	} {
+		if got := judgePaid(http.StatusOK, []byte(body)); got != want {
+			t.Errorf("%s gives %d, not %d", body, got, want)
+		}
+		if got := judgePaid(http.StatusInternalServerError, []byte(body)); got != failed {
+			t.Errorf("%s with status 500 gives %d", body, got)
 		}
 	}
 }

@@ -22,15 +22,16 @@ const (
 	spots  = showtimes * blocks
 )
 
-// spotAt turns a number below spots into a showtime and the first seat of a block that no other number has.
-func spotAt(n int) (showtime, first int) { return n % showtimes, 1 + mostSeats*(n/showtimes) }
+// spotAt turns a number below spots into a showtime and the first seat of a block that no other number has. Numbers that
+// follow each other are blocks of one showtime.
+func spotAt(n int) (showtime, first int) { return n / blocks, 1 + mostSeats*(n%blocks) }
 
 // pick is one client's source of selections; false means that there are no more.
 type pick func() (selection, bool)
 
-// spreadPick walks the spots in a random order that all clients share through next, so that every request asks for
-// seats that nobody else asks for: what is timed is the successful reservation.
-func spreadPick(random *rand.Rand, order []int, next func() int) pick {
+// freePick walks the spots in an order that all clients share through next, so that every request asks for seats that
+// nobody else asks for: what is timed is the successful reservation.
+func freePick(random *rand.Rand, order []int, next func() int) pick {
 	return func() (selection, bool) {
 		n := next()
 		if n >= len(order) {

@@ -28,11 +28,11 @@ func TestSpotAt(t *testing.T) {
 	})
 }
 
-func TestSpreadPick(t *testing.T) {
+func TestFreePick(t *testing.T) {
 	t.Parallel()
 	order := rand.Perm(spots)
 	taken := -1
-	pick := spreadPick(random(), order, func() int { taken++; return taken })
+	pick := freePick(random(), order, func() int { taken++; return taken })
 	spot := map[[2]int]bool{}
 	counts := map[int]int{}
 	for {

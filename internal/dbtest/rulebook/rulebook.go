@@ -67,8 +67,8 @@ func Always() []Rule {
 		WHERE r.status = 'CONFIRMED' AND r.amount_minor > 0 AND p.id IS NULL`},
 		{"captured money is for no reservation that was confirmed", `SELECT format('%s payment %s of %s reservation', p.status, p.id, r.status)
 		FROM payments p JOIN reservations r ON r.showtime_id = p.showtime_id AND r.id = p.reservation_id
-		WHERE EXISTS (SELECT FROM payment_attempts a WHERE a.showtime_id = p.showtime_id AND a.payment_id = p.id AND a.status = 'CAPTURED')
-			<> (r.confirmed_at IS NOT NULL)`},
+		WHERE CASE WHEN EXISTS (SELECT FROM payment_attempts a WHERE a.showtime_id = p.showtime_id AND a.payment_id = p.id AND a.status = 'CAPTURED')
+			THEN r.confirmed_at IS NULL ELSE r.confirmed_at IS NOT NULL AND r.amount_minor > 0 END`},
 		{"a payment's figures do not fit its state", `SELECT format('%s payment %s: %s of %s captured, %s promised back, %s refunded',
 			status, id, captured_minor, amount_minor, promised_minor, refunded_minor)
 		FROM payments WHERE NOT CASE status WHEN 'REFUNDED' THEN captured_minor = amount_minor AND refunded_minor = amount_minor

@@ -16,32 +16,26 @@ interface ShowtimesData {
       id: string;
       status: string;
       maxSeatsPerCustomer: number;
-      prices: readonly { category: string }[];
     }[];
   };
 }
 
 interface SeatsData {
-  seatMap: {
-    seats: readonly { state: string; seat: { id: string; row: string; x: number; category: string } }[];
-  } | null;
+  bestAvailable: readonly { seats: readonly { id: string }[] }[];
 }
 
-/** Categories whose seats are sold one by one, to anybody. */
-const ordinary: ReadonlySet<string> = new Set(['STANDARD', 'PREMIUM', 'RECLINER']);
 const seatsTogether = 2;
 const showtimesToTry = 8;
 const hoursAhead = 2;
 
 /**
- * Ids that make the examples work without copying: an open showtime, free seats side by side, and the viewer's latest
+ * Ids that make the examples work without copying: an open showtime, its best free seats, and the viewer's latest
  * reservation. Listeners hear of every change.
  */
 export class Known {
   readonly #api: Api;
   readonly #listeners = new Set<() => void>();
   #values: Values = { showtimeId: '', seatIds: [], reservationId: '' };
-  #sold: ReadonlySet<string> = new Set();
 
   constructor(api: Api) {
     this.#api = api;
@@ -58,7 +52,7 @@ export class Known {
   async lookUp(): Promise<void> {
     try {
       const { showtimeId } = this.#values;
-      const here = showtimeId === '' ? [] : await this.#freeSeats(showtimeId, this.#sold);
+      const here = showtimeId === '' ? [] : await this.#freeSeats(showtimeId);
       if (here.length > 0) {
         if (here.join() !== this.#values.seatIds.join()) {
           this.#change({ seatIds: here });
@@ -70,12 +64,10 @@ export class Known {
         query: showtimesDocument,
         variables: { from, first: showtimesToTry },
       });
-      for (const { id, status, maxSeatsPerCustomer, prices } of data?.showtimes.nodes ?? []) {
+      for (const { id, status, maxSeatsPerCustomer } of data?.showtimes.nodes ?? []) {
         if (status === 'SCHEDULED' && maxSeatsPerCustomer >= seatsTogether) {
-          const sold = new Set(prices.map(({ category }) => category));
-          const seatIds = await this.#freeSeats(id, sold);
+          const seatIds = await this.#freeSeats(id);
           if (seatIds.length > 0) {
-            this.#sold = sold;
             this.#change({ showtimeId: id, seatIds });
             return;
           }
@@ -94,7 +86,7 @@ export class Known {
     if (reservationId !== undefined && reservationId !== this.#values.reservationId) {
       this.#change({ reservationId });
     }
-    if (at(data, 'reserveSeats') !== undefined) {
+    if (at(data, 'reserveSeats') !== undefined || at(data, 'changeSeats') !== undefined) {
       void this.lookUp();
     }
   }
@@ -104,20 +96,13 @@ export class Known {
     this.#change({ reservationId: '' });
   }
 
-  /** Neighbours of one ordinary category that is sold; none when there are not enough. */
-  async #freeSeats(showtimeId: string, sold: ReadonlySet<string>): Promise<readonly string[]> {
-    const { data } = await this.#api.post<SeatsData>({ query: seatsDocument, variables: { showtimeId } });
-    let run: { id: string; row: string; x: number; category: string }[] = [];
-    for (const { state, seat } of data?.seatMap?.seats ?? []) {
-      const last = run.at(-1);
-      const suits = state === 'AVAILABLE' && ordinary.has(seat.category) && sold.has(seat.category);
-      const continues = last?.row === seat.row && last.category === seat.category && last.x + 1 === seat.x;
-      run = suits ? [...(continues ? run : []), seat] : [];
-      if (run.length === seatsTogether) {
-        return run.map(({ id }) => id);
-      }
-    }
-    return [];
+  /** The best seats for a small party, which no rule of the theater forbids; none when there are not enough. */
+  async #freeSeats(showtimeId: string): Promise<readonly string[]> {
+    const { data } = await this.#api.post<SeatsData>({
+      query: seatsDocument,
+      variables: { input: { showtimeId, seats: seatsTogether, allowSplit: false, limit: 1 } },
+    });
+    return data?.bestAvailable[0]?.seats.map(({ id }) => id) ?? [];
   }
 
   #change(values: Partial<Values>): void {

@@ -1,0 +1,97 @@
+package graph_test
+
+import (
+	"fmt"
+	"testing"
+
+	"marquee/internal/apitest"
+	"marquee/internal/auth"
+)
+
+// staffView is what staff read of reservations.
+const staffView = `{ nodes { customer { name email } reservation { id code status seats { label } payment { status } tickets { code } showtime { movie { title } screen { name } } } } }`
+
+type staffList struct {
+	Nodes []struct {
+		Customer    *struct{ Name, Email *string }
+		Reservation struct {
+			ID, Code, Status string
+			Tickets          []struct{ Code string }
+		}
+	}
+}
+
+// What staff see of reservations is what their work takes: at a theater the name and the tickets of its customers, on the
+// platform the address and no ticket.
+func TestStaffReservations(t *testing.T) {
+	t.Parallel()
+	a := apitest.New(t, apitest.Still(), apitest.Batched())
+	here, there := newTenant(a, a.World.Theaters[0]), newTenant(a, a.World.Theaters[1])
+	paid, _, _ := here.bought(t)
+	there.bought(t)
+	support := a.As(auth.Grant{Role: auth.RoleSupport})
+	at := func(who apitest.Client, arguments string) staffList {
+		var out struct{ TheaterReservations staffList }
+		who.With(t).Get(fmt.Sprintf(`{ theaterReservations(theaterId: %q, first: 50, %s) %s }`, here.theater.ID(), arguments, staffView), nil, &out)
+		return out.TheaterReservations
+	}
+	all := func(arguments string) staffList {
+		var out struct{ Reservations staffList }
+		support.With(t).Get(`{ reservations(first: 50, `+arguments+`) `+staffView+` }`, nil, &out)
+		return out.Reservations
+	}
+	t.Run("A8_staff_of_a_theater", func(t *testing.T) {
+		list := at(here.staff, "sort: LATEST_SHOWTIME")
+		if len(list.Nodes) != 1 || list.Nodes[0].Reservation.ID != paid {
+			t.Fatalf("%+v", list)
+		}
+		seen := list.Nodes[0]
+		if seen.Customer == nil || seen.Customer.Name == nil || seen.Customer.Email != nil || len(seen.Reservation.Tickets) != 1 {
+			t.Errorf("%+v", seen)
+		}
+		if found := at(here.manager, fmt.Sprintf(`filter: {code: %q}`, seen.Reservation.Code)); len(found.Nodes) != 1 {
+			t.Errorf("by its code: %+v", found)
+		}
+	})
+	t.Run("those_who_help_customers", func(t *testing.T) {
+		list := all(fmt.Sprintf(`sort: NEWEST, filter: {customerEmail: %q}`, here.customer.User.Email))
+		if len(list.Nodes) != 1 || list.Nodes[0].Reservation.ID != paid {
+			t.Fatalf("%+v", list)
+		}
+		seen := list.Nodes[0]
+		if seen.Customer == nil || seen.Customer.Email == nil || *seen.Customer.Email != here.customer.User.Email || len(seen.Reservation.Tickets) != 0 {
+			t.Errorf("%+v", seen)
+		}
+		if both := all("sort: SOONEST_SHOWTIME"); len(both.Nodes) != 2 {
+			t.Errorf("%+v", both)
+		}
+	})
+	t.Run("statements_do_not_grow_with_the_page", func(t *testing.T) {
+		few := a.Statements(func() { at(here.staff, "sort: SOONEST_SHOWTIME") })
+		for range 9 {
+			here.bought(t)
+		}
+		many := a.Statements(func() { at(here.staff, "sort: SOONEST_SHOWTIME") })
+		// session; reservations; customers, showtimes, payments, tickets; movies, screens
+		const most = 8
+		if len(few) != len(many) || len(many) > most {
+			t.Errorf("%d statements for one, %d for ten, want at most %d: %q", len(few), len(many), most, many)
+		}
+	})
+	t.Run("whose_account_is_erased_has_no_name", func(t *testing.T) {
+		var out struct {
+			DeleteAccount struct {
+				Typename string `json:"__typename"`
+			}
+		}
+		here.customer.With(t).Get(`mutation { deleteAccount(input: {leaveReservations: true}) { __typename } }`, nil, &out)
+		if out.DeleteAccount.Typename != "DeleteAccountPayload" {
+			t.Fatalf("%+v", out)
+		}
+		for _, seen := range at(here.staff, "sort: SOONEST_SHOWTIME").Nodes {
+			if seen.Customer != nil {
+				t.Errorf("%+v", seen.Customer)
+			}
+		}
+	})
+}

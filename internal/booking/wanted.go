@@ -1,0 +1,147 @@
+package booking
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"marquee/internal/apperr"
+	"marquee/internal/pricing"
+	"marquee/internal/promotion"
+	"marquee/internal/seatfeed"
+	"marquee/internal/seating"
+	"marquee/internal/seatno"
+	"marquee/internal/showtime"
+	"marquee/internal/theater"
+)
+
+// wish is what reserving and changing have in common: who wants which seats, for whom, with which codes.
+type wish struct {
+	promotion.Use // of a change, its reservation, which gives its seats and the uses of its codes back
+
+	seatIDs    []uuid.UUID
+	types      []SeatType
+	codes      []string
+	known      bool // the codes are those that the reservation uses
+	accessible bool
+}
+
+// wanted is seats of a showtime that somebody wants, with whom they are for and what they cost at this moment.
+type wanted struct {
+	selection
+
+	use    promotion.Use
+	offer  *showtime.Offer
+	layout *theater.Layout
+	types  map[int16]pricing.TicketType
+	quote  pricing.Quote
+	promos []promotion.Offer
+	own    seatno.List // what the customer has already, of a change: where rules are judged it is free
+}
+
+// wantedOf prices a selection: NOT_FOUND for an unknown showtime, BAD_USER_INPUT for a seat that is not one of it, or not
+// for sale.
+func (s *Service) wantedOf(ctx context.Context, in wish) (w wanted, err error) {
+	w.use = in.Use
+	if w.offer, err = s.showtimes.Offer(ctx, in.ShowtimeID); err != nil {
+		return w, err
+	}
+	if w.layout, err = s.seating.Layout(ctx, in.ShowtimeID); err != nil {
+		return w, err
+	}
+	positions, err := positionsOf(w.layout, in.seatIDs)
+	if err != nil {
+		return w, err
+	}
+	w.selection, w.types = selectionOf(w.offer, w.layout, positions, in.accessible), typesOf(w.layout, in.types)
+	if len(in.codes) > 0 {
+		look := s.promos.Offers
+		if in.known {
+			look = s.promos.OffersAgain
+		}
+		if w.promos, err = look(ctx, in.Use, promotion.Clean(in.codes)); err != nil {
+			return w, err
+		}
+	}
+	w.quote, err = quoteWith(w.offer, w.seats, w.types, w.promos)
+	return w, err
+}
+
+func positionsOf(layout *theater.Layout, seatIDs []uuid.UUID) (seatno.List, error) {
+	var bad apperr.Fields
+	positions := make(seatno.List, 0, len(seatIDs))
+	for i, id := range seatIDs {
+		position, ok := layout.PositionOf(id)
+		if !ok {
+			bad.Add(fmt.Sprintf("input.seatIds.%d", i), "This seat is not one of this showtime.")
+		}
+		positions = append(positions, position)
+	}
+	return positions.Sorted(), bad.Err()
+}
+
+// refusal is why wanted seats are not given, where reserving and changing have the same reasons.
+type refusal interface {
+	ReserveResult
+	ChangeResult
+}
+
+// refusal says why a claim was not granted; relaxed says that it may leave alone the seats that kept it from being so.
+func (s *Service) refusal(ctx context.Context, w wanted, c claimed) (_ refusal, relaxed bool, err error) {
+	switch c.outcome {
+	case "NOT_YET_OPEN":
+		return ShowtimeClosed{Reason: ClosedNotYetOpen}, false, nil
+	case "CLOSED":
+		reason, err := s.closedReason(ctx, w.offer.ShowtimeID)
+		return ShowtimeClosed{Reason: reason}, false, err
+	case "TOO_MANY":
+		return LimitExceeded{Of: LimitOfCustomer, Limit: w.offer.MaxSeats, Remaining: c.seatsLeft.Int32}, false, nil
+	case "TOO_MANY_THERE":
+		return LimitExceeded{Of: LimitOfAddress, Limit: int32(s.cfg.SeatsPerAddress), Remaining: c.seatsLeft.Int32}, false, nil
+	case "TAKEN", "PROTECTED", "ALONE":
+	default:
+		return nil, false, fmt.Errorf("a claim was answered %q", c.outcome)
+	}
+	states, err := s.seating.RecentStates(ctx, w.offer.ShowtimeID)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, position := range w.own {
+		states[position-1] = seatfeed.Available
+	}
+	// A claim under way, or a recent one, is not in the map yet.
+	for _, position := range c.lost {
+		states[position-1] = seating.Held
+	}
+	if c.outcome == "ALONE" && w.relaxation(w.offer, w.layout, states, c.alone, c.createdAt.Time) != "" {
+		return nil, true, nil
+	}
+	others, err := s.instead(w.offer, w.layout, states, w.selection)
+	switch {
+	case err != nil:
+		return nil, false, err
+	case c.outcome == "TAKEN":
+		return SeatsUnavailable{Seats: w.layout.SeatsAt(c.lost), Alternatives: others}, false, nil
+	case c.outcome == "PROTECTED":
+		return RuleBroken{Rule: w.kept[0].rule, Seats: w.kept[0].seats, Alternatives: others}, false, nil
+	default:
+		return RuleBroken{Rule: RuleSeatAlone, Seats: w.layout.SeatsAt(c.alone), Alternatives: others}, false, nil
+	}
+}
+
+func (s *Service) closedReason(ctx context.Context, showtimeID uuid.UUID) (ClosedReason, error) {
+	found, err := s.showtimes.ShowtimesByID(ctx, []uuid.UUID{showtimeID})
+	if err == nil && found[showtimeID].Status == showtime.StatusCancelled {
+		return ClosedCancelled, nil
+	}
+	return ClosedSalesEnded, err
+}
+
+func errKeyReused() error {
+	return apperr.New(apperr.IdempotencyKeyReused, "This idempotency key was used for another request.")
+}
+
+func errPaymentUnderWay() error {
+	return apperr.New(apperr.Conflict, "A payment for this reservation is under way. Try again in a moment.")
+}
