@@ -5545,6 +5545,7 @@ type IdempotencyKeyMutation struct {
 	fingerprint    *[]byte
 	reservation_id *uuid.UUID
 	source         *[]byte
+	device         *[]byte
 	created_at     *time.Time
 	clearedFields  map[string]struct{}
 	done           bool
@@ -5885,6 +5886,55 @@ func (m *IdempotencyKeyMutation) ResetSource() {
 	delete(m.clearedFields, idempotencykey.FieldSource)
 }
 
+// SetDevice sets the "device" field.
+func (m *IdempotencyKeyMutation) SetDevice(b []byte) {
+	m.device = &b
+}
+
+// Device returns the value of the "device" field in the mutation.
+func (m *IdempotencyKeyMutation) Device() (r []byte, exists bool) {
+	v := m.device
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldDevice returns the old "device" field's value of the IdempotencyKey entity.
+// If the IdempotencyKey object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *IdempotencyKeyMutation) OldDevice(ctx context.Context) (v *[]byte, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldDevice is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldDevice requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldDevice: %w", err)
+	}
+	return oldValue.Device, nil
+}
+
+// ClearDevice clears the value of the "device" field.
+func (m *IdempotencyKeyMutation) ClearDevice() {
+	m.device = nil
+	m.clearedFields[idempotencykey.FieldDevice] = struct{}{}
+}
+
+// DeviceCleared returns if the "device" field was cleared in this mutation.
+func (m *IdempotencyKeyMutation) DeviceCleared() bool {
+	_, ok := m.clearedFields[idempotencykey.FieldDevice]
+	return ok
+}
+
+// ResetDevice resets all changes to the "device" field.
+func (m *IdempotencyKeyMutation) ResetDevice() {
+	m.device = nil
+	delete(m.clearedFields, idempotencykey.FieldDevice)
+}
+
 // SetCreatedAt sets the "created_at" field.
 func (m *IdempotencyKeyMutation) SetCreatedAt(t time.Time) {
 	m.created_at = &t
@@ -5955,7 +6005,7 @@ func (m *IdempotencyKeyMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *IdempotencyKeyMutation) Fields() []string {
-	fields := make([]string, 0, 7)
+	fields := make([]string, 0, 8)
 	if m.showtime_id != nil {
 		fields = append(fields, idempotencykey.FieldShowtimeID)
 	}
@@ -5973,6 +6023,9 @@ func (m *IdempotencyKeyMutation) Fields() []string {
 	}
 	if m.source != nil {
 		fields = append(fields, idempotencykey.FieldSource)
+	}
+	if m.device != nil {
+		fields = append(fields, idempotencykey.FieldDevice)
 	}
 	if m.created_at != nil {
 		fields = append(fields, idempotencykey.FieldCreatedAt)
@@ -5997,6 +6050,8 @@ func (m *IdempotencyKeyMutation) Field(name string) (ent.Value, bool) {
 		return m.ReservationID()
 	case idempotencykey.FieldSource:
 		return m.Source()
+	case idempotencykey.FieldDevice:
+		return m.Device()
 	case idempotencykey.FieldCreatedAt:
 		return m.CreatedAt()
 	}
@@ -6020,6 +6075,8 @@ func (m *IdempotencyKeyMutation) OldField(ctx context.Context, name string) (ent
 		return m.OldReservationID(ctx)
 	case idempotencykey.FieldSource:
 		return m.OldSource(ctx)
+	case idempotencykey.FieldDevice:
+		return m.OldDevice(ctx)
 	case idempotencykey.FieldCreatedAt:
 		return m.OldCreatedAt(ctx)
 	}
@@ -6073,6 +6130,13 @@ func (m *IdempotencyKeyMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetSource(v)
 		return nil
+	case idempotencykey.FieldDevice:
+		v, ok := value.([]byte)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetDevice(v)
+		return nil
 	case idempotencykey.FieldCreatedAt:
 		v, ok := value.(time.Time)
 		if !ok {
@@ -6113,6 +6177,9 @@ func (m *IdempotencyKeyMutation) ClearedFields() []string {
 	if m.FieldCleared(idempotencykey.FieldSource) {
 		fields = append(fields, idempotencykey.FieldSource)
 	}
+	if m.FieldCleared(idempotencykey.FieldDevice) {
+		fields = append(fields, idempotencykey.FieldDevice)
+	}
 	return fields
 }
 
@@ -6129,6 +6196,9 @@ func (m *IdempotencyKeyMutation) ClearField(name string) error {
 	switch name {
 	case idempotencykey.FieldSource:
 		m.ClearSource()
+		return nil
+	case idempotencykey.FieldDevice:
+		m.ClearDevice()
 		return nil
 	}
 	return fmt.Errorf("unknown IdempotencyKey nullable field %s", name)
@@ -6155,6 +6225,9 @@ func (m *IdempotencyKeyMutation) ResetField(name string) error {
 		return nil
 	case idempotencykey.FieldSource:
 		m.ResetSource()
+		return nil
+	case idempotencykey.FieldDevice:
+		m.ResetDevice()
 		return nil
 	case idempotencykey.FieldCreatedAt:
 		m.ResetCreatedAt()

@@ -298,6 +298,7 @@ var (
 		{Name: "fingerprint", Type: field.TypeBytes},
 		{Name: "reservation_id", Type: field.TypeUUID},
 		{Name: "source", Type: field.TypeBytes, Nullable: true},
+		{Name: "device", Type: field.TypeBytes, Nullable: true},
 		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
 	}
 	// IdempotencyKeysTable holds the schema information for the "idempotency_keys" table.
@@ -309,7 +310,7 @@ var (
 			{
 				Name:    "idempotency_keys_created_idx",
 				Unique:  false,
-				Columns: []*schema.Column{IdempotencyKeysColumns[7]},
+				Columns: []*schema.Column{IdempotencyKeysColumns[8]},
 			},
 			{
 				Name:    "idempotency_keys_source_idx",
@@ -317,6 +318,14 @@ var (
 				Columns: []*schema.Column{IdempotencyKeysColumns[1], IdempotencyKeysColumns[6]},
 				Annotation: &entsql.IndexAnnotation{
 					Where: "(source IS NOT NULL)",
+				},
+			},
+			{
+				Name:    "idempotency_keys_device_idx",
+				Unique:  false,
+				Columns: []*schema.Column{IdempotencyKeysColumns[1], IdempotencyKeysColumns[7]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "(device IS NOT NULL)",
 				},
 			},
 		},

@@ -3733,6 +3733,8 @@ enum SeatLimit {
   CUSTOMER
   "All who ask from one network address."
   ADDRESS
+  "All who ask from one device, as far as clients say which."
+  DEVICE
 }
 
 extend type LimitExceeded {
