@@ -129,8 +129,10 @@ func NewHandler(r *Resolver, o Options) http.Handler {
 	return limit.Arrivals(o.Address, transport.Handler(exec, ways...))
 }
 
+// isMutation reports whether a mutation is executed. A document that is refused has no operation.
 func isMutation(ctx context.Context) bool {
-	return graphql.GetOperationContext(ctx).Operation.Operation == ast.Mutation
+	operation := graphql.GetOperationContext(ctx).Operation
+	return operation != nil && operation.Operation == ast.Mutation
 }
 
 // byCookie reports whether a request comes with a session in cookies.
