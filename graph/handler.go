@@ -129,10 +129,10 @@ func NewHandler(r *Resolver, o Options) http.Handler {
 	return limit.Arrivals(o.Address, transport.Handler(exec, ways...))
 }
 
-// isMutation reports whether a mutation is executed. A document that is refused has no operation.
+// isMutation is false for a request that names no operation.
 func isMutation(ctx context.Context) bool {
-	operation := graphql.GetOperationContext(ctx).Operation
-	return operation != nil && operation.Operation == ast.Mutation
+	asked := graphql.GetOperationContext(ctx).Operation
+	return asked != nil && asked.Operation == ast.Mutation
 }
 
 // byCookie reports whether a request comes with a session in cookies.
