@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"marquee/graph/generated"
 	"marquee/graph/loader"
 	"marquee/graph/model"
 	"marquee/internal/auth"
@@ -99,6 +100,7 @@ func (r *queryResolver) Quote(ctx context.Context, input model.QuoteInput) (*mod
 	}
 	return &model.Quote{
 		Lines: quoted.Lines, Total: quoted.Total, Validity: validity, Promotions: mapped(quoted.Promotions, quotedPromotion),
+		Quoted: quoted,
 	}, nil
 }
 
@@ -125,3 +127,7 @@ func (r *theaterResolver) PriceRules(ctx context.Context, obj *theater.Theater) 
 	rules, err := loader.From(ctx).PriceRules.Load(ctx, obj.ID)
 	return mapped(rules, func(rule showtime.PriceRule) model.PriceRule { return priceRule(rule, obj.Currency) }), err
 }
+
+func (r *Resolver) Quote() generated.QuoteResolver { return &quoteResolver{r} }
+
+type quoteResolver struct{ *Resolver }

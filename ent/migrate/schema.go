@@ -505,6 +505,7 @@ var (
 		{Name: "amount_minor", Type: field.TypeInt64},
 		{Name: "captured_minor", Type: field.TypeInt64, Default: 0},
 		{Name: "refunded_minor", Type: field.TypeInt64, Default: 0},
+		{Name: "promised_minor", Type: field.TypeInt64, Default: 0},
 		{Name: "currency", Type: field.TypeString, Size: 2147483647},
 		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
 		{Name: "updated_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
@@ -528,6 +529,7 @@ var (
 		{Name: "showtime_id", Type: field.TypeUUID},
 		{Name: "payment_id", Type: field.TypeUUID},
 		{Name: "number", Type: field.TypeInt16},
+		{Name: "amount_minor", Type: field.TypeInt64},
 		{Name: "status", Type: field.TypeString, Size: 2147483647, Default: "STARTED"},
 		{Name: "gateway_reference", Type: field.TypeString, Nullable: true, Size: 2147483647},
 		{Name: "decline_code", Type: field.TypeString, Nullable: true, Size: 2147483647},
@@ -558,7 +560,7 @@ var (
 			{
 				Name:    "payment_attempts_unsettled_idx",
 				Unique:  false,
-				Columns: []*schema.Column{PaymentAttemptsColumns[8]},
+				Columns: []*schema.Column{PaymentAttemptsColumns[9]},
 				Annotation: &entsql.IndexAnnotation{
 					Where: "(status = ANY (ARRAY['STARTED'::text, 'AUTHORIZED'::text, 'VOID_PENDING'::text, 'REFUND_PENDING'::text]))",
 				},
@@ -794,6 +796,64 @@ var (
 			},
 		},
 	}
+	// RefundsColumns holds the columns for the "refunds" table.
+	RefundsColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "showtime_id", Type: field.TypeUUID},
+		{Name: "payment_id", Type: field.TypeUUID},
+		{Name: "attempt_id", Type: field.TypeUUID},
+		{Name: "number", Type: field.TypeInt16},
+		{Name: "amount_minor", Type: field.TypeInt64},
+		{Name: "cause", Type: field.TypeString, Size: 2147483647},
+		{Name: "seats", Type: field.TypeOther, SchemaType: map[string]string{"postgres": "smallint[]"}},
+		{Name: "status", Type: field.TypeString, Size: 2147483647, Default: "PENDING"},
+		{Name: "leased_until", Type: field.TypeTime},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
+		{Name: "done_at", Type: field.TypeTime, Nullable: true},
+	}
+	// RefundsTable holds the schema information for the "refunds" table.
+	RefundsTable = &schema.Table{
+		Name:       "refunds",
+		Columns:    RefundsColumns,
+		PrimaryKey: []*schema.Column{RefundsColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "refunds_number_key",
+				Unique:  true,
+				Columns: []*schema.Column{RefundsColumns[1], RefundsColumns[3], RefundsColumns[4]},
+			},
+			{
+				Name:    "refunds_payment_idx",
+				Unique:  false,
+				Columns: []*schema.Column{RefundsColumns[1], RefundsColumns[2]},
+			},
+			{
+				Name:    "refunds_unsettled_idx",
+				Unique:  false,
+				Columns: []*schema.Column{RefundsColumns[9]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "(status = 'PENDING'::text)",
+				},
+			},
+		},
+	}
+	// RefundPoliciesColumns holds the columns for the "refund_policies" table.
+	RefundPoliciesColumns = []*schema.Column{
+		{Name: "version", Type: field.TypeInt32},
+		{Name: "theater_id", Type: field.TypeUUID},
+		{Name: "steps", Type: field.TypeJSON},
+		{Name: "late_without_refund", Type: field.TypeBool},
+		{Name: "kept_per_ticket_minor", Type: field.TypeInt64},
+		{Name: "kept_once_minor", Type: field.TypeInt64},
+		{Name: "fees_returned", Type: field.TypeBool},
+		{Name: "holds_from", Type: field.TypeTime},
+	}
+	// RefundPoliciesTable holds the schema information for the "refund_policies" table.
+	RefundPoliciesTable = &schema.Table{
+		Name:       "refund_policies",
+		Columns:    RefundPoliciesColumns,
+		PrimaryKey: []*schema.Column{RefundPoliciesColumns[0]},
+	}
 	// ReservationsColumns holds the columns for the "reservations" table.
 	ReservationsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
@@ -803,6 +863,7 @@ var (
 		{Name: "seats", Type: field.TypeOther, SchemaType: map[string]string{"postgres": "smallint[]"}},
 		{Name: "amount_minor", Type: field.TypeInt64},
 		{Name: "currency", Type: field.TypeString, Size: 2147483647},
+		{Name: "released", Type: field.TypeOther, Default: schema.Expr("'{}'"), SchemaType: map[string]string{"postgres": "smallint[]"}},
 		{Name: "lines", Type: field.TypeJSON},
 		{Name: "held_until", Type: field.TypeTime, Nullable: true},
 		{Name: "pay_by", Type: field.TypeTime, Nullable: true},
@@ -829,7 +890,7 @@ var (
 			{
 				Name:    "reservations_deadline_idx",
 				Unique:  false,
-				Columns: []*schema.Column{ReservationsColumns[8]},
+				Columns: []*schema.Column{ReservationsColumns[9]},
 				Annotation: &entsql.IndexAnnotation{
 					Where: "(held_until IS NOT NULL)",
 				},
@@ -1463,6 +1524,8 @@ var (
 		PromotionRedemptionsTable,
 		ProviderFlowsTable,
 		RecoveryCodesTable,
+		RefundsTable,
+		RefundPoliciesTable,
 		ReservationsTable,
 		ReviewsTable,
 		ReviewEditsTable,
@@ -1541,6 +1604,12 @@ func init() {
 		Table: "provider_flows",
 	}
 	RecoveryCodesTable.ForeignKeys[0].RefTable = UsersTable
+	RefundsTable.Annotation = &entsql.Annotation{
+		Table: "refunds",
+	}
+	RefundPoliciesTable.Annotation = &entsql.Annotation{
+		Table: "refund_policies",
+	}
 	ReservationsTable.Annotation = &entsql.Annotation{
 		Table: "reservations",
 	}

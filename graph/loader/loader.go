@@ -54,9 +54,11 @@ type Loaders struct {
 	Layout        *One[uuid.UUID, *theater.Layout]
 	Showtime      *One[uuid.UUID, showtime.Showtime]
 	Prices        *Many[uuid.UUID, showtime.Price]
-	PriceRules    *Many[uuid.UUID, showtime.PriceRule]      // by theater
-	Promotions    *Many[uuid.UUID, promotion.Promotion]     // by theater
-	PayLater      *Maybe[uuid.UUID, booking.PayLaterPolicy] // by theater
+	PayLater      *Maybe[uuid.UUID, booking.PayLaterPolicy]     // by theater
+	RefundPolicy  *One[uuid.UUID, booking.RefundPolicy]         // by theater
+	Contract      *One[payment.Reference, booking.RefundPolicy] // by reservation
+	PriceRules    *Many[uuid.UUID, showtime.PriceRule]          // by theater
+	Promotions    *Many[uuid.UUID, promotion.Promotion]         // by theater
 	Payment       *Maybe[payment.Reference, payment.Payment]
 	Tickets       *Many[payment.Reference, booking.Ticket]
 	Customer      *Maybe[uuid.UUID, identity.User]
@@ -87,6 +89,8 @@ func New(s Services, wait time.Duration) *Loaders {
 		PriceRules:    many(s.Showtime.PriceRulesByTheater, wait),
 		Promotions:    many(s.Promotion.PromotionsByTheater, wait),
 		PayLater:      maybe(s.Booking.PayLaterPolicies, wait),
+		RefundPolicy:  one("theater", s.Booking.RefundPolicies, wait),
+		Contract:      one("reservation", s.Booking.RefundPoliciesOf, wait),
 		Payment:       maybe(s.Payment.PaymentsByReservation, wait),
 		Tickets:       many(s.Booking.TicketsByReservation, wait),
 		Customer:      maybe(s.Identity.UsersByID, wait),

@@ -41,6 +41,8 @@ const (
 	ReviewHidden         Action = "review.hidden"
 	ReviewShown          Action = "review.shown"
 	PayLaterPolicySet    Action = "pay_later_policy.set"
+	RefundPolicySet      Action = "refund_policy.set"
+	ReservationRefunded  Action = "reservation.refunded"
 )
 
 // Meaning says in a sentence when an action is recorded; "" for one that is not listed here.
@@ -116,6 +118,10 @@ func (a Action) Meaning() string {
 		return "A moderator hid a review, for the fault that it says, and settled what was reported of it."
 	case ReviewShown:
 		return "A moderator showed a hidden review again, or left it as it was though it was reported or edited."
+	case RefundPolicySet:
+		return "A theater was told what to give back to customers who cancel."
+	case ReservationRefunded:
+		return "Staff cancelled a reservation, or some of its seats, for its customer or gave back money that had been kept; it says how much, and the reason given."
 	case PayLaterPolicySet:
 		return "A theater was told on which terms its customers may reserve without payment, or that they may not."
 	default:

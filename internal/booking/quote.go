@@ -46,6 +46,11 @@ type Quoted struct {
 	Lines      []Line
 	Total      money.Money
 	Promotions []QuotedPromotion // by the order of the codes
+
+	// For QuotedRefund.
+	showtimeID uuid.UUID
+	lines      []pricing.Line
+	items      []pricing.Item
 }
 
 // Quote returns what seats cost, free or not: nothing is held, and the price may change until they are. NOT_FOUND for
@@ -66,7 +71,10 @@ func (s *Service) Quote(ctx context.Context, in QuoteInput) (Quoted, error) {
 	if _, open := w.before.Status.After(EventChange); in.Instead != uuid.Nil && !open {
 		return Quoted{}, errNotChangeable()
 	}
-	quoted := Quoted{Lines: linesOf(w.quote.Lines, w.offer.Currency), Total: w.quote.Total}
+	quoted := Quoted{
+		Lines: linesOf(w.quote.Lines, w.offer.Currency), Total: w.quote.Total,
+		showtimeID: in.ShowtimeID, lines: w.quote.Lines, items: itemsOf(w.seats, w.types),
+	}
 	for _, o := range w.promos {
 		quoted.Promotions = append(quoted.Promotions, QuotedPromotion{
 			Code: o.Code, Refusal: o.Reason, Off: money.Money{AmountMinor: w.quote.Off(o.Code), Currency: w.offer.Currency},

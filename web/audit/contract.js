@@ -17,7 +17,7 @@ const values = {
     // Members of UserError: refusals.
     ...['EmailTaken', 'InvalidCredentials', 'LimitExceeded', 'SeatsUnavailable', 'ShowtimeClosed'],
     ...['PaymentDeclined', 'PaymentPending', 'ReservationExpired', 'SessionEnded'],
-    ...['HoldLimitReached', 'PayLaterUnavailable', 'SeatRuleBroken', 'CoolingDown', 'PriceTooHigh'],
+    ...['HoldLimitReached', 'PayLaterUnavailable', 'CancellationClosed', 'SeatRuleBroken', 'CoolingDown', 'PriceTooHigh'],
     ...['UsernameTaken', 'SecondFactorRequired', 'InvalidProof', 'LinkExpired', 'NoPassword'],
     ...['ProviderSignInFailed', 'AccountExists', 'ProviderEmailUnverified', 'ProviderLinkTaken', 'LastWayToSignIn'],
     ...['ReservationsAhead', 'AccountInOffice', 'AccountDisabled', 'TooManyGrants', 'LastAdmin'],
@@ -27,7 +27,7 @@ const values = {
     // A reservation, beside what staff may know of it.
     ...['StaffReservation', 'ReservationCustomer'],
     // Terms of a theater.
-    'PayLaterPolicy',
+    ...['PayLaterPolicy', 'RefundPolicy', 'RefundPolicyStep', 'RefundStep', 'Refund', 'SeatRefund', 'RefundPreview'],
     // What a mutation did, beside a refusal.
     'ChangePasswordPayload',
   ],
