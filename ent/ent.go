@@ -47,6 +47,7 @@ import (
 	"marquee/ent/showtimesale"
 	"marquee/ent/theater"
 	"marquee/ent/ticket"
+	"marquee/ent/tillentry"
 	"marquee/ent/user"
 	"reflect"
 	"sync"
@@ -155,6 +156,7 @@ func checkColumn(t, c string) error {
 			showtimesale.Table:        showtimesale.ValidColumn,
 			theater.Table:             theater.ValidColumn,
 			ticket.Table:              ticket.ValidColumn,
+			tillentry.Table:           tillentry.ValidColumn,
 			user.Table:                user.ValidColumn,
 		})
 	})

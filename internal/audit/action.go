@@ -41,6 +41,8 @@ const (
 	ReviewHidden         Action = "review.hidden"
 	ReviewShown          Action = "review.shown"
 	PayLaterPolicySet    Action = "pay_later_policy.set"
+	CounterSold          Action = "counter.sold"
+	CounterPaid          Action = "counter.paid"
 )
 
 // Meaning says in a sentence when an action is recorded; "" for one that is not listed here.
@@ -116,6 +118,10 @@ func (a Action) Meaning() string {
 		return "A moderator hid a review, for the fault that it says, and settled what was reported of it."
 	case ReviewShown:
 		return "A moderator showed a hidden review again, or left it as it was though it was reported or edited."
+	case CounterSold:
+		return "Staff sold seats at the counter and took the money for them; it says how much, and how."
+	case CounterPaid:
+		return "Staff took the price of somebody's reservation at the counter; it says how much, and how."
 	case PayLaterPolicySet:
 		return "A theater was told on which terms its customers may reserve without payment, or that they may not."
 	default:

@@ -85,6 +85,7 @@ func positionsOf(layout *theater.Layout, seatIDs []uuid.UUID) (seatno.List, erro
 type refusal interface {
 	ReserveResult
 	ChangeResult
+	SaleResult
 }
 
 // refusal says why a claim was not granted; relaxed says that it may leave alone the seats that kept it from being so.
