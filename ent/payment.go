@@ -34,6 +34,8 @@ type Payment struct {
 	CapturedMinor int64 `json:"captured_minor,omitempty"`
 	// RefundedMinor holds the value of the "refunded_minor" field.
 	RefundedMinor int64 `json:"refunded_minor,omitempty"`
+	// all refunds together, those on their way included
+	PromisedMinor int64 `json:"promised_minor,omitempty"`
 	// Currency holds the value of the "currency" field.
 	Currency string `json:"currency,omitempty"`
 	// CreatedAt holds the value of the "created_at" field.
@@ -48,7 +50,7 @@ func (*Payment) scanValues(columns []string) ([]any, error) {
 	values := make([]any, len(columns))
 	for i := range columns {
 		switch columns[i] {
-		case payment.FieldAmountMinor, payment.FieldCapturedMinor, payment.FieldRefundedMinor:
+		case payment.FieldAmountMinor, payment.FieldCapturedMinor, payment.FieldRefundedMinor, payment.FieldPromisedMinor:
 			values[i] = new(sql.NullInt64)
 		case payment.FieldGateway, payment.FieldStatus, payment.FieldCurrency:
 			values[i] = new(sql.NullString)
@@ -124,6 +126,12 @@ func (_m *Payment) assignValues(columns []string, values []any) error {
 				return fmt.Errorf("unexpected type %T for field refunded_minor", values[i])
 			} else if value.Valid {
 				_m.RefundedMinor = value.Int64
+			}
+		case payment.FieldPromisedMinor:
+			if value, ok := values[i].(*sql.NullInt64); !ok {
+				return fmt.Errorf("unexpected type %T for field promised_minor", values[i])
+			} else if value.Valid {
+				_m.PromisedMinor = value.Int64
 			}
 		case payment.FieldCurrency:
 			if value, ok := values[i].(*sql.NullString); !ok {
@@ -202,6 +210,9 @@ func (_m *Payment) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("refunded_minor=")
 	builder.WriteString(fmt.Sprintf("%v", _m.RefundedMinor))
+	builder.WriteString(", ")
+	builder.WriteString("promised_minor=")
+	builder.WriteString(fmt.Sprintf("%v", _m.PromisedMinor))
 	builder.WriteString(", ")
 	builder.WriteString("currency=")
 	builder.WriteString(_m.Currency)

@@ -96,6 +96,20 @@ func (_c *PaymentCreate) SetNillableRefundedMinor(v *int64) *PaymentCreate {
 	return _c
 }
 
+// SetPromisedMinor sets the "promised_minor" field.
+func (_c *PaymentCreate) SetPromisedMinor(v int64) *PaymentCreate {
+	_c.mutation.SetPromisedMinor(v)
+	return _c
+}
+
+// SetNillablePromisedMinor sets the "promised_minor" field if the given value is not nil.
+func (_c *PaymentCreate) SetNillablePromisedMinor(v *int64) *PaymentCreate {
+	if v != nil {
+		_c.SetPromisedMinor(*v)
+	}
+	return _c
+}
+
 // SetCurrency sets the "currency" field.
 func (_c *PaymentCreate) SetCurrency(v string) *PaymentCreate {
 	_c.mutation.SetCurrency(v)
@@ -175,6 +189,10 @@ func (_c *PaymentCreate) defaults() {
 		v := payment.DefaultRefundedMinor
 		_c.mutation.SetRefundedMinor(v)
 	}
+	if _, ok := _c.mutation.PromisedMinor(); !ok {
+		v := payment.DefaultPromisedMinor
+		_c.mutation.SetPromisedMinor(v)
+	}
 	if _, ok := _c.mutation.CreatedAt(); !ok {
 		v := payment.DefaultCreatedAt()
 		_c.mutation.SetCreatedAt(v)
@@ -206,6 +224,9 @@ func (_c *PaymentCreate) check() error {
 	}
 	if _, ok := _c.mutation.RefundedMinor(); !ok {
 		return &ValidationError{Name: "refunded_minor", err: errors.New(`ent: missing required field "Payment.refunded_minor"`)}
+	}
+	if _, ok := _c.mutation.PromisedMinor(); !ok {
+		return &ValidationError{Name: "promised_minor", err: errors.New(`ent: missing required field "Payment.promised_minor"`)}
 	}
 	if _, ok := _c.mutation.Currency(); !ok {
 		return &ValidationError{Name: "currency", err: errors.New(`ent: missing required field "Payment.currency"`)}
@@ -277,6 +298,10 @@ func (_c *PaymentCreate) createSpec() (*Payment, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.RefundedMinor(); ok {
 		_spec.SetField(payment.FieldRefundedMinor, field.TypeInt64, value)
 		_node.RefundedMinor = value
+	}
+	if value, ok := _c.mutation.PromisedMinor(); ok {
+		_spec.SetField(payment.FieldPromisedMinor, field.TypeInt64, value)
+		_node.PromisedMinor = value
 	}
 	if value, ok := _c.mutation.Currency(); ok {
 		_spec.SetField(payment.FieldCurrency, field.TypeString, value)
@@ -441,6 +466,24 @@ func (u *PaymentUpsert) UpdateRefundedMinor() *PaymentUpsert {
 // AddRefundedMinor adds v to the "refunded_minor" field.
 func (u *PaymentUpsert) AddRefundedMinor(v int64) *PaymentUpsert {
 	u.Add(payment.FieldRefundedMinor, v)
+	return u
+}
+
+// SetPromisedMinor sets the "promised_minor" field.
+func (u *PaymentUpsert) SetPromisedMinor(v int64) *PaymentUpsert {
+	u.Set(payment.FieldPromisedMinor, v)
+	return u
+}
+
+// UpdatePromisedMinor sets the "promised_minor" field to the value that was provided on create.
+func (u *PaymentUpsert) UpdatePromisedMinor() *PaymentUpsert {
+	u.SetExcluded(payment.FieldPromisedMinor)
+	return u
+}
+
+// AddPromisedMinor adds v to the "promised_minor" field.
+func (u *PaymentUpsert) AddPromisedMinor(v int64) *PaymentUpsert {
+	u.Add(payment.FieldPromisedMinor, v)
 	return u
 }
 
@@ -638,6 +681,27 @@ func (u *PaymentUpsertOne) AddRefundedMinor(v int64) *PaymentUpsertOne {
 func (u *PaymentUpsertOne) UpdateRefundedMinor() *PaymentUpsertOne {
 	return u.Update(func(s *PaymentUpsert) {
 		s.UpdateRefundedMinor()
+	})
+}
+
+// SetPromisedMinor sets the "promised_minor" field.
+func (u *PaymentUpsertOne) SetPromisedMinor(v int64) *PaymentUpsertOne {
+	return u.Update(func(s *PaymentUpsert) {
+		s.SetPromisedMinor(v)
+	})
+}
+
+// AddPromisedMinor adds v to the "promised_minor" field.
+func (u *PaymentUpsertOne) AddPromisedMinor(v int64) *PaymentUpsertOne {
+	return u.Update(func(s *PaymentUpsert) {
+		s.AddPromisedMinor(v)
+	})
+}
+
+// UpdatePromisedMinor sets the "promised_minor" field to the value that was provided on create.
+func (u *PaymentUpsertOne) UpdatePromisedMinor() *PaymentUpsertOne {
+	return u.Update(func(s *PaymentUpsert) {
+		s.UpdatePromisedMinor()
 	})
 }
 
@@ -1006,6 +1070,27 @@ func (u *PaymentUpsertBulk) AddRefundedMinor(v int64) *PaymentUpsertBulk {
 func (u *PaymentUpsertBulk) UpdateRefundedMinor() *PaymentUpsertBulk {
 	return u.Update(func(s *PaymentUpsert) {
 		s.UpdateRefundedMinor()
+	})
+}
+
+// SetPromisedMinor sets the "promised_minor" field.
+func (u *PaymentUpsertBulk) SetPromisedMinor(v int64) *PaymentUpsertBulk {
+	return u.Update(func(s *PaymentUpsert) {
+		s.SetPromisedMinor(v)
+	})
+}
+
+// AddPromisedMinor adds v to the "promised_minor" field.
+func (u *PaymentUpsertBulk) AddPromisedMinor(v int64) *PaymentUpsertBulk {
+	return u.Update(func(s *PaymentUpsert) {
+		s.AddPromisedMinor(v)
+	})
+}
+
+// UpdatePromisedMinor sets the "promised_minor" field to the value that was provided on create.
+func (u *PaymentUpsertBulk) UpdatePromisedMinor() *PaymentUpsertBulk {
+	return u.Update(func(s *PaymentUpsert) {
+		s.UpdatePromisedMinor()
 	})
 }
 

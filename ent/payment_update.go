@@ -149,6 +149,27 @@ func (_u *PaymentUpdate) AddRefundedMinor(v int64) *PaymentUpdate {
 	return _u
 }
 
+// SetPromisedMinor sets the "promised_minor" field.
+func (_u *PaymentUpdate) SetPromisedMinor(v int64) *PaymentUpdate {
+	_u.mutation.ResetPromisedMinor()
+	_u.mutation.SetPromisedMinor(v)
+	return _u
+}
+
+// SetNillablePromisedMinor sets the "promised_minor" field if the given value is not nil.
+func (_u *PaymentUpdate) SetNillablePromisedMinor(v *int64) *PaymentUpdate {
+	if v != nil {
+		_u.SetPromisedMinor(*v)
+	}
+	return _u
+}
+
+// AddPromisedMinor adds value to the "promised_minor" field.
+func (_u *PaymentUpdate) AddPromisedMinor(v int64) *PaymentUpdate {
+	_u.mutation.AddPromisedMinor(v)
+	return _u
+}
+
 // SetCurrency sets the "currency" field.
 func (_u *PaymentUpdate) SetCurrency(v string) *PaymentUpdate {
 	_u.mutation.SetCurrency(v)
@@ -253,6 +274,12 @@ func (_u *PaymentUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	}
 	if value, ok := _u.mutation.AddedRefundedMinor(); ok {
 		_spec.AddField(payment.FieldRefundedMinor, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.PromisedMinor(); ok {
+		_spec.SetField(payment.FieldPromisedMinor, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.AddedPromisedMinor(); ok {
+		_spec.AddField(payment.FieldPromisedMinor, field.TypeInt64, value)
 	}
 	if value, ok := _u.mutation.Currency(); ok {
 		_spec.SetField(payment.FieldCurrency, field.TypeString, value)
@@ -401,6 +428,27 @@ func (_u *PaymentUpdateOne) AddRefundedMinor(v int64) *PaymentUpdateOne {
 	return _u
 }
 
+// SetPromisedMinor sets the "promised_minor" field.
+func (_u *PaymentUpdateOne) SetPromisedMinor(v int64) *PaymentUpdateOne {
+	_u.mutation.ResetPromisedMinor()
+	_u.mutation.SetPromisedMinor(v)
+	return _u
+}
+
+// SetNillablePromisedMinor sets the "promised_minor" field if the given value is not nil.
+func (_u *PaymentUpdateOne) SetNillablePromisedMinor(v *int64) *PaymentUpdateOne {
+	if v != nil {
+		_u.SetPromisedMinor(*v)
+	}
+	return _u
+}
+
+// AddPromisedMinor adds value to the "promised_minor" field.
+func (_u *PaymentUpdateOne) AddPromisedMinor(v int64) *PaymentUpdateOne {
+	_u.mutation.AddPromisedMinor(v)
+	return _u
+}
+
 // SetCurrency sets the "currency" field.
 func (_u *PaymentUpdateOne) SetCurrency(v string) *PaymentUpdateOne {
 	_u.mutation.SetCurrency(v)
@@ -535,6 +583,12 @@ func (_u *PaymentUpdateOne) sqlSave(ctx context.Context) (_node *Payment, err er
 	}
 	if value, ok := _u.mutation.AddedRefundedMinor(); ok {
 		_spec.AddField(payment.FieldRefundedMinor, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.PromisedMinor(); ok {
+		_spec.SetField(payment.FieldPromisedMinor, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.AddedPromisedMinor(); ok {
+		_spec.AddField(payment.FieldPromisedMinor, field.TypeInt64, value)
 	}
 	if value, ok := _u.mutation.Currency(); ok {
 		_spec.SetField(payment.FieldCurrency, field.TypeString, value)

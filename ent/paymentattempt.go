@@ -24,6 +24,8 @@ type PaymentAttempt struct {
 	PaymentID uuid.UUID `json:"payment_id,omitempty"`
 	// Number holds the value of the "number" field.
 	Number int16 `json:"number,omitempty"`
+	// AmountMinor holds the value of the "amount_minor" field.
+	AmountMinor int64 `json:"amount_minor,omitempty"`
 	// Status holds the value of the "status" field.
 	Status string `json:"status,omitempty"`
 	// GatewayReference holds the value of the "gateway_reference" field.
@@ -46,7 +48,7 @@ func (*PaymentAttempt) scanValues(columns []string) ([]any, error) {
 	values := make([]any, len(columns))
 	for i := range columns {
 		switch columns[i] {
-		case paymentattempt.FieldNumber:
+		case paymentattempt.FieldNumber, paymentattempt.FieldAmountMinor:
 			values[i] = new(sql.NullInt64)
 		case paymentattempt.FieldStatus, paymentattempt.FieldGatewayReference, paymentattempt.FieldDeclineCode, paymentattempt.FieldIdempotencyKey:
 			values[i] = new(sql.NullString)
@@ -92,6 +94,12 @@ func (_m *PaymentAttempt) assignValues(columns []string, values []any) error {
 				return fmt.Errorf("unexpected type %T for field number", values[i])
 			} else if value.Valid {
 				_m.Number = int16(value.Int64)
+			}
+		case paymentattempt.FieldAmountMinor:
+			if value, ok := values[i].(*sql.NullInt64); !ok {
+				return fmt.Errorf("unexpected type %T for field amount_minor", values[i])
+			} else if value.Valid {
+				_m.AmountMinor = value.Int64
 			}
 		case paymentattempt.FieldStatus:
 			if value, ok := values[i].(*sql.NullString); !ok {
@@ -181,6 +189,9 @@ func (_m *PaymentAttempt) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("number=")
 	builder.WriteString(fmt.Sprintf("%v", _m.Number))
+	builder.WriteString(", ")
+	builder.WriteString("amount_minor=")
+	builder.WriteString(fmt.Sprintf("%v", _m.AmountMinor))
 	builder.WriteString(", ")
 	builder.WriteString("status=")
 	builder.WriteString(_m.Status)

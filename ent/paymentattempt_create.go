@@ -42,6 +42,12 @@ func (_c *PaymentAttemptCreate) SetNumber(v int16) *PaymentAttemptCreate {
 	return _c
 }
 
+// SetAmountMinor sets the "amount_minor" field.
+func (_c *PaymentAttemptCreate) SetAmountMinor(v int64) *PaymentAttemptCreate {
+	_c.mutation.SetAmountMinor(v)
+	return _c
+}
+
 // SetStatus sets the "status" field.
 func (_c *PaymentAttemptCreate) SetStatus(v string) *PaymentAttemptCreate {
 	_c.mutation.SetStatus(v)
@@ -178,6 +184,9 @@ func (_c *PaymentAttemptCreate) check() error {
 	if _, ok := _c.mutation.Number(); !ok {
 		return &ValidationError{Name: "number", err: errors.New(`ent: missing required field "PaymentAttempt.number"`)}
 	}
+	if _, ok := _c.mutation.AmountMinor(); !ok {
+		return &ValidationError{Name: "amount_minor", err: errors.New(`ent: missing required field "PaymentAttempt.amount_minor"`)}
+	}
 	if _, ok := _c.mutation.Status(); !ok {
 		return &ValidationError{Name: "status", err: errors.New(`ent: missing required field "PaymentAttempt.status"`)}
 	}
@@ -234,6 +243,10 @@ func (_c *PaymentAttemptCreate) createSpec() (*PaymentAttempt, *sqlgraph.CreateS
 	if value, ok := _c.mutation.Number(); ok {
 		_spec.SetField(paymentattempt.FieldNumber, field.TypeInt16, value)
 		_node.Number = value
+	}
+	if value, ok := _c.mutation.AmountMinor(); ok {
+		_spec.SetField(paymentattempt.FieldAmountMinor, field.TypeInt64, value)
+		_node.AmountMinor = value
 	}
 	if value, ok := _c.mutation.Status(); ok {
 		_spec.SetField(paymentattempt.FieldStatus, field.TypeString, value)
@@ -342,6 +355,24 @@ func (u *PaymentAttemptUpsert) UpdateNumber() *PaymentAttemptUpsert {
 // AddNumber adds v to the "number" field.
 func (u *PaymentAttemptUpsert) AddNumber(v int16) *PaymentAttemptUpsert {
 	u.Add(paymentattempt.FieldNumber, v)
+	return u
+}
+
+// SetAmountMinor sets the "amount_minor" field.
+func (u *PaymentAttemptUpsert) SetAmountMinor(v int64) *PaymentAttemptUpsert {
+	u.Set(paymentattempt.FieldAmountMinor, v)
+	return u
+}
+
+// UpdateAmountMinor sets the "amount_minor" field to the value that was provided on create.
+func (u *PaymentAttemptUpsert) UpdateAmountMinor() *PaymentAttemptUpsert {
+	u.SetExcluded(paymentattempt.FieldAmountMinor)
+	return u
+}
+
+// AddAmountMinor adds v to the "amount_minor" field.
+func (u *PaymentAttemptUpsert) AddAmountMinor(v int64) *PaymentAttemptUpsert {
+	u.Add(paymentattempt.FieldAmountMinor, v)
 	return u
 }
 
@@ -515,6 +546,27 @@ func (u *PaymentAttemptUpsertOne) AddNumber(v int16) *PaymentAttemptUpsertOne {
 func (u *PaymentAttemptUpsertOne) UpdateNumber() *PaymentAttemptUpsertOne {
 	return u.Update(func(s *PaymentAttemptUpsert) {
 		s.UpdateNumber()
+	})
+}
+
+// SetAmountMinor sets the "amount_minor" field.
+func (u *PaymentAttemptUpsertOne) SetAmountMinor(v int64) *PaymentAttemptUpsertOne {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.SetAmountMinor(v)
+	})
+}
+
+// AddAmountMinor adds v to the "amount_minor" field.
+func (u *PaymentAttemptUpsertOne) AddAmountMinor(v int64) *PaymentAttemptUpsertOne {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.AddAmountMinor(v)
+	})
+}
+
+// UpdateAmountMinor sets the "amount_minor" field to the value that was provided on create.
+func (u *PaymentAttemptUpsertOne) UpdateAmountMinor() *PaymentAttemptUpsertOne {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.UpdateAmountMinor()
 	})
 }
 
@@ -869,6 +921,27 @@ func (u *PaymentAttemptUpsertBulk) AddNumber(v int16) *PaymentAttemptUpsertBulk 
 func (u *PaymentAttemptUpsertBulk) UpdateNumber() *PaymentAttemptUpsertBulk {
 	return u.Update(func(s *PaymentAttemptUpsert) {
 		s.UpdateNumber()
+	})
+}
+
+// SetAmountMinor sets the "amount_minor" field.
+func (u *PaymentAttemptUpsertBulk) SetAmountMinor(v int64) *PaymentAttemptUpsertBulk {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.SetAmountMinor(v)
+	})
+}
+
+// AddAmountMinor adds v to the "amount_minor" field.
+func (u *PaymentAttemptUpsertBulk) AddAmountMinor(v int64) *PaymentAttemptUpsertBulk {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.AddAmountMinor(v)
+	})
+}
+
+// UpdateAmountMinor sets the "amount_minor" field to the value that was provided on create.
+func (u *PaymentAttemptUpsertBulk) UpdateAmountMinor() *PaymentAttemptUpsertBulk {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.UpdateAmountMinor()
 	})
 }
 

@@ -65,6 +65,27 @@ func (_u *PaymentAttemptUpdate) AddNumber(v int16) *PaymentAttemptUpdate {
 	return _u
 }
 
+// SetAmountMinor sets the "amount_minor" field.
+func (_u *PaymentAttemptUpdate) SetAmountMinor(v int64) *PaymentAttemptUpdate {
+	_u.mutation.ResetAmountMinor()
+	_u.mutation.SetAmountMinor(v)
+	return _u
+}
+
+// SetNillableAmountMinor sets the "amount_minor" field if the given value is not nil.
+func (_u *PaymentAttemptUpdate) SetNillableAmountMinor(v *int64) *PaymentAttemptUpdate {
+	if v != nil {
+		_u.SetAmountMinor(*v)
+	}
+	return _u
+}
+
+// AddAmountMinor adds value to the "amount_minor" field.
+func (_u *PaymentAttemptUpdate) AddAmountMinor(v int64) *PaymentAttemptUpdate {
+	_u.mutation.AddAmountMinor(v)
+	return _u
+}
+
 // SetStatus sets the "status" field.
 func (_u *PaymentAttemptUpdate) SetStatus(v string) *PaymentAttemptUpdate {
 	_u.mutation.SetStatus(v)
@@ -217,6 +238,12 @@ func (_u *PaymentAttemptUpdate) sqlSave(ctx context.Context) (_node int, err err
 	if value, ok := _u.mutation.AddedNumber(); ok {
 		_spec.AddField(paymentattempt.FieldNumber, field.TypeInt16, value)
 	}
+	if value, ok := _u.mutation.AmountMinor(); ok {
+		_spec.SetField(paymentattempt.FieldAmountMinor, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.AddedAmountMinor(); ok {
+		_spec.AddField(paymentattempt.FieldAmountMinor, field.TypeInt64, value)
+	}
 	if value, ok := _u.mutation.Status(); ok {
 		_spec.SetField(paymentattempt.FieldStatus, field.TypeString, value)
 	}
@@ -295,6 +322,27 @@ func (_u *PaymentAttemptUpdateOne) SetNillableNumber(v *int16) *PaymentAttemptUp
 // AddNumber adds value to the "number" field.
 func (_u *PaymentAttemptUpdateOne) AddNumber(v int16) *PaymentAttemptUpdateOne {
 	_u.mutation.AddNumber(v)
+	return _u
+}
+
+// SetAmountMinor sets the "amount_minor" field.
+func (_u *PaymentAttemptUpdateOne) SetAmountMinor(v int64) *PaymentAttemptUpdateOne {
+	_u.mutation.ResetAmountMinor()
+	_u.mutation.SetAmountMinor(v)
+	return _u
+}
+
+// SetNillableAmountMinor sets the "amount_minor" field if the given value is not nil.
+func (_u *PaymentAttemptUpdateOne) SetNillableAmountMinor(v *int64) *PaymentAttemptUpdateOne {
+	if v != nil {
+		_u.SetAmountMinor(*v)
+	}
+	return _u
+}
+
+// AddAmountMinor adds value to the "amount_minor" field.
+func (_u *PaymentAttemptUpdateOne) AddAmountMinor(v int64) *PaymentAttemptUpdateOne {
+	_u.mutation.AddAmountMinor(v)
 	return _u
 }
 
@@ -479,6 +527,12 @@ func (_u *PaymentAttemptUpdateOne) sqlSave(ctx context.Context) (_node *PaymentA
 	}
 	if value, ok := _u.mutation.AddedNumber(); ok {
 		_spec.AddField(paymentattempt.FieldNumber, field.TypeInt16, value)
+	}
+	if value, ok := _u.mutation.AmountMinor(); ok {
+		_spec.SetField(paymentattempt.FieldAmountMinor, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.AddedAmountMinor(); ok {
+		_spec.AddField(paymentattempt.FieldAmountMinor, field.TypeInt64, value)
 	}
 	if value, ok := _u.mutation.Status(); ok {
 		_spec.SetField(paymentattempt.FieldStatus, field.TypeString, value)

@@ -32,6 +32,8 @@ type Reservation struct {
 	AmountMinor int64 `json:"amount_minor,omitempty"`
 	// Currency holds the value of the "currency" field.
 	Currency string `json:"currency,omitempty"`
+	// seats that it had
+	Released seatno.List `json:"released,omitempty"`
 	// the price, line by line, frozen at the hold
 	Lines json.RawMessage `json:"lines,omitempty"`
 	// HeldUntil holds the value of the "held_until" field.
@@ -54,7 +56,7 @@ func (*Reservation) scanValues(columns []string) ([]any, error) {
 		switch columns[i] {
 		case reservation.FieldLines:
 			values[i] = new([]byte)
-		case reservation.FieldSeats:
+		case reservation.FieldSeats, reservation.FieldReleased:
 			values[i] = new(seatno.List)
 		case reservation.FieldAmountMinor:
 			values[i] = new(sql.NullInt64)
@@ -120,6 +122,12 @@ func (_m *Reservation) assignValues(columns []string, values []any) error {
 				return fmt.Errorf("unexpected type %T for field currency", values[i])
 			} else if value.Valid {
 				_m.Currency = value.String
+			}
+		case reservation.FieldReleased:
+			if value, ok := values[i].(*seatno.List); !ok {
+				return fmt.Errorf("unexpected type %T for field released", values[i])
+			} else if value != nil {
+				_m.Released = *value
 			}
 		case reservation.FieldLines:
 			if value, ok := values[i].(*[]byte); !ok {
@@ -216,6 +224,9 @@ func (_m *Reservation) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("currency=")
 	builder.WriteString(_m.Currency)
+	builder.WriteString(", ")
+	builder.WriteString("released=")
+	builder.WriteString(fmt.Sprintf("%v", _m.Released))
 	builder.WriteString(", ")
 	builder.WriteString("lines=")
 	builder.WriteString(fmt.Sprintf("%v", _m.Lines))

@@ -70,6 +70,12 @@ func (_c *ReservationCreate) SetCurrency(v string) *ReservationCreate {
 	return _c
 }
 
+// SetReleased sets the "released" field.
+func (_c *ReservationCreate) SetReleased(v seatno.List) *ReservationCreate {
+	_c.mutation.SetReleased(v)
+	return _c
+}
+
 // SetLines sets the "lines" field.
 func (_c *ReservationCreate) SetLines(v json.RawMessage) *ReservationCreate {
 	_c.mutation.SetLines(v)
@@ -280,6 +286,10 @@ func (_c *ReservationCreate) createSpec() (*Reservation, *sqlgraph.CreateSpec) {
 		_spec.SetField(reservation.FieldCurrency, field.TypeString, value)
 		_node.Currency = value
 	}
+	if value, ok := _c.mutation.Released(); ok {
+		_spec.SetField(reservation.FieldReleased, field.TypeOther, value)
+		_node.Released = value
+	}
 	if value, ok := _c.mutation.Lines(); ok {
 		_spec.SetField(reservation.FieldLines, field.TypeJSON, value)
 		_node.Lines = value
@@ -419,6 +429,18 @@ func (u *ReservationUpsert) SetCurrency(v string) *ReservationUpsert {
 // UpdateCurrency sets the "currency" field to the value that was provided on create.
 func (u *ReservationUpsert) UpdateCurrency() *ReservationUpsert {
 	u.SetExcluded(reservation.FieldCurrency)
+	return u
+}
+
+// SetReleased sets the "released" field.
+func (u *ReservationUpsert) SetReleased(v seatno.List) *ReservationUpsert {
+	u.Set(reservation.FieldReleased, v)
+	return u
+}
+
+// UpdateReleased sets the "released" field to the value that was provided on create.
+func (u *ReservationUpsert) UpdateReleased() *ReservationUpsert {
+	u.SetExcluded(reservation.FieldReleased)
 	return u
 }
 
@@ -634,6 +656,20 @@ func (u *ReservationUpsertOne) SetCurrency(v string) *ReservationUpsertOne {
 func (u *ReservationUpsertOne) UpdateCurrency() *ReservationUpsertOne {
 	return u.Update(func(s *ReservationUpsert) {
 		s.UpdateCurrency()
+	})
+}
+
+// SetReleased sets the "released" field.
+func (u *ReservationUpsertOne) SetReleased(v seatno.List) *ReservationUpsertOne {
+	return u.Update(func(s *ReservationUpsert) {
+		s.SetReleased(v)
+	})
+}
+
+// UpdateReleased sets the "released" field to the value that was provided on create.
+func (u *ReservationUpsertOne) UpdateReleased() *ReservationUpsertOne {
+	return u.Update(func(s *ReservationUpsert) {
+		s.UpdateReleased()
 	})
 }
 
@@ -1030,6 +1066,20 @@ func (u *ReservationUpsertBulk) SetCurrency(v string) *ReservationUpsertBulk {
 func (u *ReservationUpsertBulk) UpdateCurrency() *ReservationUpsertBulk {
 	return u.Update(func(s *ReservationUpsert) {
 		s.UpdateCurrency()
+	})
+}
+
+// SetReleased sets the "released" field.
+func (u *ReservationUpsertBulk) SetReleased(v seatno.List) *ReservationUpsertBulk {
+	return u.Update(func(s *ReservationUpsert) {
+		s.SetReleased(v)
+	})
+}
+
+// UpdateReleased sets the "released" field to the value that was provided on create.
+func (u *ReservationUpsertBulk) UpdateReleased() *ReservationUpsertBulk {
+	return u.Update(func(s *ReservationUpsert) {
+		s.UpdateReleased()
 	})
 }
 

@@ -102,6 +102,12 @@ func (_u *ReservationUpdate) SetNillableCurrency(v *string) *ReservationUpdate {
 	return _u
 }
 
+// SetReleased sets the "released" field.
+func (_u *ReservationUpdate) SetReleased(v seatno.List) *ReservationUpdate {
+	_u.mutation.SetReleased(v)
+	return _u
+}
+
 // SetLines sets the "lines" field.
 func (_u *ReservationUpdate) SetLines(v json.RawMessage) *ReservationUpdate {
 	_u.mutation.SetLines(v)
@@ -259,6 +265,9 @@ func (_u *ReservationUpdate) sqlSave(ctx context.Context) (_node int, err error)
 	if value, ok := _u.mutation.Currency(); ok {
 		_spec.SetField(reservation.FieldCurrency, field.TypeString, value)
 	}
+	if value, ok := _u.mutation.Released(); ok {
+		_spec.SetField(reservation.FieldReleased, field.TypeOther, value)
+	}
 	if value, ok := _u.mutation.Lines(); ok {
 		_spec.SetField(reservation.FieldLines, field.TypeJSON, value)
 	}
@@ -379,6 +388,12 @@ func (_u *ReservationUpdateOne) SetNillableCurrency(v *string) *ReservationUpdat
 	if v != nil {
 		_u.SetCurrency(*v)
 	}
+	return _u
+}
+
+// SetReleased sets the "released" field.
+func (_u *ReservationUpdateOne) SetReleased(v seatno.List) *ReservationUpdateOne {
+	_u.mutation.SetReleased(v)
 	return _u
 }
 
@@ -568,6 +583,9 @@ func (_u *ReservationUpdateOne) sqlSave(ctx context.Context) (_node *Reservation
 	}
 	if value, ok := _u.mutation.Currency(); ok {
 		_spec.SetField(reservation.FieldCurrency, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.Released(); ok {
+		_spec.SetField(reservation.FieldReleased, field.TypeOther, value)
 	}
 	if value, ok := _u.mutation.Lines(); ok {
 		_spec.SetField(reservation.FieldLines, field.TypeJSON, value)

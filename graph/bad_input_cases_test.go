@@ -425,6 +425,57 @@ func (w *badWorld) deadlines() []badInput {
 	return append(cases, of("keep what the theater does not keep", payLater, w.held))
 }
 
+func (w *badWorld) refunds() []badInput {
+	theater, unknown := w.World.Theaters[0].ID(), "res_"+nothing+nothing
+	policy := func(name, theater string, terms vars) badInput {
+		return badInput{name: name, who: w.admin, query: setRefundPolicy, vars: vars{"in": vars{"theaterId": theater, "policy": terms}}}
+	}
+	steps := func(of ...int) vars { // minutes and shares by turns
+		list := []vars{}
+		for i := 0; i < len(of); i += 2 {
+			list = append(list, vars{"minutesBefore": of[i], "percentBasisPoints": of[i+1]})
+		}
+		return vars{"steps": list}
+	}
+	money := func(reservation string, more vars) vars {
+		in := vars{"reservationId": reservation, "cause": "GOODWILL", "reason": "They were kind.", "idempotencyKey": typeid.New().String()}
+		maps.Copy(in, more)
+		return vars{"in": in}
+	}
+	cases := []badInput{
+		policy("policy that gives back more than all", theater, steps(60, 10_001)),
+		policy("policy that gives back less than nothing", theater, steps(60, -1)),
+		policy("policy after the start", theater, steps(-5, 100)),
+		policy("policy of steps in disorder", theater, steps(10, 5000, 60, 1000)),
+		policy("policy that gives back more with time", theater, steps(60, 1000, 10, 5000)),
+		policy("policy of many steps", theater, steps(make([]int, 22)...)),
+		policy("policy that keeps less than nothing", theater, vars{"steps": []vars{}, "keptOnceMinor": "-1"}),
+		policy("policy that keeps a fortune", theater, vars{"steps": []vars{}, "keptPerTicketMinor": "99999999999999999"}),
+		policy("policy of an unknown theater", "the_"+nothing, steps(60, 5000)),
+		policy("policy of a malformed theater", "junk", steps(60, 5000)),
+		{name: "policy by a customer", who: w.customer, query: setRefundPolicy, vars: vars{"in": vars{"theaterId": theater, "policy": steps()}}},
+		{name: "money by a customer", who: w.customer, query: refundReservation, vars: money(w.paid, nil)},
+		{name: "money of nobody's reservation", who: w.admin, query: refundReservation, vars: money(unknown, nil)},
+		{name: "money of an unpaid reservation", who: w.admin, query: refundReservation, vars: money(w.held, nil)},
+		{name: "money that was never paid", who: w.admin, query: refundReservation, vars: money(w.paid, vars{"amountMinor": "99999999"})},
+		{name: "money below zero", who: w.admin, query: refundReservation, vars: money(w.paid, vars{"amountMinor": "-1"})},
+		{name: "money for no reason", who: w.admin, query: refundReservation, vars: money(w.paid, vars{"reason": ""})},
+		{name: "money for a long reason", who: w.admin, query: refundReservation, vars: money(w.paid, vars{"reason": strings.Repeat("x", 501)})},
+		{name: "money in a customer's name", who: w.admin, query: refundReservation, vars: money(w.paid, vars{"cause": "CUSTOMER"})},
+		{name: "money with a short key", who: w.admin, query: refundReservation, vars: money(w.paid, vars{"idempotencyKey": "short"})},
+	}
+	for verb, query := range map[string]string{"preview": refundPreview, "cancel": cancelReservation} {
+		of := func(name, reservation string, seats ...string) badInput {
+			return badInput{name: verb + name, who: w.customer, query: query, vars: vars{"in": vars{"reservationId": reservation, "seatIds": seats}}}
+		}
+		mine := w.show.Screen.SeatIDs(5)[0]
+		cases = append(cases, of(" no seats", w.paid, []string{}...), of(" a malformed seat", w.paid, "junk"), of(" an unknown seat", w.paid, "sea_"+nothing),
+			of(" another's seat", w.paid, w.show.Screen.SeatIDs(20)[0]), of(" a seat twice", w.paid, mine, mine),
+			of(" seats of an unknown reservation", unknown, mine), of(" a seat of someone else's", w.alien, mine))
+	}
+	return cases
+}
+
 // reservationOf returns the reservation that was made with the used key.
 func reservationOf(w *badWorld) string {
 	id := apitest.Value[string](w.App, `SELECT reservation_id::text FROM idempotency_keys WHERE key = $1`, w.usedKey)

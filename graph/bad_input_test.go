@@ -83,7 +83,16 @@ const (
 	setPayLaterPolicy = `mutation ($in: SetPayLaterPolicyInput!) { setPayLaterPolicy(input: $in) {
 		theater { payLaterPolicy { leadMinutes maxOpen } }
 	} }`
-	bestAvailable = `query ($in: BestAvailableInput!) { bestAvailable(input: $in) {
+	refundPreview = `query ($in: RefundPreviewInput!) { refundPreview(input: $in) {
+		__typename
+		... on RefundPreview { refund { formatted } }
+		... on UserError { code message }
+	} }`
+	setRefundPolicy = `mutation ($in: SetRefundPolicyInput!) { setRefundPolicy(input: $in) {
+		policy { version steps { minutesBefore } }
+	} }`
+	refundReservation = `mutation ($in: RefundReservationInput!) { refundReservation(input: $in) { status returned { formatted } } }`
+	bestAvailable     = `query ($in: BestAvailableInput!) { bestAvailable(input: $in) {
 		seats { label } total { formatted } reasons
 	} }`
 	signUp        = `mutation ($email: String!) { signUp(input: {email: $email}) { email } }`
@@ -315,6 +324,7 @@ func (w *badWorld) cases() map[string][]badInput {
 		"payments":   w.payments(),
 		"others":     w.otherSeats(),
 		"deadlines":  w.deadlines(),
+		"refunds":    w.refunds(),
 		"accounts":   w.accounts(),
 		"changes":    w.changes(),
 		"anonymous":  w.withoutSession(),

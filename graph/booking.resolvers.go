@@ -16,7 +16,6 @@ import (
 	"marquee/internal/page"
 	"marquee/internal/payment"
 	"marquee/internal/showtime"
-	"marquee/internal/typeid"
 )
 
 func (r *mutationResolver) ReserveSeats(ctx context.Context, input model.ReserveSeatsInput) (model.ReserveSeatsResult, error) {
@@ -40,11 +39,11 @@ func (r *mutationResolver) CancelReservation(ctx context.Context, input model.Ca
 	if err != nil {
 		return nil, err
 	}
-	showtimeID, id, err := decodeIDIn(typeid.Reservation, "input.reservationId", input.ReservationID)
+	in, err := cancelInput(input.ReservationID, input.SeatIds)
 	if err != nil {
 		return nil, err
 	}
-	result, err := r.Services.Booking.Cancel(ctx, viewer, booking.CancelInput{ShowtimeID: showtimeID, ReservationID: id})
+	result, err := r.Services.Booking.Cancel(ctx, viewer, in)
 	if err != nil {
 		return nil, err
 	}

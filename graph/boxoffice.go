@@ -28,6 +28,33 @@ func saleInput(input model.SellAtCounterInput) (in booking.SaleInput, err error)
 	return in, err
 }
 
+func payOutInput(input model.PayOutAtCounterInput) (in booking.PayOutInput, err error) {
+	in = booking.PayOutInput{Cancel: input.Cancel, Method: input.Method, IdempotencyKey: input.IdempotencyKey}
+	if input.TerminalReference != nil {
+		in.Terminal = *input.TerminalReference
+	}
+	in.CancelInput, err = cancelInput(input.ReservationID, input.SeatIds)
+	return in, err
+}
+
+// payOutAtCounterResult encodes what booking made of a return.
+func payOutAtCounterResult(result booking.PayOutResult) (model.PayOutAtCounterResult, error) {
+	if r, ok := result.(booking.PaidOut); ok {
+		return model.PayOutAtCounterPayload{Reservation: r.Reservation, PaidOut: r.Amount}, nil
+	}
+	// What is left are the refusals of cancelling.
+	if refusal, ok := result.(booking.CancelResult); ok {
+		encoded, err := cancelReservationResult(refusal)
+		if err != nil {
+			return nil, err
+		}
+		if paid, ok := encoded.(model.PayOutAtCounterResult); ok {
+			return paid, nil
+		}
+	}
+	return nil, fmt.Errorf("graph: no answer for %T", result)
+}
+
 // payAtCounterResult encodes what booking made of money for a reservation.
 func payAtCounterResult(result booking.CounterPayResult) (model.PayAtCounterResult, error) {
 	switch r := result.(type) {

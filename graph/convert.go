@@ -52,6 +52,21 @@ func holdInput(ctx context.Context, reservationID string) (auth.Viewer, booking.
 	return viewer, booking.HoldInput{ShowtimeID: showtimeID, ReservationID: id}, err
 }
 
+// cancelInput decodes a reservation and the seats of it that somebody means; none are all.
+func cancelInput(reservationID string, seatIDs []string) (in booking.CancelInput, err error) {
+	if in.ShowtimeID, in.ReservationID, err = decodeIDIn(typeid.Reservation, "input.reservationId", reservationID); err != nil {
+		return in, err
+	}
+	if seatIDs == nil {
+		return in, nil
+	}
+	if len(seatIDs) == 0 {
+		return in, apperr.Invalid("input.seatIds", "Name at least one seat, or leave the list out for all.")
+	}
+	in.SeatIDs, _, err = seatsInput(seatIDs, nil)
+	return in, err
+}
+
 // optionalID is decodeID for an argument that may be absent.
 func optionalID(kind typeid.Kind, path string, id *string) (*uuid.UUID, error) {
 	if id == nil {

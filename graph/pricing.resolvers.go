@@ -8,6 +8,7 @@ package graph
 import (
 	"context"
 
+	"marquee/graph/generated"
 	"marquee/graph/model"
 	"marquee/internal/auth"
 	"marquee/internal/showtime"
@@ -96,6 +97,7 @@ func (r *queryResolver) Quote(ctx context.Context, input model.QuoteInput) (*mod
 	}
 	return &model.Quote{
 		Lines: quoted.Lines, Total: quoted.Total, PriceVersion: quoted.PriceVersion, Validity: validity, Promotions: mapped(quoted.Promotions, quotedPromotion),
+		Quoted: quoted,
 	}, nil
 }
 
@@ -123,3 +125,7 @@ func (r *theaterResolver) PriceRules(ctx context.Context, obj *theater.Theater) 
 	rules, err := r.Services.Showtime.PriceRules(ctx, viewer, obj.ID)
 	return mapped(rules, func(rule showtime.PriceRule) model.PriceRule { return priceRule(rule, obj.Currency) }), err
 }
+
+func (r *Resolver) Quote() generated.QuoteResolver { return &quoteResolver{r} }
+
+type quoteResolver struct{ *Resolver }

@@ -159,13 +159,43 @@ func cancelReservationResult(result booking.CancelResult) (model.CancelReservati
 	switch r := result.(type) {
 	case booking.Cancelled:
 		return model.CancelReservationPayload{Reservation: r.Reservation}, nil
+	case booking.CancellationClosed:
+		return cancellationClosed(r), nil
 	case booking.ShowtimeClosed:
-		return model.ShowtimeClosed{
-			Code:    model.UserErrorCodeShowtimeClosed,
-			Message: "The showtime has started. Its seats cannot be given back any more.", Reason: r.Reason,
-		}, nil
+		return startedAlready(r), nil
 	default:
 		return nil, fmt.Errorf("graph: no answer for %T", result)
+	}
+}
+
+// refundPreviewResult encodes what booking says of a cancellation.
+func refundPreviewResult(result booking.PreviewResult) (model.RefundPreviewResult, error) {
+	switch r := result.(type) {
+	case booking.RefundPreview:
+		return model.RefundPreview{
+			Seats: r.Seats, FeesPaid: r.FeesPaid, FeesRefunded: r.FeesRefunded, Kept: r.Kept, Paid: r.Paid, Refund: r.Refund,
+			Remaining: r.Remaining, Until: r.Until, Steps: r.Steps, ServerTime: r.ServerTime,
+		}, nil
+	case booking.CancellationClosed:
+		return cancellationClosed(r), nil
+	case booking.ShowtimeClosed:
+		return startedAlready(r), nil
+	default:
+		return nil, fmt.Errorf("graph: no answer for %T", result)
+	}
+}
+
+func cancellationClosed(r booking.CancellationClosed) model.CancellationClosed {
+	return model.CancellationClosed{
+		Code:    model.UserErrorCodeCancellationClosed,
+		Message: "By what was agreed on when they were held, these seats cannot be given back any more.", ClosedAt: r.ClosedAt,
+	}
+}
+
+func startedAlready(r booking.ShowtimeClosed) model.ShowtimeClosed {
+	return model.ShowtimeClosed{
+		Code:    model.UserErrorCodeShowtimeClosed,
+		Message: "The showtime has started. Its seats cannot be given back any more.", Reason: r.Reason,
 	}
 }
 

@@ -202,6 +202,26 @@ func TestA8_AZ1_AZ3_two_tenants(t *testing.T) {
 			{operation: mutation("cancelReservation", result), input: vars{}, field: "reservationId", theirs: reservation},
 			{operation: mutation("cancelReservation", result), input: vars{}, field: "reservationId", theirs: thing(func(t *testing.T) string { id, _, _ := theirs.bought(t); return id }, &theirs.customer)},
 		},
+		"Mutation.cancelReservation(input.seatIds)": {{known: offSale}},
+		"Query.refundPreview(input.seatIds)":        {{known: offSale}},
+		"Mutation.refundReservation(input.seatIds)": {{known: offSale}},
+		"Query.refundPreview(input.reservationId)": {
+			{
+				operation: `query ($in: RefundPreviewInput!) { refundPreview(input: $in) { __typename } }`, input: vars{}, field: "reservationId", theirs: reservation,
+			},
+		},
+		"Mutation.refundReservation(input.reservationId)": {
+			{
+				operation: mutation("refundReservation", `{ status }`), input: vars{"cause": "THEATER", "reason": "to see", "idempotencyKey": "two tenants refund"},
+				field: "reservationId", theirs: thing(func(t *testing.T) string { id, _, _ := theirs.bought(t); return id }, &theirs.manager),
+			},
+		},
+		"Mutation.setRefundPolicy(input.theaterId)": {
+			{
+				operation: mutation("setRefundPolicy", `{ theater { id } }`), input: vars{"policy": vars{"steps": []vars{}}}, field: "theaterId",
+				theirs: their(theirs.theater.ID(), &theirs.manager),
+			},
+		},
 		"Mutation.changeSeats(input.reservationId)": {
 			{
 				operation: mutation("changeSeats", result), input: vars{"seatIds": theirs.theater.Screens[0].SeatIDs(20), "idempotencyKey": "two tenants change"},
@@ -275,6 +295,13 @@ func TestA8_AZ1_AZ3_two_tenants(t *testing.T) {
 				field: "reservationId", theirs: thing(theirs.held, &theirs.manager),
 			},
 		},
+		"Mutation.payOutAtCounter(input.reservationId)": {
+			{
+				operation: mutation("payOutAtCounter", result), input: vars{"method": "CASH", "cancel": true, "idempotencyKey": "two tenants pay out"},
+				field: "reservationId", theirs: thing(theirs.held, &theirs.manager),
+			},
+		},
+		"Mutation.payOutAtCounter(input.seatIds)": {{known: offSale}},
 		"Mutation.sellAtCounter(input.showtimeId)":         {{known: offSale}},
 		"Mutation.sellAtCounter(input.seatIds)":            {{known: offSale}},
 		"Mutation.sellAtCounter(input.ticketTypes.seatId)": {{known: offSale}},

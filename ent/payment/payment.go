@@ -29,6 +29,8 @@ const (
 	FieldCapturedMinor = "captured_minor"
 	// FieldRefundedMinor holds the string denoting the refunded_minor field in the database.
 	FieldRefundedMinor = "refunded_minor"
+	// FieldPromisedMinor holds the string denoting the promised_minor field in the database.
+	FieldPromisedMinor = "promised_minor"
 	// FieldCurrency holds the string denoting the currency field in the database.
 	FieldCurrency = "currency"
 	// FieldCreatedAt holds the string denoting the created_at field in the database.
@@ -50,6 +52,7 @@ var Columns = []string{
 	FieldAmountMinor,
 	FieldCapturedMinor,
 	FieldRefundedMinor,
+	FieldPromisedMinor,
 	FieldCurrency,
 	FieldCreatedAt,
 	FieldUpdatedAt,
@@ -72,6 +75,8 @@ var (
 	DefaultCapturedMinor int64
 	// DefaultRefundedMinor holds the default value on creation for the "refunded_minor" field.
 	DefaultRefundedMinor int64
+	// DefaultPromisedMinor holds the default value on creation for the "promised_minor" field.
+	DefaultPromisedMinor int64
 	// DefaultCreatedAt holds the default value on creation for the "created_at" field.
 	DefaultCreatedAt func() time.Time
 )
@@ -122,6 +127,11 @@ func ByCapturedMinor(opts ...sql.OrderTermOption) OrderOption {
 // ByRefundedMinor orders the results by the refunded_minor field.
 func ByRefundedMinor(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldRefundedMinor, opts...).ToFunc()
+}
+
+// ByPromisedMinor orders the results by the promised_minor field.
+func ByPromisedMinor(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldPromisedMinor, opts...).ToFunc()
 }
 
 // ByCurrency orders the results by the currency field.

@@ -95,6 +95,11 @@ func RefundedMinor(v int64) predicate.Payment {
 	return predicate.Payment(sql.FieldEQ(FieldRefundedMinor, v))
 }
 
+// PromisedMinor applies equality check predicate on the "promised_minor" field. It's identical to PromisedMinorEQ.
+func PromisedMinor(v int64) predicate.Payment {
+	return predicate.Payment(sql.FieldEQ(FieldPromisedMinor, v))
+}
+
 // Currency applies equality check predicate on the "currency" field. It's identical to CurrencyEQ.
 func Currency(v string) predicate.Payment {
 	return predicate.Payment(sql.FieldEQ(FieldCurrency, v))
@@ -478,6 +483,46 @@ func RefundedMinorLT(v int64) predicate.Payment {
 // RefundedMinorLTE applies the LTE predicate on the "refunded_minor" field.
 func RefundedMinorLTE(v int64) predicate.Payment {
 	return predicate.Payment(sql.FieldLTE(FieldRefundedMinor, v))
+}
+
+// PromisedMinorEQ applies the EQ predicate on the "promised_minor" field.
+func PromisedMinorEQ(v int64) predicate.Payment {
+	return predicate.Payment(sql.FieldEQ(FieldPromisedMinor, v))
+}
+
+// PromisedMinorNEQ applies the NEQ predicate on the "promised_minor" field.
+func PromisedMinorNEQ(v int64) predicate.Payment {
+	return predicate.Payment(sql.FieldNEQ(FieldPromisedMinor, v))
+}
+
+// PromisedMinorIn applies the In predicate on the "promised_minor" field.
+func PromisedMinorIn(vs ...int64) predicate.Payment {
+	return predicate.Payment(sql.FieldIn(FieldPromisedMinor, vs...))
+}
+
+// PromisedMinorNotIn applies the NotIn predicate on the "promised_minor" field.
+func PromisedMinorNotIn(vs ...int64) predicate.Payment {
+	return predicate.Payment(sql.FieldNotIn(FieldPromisedMinor, vs...))
+}
+
+// PromisedMinorGT applies the GT predicate on the "promised_minor" field.
+func PromisedMinorGT(v int64) predicate.Payment {
+	return predicate.Payment(sql.FieldGT(FieldPromisedMinor, v))
+}
+
+// PromisedMinorGTE applies the GTE predicate on the "promised_minor" field.
+func PromisedMinorGTE(v int64) predicate.Payment {
+	return predicate.Payment(sql.FieldGTE(FieldPromisedMinor, v))
+}
+
+// PromisedMinorLT applies the LT predicate on the "promised_minor" field.
+func PromisedMinorLT(v int64) predicate.Payment {
+	return predicate.Payment(sql.FieldLT(FieldPromisedMinor, v))
+}
+
+// PromisedMinorLTE applies the LTE predicate on the "promised_minor" field.
+func PromisedMinorLTE(v int64) predicate.Payment {
+	return predicate.Payment(sql.FieldLTE(FieldPromisedMinor, v))
 }
 
 // CurrencyEQ applies the EQ predicate on the "currency" field.

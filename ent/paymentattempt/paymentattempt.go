@@ -19,6 +19,8 @@ const (
 	FieldPaymentID = "payment_id"
 	// FieldNumber holds the string denoting the number field in the database.
 	FieldNumber = "number"
+	// FieldAmountMinor holds the string denoting the amount_minor field in the database.
+	FieldAmountMinor = "amount_minor"
 	// FieldStatus holds the string denoting the status field in the database.
 	FieldStatus = "status"
 	// FieldGatewayReference holds the string denoting the gateway_reference field in the database.
@@ -43,6 +45,7 @@ var Columns = []string{
 	FieldShowtimeID,
 	FieldPaymentID,
 	FieldNumber,
+	FieldAmountMinor,
 	FieldStatus,
 	FieldGatewayReference,
 	FieldDeclineCode,
@@ -90,6 +93,11 @@ func ByPaymentID(opts ...sql.OrderTermOption) OrderOption {
 // ByNumber orders the results by the number field.
 func ByNumber(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldNumber, opts...).ToFunc()
+}
+
+// ByAmountMinor orders the results by the amount_minor field.
+func ByAmountMinor(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldAmountMinor, opts...).ToFunc()
 }
 
 // ByStatus orders the results by the status field.

@@ -70,6 +70,11 @@ func Number(v int16) predicate.PaymentAttempt {
 	return predicate.PaymentAttempt(sql.FieldEQ(FieldNumber, v))
 }
 
+// AmountMinor applies equality check predicate on the "amount_minor" field. It's identical to AmountMinorEQ.
+func AmountMinor(v int64) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldEQ(FieldAmountMinor, v))
+}
+
 // Status applies equality check predicate on the "status" field. It's identical to StatusEQ.
 func Status(v string) predicate.PaymentAttempt {
 	return predicate.PaymentAttempt(sql.FieldEQ(FieldStatus, v))
@@ -223,6 +228,46 @@ func NumberLT(v int16) predicate.PaymentAttempt {
 // NumberLTE applies the LTE predicate on the "number" field.
 func NumberLTE(v int16) predicate.PaymentAttempt {
 	return predicate.PaymentAttempt(sql.FieldLTE(FieldNumber, v))
+}
+
+// AmountMinorEQ applies the EQ predicate on the "amount_minor" field.
+func AmountMinorEQ(v int64) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldEQ(FieldAmountMinor, v))
+}
+
+// AmountMinorNEQ applies the NEQ predicate on the "amount_minor" field.
+func AmountMinorNEQ(v int64) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldNEQ(FieldAmountMinor, v))
+}
+
+// AmountMinorIn applies the In predicate on the "amount_minor" field.
+func AmountMinorIn(vs ...int64) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldIn(FieldAmountMinor, vs...))
+}
+
+// AmountMinorNotIn applies the NotIn predicate on the "amount_minor" field.
+func AmountMinorNotIn(vs ...int64) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldNotIn(FieldAmountMinor, vs...))
+}
+
+// AmountMinorGT applies the GT predicate on the "amount_minor" field.
+func AmountMinorGT(v int64) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldGT(FieldAmountMinor, v))
+}
+
+// AmountMinorGTE applies the GTE predicate on the "amount_minor" field.
+func AmountMinorGTE(v int64) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldGTE(FieldAmountMinor, v))
+}
+
+// AmountMinorLT applies the LT predicate on the "amount_minor" field.
+func AmountMinorLT(v int64) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldLT(FieldAmountMinor, v))
+}
+
+// AmountMinorLTE applies the LTE predicate on the "amount_minor" field.
+func AmountMinorLTE(v int64) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldLTE(FieldAmountMinor, v))
 }
 
 // StatusEQ applies the EQ predicate on the "status" field.

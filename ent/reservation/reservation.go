@@ -25,6 +25,8 @@ const (
 	FieldAmountMinor = "amount_minor"
 	// FieldCurrency holds the string denoting the currency field in the database.
 	FieldCurrency = "currency"
+	// FieldReleased holds the string denoting the released field in the database.
+	FieldReleased = "released"
 	// FieldLines holds the string denoting the lines field in the database.
 	FieldLines = "lines"
 	// FieldHeldUntil holds the string denoting the held_until field in the database.
@@ -50,6 +52,7 @@ var Columns = []string{
 	FieldSeats,
 	FieldAmountMinor,
 	FieldCurrency,
+	FieldReleased,
 	FieldLines,
 	FieldHeldUntil,
 	FieldPayBy,
@@ -111,6 +114,11 @@ func ByAmountMinor(opts ...sql.OrderTermOption) OrderOption {
 // ByCurrency orders the results by the currency field.
 func ByCurrency(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldCurrency, opts...).ToFunc()
+}
+
+// ByReleased orders the results by the released field.
+func ByReleased(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldReleased, opts...).ToFunc()
 }
 
 // ByHeldUntil orders the results by the held_until field.

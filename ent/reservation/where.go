@@ -86,6 +86,11 @@ func Currency(v string) predicate.Reservation {
 	return predicate.Reservation(sql.FieldEQ(FieldCurrency, v))
 }
 
+// Released applies equality check predicate on the "released" field. It's identical to ReleasedEQ.
+func Released(v seatno.List) predicate.Reservation {
+	return predicate.Reservation(sql.FieldEQ(FieldReleased, v))
+}
+
 // HeldUntil applies equality check predicate on the "held_until" field. It's identical to HeldUntilEQ.
 func HeldUntil(v time.Time) predicate.Reservation {
 	return predicate.Reservation(sql.FieldEQ(FieldHeldUntil, v))
@@ -399,6 +404,46 @@ func CurrencyEqualFold(v string) predicate.Reservation {
 // CurrencyContainsFold applies the ContainsFold predicate on the "currency" field.
 func CurrencyContainsFold(v string) predicate.Reservation {
 	return predicate.Reservation(sql.FieldContainsFold(FieldCurrency, v))
+}
+
+// ReleasedEQ applies the EQ predicate on the "released" field.
+func ReleasedEQ(v seatno.List) predicate.Reservation {
+	return predicate.Reservation(sql.FieldEQ(FieldReleased, v))
+}
+
+// ReleasedNEQ applies the NEQ predicate on the "released" field.
+func ReleasedNEQ(v seatno.List) predicate.Reservation {
+	return predicate.Reservation(sql.FieldNEQ(FieldReleased, v))
+}
+
+// ReleasedIn applies the In predicate on the "released" field.
+func ReleasedIn(vs ...seatno.List) predicate.Reservation {
+	return predicate.Reservation(sql.FieldIn(FieldReleased, vs...))
+}
+
+// ReleasedNotIn applies the NotIn predicate on the "released" field.
+func ReleasedNotIn(vs ...seatno.List) predicate.Reservation {
+	return predicate.Reservation(sql.FieldNotIn(FieldReleased, vs...))
+}
+
+// ReleasedGT applies the GT predicate on the "released" field.
+func ReleasedGT(v seatno.List) predicate.Reservation {
+	return predicate.Reservation(sql.FieldGT(FieldReleased, v))
+}
+
+// ReleasedGTE applies the GTE predicate on the "released" field.
+func ReleasedGTE(v seatno.List) predicate.Reservation {
+	return predicate.Reservation(sql.FieldGTE(FieldReleased, v))
+}
+
+// ReleasedLT applies the LT predicate on the "released" field.
+func ReleasedLT(v seatno.List) predicate.Reservation {
+	return predicate.Reservation(sql.FieldLT(FieldReleased, v))
+}
+
+// ReleasedLTE applies the LTE predicate on the "released" field.
+func ReleasedLTE(v seatno.List) predicate.Reservation {
+	return predicate.Reservation(sql.FieldLTE(FieldReleased, v))
 }
 
 // HeldUntilEQ applies the EQ predicate on the "held_until" field.

@@ -63,6 +63,8 @@ func (Reservation) Fields() []ent.Field {
 		field.Other("seats", seatno.List{}).SchemaType(map[string]string{dialect.Postgres: "smallint[]"}),
 		field.Int64("amount_minor"),
 		field.Text("currency"),
+		field.Other("released", seatno.List{}).SchemaType(map[string]string{dialect.Postgres: "smallint[]"}).
+			Annotations(entsql.DefaultExpr("'{}'")).Comment("seats that it had"),
 		field.JSON("lines", json.RawMessage{}).Comment("the price, line by line, frozen at the hold"),
 		field.Time("held_until").Optional().Nillable(),
 		field.Time("pay_by").Optional().Nillable().Comment("the deadline it was given with RESERVED"),

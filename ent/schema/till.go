@@ -29,6 +29,7 @@ func (TillEntry) Fields() []ent.Field {
 		field.Int64("amount_minor").Immutable(),
 		field.Int64("given_minor").Immutable().Comment("what the customer handed over"),
 		field.Text("terminal_reference").Optional().Nillable().Immutable(),
+		field.Text("idempotency_key").Immutable().Comment("of the command that wrote it"),
 		createdAt(),
 	}
 }

@@ -18,6 +18,10 @@ import (
 
 // region    ************************** generated!.gotpl **************************
 
+type QuoteResolver interface {
+	RefundSteps(ctx context.Context, obj *model.Quote) ([]booking.RefundStep, error)
+}
+
 // endregion ************************** generated!.gotpl **************************
 
 // region    ***************************** args.gotpl *****************************
@@ -526,6 +530,38 @@ func (ec *executionContext) fieldContext_Quote_promotions(_ context.Context, fie
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_QuotedPromotion(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Quote_refundSteps(ctx context.Context, field graphql.CollectedField, obj *model.Quote) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Quote_refundSteps(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Quote().RefundSteps(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []booking.RefundStep) graphql.Marshaler {
+			return ec.marshalNRefundStep2ᚕmarqueeᚋinternalᚋbookingᚐRefundStepᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Quote_refundSteps(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Quote",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RefundStep(ctx, field)
 		},
 	}
 	return fc, nil
@@ -1129,28 +1165,34 @@ func (ec *executionContext) _Quote(ctx context.Context, sel ast.SelectionSet, ob
 		case "lines":
 			out.Values[i] = ec._Quote_lines(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "total":
 			out.Values[i] = ec._Quote_total(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "priceVersion":
 			out.Values[i] = ec._Quote_priceVersion(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "validity":
 			out.Values[i] = ec._Quote_validity(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "promotions":
 			out.Values[i] = ec._Quote_promotions(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "refundSteps":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Quote_refundSteps(ctx, field, obj)
+				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -1256,6 +1298,7 @@ var (
 		"FEE":          pricing.Fee,
 		"TAX":          pricing.Tax,
 		"INCLUDED_TAX": pricing.IncludedTax,
+		"KEPT":         pricing.Kept,
 	}
 	marshalNPriceLineKind2marqueeᚋinternalᚋpricingᚐKind = map[pricing.Kind]string{
 		pricing.Seats:       "SEATS",
@@ -1266,6 +1309,7 @@ var (
 		pricing.Fee:         "FEE",
 		pricing.Tax:         "TAX",
 		pricing.IncludedTax: "INCLUDED_TAX",
+		pricing.Kept:        "KEPT",
 	}
 )
 

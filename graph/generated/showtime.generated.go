@@ -5,6 +5,7 @@ package generated
 import (
 	"context"
 	"marquee/graph/model"
+	"marquee/internal/booking"
 	"marquee/internal/catalog"
 	"marquee/internal/money"
 	"marquee/internal/showtime"
@@ -29,6 +30,7 @@ type ShowtimeResolver interface {
 	Prices(ctx context.Context, obj *showtime.Showtime) ([]model.SeatPrice, error)
 
 	PayBy(ctx context.Context, obj *showtime.Showtime) (*time.Time, error)
+	RefundPolicy(ctx context.Context, obj *showtime.Showtime) (*booking.RefundPolicy, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -530,6 +532,38 @@ func (ec *executionContext) fieldContext_Showtime_payBy(_ context.Context, field
 	return graphql.NewScalarFieldContext("Showtime", field, true, true, "DateTime")
 }
 
+func (ec *executionContext) _Showtime_refundPolicy(ctx context.Context, field graphql.CollectedField, obj *showtime.Showtime) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Showtime_refundPolicy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Showtime().RefundPolicy(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *booking.RefundPolicy) graphql.Marshaler {
+			return ec.marshalNRefundPolicy2ᚖmarqueeᚋinternalᚋbookingᚐRefundPolicy(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Showtime_refundPolicy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Showtime",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RefundPolicy(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _ShowtimeConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.ShowtimeConnection) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1021,6 +1055,12 @@ func (ec *executionContext) _Showtime(ctx context.Context, sel ast.SelectionSet,
 				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Showtime_payBy(ctx, field, obj)
+				})
+		case "refundPolicy":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Showtime_refundPolicy(ctx, field, obj)
 				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))

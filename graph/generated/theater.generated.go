@@ -28,6 +28,7 @@ type TheaterResolver interface {
 	PayLaterPolicy(ctx context.Context, obj *theater.Theater) (*booking.PayLaterPolicy, error)
 	PriceRules(ctx context.Context, obj *theater.Theater) ([]model.PriceRule, error)
 	Promotions(ctx context.Context, obj *theater.Theater) ([]model.Promotion, error)
+	RefundPolicy(ctx context.Context, obj *theater.Theater) (*booking.RefundPolicy, error)
 	SeatRules(ctx context.Context, obj *theater.Theater) (*showtime.SeatRules, error)
 }
 
@@ -951,6 +952,38 @@ func (ec *executionContext) fieldContext_Theater_promotions(_ context.Context, f
 	return fc, nil
 }
 
+func (ec *executionContext) _Theater_refundPolicy(ctx context.Context, field graphql.CollectedField, obj *theater.Theater) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Theater_refundPolicy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Theater().RefundPolicy(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *booking.RefundPolicy) graphql.Marshaler {
+			return ec.marshalNRefundPolicy2ᚖmarqueeᚋinternalᚋbookingᚐRefundPolicy(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Theater_refundPolicy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Theater",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RefundPolicy(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Theater_seatRules(ctx context.Context, field graphql.CollectedField, obj *theater.Theater) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1466,6 +1499,12 @@ func (ec *executionContext) _Theater(ctx context.Context, sel ast.SelectionSet, 
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Theater_promotions(ctx, field, obj)
+				})
+		case "refundPolicy":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Theater_refundPolicy(ctx, field, obj)
 				})
 		case "seatRules":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,

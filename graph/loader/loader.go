@@ -52,7 +52,9 @@ type Loaders struct {
 	Layout        *One[uuid.UUID, *theater.Layout]
 	Showtime      *One[uuid.UUID, showtime.Showtime]
 	Prices        *Many[uuid.UUID, showtime.Price]
-	PayLater      *Maybe[uuid.UUID, booking.PayLaterPolicy] // by theater
+	PayLater      *Maybe[uuid.UUID, booking.PayLaterPolicy]     // by theater
+	RefundPolicy  *One[uuid.UUID, booking.RefundPolicy]         // by theater
+	Contract      *One[payment.Reference, booking.RefundPolicy] // by reservation
 	Payment       *Maybe[payment.Reference, payment.Payment]
 	Tickets       *Many[payment.Reference, booking.Ticket]
 	Customer      *Maybe[uuid.UUID, identity.User]
@@ -81,6 +83,8 @@ func New(s Services, wait time.Duration) *Loaders {
 		Showtime:      one("showtime", s.Showtime.ShowtimesByID, wait),
 		Prices:        many(s.Showtime.PricesByShowtime, wait),
 		PayLater:      maybe(s.Booking.PayLaterPolicies, wait),
+		RefundPolicy:  one("theater", s.Booking.RefundPolicies, wait),
+		Contract:      one("reservation", s.Booking.RefundPoliciesOf, wait),
 		Payment:       maybe(s.Payment.PaymentsByReservation, wait),
 		Tickets:       many(s.Booking.TicketsByReservation, wait),
 		Customer:      maybe(s.Identity.UsersByID, wait),

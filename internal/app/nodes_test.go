@@ -314,7 +314,7 @@ func (c *contest) judge(t *testing.T) {
 	differ := fixture.Get[int](t, c.DB(), `SELECT count(*) FROM payment_attempts a
 		JOIN payments p ON p.showtime_id = a.showtime_id AND p.id = a.payment_id
 		FULL JOIN sandbox_gateway.charges c ON c.key = a.id::text
-		WHERE coalesce(c.captured_minor - c.refunded_minor, 0) <> CASE WHEN a.status = 'CAPTURED' THEN p.amount_minor ELSE 0 END`)
+		WHERE coalesce(c.captured_minor - c.refunded_minor, 0) <> CASE WHEN a.status = 'CAPTURED' THEN a.amount_minor - p.refunded_minor ELSE 0 END`)
 	if differ != 0 {
 		t.Errorf("%d charges differ from the attempts they are for", differ)
 	}

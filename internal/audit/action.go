@@ -43,6 +43,9 @@ const (
 	PayLaterPolicySet    Action = "pay_later_policy.set"
 	CounterSold          Action = "counter.sold"
 	CounterPaid          Action = "counter.paid"
+	CounterPaidOut       Action = "counter.paid_out"
+	RefundPolicySet      Action = "refund_policy.set"
+	ReservationRefunded  Action = "reservation.refunded"
 )
 
 // Meaning says in a sentence when an action is recorded; "" for one that is not listed here.
@@ -122,6 +125,12 @@ func (a Action) Meaning() string {
 		return "Staff sold seats at the counter and took the money for them; it says how much, and how."
 	case CounterPaid:
 		return "Staff took the price of somebody's reservation at the counter; it says how much, and how."
+	case CounterPaidOut:
+		return "Staff paid out at the counter what was due back of a reservation that was paid there, cancelling it perhaps; it says how much, and how."
+	case RefundPolicySet:
+		return "A theater was told what to give back to customers who cancel."
+	case ReservationRefunded:
+		return "Staff cancelled a reservation, or some of its seats, for its customer or gave back money that had been kept; it says how much, and the reason given."
 	case PayLaterPolicySet:
 		return "A theater was told on which terms its customers may reserve without payment, or that they may not."
 	default:

@@ -28,13 +28,18 @@ func audit(ctx context.Context, q rulebook.Querier, rules []rulebook.Rule) ([]st
 
 // compareBooks returns a line for each difference between the attempts, all settled, and the gateway's books.
 func compareBooks(ctx context.Context, q rulebook.Querier, books map[string]payment.Charge) ([]string, error) {
-	rows, err := q.QueryContext(ctx, `SELECT a.id, a.status, p.amount_minor, p.currency FROM payment_attempts a
+	type attempt struct {
+		payment.Attempt
+		back int64 // by refunds that are done
+	}
+	rows, err := q.QueryContext(ctx, `SELECT a.id, a.status, a.amount_minor, p.currency, (SELECT coalesce(sum(r.amount_minor), 0) FROM refunds r
+			WHERE r.showtime_id = a.showtime_id AND r.attempt_id = a.id AND r.status = 'DONE') FROM payment_attempts a
 		JOIN payments p ON p.showtime_id = a.showtime_id AND p.id = a.payment_id WHERE p.gateway NOT LIKE 'COUNTER%'`)
 	if err != nil {
 		return nil, err
 	}
-	attempts, err := postgres.Collect(rows, func(rows *sql.Rows) (a payment.Attempt, err error) {
-		err = rows.Scan(&a.ID, &a.Status, &a.Amount.AmountMinor, &a.Amount.Currency)
+	attempts, err := postgres.Collect(rows, func(rows *sql.Rows) (a attempt, err error) {
+		err = rows.Scan(&a.ID, &a.Status, &a.Amount.AmountMinor, &a.Amount.Currency, &a.back)
 		return a, err
 	})
 	if err != nil {
@@ -45,7 +50,7 @@ func compareBooks(ctx context.Context, q rulebook.Querier, books map[string]paym
 	for _, a := range attempts {
 		charge, known := books[a.Key()]
 		delete(unknown, a.Key())
-		if !known || !agrees(a, charge) {
+		if !known || !agrees(a.Attempt, a.back, charge) {
 			differences = append(differences, fmt.Sprintf("books differ: %s attempt %s of %v is %+v at the gateway", a.Status, a.ID, a.Amount, charge))
 		}
 	}
@@ -55,11 +60,11 @@ func compareBooks(ctx context.Context, q rulebook.Querier, books map[string]paym
 	return differences, nil
 }
 
-func agrees(a payment.Attempt, charge payment.Charge) bool {
+func agrees(a payment.Attempt, back int64, charge payment.Charge) bool {
 	taken := charge.Captured.AmountMinor != 0 || charge.Refunded.AmountMinor != 0
 	switch a.Status {
 	case payment.AttemptCaptured:
-		return charge.Status == payment.ChargeCaptured && charge.Captured == a.Amount && charge.Refunded.AmountMinor == 0
+		return charge.Status == payment.ChargeCaptured && charge.Captured == a.Amount && charge.Refunded.AmountMinor == back
 	case payment.AttemptRefunded:
 		return charge.Status == payment.ChargeCaptured && charge.Captured == a.Amount && charge.Refunded == a.Amount
 	case payment.AttemptDeclined, payment.AttemptVoided:
@@ -103,14 +108,17 @@ func TestAudit(t *testing.T) {
 			drop("seat_claims", "seat_claims_pkey"),
 			`INSERT INTO seat_claims SELECT * FROM seat_claims WHERE seat_no = 13`,
 		},
-		"a viewer has more seats than one may":             {`UPDATE showtime_sales SET max_seats = 3`},
-		"the tickets are not those of the confirmed seats": {`UPDATE tickets SET status = 'REVOKED' WHERE seat_no = 12`},
-		"a confirmed reservation is not paid in full":      {`UPDATE payments SET amount_minor = amount_minor - 1, captured_minor = captured_minor - 1 WHERE status = 'CAPTURED'`},
-		"captured money is for no confirmed reservation":   {`UPDATE payments SET status = 'CAPTURED', refunded_minor = 0 WHERE status = 'REFUNDED'`},
-		"a payment's figures do not fit its state":         {`UPDATE payments SET refunded_minor = 1 WHERE status = 'CAPTURED'`},
-		"a payment does not follow its attempts":           {`UPDATE payment_attempts SET status = 'CAPTURED' WHERE status = 'REFUNDED'`},
-		"two attempts of a payment can take money": {`DROP INDEX payment_attempts_live_key`, `INSERT INTO payment_attempts (showtime_id, id, payment_id, number, status, idempotency_key, leased_until)
-			SELECT showtime_id, gen_random_uuid(), payment_id, 2, 'STARTED', 'another key', now() FROM payment_attempts WHERE status = 'CAPTURED'`},
+		"a viewer has more seats than one may":                    {`UPDATE showtime_sales SET max_seats = 3`},
+		"the tickets are not those of the confirmed seats":        {`UPDATE tickets SET status = 'REVOKED' WHERE seat_no = 12`},
+		"a confirmed reservation is not paid in full":             {`UPDATE payments SET amount_minor = amount_minor - 1, captured_minor = captured_minor - 1 WHERE status = 'CAPTURED'`},
+		"captured money is for no reservation that was confirmed": {`UPDATE reservations SET confirmed_at = NULL WHERE status = 'CANCELLED'`},
+		"a payment's figures do not fit its state":                {`UPDATE payments SET status = 'CAPTURED' WHERE status = 'REFUNDED'`},
+		"a payment does not follow its attempts":                  {`UPDATE payments SET status = 'PENDING' WHERE status = 'CAPTURED'`},
+		"refunds are not what their payment says":                 {`UPDATE payments SET refunded_minor = refunded_minor - 1 WHERE status = 'REFUNDED'`},
+		"the lines of a reservation are not its price":            {`UPDATE reservations SET amount_minor = amount_minor + 1 WHERE status = 'HELD'`},
+		"a refund is not settled":                                 {`UPDATE refunds SET status = 'PENDING', done_at = NULL`},
+		"two attempts of a payment can take money": {`DROP INDEX payment_attempts_live_key`, `INSERT INTO payment_attempts (showtime_id, id, payment_id, number, amount_minor, status, idempotency_key, leased_until)
+			SELECT showtime_id, gen_random_uuid(), payment_id, 2, amount_minor, 'STARTED', 'another key', now() FROM payment_attempts WHERE status = 'CAPTURED'`},
 		"seats are secured without an authorized payment, or not secured with one": {`UPDATE reservations SET held_until = NULL`},
 		"the till has not what was taken at the counter": {`UPDATE payments SET gateway = 'COUNTER_CASH' WHERE status = 'CAPTURED'`},
 		"an attempt is not settled":                 {`UPDATE payment_attempts SET status = 'VOID_PENDING' WHERE status = 'CAPTURED'`},

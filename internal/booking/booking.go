@@ -80,6 +80,7 @@ type Reservation struct {
 	ViewerID   uuid.UUID
 	Status     Status // EXPIRED as soon as the deadline has passed
 	Positions  seatno.List
+	Released   seatno.List                  // positions that it had
 	Seats      []theater.Seat               // by position
 	Types      map[int16]pricing.TicketType // by position; a seat that is missing is an adult's
 	Lines      []Line
@@ -88,6 +89,7 @@ type Reservation struct {
 	HeldUntil  *time.Time // nil when a payment has secured the seats, and in every end state
 	PayBy      *time.Time // the deadline it was given with RESERVED; nil for one that was always to be paid at once
 	CreatedAt  time.Time
+	Stored     []pricing.Line // what Lines are made of
 
 	TicketsWithheld bool // the viewer may see the reservation, and not what admits to it
 }
@@ -235,6 +237,10 @@ type (
 		Reason      PayLaterReason
 		Reservation Reservation
 	}
+	// CancellationClosed says that the policy under which the seats were held lets nobody give them back any more.
+	CancellationClosed struct {
+		ClosedAt *time.Time // nil: it never did
+	}
 	// Pending says that the gateway has not said yet how it went.
 	Pending struct {
 		Reservation Reservation
@@ -266,7 +272,7 @@ type (
 	}
 	// Paid says that the reservation is paid and its tickets are issued.
 	Paid struct{ Reservation Reservation }
-	// Cancelled says that the reservation is given back.
+	// Cancelled says that the seats are given back, and how the reservation stands.
 	Cancelled struct{ Reservation Reservation }
 )
 
@@ -310,8 +316,9 @@ func (Expired) isPayResult()  {}
 func (Declined) isPayResult() {}
 func (Pending) isPayResult()  {}
 
-// CancelResult is Cancelled or ShowtimeClosed.
+// CancelResult is Cancelled, CancellationClosed or ShowtimeClosed.
 type CancelResult interface{ isCancelResult() }
 
-func (Cancelled) isCancelResult()      {}
-func (ShowtimeClosed) isCancelResult() {}
+func (Cancelled) isCancelResult()          {}
+func (CancellationClosed) isCancelResult() {}
+func (ShowtimeClosed) isCancelResult()     {}

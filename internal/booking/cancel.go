@@ -3,107 +3,290 @@ package booking
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 
 	"marquee/internal/apperr"
 	"marquee/internal/auth"
 	"marquee/internal/payment"
+	"marquee/internal/pricing"
+	"marquee/internal/promotion"
+	"marquee/internal/seatno"
+	"marquee/internal/theater"
 )
 
-// CancelInput asks to give a reservation back.
+// CancelInput asks to give a reservation back, or some of its seats.
 type CancelInput struct {
 	ShowtimeID    uuid.UUID
 	ReservationID uuid.UUID
+	SeatIDs       []uuid.UUID // none: all
 }
 
-// Cancel gives a reservation back before its showtime starts; what was paid is refunded in full, at once or, when the
-// gateway does not answer, by Reconcile. Cancelling twice gives the same answer. NOT_FOUND when the reservation is
-// missing or someone else's; CONFLICT when it has expired, a payment for it is under way, or one of its tickets has
-// admitted someone.
+// validate returns BAD_USER_INPUT for a seat that stands in the list twice.
+func (in CancelInput) validate() error {
+	if len(in.SeatIDs) == 0 {
+		return nil
+	}
+	var bad apperr.Fields
+	checkSeats(&bad, in.SeatIDs, nil)
+	return bad.Err()
+}
+
+// Cancel gives a reservation, or some of its seats, back before its showtime starts. What was paid comes back as the policy
+// has it under which the seats were held; all of it when the showtime was called off. The gateway is told at once or, when
+// it does not answer, by Reconcile. Rules of seats do not matter for what is given back. What is left keeps its price, ticket
+// by ticket, and its state; the last seat ends the reservation. Cancelling twice gives the same answer.
+//
+// NOT_FOUND when the reservation is missing or someone else's; BAD_USER_INPUT for a seat that it never had; CONFLICT when it
+// has expired, a payment for it is under way, or one of the tickets has admitted someone.
 func (s *Service) Cancel(ctx context.Context, viewer auth.Viewer, in CancelInput) (CancelResult, error) {
-	var c cancellation
-	err := s.db.InTx(ctx, func(tx *sql.Tx) (err error) {
-		c, err = s.cancelTx(ctx, tx, viewer.UserID, in)
-		return err
+	if err := in.validate(); err != nil {
+		return nil, err
+	}
+	layout, err := s.layoutOf(ctx, in.ShowtimeID)
+	if err != nil {
+		return nil, err
+	}
+	var done cancellation
+	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
+		done = cancellation{}
+		r, _, err := s.lockTx(ctx, tx, viewer.UserID, in.ShowtimeID, in.ReservationID)
+		if err != nil {
+			return err
+		}
+		c, err := cancellingOf(ctx, tx, layout, r, in.SeatIDs)
+		if err != nil || len(c.positions) == 0 {
+			return err
+		}
+		if done.refusal = c.refusal(); done.refusal != nil {
+			return nil
+		}
+		back, err := c.refund()
+		if err != nil {
+			return err
+		}
+		return s.cancelTx(ctx, tx, &done, c, back.TotalMinor, c.cause())
 	})
 	if err != nil {
 		return nil, err
 	}
-	if c.tooLate {
-		return ShowtimeClosed{Reason: ClosedSalesEnded}, nil
+	if done.refusal != nil {
+		return done.refusal, nil
 	}
-	if c.ended {
-		s.hint(in.ShowtimeID)
+	if err := s.afterwards(ctx, in.ShowtimeID, done); err != nil {
+		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
-	defer cancel()
-	if c.refund != nil {
-		if _, err := s.settle(ctx, *c.refund); err != nil {
-			s.log.WarnContext(ctx, "refund left to the reconciler", "attempt", c.refund.ID, "error", err)
-			if err := s.payments.Release(ctx, *c.refund, 0); err != nil {
-				return nil, err
-			}
-		}
-	}
-	r, _, err := s.reservation(ctx, viewer.UserID, in.ShowtimeID, in.ReservationID)
+	r, _, err := s.reservation(context.WithoutCancel(ctx), viewer.UserID, in.ShowtimeID, in.ReservationID)
 	return Cancelled{Reservation: r}, err
 }
 
 // cancellation is what came of the transaction.
 type cancellation struct {
-	ended   bool             // the reservation ended by it; false when it was cancelled before
-	tooLate bool             // the showtime has started; nothing was changed
-	refund  *payment.Attempt // to be given back, driven by this call
+	refusal CancelResult    // nothing was changed
+	freed   bool            // seats are free
+	refund  *payment.Refund // to be given back, driven by this call
 }
 
-func (s *Service) cancelTx(ctx context.Context, tx *sql.Tx, viewerID uuid.UUID, in CancelInput) (c cancellation, err error) {
-	r, _, err := s.lockTx(ctx, tx, viewerID, in.ShowtimeID, in.ReservationID)
-	if err != nil || r.Status == StatusCancelled {
-		return c, err
+// afterwards tells those who watch, and sees to it that the money goes back.
+func (s *Service) afterwards(ctx context.Context, showtimeID uuid.UUID, done cancellation) error {
+	if done.freed {
+		s.hint(showtimeID)
 	}
-	if _, allowed := r.Status.After(EventCancel); !allowed {
-		return c, apperr.New(apperr.Conflict, "This reservation has expired.")
+	if done.refund == nil {
+		return nil
 	}
-	attempt, tried, err := s.payments.LatestAttemptTx(ctx, tx, in.ShowtimeID, in.ReservationID)
-	if err != nil {
-		return c, err
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	defer cancel()
+	if err := s.giveBack(ctx, *done.refund); err != nil {
+		s.log.WarnContext(ctx, "refund left to the reconciler", "refund", done.refund.ID, "attempt", done.refund.AttemptID, "error", err)
+		return s.payments.ReleaseRefund(ctx, *done.refund)
 	}
-	if r.Status == StatusConfirmed {
-		if c.tooLate, err = s.startedTx(ctx, tx, in.ShowtimeID); err != nil || c.tooLate {
-			return c, err
+	return nil
+}
+
+// cancelling is a reservation, the seats of it that shall go, and what was agreed on about that.
+type cancelling struct {
+	r         Reservation
+	positions seatno.List // in ascending order; none when all that shall go has gone before
+	whole     bool        // they are all that it has
+	contract  contract
+	bill      pricing.Bill
+}
+
+// layoutOf returns the seats of the showtime of a reservation. Of a showtime that does not exist it tells no more than of a
+// reservation that does not.
+func (s *Service) layoutOf(ctx context.Context, showtimeID uuid.UUID) (*theater.Layout, error) {
+	layout, err := s.seating.Layout(ctx, showtimeID)
+	if apperr.CodeOf(err) == apperr.NotFound {
+		return nil, apperr.Missing("reservation")
+	}
+	return layout, err
+}
+
+// cancellingOf finds out what a request to cancel seats of a reservation is about; no seats are all that it has.
+func cancellingOf(ctx context.Context, on querier, layout *theater.Layout, r Reservation, seatIDs []uuid.UUID) (c cancelling, err error) {
+	c.r = r
+	var bad apperr.Fields
+	wanted := make(seatno.List, len(seatIDs))
+	for i, id := range seatIDs {
+		position, known := layout.PositionOf(id)
+		if !known || !slices.Contains(r.Positions, position) && !slices.Contains(r.Released, position) {
+			bad.Add(fmt.Sprintf("input.seatIds.%d", i), "This seat is not one of this reservation.")
 		}
-		if err := s.revokeTicketsTx(ctx, tx, r); err != nil {
-			return c, err
+		wanted[i] = position
+	}
+	if err := bad.Err(); err != nil {
+		return c, err
+	}
+	switch r.Status {
+	case StatusCancelled:
+		return c, nil
+	case StatusExpired:
+		return c, apperr.New(apperr.Conflict, "This reservation has expired.")
+	default:
+	}
+	c.positions = r.Positions.Sorted()
+	if len(wanted) > 0 {
+		c.positions = slices.DeleteFunc(c.positions, func(p int16) bool { return !slices.Contains(wanted, p) })
+	}
+	c.whole = len(c.positions) == len(r.Positions)
+	c.bill = pricing.BillOf(r.Stored, itemsOf(layout.SeatsAt(r.Positions.Sorted()), r.Types))
+	c.contract, err = contractOf(ctx, on, r.Reference())
+	return c, err
+}
+
+// cause says whose doing it is that the viewer cancels.
+func (c cancelling) cause() payment.Cause {
+	if c.contract.calledOff {
+		return payment.ByTheater
+	}
+	return payment.ByCustomer
+}
+
+// refusal says why the viewer cannot cancel; nil: nothing keeps them from it.
+func (c cancelling) refusal() CancelResult {
+	if c.r.Status != StatusConfirmed || c.contract.calledOff {
+		return nil
+	}
+	if !c.contract.now.Before(c.contract.startsAt) {
+		return ShowtimeClosed{Reason: ClosedSalesEnded}
+	}
+	if c.contract.terms().Refused {
+		return CancellationClosed{ClosedAt: c.contract.closedAt()}
+	}
+	return nil
+}
+
+// refund says what comes back when the viewer cancels.
+func (c cancelling) refund() (pricing.Refund, error) { return c.refundFor(c.cause()) }
+
+func (c cancelling) refundFor(cause payment.Cause) (pricing.Refund, error) {
+	if c.r.Status != StatusConfirmed {
+		return pricing.Refund{}, nil
+	}
+	var back pricing.Refund
+	var err error
+	if cause == payment.ByCustomer {
+		back, err = c.contract.policy.Refund(c.bill, c.positions, c.contract.terms())
+	} else {
+		back, err = c.bill.Everything(c.positions)
+	}
+	return back, undivided(err)
+}
+
+// undivided words pricing.ErrUndivided for people.
+func undivided(err error) error {
+	if errors.Is(err, pricing.ErrUndivided) {
+		return apperr.New(apperr.Conflict, "This reservation can only be cancelled as a whole.")
+	}
+	return err
+}
+
+// cancelTx frees the seats, takes the right of admission from their tickets, and promises backMinor of what was paid.
+func (s *Service) cancelTx(ctx context.Context, tx *sql.Tx, done *cancellation, c cancelling, backMinor int64, cause payment.Cause) error {
+	attempt, tried, err := s.payments.LatestAttemptTx(ctx, tx, c.r.ShowtimeID, c.r.ID)
+	if err != nil {
+		return err
+	}
+	if c.r.Status == StatusConfirmed {
+		if err := s.revokeTicketsTx(ctx, tx, c.r, c.positions, cause); err != nil {
+			return err
 		}
 	} else if tried && (attempt.Status == payment.AttemptStarted || attempt.Status == payment.AttemptAuthorized) {
-		return c, errPaymentUnderWay()
+		return errPaymentUnderWay()
 	}
-	if c.ended, err = s.endTx(ctx, tx, in.ShowtimeID, in.ReservationID, EventCancel); err != nil {
-		return c, err
-	}
-	if tried && attempt.Status == payment.AttemptCaptured {
-		if attempt, err = s.payments.AdvanceTx(ctx, tx, attempt, payment.Step{To: payment.AttemptRefundPending}); err != nil {
-			return c, err
+	var rest []pricing.Line
+	if c.whole {
+		done.freed, err = s.endTx(ctx, tx, c.r.ShowtimeID, c.r.ID, EventCancel)
+	} else {
+		rest, err = c.rest(backMinor)
+		if err == nil {
+			done.freed, err = s.releaseTx(ctx, tx, c, rest)
 		}
-		c.refund = &attempt
 	}
-	return c, nil
-}
-
-func (s *Service) startedTx(ctx context.Context, tx *sql.Tx, showtimeID uuid.UUID) (started bool, err error) {
-	err = tx.QueryRowContext(ctx, `SELECT starts_at <= now() FROM showtimes WHERE id = $1`, showtimeID).Scan(&started)
 	if err != nil {
-		return false, fmt.Errorf("reading a showtime's start: %w", err)
+		return err
 	}
-	return started, nil
+	if backMinor > 0 {
+		if err := s.promiseTx(ctx, tx, done, attempt, backMinor, cause, c.positions); err != nil {
+			return err
+		}
+	}
+	if c.whole {
+		return nil
+	}
+	use := promotion.Use{ViewerID: c.r.ViewerID, ShowtimeID: c.r.ShowtimeID, ReservationID: c.r.ID}
+	return promotion.LessenTx(ctx, tx, use, pricing.Quote{Lines: c.r.Stored}, pricing.Quote{Lines: rest})
 }
 
-// revokeTicketsTx takes the right of admission from every ticket of a reservation; CONFLICT when one has been used.
-func (s *Service) revokeTicketsTx(ctx context.Context, tx *sql.Tx, r Reservation) error {
+// promiseTx records that money goes back, for this call to see to.
+func (s *Service) promiseTx(ctx context.Context, tx *sql.Tx, done *cancellation, attempt payment.Attempt, minor int64, cause payment.Cause, seats seatno.List) error {
+	refund, err := s.payments.OpenRefundTx(ctx, tx, attempt, payment.RefundOpening{
+		AmountMinor: minor, Cause: cause, Seats: seats, Lease: s.cfg.AttemptLease,
+	})
+	if err != nil {
+		return fmt.Errorf("reservation %s: %w", attempt.ReservationID, err)
+	}
+	if !payment.AtCounter(attempt.Gateway) { // what was paid at the counter waits to be paid out there
+		done.refund = &refund
+	}
+	return nil
+}
+
+// rest returns the price of what is left, with what is kept of the seats that go.
+func (c cancelling) rest(backMinor int64) ([]pricing.Line, error) {
+	if c.r.Status != StatusConfirmed {
+		rest, err := c.bill.Without(c.positions)
+		return rest, undivided(err)
+	}
+	rest, err := c.bill.Rest(c.positions, backMinor)
+	return rest, undivided(err)
+}
+
+// releaseTx takes seats from a reservation that keeps others.
+func (s *Service) releaseTx(ctx context.Context, tx *sql.Tx, c cancelling, rest []pricing.Line) (released bool, err error) {
+	lines, err := json.Marshal(rest)
+	if err != nil {
+		return false, fmt.Errorf("writing price lines: %w", err)
+	}
+	err = tx.QueryRowContext(ctx, `SELECT release_seats($1, $2, $3, $4::text[], $5, $6)`, c.r.ShowtimeID, c.r.ID, c.positions,
+		textArray(EventCancel.from()), pricing.Sum(rest), string(lines)).Scan(&released)
+	if err != nil {
+		return false, fmt.Errorf("releasing seats: %w", err)
+	}
+	return released, nil
+}
+
+// revokeTicketsTx takes the right of admission from the tickets of seats; CONFLICT when one has been used, which only
+// matters where the theater is not at fault.
+func (s *Service) revokeTicketsTx(ctx context.Context, tx *sql.Tx, r Reservation, positions seatno.List, cause payment.Cause) error {
 	result, err := tx.ExecContext(ctx, `UPDATE tickets SET status = 'REVOKED'
-		WHERE showtime_id = $1 AND reservation_id = $2 AND status <> 'REDEEMED'`, r.ShowtimeID, r.ID)
+		WHERE showtime_id = $1 AND reservation_id = $2 AND seat_no = ANY ($3::smallint[]) AND status = ANY ($4::text[])`,
+		r.ShowtimeID, r.ID, positions, textArray(revocable(cause)))
 	if err != nil {
 		return fmt.Errorf("revoking tickets: %w", err)
 	}
@@ -111,10 +294,22 @@ func (s *Service) revokeTicketsTx(ctx context.Context, tx *sql.Tx, r Reservation
 	if err != nil {
 		return fmt.Errorf("revoking tickets: %w", err)
 	}
-	if revoked != int64(len(r.Positions)) {
-		return apperr.New(apperr.Conflict, "A ticket of this reservation has been used.")
+	if revoked != int64(len(positions)) {
+		return errUsed()
 	}
 	return nil
+}
+
+// revocable are the states of tickets that can be cancelled for a cause.
+func revocable(cause payment.Cause) []string {
+	if cause == payment.ByTheater {
+		return []string{string(TicketIssued), string(TicketRedeemed)}
+	}
+	return []string{string(TicketIssued)}
+}
+
+func errUsed() error {
+	return apperr.New(apperr.Conflict, "A ticket of this reservation has been used.")
 }
 
 // querier is a transaction, or the pool for a statement that is one by itself.

@@ -48,7 +48,7 @@ func TestService_Cancel(t *testing.T) {
 		if p := h.paymentOf(t, r); p.Status != payment.StatusRefunded || p.Refunded != p.Amount {
 			t.Errorf("the payment is %+v", p)
 		}
-		h.wantAttempts(t, r, payment.AttemptRefunded)
+		h.wantAttempts(t, r, payment.AttemptCaptured)
 		found, err := h.booking.TicketsByReservation(t.Context(), []payment.Reference{r.Reference(), kept.Reference()})
 		if err != nil {
 			t.Fatal(err)
@@ -257,7 +257,7 @@ func TestService_Cancel_refund_gone_wrong(t *testing.T) {
 			if p := h.paymentOf(t, r); p.Status != payment.StatusRefundPending || p.Refunded != nzd(0) {
 				t.Errorf("the payment is %+v, want REFUND_PENDING", p)
 			}
-			h.wantAttempts(t, r, payment.AttemptRefundPending)
+			h.wantRefunds(t, r, "1200 CUSTOMER PENDING")
 			h.wantStored(t, "without a refund", r, "CANCELLED")
 			if got := h.letters(t, seats...); got != "A" {
 				t.Errorf("the seat is %s", got)

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -122,15 +121,14 @@ func (s *Service) PayAtCounter(ctx context.Context, viewer auth.Viewer, in Count
 	if err != nil {
 		return nil, err
 	}
-	cmd := command{showtimeID: in.ShowtimeID, viewerID: viewer.UserID, key: in.IdempotencyKey, operation: "PAY_AT_COUNTER", asked: asked}
 	done := false
 	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
 		done = false
-		r, _, err := s.lockAnyTx(ctx, tx, in.ShowtimeID, in.ReservationID)
+		r, _, err := s.lockAnyTx(ctx, tx, uuid.NullUUID{}, in.ShowtimeID, in.ReservationID)
 		if err != nil {
 			return err
 		}
-		if _, replayed, err := cmd.turnTx(ctx, tx); err != nil || replayed {
+		if replayed, err := rememberTx(ctx, tx, viewer.UserID, r.Reference(), in.IdempotencyKey, "PAY_AT_COUNTER", asked); err != nil || replayed {
 			return err
 		}
 		switch r.Status {
@@ -154,11 +152,8 @@ func (s *Service) PayAtCounter(ctx context.Context, viewer auth.Viewer, in Count
 		if err := s.takeTx(ctx, tx, viewer, theaterID, r, in.Tender, in.IdempotencyKey); err != nil {
 			return err
 		}
-		if err := cmd.rememberTx(ctx, tx, r.ID); err != nil {
-			return err
-		}
 		done = true
-		return s.recordCounterTx(ctx, tx, audit.CounterPaid, viewer, theaterID, r, in.Tender)
+		return recordCounterTx(ctx, tx, audit.CounterPaid, viewer, theaterID, r, in.Tender.Method, r.Total)
 	})
 	if errors.Is(err, errHoldLost) {
 		err = &refusedCounterError{Expired{}}
@@ -197,19 +192,6 @@ func (s *Service) deskOf(ctx context.Context, viewer auth.Viewer, showtimeID uui
 	return offer.TheaterID, nil
 }
 
-// lockAnyTx is lockTx for those who may work with anybody's reservation.
-func (s *Service) lockAnyTx(ctx context.Context, tx *sql.Tx, showtimeID, id uuid.UUID) (Reservation, time.Time, error) {
-	r, now, err := scan(tx.QueryRowContext(ctx, `SELECT `+columns+` FROM reservations r
-		WHERE r.showtime_id = $1 AND r.id = $2 FOR UPDATE`, showtimeID, id))
-	if errors.Is(err, sql.ErrNoRows) {
-		return r, now, apperr.Missing("reservation")
-	}
-	if err != nil {
-		return r, now, fmt.Errorf("locking a reservation: %w", err)
-	}
-	return r, now, nil
-}
-
 // takeTx confirms a reservation whose price is given at the counter: its seats, its tickets and the money, or nothing.
 // errHoldLost when its deadline has passed.
 func (s *Service) takeTx(ctx context.Context, tx *sql.Tx, viewer auth.Viewer, theaterID uuid.UUID, r Reservation, tender Tender, key string) error {
@@ -237,7 +219,7 @@ func (s *Service) takeTx(ctx context.Context, tx *sql.Tx, viewer auth.Viewer, th
 	_, err = s.payments.RecordTillTx(ctx, tx, payment.TillEntry{
 		ShowtimeID: r.ShowtimeID, PaymentID: attempt.PaymentID, TheaterID: theaterID, StaffID: viewer.UserID,
 		Kind: payment.TillTaken, Method: tender.Method, Amount: r.Total, Given: money.Money{AmountMinor: tender.Minor, Currency: r.Total.Currency},
-		Terminal: tender.Terminal,
+		Terminal: tender.Terminal, Key: key,
 	})
 	return err
 }
@@ -249,10 +231,10 @@ type counted struct {
 	Currency string             `json:"currency"`
 }
 
-func (s *Service) recordCounterTx(ctx context.Context, tx *sql.Tx, action audit.Action, viewer auth.Viewer, theaterID uuid.UUID, r Reservation, tender Tender) error {
+func recordCounterTx(ctx context.Context, tx *sql.Tx, action audit.Action, viewer auth.Viewer, theaterID uuid.UUID, r Reservation, method payment.TillMethod, amount money.Money) error {
 	return audit.RecordTx(ctx, tx, audit.Entry{
 		Action: action, Actor: viewer.UserID, Subject: r.NodeID(), Theater: theaterID,
-		After: counted{Method: tender.Method, Minor: r.Total.AmountMinor, Currency: r.Total.Currency},
+		After: counted{Method: method, Minor: amount.AmountMinor, Currency: amount.Currency},
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"slices"
@@ -234,6 +235,18 @@ func (h *house) paymentOf(t testing.TB, r booking.Reservation) payment.Payment {
 	return found[r.Reference()]
 }
 
+// wantRefunds demands the refunds of a reservation, in order: amount, cause, status.
+func (h *house) wantRefunds(t testing.TB, r booking.Reservation, want ...string) {
+	t.Helper()
+	var got []string
+	for _, one := range h.paymentOf(t, r).Refunds {
+		got = append(got, fmt.Sprintf("%d %s %s", one.Amount.AmountMinor, one.Cause, one.Status))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("refunds %q, want %q", got, want)
+	}
+}
+
 // captured returns what the gateway has taken and not given back, in minor units.
 func (h *house) captured() (minor int64) {
 	for _, charge := range h.gateway.Charges() {
@@ -245,7 +258,9 @@ func (h *house) captured() (minor int64) {
 // endLeases lets the reconciler take over every attempt.
 func (h *house) endLeases(t testing.TB) {
 	t.Helper()
-	h.Exec(t, `UPDATE payment_attempts SET leased_until = now() - interval '1 second' WHERE leased_until > now()`)
+	for _, table := range []string{"payment_attempts", "refunds"} {
+		h.Exec(t, `UPDATE `+table+` SET leased_until = now() - interval '1 second' WHERE leased_until > now()`)
+	}
 }
 
 // reconcile lets a process that knows nothing take over everything, and returns how much it settled.

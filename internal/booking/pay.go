@@ -169,9 +169,14 @@ var errKeepNothing = errors.New("booking: nothing to keep")
 
 // rememberKeyTx stores the command's key; replayed is true when it was stored before for the same command.
 func (s *Service) rememberKeyTx(ctx context.Context, tx *sql.Tx, viewerID uuid.UUID, in PayInput) (replayed bool, err error) {
-	asked := fingerprint("PAY", in.ReservationID, nil)
+	return rememberTx(ctx, tx, viewerID, payment.Reference{ShowtimeID: in.ShowtimeID, ID: in.ReservationID}, in.IdempotencyKey, "PAY", fingerprint("PAY", in.ReservationID, nil))
+}
+
+// rememberTx stores the key of an operation on a reservation with what was asked; replayed is true when it was stored before
+// for the same, and IDEMPOTENCY_KEY_REUSED is returned when for something else.
+func rememberTx(ctx context.Context, tx *sql.Tx, viewerID uuid.UUID, of payment.Reference, key, operation string, asked []byte) (replayed bool, err error) {
 	result, err := tx.ExecContext(ctx, `INSERT INTO idempotency_keys (showtime_id, viewer_id, key, operation, fingerprint, reservation_id)
-		VALUES ($1, $2, $3, 'PAY', $4, $5) ON CONFLICT DO NOTHING`, in.ShowtimeID, viewerID, in.IdempotencyKey, asked, in.ReservationID)
+		VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`, of.ShowtimeID, viewerID, key, operation, asked, of.ID)
 	if err != nil {
 		return false, fmt.Errorf("remembering a key: %w", err)
 	}
@@ -179,8 +184,8 @@ func (s *Service) rememberKeyTx(ctx context.Context, tx *sql.Tx, viewerID uuid.U
 		return false, err
 	}
 	var same bool
-	err = tx.QueryRowContext(ctx, `SELECT operation = 'PAY' AND fingerprint = $4 FROM idempotency_keys
-		WHERE showtime_id = $1 AND viewer_id = $2 AND key = $3`, in.ShowtimeID, viewerID, in.IdempotencyKey, asked).Scan(&same)
+	err = tx.QueryRowContext(ctx, `SELECT operation = $4 AND fingerprint = $5 FROM idempotency_keys
+		WHERE showtime_id = $1 AND viewer_id = $2 AND key = $3`, of.ShowtimeID, viewerID, key, operation, asked).Scan(&same)
 	if err != nil {
 		return false, fmt.Errorf("reading a key: %w", err)
 	}
@@ -193,8 +198,13 @@ func (s *Service) rememberKeyTx(ctx context.Context, tx *sql.Tx, viewerID uuid.U
 // lockTx reads one of the viewer's reservations, with the database's clock, and keeps others from changing it: NOT_FOUND
 // when it is missing or someone else's. The seats are not filled in.
 func (s *Service) lockTx(ctx context.Context, tx *sql.Tx, viewerID, showtimeID, id uuid.UUID) (Reservation, time.Time, error) {
+	return s.lockAnyTx(ctx, tx, uuid.NullUUID{UUID: viewerID, Valid: true}, showtimeID, id)
+}
+
+// lockAnyTx is lockTx for a reservation of anybody where no viewer is given.
+func (s *Service) lockAnyTx(ctx context.Context, tx *sql.Tx, viewerID uuid.NullUUID, showtimeID, id uuid.UUID) (Reservation, time.Time, error) {
 	r, now, err := scan(tx.QueryRowContext(ctx, `SELECT `+columns+` FROM reservations r
-		WHERE r.showtime_id = $1 AND r.id = $2 AND r.viewer_id = $3 FOR UPDATE`, showtimeID, id, viewerID))
+		WHERE r.showtime_id = $1 AND r.id = $2 AND ($3::uuid IS NULL OR r.viewer_id = $3) FOR UPDATE`, showtimeID, id, viewerID))
 	if errors.Is(err, sql.ErrNoRows) {
 		return r, now, apperr.Missing("reservation")
 	}

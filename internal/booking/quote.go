@@ -46,6 +46,11 @@ type Quoted struct {
 	Total        money.Money
 	PriceVersion int32             // counts the changes of the showtime's prices
 	Promotions   []QuotedPromotion // by the order of the codes
+
+	// For QuotedRefund.
+	showtimeID uuid.UUID
+	lines      []pricing.Line
+	items      []pricing.Item
 }
 
 // Quote returns what seats cost, free or not: nothing is held, and the price may change until they are. NOT_FOUND for
@@ -61,7 +66,10 @@ func (s *Service) Quote(ctx context.Context, in QuoteInput) (Quoted, error) {
 	if err != nil {
 		return Quoted{}, err
 	}
-	quoted := Quoted{Lines: linesOf(w.quote.Lines, w.offer.Currency), Total: w.quote.Total, PriceVersion: w.offer.PriceVersion}
+	quoted := Quoted{
+		Lines: linesOf(w.quote.Lines, w.offer.Currency), Total: w.quote.Total, PriceVersion: w.offer.PriceVersion,
+		showtimeID: in.ShowtimeID, lines: w.quote.Lines, items: itemsOf(w.seats, w.types),
+	}
 	for _, o := range w.promos {
 		quoted.Promotions = append(quoted.Promotions, QuotedPromotion{
 			Code: o.Code, Refusal: o.Reason, Off: money.Money{AmountMinor: w.quote.Off(o.Code), Currency: w.offer.Currency},

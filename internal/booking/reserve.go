@@ -149,7 +149,7 @@ func (s *Service) tryReserve(ctx context.Context, viewer auth.Viewer, in Reserve
 		held := Reservation{
 			ShowtimeID: in.ShowtimeID, ID: c.reservationID.UUID, ViewerID: viewer.UserID, Status: StatusHeld,
 			Positions: w.positions, Seats: w.seats, Types: w.types, Lines: linesOf(w.quote.Lines, w.offer.Currency),
-			PromoCodes: pricing.CodesOf(w.quote.Lines), Total: w.quote.Total, HeldUntil: &c.heldUntil.Time, CreatedAt: c.createdAt.Time,
+			PromoCodes: pricing.CodesOf(w.quote.Lines), Total: w.quote.Total, Stored: w.quote.Lines, HeldUntil: &c.heldUntil.Time, CreatedAt: c.createdAt.Time,
 		}
 		return Reserved{Reservation: held, ServerTime: c.createdAt.Time}, false, nil
 	case "REPLAYED":

@@ -40,7 +40,7 @@ func TestService_Reserve(t *testing.T) {
 				seatsLine("2 x Adult, Premium", theater.CategoryPremium, pricing.Adult, 2, 1800),
 				seatsLine("1 x Adult, Standard", theater.CategoryStandard, pricing.Adult, 1, 1200),
 			},
-			Seats: r.Seats, HeldUntil: r.HeldUntil, CreatedAt: r.CreatedAt,
+			Seats: r.Seats, HeldUntil: r.HeldUntil, CreatedAt: r.CreatedAt, Stored: r.Stored,
 		}
 		if diff := cmp.Diff(want, r); diff != "" {
 			t.Error(diff)

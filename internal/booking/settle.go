@@ -263,10 +263,22 @@ func textArray(words []string) string {
 }
 
 // Reconcile takes over attempts whose driver has vanished and brings each to its end. It returns how many it settled;
-// those that the gateway still says nothing about come up again after the lease. Safe on every node at once.
+// those that the gateway still says nothing about come up again after the lease. So it is with refunds. Safe on every node at
+// once.
 func (s *Service) Reconcile(ctx context.Context) (settled int, err error) {
-	const batch = 50
-	for range batch {
+	settled, err = s.reconcileAttempts(ctx)
+	if err != nil {
+		return settled, err
+	}
+	refunds, err := s.reconcileRefunds(ctx)
+	return settled + refunds, err
+}
+
+// reconcileBatch bounds one round.
+const reconcileBatch = 50
+
+func (s *Service) reconcileAttempts(ctx context.Context) (settled int, err error) {
+	for range reconcileBatch {
 		// One at a time: a lease must not run out while others are being driven.
 		attempts, err := s.payments.LeaseUnsettled(ctx, 1, s.cfg.AttemptLease)
 		if err != nil || len(attempts) == 0 {

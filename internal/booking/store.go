@@ -23,21 +23,23 @@ import (
 const effectiveStatus = `CASE WHEN r.held_until <= now() THEN 'EXPIRED' ELSE r.status END`
 
 const columns = `r.showtime_id, r.id, r.viewer_id, ` + effectiveStatus + ` AS effective_status,
-	r.seats, r.amount_minor, r.currency, r.lines, CASE WHEN r.held_until > now() THEN r.held_until END, r.pay_by, r.created_at, now()`
+	r.seats, r.released, r.amount_minor, r.currency, r.lines, CASE WHEN r.held_until > now() THEN r.held_until END, r.pay_by, r.created_at, now()`
 
 // scan reads columns; the seats themselves are filled in by complete.
 func scan(row interface{ Scan(...any) error }) (r Reservation, now time.Time, err error) {
 	var lines []byte
-	err = row.Scan(&r.ShowtimeID, &r.ID, &r.ViewerID, &r.Status, &r.Positions, &r.Total.AmountMinor, &r.Total.Currency, &lines,
+	err = row.Scan(&r.ShowtimeID, &r.ID, &r.ViewerID, &r.Status, &r.Positions, &r.Released, &r.Total.AmountMinor, &r.Total.Currency, &lines,
 		&r.HeldUntil, &r.PayBy, &r.CreatedAt, &now)
 	if err != nil {
 		return r, now, err
 	}
-	var stored []pricing.Line
-	if err := json.Unmarshal(lines, &stored); err != nil {
+	if len(r.Released) == 0 {
+		r.Released = nil
+	}
+	if err := json.Unmarshal(lines, &r.Stored); err != nil {
 		return r, now, fmt.Errorf("reading price lines: %w", err)
 	}
-	r.Lines, r.Types, r.PromoCodes = linesOf(stored, r.Total.Currency), pricing.TypesOf(stored), pricing.CodesOf(stored)
+	r.Lines, r.Types, r.PromoCodes = linesOf(r.Stored, r.Total.Currency), pricing.TypesOf(r.Stored), pricing.CodesOf(r.Stored)
 	return r, now, nil
 }
 

@@ -2,8 +2,13 @@
 //
 // A payment collects one amount for one reservation. Each try at a gateway is an attempt; the gateway knows it by the
 // attempt's id, so that asking twice never takes money twice. States only move forward, each step guarded by the state
-// it starts from, and at most one attempt of a payment can take money: the database has a unique index for it. What a
-// payment is for (seats, tickets) and when its steps happen is the business of booking.
+// it starts from, and at most one attempt of a payment can take money: the database has a unique index for it.
+//
+// Money that was captured in order goes back by refunds, as many as are asked for, each known to the gateway by a key of its
+// own; the attempt stays captured. All refunds of a payment together never pass what was captured: a check of the table.
+// Money that a gateway took without us goes back whole, as a step of its attempt.
+//
+// What a payment is for (seats, tickets), when its steps happen and how much goes back is the business of booking.
 package payment
 
 import (
@@ -22,8 +27,8 @@ type Status string
 // The states of a payment.
 const (
 	StatusPending       Status = "PENDING"        // an attempt is under way, or can be made
-	StatusCaptured      Status = "CAPTURED"       // the money was taken
-	StatusRefundPending Status = "REFUND_PENDING" // the money is on its way back
+	StatusCaptured      Status = "CAPTURED"       // the money was taken; some of it may have been given back
+	StatusRefundPending Status = "REFUND_PENDING" // all of it goes back
 	StatusRefunded      Status = "REFUNDED"       // given back in full
 	StatusFailed        Status = "FAILED"         // no money was taken, and none will be
 )
@@ -37,6 +42,7 @@ type Payment struct {
 	Status        Status
 	Amount        money.Money
 	Refunded      money.Money
+	Refunds       []Refund // the first made first
 	CreatedAt     time.Time
 }
 
@@ -57,7 +63,7 @@ const (
 	AttemptDeclined      AttemptStatus = "DECLINED"       // the issuer refused
 	AttemptVoidPending   AttemptStatus = "VOID_PENDING"   // the reserved funds are to be let go
 	AttemptVoided        AttemptStatus = "VOIDED"         // they were
-	AttemptRefundPending AttemptStatus = "REFUND_PENDING" // the money is to be given back
+	AttemptRefundPending AttemptStatus = "REFUND_PENDING" // money that was taken without us is to be given back
 	AttemptRefunded      AttemptStatus = "REFUNDED"       // it was
 )
 
@@ -65,7 +71,6 @@ const (
 var attemptEdges = map[AttemptStatus][]AttemptStatus{
 	AttemptStarted:       {AttemptAuthorized, AttemptDeclined, AttemptVoidPending, AttemptRefundPending},
 	AttemptAuthorized:    {AttemptCaptured, AttemptVoidPending},
-	AttemptCaptured:      {AttemptRefundPending},
 	AttemptVoidPending:   {AttemptVoided, AttemptRefundPending},
 	AttemptRefundPending: {AttemptRefunded},
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"os"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -33,7 +34,6 @@ var edges = map[payment.AttemptStatus][]payment.AttemptStatus{
 		payment.AttemptAuthorized, payment.AttemptDeclined, payment.AttemptVoidPending, payment.AttemptRefundPending,
 	},
 	payment.AttemptAuthorized:    {payment.AttemptCaptured, payment.AttemptVoidPending},
-	payment.AttemptCaptured:      {payment.AttemptRefundPending},
 	payment.AttemptVoidPending:   {payment.AttemptVoided, payment.AttemptRefundPending},
 	payment.AttemptRefundPending: {payment.AttemptRefunded},
 }
@@ -46,10 +46,8 @@ var pathTo = map[payment.AttemptStatus][]payment.AttemptStatus{
 	payment.AttemptDeclined:      {payment.AttemptDeclined},
 	payment.AttemptVoidPending:   {payment.AttemptVoidPending},
 	payment.AttemptVoided:        {payment.AttemptVoidPending, payment.AttemptVoided},
-	payment.AttemptRefundPending: {payment.AttemptAuthorized, payment.AttemptCaptured, payment.AttemptRefundPending},
-	payment.AttemptRefunded: {
-		payment.AttemptAuthorized, payment.AttemptCaptured, payment.AttemptRefundPending, payment.AttemptRefunded,
-	},
+	payment.AttemptRefundPending: {payment.AttemptRefundPending},
+	payment.AttemptRefunded:      {payment.AttemptRefundPending, payment.AttemptRefunded},
 }
 
 // paymentIn is where the payment stands with its only attempt.
@@ -274,16 +272,13 @@ func TestService_AdvanceTx_of_stray_money(t *testing.T) {
 			{0, payment.AttemptVoidPending, pending}, {0, refunding, goesBack}, {0, refunded, isBack},
 		},
 		"back_before_another_pays": {
-			{0, refunding, goesBack}, {0, refunded, isBack}, {1, authorized, isBack}, {1, captured, paid}, {1, refunding, goesBack}, {1, refunded, isBack},
+			{0, refunding, goesBack}, {0, refunded, isBack}, {1, authorized, isBack}, {1, captured, paid},
 		},
 		"back_after_another_has_paid": {
-			{0, refunding, goesBack}, {1, authorized, goesBack}, {1, captured, paid}, {0, refunded, paid}, {1, refunding, goesBack}, {1, refunded, isBack},
+			{0, refunding, goesBack}, {1, authorized, goesBack}, {1, captured, paid}, {0, refunded, paid},
 		},
 		"noticed_after_another_has_paid": {
 			{0, payment.AttemptVoidPending, pending}, {1, authorized, pending}, {1, captured, paid}, {0, refunding, paid}, {0, refunded, paid},
-		},
-		"back_last_of_all": {
-			{0, refunding, goesBack}, {1, authorized, goesBack}, {1, captured, paid}, {1, refunding, goesBack}, {1, refunded, goesBack}, {0, refunded, isBack},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -597,10 +592,10 @@ func TestService_payments(t *testing.T) {
 		t.Errorf("%s names %s, %s, %v", p.NodeID(), show, id, err)
 	}
 	ref := payment.Reference{ShowtimeID: p.ShowtimeID, ID: p.ID}
-	if got, ok, err := l.PaymentOfViewer(t.Context(), l.Users[0].ID, ref); err != nil || !ok || got != p {
+	if got, ok, err := l.PaymentOfViewer(t.Context(), l.Users[0].ID, ref); err != nil || !ok || !reflect.DeepEqual(got, p) {
 		t.Errorf("%+v, %t, %v; want %+v", got, ok, err, p)
 	}
-	if got, ok, err := l.PaymentOfViewer(t.Context(), l.Users[1].ID, ref); err != nil || ok || got != (payment.Payment{}) {
+	if got, ok, err := l.PaymentOfViewer(t.Context(), l.Users[1].ID, ref); err != nil || ok || !reflect.DeepEqual(got, payment.Payment{}) {
 		t.Errorf("another customer reads %+v, %t, %v", got, ok, err)
 	}
 	if got, ok, err := l.PaymentOfViewer(t.Context(), l.Users[0].ID, payment.Reference{ShowtimeID: l.Show(), ID: typeid.New()}); err != nil || ok {

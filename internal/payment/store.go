@@ -46,17 +46,18 @@ func (s *Service) OpenAttemptTx(ctx context.Context, tx *sql.Tx, o Opening) (Att
 	}
 	err := tx.QueryRowContext(ctx, `INSERT INTO payments (showtime_id, id, reservation_id, viewer_id, gateway, amount_minor, currency)
 		VALUES ($1, $2, $3, $4, $5, $6, $7)
-		ON CONFLICT (showtime_id, reservation_id) DO UPDATE SET gateway = excluded.gateway, amount_minor = excluded.amount_minor, updated_at = now()
+		ON CONFLICT (showtime_id, reservation_id) DO UPDATE SET gateway = excluded.gateway, updated_at = now(),
+			amount_minor = CASE WHEN payments.captured_minor = 0 THEN excluded.amount_minor ELSE payments.amount_minor END
 		RETURNING id`,
 		o.ShowtimeID, typeid.New(), o.ReservationID, o.ViewerID, o.Gateway, o.Amount.AmountMinor, o.Amount.Currency).
 		Scan(&attempt.PaymentID)
 	if err != nil {
 		return Attempt{}, fmt.Errorf("recording a payment: %w", err)
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO payment_attempts (showtime_id, id, payment_id, number, idempotency_key, leased_until)
-		SELECT $1::uuid, $2::uuid, $3::uuid, 1 + count(*), $4::text, now() + $5 * interval '1 millisecond'
+	_, err = tx.ExecContext(ctx, `INSERT INTO payment_attempts (showtime_id, id, payment_id, number, amount_minor, idempotency_key, leased_until)
+		SELECT $1::uuid, $2::uuid, $3::uuid, 1 + count(*), $6::bigint, $4::text, now() + $5 * interval '1 millisecond'
 		FROM payment_attempts WHERE showtime_id = $1 AND payment_id = $3`,
-		o.ShowtimeID, attempt.ID, attempt.PaymentID, o.IdempotencyKey, o.Lease.Milliseconds())
+		o.ShowtimeID, attempt.ID, attempt.PaymentID, o.IdempotencyKey, o.Lease.Milliseconds(), o.Amount.AmountMinor)
 	if postgres.IsUniqueViolation(err, "payment_attempts_live_key") {
 		return Attempt{}, ErrMoved
 	}
@@ -72,7 +73,7 @@ func (s *Service) GiveUpTx(ctx context.Context, tx *sql.Tx, showtimeID, reservat
 		WHERE showtime_id = $1 AND reservation_id = $2 AND status = 'PENDING'`, showtimeID, reservationID))
 }
 
-const attemptColumns = `a.showtime_id, a.id, a.payment_id, p.reservation_id, p.gateway, p.amount_minor, p.currency, a.status,
+const attemptColumns = `a.showtime_id, a.id, a.payment_id, p.reservation_id, p.gateway, a.amount_minor, p.currency, a.status,
 	coalesce(a.decline_code, '')`
 
 const attemptSource = ` FROM payment_attempts a JOIN payments p ON p.showtime_id = a.showtime_id AND p.id = a.payment_id`
@@ -138,34 +139,31 @@ func (s *Service) AdvanceTx(ctx context.Context, tx *sql.Tx, a Attempt, step Ste
 	if err := changedOne(result, err); err != nil {
 		return a, err
 	}
-	from := a.Status
 	a.Status = step.To
 	if step.DeclineCode != "" {
 		a.DeclineCode = step.DeclineCode
 	}
-	return a, s.followTx(ctx, tx, a, from)
+	return a, s.followTx(ctx, tx, a)
 }
 
-// followTx keeps the payment in line with an attempt that has just left the state from. An attempt whose money was
-// taken without us and goes back does not touch a payment that another attempt has made good.
-func (s *Service) followTx(ctx context.Context, tx *sql.Tx, a Attempt, from AttemptStatus) error {
+// followTx keeps the payment in line with an attempt that has just moved. An attempt whose money was taken without us and
+// goes back does not touch a payment that another attempt has made good.
+func (s *Service) followTx(ctx context.Context, tx *sql.Tx, a Attempt) error {
 	move := func(set, condition string) (sql.Result, error) {
-		return tx.ExecContext(ctx, `UPDATE payments p SET `+set+`, updated_at = now()
-			WHERE p.showtime_id = $1 AND p.id = $2 AND `+condition, a.ShowtimeID, a.PaymentID)
+		return tx.ExecContext(ctx, `UPDATE payments p SET `+set+`, updated_at = now() FROM payment_attempts a
+			WHERE a.showtime_id = $1 AND a.id = $2 AND p.showtime_id = a.showtime_id AND p.id = a.payment_id AND `+condition, a.ShowtimeID, a.ID)
 	}
-	switch {
-	case a.Status == AttemptCaptured:
+	const taken = `amount_minor = a.amount_minor, captured_minor = a.amount_minor, refunded_minor = 0, `
+	switch a.Status {
+	case AttemptCaptured:
 		// Money that came without us and went back leaves its mark on the payment; what is captured in order replaces it.
-		return changedOne(move(`status = 'CAPTURED', captured_minor = amount_minor, refunded_minor = 0`,
-			`p.status IN ('PENDING', 'REFUND_PENDING', 'REFUNDED')`))
-	case a.Status == AttemptRefundPending && from == AttemptCaptured:
-		return changedOne(move(`status = 'REFUND_PENDING'`, `p.status = 'CAPTURED'`))
-	case a.Status == AttemptRefundPending:
-		return changedAny(move(`status = 'REFUND_PENDING', captured_minor = amount_minor`, `p.status IN ('PENDING', 'FAILED')`))
-	case a.Status == AttemptRefunded:
+		return changedOne(move(`status = 'CAPTURED', `+taken+`promised_minor = 0`, `p.status IN ('PENDING', 'REFUND_PENDING', 'REFUNDED')`))
+	case AttemptRefundPending:
+		return changedAny(move(`status = 'REFUND_PENDING', `+taken+`promised_minor = a.amount_minor`, `p.status IN ('PENDING', 'FAILED')`))
+	case AttemptRefunded:
 		return changedAny(move(`status = 'REFUNDED', refunded_minor = captured_minor`, `p.status = 'REFUND_PENDING'
 			AND NOT EXISTS (SELECT FROM payment_attempts o WHERE o.showtime_id = p.showtime_id AND o.payment_id = p.id
-				AND o.status = 'REFUND_PENDING')`))
+				AND o.status IN ('REFUND_PENDING', 'CAPTURED'))`))
 	default:
 		return nil
 	}
@@ -245,7 +243,10 @@ func (s *Service) PaymentOfViewer(ctx context.Context, viewerID uuid.UUID, ref R
 func (s *Service) payments(ctx context.Context, join string, wanted []Reference, key func(Payment) Reference, viewer uuid.NullUUID) (map[Reference]Payment, error) {
 	showtimes, ids := Columns(wanted)
 	rows, err := s.db.SQL().QueryContext(ctx, `SELECT p.showtime_id, p.id, p.reservation_id, p.gateway, p.status, p.amount_minor,
-			p.refunded_minor, p.currency, p.created_at
+			p.refunded_minor, p.currency, p.created_at,
+			(SELECT json_agg(json_build_object('id', r.id, 'attemptId', r.attempt_id, 'number', r.number, 'amountMinor', r.amount_minor, 'cause', r.cause,
+					'status', r.status, 'seats', array_to_json(r.seats), 'createdAt', r.created_at) ORDER BY r.created_at, r.id)
+				FROM refunds r WHERE r.showtime_id = p.showtime_id AND r.payment_id = p.id)
 		FROM unnest($1::uuid[], $2::uuid[]) AS wanted (showtime_id, id)
 		JOIN payments p ON p.showtime_id = wanted.showtime_id AND `+join+`
 		WHERE $3::uuid IS NULL OR p.viewer_id = $3`, showtimes, ids, viewer)
@@ -253,9 +254,13 @@ func (s *Service) payments(ctx context.Context, join string, wanted []Reference,
 		return nil, fmt.Errorf("reading payments: %w", err)
 	}
 	payments, err := postgres.Collect(rows, func(rows *sql.Rows) (p Payment, err error) {
+		var refunds []byte
 		err = rows.Scan(&p.ShowtimeID, &p.ID, &p.ReservationID, &p.Gateway, &p.Status, &p.Amount.AmountMinor,
-			&p.Refunded.AmountMinor, &p.Amount.Currency, &p.CreatedAt)
+			&p.Refunded.AmountMinor, &p.Amount.Currency, &p.CreatedAt, &refunds)
 		p.Refunded.Currency = p.Amount.Currency
+		if err == nil && refunds != nil {
+			p.Refunds, err = refundsOf(p, refunds)
+		}
 		return p, err
 	})
 	found := make(map[Reference]Payment, len(payments))

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"marquee/internal/money"
+	"marquee/internal/postgres"
 	"marquee/internal/typeid"
 )
 
@@ -75,6 +76,7 @@ type TillEntry struct {
 	Amount     money.Money
 	Given      money.Money // what the customer handed over; of CASH that was taken at least the amount, else the amount
 	Terminal   string      // what the terminal calls it; of CARD
+	Key        string      // of the command that wrote it
 	CreatedAt  time.Time
 }
 
@@ -95,9 +97,9 @@ func (e TillEntry) TerminalReference() *string {
 func (s *Service) RecordTillTx(ctx context.Context, tx *sql.Tx, e TillEntry) (TillEntry, error) {
 	e.ID = typeid.New()
 	err := tx.QueryRowContext(ctx, `INSERT INTO till_entries
-			(showtime_id, id, payment_id, refund_id, theater_id, staff_id, kind, method, amount_minor, given_minor, terminal_reference)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, nullif($11, '')) RETURNING created_at`,
-		e.ShowtimeID, e.ID, e.PaymentID, e.RefundID, e.TheaterID, e.StaffID, e.Kind, e.Method, e.Amount.AmountMinor, e.Given.AmountMinor, e.Terminal).
+			(showtime_id, id, payment_id, refund_id, theater_id, staff_id, kind, method, amount_minor, given_minor, terminal_reference, idempotency_key)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, nullif($11, ''), $12) RETURNING created_at`,
+		e.ShowtimeID, e.ID, e.PaymentID, e.RefundID, e.TheaterID, e.StaffID, e.Kind, e.Method, e.Amount.AmountMinor, e.Given.AmountMinor, e.Terminal, e.Key).
 		Scan(&e.CreatedAt)
 	if err != nil {
 		return e, fmt.Errorf("recording money at the counter: %w", err)
@@ -115,17 +117,41 @@ func (s *Service) TakenAtCounter(ctx context.Context, ref Reference) (e TillEntr
 	if err != nil {
 		return e, false, fmt.Errorf("reading money at the counter: %w", err)
 	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
+	found, err := postgres.Collect(rows, func(rows *sql.Rows) (e TillEntry, err error) {
 		err = rows.Scan(&e.ShowtimeID, &e.ID, &e.PaymentID, &e.TheaterID, &e.StaffID, &e.Kind, &e.Method, &e.Amount.AmountMinor,
 			&e.Given.AmountMinor, &e.Amount.Currency, &e.Terminal, &e.CreatedAt)
-		e.Given.Currency, ok = e.Amount.Currency, err == nil
+		e.Given.Currency = e.Amount.Currency
+		return e, err
+	})
+	if err != nil || len(found) == 0 {
+		return e, false, err
 	}
-	if err == nil {
-		err = rows.Err()
-	}
+	return found[0], true, nil
+}
+
+// PaidOutTx returns what a command with this idempotency key paid out of a reservation, in minor units.
+func (s *Service) PaidOutTx(ctx context.Context, tx *sql.Tx, ref Reference, key string) (minor int64, err error) {
+	err = tx.QueryRowContext(ctx, `SELECT coalesce(sum(e.amount_minor), 0) FROM payments p
+		JOIN till_entries e ON e.showtime_id = p.showtime_id AND e.payment_id = p.id
+		WHERE p.showtime_id = $1 AND p.reservation_id = $2 AND e.kind = 'PAID_OUT' AND e.idempotency_key = $3`, ref.ShowtimeID, ref.ID, key).Scan(&minor)
 	if err != nil {
-		return e, false, fmt.Errorf("reading money at the counter: %w", err)
+		return 0, fmt.Errorf("reading what was paid out: %w", err)
 	}
-	return e, ok, nil
+	return minor, nil
+}
+
+// DueAtCounterTx returns what is to be paid out at the counter of a reservation that was paid there, the first promised
+// first. The caller holds the reservation's row lock.
+func (s *Service) DueAtCounterTx(ctx context.Context, tx *sql.Tx, ref Reference) ([]Refund, error) {
+	rows, err := tx.QueryContext(ctx, `SELECT r.showtime_id, r.id, r.payment_id, r.amount_minor, p.currency FROM payments p
+		JOIN refunds r ON r.showtime_id = p.showtime_id AND r.payment_id = p.id
+		WHERE p.showtime_id = $1 AND p.reservation_id = $2 AND p.gateway IN ($3, $4) AND r.status = 'PENDING' ORDER BY r.number`,
+		ref.ShowtimeID, ref.ID, MethodCash, MethodCard)
+	if err != nil {
+		return nil, fmt.Errorf("reading what is due at the counter: %w", err)
+	}
+	return postgres.Collect(rows, func(rows *sql.Rows) (r Refund, err error) {
+		err = rows.Scan(&r.ShowtimeID, &r.ID, &r.PaymentID, &r.Amount.AmountMinor, &r.Amount.Currency)
+		return r, err
+	})
 }

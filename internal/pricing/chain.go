@@ -184,10 +184,13 @@ func (b *book) each(rule *Rule, apply func(g *group) (unit int64)) {
 		}
 		at := slices.IndexFunc(b.lines[start:], func(l Line) bool { return l.UnitMinor == unit })
 		if at < 0 {
-			b.lines = append(b.lines, Line{Kind: rule.Kind, TicketType: rule.TicketType, Code: rule.Code, UnitMinor: unit})
+			b.lines = append(b.lines, Line{
+				Kind: rule.Kind, TicketType: rule.TicketType, Code: rule.Code, UnitMinor: unit, Each: make([]int64, len(b.groups)),
+			})
 			at = len(b.lines) - 1 - start
 		}
 		b.lines[start+at].Quantity += g.count
+		b.lines[start+at].Each[i] = unit
 	}
 	written := b.lines[start:]
 	b.lines = b.lines[:start]
@@ -230,7 +233,7 @@ func (b *book) once(rules []Rule) (sum int64) {
 func (b *book) taxes(c Chain, once int64) {
 	for i := range c.taxes {
 		tax := &c.taxes[i]
-		line := Line{Kind: Tax, Quantity: 1}
+		line := Line{Kind: Tax, Quantity: 1, Each: make([]int64, len(b.groups))}
 		base := int64(whole)
 		if tax.Included {
 			line.Kind, base = IncludedTax, c.gross
@@ -238,7 +241,8 @@ func (b *book) taxes(c Chain, once int64) {
 		line.UnitMinor = b.part(once, int64(tax.BasisPoints), base)
 		for j := range b.groups {
 			g := &b.groups[j]
-			line.UnitMinor = b.plus(line.UnitMinor, b.times(b.part(g.price, int64(tax.BasisPoints), base), g.count))
+			line.Each[j] = b.part(g.price, int64(tax.BasisPoints), base)
+			line.UnitMinor = b.plus(line.UnitMinor, b.times(line.Each[j], g.count))
 		}
 		if line.UnitMinor != 0 {
 			b.enter(line, tax.Label)

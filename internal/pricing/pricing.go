@@ -1,4 +1,5 @@
-// Package pricing turns seats into money lines by the rules of a theater. It is pure: no clock, no database.
+// Package pricing turns seats into money lines by the rules of a theater, and lines into what comes back of them by its
+// policy. It is pure: no clock, no database.
 //
 // A price is made in steps, each explained by lines of its own: the seats at the price of their category, then what the
 // ticket type, the format and the hour of the showtime change, then promotions, then fees, then taxes. A rule that says a percentage means
@@ -12,7 +13,8 @@
 //   - a line's amount is its unit times its quantity;
 //   - no ticket, fee or tax is ever negative: what would take a price below zero takes it to zero;
 //   - a ticket that costs nothing after a step costs nothing in the end: no surcharge and no fee goes on a companion's free
-//     seat, and a reservation of such tickets carries no fee either.
+//     seat, and a reservation of such tickets carries no fee either;
+//   - what comes back of cancelled tickets, what is kept of them, and what the rest costs add up to what all cost.
 package pricing
 
 import (
@@ -52,7 +54,7 @@ func (t TicketType) Title() string {
 // Kind is a step of a price; lines come in the order of the kinds.
 type Kind string
 
-// The kinds of lines. All but Seats, Promotion and IncludedTax are kinds of the rules of theaters too.
+// The kinds of lines. All but Seats, Promotion, IncludedTax and Kept are kinds of the rules of theaters too.
 const (
 	Seats       Kind = "SEATS"        // seats at the price of their category
 	ByType      Kind = "TICKET_TYPE"  // what a ticket type costs more or less
@@ -62,6 +64,7 @@ const (
 	Fee         Kind = "FEE"          // on each ticket, or once
 	Tax         Kind = "TAX"          // on top of all
 	IncludedTax Kind = "INCLUDED_TAX" // contained in the other lines; does not add to the total
+	Kept        Kind = "KEPT"         // what the theater keeps of tickets that were cancelled; of reservations, never of a quote
 )
 
 // Line is one line of a quote. The JSON form is stored with a reservation: do not rename. What was stored before there
@@ -76,6 +79,10 @@ type Line struct {
 	Quantity    int32      `json:"quantity"`
 	UnitMinor   int64      `json:"unitMinor"`   // price of one, in minor units of the quote's currency; negative for what is taken off
 	AmountMinor int64      `json:"amountMinor"` // UnitMinor times Quantity
+
+	// Each says what one ticket of each line of Seats has of this line, by the order of those lines. Lines of Seats, of what
+	// is paid once, and of what was kept have none.
+	Each []int64 `json:"each,omitempty"`
 }
 
 // Adds reports whether the line is part of the sum.

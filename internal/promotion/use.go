@@ -206,6 +206,46 @@ func ReplaceTx(ctx context.Context, tx *sql.Tx, use Use, offers []Offer, quote p
 	return nil
 }
 
+// LessenTx makes a reservation of which some tickets go use its promotions at what they take off the rest; one that takes off
+// nothing any more is given back. The caller has the reservation's row locked; the rows of promotions are shared by all who use
+// the codes, so it comes last, and goes by their ids.
+func LessenTx(ctx context.Context, tx *sql.Tx, use Use, before, rest pricing.Quote) error {
+	rows, err := tx.QueryContext(ctx, `SELECT p.id, p.code, r.amount_minor FROM promotion_redemptions r JOIN promotions p ON p.id = r.id
+		WHERE r.showtime_id = $1 AND r.reservation_id = $2 AND r.returned_at IS NULL ORDER BY p.id FOR UPDATE OF p`, use.ShowtimeID, use.ReservationID)
+	if err != nil {
+		return fmt.Errorf("reading what promotions are used: %w", err)
+	}
+	type redemption struct {
+		id    uuid.UUID
+		code  string
+		minor int64
+	}
+	used, err := postgres.Collect(rows, func(rows *sql.Rows) (r redemption, err error) {
+		err = rows.Scan(&r.id, &r.code, &r.minor)
+		return r, err
+	})
+	if err != nil {
+		return err
+	}
+	for _, r := range used {
+		less := min(before.Off(r.code)-rest.Off(r.code), r.minor)
+		if less == 0 {
+			continue
+		}
+		change, fewer := `UPDATE promotion_redemptions SET amount_minor = amount_minor - $4`, 0
+		if less == r.minor {
+			change, fewer = `DELETE FROM promotion_redemptions`, 1
+		}
+		_, err := tx.ExecContext(ctx, `WITH changed AS (`+change+` WHERE showtime_id = $1 AND reservation_id = $2 AND id = $3)
+			UPDATE promotions SET used_minor = used_minor - $4, used_count = used_count - $5 WHERE id = $3`,
+			use.ShowtimeID, use.ReservationID, r.id, less, fewer)
+		if err != nil {
+			return fmt.Errorf("lessening the use of a promotion: %w", err)
+		}
+	}
+	return nil
+}
+
 func compareIDs(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }
 
 // useTx is one use, which takes so much off.

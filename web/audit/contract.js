@@ -17,7 +17,7 @@ const values = {
     // Members of UserError: refusals.
     ...['EmailTaken', 'InvalidCredentials', 'LimitExceeded', 'SeatsUnavailable', 'ShowtimeClosed'],
     ...['PaymentDeclined', 'PaymentPending', 'ReservationExpired', 'SessionEnded'],
-    ...['HoldLimitReached', 'PayLaterUnavailable', 'SeatRuleBroken', 'CoolingDown'],
+    ...['HoldLimitReached', 'PayLaterUnavailable', 'CancellationClosed', 'SeatRuleBroken', 'CoolingDown'],
     ...['UsernameTaken', 'SecondFactorRequired', 'InvalidProof', 'LinkExpired', 'NoPassword'],
     ...['ProviderSignInFailed', 'AccountExists', 'ProviderEmailUnverified', 'ProviderLinkTaken', 'LastWayToSignIn'],
     ...['ReservationsAhead', 'AccountInOffice', 'AccountDisabled', 'TooManyGrants', 'LastAdmin'],
@@ -27,7 +27,7 @@ const values = {
     // What staff may know of a reservation.
     ...['ReservationCustomer', 'CounterReceipt', 'TenderRefused', 'PaymentUnderWay'],
     // Terms of a theater.
-    'PayLaterPolicy',
+    ...['PayLaterPolicy', 'RefundPolicy', 'RefundPolicyStep', 'RefundStep', 'Refund', 'SeatRefund', 'RefundPreview'],
     // What a mutation did, beside a refusal.
     'ChangePasswordPayload',
   ],

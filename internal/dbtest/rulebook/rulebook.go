@@ -63,20 +63,33 @@ func Always() []Rule {
 		WHERE t.seats IS DISTINCT FROM CASE WHEN r.status = 'CONFIRMED' THEN (SELECT array_agg(u ORDER BY u) FROM unnest(r.seats) u) END`},
 		{"a confirmed reservation is not paid in full", `SELECT format('%s reservation %s of %s %s', r.status, r.id, r.amount_minor, r.currency)
 		FROM reservations r LEFT JOIN payments p ON p.showtime_id = r.showtime_id AND p.reservation_id = r.id
-			AND p.status = 'CAPTURED' AND p.amount_minor = r.amount_minor AND p.currency = r.currency AND p.viewer_id = r.viewer_id
+			AND p.status = 'CAPTURED' AND p.captured_minor - p.promised_minor = r.amount_minor AND p.currency = r.currency AND p.viewer_id = r.viewer_id
 		WHERE r.status = 'CONFIRMED' AND r.amount_minor > 0 AND p.id IS NULL`},
-		{"captured money is for no confirmed reservation", `SELECT format('%s payment %s of %s reservation', p.status, p.id, r.status)
+		{"captured money is for no reservation that was confirmed", `SELECT format('%s payment %s of %s reservation', p.status, p.id, r.status)
 		FROM payments p JOIN reservations r ON r.showtime_id = p.showtime_id AND r.id = p.reservation_id
-		WHERE (p.status = 'CAPTURED') <> (r.status = 'CONFIRMED' AND r.amount_minor > 0)`},
-		{"a payment's figures do not fit its state", `SELECT format('%s payment %s: %s of %s captured, %s refunded', status, id, captured_minor, amount_minor, refunded_minor)
-		FROM payments WHERE (captured_minor, refunded_minor) <> CASE status WHEN 'REFUNDED' THEN (amount_minor, amount_minor)
-			WHEN 'CAPTURED' THEN (amount_minor, 0::bigint) WHEN 'REFUND_PENDING' THEN (amount_minor, 0::bigint) ELSE (0::bigint, 0::bigint) END`},
+		WHERE CASE WHEN EXISTS (SELECT FROM payment_attempts a WHERE a.showtime_id = p.showtime_id AND a.payment_id = p.id AND a.status = 'CAPTURED')
+			THEN r.confirmed_at IS NULL ELSE r.confirmed_at IS NOT NULL AND r.amount_minor > 0 END`},
+		{"a payment's figures do not fit its state", `SELECT format('%s payment %s: %s of %s captured, %s promised back, %s refunded',
+			status, id, captured_minor, amount_minor, promised_minor, refunded_minor)
+		FROM payments WHERE NOT CASE status WHEN 'REFUNDED' THEN captured_minor = amount_minor AND refunded_minor = amount_minor
+			WHEN 'REFUND_PENDING' THEN captured_minor = amount_minor AND promised_minor = amount_minor AND refunded_minor < amount_minor
+			WHEN 'CAPTURED' THEN captured_minor = amount_minor AND promised_minor < amount_minor ELSE captured_minor = 0 END`},
 		{"a payment does not follow its attempts", `SELECT format('%s payment %s with attempts %s', p.status, p.id, a.states)
 		FROM payments p JOIN (SELECT showtime_id, payment_id, array_agg(status) AS states FROM payment_attempts
 			GROUP BY showtime_id, payment_id) a ON a.showtime_id = p.showtime_id AND a.payment_id = p.id
-		WHERE (p.status = 'CAPTURED') <> ('CAPTURED' = ANY (a.states))
-			OR p.status IN ('REFUND_PENDING', 'REFUNDED') AND NOT p.status = ANY (a.states)
-			OR p.status = 'FAILED' AND 'AUTHORIZED' = ANY (a.states)`},
+		WHERE CASE p.status WHEN 'CAPTURED' THEN NOT 'CAPTURED' = ANY (a.states)
+			WHEN 'REFUND_PENDING' THEN NOT a.states && '{CAPTURED,REFUND_PENDING}' WHEN 'REFUNDED' THEN NOT a.states && '{CAPTURED,REFUNDED}'
+			ELSE 'CAPTURED' = ANY (a.states) OR p.status = 'FAILED' AND 'AUTHORIZED' = ANY (a.states) END`},
+		{"refunds are not what their payment says", `SELECT format('%s payment %s: %s of %s promised, %s of %s refunded', p.status, p.id,
+			coalesce(r.promised, 0), p.promised_minor, coalesce(r.done, 0), p.refunded_minor)
+		FROM payments p JOIN payment_attempts a ON a.showtime_id = p.showtime_id AND a.payment_id = p.id AND a.status = 'CAPTURED'
+		LEFT JOIN (SELECT showtime_id, attempt_id, sum(amount_minor) AS promised, sum(amount_minor) FILTER (WHERE status = 'DONE') AS done
+			FROM refunds GROUP BY showtime_id, attempt_id) r ON r.showtime_id = a.showtime_id AND r.attempt_id = a.id
+		WHERE (coalesce(r.promised, 0), coalesce(r.done, 0)) <> (p.promised_minor, p.refunded_minor)`},
+		{"the lines of a reservation are not its price", `SELECT format('%s reservation %s of %s has lines of %s', r.status, r.id, r.amount_minor, l.sum)
+		FROM reservations r, LATERAL (SELECT sum((line ->> 'amountMinor')::bigint) AS sum FROM jsonb_array_elements(r.lines) AS line
+			WHERE line ->> 'kind' IS DISTINCT FROM 'INCLUDED_TAX') l
+		WHERE l.sum <> r.amount_minor`},
 		{"two attempts of a payment can take money", `SELECT format('payment %s: %s', payment_id, array_agg(status)) FROM payment_attempts
 		WHERE status IN ('STARTED', 'AUTHORIZED', 'CAPTURED') GROUP BY showtime_id, payment_id HAVING count(*) > 1`},
 		{"seats are secured without an authorized payment, or not secured with one", `SELECT format('%s reservation %s until %s with an attempt %s', r.status, r.id, r.held_until, a.status)
@@ -94,12 +107,15 @@ func AtRest() []Rule {
 	return []Rule{
 		{"an attempt is not settled", `SELECT format('%s attempt %s', status, id) FROM payment_attempts
 		WHERE status NOT IN ('CAPTURED', 'DECLINED', 'VOIDED', 'REFUNDED')`},
+		{"a refund is not settled", `SELECT format('%s refund %s', status, id) FROM refunds WHERE status <> 'DONE'`},
 		{"a payment of an ended reservation is open", `SELECT format('%s payment %s of %s reservation', p.status, p.id, r.status)
 		FROM payments p JOIN reservations r ON r.showtime_id = p.showtime_id AND r.id = p.reservation_id
 		WHERE p.status IN ('PENDING', 'REFUND_PENDING') AND r.status IN ('CANCELLED', 'EXPIRED')`},
 		{"captures are not the confirmed totals", `SELECT format('%s %s captured for %s %s confirmed', paid, currency, total, currency)
 		FROM (SELECT currency, sum(amount_minor) AS total FROM reservations WHERE status = 'CONFIRMED' GROUP BY currency) r
-		FULL JOIN (SELECT currency, sum(captured_minor - refunded_minor) AS paid FROM payments GROUP BY currency) p USING (currency)
+		FULL JOIN (SELECT p.currency, sum(p.captured_minor - p.refunded_minor) AS paid FROM payments p
+			JOIN reservations r ON r.showtime_id = p.showtime_id AND r.id = p.reservation_id AND (r.status, p.status) <> ('CANCELLED', 'CAPTURED')
+			GROUP BY p.currency) p USING (currency) -- a policy may keep something of what was cancelled
 		WHERE coalesce(total, 0) <> coalesce(paid, 0)`},
 	}
 }

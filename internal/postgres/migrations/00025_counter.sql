@@ -15,9 +15,11 @@ CREATE TABLE till_entries (
     amount_minor       bigint NOT NULL,
     given_minor        bigint NOT NULL,
     terminal_reference text,
+    idempotency_key    text NOT NULL,
     created_at         timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP,
     CONSTRAINT till_entries_pkey PRIMARY KEY (showtime_id, id),
     CONSTRAINT till_entries_payment_fkey FOREIGN KEY (showtime_id, payment_id) REFERENCES payments (showtime_id, id),
+    CONSTRAINT till_entries_refund_fkey FOREIGN KEY (showtime_id, refund_id) REFERENCES refunds (showtime_id, id),
     CONSTRAINT till_entries_kind_check CHECK (kind IN ('TAKEN', 'PAID_OUT') AND (kind = 'PAID_OUT') = (refund_id IS NOT NULL)),
     CONSTRAINT till_entries_method_check CHECK (method IN ('CASH', 'CARD')
         AND (method = 'CARD') = (terminal_reference IS NOT NULL) AND length(terminal_reference) BETWEEN 1 AND 64),
