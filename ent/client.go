@@ -35,6 +35,8 @@ import (
 	"marquee/ent/promotionredemption"
 	"marquee/ent/providerflow"
 	"marquee/ent/recoverycode"
+	"marquee/ent/refund"
+	"marquee/ent/refundpolicy"
 	"marquee/ent/reservation"
 	"marquee/ent/review"
 	"marquee/ent/reviewedit"
@@ -117,6 +119,10 @@ type Client struct {
 	ProviderFlow *ProviderFlowClient
 	// RecoveryCode is the client for interacting with the RecoveryCode builders.
 	RecoveryCode *RecoveryCodeClient
+	// Refund is the client for interacting with the Refund builders.
+	Refund *RefundClient
+	// RefundPolicy is the client for interacting with the RefundPolicy builders.
+	RefundPolicy *RefundPolicyClient
 	// Reservation is the client for interacting with the Reservation builders.
 	Reservation *ReservationClient
 	// Review is the client for interacting with the Review builders.
@@ -190,6 +196,8 @@ func (c *Client) init() {
 	c.PromotionRedemption = NewPromotionRedemptionClient(c.config)
 	c.ProviderFlow = NewProviderFlowClient(c.config)
 	c.RecoveryCode = NewRecoveryCodeClient(c.config)
+	c.Refund = NewRefundClient(c.config)
+	c.RefundPolicy = NewRefundPolicyClient(c.config)
 	c.Reservation = NewReservationClient(c.config)
 	c.Review = NewReviewClient(c.config)
 	c.ReviewEdit = NewReviewEditClient(c.config)
@@ -325,6 +333,8 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 		PromotionRedemption: NewPromotionRedemptionClient(cfg),
 		ProviderFlow:        NewProviderFlowClient(cfg),
 		RecoveryCode:        NewRecoveryCodeClient(cfg),
+		Refund:              NewRefundClient(cfg),
+		RefundPolicy:        NewRefundPolicyClient(cfg),
 		Reservation:         NewReservationClient(cfg),
 		Review:              NewReviewClient(cfg),
 		ReviewEdit:          NewReviewEditClient(cfg),
@@ -387,6 +397,8 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 		PromotionRedemption: NewPromotionRedemptionClient(cfg),
 		ProviderFlow:        NewProviderFlowClient(cfg),
 		RecoveryCode:        NewRecoveryCodeClient(cfg),
+		Refund:              NewRefundClient(cfg),
+		RefundPolicy:        NewRefundPolicyClient(cfg),
 		Reservation:         NewReservationClient(cfg),
 		Review:              NewReviewClient(cfg),
 		ReviewEdit:          NewReviewEditClient(cfg),
@@ -439,10 +451,11 @@ func (c *Client) Use(hooks ...Hook) {
 		c.FederatedIdentity, c.Genre, c.Guess, c.IdempotencyKey, c.KnownDevice, c.Mail,
 		c.MailedToken, c.Movie, c.MovieRating, c.PayLaterPolicy, c.Payment,
 		c.PaymentAttempt, c.PriceRule, c.PriceTier, c.Profile, c.Promotion,
-		c.PromotionRedemption, c.ProviderFlow, c.RecoveryCode, c.Reservation, c.Review,
-		c.ReviewEdit, c.ReviewReport, c.ReviewVote, c.RoleGrant, c.Screen, c.Seat,
-		c.SeatClaim, c.SeatLayout, c.SeatRules, c.Session, c.SessionRevocation,
-		c.Showtime, c.ShowtimeSale, c.Theater, c.Ticket, c.TillEntry, c.User,
+		c.PromotionRedemption, c.ProviderFlow, c.RecoveryCode, c.Refund,
+		c.RefundPolicy, c.Reservation, c.Review, c.ReviewEdit, c.ReviewReport,
+		c.ReviewVote, c.RoleGrant, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout,
+		c.SeatRules, c.Session, c.SessionRevocation, c.Showtime, c.ShowtimeSale,
+		c.Theater, c.Ticket, c.TillEntry, c.User,
 	} {
 		n.Use(hooks...)
 	}
@@ -456,10 +469,11 @@ func (c *Client) Intercept(interceptors ...Interceptor) {
 		c.FederatedIdentity, c.Genre, c.Guess, c.IdempotencyKey, c.KnownDevice, c.Mail,
 		c.MailedToken, c.Movie, c.MovieRating, c.PayLaterPolicy, c.Payment,
 		c.PaymentAttempt, c.PriceRule, c.PriceTier, c.Profile, c.Promotion,
-		c.PromotionRedemption, c.ProviderFlow, c.RecoveryCode, c.Reservation, c.Review,
-		c.ReviewEdit, c.ReviewReport, c.ReviewVote, c.RoleGrant, c.Screen, c.Seat,
-		c.SeatClaim, c.SeatLayout, c.SeatRules, c.Session, c.SessionRevocation,
-		c.Showtime, c.ShowtimeSale, c.Theater, c.Ticket, c.TillEntry, c.User,
+		c.PromotionRedemption, c.ProviderFlow, c.RecoveryCode, c.Refund,
+		c.RefundPolicy, c.Reservation, c.Review, c.ReviewEdit, c.ReviewReport,
+		c.ReviewVote, c.RoleGrant, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout,
+		c.SeatRules, c.Session, c.SessionRevocation, c.Showtime, c.ShowtimeSale,
+		c.Theater, c.Ticket, c.TillEntry, c.User,
 	} {
 		n.Intercept(interceptors...)
 	}
@@ -516,6 +530,10 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.ProviderFlow.mutate(ctx, m)
 	case *RecoveryCodeMutation:
 		return c.RecoveryCode.mutate(ctx, m)
+	case *RefundMutation:
+		return c.Refund.mutate(ctx, m)
+	case *RefundPolicyMutation:
+		return c.RefundPolicy.mutate(ctx, m)
 	case *ReservationMutation:
 		return c.Reservation.mutate(ctx, m)
 	case *ReviewMutation:
@@ -3959,6 +3977,272 @@ func (c *RecoveryCodeClient) mutate(ctx context.Context, m *RecoveryCodeMutation
 	}
 }
 
+// RefundClient is a client for the Refund schema.
+type RefundClient struct {
+	config
+}
+
+// NewRefundClient returns a client for the Refund from the given config.
+func NewRefundClient(c config) *RefundClient {
+	return &RefundClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `refund.Hooks(f(g(h())))`.
+func (c *RefundClient) Use(hooks ...Hook) {
+	c.hooks.Refund = append(c.hooks.Refund, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `refund.Intercept(f(g(h())))`.
+func (c *RefundClient) Intercept(interceptors ...Interceptor) {
+	c.inters.Refund = append(c.inters.Refund, interceptors...)
+}
+
+// Create returns a builder for creating a Refund entity.
+func (c *RefundClient) Create() *RefundCreate {
+	mutation := newRefundMutation(c.config, OpCreate)
+	return &RefundCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of Refund entities.
+func (c *RefundClient) CreateBulk(builders ...*RefundCreate) *RefundCreateBulk {
+	return &RefundCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *RefundClient) MapCreateBulk(slice any, setFunc func(*RefundCreate, int)) *RefundCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &RefundCreateBulk{err: fmt.Errorf("calling to RefundClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*RefundCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &RefundCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for Refund.
+func (c *RefundClient) Update() *RefundUpdate {
+	mutation := newRefundMutation(c.config, OpUpdate)
+	return &RefundUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *RefundClient) UpdateOne(_m *Refund) *RefundUpdateOne {
+	mutation := newRefundMutation(c.config, OpUpdateOne, withRefund(_m))
+	return &RefundUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *RefundClient) UpdateOneID(id uuid.UUID) *RefundUpdateOne {
+	mutation := newRefundMutation(c.config, OpUpdateOne, withRefundID(id))
+	return &RefundUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for Refund.
+func (c *RefundClient) Delete() *RefundDelete {
+	mutation := newRefundMutation(c.config, OpDelete)
+	return &RefundDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *RefundClient) DeleteOne(_m *Refund) *RefundDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *RefundClient) DeleteOneID(id uuid.UUID) *RefundDeleteOne {
+	builder := c.Delete().Where(refund.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &RefundDeleteOne{builder}
+}
+
+// Query returns a query builder for Refund.
+func (c *RefundClient) Query() *RefundQuery {
+	return &RefundQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeRefund},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a Refund entity by its id.
+func (c *RefundClient) Get(ctx context.Context, id uuid.UUID) (*Refund, error) {
+	return c.Query().Where(refund.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *RefundClient) GetX(ctx context.Context, id uuid.UUID) *Refund {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *RefundClient) Hooks() []Hook {
+	return c.hooks.Refund
+}
+
+// Interceptors returns the client interceptors.
+func (c *RefundClient) Interceptors() []Interceptor {
+	return c.inters.Refund
+}
+
+func (c *RefundClient) mutate(ctx context.Context, m *RefundMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&RefundCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&RefundUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&RefundUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&RefundDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown Refund mutation op: %q", m.Op())
+	}
+}
+
+// RefundPolicyClient is a client for the RefundPolicy schema.
+type RefundPolicyClient struct {
+	config
+}
+
+// NewRefundPolicyClient returns a client for the RefundPolicy from the given config.
+func NewRefundPolicyClient(c config) *RefundPolicyClient {
+	return &RefundPolicyClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `refundpolicy.Hooks(f(g(h())))`.
+func (c *RefundPolicyClient) Use(hooks ...Hook) {
+	c.hooks.RefundPolicy = append(c.hooks.RefundPolicy, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `refundpolicy.Intercept(f(g(h())))`.
+func (c *RefundPolicyClient) Intercept(interceptors ...Interceptor) {
+	c.inters.RefundPolicy = append(c.inters.RefundPolicy, interceptors...)
+}
+
+// Create returns a builder for creating a RefundPolicy entity.
+func (c *RefundPolicyClient) Create() *RefundPolicyCreate {
+	mutation := newRefundPolicyMutation(c.config, OpCreate)
+	return &RefundPolicyCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of RefundPolicy entities.
+func (c *RefundPolicyClient) CreateBulk(builders ...*RefundPolicyCreate) *RefundPolicyCreateBulk {
+	return &RefundPolicyCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *RefundPolicyClient) MapCreateBulk(slice any, setFunc func(*RefundPolicyCreate, int)) *RefundPolicyCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &RefundPolicyCreateBulk{err: fmt.Errorf("calling to RefundPolicyClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*RefundPolicyCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &RefundPolicyCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for RefundPolicy.
+func (c *RefundPolicyClient) Update() *RefundPolicyUpdate {
+	mutation := newRefundPolicyMutation(c.config, OpUpdate)
+	return &RefundPolicyUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *RefundPolicyClient) UpdateOne(_m *RefundPolicy) *RefundPolicyUpdateOne {
+	mutation := newRefundPolicyMutation(c.config, OpUpdateOne, withRefundPolicy(_m))
+	return &RefundPolicyUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *RefundPolicyClient) UpdateOneID(id int32) *RefundPolicyUpdateOne {
+	mutation := newRefundPolicyMutation(c.config, OpUpdateOne, withRefundPolicyID(id))
+	return &RefundPolicyUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for RefundPolicy.
+func (c *RefundPolicyClient) Delete() *RefundPolicyDelete {
+	mutation := newRefundPolicyMutation(c.config, OpDelete)
+	return &RefundPolicyDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *RefundPolicyClient) DeleteOne(_m *RefundPolicy) *RefundPolicyDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *RefundPolicyClient) DeleteOneID(id int32) *RefundPolicyDeleteOne {
+	builder := c.Delete().Where(refundpolicy.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &RefundPolicyDeleteOne{builder}
+}
+
+// Query returns a query builder for RefundPolicy.
+func (c *RefundPolicyClient) Query() *RefundPolicyQuery {
+	return &RefundPolicyQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeRefundPolicy},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a RefundPolicy entity by its id.
+func (c *RefundPolicyClient) Get(ctx context.Context, id int32) (*RefundPolicy, error) {
+	return c.Query().Where(refundpolicy.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *RefundPolicyClient) GetX(ctx context.Context, id int32) *RefundPolicy {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *RefundPolicyClient) Hooks() []Hook {
+	return c.hooks.RefundPolicy
+}
+
+// Interceptors returns the client interceptors.
+func (c *RefundPolicyClient) Interceptors() []Interceptor {
+	return c.inters.RefundPolicy
+}
+
+func (c *RefundPolicyClient) mutate(ctx context.Context, m *RefundPolicyMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&RefundPolicyCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&RefundPolicyUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&RefundPolicyUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&RefundPolicyDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown RefundPolicy mutation op: %q", m.Op())
+	}
+}
+
 // ReservationClient is a client for the Reservation schema.
 type ReservationClient struct {
 	config
@@ -6796,19 +7080,21 @@ type (
 		AuditEntry, Ceremony, EmailChange, Erasure, Factor, FederatedIdentity, Genre,
 		Guess, IdempotencyKey, KnownDevice, Mail, MailedToken, Movie, MovieRating,
 		PayLaterPolicy, Payment, PaymentAttempt, PriceRule, PriceTier, Profile,
-		Promotion, PromotionRedemption, ProviderFlow, RecoveryCode, Reservation,
-		Review, ReviewEdit, ReviewReport, ReviewVote, RoleGrant, Screen, Seat,
-		SeatClaim, SeatLayout, SeatRules, Session, SessionRevocation, Showtime,
-		ShowtimeSale, Theater, Ticket, TillEntry, User []ent.Hook
+		Promotion, PromotionRedemption, ProviderFlow, RecoveryCode, Refund,
+		RefundPolicy, Reservation, Review, ReviewEdit, ReviewReport, ReviewVote,
+		RoleGrant, Screen, Seat, SeatClaim, SeatLayout, SeatRules, Session,
+		SessionRevocation, Showtime, ShowtimeSale, Theater, Ticket, TillEntry,
+		User []ent.Hook
 	}
 	inters struct {
 		AuditEntry, Ceremony, EmailChange, Erasure, Factor, FederatedIdentity, Genre,
 		Guess, IdempotencyKey, KnownDevice, Mail, MailedToken, Movie, MovieRating,
 		PayLaterPolicy, Payment, PaymentAttempt, PriceRule, PriceTier, Profile,
-		Promotion, PromotionRedemption, ProviderFlow, RecoveryCode, Reservation,
-		Review, ReviewEdit, ReviewReport, ReviewVote, RoleGrant, Screen, Seat,
-		SeatClaim, SeatLayout, SeatRules, Session, SessionRevocation, Showtime,
-		ShowtimeSale, Theater, Ticket, TillEntry, User []ent.Interceptor
+		Promotion, PromotionRedemption, ProviderFlow, RecoveryCode, Refund,
+		RefundPolicy, Reservation, Review, ReviewEdit, ReviewReport, ReviewVote,
+		RoleGrant, Screen, Seat, SeatClaim, SeatLayout, SeatRules, Session,
+		SessionRevocation, Showtime, ShowtimeSale, Theater, Ticket, TillEntry,
+		User []ent.Interceptor
 	}
 )
 

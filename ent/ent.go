@@ -30,6 +30,8 @@ import (
 	"marquee/ent/promotionredemption"
 	"marquee/ent/providerflow"
 	"marquee/ent/recoverycode"
+	"marquee/ent/refund"
+	"marquee/ent/refundpolicy"
 	"marquee/ent/reservation"
 	"marquee/ent/review"
 	"marquee/ent/reviewedit"
@@ -139,6 +141,8 @@ func checkColumn(t, c string) error {
 			promotionredemption.Table: promotionredemption.ValidColumn,
 			providerflow.Table:        providerflow.ValidColumn,
 			recoverycode.Table:        recoverycode.ValidColumn,
+			refund.Table:              refund.ValidColumn,
+			refundpolicy.Table:        refundpolicy.ValidColumn,
 			reservation.Table:         reservation.ValidColumn,
 			review.Table:              review.ValidColumn,
 			reviewedit.Table:          reviewedit.ValidColumn,

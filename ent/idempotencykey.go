@@ -30,6 +30,8 @@ type IdempotencyKey struct {
 	ReservationID uuid.UUID `json:"reservation_id,omitempty"`
 	// a keyed hash of the address that a claim came from
 	Source *[]byte `json:"source,omitempty"`
+	// a keyed hash of the device on which the claim's client said that it ran
+	Device *[]byte `json:"device,omitempty"`
 	// CreatedAt holds the value of the "created_at" field.
 	CreatedAt    time.Time `json:"created_at,omitempty"`
 	selectValues sql.SelectValues
@@ -40,7 +42,7 @@ func (*IdempotencyKey) scanValues(columns []string) ([]any, error) {
 	values := make([]any, len(columns))
 	for i := range columns {
 		switch columns[i] {
-		case idempotencykey.FieldFingerprint, idempotencykey.FieldSource:
+		case idempotencykey.FieldFingerprint, idempotencykey.FieldSource, idempotencykey.FieldDevice:
 			values[i] = new([]byte)
 		case idempotencykey.FieldID, idempotencykey.FieldOperation:
 			values[i] = new(sql.NullString)
@@ -105,6 +107,12 @@ func (_m *IdempotencyKey) assignValues(columns []string, values []any) error {
 			} else if value != nil {
 				_m.Source = value
 			}
+		case idempotencykey.FieldDevice:
+			if value, ok := values[i].(*[]byte); !ok {
+				return fmt.Errorf("unexpected type %T for field device", values[i])
+			} else if value != nil {
+				_m.Device = value
+			}
 		case idempotencykey.FieldCreatedAt:
 			if value, ok := values[i].(*sql.NullTime); !ok {
 				return fmt.Errorf("unexpected type %T for field created_at", values[i])
@@ -164,6 +172,11 @@ func (_m *IdempotencyKey) String() string {
 	builder.WriteString(", ")
 	if v := _m.Source; v != nil {
 		builder.WriteString("source=")
+		builder.WriteString(fmt.Sprintf("%v", *v))
+	}
+	builder.WriteString(", ")
+	if v := _m.Device; v != nil {
+		builder.WriteString("device=")
 		builder.WriteString(fmt.Sprintf("%v", *v))
 	}
 	builder.WriteString(", ")

@@ -60,6 +60,12 @@ func (_c *IdempotencyKeyCreate) SetSource(v []byte) *IdempotencyKeyCreate {
 	return _c
 }
 
+// SetDevice sets the "device" field.
+func (_c *IdempotencyKeyCreate) SetDevice(v []byte) *IdempotencyKeyCreate {
+	_c.mutation.SetDevice(v)
+	return _c
+}
+
 // SetCreatedAt sets the "created_at" field.
 func (_c *IdempotencyKeyCreate) SetCreatedAt(v time.Time) *IdempotencyKeyCreate {
 	_c.mutation.SetCreatedAt(v)
@@ -198,6 +204,10 @@ func (_c *IdempotencyKeyCreate) createSpec() (*IdempotencyKey, *sqlgraph.CreateS
 		_spec.SetField(idempotencykey.FieldSource, field.TypeBytes, value)
 		_node.Source = &value
 	}
+	if value, ok := _c.mutation.Device(); ok {
+		_spec.SetField(idempotencykey.FieldDevice, field.TypeBytes, value)
+		_node.Device = &value
+	}
 	if value, ok := _c.mutation.CreatedAt(); ok {
 		_spec.SetField(idempotencykey.FieldCreatedAt, field.TypeTime, value)
 		_node.CreatedAt = value
@@ -317,6 +327,24 @@ func (u *IdempotencyKeyUpsert) UpdateSource() *IdempotencyKeyUpsert {
 // ClearSource clears the value of the "source" field.
 func (u *IdempotencyKeyUpsert) ClearSource() *IdempotencyKeyUpsert {
 	u.SetNull(idempotencykey.FieldSource)
+	return u
+}
+
+// SetDevice sets the "device" field.
+func (u *IdempotencyKeyUpsert) SetDevice(v []byte) *IdempotencyKeyUpsert {
+	u.Set(idempotencykey.FieldDevice, v)
+	return u
+}
+
+// UpdateDevice sets the "device" field to the value that was provided on create.
+func (u *IdempotencyKeyUpsert) UpdateDevice() *IdempotencyKeyUpsert {
+	u.SetExcluded(idempotencykey.FieldDevice)
+	return u
+}
+
+// ClearDevice clears the value of the "device" field.
+func (u *IdempotencyKeyUpsert) ClearDevice() *IdempotencyKeyUpsert {
+	u.SetNull(idempotencykey.FieldDevice)
 	return u
 }
 
@@ -448,6 +476,27 @@ func (u *IdempotencyKeyUpsertOne) UpdateSource() *IdempotencyKeyUpsertOne {
 func (u *IdempotencyKeyUpsertOne) ClearSource() *IdempotencyKeyUpsertOne {
 	return u.Update(func(s *IdempotencyKeyUpsert) {
 		s.ClearSource()
+	})
+}
+
+// SetDevice sets the "device" field.
+func (u *IdempotencyKeyUpsertOne) SetDevice(v []byte) *IdempotencyKeyUpsertOne {
+	return u.Update(func(s *IdempotencyKeyUpsert) {
+		s.SetDevice(v)
+	})
+}
+
+// UpdateDevice sets the "device" field to the value that was provided on create.
+func (u *IdempotencyKeyUpsertOne) UpdateDevice() *IdempotencyKeyUpsertOne {
+	return u.Update(func(s *IdempotencyKeyUpsert) {
+		s.UpdateDevice()
+	})
+}
+
+// ClearDevice clears the value of the "device" field.
+func (u *IdempotencyKeyUpsertOne) ClearDevice() *IdempotencyKeyUpsertOne {
+	return u.Update(func(s *IdempotencyKeyUpsert) {
+		s.ClearDevice()
 	})
 }
 
@@ -746,6 +795,27 @@ func (u *IdempotencyKeyUpsertBulk) UpdateSource() *IdempotencyKeyUpsertBulk {
 func (u *IdempotencyKeyUpsertBulk) ClearSource() *IdempotencyKeyUpsertBulk {
 	return u.Update(func(s *IdempotencyKeyUpsert) {
 		s.ClearSource()
+	})
+}
+
+// SetDevice sets the "device" field.
+func (u *IdempotencyKeyUpsertBulk) SetDevice(v []byte) *IdempotencyKeyUpsertBulk {
+	return u.Update(func(s *IdempotencyKeyUpsert) {
+		s.SetDevice(v)
+	})
+}
+
+// UpdateDevice sets the "device" field to the value that was provided on create.
+func (u *IdempotencyKeyUpsertBulk) UpdateDevice() *IdempotencyKeyUpsertBulk {
+	return u.Update(func(s *IdempotencyKeyUpsert) {
+		s.UpdateDevice()
+	})
+}
+
+// ClearDevice clears the value of the "device" field.
+func (u *IdempotencyKeyUpsertBulk) ClearDevice() *IdempotencyKeyUpsertBulk {
+	return u.Update(func(s *IdempotencyKeyUpsert) {
+		s.ClearDevice()
 	})
 }
 

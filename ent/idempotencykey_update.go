@@ -89,6 +89,18 @@ func (_u *IdempotencyKeyUpdate) ClearSource() *IdempotencyKeyUpdate {
 	return _u
 }
 
+// SetDevice sets the "device" field.
+func (_u *IdempotencyKeyUpdate) SetDevice(v []byte) *IdempotencyKeyUpdate {
+	_u.mutation.SetDevice(v)
+	return _u
+}
+
+// ClearDevice clears the value of the "device" field.
+func (_u *IdempotencyKeyUpdate) ClearDevice() *IdempotencyKeyUpdate {
+	_u.mutation.ClearDevice()
+	return _u
+}
+
 // Mutation returns the IdempotencyKeyMutation object of the builder.
 func (_u *IdempotencyKeyUpdate) Mutation() *IdempotencyKeyMutation {
 	return _u.mutation
@@ -153,6 +165,12 @@ func (_u *IdempotencyKeyUpdate) sqlSave(ctx context.Context) (_node int, err err
 	}
 	if _u.mutation.SourceCleared() {
 		_spec.ClearField(idempotencykey.FieldSource, field.TypeBytes)
+	}
+	if value, ok := _u.mutation.Device(); ok {
+		_spec.SetField(idempotencykey.FieldDevice, field.TypeBytes, value)
+	}
+	if _u.mutation.DeviceCleared() {
+		_spec.ClearField(idempotencykey.FieldDevice, field.TypeBytes)
 	}
 	_spec.AddModifiers(_u.modifiers...)
 	if _node, err = sqlgraph.UpdateNodes(ctx, _u.driver, _spec); err != nil {
@@ -233,6 +251,18 @@ func (_u *IdempotencyKeyUpdateOne) SetSource(v []byte) *IdempotencyKeyUpdateOne 
 // ClearSource clears the value of the "source" field.
 func (_u *IdempotencyKeyUpdateOne) ClearSource() *IdempotencyKeyUpdateOne {
 	_u.mutation.ClearSource()
+	return _u
+}
+
+// SetDevice sets the "device" field.
+func (_u *IdempotencyKeyUpdateOne) SetDevice(v []byte) *IdempotencyKeyUpdateOne {
+	_u.mutation.SetDevice(v)
+	return _u
+}
+
+// ClearDevice clears the value of the "device" field.
+func (_u *IdempotencyKeyUpdateOne) ClearDevice() *IdempotencyKeyUpdateOne {
+	_u.mutation.ClearDevice()
 	return _u
 }
 
@@ -330,6 +360,12 @@ func (_u *IdempotencyKeyUpdateOne) sqlSave(ctx context.Context) (_node *Idempote
 	}
 	if _u.mutation.SourceCleared() {
 		_spec.ClearField(idempotencykey.FieldSource, field.TypeBytes)
+	}
+	if value, ok := _u.mutation.Device(); ok {
+		_spec.SetField(idempotencykey.FieldDevice, field.TypeBytes, value)
+	}
+	if _u.mutation.DeviceCleared() {
+		_spec.ClearField(idempotencykey.FieldDevice, field.TypeBytes)
 	}
 	_spec.AddModifiers(_u.modifiers...)
 	_node = &IdempotencyKey{config: _u.config}

@@ -32,6 +32,8 @@ import (
 	"marquee/ent/promotionredemption"
 	"marquee/ent/providerflow"
 	"marquee/ent/recoverycode"
+	"marquee/ent/refund"
+	"marquee/ent/refundpolicy"
 	"marquee/ent/reservation"
 	"marquee/ent/review"
 	"marquee/ent/reviewedit"
@@ -93,6 +95,8 @@ const (
 	TypePromotionRedemption = "PromotionRedemption"
 	TypeProviderFlow        = "ProviderFlow"
 	TypeRecoveryCode        = "RecoveryCode"
+	TypeRefund              = "Refund"
+	TypeRefundPolicy        = "RefundPolicy"
 	TypeReservation         = "Reservation"
 	TypeReview              = "Review"
 	TypeReviewEdit          = "ReviewEdit"
@@ -5543,6 +5547,7 @@ type IdempotencyKeyMutation struct {
 	fingerprint    *[]byte
 	reservation_id *uuid.UUID
 	source         *[]byte
+	device         *[]byte
 	created_at     *time.Time
 	clearedFields  map[string]struct{}
 	done           bool
@@ -5883,6 +5888,55 @@ func (m *IdempotencyKeyMutation) ResetSource() {
 	delete(m.clearedFields, idempotencykey.FieldSource)
 }
 
+// SetDevice sets the "device" field.
+func (m *IdempotencyKeyMutation) SetDevice(b []byte) {
+	m.device = &b
+}
+
+// Device returns the value of the "device" field in the mutation.
+func (m *IdempotencyKeyMutation) Device() (r []byte, exists bool) {
+	v := m.device
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldDevice returns the old "device" field's value of the IdempotencyKey entity.
+// If the IdempotencyKey object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *IdempotencyKeyMutation) OldDevice(ctx context.Context) (v *[]byte, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldDevice is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldDevice requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldDevice: %w", err)
+	}
+	return oldValue.Device, nil
+}
+
+// ClearDevice clears the value of the "device" field.
+func (m *IdempotencyKeyMutation) ClearDevice() {
+	m.device = nil
+	m.clearedFields[idempotencykey.FieldDevice] = struct{}{}
+}
+
+// DeviceCleared returns if the "device" field was cleared in this mutation.
+func (m *IdempotencyKeyMutation) DeviceCleared() bool {
+	_, ok := m.clearedFields[idempotencykey.FieldDevice]
+	return ok
+}
+
+// ResetDevice resets all changes to the "device" field.
+func (m *IdempotencyKeyMutation) ResetDevice() {
+	m.device = nil
+	delete(m.clearedFields, idempotencykey.FieldDevice)
+}
+
 // SetCreatedAt sets the "created_at" field.
 func (m *IdempotencyKeyMutation) SetCreatedAt(t time.Time) {
 	m.created_at = &t
@@ -5953,7 +6007,7 @@ func (m *IdempotencyKeyMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *IdempotencyKeyMutation) Fields() []string {
-	fields := make([]string, 0, 7)
+	fields := make([]string, 0, 8)
 	if m.showtime_id != nil {
 		fields = append(fields, idempotencykey.FieldShowtimeID)
 	}
@@ -5971,6 +6025,9 @@ func (m *IdempotencyKeyMutation) Fields() []string {
 	}
 	if m.source != nil {
 		fields = append(fields, idempotencykey.FieldSource)
+	}
+	if m.device != nil {
+		fields = append(fields, idempotencykey.FieldDevice)
 	}
 	if m.created_at != nil {
 		fields = append(fields, idempotencykey.FieldCreatedAt)
@@ -5995,6 +6052,8 @@ func (m *IdempotencyKeyMutation) Field(name string) (ent.Value, bool) {
 		return m.ReservationID()
 	case idempotencykey.FieldSource:
 		return m.Source()
+	case idempotencykey.FieldDevice:
+		return m.Device()
 	case idempotencykey.FieldCreatedAt:
 		return m.CreatedAt()
 	}
@@ -6018,6 +6077,8 @@ func (m *IdempotencyKeyMutation) OldField(ctx context.Context, name string) (ent
 		return m.OldReservationID(ctx)
 	case idempotencykey.FieldSource:
 		return m.OldSource(ctx)
+	case idempotencykey.FieldDevice:
+		return m.OldDevice(ctx)
 	case idempotencykey.FieldCreatedAt:
 		return m.OldCreatedAt(ctx)
 	}
@@ -6071,6 +6132,13 @@ func (m *IdempotencyKeyMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetSource(v)
 		return nil
+	case idempotencykey.FieldDevice:
+		v, ok := value.([]byte)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetDevice(v)
+		return nil
 	case idempotencykey.FieldCreatedAt:
 		v, ok := value.(time.Time)
 		if !ok {
@@ -6111,6 +6179,9 @@ func (m *IdempotencyKeyMutation) ClearedFields() []string {
 	if m.FieldCleared(idempotencykey.FieldSource) {
 		fields = append(fields, idempotencykey.FieldSource)
 	}
+	if m.FieldCleared(idempotencykey.FieldDevice) {
+		fields = append(fields, idempotencykey.FieldDevice)
+	}
 	return fields
 }
 
@@ -6127,6 +6198,9 @@ func (m *IdempotencyKeyMutation) ClearField(name string) error {
 	switch name {
 	case idempotencykey.FieldSource:
 		m.ClearSource()
+		return nil
+	case idempotencykey.FieldDevice:
+		m.ClearDevice()
 		return nil
 	}
 	return fmt.Errorf("unknown IdempotencyKey nullable field %s", name)
@@ -6153,6 +6227,9 @@ func (m *IdempotencyKeyMutation) ResetField(name string) error {
 		return nil
 	case idempotencykey.FieldSource:
 		m.ResetSource()
+		return nil
+	case idempotencykey.FieldDevice:
+		m.ResetDevice()
 		return nil
 	case idempotencykey.FieldCreatedAt:
 		m.ResetCreatedAt()
@@ -10149,6 +10226,8 @@ type PaymentMutation struct {
 	addcaptured_minor *int64
 	refunded_minor    *int64
 	addrefunded_minor *int64
+	promised_minor    *int64
+	addpromised_minor *int64
 	currency          *string
 	created_at        *time.Time
 	updated_at        *time.Time
@@ -10610,6 +10689,62 @@ func (m *PaymentMutation) ResetRefundedMinor() {
 	m.addrefunded_minor = nil
 }
 
+// SetPromisedMinor sets the "promised_minor" field.
+func (m *PaymentMutation) SetPromisedMinor(i int64) {
+	m.promised_minor = &i
+	m.addpromised_minor = nil
+}
+
+// PromisedMinor returns the value of the "promised_minor" field in the mutation.
+func (m *PaymentMutation) PromisedMinor() (r int64, exists bool) {
+	v := m.promised_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldPromisedMinor returns the old "promised_minor" field's value of the Payment entity.
+// If the Payment object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PaymentMutation) OldPromisedMinor(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldPromisedMinor is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldPromisedMinor requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldPromisedMinor: %w", err)
+	}
+	return oldValue.PromisedMinor, nil
+}
+
+// AddPromisedMinor adds i to the "promised_minor" field.
+func (m *PaymentMutation) AddPromisedMinor(i int64) {
+	if m.addpromised_minor != nil {
+		*m.addpromised_minor += i
+	} else {
+		m.addpromised_minor = &i
+	}
+}
+
+// AddedPromisedMinor returns the value that was added to the "promised_minor" field in this mutation.
+func (m *PaymentMutation) AddedPromisedMinor() (r int64, exists bool) {
+	v := m.addpromised_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetPromisedMinor resets all changes to the "promised_minor" field.
+func (m *PaymentMutation) ResetPromisedMinor() {
+	m.promised_minor = nil
+	m.addpromised_minor = nil
+}
+
 // SetCurrency sets the "currency" field.
 func (m *PaymentMutation) SetCurrency(s string) {
 	m.currency = &s
@@ -10752,7 +10887,7 @@ func (m *PaymentMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *PaymentMutation) Fields() []string {
-	fields := make([]string, 0, 11)
+	fields := make([]string, 0, 12)
 	if m.showtime_id != nil {
 		fields = append(fields, payment.FieldShowtimeID)
 	}
@@ -10776,6 +10911,9 @@ func (m *PaymentMutation) Fields() []string {
 	}
 	if m.refunded_minor != nil {
 		fields = append(fields, payment.FieldRefundedMinor)
+	}
+	if m.promised_minor != nil {
+		fields = append(fields, payment.FieldPromisedMinor)
 	}
 	if m.currency != nil {
 		fields = append(fields, payment.FieldCurrency)
@@ -10810,6 +10948,8 @@ func (m *PaymentMutation) Field(name string) (ent.Value, bool) {
 		return m.CapturedMinor()
 	case payment.FieldRefundedMinor:
 		return m.RefundedMinor()
+	case payment.FieldPromisedMinor:
+		return m.PromisedMinor()
 	case payment.FieldCurrency:
 		return m.Currency()
 	case payment.FieldCreatedAt:
@@ -10841,6 +10981,8 @@ func (m *PaymentMutation) OldField(ctx context.Context, name string) (ent.Value,
 		return m.OldCapturedMinor(ctx)
 	case payment.FieldRefundedMinor:
 		return m.OldRefundedMinor(ctx)
+	case payment.FieldPromisedMinor:
+		return m.OldPromisedMinor(ctx)
 	case payment.FieldCurrency:
 		return m.OldCurrency(ctx)
 	case payment.FieldCreatedAt:
@@ -10912,6 +11054,13 @@ func (m *PaymentMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetRefundedMinor(v)
 		return nil
+	case payment.FieldPromisedMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetPromisedMinor(v)
+		return nil
 	case payment.FieldCurrency:
 		v, ok := value.(string)
 		if !ok {
@@ -10950,6 +11099,9 @@ func (m *PaymentMutation) AddedFields() []string {
 	if m.addrefunded_minor != nil {
 		fields = append(fields, payment.FieldRefundedMinor)
 	}
+	if m.addpromised_minor != nil {
+		fields = append(fields, payment.FieldPromisedMinor)
+	}
 	return fields
 }
 
@@ -10964,6 +11116,8 @@ func (m *PaymentMutation) AddedField(name string) (ent.Value, bool) {
 		return m.AddedCapturedMinor()
 	case payment.FieldRefundedMinor:
 		return m.AddedRefundedMinor()
+	case payment.FieldPromisedMinor:
+		return m.AddedPromisedMinor()
 	}
 	return nil, false
 }
@@ -10993,6 +11147,13 @@ func (m *PaymentMutation) AddField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.AddRefundedMinor(v)
+		return nil
+	case payment.FieldPromisedMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddPromisedMinor(v)
 		return nil
 	}
 	return fmt.Errorf("unknown Payment numeric field %s", name)
@@ -11044,6 +11205,9 @@ func (m *PaymentMutation) ResetField(name string) error {
 		return nil
 	case payment.FieldRefundedMinor:
 		m.ResetRefundedMinor()
+		return nil
+	case payment.FieldPromisedMinor:
+		m.ResetPromisedMinor()
 		return nil
 	case payment.FieldCurrency:
 		m.ResetCurrency()
@@ -11116,6 +11280,8 @@ type PaymentAttemptMutation struct {
 	payment_id        *uuid.UUID
 	number            *int16
 	addnumber         *int16
+	amount_minor      *int64
+	addamount_minor   *int64
 	status            *string
 	gateway_reference *string
 	decline_code      *string
@@ -11359,6 +11525,62 @@ func (m *PaymentAttemptMutation) AddedNumber() (r int16, exists bool) {
 func (m *PaymentAttemptMutation) ResetNumber() {
 	m.number = nil
 	m.addnumber = nil
+}
+
+// SetAmountMinor sets the "amount_minor" field.
+func (m *PaymentAttemptMutation) SetAmountMinor(i int64) {
+	m.amount_minor = &i
+	m.addamount_minor = nil
+}
+
+// AmountMinor returns the value of the "amount_minor" field in the mutation.
+func (m *PaymentAttemptMutation) AmountMinor() (r int64, exists bool) {
+	v := m.amount_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldAmountMinor returns the old "amount_minor" field's value of the PaymentAttempt entity.
+// If the PaymentAttempt object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PaymentAttemptMutation) OldAmountMinor(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldAmountMinor is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldAmountMinor requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldAmountMinor: %w", err)
+	}
+	return oldValue.AmountMinor, nil
+}
+
+// AddAmountMinor adds i to the "amount_minor" field.
+func (m *PaymentAttemptMutation) AddAmountMinor(i int64) {
+	if m.addamount_minor != nil {
+		*m.addamount_minor += i
+	} else {
+		m.addamount_minor = &i
+	}
+}
+
+// AddedAmountMinor returns the value that was added to the "amount_minor" field in this mutation.
+func (m *PaymentAttemptMutation) AddedAmountMinor() (r int64, exists bool) {
+	v := m.addamount_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetAmountMinor resets all changes to the "amount_minor" field.
+func (m *PaymentAttemptMutation) ResetAmountMinor() {
+	m.amount_minor = nil
+	m.addamount_minor = nil
 }
 
 // SetStatus sets the "status" field.
@@ -11673,7 +11895,7 @@ func (m *PaymentAttemptMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *PaymentAttemptMutation) Fields() []string {
-	fields := make([]string, 0, 10)
+	fields := make([]string, 0, 11)
 	if m.showtime_id != nil {
 		fields = append(fields, paymentattempt.FieldShowtimeID)
 	}
@@ -11682,6 +11904,9 @@ func (m *PaymentAttemptMutation) Fields() []string {
 	}
 	if m.number != nil {
 		fields = append(fields, paymentattempt.FieldNumber)
+	}
+	if m.amount_minor != nil {
+		fields = append(fields, paymentattempt.FieldAmountMinor)
 	}
 	if m.status != nil {
 		fields = append(fields, paymentattempt.FieldStatus)
@@ -11718,6 +11943,8 @@ func (m *PaymentAttemptMutation) Field(name string) (ent.Value, bool) {
 		return m.PaymentID()
 	case paymentattempt.FieldNumber:
 		return m.Number()
+	case paymentattempt.FieldAmountMinor:
+		return m.AmountMinor()
 	case paymentattempt.FieldStatus:
 		return m.Status()
 	case paymentattempt.FieldGatewayReference:
@@ -11747,6 +11974,8 @@ func (m *PaymentAttemptMutation) OldField(ctx context.Context, name string) (ent
 		return m.OldPaymentID(ctx)
 	case paymentattempt.FieldNumber:
 		return m.OldNumber(ctx)
+	case paymentattempt.FieldAmountMinor:
+		return m.OldAmountMinor(ctx)
 	case paymentattempt.FieldStatus:
 		return m.OldStatus(ctx)
 	case paymentattempt.FieldGatewayReference:
@@ -11790,6 +12019,13 @@ func (m *PaymentAttemptMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetNumber(v)
+		return nil
+	case paymentattempt.FieldAmountMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetAmountMinor(v)
 		return nil
 	case paymentattempt.FieldStatus:
 		v, ok := value.(string)
@@ -11851,6 +12087,9 @@ func (m *PaymentAttemptMutation) AddedFields() []string {
 	if m.addnumber != nil {
 		fields = append(fields, paymentattempt.FieldNumber)
 	}
+	if m.addamount_minor != nil {
+		fields = append(fields, paymentattempt.FieldAmountMinor)
+	}
 	return fields
 }
 
@@ -11861,6 +12100,8 @@ func (m *PaymentAttemptMutation) AddedField(name string) (ent.Value, bool) {
 	switch name {
 	case paymentattempt.FieldNumber:
 		return m.AddedNumber()
+	case paymentattempt.FieldAmountMinor:
+		return m.AddedAmountMinor()
 	}
 	return nil, false
 }
@@ -11876,6 +12117,13 @@ func (m *PaymentAttemptMutation) AddField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.AddNumber(v)
+		return nil
+	case paymentattempt.FieldAmountMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddAmountMinor(v)
 		return nil
 	}
 	return fmt.Errorf("unknown PaymentAttempt numeric field %s", name)
@@ -11927,6 +12175,9 @@ func (m *PaymentAttemptMutation) ResetField(name string) error {
 		return nil
 	case paymentattempt.FieldNumber:
 		m.ResetNumber()
+		return nil
+	case paymentattempt.FieldAmountMinor:
+		m.ResetAmountMinor()
 		return nil
 	case paymentattempt.FieldStatus:
 		m.ResetStatus()
@@ -17864,6 +18115,1710 @@ func (m *RecoveryCodeMutation) ResetEdge(name string) error {
 	return fmt.Errorf("unknown RecoveryCode edge %s", name)
 }
 
+// RefundMutation represents an operation that mutates the Refund nodes in the graph.
+type RefundMutation struct {
+	config
+	op              Op
+	typ             string
+	id              *uuid.UUID
+	showtime_id     *uuid.UUID
+	payment_id      *uuid.UUID
+	attempt_id      *uuid.UUID
+	number          *int16
+	addnumber       *int16
+	amount_minor    *int64
+	addamount_minor *int64
+	cause           *string
+	seats           *seatno.List
+	status          *string
+	leased_until    *time.Time
+	created_at      *time.Time
+	done_at         *time.Time
+	clearedFields   map[string]struct{}
+	done            bool
+	oldValue        func(context.Context) (*Refund, error)
+	predicates      []predicate.Refund
+}
+
+var _ ent.Mutation = (*RefundMutation)(nil)
+
+// refundOption allows management of the mutation configuration using functional options.
+type refundOption func(*RefundMutation)
+
+// newRefundMutation creates new mutation for the Refund entity.
+func newRefundMutation(c config, op Op, opts ...refundOption) *RefundMutation {
+	m := &RefundMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeRefund,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withRefundID sets the ID field of the mutation.
+func withRefundID(id uuid.UUID) refundOption {
+	return func(m *RefundMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *Refund
+		)
+		m.oldValue = func(ctx context.Context) (*Refund, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().Refund.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withRefund sets the old Refund of the mutation.
+func withRefund(node *Refund) refundOption {
+	return func(m *RefundMutation) {
+		m.oldValue = func(context.Context) (*Refund, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m RefundMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m RefundMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of Refund entities.
+func (m *RefundMutation) SetID(id uuid.UUID) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *RefundMutation) ID() (id uuid.UUID, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *RefundMutation) IDs(ctx context.Context) ([]uuid.UUID, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []uuid.UUID{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().Refund.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetShowtimeID sets the "showtime_id" field.
+func (m *RefundMutation) SetShowtimeID(u uuid.UUID) {
+	m.showtime_id = &u
+}
+
+// ShowtimeID returns the value of the "showtime_id" field in the mutation.
+func (m *RefundMutation) ShowtimeID() (r uuid.UUID, exists bool) {
+	v := m.showtime_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldShowtimeID returns the old "showtime_id" field's value of the Refund entity.
+// If the Refund object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RefundMutation) OldShowtimeID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldShowtimeID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldShowtimeID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldShowtimeID: %w", err)
+	}
+	return oldValue.ShowtimeID, nil
+}
+
+// ResetShowtimeID resets all changes to the "showtime_id" field.
+func (m *RefundMutation) ResetShowtimeID() {
+	m.showtime_id = nil
+}
+
+// SetPaymentID sets the "payment_id" field.
+func (m *RefundMutation) SetPaymentID(u uuid.UUID) {
+	m.payment_id = &u
+}
+
+// PaymentID returns the value of the "payment_id" field in the mutation.
+func (m *RefundMutation) PaymentID() (r uuid.UUID, exists bool) {
+	v := m.payment_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldPaymentID returns the old "payment_id" field's value of the Refund entity.
+// If the Refund object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RefundMutation) OldPaymentID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldPaymentID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldPaymentID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldPaymentID: %w", err)
+	}
+	return oldValue.PaymentID, nil
+}
+
+// ResetPaymentID resets all changes to the "payment_id" field.
+func (m *RefundMutation) ResetPaymentID() {
+	m.payment_id = nil
+}
+
+// SetAttemptID sets the "attempt_id" field.
+func (m *RefundMutation) SetAttemptID(u uuid.UUID) {
+	m.attempt_id = &u
+}
+
+// AttemptID returns the value of the "attempt_id" field in the mutation.
+func (m *RefundMutation) AttemptID() (r uuid.UUID, exists bool) {
+	v := m.attempt_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldAttemptID returns the old "attempt_id" field's value of the Refund entity.
+// If the Refund object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RefundMutation) OldAttemptID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldAttemptID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldAttemptID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldAttemptID: %w", err)
+	}
+	return oldValue.AttemptID, nil
+}
+
+// ResetAttemptID resets all changes to the "attempt_id" field.
+func (m *RefundMutation) ResetAttemptID() {
+	m.attempt_id = nil
+}
+
+// SetNumber sets the "number" field.
+func (m *RefundMutation) SetNumber(i int16) {
+	m.number = &i
+	m.addnumber = nil
+}
+
+// Number returns the value of the "number" field in the mutation.
+func (m *RefundMutation) Number() (r int16, exists bool) {
+	v := m.number
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldNumber returns the old "number" field's value of the Refund entity.
+// If the Refund object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RefundMutation) OldNumber(ctx context.Context) (v int16, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldNumber is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldNumber requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldNumber: %w", err)
+	}
+	return oldValue.Number, nil
+}
+
+// AddNumber adds i to the "number" field.
+func (m *RefundMutation) AddNumber(i int16) {
+	if m.addnumber != nil {
+		*m.addnumber += i
+	} else {
+		m.addnumber = &i
+	}
+}
+
+// AddedNumber returns the value that was added to the "number" field in this mutation.
+func (m *RefundMutation) AddedNumber() (r int16, exists bool) {
+	v := m.addnumber
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetNumber resets all changes to the "number" field.
+func (m *RefundMutation) ResetNumber() {
+	m.number = nil
+	m.addnumber = nil
+}
+
+// SetAmountMinor sets the "amount_minor" field.
+func (m *RefundMutation) SetAmountMinor(i int64) {
+	m.amount_minor = &i
+	m.addamount_minor = nil
+}
+
+// AmountMinor returns the value of the "amount_minor" field in the mutation.
+func (m *RefundMutation) AmountMinor() (r int64, exists bool) {
+	v := m.amount_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldAmountMinor returns the old "amount_minor" field's value of the Refund entity.
+// If the Refund object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RefundMutation) OldAmountMinor(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldAmountMinor is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldAmountMinor requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldAmountMinor: %w", err)
+	}
+	return oldValue.AmountMinor, nil
+}
+
+// AddAmountMinor adds i to the "amount_minor" field.
+func (m *RefundMutation) AddAmountMinor(i int64) {
+	if m.addamount_minor != nil {
+		*m.addamount_minor += i
+	} else {
+		m.addamount_minor = &i
+	}
+}
+
+// AddedAmountMinor returns the value that was added to the "amount_minor" field in this mutation.
+func (m *RefundMutation) AddedAmountMinor() (r int64, exists bool) {
+	v := m.addamount_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetAmountMinor resets all changes to the "amount_minor" field.
+func (m *RefundMutation) ResetAmountMinor() {
+	m.amount_minor = nil
+	m.addamount_minor = nil
+}
+
+// SetCause sets the "cause" field.
+func (m *RefundMutation) SetCause(s string) {
+	m.cause = &s
+}
+
+// Cause returns the value of the "cause" field in the mutation.
+func (m *RefundMutation) Cause() (r string, exists bool) {
+	v := m.cause
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCause returns the old "cause" field's value of the Refund entity.
+// If the Refund object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RefundMutation) OldCause(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCause is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCause requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCause: %w", err)
+	}
+	return oldValue.Cause, nil
+}
+
+// ResetCause resets all changes to the "cause" field.
+func (m *RefundMutation) ResetCause() {
+	m.cause = nil
+}
+
+// SetSeats sets the "seats" field.
+func (m *RefundMutation) SetSeats(s seatno.List) {
+	m.seats = &s
+}
+
+// Seats returns the value of the "seats" field in the mutation.
+func (m *RefundMutation) Seats() (r seatno.List, exists bool) {
+	v := m.seats
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldSeats returns the old "seats" field's value of the Refund entity.
+// If the Refund object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RefundMutation) OldSeats(ctx context.Context) (v seatno.List, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldSeats is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldSeats requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldSeats: %w", err)
+	}
+	return oldValue.Seats, nil
+}
+
+// ResetSeats resets all changes to the "seats" field.
+func (m *RefundMutation) ResetSeats() {
+	m.seats = nil
+}
+
+// SetStatus sets the "status" field.
+func (m *RefundMutation) SetStatus(s string) {
+	m.status = &s
+}
+
+// Status returns the value of the "status" field in the mutation.
+func (m *RefundMutation) Status() (r string, exists bool) {
+	v := m.status
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldStatus returns the old "status" field's value of the Refund entity.
+// If the Refund object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RefundMutation) OldStatus(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldStatus is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldStatus requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldStatus: %w", err)
+	}
+	return oldValue.Status, nil
+}
+
+// ResetStatus resets all changes to the "status" field.
+func (m *RefundMutation) ResetStatus() {
+	m.status = nil
+}
+
+// SetLeasedUntil sets the "leased_until" field.
+func (m *RefundMutation) SetLeasedUntil(t time.Time) {
+	m.leased_until = &t
+}
+
+// LeasedUntil returns the value of the "leased_until" field in the mutation.
+func (m *RefundMutation) LeasedUntil() (r time.Time, exists bool) {
+	v := m.leased_until
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldLeasedUntil returns the old "leased_until" field's value of the Refund entity.
+// If the Refund object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RefundMutation) OldLeasedUntil(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldLeasedUntil is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldLeasedUntil requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldLeasedUntil: %w", err)
+	}
+	return oldValue.LeasedUntil, nil
+}
+
+// ResetLeasedUntil resets all changes to the "leased_until" field.
+func (m *RefundMutation) ResetLeasedUntil() {
+	m.leased_until = nil
+}
+
+// SetCreatedAt sets the "created_at" field.
+func (m *RefundMutation) SetCreatedAt(t time.Time) {
+	m.created_at = &t
+}
+
+// CreatedAt returns the value of the "created_at" field in the mutation.
+func (m *RefundMutation) CreatedAt() (r time.Time, exists bool) {
+	v := m.created_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCreatedAt returns the old "created_at" field's value of the Refund entity.
+// If the Refund object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RefundMutation) OldCreatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCreatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCreatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCreatedAt: %w", err)
+	}
+	return oldValue.CreatedAt, nil
+}
+
+// ResetCreatedAt resets all changes to the "created_at" field.
+func (m *RefundMutation) ResetCreatedAt() {
+	m.created_at = nil
+}
+
+// SetDoneAt sets the "done_at" field.
+func (m *RefundMutation) SetDoneAt(t time.Time) {
+	m.done_at = &t
+}
+
+// DoneAt returns the value of the "done_at" field in the mutation.
+func (m *RefundMutation) DoneAt() (r time.Time, exists bool) {
+	v := m.done_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldDoneAt returns the old "done_at" field's value of the Refund entity.
+// If the Refund object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RefundMutation) OldDoneAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldDoneAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldDoneAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldDoneAt: %w", err)
+	}
+	return oldValue.DoneAt, nil
+}
+
+// ClearDoneAt clears the value of the "done_at" field.
+func (m *RefundMutation) ClearDoneAt() {
+	m.done_at = nil
+	m.clearedFields[refund.FieldDoneAt] = struct{}{}
+}
+
+// DoneAtCleared returns if the "done_at" field was cleared in this mutation.
+func (m *RefundMutation) DoneAtCleared() bool {
+	_, ok := m.clearedFields[refund.FieldDoneAt]
+	return ok
+}
+
+// ResetDoneAt resets all changes to the "done_at" field.
+func (m *RefundMutation) ResetDoneAt() {
+	m.done_at = nil
+	delete(m.clearedFields, refund.FieldDoneAt)
+}
+
+// Where appends a list predicates to the RefundMutation builder.
+func (m *RefundMutation) Where(ps ...predicate.Refund) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the RefundMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *RefundMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.Refund, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *RefundMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *RefundMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (Refund).
+func (m *RefundMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *RefundMutation) Fields() []string {
+	fields := make([]string, 0, 11)
+	if m.showtime_id != nil {
+		fields = append(fields, refund.FieldShowtimeID)
+	}
+	if m.payment_id != nil {
+		fields = append(fields, refund.FieldPaymentID)
+	}
+	if m.attempt_id != nil {
+		fields = append(fields, refund.FieldAttemptID)
+	}
+	if m.number != nil {
+		fields = append(fields, refund.FieldNumber)
+	}
+	if m.amount_minor != nil {
+		fields = append(fields, refund.FieldAmountMinor)
+	}
+	if m.cause != nil {
+		fields = append(fields, refund.FieldCause)
+	}
+	if m.seats != nil {
+		fields = append(fields, refund.FieldSeats)
+	}
+	if m.status != nil {
+		fields = append(fields, refund.FieldStatus)
+	}
+	if m.leased_until != nil {
+		fields = append(fields, refund.FieldLeasedUntil)
+	}
+	if m.created_at != nil {
+		fields = append(fields, refund.FieldCreatedAt)
+	}
+	if m.done_at != nil {
+		fields = append(fields, refund.FieldDoneAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *RefundMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case refund.FieldShowtimeID:
+		return m.ShowtimeID()
+	case refund.FieldPaymentID:
+		return m.PaymentID()
+	case refund.FieldAttemptID:
+		return m.AttemptID()
+	case refund.FieldNumber:
+		return m.Number()
+	case refund.FieldAmountMinor:
+		return m.AmountMinor()
+	case refund.FieldCause:
+		return m.Cause()
+	case refund.FieldSeats:
+		return m.Seats()
+	case refund.FieldStatus:
+		return m.Status()
+	case refund.FieldLeasedUntil:
+		return m.LeasedUntil()
+	case refund.FieldCreatedAt:
+		return m.CreatedAt()
+	case refund.FieldDoneAt:
+		return m.DoneAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *RefundMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case refund.FieldShowtimeID:
+		return m.OldShowtimeID(ctx)
+	case refund.FieldPaymentID:
+		return m.OldPaymentID(ctx)
+	case refund.FieldAttemptID:
+		return m.OldAttemptID(ctx)
+	case refund.FieldNumber:
+		return m.OldNumber(ctx)
+	case refund.FieldAmountMinor:
+		return m.OldAmountMinor(ctx)
+	case refund.FieldCause:
+		return m.OldCause(ctx)
+	case refund.FieldSeats:
+		return m.OldSeats(ctx)
+	case refund.FieldStatus:
+		return m.OldStatus(ctx)
+	case refund.FieldLeasedUntil:
+		return m.OldLeasedUntil(ctx)
+	case refund.FieldCreatedAt:
+		return m.OldCreatedAt(ctx)
+	case refund.FieldDoneAt:
+		return m.OldDoneAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown Refund field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *RefundMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case refund.FieldShowtimeID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetShowtimeID(v)
+		return nil
+	case refund.FieldPaymentID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetPaymentID(v)
+		return nil
+	case refund.FieldAttemptID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetAttemptID(v)
+		return nil
+	case refund.FieldNumber:
+		v, ok := value.(int16)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetNumber(v)
+		return nil
+	case refund.FieldAmountMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetAmountMinor(v)
+		return nil
+	case refund.FieldCause:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCause(v)
+		return nil
+	case refund.FieldSeats:
+		v, ok := value.(seatno.List)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetSeats(v)
+		return nil
+	case refund.FieldStatus:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetStatus(v)
+		return nil
+	case refund.FieldLeasedUntil:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetLeasedUntil(v)
+		return nil
+	case refund.FieldCreatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCreatedAt(v)
+		return nil
+	case refund.FieldDoneAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetDoneAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown Refund field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *RefundMutation) AddedFields() []string {
+	var fields []string
+	if m.addnumber != nil {
+		fields = append(fields, refund.FieldNumber)
+	}
+	if m.addamount_minor != nil {
+		fields = append(fields, refund.FieldAmountMinor)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *RefundMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case refund.FieldNumber:
+		return m.AddedNumber()
+	case refund.FieldAmountMinor:
+		return m.AddedAmountMinor()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *RefundMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case refund.FieldNumber:
+		v, ok := value.(int16)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddNumber(v)
+		return nil
+	case refund.FieldAmountMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddAmountMinor(v)
+		return nil
+	}
+	return fmt.Errorf("unknown Refund numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *RefundMutation) ClearedFields() []string {
+	var fields []string
+	if m.FieldCleared(refund.FieldDoneAt) {
+		fields = append(fields, refund.FieldDoneAt)
+	}
+	return fields
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *RefundMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *RefundMutation) ClearField(name string) error {
+	switch name {
+	case refund.FieldDoneAt:
+		m.ClearDoneAt()
+		return nil
+	}
+	return fmt.Errorf("unknown Refund nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *RefundMutation) ResetField(name string) error {
+	switch name {
+	case refund.FieldShowtimeID:
+		m.ResetShowtimeID()
+		return nil
+	case refund.FieldPaymentID:
+		m.ResetPaymentID()
+		return nil
+	case refund.FieldAttemptID:
+		m.ResetAttemptID()
+		return nil
+	case refund.FieldNumber:
+		m.ResetNumber()
+		return nil
+	case refund.FieldAmountMinor:
+		m.ResetAmountMinor()
+		return nil
+	case refund.FieldCause:
+		m.ResetCause()
+		return nil
+	case refund.FieldSeats:
+		m.ResetSeats()
+		return nil
+	case refund.FieldStatus:
+		m.ResetStatus()
+		return nil
+	case refund.FieldLeasedUntil:
+		m.ResetLeasedUntil()
+		return nil
+	case refund.FieldCreatedAt:
+		m.ResetCreatedAt()
+		return nil
+	case refund.FieldDoneAt:
+		m.ResetDoneAt()
+		return nil
+	}
+	return fmt.Errorf("unknown Refund field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *RefundMutation) AddedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *RefundMutation) AddedIDs(name string) []ent.Value {
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *RefundMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *RefundMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *RefundMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *RefundMutation) EdgeCleared(name string) bool {
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *RefundMutation) ClearEdge(name string) error {
+	return fmt.Errorf("unknown Refund unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *RefundMutation) ResetEdge(name string) error {
+	return fmt.Errorf("unknown Refund edge %s", name)
+}
+
+// RefundPolicyMutation represents an operation that mutates the RefundPolicy nodes in the graph.
+type RefundPolicyMutation struct {
+	config
+	op                       Op
+	typ                      string
+	id                       *int32
+	theater_id               *uuid.UUID
+	steps                    *json.RawMessage
+	appendsteps              json.RawMessage
+	late_without_refund      *bool
+	kept_per_ticket_minor    *int64
+	addkept_per_ticket_minor *int64
+	kept_once_minor          *int64
+	addkept_once_minor       *int64
+	fees_returned            *bool
+	holds_from               *time.Time
+	clearedFields            map[string]struct{}
+	done                     bool
+	oldValue                 func(context.Context) (*RefundPolicy, error)
+	predicates               []predicate.RefundPolicy
+}
+
+var _ ent.Mutation = (*RefundPolicyMutation)(nil)
+
+// refundpolicyOption allows management of the mutation configuration using functional options.
+type refundpolicyOption func(*RefundPolicyMutation)
+
+// newRefundPolicyMutation creates new mutation for the RefundPolicy entity.
+func newRefundPolicyMutation(c config, op Op, opts ...refundpolicyOption) *RefundPolicyMutation {
+	m := &RefundPolicyMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeRefundPolicy,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withRefundPolicyID sets the ID field of the mutation.
+func withRefundPolicyID(id int32) refundpolicyOption {
+	return func(m *RefundPolicyMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *RefundPolicy
+		)
+		m.oldValue = func(ctx context.Context) (*RefundPolicy, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().RefundPolicy.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withRefundPolicy sets the old RefundPolicy of the mutation.
+func withRefundPolicy(node *RefundPolicy) refundpolicyOption {
+	return func(m *RefundPolicyMutation) {
+		m.oldValue = func(context.Context) (*RefundPolicy, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m RefundPolicyMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m RefundPolicyMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of RefundPolicy entities.
+func (m *RefundPolicyMutation) SetID(id int32) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *RefundPolicyMutation) ID() (id int32, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *RefundPolicyMutation) IDs(ctx context.Context) ([]int32, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []int32{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().RefundPolicy.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetTheaterID sets the "theater_id" field.
+func (m *RefundPolicyMutation) SetTheaterID(u uuid.UUID) {
+	m.theater_id = &u
+}
+
+// TheaterID returns the value of the "theater_id" field in the mutation.
+func (m *RefundPolicyMutation) TheaterID() (r uuid.UUID, exists bool) {
+	v := m.theater_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldTheaterID returns the old "theater_id" field's value of the RefundPolicy entity.
+// If the RefundPolicy object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RefundPolicyMutation) OldTheaterID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldTheaterID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldTheaterID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldTheaterID: %w", err)
+	}
+	return oldValue.TheaterID, nil
+}
+
+// ResetTheaterID resets all changes to the "theater_id" field.
+func (m *RefundPolicyMutation) ResetTheaterID() {
+	m.theater_id = nil
+}
+
+// SetSteps sets the "steps" field.
+func (m *RefundPolicyMutation) SetSteps(jm json.RawMessage) {
+	m.steps = &jm
+	m.appendsteps = nil
+}
+
+// Steps returns the value of the "steps" field in the mutation.
+func (m *RefundPolicyMutation) Steps() (r json.RawMessage, exists bool) {
+	v := m.steps
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldSteps returns the old "steps" field's value of the RefundPolicy entity.
+// If the RefundPolicy object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RefundPolicyMutation) OldSteps(ctx context.Context) (v json.RawMessage, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldSteps is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldSteps requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldSteps: %w", err)
+	}
+	return oldValue.Steps, nil
+}
+
+// AppendSteps adds jm to the "steps" field.
+func (m *RefundPolicyMutation) AppendSteps(jm json.RawMessage) {
+	m.appendsteps = append(m.appendsteps, jm...)
+}
+
+// AppendedSteps returns the list of values that were appended to the "steps" field in this mutation.
+func (m *RefundPolicyMutation) AppendedSteps() (json.RawMessage, bool) {
+	if len(m.appendsteps) == 0 {
+		return nil, false
+	}
+	return m.appendsteps, true
+}
+
+// ResetSteps resets all changes to the "steps" field.
+func (m *RefundPolicyMutation) ResetSteps() {
+	m.steps = nil
+	m.appendsteps = nil
+}
+
+// SetLateWithoutRefund sets the "late_without_refund" field.
+func (m *RefundPolicyMutation) SetLateWithoutRefund(b bool) {
+	m.late_without_refund = &b
+}
+
+// LateWithoutRefund returns the value of the "late_without_refund" field in the mutation.
+func (m *RefundPolicyMutation) LateWithoutRefund() (r bool, exists bool) {
+	v := m.late_without_refund
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldLateWithoutRefund returns the old "late_without_refund" field's value of the RefundPolicy entity.
+// If the RefundPolicy object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RefundPolicyMutation) OldLateWithoutRefund(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldLateWithoutRefund is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldLateWithoutRefund requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldLateWithoutRefund: %w", err)
+	}
+	return oldValue.LateWithoutRefund, nil
+}
+
+// ResetLateWithoutRefund resets all changes to the "late_without_refund" field.
+func (m *RefundPolicyMutation) ResetLateWithoutRefund() {
+	m.late_without_refund = nil
+}
+
+// SetKeptPerTicketMinor sets the "kept_per_ticket_minor" field.
+func (m *RefundPolicyMutation) SetKeptPerTicketMinor(i int64) {
+	m.kept_per_ticket_minor = &i
+	m.addkept_per_ticket_minor = nil
+}
+
+// KeptPerTicketMinor returns the value of the "kept_per_ticket_minor" field in the mutation.
+func (m *RefundPolicyMutation) KeptPerTicketMinor() (r int64, exists bool) {
+	v := m.kept_per_ticket_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldKeptPerTicketMinor returns the old "kept_per_ticket_minor" field's value of the RefundPolicy entity.
+// If the RefundPolicy object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RefundPolicyMutation) OldKeptPerTicketMinor(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldKeptPerTicketMinor is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldKeptPerTicketMinor requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldKeptPerTicketMinor: %w", err)
+	}
+	return oldValue.KeptPerTicketMinor, nil
+}
+
+// AddKeptPerTicketMinor adds i to the "kept_per_ticket_minor" field.
+func (m *RefundPolicyMutation) AddKeptPerTicketMinor(i int64) {
+	if m.addkept_per_ticket_minor != nil {
+		*m.addkept_per_ticket_minor += i
+	} else {
+		m.addkept_per_ticket_minor = &i
+	}
+}
+
+// AddedKeptPerTicketMinor returns the value that was added to the "kept_per_ticket_minor" field in this mutation.
+func (m *RefundPolicyMutation) AddedKeptPerTicketMinor() (r int64, exists bool) {
+	v := m.addkept_per_ticket_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetKeptPerTicketMinor resets all changes to the "kept_per_ticket_minor" field.
+func (m *RefundPolicyMutation) ResetKeptPerTicketMinor() {
+	m.kept_per_ticket_minor = nil
+	m.addkept_per_ticket_minor = nil
+}
+
+// SetKeptOnceMinor sets the "kept_once_minor" field.
+func (m *RefundPolicyMutation) SetKeptOnceMinor(i int64) {
+	m.kept_once_minor = &i
+	m.addkept_once_minor = nil
+}
+
+// KeptOnceMinor returns the value of the "kept_once_minor" field in the mutation.
+func (m *RefundPolicyMutation) KeptOnceMinor() (r int64, exists bool) {
+	v := m.kept_once_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldKeptOnceMinor returns the old "kept_once_minor" field's value of the RefundPolicy entity.
+// If the RefundPolicy object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RefundPolicyMutation) OldKeptOnceMinor(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldKeptOnceMinor is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldKeptOnceMinor requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldKeptOnceMinor: %w", err)
+	}
+	return oldValue.KeptOnceMinor, nil
+}
+
+// AddKeptOnceMinor adds i to the "kept_once_minor" field.
+func (m *RefundPolicyMutation) AddKeptOnceMinor(i int64) {
+	if m.addkept_once_minor != nil {
+		*m.addkept_once_minor += i
+	} else {
+		m.addkept_once_minor = &i
+	}
+}
+
+// AddedKeptOnceMinor returns the value that was added to the "kept_once_minor" field in this mutation.
+func (m *RefundPolicyMutation) AddedKeptOnceMinor() (r int64, exists bool) {
+	v := m.addkept_once_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetKeptOnceMinor resets all changes to the "kept_once_minor" field.
+func (m *RefundPolicyMutation) ResetKeptOnceMinor() {
+	m.kept_once_minor = nil
+	m.addkept_once_minor = nil
+}
+
+// SetFeesReturned sets the "fees_returned" field.
+func (m *RefundPolicyMutation) SetFeesReturned(b bool) {
+	m.fees_returned = &b
+}
+
+// FeesReturned returns the value of the "fees_returned" field in the mutation.
+func (m *RefundPolicyMutation) FeesReturned() (r bool, exists bool) {
+	v := m.fees_returned
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldFeesReturned returns the old "fees_returned" field's value of the RefundPolicy entity.
+// If the RefundPolicy object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RefundPolicyMutation) OldFeesReturned(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldFeesReturned is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldFeesReturned requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldFeesReturned: %w", err)
+	}
+	return oldValue.FeesReturned, nil
+}
+
+// ResetFeesReturned resets all changes to the "fees_returned" field.
+func (m *RefundPolicyMutation) ResetFeesReturned() {
+	m.fees_returned = nil
+}
+
+// SetHoldsFrom sets the "holds_from" field.
+func (m *RefundPolicyMutation) SetHoldsFrom(t time.Time) {
+	m.holds_from = &t
+}
+
+// HoldsFrom returns the value of the "holds_from" field in the mutation.
+func (m *RefundPolicyMutation) HoldsFrom() (r time.Time, exists bool) {
+	v := m.holds_from
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldHoldsFrom returns the old "holds_from" field's value of the RefundPolicy entity.
+// If the RefundPolicy object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RefundPolicyMutation) OldHoldsFrom(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldHoldsFrom is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldHoldsFrom requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldHoldsFrom: %w", err)
+	}
+	return oldValue.HoldsFrom, nil
+}
+
+// ResetHoldsFrom resets all changes to the "holds_from" field.
+func (m *RefundPolicyMutation) ResetHoldsFrom() {
+	m.holds_from = nil
+}
+
+// Where appends a list predicates to the RefundPolicyMutation builder.
+func (m *RefundPolicyMutation) Where(ps ...predicate.RefundPolicy) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the RefundPolicyMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *RefundPolicyMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.RefundPolicy, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *RefundPolicyMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *RefundPolicyMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (RefundPolicy).
+func (m *RefundPolicyMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *RefundPolicyMutation) Fields() []string {
+	fields := make([]string, 0, 7)
+	if m.theater_id != nil {
+		fields = append(fields, refundpolicy.FieldTheaterID)
+	}
+	if m.steps != nil {
+		fields = append(fields, refundpolicy.FieldSteps)
+	}
+	if m.late_without_refund != nil {
+		fields = append(fields, refundpolicy.FieldLateWithoutRefund)
+	}
+	if m.kept_per_ticket_minor != nil {
+		fields = append(fields, refundpolicy.FieldKeptPerTicketMinor)
+	}
+	if m.kept_once_minor != nil {
+		fields = append(fields, refundpolicy.FieldKeptOnceMinor)
+	}
+	if m.fees_returned != nil {
+		fields = append(fields, refundpolicy.FieldFeesReturned)
+	}
+	if m.holds_from != nil {
+		fields = append(fields, refundpolicy.FieldHoldsFrom)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *RefundPolicyMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case refundpolicy.FieldTheaterID:
+		return m.TheaterID()
+	case refundpolicy.FieldSteps:
+		return m.Steps()
+	case refundpolicy.FieldLateWithoutRefund:
+		return m.LateWithoutRefund()
+	case refundpolicy.FieldKeptPerTicketMinor:
+		return m.KeptPerTicketMinor()
+	case refundpolicy.FieldKeptOnceMinor:
+		return m.KeptOnceMinor()
+	case refundpolicy.FieldFeesReturned:
+		return m.FeesReturned()
+	case refundpolicy.FieldHoldsFrom:
+		return m.HoldsFrom()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *RefundPolicyMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case refundpolicy.FieldTheaterID:
+		return m.OldTheaterID(ctx)
+	case refundpolicy.FieldSteps:
+		return m.OldSteps(ctx)
+	case refundpolicy.FieldLateWithoutRefund:
+		return m.OldLateWithoutRefund(ctx)
+	case refundpolicy.FieldKeptPerTicketMinor:
+		return m.OldKeptPerTicketMinor(ctx)
+	case refundpolicy.FieldKeptOnceMinor:
+		return m.OldKeptOnceMinor(ctx)
+	case refundpolicy.FieldFeesReturned:
+		return m.OldFeesReturned(ctx)
+	case refundpolicy.FieldHoldsFrom:
+		return m.OldHoldsFrom(ctx)
+	}
+	return nil, fmt.Errorf("unknown RefundPolicy field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *RefundPolicyMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case refundpolicy.FieldTheaterID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetTheaterID(v)
+		return nil
+	case refundpolicy.FieldSteps:
+		v, ok := value.(json.RawMessage)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetSteps(v)
+		return nil
+	case refundpolicy.FieldLateWithoutRefund:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetLateWithoutRefund(v)
+		return nil
+	case refundpolicy.FieldKeptPerTicketMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetKeptPerTicketMinor(v)
+		return nil
+	case refundpolicy.FieldKeptOnceMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetKeptOnceMinor(v)
+		return nil
+	case refundpolicy.FieldFeesReturned:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetFeesReturned(v)
+		return nil
+	case refundpolicy.FieldHoldsFrom:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetHoldsFrom(v)
+		return nil
+	}
+	return fmt.Errorf("unknown RefundPolicy field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *RefundPolicyMutation) AddedFields() []string {
+	var fields []string
+	if m.addkept_per_ticket_minor != nil {
+		fields = append(fields, refundpolicy.FieldKeptPerTicketMinor)
+	}
+	if m.addkept_once_minor != nil {
+		fields = append(fields, refundpolicy.FieldKeptOnceMinor)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *RefundPolicyMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case refundpolicy.FieldKeptPerTicketMinor:
+		return m.AddedKeptPerTicketMinor()
+	case refundpolicy.FieldKeptOnceMinor:
+		return m.AddedKeptOnceMinor()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *RefundPolicyMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case refundpolicy.FieldKeptPerTicketMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddKeptPerTicketMinor(v)
+		return nil
+	case refundpolicy.FieldKeptOnceMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddKeptOnceMinor(v)
+		return nil
+	}
+	return fmt.Errorf("unknown RefundPolicy numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *RefundPolicyMutation) ClearedFields() []string {
+	return nil
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *RefundPolicyMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *RefundPolicyMutation) ClearField(name string) error {
+	return fmt.Errorf("unknown RefundPolicy nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *RefundPolicyMutation) ResetField(name string) error {
+	switch name {
+	case refundpolicy.FieldTheaterID:
+		m.ResetTheaterID()
+		return nil
+	case refundpolicy.FieldSteps:
+		m.ResetSteps()
+		return nil
+	case refundpolicy.FieldLateWithoutRefund:
+		m.ResetLateWithoutRefund()
+		return nil
+	case refundpolicy.FieldKeptPerTicketMinor:
+		m.ResetKeptPerTicketMinor()
+		return nil
+	case refundpolicy.FieldKeptOnceMinor:
+		m.ResetKeptOnceMinor()
+		return nil
+	case refundpolicy.FieldFeesReturned:
+		m.ResetFeesReturned()
+		return nil
+	case refundpolicy.FieldHoldsFrom:
+		m.ResetHoldsFrom()
+		return nil
+	}
+	return fmt.Errorf("unknown RefundPolicy field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *RefundPolicyMutation) AddedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *RefundPolicyMutation) AddedIDs(name string) []ent.Value {
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *RefundPolicyMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *RefundPolicyMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *RefundPolicyMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *RefundPolicyMutation) EdgeCleared(name string) bool {
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *RefundPolicyMutation) ClearEdge(name string) error {
+	return fmt.Errorf("unknown RefundPolicy unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *RefundPolicyMutation) ResetEdge(name string) error {
+	return fmt.Errorf("unknown RefundPolicy edge %s", name)
+}
+
 // ReservationMutation represents an operation that mutates the Reservation nodes in the graph.
 type ReservationMutation struct {
 	config
@@ -17877,6 +19832,7 @@ type ReservationMutation struct {
 	amount_minor    *int64
 	addamount_minor *int64
 	currency        *string
+	released        *seatno.List
 	lines           *json.RawMessage
 	appendlines     json.RawMessage
 	held_until      *time.Time
@@ -18230,6 +20186,42 @@ func (m *ReservationMutation) ResetCurrency() {
 	m.currency = nil
 }
 
+// SetReleased sets the "released" field.
+func (m *ReservationMutation) SetReleased(s seatno.List) {
+	m.released = &s
+}
+
+// Released returns the value of the "released" field in the mutation.
+func (m *ReservationMutation) Released() (r seatno.List, exists bool) {
+	v := m.released
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldReleased returns the old "released" field's value of the Reservation entity.
+// If the Reservation object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReservationMutation) OldReleased(ctx context.Context) (v seatno.List, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldReleased is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldReleased requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldReleased: %w", err)
+	}
+	return oldValue.Released, nil
+}
+
+// ResetReleased resets all changes to the "released" field.
+func (m *ReservationMutation) ResetReleased() {
+	m.released = nil
+}
+
 // SetLines sets the "lines" field.
 func (m *ReservationMutation) SetLines(jm json.RawMessage) {
 	m.lines = &jm
@@ -18547,7 +20539,7 @@ func (m *ReservationMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *ReservationMutation) Fields() []string {
-	fields := make([]string, 0, 12)
+	fields := make([]string, 0, 13)
 	if m.showtime_id != nil {
 		fields = append(fields, reservation.FieldShowtimeID)
 	}
@@ -18565,6 +20557,9 @@ func (m *ReservationMutation) Fields() []string {
 	}
 	if m.currency != nil {
 		fields = append(fields, reservation.FieldCurrency)
+	}
+	if m.released != nil {
+		fields = append(fields, reservation.FieldReleased)
 	}
 	if m.lines != nil {
 		fields = append(fields, reservation.FieldLines)
@@ -18604,6 +20599,8 @@ func (m *ReservationMutation) Field(name string) (ent.Value, bool) {
 		return m.AmountMinor()
 	case reservation.FieldCurrency:
 		return m.Currency()
+	case reservation.FieldReleased:
+		return m.Released()
 	case reservation.FieldLines:
 		return m.Lines()
 	case reservation.FieldHeldUntil:
@@ -18637,6 +20634,8 @@ func (m *ReservationMutation) OldField(ctx context.Context, name string) (ent.Va
 		return m.OldAmountMinor(ctx)
 	case reservation.FieldCurrency:
 		return m.OldCurrency(ctx)
+	case reservation.FieldReleased:
+		return m.OldReleased(ctx)
 	case reservation.FieldLines:
 		return m.OldLines(ctx)
 	case reservation.FieldHeldUntil:
@@ -18699,6 +20698,13 @@ func (m *ReservationMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetCurrency(v)
+		return nil
+	case reservation.FieldReleased:
+		v, ok := value.(seatno.List)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetReleased(v)
 		return nil
 	case reservation.FieldLines:
 		v, ok := value.(json.RawMessage)
@@ -18850,6 +20856,9 @@ func (m *ReservationMutation) ResetField(name string) error {
 		return nil
 	case reservation.FieldCurrency:
 		m.ResetCurrency()
+		return nil
+	case reservation.FieldReleased:
+		m.ResetReleased()
 		return nil
 	case reservation.FieldLines:
 		m.ResetLines()
@@ -31287,6 +33296,7 @@ type TillEntryMutation struct {
 	given_minor        *int64
 	addgiven_minor     *int64
 	terminal_reference *string
+	idempotency_key    *string
 	created_at         *time.Time
 	clearedFields      map[string]struct{}
 	done               bool
@@ -31824,6 +33834,42 @@ func (m *TillEntryMutation) ResetTerminalReference() {
 	delete(m.clearedFields, tillentry.FieldTerminalReference)
 }
 
+// SetIdempotencyKey sets the "idempotency_key" field.
+func (m *TillEntryMutation) SetIdempotencyKey(s string) {
+	m.idempotency_key = &s
+}
+
+// IdempotencyKey returns the value of the "idempotency_key" field in the mutation.
+func (m *TillEntryMutation) IdempotencyKey() (r string, exists bool) {
+	v := m.idempotency_key
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldIdempotencyKey returns the old "idempotency_key" field's value of the TillEntry entity.
+// If the TillEntry object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *TillEntryMutation) OldIdempotencyKey(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldIdempotencyKey is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldIdempotencyKey requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldIdempotencyKey: %w", err)
+	}
+	return oldValue.IdempotencyKey, nil
+}
+
+// ResetIdempotencyKey resets all changes to the "idempotency_key" field.
+func (m *TillEntryMutation) ResetIdempotencyKey() {
+	m.idempotency_key = nil
+}
+
 // SetCreatedAt sets the "created_at" field.
 func (m *TillEntryMutation) SetCreatedAt(t time.Time) {
 	m.created_at = &t
@@ -31894,7 +33940,7 @@ func (m *TillEntryMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *TillEntryMutation) Fields() []string {
-	fields := make([]string, 0, 11)
+	fields := make([]string, 0, 12)
 	if m.showtime_id != nil {
 		fields = append(fields, tillentry.FieldShowtimeID)
 	}
@@ -31924,6 +33970,9 @@ func (m *TillEntryMutation) Fields() []string {
 	}
 	if m.terminal_reference != nil {
 		fields = append(fields, tillentry.FieldTerminalReference)
+	}
+	if m.idempotency_key != nil {
+		fields = append(fields, tillentry.FieldIdempotencyKey)
 	}
 	if m.created_at != nil {
 		fields = append(fields, tillentry.FieldCreatedAt)
@@ -31956,6 +34005,8 @@ func (m *TillEntryMutation) Field(name string) (ent.Value, bool) {
 		return m.GivenMinor()
 	case tillentry.FieldTerminalReference:
 		return m.TerminalReference()
+	case tillentry.FieldIdempotencyKey:
+		return m.IdempotencyKey()
 	case tillentry.FieldCreatedAt:
 		return m.CreatedAt()
 	}
@@ -31987,6 +34038,8 @@ func (m *TillEntryMutation) OldField(ctx context.Context, name string) (ent.Valu
 		return m.OldGivenMinor(ctx)
 	case tillentry.FieldTerminalReference:
 		return m.OldTerminalReference(ctx)
+	case tillentry.FieldIdempotencyKey:
+		return m.OldIdempotencyKey(ctx)
 	case tillentry.FieldCreatedAt:
 		return m.OldCreatedAt(ctx)
 	}
@@ -32067,6 +34120,13 @@ func (m *TillEntryMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetTerminalReference(v)
+		return nil
+	case tillentry.FieldIdempotencyKey:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetIdempotencyKey(v)
 		return nil
 	case tillentry.FieldCreatedAt:
 		v, ok := value.(time.Time)
@@ -32195,6 +34255,9 @@ func (m *TillEntryMutation) ResetField(name string) error {
 		return nil
 	case tillentry.FieldTerminalReference:
 		m.ResetTerminalReference()
+		return nil
+	case tillentry.FieldIdempotencyKey:
+		m.ResetIdempotencyKey()
 		return nil
 	case tillentry.FieldCreatedAt:
 		m.ResetCreatedAt()

@@ -18,6 +18,7 @@ import (
 	"marquee/ent/pricerule"
 	"marquee/ent/promotion"
 	"marquee/ent/promotionredemption"
+	"marquee/ent/refund"
 	"marquee/ent/reservation"
 	"marquee/ent/review"
 	"marquee/ent/reviewreport"
@@ -93,7 +94,7 @@ func init() {
 	idempotencykeyFields := schema.IdempotencyKey{}.Fields()
 	_ = idempotencykeyFields
 	// idempotencykeyDescCreatedAt is the schema descriptor for created_at field.
-	idempotencykeyDescCreatedAt := idempotencykeyFields[7].Descriptor()
+	idempotencykeyDescCreatedAt := idempotencykeyFields[8].Descriptor()
 	// idempotencykey.DefaultCreatedAt holds the default value on creation for the created_at field.
 	idempotencykey.DefaultCreatedAt = idempotencykeyDescCreatedAt.Default.(func() time.Time)
 	mailFields := schema.Mail{}.Fields()
@@ -154,18 +155,22 @@ func init() {
 	paymentDescRefundedMinor := paymentFields[8].Descriptor()
 	// payment.DefaultRefundedMinor holds the default value on creation for the refunded_minor field.
 	payment.DefaultRefundedMinor = paymentDescRefundedMinor.Default.(int64)
+	// paymentDescPromisedMinor is the schema descriptor for promised_minor field.
+	paymentDescPromisedMinor := paymentFields[9].Descriptor()
+	// payment.DefaultPromisedMinor holds the default value on creation for the promised_minor field.
+	payment.DefaultPromisedMinor = paymentDescPromisedMinor.Default.(int64)
 	// paymentDescCreatedAt is the schema descriptor for created_at field.
-	paymentDescCreatedAt := paymentFields[10].Descriptor()
+	paymentDescCreatedAt := paymentFields[11].Descriptor()
 	// payment.DefaultCreatedAt holds the default value on creation for the created_at field.
 	payment.DefaultCreatedAt = paymentDescCreatedAt.Default.(func() time.Time)
 	paymentattemptFields := schema.PaymentAttempt{}.Fields()
 	_ = paymentattemptFields
 	// paymentattemptDescStatus is the schema descriptor for status field.
-	paymentattemptDescStatus := paymentattemptFields[4].Descriptor()
+	paymentattemptDescStatus := paymentattemptFields[5].Descriptor()
 	// paymentattempt.DefaultStatus holds the default value on creation for the status field.
 	paymentattempt.DefaultStatus = paymentattemptDescStatus.Default.(string)
 	// paymentattemptDescCreatedAt is the schema descriptor for created_at field.
-	paymentattemptDescCreatedAt := paymentattemptFields[9].Descriptor()
+	paymentattemptDescCreatedAt := paymentattemptFields[10].Descriptor()
 	// paymentattempt.DefaultCreatedAt holds the default value on creation for the created_at field.
 	paymentattempt.DefaultCreatedAt = paymentattemptDescCreatedAt.Default.(func() time.Time)
 	priceruleFields := schema.PriceRule{}.Fields()
@@ -254,6 +259,16 @@ func init() {
 	promotionredemptionDescCreatedAt := promotionredemptionFields[5].Descriptor()
 	// promotionredemption.DefaultCreatedAt holds the default value on creation for the created_at field.
 	promotionredemption.DefaultCreatedAt = promotionredemptionDescCreatedAt.Default.(func() time.Time)
+	refundFields := schema.Refund{}.Fields()
+	_ = refundFields
+	// refundDescStatus is the schema descriptor for status field.
+	refundDescStatus := refundFields[8].Descriptor()
+	// refund.DefaultStatus holds the default value on creation for the status field.
+	refund.DefaultStatus = refundDescStatus.Default.(string)
+	// refundDescCreatedAt is the schema descriptor for created_at field.
+	refundDescCreatedAt := refundFields[10].Descriptor()
+	// refund.DefaultCreatedAt holds the default value on creation for the created_at field.
+	refund.DefaultCreatedAt = refundDescCreatedAt.Default.(func() time.Time)
 	reservationFields := schema.Reservation{}.Fields()
 	_ = reservationFields
 	// reservationDescStatus is the schema descriptor for status field.
@@ -261,7 +276,7 @@ func init() {
 	// reservation.DefaultStatus holds the default value on creation for the status field.
 	reservation.DefaultStatus = reservationDescStatus.Default.(string)
 	// reservationDescCreatedAt is the schema descriptor for created_at field.
-	reservationDescCreatedAt := reservationFields[10].Descriptor()
+	reservationDescCreatedAt := reservationFields[11].Descriptor()
 	// reservation.DefaultCreatedAt holds the default value on creation for the created_at field.
 	reservation.DefaultCreatedAt = reservationDescCreatedAt.Default.(func() time.Time)
 	reviewFields := schema.Review{}.Fields()
@@ -373,7 +388,7 @@ func init() {
 	tillentryFields := schema.TillEntry{}.Fields()
 	_ = tillentryFields
 	// tillentryDescCreatedAt is the schema descriptor for created_at field.
-	tillentryDescCreatedAt := tillentryFields[11].Descriptor()
+	tillentryDescCreatedAt := tillentryFields[12].Descriptor()
 	// tillentry.DefaultCreatedAt holds the default value on creation for the created_at field.
 	tillentry.DefaultCreatedAt = tillentryDescCreatedAt.Default.(func() time.Time)
 	userFields := schema.User{}.Fields()

@@ -38,6 +38,8 @@ type TillEntry struct {
 	GivenMinor int64 `json:"given_minor,omitempty"`
 	// TerminalReference holds the value of the "terminal_reference" field.
 	TerminalReference *string `json:"terminal_reference,omitempty"`
+	// of the command that wrote it
+	IdempotencyKey string `json:"idempotency_key,omitempty"`
 	// CreatedAt holds the value of the "created_at" field.
 	CreatedAt    time.Time `json:"created_at,omitempty"`
 	selectValues sql.SelectValues
@@ -52,7 +54,7 @@ func (*TillEntry) scanValues(columns []string) ([]any, error) {
 			values[i] = &sql.NullScanner{S: new(uuid.UUID)}
 		case tillentry.FieldAmountMinor, tillentry.FieldGivenMinor:
 			values[i] = new(sql.NullInt64)
-		case tillentry.FieldKind, tillentry.FieldMethod, tillentry.FieldTerminalReference:
+		case tillentry.FieldKind, tillentry.FieldMethod, tillentry.FieldTerminalReference, tillentry.FieldIdempotencyKey:
 			values[i] = new(sql.NullString)
 		case tillentry.FieldCreatedAt:
 			values[i] = new(sql.NullTime)
@@ -141,6 +143,12 @@ func (_m *TillEntry) assignValues(columns []string, values []any) error {
 				_m.TerminalReference = new(string)
 				*_m.TerminalReference = value.String
 			}
+		case tillentry.FieldIdempotencyKey:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field idempotency_key", values[i])
+			} else if value.Valid {
+				_m.IdempotencyKey = value.String
+			}
 		case tillentry.FieldCreatedAt:
 			if value, ok := values[i].(*sql.NullTime); !ok {
 				return fmt.Errorf("unexpected type %T for field created_at", values[i])
@@ -216,6 +224,9 @@ func (_m *TillEntry) String() string {
 		builder.WriteString("terminal_reference=")
 		builder.WriteString(*v)
 	}
+	builder.WriteString(", ")
+	builder.WriteString("idempotency_key=")
+	builder.WriteString(_m.IdempotencyKey)
 	builder.WriteString(", ")
 	builder.WriteString("created_at=")
 	builder.WriteString(_m.CreatedAt.Format(time.ANSIC))

@@ -100,6 +100,12 @@ func (_c *TillEntryCreate) SetNillableTerminalReference(v *string) *TillEntryCre
 	return _c
 }
 
+// SetIdempotencyKey sets the "idempotency_key" field.
+func (_c *TillEntryCreate) SetIdempotencyKey(v string) *TillEntryCreate {
+	_c.mutation.SetIdempotencyKey(v)
+	return _c
+}
+
 // SetCreatedAt sets the "created_at" field.
 func (_c *TillEntryCreate) SetCreatedAt(v time.Time) *TillEntryCreate {
 	_c.mutation.SetCreatedAt(v)
@@ -187,6 +193,9 @@ func (_c *TillEntryCreate) check() error {
 	if _, ok := _c.mutation.GivenMinor(); !ok {
 		return &ValidationError{Name: "given_minor", err: errors.New(`ent: missing required field "TillEntry.given_minor"`)}
 	}
+	if _, ok := _c.mutation.IdempotencyKey(); !ok {
+		return &ValidationError{Name: "idempotency_key", err: errors.New(`ent: missing required field "TillEntry.idempotency_key"`)}
+	}
 	return nil
 }
 
@@ -262,6 +271,10 @@ func (_c *TillEntryCreate) createSpec() (*TillEntry, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.TerminalReference(); ok {
 		_spec.SetField(tillentry.FieldTerminalReference, field.TypeString, value)
 		_node.TerminalReference = &value
+	}
+	if value, ok := _c.mutation.IdempotencyKey(); ok {
+		_spec.SetField(tillentry.FieldIdempotencyKey, field.TypeString, value)
+		_node.IdempotencyKey = value
 	}
 	if value, ok := _c.mutation.CreatedAt(); ok {
 		_spec.SetField(tillentry.FieldCreatedAt, field.TypeTime, value)
@@ -392,6 +405,9 @@ func (u *TillEntryUpsertOne) UpdateNewValues() *TillEntryUpsertOne {
 		}
 		if _, exists := u.create.mutation.TerminalReference(); exists {
 			s.SetIgnore(tillentry.FieldTerminalReference)
+		}
+		if _, exists := u.create.mutation.IdempotencyKey(); exists {
+			s.SetIgnore(tillentry.FieldIdempotencyKey)
 		}
 		if _, exists := u.create.mutation.CreatedAt(); exists {
 			s.SetIgnore(tillentry.FieldCreatedAt)
@@ -672,6 +688,9 @@ func (u *TillEntryUpsertBulk) UpdateNewValues() *TillEntryUpsertBulk {
 			}
 			if _, exists := b.mutation.TerminalReference(); exists {
 				s.SetIgnore(tillentry.FieldTerminalReference)
+			}
+			if _, exists := b.mutation.IdempotencyKey(); exists {
+				s.SetIgnore(tillentry.FieldIdempotencyKey)
 			}
 			if _, exists := b.mutation.CreatedAt(); exists {
 				s.SetIgnore(tillentry.FieldCreatedAt)

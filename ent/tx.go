@@ -62,6 +62,10 @@ type Tx struct {
 	ProviderFlow *ProviderFlowClient
 	// RecoveryCode is the client for interacting with the RecoveryCode builders.
 	RecoveryCode *RecoveryCodeClient
+	// Refund is the client for interacting with the Refund builders.
+	Refund *RefundClient
+	// RefundPolicy is the client for interacting with the RefundPolicy builders.
+	RefundPolicy *RefundPolicyClient
 	// Reservation is the client for interacting with the Reservation builders.
 	Reservation *ReservationClient
 	// Review is the client for interacting with the Review builders.
@@ -255,6 +259,8 @@ func (tx *Tx) init() {
 	tx.PromotionRedemption = NewPromotionRedemptionClient(tx.config)
 	tx.ProviderFlow = NewProviderFlowClient(tx.config)
 	tx.RecoveryCode = NewRecoveryCodeClient(tx.config)
+	tx.Refund = NewRefundClient(tx.config)
+	tx.RefundPolicy = NewRefundPolicyClient(tx.config)
 	tx.Reservation = NewReservationClient(tx.config)
 	tx.Review = NewReviewClient(tx.config)
 	tx.ReviewEdit = NewReviewEditClient(tx.config)

@@ -30,6 +30,22 @@ func (r *mutationResolver) PayAtCounter(ctx context.Context, input model.PayAtCo
 	return payAtCounterResult(result)
 }
 
+func (r *mutationResolver) PayOutAtCounter(ctx context.Context, input model.PayOutAtCounterInput) (model.PayOutAtCounterResult, error) {
+	viewer, err := auth.RequireSomewhere(ctx, auth.RoleTheaterStaff)
+	if err != nil {
+		return nil, err
+	}
+	in, err := payOutInput(input)
+	if err != nil {
+		return nil, err
+	}
+	result, err := r.Services.Booking.PayOutAtCounter(ctx, viewer, in)
+	if err != nil {
+		return nil, err
+	}
+	return payOutAtCounterResult(result)
+}
+
 func (r *mutationResolver) SellAtCounter(ctx context.Context, input model.SellAtCounterInput) (model.SellAtCounterResult, error) {
 	viewer, err := auth.RequireSomewhere(ctx, auth.RoleTheaterStaff)
 	if err != nil {

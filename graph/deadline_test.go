@@ -80,3 +80,22 @@ func TestPayLater(t *testing.T) {
 	pay(t, customer, id)
 	seats.Until("TAKEN", 5, 6)
 }
+
+// TestMutation_commands_see_what_the_one_before_did sets the terms of a theater twice in one operation.
+func TestMutation_commands_see_what_the_one_before_did(t *testing.T) {
+	t.Parallel()
+	a := apitest.New(t, apitest.Still())
+	theater := a.World.Showtimes[0].Theater
+	var got map[string]struct {
+		Theater struct {
+			PayLaterPolicy struct{ LeadMinutes int }
+		}
+	}
+	a.As(auth.Grant{Role: auth.RoleTheaterManager, Theater: theater.Key}).Get(`mutation ($id: ID!) {
+		first: setPayLaterPolicy(input: {theaterId: $id, policy: {leadMinutes: 60, maxOpen: 1}}) { theater { payLaterPolicy { leadMinutes } } }
+		then: setPayLaterPolicy(input: {theaterId: $id, policy: {leadMinutes: 120, maxOpen: 1}}) { theater { payLaterPolicy { leadMinutes } } }
+	}`, vars{"id": theater.ID()}, &got)
+	if first, then := got["first"].Theater.PayLaterPolicy.LeadMinutes, got["then"].Theater.PayLaterPolicy.LeadMinutes; first != 60 || then != 120 {
+		t.Errorf("the terms are %d, then %d", first, then)
+	}
+}

@@ -101,8 +101,18 @@ func NewHandler(r *Resolver, o Options) http.Handler {
 			return response
 		}
 	})
-	// Once for each query, mutation and event of a subscription: no cache outlives what it was filled for.
+	// Once for each query and event of a subscription, and for each command of a mutation, which changes what the one before
+	// may have read: no cache outlives what it was filled for.
 	exec.AroundResponses(func(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
+		if isMutation(ctx) {
+			return next(ctx)
+		}
+		return next(loader.With(ctx, r.loaders()))
+	})
+	exec.AroundRootFields(func(ctx context.Context, next graphql.RootResolver) graphql.Marshaler {
+		if !isMutation(ctx) {
+			return next(ctx)
+		}
 		return next(loader.With(ctx, r.loaders()))
 	})
 	o.Websocket.Shared = shareable(schema.Schema())
@@ -117,6 +127,10 @@ func NewHandler(r *Resolver, o Options) http.Handler {
 		o.Address = peer.Address(nil)
 	}
 	return limit.Arrivals(o.Address, transport.Handler(exec, ways...))
+}
+
+func isMutation(ctx context.Context) bool {
+	return graphql.GetOperationContext(ctx).Operation.Operation == ast.Mutation
 }
 
 // byCookie reports whether a request comes with a session in cookies.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"marquee/internal/apitest"
+	"marquee/internal/auth"
 )
 
 // connection is a page of any list.
@@ -372,6 +373,18 @@ func TestStatements(t *testing.T) {
 			}
 		})
 	}
+	t.Run("theaters_with_what_their_managers_set", func(t *testing.T) {
+		const query = `query ($n: Int!) { theaters(first: $n) { nodes {
+			seatRules { noSeatLeftAlone } payLaterPolicy { leadMinutes } priceRules { id } promotions { id } } } }`
+		admin := a.As(auth.Grant{Role: auth.RoleAdmin}).With(t)
+		admin.Get(query, vars{"n": few}, nil) // the session comes into memory
+		forFew := a.Statements(func() { admin.Get(query, vars{"n": few}, nil) })
+		forMany := a.Statements(func() { admin.Get(query, vars{"n": many}, nil) })
+		const most = 2 + 4 // session, theaters; each of the four
+		if len(forFew) != len(forMany) || len(forMany) > most {
+			t.Errorf("%d statements for %d theaters and %d for %d, want at most %d:\n%s", len(forFew), few, len(forMany), many, most, strings.Join(forMany, "\n"))
+		}
+	})
 	t.Run("lists_with_the_same_arguments_share_a_statement_and_others_do_not", func(t *testing.T) {
 		type page struct{ Nodes []struct{ ID string } }
 		var out struct {

@@ -9,6 +9,7 @@ import (
 	"context"
 
 	"marquee/graph/generated"
+	"marquee/graph/loader"
 	"marquee/graph/model"
 	"marquee/internal/auth"
 	"marquee/internal/showtime"
@@ -118,11 +119,10 @@ func (r *queryResolver) PriceRules(ctx context.Context, theaterID string) ([]mod
 }
 
 func (r *theaterResolver) PriceRules(ctx context.Context, obj *theater.Theater) ([]model.PriceRule, error) {
-	viewer, err := auth.RequireAt(ctx, auth.RoleTheaterStaff, obj.ID)
-	if err != nil {
+	if _, err := auth.RequireAt(ctx, auth.RoleTheaterStaff, obj.ID); err != nil {
 		return nil, err
 	}
-	rules, err := r.Services.Showtime.PriceRules(ctx, viewer, obj.ID)
+	rules, err := loader.From(ctx).PriceRules.Load(ctx, obj.ID)
 	return mapped(rules, func(rule showtime.PriceRule) model.PriceRule { return priceRule(rule, obj.Currency) }), err
 }
 

@@ -8,6 +8,7 @@ package graph
 import (
 	"context"
 
+	"marquee/graph/loader"
 	"marquee/graph/model"
 	"marquee/internal/auth"
 	"marquee/internal/promotion"
@@ -58,10 +59,9 @@ func (r *mutationResolver) UpdatePromotion(ctx context.Context, input model.Upda
 }
 
 func (r *theaterResolver) Promotions(ctx context.Context, obj *theater.Theater) ([]model.Promotion, error) {
-	viewer, err := auth.RequireAt(ctx, auth.RoleTheaterStaff, obj.ID)
-	if err != nil {
+	if _, err := auth.RequireAt(ctx, auth.RoleTheaterStaff, obj.ID); err != nil {
 		return nil, err
 	}
-	found, err := r.Services.Promotion.Promotions(ctx, viewer, obj.ID)
+	found, err := loader.From(ctx).Promotions.Load(ctx, obj.ID)
 	return mapped(found, func(p promotion.Promotion) model.Promotion { return shownPromotion(p, obj.Currency) }), err
 }

@@ -63,6 +63,7 @@ func (r *Resolver) loaders() *loader.Loaders {
 	}
 	s := r.Services
 	return loader.New(loader.Services{
-		Identity: s.Identity, Catalog: s.Catalog, Theater: s.Theater, Showtime: s.Showtime, Booking: s.Booking, Payment: s.Payment, Review: s.Review,
+		Identity: s.Identity, Catalog: s.Catalog, Theater: s.Theater, Showtime: s.Showtime, Booking: s.Booking, Payment: s.Payment,
+		Promotion: s.Promotion, Review: s.Review,
 	}, wait)
 }

@@ -28,8 +28,12 @@ var closedMessages = map[booking.ClosedReason]string{
 }
 
 func limitMessage(l booking.LimitExceeded) string {
-	if l.Of == booking.LimitOfAddress {
+	switch l.Of {
+	case booking.LimitOfAddress:
 		return fmt.Sprintf("At most %d seats of this showtime go to one network.", l.Limit)
+	case booking.LimitOfDevice:
+		return fmt.Sprintf("At most %d seats of this showtime go to one device.", l.Limit)
+	default:
 	}
 	return fmt.Sprintf("One customer may have at most %d seats at this showtime.", l.Limit)
 }

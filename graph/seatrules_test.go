@@ -1,6 +1,7 @@
 package graph_test
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -190,5 +191,48 @@ func TestSeatRules_through_the_API(t *testing.T) {
 	}
 	if got := reserve(a.Customer(), seats(5, 6, 7, 8, 9, 10)).ReserveSeats; got.Typename != "LimitExceeded" || got.Of != "ADDRESS" || got.Limit != 8 {
 		t.Errorf("%+v", got)
+	}
+}
+
+// named sends requests with the name of a device.
+type named string
+
+func (n named) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("Marquee-Device", string(n))
+	return http.DefaultTransport.RoundTrip(r)
+}
+
+// TestBK4_device_through_the_API lets two accounts ask on one device, by turns.
+func TestBK4_device_through_the_API(t *testing.T) {
+	t.Parallel()
+	a := apitest.New(t, apitest.Still(), apitest.With(func(c *config.Config) { c.SeatsPerDevice = 3 }))
+	show := a.World.Showtimes[0]
+	reserve := func(device named, seats ...int16) asked {
+		t.Helper()
+		who := a.Customer()
+		if device != "" {
+			who.HTTP = &http.Client{Transport: device}
+		}
+		var got asked
+		who.Get(askSeats, vars{"in": vars{"showtimeId": show.ID(), "seatIds": show.Screen.SeatIDs(seats...), "idempotencyKey": "a key of a device"}}, &got)
+		return got
+	}
+	const living, bed = named("the-one-in-the-living-room"), named("the-one-beside-the-bed")
+	if got := reserve(living, 1, 2).ReserveSeats; got.Typename != "ReserveSeatsPayload" {
+		t.Fatalf("%+v", got)
+	}
+	if got := reserve(living, 3, 4).ReserveSeats; got.Typename != "LimitExceeded" || got.Of != "DEVICE" || got.Limit != 3 {
+		t.Errorf("%+v", got)
+	}
+	for _, device := range []named{bed, ""} {
+		if got := reserve(device, 3, 4).ReserveSeats; device == bed && got.Typename != "ReserveSeatsPayload" || device == "" && got.Typename != "SeatsUnavailable" {
+			t.Errorf("%q: %+v", device, got)
+		}
+	}
+	someone := a.Customer()
+	someone.HTTP = &http.Client{Transport: named("a name with blanks")}
+	if refusal := someone.Refused(`{ me { id } }`, nil); refusal.Status != http.StatusBadRequest || gqlclient.CodeOf(refusal) != apperr.BadUserInput {
+		t.Errorf("a malformed name: %v", refusal)
 	}
 }

@@ -301,7 +301,7 @@ func TestA8_AZ1_AZ3_two_tenants(t *testing.T) {
 				field: "reservationId", theirs: thing(theirs.held, &theirs.manager),
 			},
 		},
-		"Mutation.payOutAtCounter(input.seatIds)": {{known: offSale}},
+		"Mutation.payOutAtCounter(input.seatIds)":          {{known: offSale}},
 		"Mutation.sellAtCounter(input.showtimeId)":         {{known: offSale}},
 		"Mutation.sellAtCounter(input.seatIds)":            {{known: offSale}},
 		"Mutation.sellAtCounter(input.ticketTypes.seatId)": {{known: offSale}},

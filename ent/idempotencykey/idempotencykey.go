@@ -25,6 +25,8 @@ const (
 	FieldReservationID = "reservation_id"
 	// FieldSource holds the string denoting the source field in the database.
 	FieldSource = "source"
+	// FieldDevice holds the string denoting the device field in the database.
+	FieldDevice = "device"
 	// FieldCreatedAt holds the string denoting the created_at field in the database.
 	FieldCreatedAt = "created_at"
 	// Table holds the table name of the idempotencykey in the database.
@@ -40,6 +42,7 @@ var Columns = []string{
 	FieldFingerprint,
 	FieldReservationID,
 	FieldSource,
+	FieldDevice,
 	FieldCreatedAt,
 }
 

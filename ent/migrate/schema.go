@@ -298,6 +298,7 @@ var (
 		{Name: "fingerprint", Type: field.TypeBytes},
 		{Name: "reservation_id", Type: field.TypeUUID},
 		{Name: "source", Type: field.TypeBytes, Nullable: true},
+		{Name: "device", Type: field.TypeBytes, Nullable: true},
 		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
 	}
 	// IdempotencyKeysTable holds the schema information for the "idempotency_keys" table.
@@ -309,7 +310,7 @@ var (
 			{
 				Name:    "idempotency_keys_created_idx",
 				Unique:  false,
-				Columns: []*schema.Column{IdempotencyKeysColumns[7]},
+				Columns: []*schema.Column{IdempotencyKeysColumns[8]},
 			},
 			{
 				Name:    "idempotency_keys_source_idx",
@@ -317,6 +318,14 @@ var (
 				Columns: []*schema.Column{IdempotencyKeysColumns[1], IdempotencyKeysColumns[6]},
 				Annotation: &entsql.IndexAnnotation{
 					Where: "(source IS NOT NULL)",
+				},
+			},
+			{
+				Name:    "idempotency_keys_device_idx",
+				Unique:  false,
+				Columns: []*schema.Column{IdempotencyKeysColumns[1], IdempotencyKeysColumns[7]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "(device IS NOT NULL)",
 				},
 			},
 		},
@@ -496,6 +505,7 @@ var (
 		{Name: "amount_minor", Type: field.TypeInt64},
 		{Name: "captured_minor", Type: field.TypeInt64, Default: 0},
 		{Name: "refunded_minor", Type: field.TypeInt64, Default: 0},
+		{Name: "promised_minor", Type: field.TypeInt64, Default: 0},
 		{Name: "currency", Type: field.TypeString, Size: 2147483647},
 		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
 		{Name: "updated_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
@@ -519,6 +529,7 @@ var (
 		{Name: "showtime_id", Type: field.TypeUUID},
 		{Name: "payment_id", Type: field.TypeUUID},
 		{Name: "number", Type: field.TypeInt16},
+		{Name: "amount_minor", Type: field.TypeInt64},
 		{Name: "status", Type: field.TypeString, Size: 2147483647, Default: "STARTED"},
 		{Name: "gateway_reference", Type: field.TypeString, Nullable: true, Size: 2147483647},
 		{Name: "decline_code", Type: field.TypeString, Nullable: true, Size: 2147483647},
@@ -549,7 +560,7 @@ var (
 			{
 				Name:    "payment_attempts_unsettled_idx",
 				Unique:  false,
-				Columns: []*schema.Column{PaymentAttemptsColumns[8]},
+				Columns: []*schema.Column{PaymentAttemptsColumns[9]},
 				Annotation: &entsql.IndexAnnotation{
 					Where: "(status = ANY (ARRAY['STARTED'::text, 'AUTHORIZED'::text, 'VOID_PENDING'::text, 'REFUND_PENDING'::text]))",
 				},
@@ -785,6 +796,64 @@ var (
 			},
 		},
 	}
+	// RefundsColumns holds the columns for the "refunds" table.
+	RefundsColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "showtime_id", Type: field.TypeUUID},
+		{Name: "payment_id", Type: field.TypeUUID},
+		{Name: "attempt_id", Type: field.TypeUUID},
+		{Name: "number", Type: field.TypeInt16},
+		{Name: "amount_minor", Type: field.TypeInt64},
+		{Name: "cause", Type: field.TypeString, Size: 2147483647},
+		{Name: "seats", Type: field.TypeOther, SchemaType: map[string]string{"postgres": "smallint[]"}},
+		{Name: "status", Type: field.TypeString, Size: 2147483647, Default: "PENDING"},
+		{Name: "leased_until", Type: field.TypeTime},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
+		{Name: "done_at", Type: field.TypeTime, Nullable: true},
+	}
+	// RefundsTable holds the schema information for the "refunds" table.
+	RefundsTable = &schema.Table{
+		Name:       "refunds",
+		Columns:    RefundsColumns,
+		PrimaryKey: []*schema.Column{RefundsColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "refunds_number_key",
+				Unique:  true,
+				Columns: []*schema.Column{RefundsColumns[1], RefundsColumns[3], RefundsColumns[4]},
+			},
+			{
+				Name:    "refunds_payment_idx",
+				Unique:  false,
+				Columns: []*schema.Column{RefundsColumns[1], RefundsColumns[2]},
+			},
+			{
+				Name:    "refunds_unsettled_idx",
+				Unique:  false,
+				Columns: []*schema.Column{RefundsColumns[9]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "(status = 'PENDING'::text)",
+				},
+			},
+		},
+	}
+	// RefundPoliciesColumns holds the columns for the "refund_policies" table.
+	RefundPoliciesColumns = []*schema.Column{
+		{Name: "version", Type: field.TypeInt32},
+		{Name: "theater_id", Type: field.TypeUUID},
+		{Name: "steps", Type: field.TypeJSON},
+		{Name: "late_without_refund", Type: field.TypeBool},
+		{Name: "kept_per_ticket_minor", Type: field.TypeInt64},
+		{Name: "kept_once_minor", Type: field.TypeInt64},
+		{Name: "fees_returned", Type: field.TypeBool},
+		{Name: "holds_from", Type: field.TypeTime},
+	}
+	// RefundPoliciesTable holds the schema information for the "refund_policies" table.
+	RefundPoliciesTable = &schema.Table{
+		Name:       "refund_policies",
+		Columns:    RefundPoliciesColumns,
+		PrimaryKey: []*schema.Column{RefundPoliciesColumns[0]},
+	}
 	// ReservationsColumns holds the columns for the "reservations" table.
 	ReservationsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
@@ -794,6 +863,7 @@ var (
 		{Name: "seats", Type: field.TypeOther, SchemaType: map[string]string{"postgres": "smallint[]"}},
 		{Name: "amount_minor", Type: field.TypeInt64},
 		{Name: "currency", Type: field.TypeString, Size: 2147483647},
+		{Name: "released", Type: field.TypeOther, Default: schema.Expr("'{}'"), SchemaType: map[string]string{"postgres": "smallint[]"}},
 		{Name: "lines", Type: field.TypeJSON},
 		{Name: "held_until", Type: field.TypeTime, Nullable: true},
 		{Name: "pay_by", Type: field.TypeTime, Nullable: true},
@@ -820,7 +890,7 @@ var (
 			{
 				Name:    "reservations_deadline_idx",
 				Unique:  false,
-				Columns: []*schema.Column{ReservationsColumns[8]},
+				Columns: []*schema.Column{ReservationsColumns[9]},
 				Annotation: &entsql.IndexAnnotation{
 					Where: "(held_until IS NOT NULL)",
 				},
@@ -1391,6 +1461,7 @@ var (
 		{Name: "amount_minor", Type: field.TypeInt64},
 		{Name: "given_minor", Type: field.TypeInt64},
 		{Name: "terminal_reference", Type: field.TypeString, Nullable: true, Size: 2147483647},
+		{Name: "idempotency_key", Type: field.TypeString, Size: 2147483647},
 		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
 	}
 	// TillEntriesTable holds the schema information for the "till_entries" table.
@@ -1493,6 +1564,8 @@ var (
 		PromotionRedemptionsTable,
 		ProviderFlowsTable,
 		RecoveryCodesTable,
+		RefundsTable,
+		RefundPoliciesTable,
 		ReservationsTable,
 		ReviewsTable,
 		ReviewEditsTable,
@@ -1572,6 +1645,12 @@ func init() {
 		Table: "provider_flows",
 	}
 	RecoveryCodesTable.ForeignKeys[0].RefTable = UsersTable
+	RefundsTable.Annotation = &entsql.Annotation{
+		Table: "refunds",
+	}
+	RefundPoliciesTable.Annotation = &entsql.Annotation{
+		Table: "refund_policies",
+	}
 	ReservationsTable.Annotation = &entsql.Annotation{
 		Table: "reservations",
 	}

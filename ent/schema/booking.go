@@ -116,6 +116,7 @@ func (IdempotencyKey) Fields() []ent.Field {
 		field.Bytes("fingerprint"),
 		foreignID("reservation_id"),
 		field.Bytes("source").Optional().Nillable().Comment("a keyed hash of the address that a claim came from"),
+		field.Bytes("device").Optional().Nillable().Comment("a keyed hash of the device on which the claim's client said that it ran"),
 		createdAt(),
 	}
 }
@@ -126,6 +127,8 @@ func (IdempotencyKey) Indexes() []ent.Index {
 		index.Fields("created_at").StorageKey("idempotency_keys_created_idx"),
 		index.Fields("showtime_id", "source").StorageKey("idempotency_keys_source_idx").
 			Annotations(entsql.IndexWhere("(source IS NOT NULL)")),
+		index.Fields("showtime_id", "device").StorageKey("idempotency_keys_device_idx").
+			Annotations(entsql.IndexWhere("(device IS NOT NULL)")),
 	}
 }
 

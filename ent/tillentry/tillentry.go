@@ -33,6 +33,8 @@ const (
 	FieldGivenMinor = "given_minor"
 	// FieldTerminalReference holds the string denoting the terminal_reference field in the database.
 	FieldTerminalReference = "terminal_reference"
+	// FieldIdempotencyKey holds the string denoting the idempotency_key field in the database.
+	FieldIdempotencyKey = "idempotency_key"
 	// FieldCreatedAt holds the string denoting the created_at field in the database.
 	FieldCreatedAt = "created_at"
 	// Table holds the table name of the tillentry in the database.
@@ -52,6 +54,7 @@ var Columns = []string{
 	FieldAmountMinor,
 	FieldGivenMinor,
 	FieldTerminalReference,
+	FieldIdempotencyKey,
 	FieldCreatedAt,
 }
 
@@ -126,6 +129,11 @@ func ByGivenMinor(opts ...sql.OrderTermOption) OrderOption {
 // ByTerminalReference orders the results by the terminal_reference field.
 func ByTerminalReference(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldTerminalReference, opts...).ToFunc()
+}
+
+// ByIdempotencyKey orders the results by the idempotency_key field.
+func ByIdempotencyKey(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldIdempotencyKey, opts...).ToFunc()
 }
 
 // ByCreatedAt orders the results by the created_at field.

@@ -29,6 +29,8 @@ type ReservationResolver interface {
 
 	Payment(ctx context.Context, obj *booking.Reservation) (*payment.Payment, error)
 	Tickets(ctx context.Context, obj *booking.Reservation) ([]booking.Ticket, error)
+
+	RefundPolicy(ctx context.Context, obj *booking.Reservation) (*booking.RefundPolicy, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -693,6 +695,38 @@ func (ec *executionContext) _Reservation_code(ctx context.Context, field graphql
 }
 func (ec *executionContext) fieldContext_Reservation_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Reservation", field, true, false, "String")
+}
+
+func (ec *executionContext) _Reservation_refundPolicy(ctx context.Context, field graphql.CollectedField, obj *booking.Reservation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Reservation_refundPolicy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Reservation().RefundPolicy(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *booking.RefundPolicy) graphql.Marshaler {
+			return ec.marshalNRefundPolicy2ᚖmarqueeᚋinternalᚋbookingᚐRefundPolicy(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Reservation_refundPolicy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Reservation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RefundPolicy(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _ReservationConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.ReservationConnection) (ret graphql.Marshaler) {
@@ -1407,7 +1441,7 @@ func (ec *executionContext) unmarshalInputCancelReservationInput(ctx context.Con
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"reservationId"}
+	fieldsInOrder := [...]string{"reservationId", "seatIds"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -1421,6 +1455,13 @@ func (ec *executionContext) unmarshalInputCancelReservationInput(ctx context.Con
 				return it, err
 			}
 			it.ReservationID = data
+		case "seatIds":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("seatIds"))
+			data, err := ec.unmarshalOID2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.SeatIds = data
 		}
 	}
 	return it, nil
@@ -1544,6 +1585,13 @@ func (ec *executionContext) _CancelReservationResult(ctx context.Context, sel as
 			return graphql.Null
 		}
 		return ec._ShowtimeClosed(ctx, sel, obj)
+	case model.CancellationClosed:
+		return ec._CancellationClosed(ctx, sel, &obj)
+	case *model.CancellationClosed:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._CancellationClosed(ctx, sel, obj)
 	case model.CancelReservationPayload:
 		return ec._CancelReservationPayload(ctx, sel, &obj)
 	case *model.CancelReservationPayload:
@@ -1849,6 +1897,12 @@ func (ec *executionContext) _Reservation(ctx context.Context, sel ast.SelectionS
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "refundPolicy":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Reservation_refundPolicy(ctx, field, obj)
+				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -2076,7 +2130,7 @@ func (ec *executionContext) _SeatsUnavailable(ctx context.Context, sel ast.Selec
 	return out
 }
 
-var showtimeClosedImplementors = []string{"ShowtimeClosed", "UserError", "ReserveSeatsResult", "CancelReservationResult", "SellAtCounterResult", "ChangeSeatsResult"}
+var showtimeClosedImplementors = []string{"ShowtimeClosed", "UserError", "ReserveSeatsResult", "CancelReservationResult", "SellAtCounterResult", "PayOutAtCounterResult", "ChangeSeatsResult", "RefundPreviewResult"}
 
 func (ec *executionContext) _ShowtimeClosed(ctx context.Context, sel ast.SelectionSet, obj *model.ShowtimeClosed) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, showtimeClosedImplementors)

@@ -233,6 +233,70 @@ func (ec *executionContext) fieldContext_PayAtCounterPayload_receipt(_ context.C
 	return fc, nil
 }
 
+func (ec *executionContext) _PayOutAtCounterPayload_reservation(ctx context.Context, field graphql.CollectedField, obj *model.PayOutAtCounterPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PayOutAtCounterPayload_reservation(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reservation, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v booking.Reservation) graphql.Marshaler {
+			return ec.marshalNReservation2marqueeᚋinternalᚋbookingᚐReservation(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PayOutAtCounterPayload_reservation(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "PayOutAtCounterPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Reservation(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _PayOutAtCounterPayload_paidOut(ctx context.Context, field graphql.CollectedField, obj *model.PayOutAtCounterPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PayOutAtCounterPayload_paidOut(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PaidOut, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v money.Money) graphql.Marshaler {
+			return ec.marshalNMoney2marqueeᚋinternalᚋmoneyᚐMoney(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PayOutAtCounterPayload_paidOut(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "PayOutAtCounterPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Money(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _PaymentUnderWay_code(ctx context.Context, field graphql.CollectedField, obj *model.PaymentUnderWay) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -601,6 +665,87 @@ func UnmarshalPayAtCounterInput(ctx context.Context, raw any) (model.PayAtCounte
 	return out, err
 }
 
+func (ec *executionContext) unmarshalInputPayOutAtCounterInput(ctx context.Context, obj any) (model.PayOutAtCounterInput, error) {
+	var it model.PayOutAtCounterInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["cancel"]; !present {
+		asMap["cancel"] = false
+	}
+
+	fieldsInOrder := [...]string{"reservationId", "cancel", "seatIds", "method", "terminalReference", "idempotencyKey"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "reservationId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("reservationId"))
+			data, err := ec.unmarshalNID2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ReservationID = data
+		case "cancel":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("cancel"))
+			data, err := ec.unmarshalNBoolean2bool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Cancel = data
+		case "seatIds":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("seatIds"))
+			data, err := ec.unmarshalOID2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.SeatIds = data
+		case "method":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("method"))
+			data, err := ec.unmarshalNCounterMethod2marqueeᚋinternalᚋpaymentᚐTillMethod(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Method = data
+		case "terminalReference":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("terminalReference"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.TerminalReference = data
+		case "idempotencyKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("idempotencyKey"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.IdempotencyKey = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalPayOutAtCounterInput unmarshals raw into the PayOutAtCounterInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalPayOutAtCounterInput(ctx context.Context, raw any) (model.PayOutAtCounterInput, error) {
+	var out model.PayOutAtCounterInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "PayOutAtCounterInput", raw, &out)
+	return out, err
+}
+
 func (ec *executionContext) unmarshalInputSellAtCounterInput(ctx context.Context, obj any) (model.SellAtCounterInput, error) {
 	var it model.SellAtCounterInput
 	if obj == nil {
@@ -751,6 +896,40 @@ func (ec *executionContext) _PayAtCounterResult(ctx context.Context, sel ast.Sel
 	}
 }
 
+func (ec *executionContext) _PayOutAtCounterResult(ctx context.Context, sel ast.SelectionSet, obj model.PayOutAtCounterResult) graphql.Marshaler {
+	switch obj := (obj).(type) {
+	case nil:
+		return graphql.Null
+	case model.ShowtimeClosed:
+		return ec._ShowtimeClosed(ctx, sel, &obj)
+	case *model.ShowtimeClosed:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._ShowtimeClosed(ctx, sel, obj)
+	case model.CancellationClosed:
+		return ec._CancellationClosed(ctx, sel, &obj)
+	case *model.CancellationClosed:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._CancellationClosed(ctx, sel, obj)
+	case model.PayOutAtCounterPayload:
+		return ec._PayOutAtCounterPayload(ctx, sel, &obj)
+	case *model.PayOutAtCounterPayload:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._PayOutAtCounterPayload(ctx, sel, obj)
+	default:
+		if typedObj, ok := obj.(graphql.Marshaler); ok {
+			return typedObj
+		} else {
+			panic(fmt.Errorf("unexpected type %T; non-generated variants of PayOutAtCounterResult must implement graphql.Marshaler", obj))
+		}
+	}
+}
+
 func (ec *executionContext) _SellAtCounterResult(ctx context.Context, sel ast.SelectionSet, obj model.SellAtCounterResult) graphql.Marshaler {
 	switch obj := (obj).(type) {
 	case nil:
@@ -896,6 +1075,44 @@ func (ec *executionContext) _PayAtCounterPayload(ctx context.Context, sel ast.Se
 		case "receipt":
 			out.Values[i] = ec._PayAtCounterPayload_receipt(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var payOutAtCounterPayloadImplementors = []string{"PayOutAtCounterPayload", "PayOutAtCounterResult"}
+
+func (ec *executionContext) _PayOutAtCounterPayload(ctx context.Context, sel ast.SelectionSet, obj *model.PayOutAtCounterPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, payOutAtCounterPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("PayOutAtCounterPayload")
+		case "reservation":
+			out.Values[i] = ec._PayOutAtCounterPayload_reservation(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "paidOut":
+			out.Values[i] = ec._PayOutAtCounterPayload_paidOut(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
 		default:
@@ -1090,6 +1307,19 @@ func (ec *executionContext) marshalNPayAtCounterResult2marqueeᚋgraphᚋmodel�
 		return graphql.Null
 	}
 	return ec._PayAtCounterResult(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNPayOutAtCounterInput2marqueeᚋgraphᚋmodelᚐPayOutAtCounterInput(ctx context.Context, v any) (model.PayOutAtCounterInput, error) {
+	res, err := ec.unmarshalInputPayOutAtCounterInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNPayOutAtCounterResult2marqueeᚋgraphᚋmodelᚐPayOutAtCounterResult(ctx context.Context, sel ast.SelectionSet, v model.PayOutAtCounterResult) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "PayOutAtCounterResult!")
+		return graphql.Null
+	}
+	return ec._PayOutAtCounterResult(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNPaymentMethod2marqueeᚋinternalᚋpaymentᚐMethod(ctx context.Context, v any) (payment.Method, error) {

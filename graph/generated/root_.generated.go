@@ -24,6 +24,7 @@ type ResolverRoot interface {
 	Movie() MovieResolver
 	Mutation() MutationResolver
 	Query() QueryResolver
+	Quote() QuoteResolver
 	Reservation() ReservationResolver
 	Review() ReviewResolver
 	RoleGrant() RoleGrantResolver
@@ -100,6 +101,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("PayAtCounterInput", ec.unmarshalInputPayAtCounterInput),
 			graphql.NewInputUnmarshaler("PayLaterInput", ec.unmarshalInputPayLaterInput),
 			graphql.NewInputUnmarshaler("PayLaterPolicyInput", ec.unmarshalInputPayLaterPolicyInput),
+			graphql.NewInputUnmarshaler("PayOutAtCounterInput", ec.unmarshalInputPayOutAtCounterInput),
 			graphql.NewInputUnmarshaler("PayReservationInput", ec.unmarshalInputPayReservationInput),
 			graphql.NewInputUnmarshaler("PriceRuleInput", ec.unmarshalInputPriceRuleInput),
 			graphql.NewInputUnmarshaler("PromotionInput", ec.unmarshalInputPromotionInput),
@@ -107,6 +109,10 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ProveSecondFactorInput", ec.unmarshalInputProveSecondFactorInput),
 			graphql.NewInputUnmarshaler("QuoteInput", ec.unmarshalInputQuoteInput),
 			graphql.NewInputUnmarshaler("RefreshSessionInput", ec.unmarshalInputRefreshSessionInput),
+			graphql.NewInputUnmarshaler("RefundPolicyInput", ec.unmarshalInputRefundPolicyInput),
+			graphql.NewInputUnmarshaler("RefundPolicyStepInput", ec.unmarshalInputRefundPolicyStepInput),
+			graphql.NewInputUnmarshaler("RefundPreviewInput", ec.unmarshalInputRefundPreviewInput),
+			graphql.NewInputUnmarshaler("RefundReservationInput", ec.unmarshalInputRefundReservationInput),
 			graphql.NewInputUnmarshaler("RemoveFactorInput", ec.unmarshalInputRemoveFactorInput),
 			graphql.NewInputUnmarshaler("RenameFactorInput", ec.unmarshalInputRenameFactorInput),
 			graphql.NewInputUnmarshaler("ReportReviewInput", ec.unmarshalInputReportReviewInput),
@@ -120,6 +126,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("SeatTicketTypeInput", ec.unmarshalInputSeatTicketTypeInput),
 			graphql.NewInputUnmarshaler("SellAtCounterInput", ec.unmarshalInputSellAtCounterInput),
 			graphql.NewInputUnmarshaler("SetPayLaterPolicyInput", ec.unmarshalInputSetPayLaterPolicyInput),
+			graphql.NewInputUnmarshaler("SetRefundPolicyInput", ec.unmarshalInputSetRefundPolicyInput),
 			graphql.NewInputUnmarshaler("SetSeatRulesInput", ec.unmarshalInputSetSeatRulesInput),
 			graphql.NewInputUnmarshaler("ShowtimeFilter", ec.unmarshalInputShowtimeFilter),
 			graphql.NewInputUnmarshaler("SignInInput", ec.unmarshalInputSignInInput),
@@ -807,20 +814,22 @@ type LimitExceeded implements UserError @auth {
 "How a reservation of seats went."
 union ReserveSeatsResult = ReserveSeatsPayload | PromotionRefused | SeatsUnavailable | ShowtimeClosed | LimitExceeded
 
-"A reservation to give back."
+"A reservation to give back, or some of its seats."
 input CancelReservationInput {
   "Id of the reservation."
   reservationId: ID!
+  "Ids of seats to give back; all of the reservation by default. The rest stays as it is; the last seat cancels the reservation."
+  seatIds: [ID!]
 }
 
-"The reservation is cancelled; what was paid is refunded in full. Cancelling twice gives the same answer."
+"The seats are given back, and what was paid for them as ` + "`" + `refundPolicy` + "`" + ` has it: ` + "`" + `refundPreview` + "`" + ` tells. Cancelling twice gives the same answer."
 type CancelReservationPayload @auth {
-  "The reservation."
+  "The reservation, as it stands: its seats and price are those that are left, and of a cancelled one those that it had."
   reservation: Reservation!
 }
 
 "How a cancellation went."
-union CancelReservationResult = CancelReservationPayload | ShowtimeClosed
+union CancelReservationResult = CancelReservationPayload | CancellationClosed | ShowtimeClosed
 
 "A page of the viewer's reservations."
 type ReservationConnection @auth {
@@ -869,7 +878,7 @@ extend type Query {
 extend type Mutation {
   "Holds seats for some minutes, all of them or none."
   reserveSeats("The seats." input: ReserveSeatsInput!): ReserveSeatsResult! @auth @cost(weight: 20, lane: PURCHASE)
-  "Gives a reservation back before the showtime starts."
+  "Gives a reservation, or some of its seats, back before the showtime starts; of a showtime that was called off at any time."
   cancelReservation("The reservation." input: CancelReservationInput!): CancelReservationResult! @auth @cost(weight: 50, lane: PURCHASE)
 }
 `, BuiltIn: false},
@@ -1004,6 +1013,33 @@ union SellAtCounterResult =
   | LimitExceeded
   | CoolingDown
 
+"A return of what was paid at the counter."
+input PayOutAtCounterInput {
+  "Id of the reservation."
+  reservationId: ID!
+  "Whether its customer gives it back first, under its refund policy; else only what was promised before is paid out."
+  cancel: Boolean! = false
+  "Ids of the seats that are given back; all of the reservation by default."
+  seatIds: [ID!]
+  "How it is paid out."
+  method: CounterMethod!
+  "What the terminal calls the return, 1 to 64 characters; of ` + "`" + `CARD` + "`" + ` only."
+  terminalReference: String
+  "Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key never pays out twice."
+  idempotencyKey: String!
+}
+
+"The money was paid out, and is on record as given back."
+type PayOutAtCounterPayload @auth(role: THEATER_STAFF, scope: THEATER) {
+  "The reservation."
+  reservation: Reservation!
+  "What this paid out; nothing where the policy gives nothing back."
+  paidOut: Money!
+}
+
+"How a return at the counter went."
+union PayOutAtCounterResult = PayOutAtCounterPayload | ShowtimeClosed | CancellationClosed
+
 extend enum UserErrorCode {
   "What was given at the counter does not pay what is due."
   TENDER_REFUSED
@@ -1014,6 +1050,11 @@ extend enum UserErrorCode {
 extend type Mutation {
   "Takes the price of a held or reserved reservation at the counter of its theater and issues its tickets. Prices are in the lists of staff."
   payAtCounter("What is paid." input: PayAtCounterInput!): PayAtCounterResult! @auth(role: THEATER_STAFF, scope: THEATER) @cost(weight: 20)
+  """
+  Pays out at the counter of its theater what is due back of a reservation that was paid there: what its customer cancels
+  elsewhere waits for it. ` + "`" + `CONFLICT` + "`" + ` when nothing is due, or it was not paid at the counter.
+  """
+  payOutAtCounter("What is paid out." input: PayOutAtCounterInput!): PayOutAtCounterResult! @auth(role: THEATER_STAFF, scope: THEATER) @cost(weight: 20)
   "Sells seats at the counter of their theater, to somebody who is there: the seats, the money and the tickets at once, or nothing."
   sellAtCounter("What is sold." input: SellAtCounterInput!): SellAtCounterResult! @auth(role: THEATER_STAFF, scope: THEATER) @cost(weight: 20)
 }
@@ -2248,9 +2289,9 @@ union ChangePasswordResult = ChangePasswordPayload | InvalidCredentials
 enum PaymentStatus {
   "An attempt is under way, or can be made."
   PENDING
-  "The money was taken."
+  "The money was taken; ` + "`" + `refunded` + "`" + ` says what of it was given back."
   CAPTURED
-  "The money is on its way back."
+  "All of the money goes back, and some of it is on its way."
   REFUND_PENDING
   "The money was given back in full."
   REFUNDED
@@ -2362,6 +2403,8 @@ enum PriceLineKind {
   TAX
   "A tax that the other lines contain: it does not add to the total."
   INCLUDED_TAX
+  "What was kept of tickets that were cancelled; of reservations only."
+  KEPT
 }
 
 "What a price rule is about."
@@ -2882,6 +2925,247 @@ union VerifyEmailResult = VerifyEmailPayload | LinkExpired
 "How a recovery went."
 union ResetPasswordResult = ResetPasswordPayload | LinkExpired
 `, BuiltIn: false},
+	{Name: "../../schema/refundpolicy.graphqls", Input: `"What comes back of a ticket that is cancelled early enough."
+type RefundPolicyStep @public {
+  "How many minutes before the start, at least."
+  minutesBefore: Int!
+  "How much of the ticket's price comes back, in hundredths of a percent."
+  percentBasisPoints: Int!
+}
+
+"""
+What a theater gives back to customers who cancel. It is agreed on when seats are held and stays the same for them, whatever
+the theater changes later. When a showtime is called off, everything comes back, whatever the policy.
+
+What is kept of the price of a ticket is rounded down to the minor unit, ticket by ticket; all else is added up.
+"""
+type RefundPolicy @public {
+  "Counts the policies of the theater; 0: it has set none, and has the platform's, by which everything comes back until the start."
+  version: Int!
+  "From when on seats are held under it; null of version 0."
+  holdsFrom: DateTime
+  "The steps, the earliest first; the nearer the start, the less comes back. After the last nothing does."
+  steps: [RefundPolicyStep!]! @listSize(assumedSize: 5)
+  "Whether seats can be given back for nothing after the last step, until the start. Otherwise they cannot be given back any more."
+  lateWithoutRefund: Boolean!
+  "Kept of what would come back of the price of each ticket."
+  keptPerTicket: Money!
+  "Kept of what would come back in all, each time something is cancelled."
+  keptOnce: Money!
+  "Whether booking fees come back as well, as long as a step holds."
+  feesReturned: Boolean!
+}
+
+extend type Theater {
+  "What comes back of seats that are held at this moment, when their customer cancels."
+  refundPolicy: RefundPolicy! @cacheControl(maxAge: 60)
+}
+
+extend type Showtime {
+  "What comes back of seats that are held at this moment, when their customer cancels."
+  refundPolicy: RefundPolicy! @cacheControl(maxAge: 60)
+}
+
+extend type Reservation {
+  "What was agreed on when its seats were first held."
+  refundPolicy: RefundPolicy!
+}
+
+"What comes back until a moment, and after the step before it."
+type RefundStep @public {
+  "The last moment at which it does."
+  until: DateTime!
+  "What comes back."
+  refund: Money!
+}
+
+extend type Quote {
+  "What would come back when all of it were held now, paid, and given back: step by step; empty when nobody can give it back."
+  refundSteps: [RefundStep!]! @cost(weight: 5) @listSize(assumedSize: 5)
+}
+
+"Why money goes back."
+enum RefundCause {
+  "The customer cancelled."
+  CUSTOMER
+  "The showtime was called off, or something else was the theater's doing."
+  THEATER
+  "The theater owed nothing and gave it all the same."
+  GOODWILL
+}
+
+"Where a refund stands."
+enum RefundStatus {
+  "It is on its way; the gateway is asked until it answers."
+  PENDING
+  "The money was given back."
+  DONE
+}
+
+"Money that goes back of a payment; readable by its customer only."
+type Refund @auth {
+  "How much."
+  amount: Money!
+  "Why."
+  cause: RefundCause!
+  "Where it stands."
+  status: RefundStatus!
+  "When it was decided."
+  createdAt: DateTime!
+}
+
+extend type Payment {
+  "What goes back of it or has gone back, the first first."
+  refunds: [Refund!]! @listSize(assumedSize: 5)
+}
+
+"What comes back of one seat."
+type SeatRefund @auth {
+  "The seat."
+  seat: Seat!
+  "What was paid for it, with fees and taxes."
+  paid: Money!
+  "What comes back of that."
+  refund: Money!
+}
+
+"What cancelling would do at this moment, to the minor unit."
+type RefundPreview @auth {
+  "What comes back of each seat, by position."
+  seats: [SeatRefund!]! @listSize(assumedSize: 10)
+  "Fees for the whole reservation that go with these seats, because none is left that costs anything."
+  feesPaid: Money!
+  "What comes back of them."
+  feesRefunded: Money!
+  "What is kept of all that would come back."
+  kept: Money!
+  "What was paid for all this; nothing before the reservation is paid."
+  paid: Money!
+  "What comes back: of seats and fees, without what is kept."
+  refund: Money!
+  "What the reservation costs afterwards, with what was kept."
+  remaining: Money!
+  "The last moment at which it is so; null when time does not matter."
+  until: DateTime
+  "What comes back now and later, step by step; before it is paid, what will come back then. Empty when time does not matter."
+  steps: [RefundStep!]! @listSize(assumedSize: 5)
+  "The server's clock."
+  serverTime: DateTime!
+}
+
+"What was agreed on lets nobody give the seats back any more; nothing was done."
+type CancellationClosed implements UserError @auth {
+  "Always ` + "`" + `CANCELLATION_CLOSED` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+  "Until when they could be given back; null: never."
+  closedAt: DateTime
+}
+
+"Seats that somebody thinks of giving back."
+input RefundPreviewInput {
+  "Id of the reservation."
+  reservationId: ID!
+  "Ids of the seats; all of the reservation by default."
+  seatIds: [ID!]
+}
+
+"What would come back, or why nothing can be given back."
+union RefundPreviewResult = RefundPreview | CancellationClosed | ShowtimeClosed
+
+extend type Query {
+  """
+  What ` + "`" + `cancelReservation` + "`" + ` would do at this moment with the same reservation and seats, and what comes back later. Nothing is
+  changed. Errors are those of ` + "`" + `cancelReservation` + "`" + `, but for a payment that is under way.
+  """
+  refundPreview("The seats." input: RefundPreviewInput!): RefundPreviewResult! @auth @cost(weight: 10)
+}
+
+"A step of a policy."
+input RefundPolicyStepInput {
+  "How many minutes before the start, at least: 0 to 527040, a year."
+  minutesBefore: Int!
+  "How much of a ticket's price comes back, in hundredths of a percent: 1 to 10000."
+  percentBasisPoints: Int!
+}
+
+"A policy as it shall be."
+input RefundPolicyInput {
+  "At most 10 steps, each nearer to the start than the one before it, and with less that comes back. None: nothing ever does."
+  steps: [RefundPolicyStepInput!]!
+  "Whether seats can be given back for nothing after the last step, until the start."
+  lateWithoutRefund: Boolean! = false
+  "Kept of what would come back of the price of each ticket, in the minor unit of the theater's currency; nothing by default."
+  keptPerTicketMinor: BigInt
+  "Kept of what would come back in all, each time something is cancelled, in the minor unit of the theater's currency; nothing by default."
+  keptOnceMinor: BigInt
+  "Whether booking fees come back as well, as long as a step holds."
+  feesReturned: Boolean! = false
+}
+
+"What a theater shall give back to customers who cancel."
+input SetRefundPolicyInput {
+  "Id of the theater."
+  theaterId: ID!
+  "The policy, all of it."
+  policy: RefundPolicyInput!
+}
+
+"Seats that are held from ` + "`" + `policy.holdsFrom` + "`" + ` on, a minute later, have the policy. What was held before keeps what it has."
+type SetRefundPolicyPayload @auth(role: THEATER_MANAGER, scope: THEATER) {
+  "The theater."
+  theater: Theater!
+  "The policy."
+  policy: RefundPolicy!
+}
+
+"Money that staff give back."
+input RefundReservationInput {
+  "Id of the reservation."
+  reservationId: ID!
+  "Ids of the seats; all of the reservation by default. Of a reservation that was cancelled before, none are left to name."
+  seatIds: [ID!]
+  "Why: ` + "`" + `THEATER` + "`" + ` or ` + "`" + `GOODWILL` + "`" + `."
+  cause: RefundCause!
+  """
+  How much, in the minor unit of the payment's currency; ` + "`" + `GOODWILL` + "`" + ` only. Not less than the policy gives, and at most what the
+  seats came to, which is the default; of all seats, and of a reservation that was cancelled before, with what was kept.
+  """
+  amountMinor: BigInt
+  "Why, in 1 to 500 characters, for the audit log. No personal data."
+  reason: String!
+  "Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key gives nothing back twice."
+  idempotencyKey: String!
+}
+
+"How the reservation stands after that."
+type RefundReservationPayload @auth {
+  "The reservation's id."
+  reservationId: ID!
+  "Where it stands."
+  status: ReservationStatus!
+  "What was paid in all."
+  paid: Money!
+  "What goes back of that, or has gone back, in all."
+  returned: Money!
+}
+
+extend type Mutation {
+  """
+  Says what a theater gives back to customers who cancel, for seats that are held from a minute later on. Needs a recent proof
+  of who asks.
+  """
+  setRefundPolicy("The policy." input: SetRefundPolicyInput!): SetRefundPolicyPayload! @auth(role: THEATER_MANAGER, scope: THEATER) @cost(weight: 20)
+  """
+  Cancels a paid reservation, or some of its seats, for its customer, before or after the start, and gives back more than the
+  policy does; of one that was cancelled before, money that was kept. For ` + "`" + `SUPPORT` + "`" + `, ` + "`" + `FINANCE` + "`" + ` and the managers of the theater:
+  ` + "`" + `FORBIDDEN` + "`" + ` for others, ` + "`" + `NOT_FOUND` + "`" + ` for reservations of other theaters. ` + "`" + `CONFLICT` + "`" + ` when nothing was paid, all was given back,
+  or a ticket was used, unless the theater is at fault. Needs a recent proof of who asks.
+  """
+  refundReservation("The money." input: RefundReservationInput!): RefundReservationPayload! @auth @cost(weight: 50)
+}
+`, BuiltIn: false},
 	{Name: "../../schema/review.graphqls", Input: `"Whether a review is shown."
 enum ReviewStatus {
   "Everybody reads it, and it counts."
@@ -3379,6 +3663,8 @@ enum UserErrorCode {
   HOLD_LIMIT_REACHED
   "The seats cannot be kept without payment."
   PAY_LATER_UNAVAILABLE
+  "The seats cannot be given back any more."
+  CANCELLATION_CLOSED
   "The card issuer refused the payment."
   PAYMENT_DECLINED
   "The payment's outcome is not known yet; it settles by itself."
@@ -3622,6 +3908,8 @@ enum SeatLimit {
   CUSTOMER
   "All who ask from one network address."
   ADDRESS
+  "All who ask from one device, as far as clients say which."
+  DEVICE
 }
 
 extend type LimitExceeded {
@@ -4397,6 +4685,8 @@ func (ec *executionContext) childFields_Payment(ctx context.Context, field graph
 		return ec.fieldContext_Payment_createdAt(ctx, field)
 	case "method":
 		return ec.fieldContext_Payment_method(ctx, field)
+	case "refunds":
+		return ec.fieldContext_Payment_refunds(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Payment", field.Name)
 }
@@ -4521,6 +4811,8 @@ func (ec *executionContext) childFields_Quote(ctx context.Context, field graphql
 		return ec.fieldContext_Quote_validity(ctx, field)
 	case "promotions":
 		return ec.fieldContext_Quote_promotions(ctx, field)
+	case "refundSteps":
+		return ec.fieldContext_Quote_refundSteps(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Quote", field.Name)
 }
@@ -4551,6 +4843,74 @@ func (ec *executionContext) childFields_RateLimit(ctx context.Context, field gra
 		return ec.fieldContext_RateLimit_resetAt(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RateLimit", field.Name)
+}
+
+func (ec *executionContext) childFields_Refund(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "amount":
+		return ec.fieldContext_Refund_amount(ctx, field)
+	case "cause":
+		return ec.fieldContext_Refund_cause(ctx, field)
+	case "status":
+		return ec.fieldContext_Refund_status(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Refund_createdAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Refund", field.Name)
+}
+
+func (ec *executionContext) childFields_RefundPolicy(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "version":
+		return ec.fieldContext_RefundPolicy_version(ctx, field)
+	case "holdsFrom":
+		return ec.fieldContext_RefundPolicy_holdsFrom(ctx, field)
+	case "steps":
+		return ec.fieldContext_RefundPolicy_steps(ctx, field)
+	case "lateWithoutRefund":
+		return ec.fieldContext_RefundPolicy_lateWithoutRefund(ctx, field)
+	case "keptPerTicket":
+		return ec.fieldContext_RefundPolicy_keptPerTicket(ctx, field)
+	case "keptOnce":
+		return ec.fieldContext_RefundPolicy_keptOnce(ctx, field)
+	case "feesReturned":
+		return ec.fieldContext_RefundPolicy_feesReturned(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RefundPolicy", field.Name)
+}
+
+func (ec *executionContext) childFields_RefundPolicyStep(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "minutesBefore":
+		return ec.fieldContext_RefundPolicyStep_minutesBefore(ctx, field)
+	case "percentBasisPoints":
+		return ec.fieldContext_RefundPolicyStep_percentBasisPoints(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RefundPolicyStep", field.Name)
+}
+
+func (ec *executionContext) childFields_RefundReservationPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "reservationId":
+		return ec.fieldContext_RefundReservationPayload_reservationId(ctx, field)
+	case "status":
+		return ec.fieldContext_RefundReservationPayload_status(ctx, field)
+	case "paid":
+		return ec.fieldContext_RefundReservationPayload_paid(ctx, field)
+	case "returned":
+		return ec.fieldContext_RefundReservationPayload_returned(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RefundReservationPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_RefundStep(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "until":
+		return ec.fieldContext_RefundStep_until(ctx, field)
+	case "refund":
+		return ec.fieldContext_RefundStep_refund(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RefundStep", field.Name)
 }
 
 func (ec *executionContext) childFields_RenameFactorPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4619,6 +4979,8 @@ func (ec *executionContext) childFields_Reservation(ctx context.Context, field g
 		return ec.fieldContext_Reservation_payBy(ctx, field)
 	case "code":
 		return ec.fieldContext_Reservation_code(ctx, field)
+	case "refundPolicy":
+		return ec.fieldContext_Reservation_refundPolicy(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Reservation", field.Name)
 }
@@ -4879,6 +5241,18 @@ func (ec *executionContext) childFields_SeatPrice(ctx context.Context, field gra
 	return nil, fmt.Errorf("no field named %q was found under type SeatPrice", field.Name)
 }
 
+func (ec *executionContext) childFields_SeatRefund(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "seat":
+		return ec.fieldContext_SeatRefund_seat(ctx, field)
+	case "paid":
+		return ec.fieldContext_SeatRefund_paid(ctx, field)
+	case "refund":
+		return ec.fieldContext_SeatRefund_refund(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SeatRefund", field.Name)
+}
+
 func (ec *executionContext) childFields_SeatRules(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "noSeatLeftAlone":
@@ -4977,6 +5351,16 @@ func (ec *executionContext) childFields_SetPayLaterPolicyPayload(ctx context.Con
 	return nil, fmt.Errorf("no field named %q was found under type SetPayLaterPolicyPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_SetRefundPolicyPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "theater":
+		return ec.fieldContext_SetRefundPolicyPayload_theater(ctx, field)
+	case "policy":
+		return ec.fieldContext_SetRefundPolicyPayload_policy(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SetRefundPolicyPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_SetSeatRulesPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "theater":
@@ -5021,6 +5405,8 @@ func (ec *executionContext) childFields_Showtime(ctx context.Context, field grap
 		return ec.fieldContext_Showtime_maxSeatsPerCustomer(ctx, field)
 	case "payBy":
 		return ec.fieldContext_Showtime_payBy(ctx, field)
+	case "refundPolicy":
+		return ec.fieldContext_Showtime_refundPolicy(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Showtime", field.Name)
 }
@@ -5153,6 +5539,8 @@ func (ec *executionContext) childFields_Theater(ctx context.Context, field graph
 		return ec.fieldContext_Theater_priceRules(ctx, field)
 	case "promotions":
 		return ec.fieldContext_Theater_promotions(ctx, field)
+	case "refundPolicy":
+		return ec.fieldContext_Theater_refundPolicy(ctx, field)
 	case "seatRules":
 		return ec.fieldContext_Theater_seatRules(ctx, field)
 	}

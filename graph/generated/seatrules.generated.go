@@ -1001,10 +1001,12 @@ var (
 	unmarshalNSeatLimit2marqueeᚋinternalᚋbookingᚐLimitOf = map[string]booking.LimitOf{
 		"CUSTOMER": booking.LimitOfCustomer,
 		"ADDRESS":  booking.LimitOfAddress,
+		"DEVICE":   booking.LimitOfDevice,
 	}
 	marshalNSeatLimit2marqueeᚋinternalᚋbookingᚐLimitOf = map[booking.LimitOf]string{
 		booking.LimitOfCustomer: "CUSTOMER",
 		booking.LimitOfAddress:  "ADDRESS",
+		booking.LimitOfDevice:   "DEVICE",
 	}
 )
 

@@ -1,8 +1,8 @@
 // Package loader batches the reads that resolvers make one by one: fields of the same kind anywhere in one operation,
 // or in one event of a subscription, cost one statement together.
 //
-// A set of loaders lives for one operation or event, so that its cache can never show one viewer what another asked
-// for. It decides nothing: who may see a thing was decided where the key came from.
+// A set of loaders lives for one query, one command of a mutation or one event, so that its cache can never show one
+// viewer what another asked for, nor what a command before has changed. It decides nothing: who may see a thing was decided where the key came from.
 package loader
 
 import (
@@ -20,6 +20,7 @@ import (
 	"marquee/internal/identity"
 	"marquee/internal/page"
 	"marquee/internal/payment"
+	"marquee/internal/promotion"
 	"marquee/internal/review"
 	"marquee/internal/showtime"
 	"marquee/internal/theater"
@@ -27,13 +28,14 @@ import (
 
 // Services are where the loaders read.
 type Services struct {
-	Identity *identity.Service
-	Catalog  *catalog.Service
-	Theater  *theater.Service
-	Showtime *showtime.Service
-	Booking  *booking.Service
-	Payment  *payment.Service
-	Review   *review.Service
+	Identity  *identity.Service
+	Catalog   *catalog.Service
+	Theater   *theater.Service
+	Showtime  *showtime.Service
+	Booking   *booking.Service
+	Payment   *payment.Service
+	Promotion *promotion.Service
+	Review    *review.Service
 }
 
 // DefaultWait is how long the first key of a batch waits for others.
@@ -55,6 +57,8 @@ type Loaders struct {
 	PayLater      *Maybe[uuid.UUID, booking.PayLaterPolicy]     // by theater
 	RefundPolicy  *One[uuid.UUID, booking.RefundPolicy]         // by theater
 	Contract      *One[payment.Reference, booking.RefundPolicy] // by reservation
+	PriceRules    *Many[uuid.UUID, showtime.PriceRule]          // by theater
+	Promotions    *Many[uuid.UUID, promotion.Promotion]         // by theater
 	Payment       *Maybe[payment.Reference, payment.Payment]
 	Tickets       *Many[payment.Reference, booking.Ticket]
 	Customer      *Maybe[uuid.UUID, identity.User]
@@ -82,6 +86,8 @@ func New(s Services, wait time.Duration) *Loaders {
 		Layout:        one("seat layout", s.Theater.LayoutsByID, wait),
 		Showtime:      one("showtime", s.Showtime.ShowtimesByID, wait),
 		Prices:        many(s.Showtime.PricesByShowtime, wait),
+		PriceRules:    many(s.Showtime.PriceRulesByTheater, wait),
+		Promotions:    many(s.Promotion.PromotionsByTheater, wait),
 		PayLater:      maybe(s.Booking.PayLaterPolicies, wait),
 		RefundPolicy:  one("theater", s.Booking.RefundPolicies, wait),
 		Contract:      one("reservation", s.Booking.RefundPoliciesOf, wait),

@@ -12,7 +12,7 @@ import (
 )
 
 // wait is long enough for a busy machine to ask for everything that belongs together.
-const wait = 50 * time.Millisecond
+const wait = 500 * time.Millisecond
 
 // source is a read that remembers what it was asked for.
 type source struct {

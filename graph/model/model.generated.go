@@ -126,6 +126,11 @@ type PayLaterResult interface {
 	IsPayLaterResult()
 }
 
+// How a return at the counter went.
+type PayOutAtCounterResult interface {
+	IsPayOutAtCounterResult()
+}
+
 // How a payment went.
 type PayReservationResult interface {
 	IsPayReservationResult()
@@ -144,6 +149,11 @@ type ProveSecondFactorResult interface {
 // How the renewal of a session went.
 type RefreshSessionResult interface {
 	IsRefreshSessionResult()
+}
+
+// What would come back, or why nothing can be given back.
+type RefundPreviewResult interface {
+	IsRefundPreviewResult()
 }
 
 // How the removal of a second factor went.
@@ -409,19 +419,39 @@ type CancelEmailChangePayload struct {
 
 func (CancelEmailChangePayload) IsCancelEmailChangeResult() {}
 
-// A reservation to give back.
+// A reservation to give back, or some of its seats.
 type CancelReservationInput struct {
 	// Id of the reservation.
 	ReservationID string `json:"reservationId"`
+	// Ids of seats to give back; all of the reservation by default. The rest stays as it is; the last seat cancels the reservation.
+	SeatIds []string `json:"seatIds,omitempty"`
 }
 
-// The reservation is cancelled; what was paid is refunded in full. Cancelling twice gives the same answer.
+// The seats are given back, and what was paid for them as `refundPolicy` has it: `refundPreview` tells. Cancelling twice gives the same answer.
 type CancelReservationPayload struct {
-	// The reservation.
+	// The reservation, as it stands: its seats and price are those that are left, and of a cancelled one those that it had.
 	Reservation booking.Reservation `json:"reservation"`
 }
 
 func (CancelReservationPayload) IsCancelReservationResult() {}
+
+// What was agreed on lets nobody give the seats back any more; nothing was done.
+type CancellationClosed struct {
+	// Always `CANCELLATION_CLOSED`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+	// Until when they could be given back; null: never.
+	ClosedAt *time.Time `json:"closedAt,omitempty"`
+}
+
+func (CancellationClosed) IsCancelReservationResult() {}
+
+func (CancellationClosed) IsPayOutAtCounterResult() {}
+
+func (CancellationClosed) IsUserError() {}
+
+func (CancellationClosed) IsRefundPreviewResult() {}
 
 // Which address an account is to get.
 type ChangeEmailInput struct {
@@ -1109,6 +1139,32 @@ func (PayLaterUnavailable) IsUserError() {}
 
 func (PayLaterUnavailable) IsPayLaterResult() {}
 
+// A return of what was paid at the counter.
+type PayOutAtCounterInput struct {
+	// Id of the reservation.
+	ReservationID string `json:"reservationId"`
+	// Whether its customer gives it back first, under its refund policy; else only what was promised before is paid out.
+	Cancel bool `json:"cancel"`
+	// Ids of the seats that are given back; all of the reservation by default.
+	SeatIds []string `json:"seatIds,omitempty"`
+	// How it is paid out.
+	Method payment.TillMethod `json:"method"`
+	// What the terminal calls the return, 1 to 64 characters; of `CARD` only.
+	TerminalReference *string `json:"terminalReference,omitempty"`
+	// Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key never pays out twice.
+	IdempotencyKey string `json:"idempotencyKey"`
+}
+
+// The money was paid out, and is on record as given back.
+type PayOutAtCounterPayload struct {
+	// The reservation.
+	Reservation booking.Reservation `json:"reservation"`
+	// What this paid out; nothing where the policy gives nothing back.
+	PaidOut money.Money `json:"paidOut"`
+}
+
+func (PayOutAtCounterPayload) IsPayOutAtCounterResult() {}
+
 // A reservation to pay.
 type PayReservationInput struct {
 	// Id of the reservation.
@@ -1399,6 +1455,10 @@ type Quote struct {
 	Validity string `json:"validity"`
 	// What each code does, in the order of the codes. The lines have what all that are used take off.
 	Promotions []QuotedPromotion `json:"promotions"`
+	// What would come back when all of it were held now, paid, and given back: step by step; empty when nobody can give it back.
+	RefundSteps []booking.RefundStep `json:"refundSteps"`
+	// what it was made of
+	Quoted booking.Quoted `json:"-"`
 }
 
 // Seats to be priced.
@@ -1441,6 +1501,91 @@ type RateLimit struct {
 type RefreshSessionInput struct {
 	// The session's latest refresh token. Left out by a page whose session is in cookies.
 	RefreshToken *string `json:"refreshToken,omitempty"`
+}
+
+// A policy as it shall be.
+type RefundPolicyInput struct {
+	// At most 10 steps, each nearer to the start than the one before it, and with less that comes back. None: nothing ever does.
+	Steps []RefundPolicyStepInput `json:"steps"`
+	// Whether seats can be given back for nothing after the last step, until the start.
+	LateWithoutRefund bool `json:"lateWithoutRefund"`
+	// Kept of what would come back of the price of each ticket, in the minor unit of the theater's currency; nothing by default.
+	KeptPerTicketMinor *int64 `json:"keptPerTicketMinor,omitempty"`
+	// Kept of what would come back in all, each time something is cancelled, in the minor unit of the theater's currency; nothing by default.
+	KeptOnceMinor *int64 `json:"keptOnceMinor,omitempty"`
+	// Whether booking fees come back as well, as long as a step holds.
+	FeesReturned bool `json:"feesReturned"`
+}
+
+// A step of a policy.
+type RefundPolicyStepInput struct {
+	// How many minutes before the start, at least: 0 to 527040, a year.
+	MinutesBefore int32 `json:"minutesBefore"`
+	// How much of a ticket's price comes back, in hundredths of a percent: 1 to 10000.
+	PercentBasisPoints int32 `json:"percentBasisPoints"`
+}
+
+// What cancelling would do at this moment, to the minor unit.
+type RefundPreview struct {
+	// What comes back of each seat, by position.
+	Seats []booking.SeatRefund `json:"seats"`
+	// Fees for the whole reservation that go with these seats, because none is left that costs anything.
+	FeesPaid money.Money `json:"feesPaid"`
+	// What comes back of them.
+	FeesRefunded money.Money `json:"feesRefunded"`
+	// What is kept of all that would come back.
+	Kept money.Money `json:"kept"`
+	// What was paid for all this; nothing before the reservation is paid.
+	Paid money.Money `json:"paid"`
+	// What comes back: of seats and fees, without what is kept.
+	Refund money.Money `json:"refund"`
+	// What the reservation costs afterwards, with what was kept.
+	Remaining money.Money `json:"remaining"`
+	// The last moment at which it is so; null when time does not matter.
+	Until *time.Time `json:"until,omitempty"`
+	// What comes back now and later, step by step; before it is paid, what will come back then. Empty when time does not matter.
+	Steps []booking.RefundStep `json:"steps"`
+	// The server's clock.
+	ServerTime time.Time `json:"serverTime"`
+}
+
+func (RefundPreview) IsRefundPreviewResult() {}
+
+// Seats that somebody thinks of giving back.
+type RefundPreviewInput struct {
+	// Id of the reservation.
+	ReservationID string `json:"reservationId"`
+	// Ids of the seats; all of the reservation by default.
+	SeatIds []string `json:"seatIds,omitempty"`
+}
+
+// Money that staff give back.
+type RefundReservationInput struct {
+	// Id of the reservation.
+	ReservationID string `json:"reservationId"`
+	// Ids of the seats; all of the reservation by default. Of a reservation that was cancelled before, none are left to name.
+	SeatIds []string `json:"seatIds,omitempty"`
+	// Why: `THEATER` or `GOODWILL`.
+	Cause payment.Cause `json:"cause"`
+	// How much, in the minor unit of the payment's currency; `GOODWILL` only. Not less than the policy gives, and at most what the
+	// seats came to, which is the default; of all seats, and of a reservation that was cancelled before, with what was kept.
+	AmountMinor *int64 `json:"amountMinor,omitempty"`
+	// Why, in 1 to 500 characters, for the audit log. No personal data.
+	Reason string `json:"reason"`
+	// Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key gives nothing back twice.
+	IdempotencyKey string `json:"idempotencyKey"`
+}
+
+// How the reservation stands after that.
+type RefundReservationPayload struct {
+	// The reservation's id.
+	ReservationID string `json:"reservationId"`
+	// Where it stands.
+	Status booking.Status `json:"status"`
+	// What was paid in all.
+	Paid money.Money `json:"paid"`
+	// What goes back of that, or has gone back, in all.
+	Returned money.Money `json:"returned"`
 }
 
 // Which factor to remove.
@@ -1938,6 +2083,22 @@ type SetPayLaterPolicyPayload struct {
 	Theater theater.Theater `json:"theater"`
 }
 
+// What a theater shall give back to customers who cancel.
+type SetRefundPolicyInput struct {
+	// Id of the theater.
+	TheaterID string `json:"theaterId"`
+	// The policy, all of it.
+	Policy RefundPolicyInput `json:"policy"`
+}
+
+// Seats that are held from `policy.holdsFrom` on, a minute later, have the policy. What was held before keeps what it has.
+type SetRefundPolicyPayload struct {
+	// The theater.
+	Theater theater.Theater `json:"theater"`
+	// The policy.
+	Policy booking.RefundPolicy `json:"policy"`
+}
+
 // Rules for a theater.
 type SetSeatRulesInput struct {
 	// Id of the theater.
@@ -1976,7 +2137,11 @@ func (ShowtimeClosed) IsCancelReservationResult() {}
 
 func (ShowtimeClosed) IsSellAtCounterResult() {}
 
+func (ShowtimeClosed) IsPayOutAtCounterResult() {}
+
 func (ShowtimeClosed) IsChangeSeatsResult() {}
+
+func (ShowtimeClosed) IsRefundPreviewResult() {}
 
 // A page of showtimes.
 type ShowtimeConnection struct {
@@ -2483,6 +2648,8 @@ const (
 	UserErrorCodeHoldLimitReached UserErrorCode = "HOLD_LIMIT_REACHED"
 	// The seats cannot be kept without payment.
 	UserErrorCodePayLaterUnavailable UserErrorCode = "PAY_LATER_UNAVAILABLE"
+	// The seats cannot be given back any more.
+	UserErrorCodeCancellationClosed UserErrorCode = "CANCELLATION_CLOSED"
 	// The card issuer refused the payment.
 	UserErrorCodePaymentDeclined UserErrorCode = "PAYMENT_DECLINED"
 	// The payment's outcome is not known yet; it settles by itself.
@@ -2540,6 +2707,7 @@ var AllUserErrorCode = []UserErrorCode{
 	UserErrorCodeReservationExpired,
 	UserErrorCodeHoldLimitReached,
 	UserErrorCodePayLaterUnavailable,
+	UserErrorCodeCancellationClosed,
 	UserErrorCodePaymentDeclined,
 	UserErrorCodePaymentPending,
 	UserErrorCodeUsernameTaken,
@@ -2563,7 +2731,7 @@ var AllUserErrorCode = []UserErrorCode{
 
 func (e UserErrorCode) IsValid() bool {
 	switch e {
-	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeInvalidProof, UserErrorCodeAccountDisabled, UserErrorCodeTooManyGrants, UserErrorCodeLastAdmin, UserErrorCodeSessionEnded, UserErrorCodeLinkExpired, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodePromotionRefused, UserErrorCodeReservationExpired, UserErrorCodeHoldLimitReached, UserErrorCodePayLaterUnavailable, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending, UserErrorCodeUsernameTaken, UserErrorCodeTenderRefused, UserErrorCodePaymentUnderWay, UserErrorCodeProviderSignInFailed, UserErrorCodeAccountExists, UserErrorCodeProviderEmailUnverified, UserErrorCodeProviderLinkTaken, UserErrorCodeLastWayToSignIn, UserErrorCodeNoPassword, UserErrorCodeReservationsAhead, UserErrorCodeAccountInOffice, UserErrorCodeTicketRequired, UserErrorCodeAlreadyReviewed, UserErrorCodeReviewHidden, UserErrorCodeReviewReported, UserErrorCodeSeatRuleBroken, UserErrorCodeCoolingDown:
+	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeInvalidProof, UserErrorCodeAccountDisabled, UserErrorCodeTooManyGrants, UserErrorCodeLastAdmin, UserErrorCodeSessionEnded, UserErrorCodeLinkExpired, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodePromotionRefused, UserErrorCodeReservationExpired, UserErrorCodeHoldLimitReached, UserErrorCodePayLaterUnavailable, UserErrorCodeCancellationClosed, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending, UserErrorCodeUsernameTaken, UserErrorCodeTenderRefused, UserErrorCodePaymentUnderWay, UserErrorCodeProviderSignInFailed, UserErrorCodeAccountExists, UserErrorCodeProviderEmailUnverified, UserErrorCodeProviderLinkTaken, UserErrorCodeLastWayToSignIn, UserErrorCodeNoPassword, UserErrorCodeReservationsAhead, UserErrorCodeAccountInOffice, UserErrorCodeTicketRequired, UserErrorCodeAlreadyReviewed, UserErrorCodeReviewHidden, UserErrorCodeReviewReported, UserErrorCodeSeatRuleBroken, UserErrorCodeCoolingDown:
 		return true
 	}
 	return false

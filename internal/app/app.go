@@ -180,7 +180,7 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 		Hint: func(id uuid.UUID) { feed.Hint(id) }, Clock: seams.Clock, Source: a.source, Account: a.Identity.KeyByEmail, Log: a.log,
 	}, booking.Config{
 		Hold: a.cfg.Hold, HoldLimit: a.cfg.HoldLimit, GatewayTimeout: gatewayTimeout, AttemptLease: attemptLease,
-		SeatsPerAddress: a.cfg.SeatsPerAddress, IdleHolds: a.cfg.IdleHolds, IdleWindow: a.cfg.IdleWindow,
+		SeatsPerAddress: a.cfg.SeatsPerAddress, SeatsPerDevice: a.cfg.SeatsPerDevice, IdleHolds: a.cfg.IdleHolds, IdleWindow: a.cfg.IdleWindow,
 	})
 	a.Privacy = privacy.NewService(a.db, a.vault, a.Identity, a.Booking, seams.Clock, a.log)
 	reviews := review.NewService(a.db, a.Booking, a.Identity, review.Config{

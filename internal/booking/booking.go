@@ -191,6 +191,7 @@ type LimitOf string
 const (
 	LimitOfCustomer LimitOf = "CUSTOMER"
 	LimitOfAddress  LimitOf = "ADDRESS" // the network address that requests come from
+	LimitOfDevice   LimitOf = "DEVICE"  // the device that the client says it runs on
 )
 
 // PayLaterReason is why a reservation cannot be paid later.

@@ -137,10 +137,10 @@ func (s *Service) change(ctx context.Context, before Reservation, w wanted, in C
 		}
 		c = claimed{}
 		err = tx.QueryRowContext(ctx, `SELECT outcome, judged_at, lost, seats_left
-			FROM change_seats($1, $2, $3::text[], $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+			FROM change_seats($1, $2, $3::text[], $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
 			in.ShowtimeID, in.ReservationID, textArray(EventChange.from()), w.positions, w.offer.PriceVersion, w.quote.Total.AmountMinor,
 			w.offer.Currency, string(lines), in.IdempotencyKey, seatsFingerprint(in.command(), in.ReservationID, w.positions, w.types, in.PromoCodes),
-			w.edges.Beside, w.edges.Beyond, w.keptUntil(w.offer), s.cfg.SeatsPerAddress).
+			w.edges.Beside, w.edges.Beyond, w.keptUntil(w.offer), s.cfg.SeatsPerAddress, s.cfg.SeatsPerDevice).
 			Scan(&c.outcome, &c.createdAt, &c.lost, &c.seatsLeft)
 		if err != nil {
 			return fmt.Errorf("changing seats: %w", err)

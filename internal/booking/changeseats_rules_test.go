@@ -76,45 +76,56 @@ func TestService_ChangeSeats_rules(t *testing.T) {
 	})
 }
 
-// TestS10_change_of_seats_of_one_address lets holds from one address grow at once: together they get what one address may
-// have.
-func TestS10_change_of_seats_of_one_address(t *testing.T) {
+// TestS10_change_of_seats_of_one_source lets holds from one address, or on one device, grow at once: together they get
+// what one may have.
+func TestS10_change_of_seats_of_one_source(t *testing.T) {
 	t.Parallel()
 	const most, holds = 10, 8
-	h := newHouse(t, fixture.Plan{Seats: 100, MaxSeats: 100})
-	node := h.process(h.gateway, limited(func(c *booking.Config) { c.SeatsPerAddress = most }))
-	held := make([]booking.Reservation, holds)
-	for i := range held {
-		in := h.request(11 + 5*i)
-		in.Address = "192.0.2.7"
-		result, err := node.Reserve(t.Context(), newViewer(), in)
-		held[i] = is[booking.Reserved](t, result, err).Reservation
-	}
-	var grown atomic.Int32
-	together(holds, func(i int) {
-		r := held[i]
-		result, err := node.ChangeSeats(t.Context(), viewerOf(r), h.changeTo(r, 11+5*i, 12+5*i))
-		switch got := result.(type) {
-		case booking.Changed:
-			grown.Add(1)
-		case booking.LimitExceeded:
-			if want := (booking.LimitExceeded{Of: booking.LimitOfAddress, Limit: most}); got != want {
-				t.Errorf("refused with %+v", got)
+	for of, limit := range map[booking.LimitOf]func(c *booking.Config, most int){
+		booking.LimitOfAddress: func(c *booking.Config, most int) { c.SeatsPerAddress = most },
+		booking.LimitOfDevice:  func(c *booking.Config, most int) { c.SeatsPerDevice = most },
+	} {
+		t.Run(string(of), func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t, fixture.Plan{Seats: 100, MaxSeats: 100})
+			limitedTo := func(most int) *booking.Service {
+				return h.process(h.gateway, limited(func(c *booking.Config) { limit(c, most) }))
 			}
-		default:
-			t.Errorf("%#v, %v", result, err)
-		}
-	})
-	if grown.Load() != most-holds {
-		t.Errorf("%d holds grew, want %d", grown.Load(), most-holds)
+			node := limitedTo(most)
+			held := make([]booking.Reservation, holds)
+			for i := range held {
+				in := h.request(11 + 5*i)
+				in.Address, in.Device = "192.0.2.7", "the only one"
+				result, err := node.Reserve(t.Context(), newViewer(), in)
+				held[i] = is[booking.Reserved](t, result, err).Reservation
+			}
+			var grown atomic.Int32
+			together(holds, func(i int) {
+				r := held[i]
+				result, err := node.ChangeSeats(t.Context(), viewerOf(r), h.changeTo(r, 11+5*i, 12+5*i))
+				switch got := result.(type) {
+				case booking.Changed:
+					grown.Add(1)
+				case booking.LimitExceeded:
+					if want := (booking.LimitExceeded{Of: of, Limit: most}); got != want {
+						t.Errorf("refused with %+v", got)
+					}
+				default:
+					t.Errorf("%#v, %v", result, err)
+				}
+			})
+			if grown.Load() != most-holds {
+				t.Errorf("%d holds grew, want %d", grown.Load(), most-holds)
+			}
+			// Who wants no more than before is never refused, whatever became of the limit.
+			node = limitedTo(1)
+			for i, r := range held {
+				result, err := node.ChangeSeats(t.Context(), viewerOf(r), h.changeTo(r, 13+5*i))
+				is[booking.Changed](t, result, err)
+			}
+			h.rests(t)
+		})
 	}
-	// Who wants no more than before is never refused, whatever became of the limit.
-	node = h.process(h.gateway, limited(func(c *booking.Config) { c.SeatsPerAddress = 1 }))
-	for i, r := range held {
-		result, err := node.ChangeSeats(t.Context(), viewerOf(r), h.changeTo(r, 13+5*i))
-		is[booking.Changed](t, result, err)
-	}
-	h.rests(t)
 }
 
 // TestS10_changes_beside_reservations lets a viewer grow holds and make others in many tabs at once.

@@ -1,6 +1,7 @@
 package booking_test
 
 import (
+	"crypto/rand"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,55 +19,74 @@ func limited(change func(*booking.Config)) booking.Config {
 	return cfg
 }
 
-// TestS10_BK4_seats_of_one_address asks for seats from fifty accounts at one address at once, through two processes:
-// together they get what one address may have, and not a seat more.
-func TestS10_BK4_seats_of_one_address(t *testing.T) {
+// TestS10_BK4_seats_of_one_source asks for seats from fifty accounts at one address, or on one device, at once, through
+// two processes: together they get what one may have, and not a seat more.
+func TestS10_BK4_seats_of_one_source(t *testing.T) {
 	t.Parallel()
 	const most, accounts = 10, 50
-	h := newHouse(t, fixture.Plan{Seats: 100, MaxSeats: 100})
-	cfg := limited(func(c *booking.Config) { c.SeatsPerAddress = most })
-	processes := []*booking.Service{h.process(h.gateway, cfg), h.process(h.gateway, cfg)}
-	from := func(address string, positions ...int) booking.ReserveInput {
-		in := h.request(positions...)
-		in.Address = address
-		return in
-	}
-	var won atomic.Int64
-	together(accounts, func(i int) {
-		result, err := processes[i%2].Reserve(t.Context(), newViewer(), from("192.0.2.7", 2*i+1, 2*i+2))
-		switch got := result.(type) {
-		case booking.Reserved:
-			won.Add(2)
-		case booking.LimitExceeded:
-			if want := (booking.LimitExceeded{Of: booking.LimitOfAddress, Limit: most}); got.Of != want.Of || got.Limit != want.Limit {
-				t.Errorf("refused with %+v", got)
+	for name, source := range map[string]struct {
+		limit  func(*booking.Config)
+		of     booking.LimitOf
+		column string
+		say    func(in *booking.ReserveInput, source string)
+	}{
+		"address": {
+			func(c *booking.Config) { c.SeatsPerAddress = most }, booking.LimitOfAddress, "source",
+			func(in *booking.ReserveInput, source string) { in.Address = source },
+		},
+		"device": {
+			func(c *booking.Config) { c.SeatsPerAddress, c.SeatsPerDevice = accounts, most }, booking.LimitOfDevice, "device",
+			func(in *booking.ReserveInput, source string) { in.Address, in.Device = rand.Text(), source },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t, fixture.Plan{Seats: 100, MaxSeats: 100})
+			cfg := limited(source.limit)
+			processes := []*booking.Service{h.process(h.gateway, cfg), h.process(h.gateway, cfg)}
+			from := func(name string, positions ...int) booking.ReserveInput {
+				in := h.request(positions...)
+				source.say(&in, name)
+				return in
 			}
-		default:
-			t.Errorf("%#v, %v", result, err)
-		}
-	})
-	if won.Load() != most {
-		t.Errorf("%d seats went to one address, want %d", won.Load(), most)
-	}
-	result, err := processes[0].Reserve(t.Context(), newViewer(), from("192.0.2.7", 1))
-	if got, want := is[booking.LimitExceeded](t, result, err), (booking.LimitExceeded{Of: booking.LimitOfAddress, Limit: most}); got != want {
-		t.Errorf("%+v, want %+v", got, want)
-	}
-	// Nobody else is counted with them, nor anything elsewhere; and what is given back is no more counted.
-	free := fixture.Get[int](t, h.DB, `SELECT min(n) FROM generate_series(1, 100) n WHERE n NOT IN (SELECT seat_no FROM seat_claims WHERE showtime_id = $1)`, h.Show())
-	for _, address := range []string{"192.0.2.8", ""} {
-		viewer := newViewer()
-		result, err := processes[0].Reserve(t.Context(), viewer, from(address, free))
-		held := is[booking.Reserved](t, result, err).Reservation
-		if _, err := h.booking.Cancel(t.Context(), viewer, cancelInput(held)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	h.Exec(t, `UPDATE reservations SET held_until = now() - interval '1 second' WHERE id = (SELECT id FROM reservations WHERE status = 'HELD' LIMIT 1)`)
-	result, err = processes[1].Reserve(t.Context(), newViewer(), from("192.0.2.7", free))
-	is[booking.Reserved](t, result, err)
-	if n := fixture.Get[int](t, h.DB, `SELECT count(*) FROM idempotency_keys WHERE source IS NOT NULL AND source <> '192.0.2.7' AND source <> '192.0.2.8'`); n != 0 {
-		t.Errorf("%d keys have another source", n)
+			var won atomic.Int64
+			together(accounts, func(i int) {
+				result, err := processes[i%2].Reserve(t.Context(), newViewer(), from("the same", 2*i+1, 2*i+2))
+				switch got := result.(type) {
+				case booking.Reserved:
+					won.Add(2)
+				case booking.LimitExceeded:
+					if got.Of != source.of || got.Limit != most {
+						t.Errorf("refused with %+v", got)
+					}
+				default:
+					t.Errorf("%#v, %v", result, err)
+				}
+			})
+			if won.Load() != most {
+				t.Errorf("%d seats went to the same, want %d", won.Load(), most)
+			}
+			result, err := processes[0].Reserve(t.Context(), newViewer(), from("the same", 1))
+			if got, want := is[booking.LimitExceeded](t, result, err), (booking.LimitExceeded{Of: source.of, Limit: most}); got != want {
+				t.Errorf("%+v, want %+v", got, want)
+			}
+			// Nobody else is counted with them, nor anything elsewhere; and what is given back is no more counted.
+			free := fixture.Get[int](t, h.DB, `SELECT min(n) FROM generate_series(1, 100) n WHERE n NOT IN (SELECT seat_no FROM seat_claims WHERE showtime_id = $1)`, h.Show())
+			for _, other := range []string{"another", ""} {
+				viewer := newViewer()
+				result, err := processes[0].Reserve(t.Context(), viewer, from(other, free))
+				held := is[booking.Reserved](t, result, err).Reservation
+				if _, err := h.booking.Cancel(t.Context(), viewer, cancelInput(held)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			h.Exec(t, `UPDATE reservations SET held_until = now() - interval '1 second' WHERE id = (SELECT id FROM reservations WHERE status = 'HELD' LIMIT 1)`)
+			result, err = processes[1].Reserve(t.Context(), newViewer(), from("the same", free))
+			is[booking.Reserved](t, result, err)
+			if n := fixture.Get[int](t, h.DB, `SELECT count(DISTINCT `+source.column+`) FROM idempotency_keys`); n != 2 {
+				t.Errorf("%d names are kept, want 2", n)
+			}
+		})
 	}
 }
 

@@ -30,12 +30,12 @@ func TestSeats_are_locked_in_ascending_order(t *testing.T) {
 	}{
 		"claim_seats": {
 			brake: `INSERT INTO seat_claims (showtime_id, seat_no) SELECT showtime_id, 12 FROM showtime_sales`,
-			call:  `SELECT claim_seats($1, gen_random_uuid(), $2, '{12,13,11}', 1, 3600, 'NZD', '[]', 60000, 'a key for it', '', '{}', '{}', false, NULL, NULL, 0, 0, 0)`,
+			call:  `SELECT claim_seats($1, gen_random_uuid(), $2, '{12,13,11}', 1, 3600, 'NZD', '[]', 60000, 'a key for it', '', '{}', '{}', false, NULL, NULL, 0, NULL, 0, 0, 0)`,
 			probe: `INSERT INTO seat_claims (showtime_id, seat_no) SELECT showtime_id, $1 FROM showtime_sales`,
 		},
 		"claim_seats_of_an_expired_hold": {
 			held: true, hours: -1, brake: lockMiddle,
-			call:  `SELECT claim_seats($1, gen_random_uuid(), $2, '{12,13,11}', 1, 3600, 'NZD', '[]', 60000, 'a key for it', '', '{}', '{}', false, NULL, NULL, 0, 0, 0)`,
+			call:  `SELECT claim_seats($1, gen_random_uuid(), $2, '{12,13,11}', 1, 3600, 'NZD', '[]', 60000, 'a key for it', '', '{}', '{}', false, NULL, NULL, 0, NULL, 0, 0, 0)`,
 			probe: `SELECT FROM seat_claims WHERE seat_no = $1 FOR UPDATE`,
 		},
 		"secure_reservation": {
@@ -45,7 +45,7 @@ func TestSeats_are_locked_in_ascending_order(t *testing.T) {
 		},
 		"change_seats": {
 			held: true, hours: 1, brake: lockMiddle,
-			call:  `SELECT change_seats($1, $2, '{HELD}', '{14,13,12}', 1, 3600, 'NZD', '[]', 'a key for it', '', '{}', '{}', NULL, 0)`,
+			call:  `SELECT change_seats($1, $2, '{HELD}', '{14,13,12}', 1, 3600, 'NZD', '[]', 'a key for it', '', '{}', '{}', NULL, 0, 0)`,
 			probe: `SELECT FROM seat_claims WHERE seat_no = $1 FOR UPDATE`,
 		},
 		"end_reservation": {
@@ -94,7 +94,7 @@ func TestReservation_is_locked_before_its_viewers_turn(t *testing.T) {
 	t.Parallel()
 	for name, call := range map[string]string{
 		"secure_reservation": `SELECT secure_reservation($1, $2)`,
-		"change_seats":       `SELECT change_seats($1, $2, '{HELD}', '{12}', 1, 1200, 'NZD', '[]', 'a key for it', '', '{}', '{}', NULL, 0)`,
+		"change_seats":       `SELECT change_seats($1, $2, '{HELD}', '{12}', 1, 1200, 'NZD', '[]', 'a key for it', '', '{}', '{}', NULL, 0, 0)`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

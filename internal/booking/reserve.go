@@ -33,6 +33,7 @@ type ReserveInput struct {
 	AccessibleNeed    bool   // the party needs the places for wheelchairs that it asks for
 	OverrideSeatRules bool   // by staff of the theater: no Rule counts, and it is recorded
 	Address           string // that the request comes from; "": not known, and not counted
+	Device            string // on which the client says that it runs; "": it says none, and is not counted
 }
 
 // command says what makes a request another one, beside the seats, when it comes with the same idempotency key.
@@ -195,11 +196,11 @@ func (s *Service) claim(ctx context.Context, on querier, viewerID uuid.UUID, w w
 	keptUntil := w.keptUntil(w.offer)
 	keptUntil.Valid = keptUntil.Valid && !in.OverrideSeatRules
 	err = on.QueryRowContext(ctx, `SELECT outcome, reservation_id, held_until, created_at, lost, seats_left
-		FROM claim_seats($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
+		FROM claim_seats($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)`,
 		in.ShowtimeID, typeid.New(), viewerID, w.positions, w.offer.PriceVersion, w.quote.Total.AmountMinor, w.offer.Currency,
 		string(lines), s.cfg.Hold.Milliseconds(), in.IdempotencyKey, seatsFingerprint(in.command(), in.ShowtimeID, w.positions, w.types, in.PromoCodes),
 		w.edges.Beside, w.edges.Beyond, in.OverrideSeatRules, keptUntil,
-		s.sourceOf(in.Address), s.cfg.SeatsPerAddress, s.cfg.IdleHolds, s.cfg.IdleWindow.Milliseconds()).
+		s.sourceOf(in.Address), s.cfg.SeatsPerAddress, s.deviceOf(in.Device), s.cfg.SeatsPerDevice, s.cfg.IdleHolds, s.cfg.IdleWindow.Milliseconds()).
 		Scan(&c.outcome, &c.reservationID, &c.heldUntil, &c.createdAt, &c.lost, &c.seatsLeft)
 	if err != nil {
 		return claimed{}, fmt.Errorf("claiming seats: %w", err)

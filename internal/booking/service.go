@@ -24,6 +24,8 @@ type Config struct {
 
 	// SeatsPerAddress is how many seats of a showtime may go to one network address within KeyAge, whoever asks; 0: any.
 	SeatsPerAddress int
+	// SeatsPerDevice is the same for one device, as far as clients say on which they run.
+	SeatsPerDevice int
 	// A viewer with so many holds of a showtime that ended unpaid within the window waits before the next; 0: nobody waits.
 	IdleHolds  int
 	IdleWindow time.Duration
@@ -69,12 +71,20 @@ func NewService(d Deps, cfg Config) *Service {
 	}
 }
 
-// sourceOf names where a request comes from; nil when it is not counted.
+// sourceOf names the address that a request comes from; nil when it is not counted.
 func (s *Service) sourceOf(address string) any {
 	if s.cfg.SeatsPerAddress <= 0 || address == "" {
 		return nil
 	}
 	return s.source(address)
+}
+
+// deviceOf names the device that a request comes from; nil when it is not counted.
+func (s *Service) deviceOf(device string) any {
+	if s.cfg.SeatsPerDevice <= 0 || device == "" {
+		return nil
+	}
+	return s.source("device " + device) // which no address looks like
 }
 
 // settleTime bounds what a command does after its caller may have gone.

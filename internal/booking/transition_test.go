@@ -144,7 +144,7 @@ func (h *house) step(t *testing.T, r booking.Reservation, event booking.Event) (
 	from := "{" + strings.Join(states, ",") + "}"
 	if event == booking.EventChange {
 		return fixture.Get[bool](t, h.DB, `SELECT outcome = 'CHANGED' FROM reservations r,
-			change_seats(r.showtime_id, r.id, $2::text[], r.seats, 1, 1200, 'NZD', '[]', 'a key for it', '', '{}', '{}', NULL, 0) WHERE r.id = $1`, r.ID, from)
+			change_seats(r.showtime_id, r.id, $2::text[], r.seats, 1, 1200, 'NZD', '[]', 'a key for it', '', '{}', '{}', NULL, 0, 0) WHERE r.id = $1`, r.ID, from)
 	}
 	if event == booking.EventReserve {
 		return fixture.Get[bool](t, h.DB, `SELECT move_deadline($1, $2, 'RESERVED', now() + interval '2 hours')`, r.ShowtimeID, r.ID)

@@ -100,6 +100,8 @@ func (s *Service) refusal(ctx context.Context, w wanted, c claimed) (_ refusal, 
 		return LimitExceeded{Of: LimitOfCustomer, Limit: w.offer.MaxSeats, Remaining: c.seatsLeft.Int32}, false, nil
 	case "TOO_MANY_THERE":
 		return LimitExceeded{Of: LimitOfAddress, Limit: int32(s.cfg.SeatsPerAddress), Remaining: c.seatsLeft.Int32}, false, nil
+	case "TOO_MANY_BY_DEVICE":
+		return LimitExceeded{Of: LimitOfDevice, Limit: int32(s.cfg.SeatsPerDevice), Remaining: c.seatsLeft.Int32}, false, nil
 	case "TAKEN", "PROTECTED", "ALONE":
 	default:
 		return nil, false, fmt.Errorf("a claim was answered %q", c.outcome)

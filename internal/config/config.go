@@ -66,8 +66,10 @@ type Config struct {
 	RatePurchaseViewer  int        `env:"MARQUEE_RATE_PURCHASE_VIEWER" envDefault:"200"`
 	RatePurchaseAddress int        `env:"MARQUEE_RATE_PURCHASE_ADDRESS" envDefault:"2000"`
 	LogLevel            slog.Level `env:"MARQUEE_LOG_LEVEL" envDefault:"INFO"`
-	// Seats of a showtime for one address, and holds that may end unpaid within the window; 0 limits nobody.
+	// Seats of a showtime for one address and for one device, and holds that may end unpaid within the window; 0 limits
+	// nobody.
 	SeatsPerAddress int           `env:"MARQUEE_SEATS_PER_ADDRESS" envDefault:"40"`
+	SeatsPerDevice  int           `env:"MARQUEE_SEATS_PER_DEVICE" envDefault:"20"`
 	IdleHolds       int           `env:"MARQUEE_IDLE_HOLDS" envDefault:"6"`
 	IdleWindow      time.Duration `env:"MARQUEE_IDLE_WINDOW" envDefault:"1h"`
 }
@@ -341,7 +343,9 @@ func (c Config) validateRates() error {
 func (c Config) validateHolds() error {
 	var problems []error
 	const most = 1_000_000
-	for name, n := range map[string]int{"MARQUEE_SEATS_PER_ADDRESS": c.SeatsPerAddress, "MARQUEE_IDLE_HOLDS": c.IdleHolds} {
+	for name, n := range map[string]int{
+		"MARQUEE_SEATS_PER_ADDRESS": c.SeatsPerAddress, "MARQUEE_SEATS_PER_DEVICE": c.SeatsPerDevice, "MARQUEE_IDLE_HOLDS": c.IdleHolds,
+	} {
 		if n < 0 || n > most {
 			problems = append(problems, fmt.Errorf("%s must be between 0 (no limit) and %d", name, most))
 		}

@@ -49,18 +49,18 @@ func TestFromEnvironment(t *testing.T) {
 	t.Run("holds_are_limited_unless_said_otherwise", func(t *testing.T) {
 		t.Parallel()
 		c, err := config.FromEnvironment(nil)
-		if err != nil || c.SeatsPerAddress < 20 || c.IdleHolds < 2 || c.IdleWindow < c.Hold {
+		if err != nil || c.SeatsPerAddress < 20 || c.SeatsPerDevice < 10 || c.SeatsPerDevice > c.SeatsPerAddress || c.IdleHolds < 2 || c.IdleWindow < c.Hold {
 			t.Errorf("got %+v, %v", c, err)
 		}
-		c, err = config.FromEnvironment(map[string]string{"MARQUEE_SEATS_PER_ADDRESS": "0", "MARQUEE_IDLE_HOLDS": "0", "MARQUEE_IDLE_WINDOW": "0"})
-		if err != nil || c.SeatsPerAddress != 0 || c.IdleHolds != 0 {
+		c, err = config.FromEnvironment(map[string]string{"MARQUEE_SEATS_PER_ADDRESS": "0", "MARQUEE_SEATS_PER_DEVICE": "0", "MARQUEE_IDLE_HOLDS": "0", "MARQUEE_IDLE_WINDOW": "0"})
+		if err != nil || c.SeatsPerAddress+c.SeatsPerDevice != 0 || c.IdleHolds != 0 {
 			t.Errorf("got %+v, %v", c, err)
 		}
-		_, err = config.FromEnvironment(map[string]string{"MARQUEE_SEATS_PER_ADDRESS": "-1", "MARQUEE_IDLE_HOLDS": "1000001", "MARQUEE_IDLE_WINDOW": "25h"})
+		_, err = config.FromEnvironment(map[string]string{"MARQUEE_SEATS_PER_ADDRESS": "-1", "MARQUEE_SEATS_PER_DEVICE": "-2", "MARQUEE_IDLE_HOLDS": "1000001", "MARQUEE_IDLE_WINDOW": "25h"})
 		if err == nil {
 			t.Fatal("accepted")
 		}
-		for _, name := range []string{"MARQUEE_SEATS_PER_ADDRESS", "MARQUEE_IDLE_HOLDS", "MARQUEE_IDLE_WINDOW"} {
+		for _, name := range []string{"MARQUEE_SEATS_PER_ADDRESS", "MARQUEE_SEATS_PER_DEVICE", "MARQUEE_IDLE_HOLDS", "MARQUEE_IDLE_WINDOW"} {
 			if !strings.Contains(err.Error(), name) {
 				t.Errorf("%v does not name %s", err, name)
 			}

@@ -1,4 +1,4 @@
-// Package cookie keeps the tokens of a browser's session in two cookies that no script can read.
+// Package cookie keeps the tokens of a browser's session in two cookies that no script can read, and tells devices apart.
 //
 // It owns their names and attributes, and how a request says that it wants a session kept this way. It knows neither
 // what the tokens say nor whether they count, and it opens and ends no session: the edge authenticates with what a
@@ -61,11 +61,31 @@ type Exchange struct {
 
 	access, refresh string
 	bond            string // what the two cookies of a session have in common
+	device          string // what the browser, or an app, is called
 }
 
-// Begin reads what a request brings. The request's cookies are not looked at when it is otherwise authenticated. The
-// error is BAD_USER_INPUT.
-func (p Policy) Begin(w http.ResponseWriter, r *http.Request, authenticated bool) (*Exchange, *apperr.Error) {
+// Begin reads what a request brings and returns a context that knows it, with the exchange where there is one. The
+// request's cookies are not looked at when it is otherwise authenticated. The error is BAD_USER_INPUT.
+func (p Policy) Begin(w http.ResponseWriter, r *http.Request, authenticated bool) (context.Context, *Exchange, *apperr.Error) {
+	e, err := p.begin(w, r, authenticated)
+	if err != nil {
+		return nil, nil, err
+	}
+	device, err := readDevice(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	if device == "" && e != nil {
+		device = e.device
+	}
+	ctx := context.WithValue(r.Context(), exchangeKey{}, e)
+	if device != "" {
+		ctx = context.WithValue(ctx, deviceKey{}, device)
+	}
+	return ctx, e, nil
+}
+
+func (p Policy) begin(w http.ResponseWriter, r *http.Request, authenticated bool) (*Exchange, *apperr.Error) {
 	e := &Exchange{w: w, path: p.RefreshPath, secure: !p.Plain || p.Secure != nil && p.Secure(r)}
 	switch mode := strings.Join(r.Header.Values(Header), ","); mode {
 	case "":
@@ -82,8 +102,11 @@ func (p Policy) Begin(w http.ResponseWriter, r *http.Request, authenticated bool
 	return e, nil
 }
 
-// read takes the tokens from the request's cookies.
+// read takes the tokens, and the browser's name, from the request's cookies.
 func (e *Exchange) read(r *http.Request) {
+	if named, err := r.Cookie(e.deviceName()); err == nil && isDevice(named.Value) {
+		e.device = named.Value
+	}
 	given, err := r.Cookie(e.accessName())
 	if err != nil {
 		return
@@ -158,6 +181,7 @@ func (e *Exchange) Keep(t Tokens) bool {
 	}
 	e.set(e.accessName(), "/", e.bond+"."+t.Access, t.Until)
 	e.set(e.refreshName(), e.path, e.bond+"."+t.Refresh, t.Until)
+	e.keepDevice(t.Until.Add(deviceAge))
 	return true
 }
 
@@ -188,11 +212,6 @@ func (e *Exchange) set(name, path, value string, until time.Time) {
 }
 
 type exchangeKey struct{}
-
-// With returns a context whose request has the cookies of e.
-func With(ctx context.Context, e *Exchange) context.Context {
-	return context.WithValue(ctx, exchangeKey{}, e)
-}
 
 // From returns the exchange of the request of ctx, nil when it has none.
 func From(ctx context.Context) *Exchange {

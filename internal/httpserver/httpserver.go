@@ -46,7 +46,7 @@ type Options struct {
 // allowedHeaders are those that pages of the allowed origins may send: what the endpoint reads, what clients send with a
 // GET so that the browser asks for permission first, and what GraphQL clients and tracers add to every request.
 var allowedHeaders = []string{
-	"Authorization", "Content-Type", "Accept", cookie.Header,
+	"Authorization", "Content-Type", "Accept", cookie.Header, cookie.DeviceHeader,
 	"Apollo-Require-Preflight", "GraphQL-Require-Preflight", "X-Apollo-Operation-Name", "X-Requested-With",
 	"ApolloGraphQL-Client-Name", "ApolloGraphQL-Client-Version", "Traceparent", "Tracestate", "X-Request-Id",
 	"Cache-Control", "If-None-Match",

@@ -152,15 +152,15 @@ func (s *Server) authenticate(next http.Handler, cookies bool) http.Handler {
 		headers := r.Header.Values("Authorization")
 		// Many clients send the header empty while nobody is signed in.
 		authorized := strings.TrimSpace(strings.Join(headers, "")) != ""
+		ctx := r.Context()
 		var kept *cookie.Exchange
 		if cookies {
 			var malformed *apperr.Error
-			if kept, malformed = policy.Begin(w, r, authorized); malformed != nil {
+			if ctx, kept, malformed = policy.Begin(w, r, authorized); malformed != nil {
 				graphqlError(w, http.StatusBadRequest, string(malformed.Code), malformed.Message)
 				return
 			}
 		}
-		ctx := cookie.With(r.Context(), kept)
 		token := kept.Access()
 		if authorized {
 			var malformed *apperr.Error

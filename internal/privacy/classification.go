@@ -161,6 +161,7 @@ func Tables() []Table {
 			{"fingerprint", Derived},
 			{"reservation_id", Identifier},
 			{"source", Derived},
+			{"device", Derived},
 		}},
 		{Name: "promotion_redemptions", Section: "promotions", Of: "viewer_id = $1", Fate: Kept, Why: byBooks, Columns: []Column{
 			{"showtime_id", Identifier},

@@ -19,23 +19,25 @@ import (
 // maxPromotions bounds a theater's list.
 const maxPromotions = 500
 
-// Promotions returns the promotions of a theater, the first made first, to those who work there or look after money:
-// FORBIDDEN for others. One statement.
-func (s *Service) Promotions(ctx context.Context, v auth.Viewer, theaterID uuid.UUID) ([]Promotion, error) {
-	if !v.Has(auth.RoleTheaterStaff, theaterID) && !v.Has(auth.RoleFinance, auth.Platform) {
-		return nil, apperr.New(apperr.Forbidden, "Your role does not allow this.")
-	}
-	rows, err := s.db.SQL().QueryContext(ctx, `SELECT to_jsonb(p) FROM promotions p WHERE theater_id = $1 ORDER BY id LIMIT $2`, theaterID, maxPromotions)
+// PromotionsByTheater returns the promotions of theaters, the first made first. Who may see them was decided before. One
+// statement.
+func (s *Service) PromotionsByTheater(ctx context.Context, theaterIDs []uuid.UUID) (map[uuid.UUID][]Promotion, error) {
+	rows, err := s.db.SQL().QueryContext(ctx, `SELECT to_jsonb(p) FROM promotions p WHERE theater_id = ANY ($1) ORDER BY id`, postgres.UUIDs(theaterIDs))
 	if err != nil {
 		return nil, fmt.Errorf("reading promotions: %w", err)
 	}
-	return postgres.Collect(rows, func(rows *sql.Rows) (p Promotion, err error) {
+	promotions, err := postgres.Collect(rows, func(rows *sql.Rows) (p Promotion, err error) {
 		var text []byte
 		if err := rows.Scan(&text); err != nil {
 			return p, err
 		}
 		return read(text)
 	})
+	found := make(map[uuid.UUID][]Promotion, len(theaterIDs))
+	for _, p := range promotions {
+		found[p.TheaterID] = append(found[p.TheaterID], p)
+	}
+	return found, err
 }
 
 // Create gives a theater another promotion: FORBIDDEN, STEP_UP_REQUIRED, BAD_USER_INPUT, NOT_FOUND when there is no such

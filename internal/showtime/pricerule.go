@@ -77,11 +77,23 @@ func (s *Service) PriceRules(ctx context.Context, v auth.Viewer, theaterID uuid.
 	if !v.Has(auth.RoleTheaterStaff, theaterID) && !v.Has(auth.RoleFinance, auth.Platform) {
 		return nil, apperr.New(apperr.Forbidden, "Your role does not allow this.")
 	}
-	rows, err := s.db.SQL().QueryContext(ctx, `SELECT `+ruleColumns+` FROM price_rules WHERE theater_id = $1 ORDER BY id LIMIT $2`, theaterID, maxPriceRules)
+	found, err := s.PriceRulesByTheater(ctx, []uuid.UUID{theaterID})
+	return found[theaterID], err
+}
+
+// PriceRulesByTheater returns the rules of theaters, the first made first. Who may see them was decided before. One
+// statement.
+func (s *Service) PriceRulesByTheater(ctx context.Context, theaterIDs []uuid.UUID) (map[uuid.UUID][]PriceRule, error) {
+	rows, err := s.db.SQL().QueryContext(ctx, `SELECT `+ruleColumns+` FROM price_rules WHERE theater_id = ANY ($1) ORDER BY id`, postgres.UUIDs(theaterIDs))
 	if err != nil {
 		return nil, fmt.Errorf("reading price rules: %w", err)
 	}
-	return postgres.Collect(rows, func(rows *sql.Rows) (PriceRule, error) { return scanRule(rows) })
+	rules, err := postgres.Collect(rows, func(rows *sql.Rows) (PriceRule, error) { return scanRule(rows) })
+	found := make(map[uuid.UUID][]PriceRule, len(theaterIDs))
+	for _, rule := range rules {
+		found[rule.TheaterID] = append(found[rule.TheaterID], rule)
+	}
+	return found, err
 }
 
 // CreatePriceRule gives a theater another rule: FORBIDDEN, STEP_UP_REQUIRED, BAD_USER_INPUT, NOT_FOUND when there is no such

@@ -130,6 +130,6 @@ func (s scenario) arguments() []string {
 		"'bench-' || lpad(to_hex(:key::bigint), 16, '0')",
 		`'\x` + strings.Repeat("5a", 32) + `'::bytea`,
 		"'{}'", "'{}'", "false", "NULL", // the theater has no rules
-		"NULL", "0", "0", "0",
+		"NULL", "0", "NULL", "0", "0", "0",
 	}
 }
