@@ -380,25 +380,38 @@ func (w *badWorld) otherSeats() []badInput {
 		maps.Copy(in, change)
 		return badInput{name: name, who: w.customer, query: changeSeats, vars: vars{"in": in}}
 	}
-	seats, foreign := w.show.Screen.SeatIDs(9, 11, 12), w.elsewhere.Screen.SeatIDs(11)[0]
-	return []badInput{
-		of("none", w.held, vars{"seatIds": []string{}}),
-		of("one twice", w.held, vars{"seatIds": []string{seats[1], seats[2], seats[1]}}),
-		of("a thousand times one", w.held, vars{"seatIds": slices.Repeat([]string{seats[1]}, 1000)}),
-		of("of another screen", w.held, vars{"seatIds": []string{seats[1], foreign}}),
-		of("malformed", w.held, vars{"seatIds": []string{"sea_1"}}),
-		of("taken", w.held, vars{"seatIds": seats[:2]}),
-		of("a type for a seat that is not wanted", w.held, vars{"ticketTypes": []vars{{"seatId": seats[0], "type": "CHILD"}}}),
-		of("a code that is none", w.held, vars{"promoCodes": []string{"' OR 1=1 --"}}),
-		of("four codes", w.held, vars{"promoCodes": []string{"a", "b", "c", "d"}}),
-		of("a code as a number", w.held, vars{"promoCodes": []int{1}}),
-		of("a short key", w.held, vars{"idempotencyKey": "short"}),
-		of("of an expired reservation", w.expired, nil),
-		of("of a cancelled reservation", w.cancelled, nil),
-		of("of someone else's reservation", w.alien, nil),
-		of("of an unknown reservation", "res_"+nothing+nothing, nil),
-		of("of a malformed reservation", "junk", nil),
+	said := func(name string, who apitest.Client, reservation string) []badInput {
+		in := vars{"in": vars{"showtimeId": w.show.ID(), "seatIds": w.show.Screen.SeatIDs(11), "reservationId": reservation}}
+		return []badInput{
+			{name: "the price " + name, who: who, query: `query ($in: QuoteInput!) { quote(input: $in) { total { formatted } } }`, vars: in},
+			{name: "the rules " + name, who: who, query: checkSeats, vars: in},
+		}
 	}
+	seats, foreign := w.show.Screen.SeatIDs(9, 11, 12), w.elsewhere.Screen.SeatIDs(11)[0]
+	return slices.Concat(
+		said("without a session", w.anonymous, w.held),
+		said("of another showtime", w.customer, typeid.EncodeIn(typeid.Reservation, w.elsewhere.Key, typeid.New())),
+		said("of a malformed reservation", w.customer, "res_1"),
+		said("of a cancelled reservation", w.customer, w.cancelled),
+		[]badInput{
+			of("none", w.held, vars{"seatIds": []string{}}),
+			of("one twice", w.held, vars{"seatIds": []string{seats[1], seats[2], seats[1]}}),
+			of("a thousand times one", w.held, vars{"seatIds": slices.Repeat([]string{seats[1]}, 1000)}),
+			of("of another screen", w.held, vars{"seatIds": []string{seats[1], foreign}}),
+			of("malformed", w.held, vars{"seatIds": []string{"sea_1"}}),
+			of("taken", w.held, vars{"seatIds": seats[:2]}),
+			of("a type for a seat that is not wanted", w.held, vars{"ticketTypes": []vars{{"seatId": seats[0], "type": "CHILD"}}}),
+			of("a code that is none", w.held, vars{"promoCodes": []string{"' OR 1=1 --"}}),
+			of("four codes", w.held, vars{"promoCodes": []string{"a", "b", "c", "d"}}),
+			of("a code as a number", w.held, vars{"promoCodes": []int{1}}),
+			of("a short key", w.held, vars{"idempotencyKey": "short"}),
+			of("of an expired reservation", w.expired, nil),
+			of("of a cancelled reservation", w.cancelled, nil),
+			of("of someone else's reservation", w.alien, nil),
+			of("of an unknown reservation", "res_"+nothing+nothing, nil),
+			of("of a malformed reservation", "junk", nil),
+		},
+	)
 }
 
 func (w *badWorld) deadlines() []badInput {

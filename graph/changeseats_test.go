@@ -42,12 +42,22 @@ func TestChangeSeats(t *testing.T) {
 	watcher := a.Anonymous().WatchSeats(show.ID())
 	watcher.Until("HELD", 3, 4)
 
+	var said struct {
+		Quote             struct{ Total struct{ Formatted string } }
+		ValidateSelection struct{ Reservable bool }
+	}
+	asked := vars{"showtimeId": show.ID(), "seatIds": show.Screen.SeatIDs(4, 5), "reservationId": r.ID}
+	customer.Get(`query ($q: QuoteInput!, $v: ValidateSelectionInput!) {
+		quote(input: $q) { total { formatted } } validateSelection(input: $v) { reservable } }`, vars{"q": asked, "v": asked}, &said)
+	if !said.ValidateSelection.Reservable {
+		t.Error("a seat of its own keeps the reservation from others")
+	}
 	in := changeInput(r.ID, show, 4, 5)
 	var first, again changed
 	customer.Get(changeSeats, vars{"in": in}, &first)
 	got := first.ChangeSeats
 	if got.Typename != "ChangeSeatsPayload" || got.Reservation.Status != "HELD" || len(got.Reservation.Seats) != 2 || got.Reservation.Seats[1].Label != "A5" ||
-		!got.Reservation.HeldUntil.Equal(*r.HeldUntil) || got.ServerTime.IsZero() {
+		!got.Reservation.HeldUntil.Equal(*r.HeldUntil) || got.ServerTime.IsZero() || got.Reservation.Total.Formatted != said.Quote.Total.Formatted {
 		t.Fatalf("the change is %+v, the hold was %+v", got, r)
 	}
 	watcher.Until("HELD", 4, 5)

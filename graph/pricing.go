@@ -43,8 +43,23 @@ func seatsInput(ids []string, of []model.SeatTicketTypeInput) (seats []uuid.UUID
 	return seats, types, nil
 }
 
+// insteadOf decodes a reservation of a showtime that would have other seats; uuid.Nil when there is none.
+func insteadOf(showtimeID uuid.UUID, reservation *string) (uuid.UUID, error) {
+	if reservation == nil {
+		return uuid.Nil, nil
+	}
+	at, id, err := decodeIDIn(typeid.Reservation, "input.reservationId", *reservation)
+	if err == nil && at != showtimeID {
+		err = apperr.Invalid("input.reservationId", "This is a reservation of another showtime.")
+	}
+	return id, err
+}
+
 func quoteInput(input model.QuoteInput) (in booking.QuoteInput, err error) {
 	if in.ShowtimeID, err = decodeID(typeid.Showtime, "input.showtimeId", input.ShowtimeID); err != nil {
+		return in, err
+	}
+	if in.Instead, err = insteadOf(in.ShowtimeID, input.ReservationID); err != nil {
 		return in, err
 	}
 	in.PromoCodes = input.PromoCodes

@@ -8,6 +8,8 @@ package graph
 import (
 	"context"
 
+	"github.com/google/uuid"
+
 	"marquee/graph/generated"
 	"marquee/graph/loader"
 	"marquee/graph/model"
@@ -85,7 +87,7 @@ func (r *queryResolver) Quote(ctx context.Context, input model.QuoteInput) (*mod
 	if err != nil {
 		return nil, err
 	}
-	if len(in.PromoCodes) > 0 {
+	if len(in.PromoCodes) > 0 || in.Instead != uuid.Nil {
 		viewer, err := auth.Require(ctx, auth.RoleCustomer)
 		if err != nil {
 			return nil, err

@@ -8,6 +8,8 @@ package graph
 import (
 	"context"
 
+	"github.com/google/uuid"
+
 	"marquee/graph/loader"
 	"marquee/graph/model"
 	"marquee/internal/auth"
@@ -49,9 +51,18 @@ func (r *queryResolver) ValidateSelection(ctx context.Context, input model.Valid
 	if err != nil {
 		return nil, err
 	}
+	instead, err := insteadOf(showtimeID, input.ReservationID)
+	if err != nil {
+		return nil, err
+	}
 	viewer, _ := auth.ViewerFrom(ctx)
+	if instead != uuid.Nil {
+		if viewer, err = auth.Require(ctx, auth.RoleCustomer); err != nil {
+			return nil, err
+		}
+	}
 	checked, err := r.Services.Booking.Check(ctx, viewer.UserID, booking.CheckInput{
-		ShowtimeID: showtimeID, SeatIDs: seatIDs, AccessibleNeed: input.AccessibleNeed,
+		ShowtimeID: showtimeID, SeatIDs: seatIDs, AccessibleNeed: input.AccessibleNeed, Instead: instead,
 	})
 	if err != nil {
 		return nil, err

@@ -228,6 +228,20 @@ func TestA8_AZ1_AZ3_two_tenants(t *testing.T) {
 				field: "reservationId", theirs: reservation,
 			},
 		},
+		"Query.quote(input.reservationId)": {
+			{
+				operation: `query ($in: QuoteInput!) { quote(input: $in) { total { amountMinor } } }`,
+				input:     vars{"showtimeId": theirs.shows[0].ID(), "seatIds": theirs.theater.Screens[0].SeatIDs(20)}, field: "reservationId",
+				theirs: thing(func(t *testing.T) string { return reserve(t, theirs.customer, theirs.shows[0], 21) }, &theirs.customer),
+			},
+		},
+		"Query.validateSelection(input.reservationId)": {
+			{
+				operation: `query ($in: ValidateSelectionInput!) { validateSelection(input: $in) { reservable } }`,
+				input:     vars{"showtimeId": theirs.shows[0].ID(), "seatIds": theirs.theater.Screens[0].SeatIDs(20)}, field: "reservationId",
+				theirs: thing(func(t *testing.T) string { return reserve(t, theirs.customer, theirs.shows[0], 22) }, &theirs.customer),
+			},
+		},
 		"Mutation.changeSeats(input.seatIds)":            {{known: offSale}},
 		"Mutation.changeSeats(input.ticketTypes.seatId)": {{known: offSale}},
 		"Mutation.extendHold(input.reservationId)": {

@@ -90,7 +90,7 @@ func TestConsole_Operations(t *testing.T) {
 		"prove-second-factor": {"input": map[string]any{"pendingToken": "of nobody", "code": "000000"}},
 		"refresh-session":     {"input": map[string]any{"refreshToken": session.SignIn.RefreshToken}},
 		"showtimes":           {"from": time.Now().UTC().Format(time.RFC3339), "first": 8},
-		"seats":               {"showtimeId": a.World.Showtimes[0].ID()},
+		"seats":               {"input": map[string]any{"showtimeId": a.World.Showtimes[0].ID(), "seats": 2}},
 		"me":                  nil,
 		"sign-out":            nil, // ends the session: it comes last by its name
 	}

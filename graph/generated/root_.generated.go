@@ -1209,6 +1209,16 @@ type ChangeSeatsPayload @auth {
 "How a change of seats went. After anything but ` + "`" + `ChangeSeatsPayload` + "`" + ` and ` + "`" + `ReservationExpired` + "`" + ` the reservation is as it was."
 union ChangeSeatsResult = ChangeSeatsPayload | PromotionRefused | SeatsUnavailable | SeatRuleBroken | ShowtimeClosed | LimitExceeded | ReservationExpired
 
+extend input QuoteInput {
+  "Id of an unpaid reservation of the viewer that would have these seats instead of its own: its uses of codes do not count, and its codes are taken where ` + "`" + `promoCodes` + "`" + ` names none."
+  reservationId: ID
+}
+
+extend input ValidateSelectionInput {
+  "Id of an unpaid reservation of the viewer that would have these seats instead of its own: those count as free, and what ` + "`" + `changeSeats` + "`" + ` would refuse is said."
+  reservationId: ID
+}
+
 extend type Mutation {
   "Gives seats of an unpaid reservation back and takes others instead, in one step. Nobody else can have those that it keeps meanwhile."
   changeSeats("The seats." input: ChangeSeatsInput!): ChangeSeatsResult! @auth @cost(weight: 20, lane: PURCHASE)

@@ -652,7 +652,7 @@ func (ec *executionContext) unmarshalInputValidateSelectionInput(ctx context.Con
 		asMap["accessibleNeed"] = false
 	}
 
-	fieldsInOrder := [...]string{"showtimeId", "seatIds", "accessibleNeed"}
+	fieldsInOrder := [...]string{"showtimeId", "seatIds", "accessibleNeed", "reservationId"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -680,6 +680,13 @@ func (ec *executionContext) unmarshalInputValidateSelectionInput(ctx context.Con
 				return it, err
 			}
 			it.AccessibleNeed = data
+		case "reservationId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("reservationId"))
+			data, err := ec.unmarshalOID2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ReservationID = data
 		}
 	}
 	return it, nil

@@ -1471,6 +1471,8 @@ type QuoteInput struct {
 	TicketTypes []SeatTicketTypeInput `json:"ticketTypes,omitempty"`
 	// Promotion codes, at most 3; who asks with codes is signed in. Asking for many that do not exist is `THROTTLED`.
 	PromoCodes []string `json:"promoCodes,omitempty"`
+	// Id of an unpaid reservation of the viewer that would have these seats instead of its own: its uses of codes do not count, and its codes are taken where `promoCodes` names none.
+	ReservationID *string `json:"reservationId,omitempty"`
 }
 
 // What a code does to a quote.
@@ -2436,6 +2438,8 @@ type ValidateSelectionInput struct {
 	SeatIds []string `json:"seatIds"`
 	// Whether the party needs the places for wheelchairs among the seats.
 	AccessibleNeed bool `json:"accessibleNeed"`
+	// Id of an unpaid reservation of the viewer that would have these seats instead of its own: those count as free, and what `changeSeats` would refuse is said.
+	ReservationID *string `json:"reservationId,omitempty"`
 }
 
 // What proves an address.

@@ -64,26 +64,17 @@ func (s *Service) ChangeSeats(ctx context.Context, viewer auth.Viewer, in Change
 
 // tryChange is one try; again and relaxed mean what they do in tryReserve.
 func (s *Service) tryChange(ctx context.Context, viewer auth.Viewer, in ChangeInput, relaxed bool) (result ChangeResult, again bool, err error) {
-	before, _, err := s.reservation(ctx, viewer.UserID, in.ShowtimeID, in.ReservationID)
-	if err != nil {
-		return nil, false, err
-	}
-	asked := wish{
+	w, err := s.wantedOf(ctx, wish{
 		Use:     promotion.Use{ViewerID: viewer.UserID, ShowtimeID: in.ShowtimeID, ReservationID: in.ReservationID},
 		seatIDs: in.SeatIDs, types: in.TicketTypes, codes: in.PromoCodes, accessible: in.AccessibleNeed,
-	}
-	if in.PromoCodes == nil {
-		asked.codes, asked.known = before.PromoCodes, true
-	}
-	w, err := s.wantedOf(ctx, asked)
+	})
 	if err != nil {
 		return nil, false, err
 	}
-	w.own = before.Positions
 	if relaxed {
 		w.edges = seating.Edges{}
 	}
-	c, err := s.change(ctx, before, w, in)
+	c, err := s.change(ctx, w, in)
 	if refusal, ok := errors.AsType[*refusedPromotionError](err); ok {
 		return refusal.PromotionRefused, false, nil
 	}
@@ -100,7 +91,7 @@ func (s *Service) tryChange(ctx context.Context, viewer auth.Viewer, in ChangeIn
 	case "KEY_REUSED":
 		return nil, false, errKeyReused()
 	case "NOT_OPEN":
-		return nil, false, apperr.New(apperr.Conflict, "The seats of this reservation cannot be changed any more.")
+		return nil, false, errNotChangeable()
 	case "PAYING":
 		return nil, false, apperr.New(apperr.Conflict, "A payment for this reservation is under way, or was given back. Try again in a moment, or cancel the reservation.")
 	case changedSeats, "REPLAYED", "EXPIRED":
@@ -125,13 +116,13 @@ const changedSeats = "CHANGED"
 
 // change changes seats and the uses of codes in one transaction. It returns *refusedPromotionError when nothing but a code
 // speaks against it, and promotion.ErrMoved, too when the codes are not those of before any more.
-func (s *Service) change(ctx context.Context, before Reservation, w wanted, in ChangeInput) (c claimed, err error) {
+func (s *Service) change(ctx context.Context, w wanted, in ChangeInput) (c claimed, err error) {
 	lines, err := json.Marshal(w.quote.Lines)
 	if err != nil {
 		return c, fmt.Errorf("writing price lines: %w", err)
 	}
 	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
-		r, _, err := s.lockTx(ctx, tx, before.ViewerID, in.ShowtimeID, in.ReservationID)
+		r, _, err := s.lockTx(ctx, tx, w.use.ViewerID, in.ShowtimeID, in.ReservationID)
 		if err != nil {
 			return err
 		}
@@ -149,7 +140,7 @@ func (s *Service) change(ctx context.Context, before Reservation, w wanted, in C
 		switch refused := w.refusedPromotion(); {
 		case c.outcome != changedSeats:
 			return nil
-		case in.PromoCodes == nil && !slices.Equal(r.PromoCodes, before.PromoCodes):
+		case in.PromoCodes == nil && !slices.Equal(r.PromoCodes, w.before.PromoCodes):
 			return promotion.ErrMoved
 		case refused != nil:
 			return refused

@@ -2,6 +2,9 @@ package booking_test
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -74,6 +77,73 @@ func TestService_ChangeSeats_rules(t *testing.T) {
 		result, err = h.booking.ChangeSeats(t.Context(), viewer, in)
 		refused(t, result, err, apperr.IdempotencyKeyReused)
 	})
+}
+
+// TestChange_is_what_was_said_before asks what a change would be refused for and what it would cost, and then makes it: the
+// change does what was said, whatever seats are asked for.
+func TestChange_is_what_was_said_before(t *testing.T) {
+	t.Parallel()
+	h, viewer := newHouse(t, strict), newViewer()
+	code := h.code(t, "ONLYONCE", func(in *promotion.Input) {
+		in.MaxUses, in.PerUser, in.Scope.Categories = new(int32(1)), new(int32(1)), []string{"STANDARD"}
+	})
+	result, err := h.booking.Reserve(t.Context(), viewer, using(h.request(15, 16, 17), "ONLYONCE"))
+	r := is[booking.Reserved](t, result, err).Reservation
+	h.hold(t, viewer, 25, 26, 27, 28)
+	h.hold(t, newViewer(), 11, 12)
+	random := rand.New(rand.NewPCG(1, 2))
+	var said [2]int
+	for range 150 {
+		h := houseAgain(h) // a refusal judges by what the process knew of the seats within the last moment
+		seats := random.Perm(26)[:1+random.IntN(7)]
+		for i := range seats {
+			seats[i]++
+			if random.IntN(8) > 0 { // mostly neighbours
+				seats[i] = seats[0] + i
+			}
+		}
+		slices.Sort(seats)
+		seats = slices.Compact(seats)
+		checked, err := h.booking.Check(t.Context(), viewer.UserID, booking.CheckInput{ShowtimeID: r.ShowtimeID, SeatIDs: h.SeatIDs(seats...), Instead: r.ID})
+		if err != nil {
+			t.Fatal(err)
+		}
+		quoted, err := h.booking.Quote(t.Context(), booking.QuoteInput{
+			ShowtimeID: r.ShowtimeID, SeatIDs: h.SeatIDs(seats...), ViewerID: viewer.UserID, Instead: r.ID,
+		})
+		if err != nil || len(quoted.Promotions) != 1 {
+			t.Fatal(quoted, err)
+		}
+		result, err := h.booking.ChangeSeats(t.Context(), viewer, h.changeTo(r, seats...))
+		got, done := result.(booking.Changed)
+		if err != nil || done != (checked.Reservable() && quoted.Promotions[0].Refusal == "") {
+			t.Fatalf("%v: said %+v and %+v, done %#v, %v", seats, checked.Problems, quoted.Promotions, result, err)
+		}
+		if done {
+			said[1]++
+			if got.Reservation.Total != quoted.Total {
+				t.Fatalf("%v: said %v, costs %v", seats, quoted.Total, got.Reservation.Total)
+			}
+			continue
+		}
+		said[0]++
+	}
+	if min(said[0], said[1]) < 10 {
+		t.Errorf("%d refused and %d done prove little", said[0], said[1])
+	}
+	h.wantUsed(t, code, 1, fixture.Get[int](t, h.DB, `SELECT used_minor::integer FROM promotions`))
+	// Of what cannot be changed nothing is said.
+	if _, err := h.booking.Cancel(t.Context(), viewer, cancelInput(r)); err != nil {
+		t.Fatal(err)
+	}
+	_, err = h.booking.Check(t.Context(), viewer.UserID, booking.CheckInput{ShowtimeID: r.ShowtimeID, SeatIDs: h.SeatIDs(15), Instead: r.ID})
+	refused(t, nil, err, apperr.Conflict)
+	asked := booking.QuoteInput{ShowtimeID: r.ShowtimeID, SeatIDs: h.SeatIDs(15), ViewerID: viewer.UserID, Instead: r.ID}
+	_, err = h.booking.Quote(t.Context(), asked)
+	refused(t, nil, err, apperr.Conflict)
+	asked.ViewerID = newViewer().UserID
+	_, err = h.booking.Quote(t.Context(), asked)
+	refused(t, nil, err, apperr.NotFound)
 }
 
 // TestS10_change_of_seats_of_one_source lets holds from one address, or on one device, grow at once: together they get
@@ -266,6 +336,48 @@ func TestBK7_change_of_seats(t *testing.T) {
 		result, err := change(t, h, with(h.changeTo(r, 12), "RIGHTONE"), r)
 		refused(t, result, err, apperr.Throttled)
 		result, err = change(t, h, h.changeTo(r, 12), r)
+		is[booking.Changed](t, result, err)
+	})
+	t.Run("what_another_change_did_meanwhile_counts", func(t *testing.T) {
+		t.Parallel()
+		h := newHouse(t, fixture.Plan{})
+		code := h.code(t, "FORAWHILE", nil)
+		r := hold(t, h, 11, "FORAWHILE")
+		exec, commit := h.begin(t)
+		exec(`SELECT FROM reservations WHERE id = $1 FOR UPDATE`, r.ID)
+		var result booking.ChangeResult
+		var err error
+		var call sync.WaitGroup
+		call.Go(func() { result, err = h.booking.ChangeSeats(t.Context(), viewerOf(r), h.changeTo(r, 12)) })
+		h.blocked(t, 1)
+		exec(`UPDATE reservations SET lines = '[]', amount_minor = 1200 WHERE id = $1`, r.ID)
+		exec(`DELETE FROM promotion_redemptions`)
+		exec(`UPDATE promotions SET used_count = 0, used_minor = 0`)
+		commit()
+		call.Wait()
+		if got := is[booking.Changed](t, result, err).Reservation; got.Total != nzd(1200) {
+			t.Errorf("it costs %v: %+v", got.Total, got.Lines)
+		}
+		h.wantUsed(t, code, 0, 0)
+	})
+	t.Run("promotions_are_locked_by_their_ids", func(t *testing.T) {
+		t.Parallel()
+		h := newHouse(t, fixture.Plan{})
+		combinable := func(in *promotion.Input) { in.Combinable = true }
+		lower, higher := h.code(t, "ALPHACODE", combinable), h.code(t, "BRAVOCODE", combinable)
+		r := hold(t, h, 11, higher.Code)
+		exec, commit := h.begin(t)
+		exec(`SELECT FROM promotions WHERE id = $1 FOR UPDATE`, lower.ID)
+		var result booking.ChangeResult
+		var err error
+		var call sync.WaitGroup
+		call.Go(func() {
+			result, err = h.booking.ChangeSeats(t.Context(), viewerOf(r), with(h.changeTo(r, 12), higher.Code, lower.Code))
+		})
+		h.blocked(t, 1)
+		exec(`SELECT FROM promotions WHERE id = $1 FOR UPDATE NOWAIT`, higher.ID)
+		commit()
+		call.Wait()
 		is[booking.Changed](t, result, err)
 	})
 	t.Run("codes_and_types_come_and_go_at_once", func(t *testing.T) {

@@ -278,37 +278,43 @@ func TestService_ChangeSeats(t *testing.T) {
 func TestS3_change_at_the_deadline(t *testing.T) {
 	t.Parallel()
 	db := dbtest.New(t)
-	t.Run("the_hold_is_over", func(t *testing.T) {
-		t.Parallel()
-		h, viewer := houseIn(t, db, fixture.Plan{}), newViewer()
-		r := h.hold(t, viewer, 11, 12)
-		exec, commit := h.begin(t)
-		exec(`SELECT FROM reservations WHERE id = $1 FOR UPDATE`, r.ID)
-		var result booking.ChangeResult
-		var err error
-		var call sync.WaitGroup
-		call.Go(func() { result, err = h.booking.ChangeSeats(t.Context(), viewer, h.changeTo(r, 12, 13)) })
-		h.blocked(t, 1)
-		exec(`UPDATE seat_claims SET held_until = clock_timestamp() WHERE reservation_id = $1`, r.ID)
-		exec(`UPDATE reservations SET held_until = clock_timestamp() WHERE id = $1`, r.ID)
-		taken := h.plantOver(t, exec, newViewer(), 12)
-		commit()
-		call.Wait()
-		is[booking.Expired](t, result, err)
-		if owner := fixture.Get[uuid.UUID](t, h.DB, `SELECT reservation_id FROM seat_claims WHERE showtime_id = $1 AND seat_no = 12`, h.Show()); owner != taken {
-			t.Errorf("the seat belongs to %s, want %s", owner, taken)
-		}
-		if letters := h.letters(t, 13); letters != "A" {
-			t.Errorf("the other seat is %s", letters)
-		}
-	})
+	for name, contested := range map[string]bool{"the_hold_is_over": false, "somebody_has_a_seat_by_then": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h, viewer := houseIn(t, db, fixture.Plan{}), newViewer()
+			r := h.hold(t, viewer, 11, 12)
+			exec, commit := h.begin(t)
+			exec(`SELECT FROM reservations WHERE id = $1 FOR UPDATE`, r.ID)
+			var result booking.ChangeResult
+			var err error
+			var call sync.WaitGroup
+			call.Go(func() { result, err = h.booking.ChangeSeats(t.Context(), viewer, h.changeTo(r, 12, 13)) })
+			h.blocked(t, 1)
+			exec(`UPDATE seat_claims SET held_until = clock_timestamp() WHERE reservation_id = $1`, r.ID)
+			exec(`UPDATE reservations SET held_until = clock_timestamp() WHERE id = $1`, r.ID)
+			owner := r.ID
+			if contested {
+				owner = h.plantOver(t, exec, newViewer(), 12)
+			}
+			commit()
+			call.Wait()
+			is[booking.Expired](t, result, err)
+			const claimed = `SELECT reservation_id FROM seat_claims WHERE showtime_id = $1 AND seat_no = 12`
+			if got := fixture.Get[uuid.UUID](t, h.DB, claimed, h.Show()); got != owner {
+				t.Errorf("the seat belongs to %s, want %s", got, owner)
+			}
+			if letters := h.letters(t, 13); letters != "A" {
+				t.Errorf("the other seat is %s", letters)
+			}
+		})
+	}
 	t.Run("a_seat_that_it_keeps_is_lost", func(t *testing.T) {
 		t.Parallel()
 		h, viewer := houseIn(t, db, fixture.Plan{}), newViewer()
 		r := h.hold(t, viewer, 11, 12)
 		h.Exec(t, `UPDATE seat_claims SET held_until = now() - interval '1 second' WHERE reservation_id = $1`, r.ID)
 		taken := h.hold(t, newViewer(), 11, 12)
-		_, err := h.booking.ChangeSeats(t.Context(), viewer, h.changeTo(r, 12, 13))
+		_, err := h.booking.ChangeSeats(t.Context(), viewer, h.changeTo(r, 11, 12, 13))
 		if apperr.CodeOf(err) != apperr.Unavailable {
 			t.Errorf("error %v, want %s", err, apperr.Unavailable)
 		}

@@ -22,6 +22,7 @@ type CheckInput struct {
 	ShowtimeID     uuid.UUID
 	SeatIDs        []uuid.UUID
 	AccessibleNeed bool
+	Instead        uuid.UUID // a reservation of the viewer whose seats these would be; uuid.Nil: a new one
 }
 
 // Problem is something that speaks against a selection.
@@ -63,9 +64,9 @@ func (c Checked) Reservable() bool {
 	return true
 }
 
-// Check says what Reserve would refuse, and why, without holding anything: all of it, not the first alone. The viewer is
-// uuid.Nil where nobody is signed in, who is asked neither what they have nor to wait; addresses are not asked about.
-// NOT_FOUND and BAD_USER_INPUT as Reserve. Three statements.
+// Check says what Reserve would refuse, or ChangeSeats, and why, without holding anything: all of it, not the first alone.
+// The viewer is uuid.Nil where nobody is signed in, who is asked neither what they have nor to wait; addresses are not asked
+// about, nor codes. NOT_FOUND, BAD_USER_INPUT and CONFLICT as these. Three statements, four of a change.
 func (s *Service) Check(ctx context.Context, viewerID uuid.UUID, in CheckInput) (Checked, error) {
 	var bad apperr.Fields
 	checkSeats(&bad, in.SeatIDs, nil)
@@ -93,11 +94,22 @@ func (s *Service) Check(ctx context.Context, viewerID uuid.UUID, in CheckInput) 
 	if err != nil {
 		return Checked{}, err
 	}
+	var before Reservation
+	if in.Instead != uuid.Nil {
+		if before, _, err = s.reservation(ctx, viewerID, in.ShowtimeID, in.Instead); err != nil {
+			return Checked{}, err
+		}
+		if _, open := before.Status.After(EventChange); !open {
+			return Checked{}, errNotChangeable()
+		}
+		sale.ready = sql.NullTime{} // who changes seats holds none in vain
+	}
 	states, _, err := s.seating.States(ctx, in.ShowtimeID)
 	if err != nil {
 		return Checked{}, err
 	}
-	checked := Checked{Problems: sale.problems(offer, len(positions))}
+	before.leave(states)
+	checked := Checked{Problems: sale.problems(offer, len(positions)-len(before.Positions))}
 	about := sel.problems(offer, layout, states, sale.now)
 	checked.Problems = append(checked.Problems, about...)
 	if !(Checked{Problems: about}).Reservable() {
@@ -166,7 +178,7 @@ func (s *Service) saleOf(ctx context.Context, offer *showtime.Offer, viewerID uu
 	return one, nil
 }
 
-// problems are those that no other seats would help against.
+// problems are those that no other seats would help against, where the viewer would have so many more.
 func (s sale) problems(offer *showtime.Offer, seats int) []Problem {
 	var found []Problem
 	switch {

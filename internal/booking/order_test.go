@@ -106,7 +106,7 @@ func TestReservation_is_locked_before_its_viewers_turn(t *testing.T) {
 			var other sync.WaitGroup
 			other.Go(func() { _, _ = tx.ExecContext(t.Context(), call, r.ShowtimeID, r.ID) })
 			h.blocked(t, 1)
-			exec(`SET LOCAL lock_timeout = '1s'`)
+			exec(`SET LOCAL lock_timeout = '200ms'`) // sooner than a deadlock is looked for
 			exec(`SELECT pg_advisory_xact_lock(hashtextextended($1::uuid::text, hashtextextended($2::uuid::text, 0)))`, r.ViewerID, r.ShowtimeID)
 			done()
 			other.Wait()

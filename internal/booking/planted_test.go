@@ -44,10 +44,11 @@ func hoard(t *testing.T, r *race) {
 	r.notice(breaches...)
 }
 
-// swell is customers with two holds each, who let both grow at once to what one of them may have.
+// swell is customers with two holds each, who let both grow at once to what one of them may have, and shrink again, until
+// two of them have met.
 func swell(t *testing.T, r *race) {
 	t.Helper()
-	const customers, grown = 10, mostSeats - 1
+	const customers, grown, rounds = 10, mostSeats - 1, 25
 	node := r.processes[len(r.processes)-1]
 	var held [2 * customers]booking.Reservation
 	for i := range held {
@@ -58,17 +59,24 @@ func swell(t *testing.T, r *race) {
 		result, err := node.Reserve(t.Context(), viewer, r.request(1+grown*i))
 		held[i] = is[booking.Reserved](t, result, err).Reservation
 	}
-	together(len(held), func(i int) {
-		seats := make([]int, grown)
+	resize := func(i, size int) {
+		seats := make([]int, size)
 		for seat := range seats {
 			seats[seat] = 1 + grown*i + seat
 		}
 		_, err := node.ChangeSeats(t.Context(), viewerOf(held[i]), r.changeTo(held[i], seats...))
 		r.failed("change", err)
-	})
-	breaches, err := audit(t.Context(), r.watchers.SQL(), always)
-	r.failed("audit", err)
-	r.notice(breaches...)
+	}
+	for range rounds {
+		together(len(held), func(i int) { resize(i, grown) })
+		breaches, err := audit(t.Context(), r.watchers.SQL(), always)
+		r.failed("audit", err)
+		r.notice(breaches...)
+		if len(breaches) > 0 {
+			return
+		}
+		together(len(held), func(i int) { resize(i, 1) })
+	}
 }
 
 const (

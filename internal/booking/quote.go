@@ -28,8 +28,9 @@ type QuoteInput struct {
 	ShowtimeID  uuid.UUID
 	SeatIDs     []uuid.UUID
 	TicketTypes []SeatType // of seats that are not an adult's
-	PromoCodes  []string
-	ViewerID    uuid.UUID // who would use the codes; of nobody without codes
+	PromoCodes  []string   // nil, of a change: those that the reservation uses
+	ViewerID    uuid.UUID  // who would use the codes; of nobody without codes, or a reservation
+	Instead     uuid.UUID  // a reservation of the viewer whose seats these would be; uuid.Nil: a new one
 }
 
 // Validate returns BAD_USER_INPUT when there is no seat, a seat twice, or a ticket type for another seat.
@@ -54,17 +55,22 @@ type Quoted struct {
 }
 
 // Quote returns what seats cost, free or not: nothing is held, and the price may change until they are. NOT_FOUND for
-// an unknown showtime, BAD_USER_INPUT for a seat that is not one of the showtime's, or not for sale. What the theater
-// changed within the last minute may be missing. No statement when the showtime is in memory.
+// an unknown showtime or reservation, BAD_USER_INPUT for a seat that is not one of the showtime's, or not for sale,
+// CONFLICT for a reservation whose seats cannot be changed. What the theater changed within the last minute may be missing.
+// No statement when the showtime is in memory, but one for codes and one for a reservation.
 func (s *Service) Quote(ctx context.Context, in QuoteInput) (Quoted, error) {
 	if err := in.Validate(); err != nil {
 		return Quoted{}, err
 	}
 	w, err := s.wantedOf(ctx, wish{
-		Use: promotion.Use{ViewerID: in.ViewerID, ShowtimeID: in.ShowtimeID}, seatIDs: in.SeatIDs, types: in.TicketTypes, codes: in.PromoCodes,
+		Use:     promotion.Use{ViewerID: in.ViewerID, ShowtimeID: in.ShowtimeID, ReservationID: in.Instead},
+		seatIDs: in.SeatIDs, types: in.TicketTypes, codes: in.PromoCodes,
 	})
 	if err != nil {
 		return Quoted{}, err
+	}
+	if _, open := w.before.Status.After(EventChange); in.Instead != uuid.Nil && !open {
+		return Quoted{}, errNotChangeable()
 	}
 	quoted := Quoted{
 		Lines: linesOf(w.quote.Lines, w.offer.Currency), Total: w.quote.Total, PriceVersion: w.offer.PriceVersion,

@@ -22,8 +22,7 @@ type wish struct {
 
 	seatIDs    []uuid.UUID
 	types      []SeatType
-	codes      []string
-	known      bool // the codes are those that the reservation uses
+	codes      []string // nil: those that the reservation uses
 	accessible bool
 }
 
@@ -37,13 +36,22 @@ type wanted struct {
 	types  map[int16]pricing.TicketType
 	quote  pricing.Quote
 	promos []promotion.Offer
-	own    seatno.List // what the customer has already, of a change: where rules are judged it is free
+	before Reservation // of a change; where rules are judged its seats are free
 }
 
-// wantedOf prices a selection: NOT_FOUND for an unknown showtime, BAD_USER_INPUT for a seat that is not one of it, or not
-// for sale.
+// wantedOf prices a selection: NOT_FOUND for an unknown showtime, and for a reservation that is not the viewer's,
+// BAD_USER_INPUT for a seat that is not one of the showtime, or not for sale.
 func (s *Service) wantedOf(ctx context.Context, in wish) (w wanted, err error) {
 	w.use = in.Use
+	look := s.promos.Offers
+	if in.ReservationID != uuid.Nil {
+		if w.before, _, err = s.reservation(ctx, in.ViewerID, in.ShowtimeID, in.ReservationID); err != nil {
+			return w, err
+		}
+		if in.codes == nil {
+			in.codes, look = w.before.PromoCodes, s.promos.OffersAgain
+		}
+	}
 	if w.offer, err = s.showtimes.Offer(ctx, in.ShowtimeID); err != nil {
 		return w, err
 	}
@@ -56,10 +64,6 @@ func (s *Service) wantedOf(ctx context.Context, in wish) (w wanted, err error) {
 	}
 	w.selection, w.types = selectionOf(w.offer, w.layout, positions, in.accessible), typesOf(w.layout, in.types)
 	if len(in.codes) > 0 {
-		look := s.promos.Offers
-		if in.known {
-			look = s.promos.OffersAgain
-		}
 		if w.promos, err = look(ctx, in.Use, promotion.Clean(in.codes)); err != nil {
 			return w, err
 		}
@@ -79,6 +83,13 @@ func positionsOf(layout *theater.Layout, seatIDs []uuid.UUID) (seatno.List, erro
 		positions = append(positions, position)
 	}
 	return positions.Sorted(), bad.Err()
+}
+
+// leave shows the seats of a reservation as free.
+func (r Reservation) leave(states []seating.State) {
+	for _, position := range r.Positions {
+		states[position-1] = seatfeed.Available
+	}
 }
 
 // refusal is why wanted seats are not given, where reserving and changing have the same reasons.
@@ -110,9 +121,7 @@ func (s *Service) refusal(ctx context.Context, w wanted, c claimed) (_ refusal, 
 	if err != nil {
 		return nil, false, err
 	}
-	for _, position := range w.own {
-		states[position-1] = seatfeed.Available
-	}
+	w.before.leave(states)
 	// A claim under way, or a recent one, is not in the map yet.
 	for _, position := range c.lost {
 		states[position-1] = seating.Held
@@ -143,6 +152,10 @@ func (s *Service) closedReason(ctx context.Context, showtimeID uuid.UUID) (Close
 
 func errKeyReused() error {
 	return apperr.New(apperr.IdempotencyKeyReused, "This idempotency key was used for another request.")
+}
+
+func errNotChangeable() error {
+	return apperr.New(apperr.Conflict, "The seats of this reservation cannot be changed any more.")
 }
 
 func errPaymentUnderWay() error {
