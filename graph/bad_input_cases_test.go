@@ -324,6 +324,7 @@ func (w *badWorld) seats() []badInput {
 		ask("of a showtime called off", seatsInput(w.calledOff, 11)),
 		ask("of a category without a price", seatsInput(w.unpriced, 11, 1)),
 		ask("taken", seatsInput(w.show, 9, 11)),
+		ask("that cost more than was agreed to", with(seatsInput(w.show, 11), "maxTotalMinor", "1")),
 		ask("held by oneself", seatsInput(w.show, 1)),
 		ask("more than one may have", seatsInput(w.elsewhere, 1, 2, 3, 4, 5, 6, 9, 10, 11, 12)),
 		ask("with the key of another request", with(seatsInput(w.elsewhere, 8), "idempotencyKey", w.usedKey)),

@@ -41,6 +41,7 @@ const (
 		... on SeatsUnavailable { seats { label } alternatives { seats { label } total { formatted } } }
 		... on ShowtimeClosed { reason }
 		... on LimitExceeded { limit remaining }
+		... on PriceTooHigh { total { formatted } }
 	} }`
 	payReservation = `mutation ($in: PayReservationInput!) { payReservation(input: $in) {
 		__typename

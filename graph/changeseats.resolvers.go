@@ -19,7 +19,7 @@ func (r *mutationResolver) ChangeSeats(ctx context.Context, input model.ChangeSe
 	}
 	in := booking.ChangeInput{
 		ShowtimeID: held.ShowtimeID, ReservationID: held.ReservationID,
-		PromoCodes: input.PromoCodes, AccessibleNeed: input.AccessibleNeed, IdempotencyKey: input.IdempotencyKey,
+		PromoCodes: input.PromoCodes, MostMinor: input.MaxTotalMinor, AccessibleNeed: input.AccessibleNeed, IdempotencyKey: input.IdempotencyKey,
 	}
 	if in.SeatIDs, in.TicketTypes, err = seatsInput(input.SeatIds, input.TicketTypes); err != nil {
 		return nil, err

@@ -181,7 +181,7 @@ const maxSeatIDs = 100
 func reserveInput(ctx context.Context, input model.ReserveSeatsInput) (booking.ReserveInput, error) {
 	in := booking.ReserveInput{
 		IdempotencyKey: input.IdempotencyKey, PromoCodes: input.PromoCodes, AccessibleNeed: input.AccessibleNeed, OverrideSeatRules: input.OverrideSeatRules,
-		Address: limit.AddressOf(ctx), Device: cookie.DeviceOf(ctx),
+		MostMinor: input.MaxTotalMinor, Address: limit.AddressOf(ctx), Device: cookie.DeviceOf(ctx),
 	}
 	var err error
 	if in.ShowtimeID, err = decodeID(typeid.Showtime, "input.showtimeId", input.ShowtimeID); err != nil {

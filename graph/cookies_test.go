@@ -10,6 +10,7 @@ import (
 	"net/http/httputil"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -97,12 +98,13 @@ func whoami(c apitest.Client) string {
 	return out.Me.Email
 }
 
+// cookies are those of the session; the browser's name stays.
 func (p tab) cookies(a *apitest.App) []*http.Cookie {
 	at, err := url.Parse(a.URL + "/graphql")
 	if err != nil {
 		panic(err)
 	}
-	return p.jar.Cookies(at)
+	return slices.DeleteFunc(p.jar.Cookies(at), func(c *http.Cookie) bool { return c.Name == "marquee-device" })
 }
 
 // code is the code of the first error of an answer.
@@ -526,10 +528,11 @@ func TestCookieSession_over_TLS(t *testing.T) {
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set(cookie.Header, cookie.ModeCookie)
 	set := c.Send(r).Header.Values("Set-Cookie")
-	if len(set) != 2 || !strings.HasPrefix(set[0], "__Host-marquee=") || !strings.HasPrefix(set[1], "__Secure-marquee-refresh=") {
+	if len(set) != 3 || !strings.HasPrefix(set[0], "__Host-marquee=") || !strings.HasPrefix(set[1], "__Secure-marquee-refresh=") ||
+		!strings.HasPrefix(set[2], "__Host-marquee-device=") {
 		t.Fatalf("set: %v", set)
 	}
-	for i, attributes := range []string{"Path=/;", "Path=/graphql;"} {
+	for i, attributes := range []string{"Path=/;", "Path=/graphql;", "Path=/;"} {
 		for _, attribute := range []string{attributes, "HttpOnly", "Secure", "SameSite=Strict"} {
 			if !strings.Contains(set[i], attribute) {
 				t.Errorf("%s lacks %s", set[i], attribute)

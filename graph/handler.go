@@ -129,8 +129,10 @@ func NewHandler(r *Resolver, o Options) http.Handler {
 	return limit.Arrivals(o.Address, transport.Handler(exec, ways...))
 }
 
+// isMutation is false for a request that names no operation.
 func isMutation(ctx context.Context) bool {
-	return graphql.GetOperationContext(ctx).Operation.Operation == ast.Mutation
+	asked := graphql.GetOperationContext(ctx).Operation
+	return asked != nil && asked.Operation == ast.Mutation
 }
 
 // byCookie reports whether a request comes with a session in cookies.

@@ -45,6 +45,10 @@ func refusedSeats(result any) seatsRefused {
 		return model.LimitExceeded{
 			Code: model.UserErrorCodeLimitExceeded, Message: limitMessage(r), Of: r.Of, Limit: r.Limit, Remaining: r.Remaining,
 		}
+	case booking.PriceTooHigh:
+		return model.PriceTooHigh{
+			Code: model.UserErrorCodePriceTooHigh, Message: "These seats cost more than what was agreed to.", Total: r.Total,
+		}
 	case booking.RuleBroken:
 		return model.SeatRuleBroken{
 			Code: model.UserErrorCodeSeatRuleBroken, Message: ruleMessages[r.Rule], Rule: r.Rule, Seats: r.Seats, Alternatives: r.Alternatives,

@@ -1497,7 +1497,7 @@ func (ec *executionContext) unmarshalInputReserveSeatsInput(ctx context.Context,
 		asMap["overrideSeatRules"] = false
 	}
 
-	fieldsInOrder := [...]string{"showtimeId", "seatIds", "ticketTypes", "promoCodes", "idempotencyKey", "accessibleNeed", "overrideSeatRules"}
+	fieldsInOrder := [...]string{"showtimeId", "seatIds", "ticketTypes", "promoCodes", "idempotencyKey", "maxTotalMinor", "accessibleNeed", "overrideSeatRules"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -1539,6 +1539,13 @@ func (ec *executionContext) unmarshalInputReserveSeatsInput(ctx context.Context,
 				return it, err
 			}
 			it.IdempotencyKey = data
+		case "maxTotalMinor":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("maxTotalMinor"))
+			data, err := ec.unmarshalOBigInt2ᚖint64(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.MaxTotalMinor = data
 		case "accessibleNeed":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("accessibleNeed"))
 			data, err := ec.unmarshalNBoolean2bool(ctx, v)
@@ -1640,6 +1647,13 @@ func (ec *executionContext) _ReserveSeatsResult(ctx context.Context, sel ast.Sel
 			return graphql.Null
 		}
 		return ec._PromotionRefused(ctx, sel, obj)
+	case model.PriceTooHigh:
+		return ec._PriceTooHigh(ctx, sel, &obj)
+	case *model.PriceTooHigh:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._PriceTooHigh(ctx, sel, obj)
 	case model.LimitExceeded:
 		return ec._LimitExceeded(ctx, sel, &obj)
 	case *model.LimitExceeded:

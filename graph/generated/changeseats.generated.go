@@ -100,7 +100,7 @@ func (ec *executionContext) unmarshalInputChangeSeatsInput(ctx context.Context, 
 		asMap["accessibleNeed"] = false
 	}
 
-	fieldsInOrder := [...]string{"reservationId", "seatIds", "ticketTypes", "promoCodes", "accessibleNeed", "idempotencyKey"}
+	fieldsInOrder := [...]string{"reservationId", "seatIds", "ticketTypes", "promoCodes", "accessibleNeed", "idempotencyKey", "maxTotalMinor"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -149,6 +149,13 @@ func (ec *executionContext) unmarshalInputChangeSeatsInput(ctx context.Context, 
 				return it, err
 			}
 			it.IdempotencyKey = data
+		case "maxTotalMinor":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("maxTotalMinor"))
+			data, err := ec.unmarshalOBigInt2ᚖint64(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.MaxTotalMinor = data
 		}
 	}
 	return it, nil
@@ -209,6 +216,13 @@ func (ec *executionContext) _ChangeSeatsResult(ctx context.Context, sel ast.Sele
 			return graphql.Null
 		}
 		return ec._PromotionRefused(ctx, sel, obj)
+	case model.PriceTooHigh:
+		return ec._PriceTooHigh(ctx, sel, &obj)
+	case *model.PriceTooHigh:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._PriceTooHigh(ctx, sel, obj)
 	case model.LimitExceeded:
 		return ec._LimitExceeded(ctx, sel, &obj)
 	case *model.LimitExceeded:

@@ -2488,14 +2488,12 @@ extend type Theater {
   priceRules: [PriceRule!]! @auth(role: THEATER_STAFF, scope: THEATER) @cost(weight: 2) @listSize(assumedSize: 20)
 }
 
-"What seats cost at this moment. Nothing is held, and nothing promised: the price is frozen when the seats are."
+"What seats cost at this moment. Nothing is held, and nothing promised: the price is frozen when the seats are. Who shows it gives it as ` + "`" + `maxTotalMinor` + "`" + ` when it reserves."
 type Quote @public {
   "The price, line by line."
   lines: [PriceLine!]! @listSize(assumedSize: 8)
   "Sum of the lines, those of kind ` + "`" + `INCLUDED_TAX` + "`" + ` left out."
   total: Money!
-  "Counts how often the showtime's prices were changed: two quotes of one version say the same of the same seats."
-  priceVersion: Int!
   "Until when it holds, in words for people."
   validity: String!
 }
@@ -2606,6 +2604,35 @@ extend type Mutation {
   "Deletes a price rule; switching it off keeps it. ` + "`" + `NOT_FOUND` + "`" + ` when the viewer's theaters have no such rule. Needs a recent proof of who asks."
   deletePriceRule("The rule." input: DeletePriceRuleInput!): DeletePriceRulePayload! @auth(role: THEATER_MANAGER, scope: THEATER) @cost(weight: 30)
 }
+
+extend input ReserveSeatsInput {
+  "The most that all seats may cost together, in the minor unit of the showtime's currency: what the customer was shown. Anything by default."
+  maxTotalMinor: BigInt
+}
+
+extend input ChangeSeatsInput {
+  "The most that all seats may cost together, in the minor unit of the showtime's currency: what the customer was shown. Anything by default."
+  maxTotalMinor: BigInt
+}
+
+extend enum UserErrorCode {
+  "The seats cost more than was agreed to."
+  PRICE_TOO_HIGH
+}
+
+"The seats cost more than ` + "`" + `maxTotalMinor` + "`" + ` at this moment; nothing was reserved or changed. Show the price and ask again."
+type PriceTooHigh implements UserError @auth {
+  "Always ` + "`" + `PRICE_TOO_HIGH` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+  "What they cost."
+  total: Money!
+}
+
+extend union ReserveSeatsResult = PriceTooHigh
+
+extend union ChangeSeatsResult = PriceTooHigh
 `, BuiltIn: false},
 	{Name: "../../schema/privacy.graphqls", Input: `extend type Mutation {
   """
@@ -4815,8 +4842,6 @@ func (ec *executionContext) childFields_Quote(ctx context.Context, field graphql
 		return ec.fieldContext_Quote_lines(ctx, field)
 	case "total":
 		return ec.fieldContext_Quote_total(ctx, field)
-	case "priceVersion":
-		return ec.fieldContext_Quote_priceVersion(ctx, field)
 	case "validity":
 		return ec.fieldContext_Quote_validity(ctx, field)
 	case "promotions":

@@ -6141,6 +6141,13 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			return graphql.Null
 		}
 		return ec._PromotionRefused(ctx, sel, obj)
+	case model.PriceTooHigh:
+		return ec._PriceTooHigh(ctx, sel, &obj)
+	case *model.PriceTooHigh:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._PriceTooHigh(ctx, sel, obj)
 	case model.PaymentUnderWay:
 		return ec._PaymentUnderWay(ctx, sel, &obj)
 	case *model.PaymentUnderWay:

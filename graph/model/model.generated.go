@@ -495,6 +495,8 @@ type ChangeSeatsInput struct {
 	AccessibleNeed bool `json:"accessibleNeed"`
 	// Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key never changes anything twice.
 	IdempotencyKey string `json:"idempotencyKey"`
+	// The most that all seats may cost together, in the minor unit of the showtime's currency: what the customer was shown. Anything by default.
+	MaxTotalMinor *int64 `json:"maxTotalMinor,omitempty"`
 }
 
 // The reservation has the seats, at the price of this moment. Its deadline is that of before.
@@ -1289,6 +1291,22 @@ type PriceRuleInput struct {
 	Active bool `json:"active"`
 }
 
+// The seats cost more than `maxTotalMinor` at this moment; nothing was reserved or changed. Show the price and ask again.
+type PriceTooHigh struct {
+	// Always `PRICE_TOO_HIGH`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+	// What they cost.
+	Total money.Money `json:"total"`
+}
+
+func (PriceTooHigh) IsReserveSeatsResult() {}
+
+func (PriceTooHigh) IsChangeSeatsResult() {}
+
+func (PriceTooHigh) IsUserError() {}
+
 // A code that makes tickets of a theater cheaper. It is a step of the price, after those of the theater and before fees; several
 // codes mean the same price each, so that their order does not matter. A use goes back when its reservation ends.
 type Promotion struct {
@@ -1443,14 +1461,12 @@ func (ProviderSignInFailed) IsCompleteProviderSignInResult() {}
 
 func (ProviderSignInFailed) IsLinkProviderResult() {}
 
-// What seats cost at this moment. Nothing is held, and nothing promised: the price is frozen when the seats are.
+// What seats cost at this moment. Nothing is held, and nothing promised: the price is frozen when the seats are. Who shows it gives it as `maxTotalMinor` when it reserves.
 type Quote struct {
 	// The price, line by line.
 	Lines []booking.Line `json:"lines"`
 	// Sum of the lines, those of kind `INCLUDED_TAX` left out.
 	Total money.Money `json:"total"`
-	// Counts how often the showtime's prices were changed: two quotes of one version say the same of the same seats.
-	PriceVersion int32 `json:"priceVersion"`
 	// Until when it holds, in words for people.
 	Validity string `json:"validity"`
 	// What each code does, in the order of the codes. The lines have what all that are used take off.
@@ -1756,6 +1772,8 @@ type ReserveSeatsInput struct {
 	PromoCodes []string `json:"promoCodes,omitempty"`
 	// Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key never reserves twice.
 	IdempotencyKey string `json:"idempotencyKey"`
+	// The most that all seats may cost together, in the minor unit of the showtime's currency: what the customer was shown. Anything by default.
+	MaxTotalMinor *int64 `json:"maxTotalMinor,omitempty"`
 	// Whether the party needs the places for wheelchairs among the seats. It is kept nowhere.
 	AccessibleNeed bool `json:"accessibleNeed"`
 	// Holds the seats against the rules of the theater; for its staff only, `FORBIDDEN` to others. What a rule would have refused is recorded in the audit log.
@@ -2676,6 +2694,8 @@ const (
 	UserErrorCodeLastWayToSignIn UserErrorCode = "LAST_WAY_TO_SIGN_IN"
 	// The account has no password.
 	UserErrorCodeNoPassword UserErrorCode = "NO_PASSWORD"
+	// The seats cost more than was agreed to.
+	UserErrorCodePriceTooHigh UserErrorCode = "PRICE_TOO_HIGH"
 	// The account has paid seats of showtimes that are not over.
 	UserErrorCodeReservationsAhead UserErrorCode = "RESERVATIONS_AHEAD"
 	// The account can do more than a customer's.
@@ -2723,6 +2743,7 @@ var AllUserErrorCode = []UserErrorCode{
 	UserErrorCodeProviderLinkTaken,
 	UserErrorCodeLastWayToSignIn,
 	UserErrorCodeNoPassword,
+	UserErrorCodePriceTooHigh,
 	UserErrorCodeReservationsAhead,
 	UserErrorCodeAccountInOffice,
 	UserErrorCodeTicketRequired,
@@ -2735,7 +2756,7 @@ var AllUserErrorCode = []UserErrorCode{
 
 func (e UserErrorCode) IsValid() bool {
 	switch e {
-	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeInvalidProof, UserErrorCodeAccountDisabled, UserErrorCodeTooManyGrants, UserErrorCodeLastAdmin, UserErrorCodeSessionEnded, UserErrorCodeLinkExpired, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodePromotionRefused, UserErrorCodeReservationExpired, UserErrorCodeHoldLimitReached, UserErrorCodePayLaterUnavailable, UserErrorCodeCancellationClosed, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending, UserErrorCodeUsernameTaken, UserErrorCodeTenderRefused, UserErrorCodePaymentUnderWay, UserErrorCodeProviderSignInFailed, UserErrorCodeAccountExists, UserErrorCodeProviderEmailUnverified, UserErrorCodeProviderLinkTaken, UserErrorCodeLastWayToSignIn, UserErrorCodeNoPassword, UserErrorCodeReservationsAhead, UserErrorCodeAccountInOffice, UserErrorCodeTicketRequired, UserErrorCodeAlreadyReviewed, UserErrorCodeReviewHidden, UserErrorCodeReviewReported, UserErrorCodeSeatRuleBroken, UserErrorCodeCoolingDown:
+	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeInvalidProof, UserErrorCodeAccountDisabled, UserErrorCodeTooManyGrants, UserErrorCodeLastAdmin, UserErrorCodeSessionEnded, UserErrorCodeLinkExpired, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodePromotionRefused, UserErrorCodeReservationExpired, UserErrorCodeHoldLimitReached, UserErrorCodePayLaterUnavailable, UserErrorCodeCancellationClosed, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending, UserErrorCodeUsernameTaken, UserErrorCodeTenderRefused, UserErrorCodePaymentUnderWay, UserErrorCodeProviderSignInFailed, UserErrorCodeAccountExists, UserErrorCodeProviderEmailUnverified, UserErrorCodeProviderLinkTaken, UserErrorCodeLastWayToSignIn, UserErrorCodeNoPassword, UserErrorCodePriceTooHigh, UserErrorCodeReservationsAhead, UserErrorCodeAccountInOffice, UserErrorCodeTicketRequired, UserErrorCodeAlreadyReviewed, UserErrorCodeReviewHidden, UserErrorCodeReviewReported, UserErrorCodeSeatRuleBroken, UserErrorCodeCoolingDown:
 		return true
 	}
 	return false

@@ -218,6 +218,8 @@ type (
 		Of               LimitOf
 		Limit, Remaining int32
 	}
+	// PriceTooHigh says that the seats cost more than the viewer had agreed to pay.
+	PriceTooHigh struct{ Total money.Money }
 	// CoolingDown says that too many holds of the viewer at this showtime ended unpaid lately.
 	CoolingDown struct{ Wait time.Duration }
 	// Expired says that the hold ran out before it was paid.
@@ -277,13 +279,14 @@ type (
 	Cancelled struct{ Reservation Reservation }
 )
 
-// ReserveResult is Reserved, SeatsUnavailable, RuleBroken, ShowtimeClosed, LimitExceeded or CoolingDown.
+// ReserveResult is Reserved, SeatsUnavailable, RuleBroken, PriceTooHigh, ShowtimeClosed, LimitExceeded or CoolingDown.
 type ReserveResult interface{ isReserveResult() }
 
 func (Reserved) isReserveResult()         {}
 func (SeatsUnavailable) isReserveResult() {}
 func (ShowtimeClosed) isReserveResult()   {}
 func (LimitExceeded) isReserveResult()    {}
+func (PriceTooHigh) isReserveResult()     {}
 func (CoolingDown) isReserveResult()      {}
 
 // ExtendResult is Extended, HoldLimitReached or Expired.
@@ -300,13 +303,15 @@ func (KeptUnpaid) isPayLaterResult()          {}
 func (PayLaterUnavailable) isPayLaterResult() {}
 func (Expired) isPayLaterResult()             {}
 
-// ChangeResult is Changed, SeatsUnavailable, RuleBroken, PromotionRefused, ShowtimeClosed, LimitExceeded or Expired.
+// ChangeResult is Changed, SeatsUnavailable, RuleBroken, PriceTooHigh, PromotionRefused, ShowtimeClosed, LimitExceeded or
+// Expired.
 type ChangeResult interface{ isChangeResult() }
 
 func (Changed) isChangeResult()          {}
 func (SeatsUnavailable) isChangeResult() {}
 func (ShowtimeClosed) isChangeResult()   {}
 func (LimitExceeded) isChangeResult()    {}
+func (PriceTooHigh) isChangeResult()     {}
 func (Expired) isChangeResult()          {}
 
 // PayResult is Paid, Expired, Declined or Pending.

@@ -24,6 +24,7 @@ type ChangeInput struct {
 	SeatIDs        []uuid.UUID // all that it is to have
 	TicketTypes    []SeatType  // of seats that are not an adult's
 	PromoCodes     []string    // nil: those that it uses
+	MostMinor      *int64      // that all may cost together; nil: anything
 	AccessibleNeed bool        // the party needs the places for wheelchairs that it asks for
 	IdempotencyKey string
 }
@@ -37,7 +38,7 @@ func (in ChangeInput) command() string {
 	if in.PromoCodes != nil {
 		command += " CODES"
 	}
-	return command
+	return command + under(in.MostMinor)
 }
 
 // Validate returns BAD_USER_INPUT as that of ReserveInput does.
@@ -73,6 +74,9 @@ func (s *Service) tryChange(ctx context.Context, viewer auth.Viewer, in ChangeIn
 	}
 	if relaxed {
 		w.edges = seating.Edges{}
+	}
+	if tooHigh, again, err := s.agreed(ctx, w, in.MostMinor, in.IdempotencyKey); err != nil || again || tooHigh != nil {
+		return tooHigh, again, err
 	}
 	c, err := s.change(ctx, w, in)
 	if refusal, ok := errors.AsType[*refusedPromotionError](err); ok {

@@ -43,10 +43,9 @@ func (in QuoteInput) Validate() error {
 
 // Quoted is what seats cost at this moment.
 type Quoted struct {
-	Lines        []Line
-	Total        money.Money
-	PriceVersion int32             // counts the changes of the showtime's prices
-	Promotions   []QuotedPromotion // by the order of the codes
+	Lines      []Line
+	Total      money.Money
+	Promotions []QuotedPromotion // by the order of the codes
 
 	// For QuotedRefund.
 	showtimeID uuid.UUID
@@ -73,7 +72,7 @@ func (s *Service) Quote(ctx context.Context, in QuoteInput) (Quoted, error) {
 		return Quoted{}, errNotChangeable()
 	}
 	quoted := Quoted{
-		Lines: linesOf(w.quote.Lines, w.offer.Currency), Total: w.quote.Total, PriceVersion: w.offer.PriceVersion,
+		Lines: linesOf(w.quote.Lines, w.offer.Currency), Total: w.quote.Total,
 		showtimeID: in.ShowtimeID, lines: w.quote.Lines, items: itemsOf(w.seats, w.types),
 	}
 	for _, o := range w.promos {

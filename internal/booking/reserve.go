@@ -29,6 +29,7 @@ type ReserveInput struct {
 	SeatIDs           []uuid.UUID
 	TicketTypes       []SeatType // of seats that are not an adult's
 	PromoCodes        []string
+	MostMinor         *int64 // that all may cost together; nil: anything
 	IdempotencyKey    string
 	AccessibleNeed    bool   // the party needs the places for wheelchairs that it asks for
 	OverrideSeatRules bool   // by staff of the theater: no Rule counts, and it is recorded
@@ -45,6 +46,7 @@ func (in ReserveInput) command() string {
 	if in.OverrideSeatRules {
 		command += " OVERRIDE"
 	}
+	command += under(in.MostMinor)
 	return command
 }
 
@@ -133,6 +135,9 @@ func (s *Service) tryReserve(ctx context.Context, viewer auth.Viewer, in Reserve
 	}
 	if relaxed {
 		w.edges = seating.Edges{}
+	}
+	if tooHigh, again, err := s.agreed(ctx, w, in.MostMinor, in.IdempotencyKey); err != nil || again || tooHigh != nil {
+		return tooHigh, again, err
 	}
 	c, err := s.claimWith(ctx, viewer, w, in)
 	if refusal, ok := errors.AsType[*refusedPromotionError](err); ok {

@@ -299,6 +299,51 @@ func TestService_Reserve_price(t *testing.T) {
 			t.Errorf("%d is stored, want 1300", stored)
 		}
 	})
+	t.Run("no_more_than_was_agreed_to", func(t *testing.T) {
+		t.Parallel()
+		h, viewer := newHouse(t, fixture.Plan{}), newViewer()
+		most := int64(1200)
+		in := h.request(11)
+		in.MostMinor = &most
+		result, err := h.booking.Reserve(t.Context(), viewer, in)
+		r := is[booking.Reserved](t, result, err).Reservation
+		h.Exec(t, raise, h.Show())
+		// What is in memory is cheaper than what is asked for, and what was done stays done.
+		result, err = h.booking.Reserve(t.Context(), viewer, in)
+		if again := is[booking.Reserved](t, result, err).Reservation; again.ID != r.ID {
+			t.Errorf("the same request made %s and %s", r.ID, again.ID)
+		}
+		other := h.request(12)
+		other.MostMinor = &most
+		result, err = h.booking.Reserve(t.Context(), viewer, other)
+		if got := is[booking.PriceTooHigh](t, result, err); got.Total != nzd(1300) {
+			t.Errorf("refused with %+v", got)
+		}
+		change := h.changeTo(r, 12)
+		change.MostMinor = &most
+		changed, err := h.booking.ChangeSeats(t.Context(), viewer, change)
+		if got := is[booking.PriceTooHigh](t, changed, err); got.Total != nzd(1300) {
+			t.Errorf("refused with %+v", got)
+		}
+		if got := h.letters(t, 11, 12); got != "HA" {
+			t.Errorf("the seats are %s", got)
+		}
+		// Another limit is another request, whatever it comes to.
+		most = 1300
+		_, err = h.booking.Reserve(t.Context(), viewer, in)
+		refused(t, nil, err, apperr.IdempotencyKeyReused)
+		result, err = h.booking.Reserve(t.Context(), viewer, other)
+		is[booking.Reserved](t, result, err)
+		h.Exec(t, `WITH cut AS (UPDATE price_tiers SET amount_minor = 1000 WHERE showtime_id = $1)
+			UPDATE showtime_sales SET price_version = price_version + 1 WHERE showtime_id = $1`, h.Show())
+		// What is in memory is dearer than what is asked for.
+		least, cheaper := int64(1000), h.request(13)
+		cheaper.MostMinor = &least
+		result, err = h.booking.Reserve(t.Context(), viewer, cheaper)
+		if got := is[booking.Reserved](t, result, err).Reservation.Total; got != nzd(1000) {
+			t.Errorf("the total is %v", got)
+		}
+	})
 	t.Run("another_currency_is_a_change", func(t *testing.T) {
 		t.Parallel()
 		h := newHouse(t, fixture.Plan{})

@@ -55,6 +55,9 @@ func (LimitExceeded) isSaleResult()    {}
 func (CoolingDown) isSaleResult()      {}
 func (PromotionRefused) isSaleResult() {}
 
+// A sale has no price that was agreed to before: what the tender does not pay is TenderRefused.
+func (PriceTooHigh) isSaleResult() {}
+
 // SellAtCounter sells seats at the counter of their theater: claim, payment and tickets in one transaction, all or nothing.
 // They belong to the account with the customer's address, where there is one; else to somebody under an id of their own,
 // which leads to nobody, as reservations do whose account was erased. The answer does not tell which. Repeating it with the

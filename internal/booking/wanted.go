@@ -3,6 +3,7 @@ package booking
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -83,6 +84,37 @@ func positionsOf(layout *theater.Layout, seatIDs []uuid.UUID) (seatno.List, erro
 		positions = append(positions, position)
 	}
 	return positions.Sorted(), bad.Err()
+}
+
+// under says, as part of a command, what its seats may cost.
+func under(mostMinor *int64) string {
+	if mostMinor == nil {
+		return ""
+	}
+	return fmt.Sprintf(" UNDER %d", *mostMinor)
+}
+
+// agreed refuses wanted seats that cost more than the viewer agreed to pay, unless the command was done before: then its
+// answer stands. again says that the price was an old one.
+func (s *Service) agreed(ctx context.Context, w wanted, mostMinor *int64, key string) (_ refusal, again bool, err error) {
+	isRefused := func(o promotion.Offer) bool { return o.Reason != "" }
+	if mostMinor == nil || w.quote.Total.AmountMinor <= *mostMinor || slices.ContainsFunc(w.promos, isRefused) {
+		return nil, false, nil
+	}
+	fresh, err := s.showtimes.FreshOffer(ctx, w.offer.ShowtimeID)
+	if err != nil || fresh.PriceVersion != w.offer.PriceVersion {
+		return nil, err == nil, err
+	}
+	var done bool
+	err = s.db.SQL().QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM idempotency_keys WHERE showtime_id = $1 AND viewer_id = $2 AND key = $3)`,
+		w.offer.ShowtimeID, w.use.ViewerID, key).Scan(&done)
+	if err != nil {
+		return nil, false, fmt.Errorf("reading a key: %w", err)
+	}
+	if done {
+		return nil, false, nil
+	}
+	return PriceTooHigh{Total: w.quote.Total}, false, nil
 }
 
 // leave shows the seats of a reservation as free.

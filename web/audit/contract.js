@@ -17,7 +17,7 @@ const values = {
     // Members of UserError: refusals.
     ...['EmailTaken', 'InvalidCredentials', 'LimitExceeded', 'SeatsUnavailable', 'ShowtimeClosed'],
     ...['PaymentDeclined', 'PaymentPending', 'ReservationExpired', 'SessionEnded'],
-    ...['HoldLimitReached', 'PayLaterUnavailable', 'CancellationClosed', 'SeatRuleBroken', 'CoolingDown'],
+    ...['HoldLimitReached', 'PayLaterUnavailable', 'CancellationClosed', 'SeatRuleBroken', 'CoolingDown', 'PriceTooHigh'],
     ...['UsernameTaken', 'SecondFactorRequired', 'InvalidProof', 'LinkExpired', 'NoPassword'],
     ...['ProviderSignInFailed', 'AccountExists', 'ProviderEmailUnverified', 'ProviderLinkTaken', 'LastWayToSignIn'],
     ...['ReservationsAhead', 'AccountInOffice', 'AccountDisabled', 'TooManyGrants', 'LastAdmin'],
