@@ -15,6 +15,7 @@ import (
 	"marquee/internal/payment"
 	"marquee/internal/pricing"
 	"marquee/internal/promotion"
+	"marquee/internal/seating"
 	"marquee/internal/seatno"
 	"marquee/internal/theater"
 )
@@ -154,9 +155,23 @@ func cancellingOf(ctx context.Context, on querier, layout *theater.Layout, r Res
 		c.positions = slices.DeleteFunc(c.positions, func(p int16) bool { return !slices.Contains(wanted, p) })
 	}
 	c.whole = len(c.positions) == len(r.Positions)
+	if err := keepsCompany(layout, r.Positions, c.positions); err != nil {
+		return c, err
+	}
 	c.bill = pricing.BillOf(r.Stored, itemsOf(layout.SeatsAt(r.Positions.Sorted()), r.Types))
 	c.contract, err = contractOf(ctx, on, r.Reference())
 	return c, err
+}
+
+// keepsCompany is BAD_USER_INPUT when a companion's seat would stay behind without the place that it belongs to.
+func keepsCompany(layout *theater.Layout, all, going seatno.List) error {
+	rest := slices.DeleteFunc(slices.Clone(all), func(p int16) bool { return slices.Contains(going, p) })
+	_, alone := seating.Protected(layout.SeatsAt(all), true)
+	_, left := seating.Protected(layout.SeatsAt(rest), true)
+	if len(left) > len(alone) {
+		return apperr.Invalid("input.seatIds", "A companion's seat goes with the place for a wheelchair that it belongs to: choose both.")
+	}
+	return nil
 }
 
 // cause says whose doing it is that the viewer cancels.

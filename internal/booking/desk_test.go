@@ -178,6 +178,34 @@ func TestService_PayAtCounter(t *testing.T) {
 	})
 }
 
+// An attempt whose answer was lost may have taken money, and still goes back when a later one was declined: until it does
+// the counter takes nothing, which would make its gateway unknown.
+func TestService_PayAtCounter_beside_an_older_attempt(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, fixture.Plan{})
+	viewer, staff := newViewer(), h.staff()
+	r := h.hold(t, viewer, 11)
+	h.gateway.Next(gatewaytest.Authorize, gatewaytest.DiesAfter)
+	died(t, func() { _, _ = h.booking.Pay(t.Context(), viewer, payInput(r)) })
+	h.Exec(t, `UPDATE payment_attempts SET status = 'VOID_PENDING' WHERE showtime_id = $1`, r.ShowtimeID)
+	h.gateway.Next(gatewaytest.Authorize, h.gateway.Declines("do_not_honor"))
+	declined, err := h.booking.Pay(t.Context(), viewer, payInput(r))
+	is[booking.Declined](t, declined, err)
+	result, err := h.booking.PayAtCounter(t.Context(), staff, counterInput(r, cash(1200)))
+	is[booking.UnderWay](t, result, err)
+	h.reconcile(t)
+	result, err = h.booking.PayAtCounter(t.Context(), staff, counterInput(r, cash(1200)))
+	is[booking.PaidAtCounter](t, result, err)
+	if h.captured() != 0 || h.till(t, r) != "1 of 1200" || h.stored(t, r) != "CONFIRMED" {
+		t.Errorf("the gateway has %d, the till %s, and it is %s", h.captured(), h.till(t, r), h.stored(t, r))
+	}
+	for _, charge := range h.gateway.Charges() {
+		if charge.Status == payment.ChargeAuthorized {
+			t.Errorf("money is kept from the customer: %+v", charge)
+		}
+	}
+}
+
 // While a payment of the customer's own is under way the counter takes nothing, whatever becomes of it.
 func TestService_PayAtCounter_beside_a_payment(t *testing.T) {
 	t.Parallel()

@@ -68,7 +68,7 @@ func (s *Service) PayOutAtCounter(ctx context.Context, viewer auth.Viewer, in Pa
 	if err != nil {
 		return nil, err
 	}
-	asked, err := fingerprintOf(in)
+	asked, err := s.fingerprintOf(in)
 	if err != nil {
 		return nil, err
 	}

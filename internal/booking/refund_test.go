@@ -152,6 +152,26 @@ func TestService_Cancel_seats(t *testing.T) {
 		}
 		h.rests(t)
 	})
+	t.Run("a_companion_goes_with_the_place", func(t *testing.T) {
+		h, viewer := newHouse(t, fixture.Plan{}), newViewer()
+		for name, paid := range map[string]bool{"held": false, "paid": true} {
+			r := h.hold(t, viewer, 1, 2, 3)
+			if paid {
+				result, err := h.booking.Pay(t.Context(), viewer, payInput(r))
+				r = is[booking.Paid](t, result, err).Reservation
+			}
+			result, err := h.booking.Cancel(t.Context(), viewer, h.seatsOf(r, 1, 3))
+			refused(t, result, err, apperr.BadUserInput)
+			preview, err := h.booking.PreviewRefund(t.Context(), viewer, h.seatsOf(r, 1))
+			refused(t, preview, err, apperr.BadUserInput)
+			result, err = h.booking.Cancel(t.Context(), viewer, h.seatsOf(r, 1, 2))
+			if got := is[booking.Cancelled](t, result, err).Reservation.Positions; !slices.Equal(got, []int16{3}) {
+				t.Errorf("%s: it has %v", name, got)
+			}
+			result, err = h.booking.Cancel(t.Context(), viewer, cancelInput(r))
+			is[booking.Cancelled](t, result, err)
+		}
+	})
 	t.Run("bad_seats", func(t *testing.T) {
 		viewer, seats := newViewer(), h.fresh(3)
 		r := h.buy(t, viewer, seats[:2]...)

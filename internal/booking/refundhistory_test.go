@@ -242,7 +242,7 @@ func TestP4_histories_in_the_database(t *testing.T) {
 		viewer := newViewer()
 		h.startsIn(t, 60*time.Hour)
 		h.policy(t, policies(rt))
-		seats := rapid.SliceOfNDistinct(rapid.IntRange(1, 40), 1, 5, rapid.ID[int]).Draw(rt, "seats")
+		seats := rapid.SliceOfNDistinct(rapid.IntRange(3, 40), 1, 5, rapid.ID[int]).Draw(rt, "seats")
 		in := h.request(seats...)
 		in.TicketTypes = []booking.SeatType{{SeatID: in.SeatIDs[0], Type: pricing.Child}}
 		result, err := h.booking.Reserve(t.Context(), viewer, in)

@@ -12,7 +12,6 @@ import (
 	"marquee/internal/auth"
 	"marquee/internal/money"
 	"marquee/internal/payment"
-	"marquee/internal/postgres"
 	"marquee/internal/promotion"
 	"marquee/internal/seating"
 	"marquee/internal/typeid"
@@ -60,8 +59,7 @@ func (PriceTooHigh) isSaleResult() {}
 
 // SellAtCounter sells seats at the counter of their theater: claim, payment and tickets in one transaction, all or nothing.
 // They belong to the account with the customer's address, where there is one; else to somebody under an id of their own,
-// which leads to nobody, as reservations do whose account was erased. The answer does not tell which. Repeating it with the
-// same key gives the same answer. NOT_FOUND, BAD_USER_INPUT and the refusals as Reserve has them, FORBIDDEN for who does not
+// which leads to nobody, as reservations do whose account was erased. Repeating it with the same key gives the same answer. NOT_FOUND, BAD_USER_INPUT and the refusals as Reserve has them, FORBIDDEN for who does not
 // work at the theater, IDEMPOTENCY_KEY_REUSED. It is recorded.
 func (s *Service) SellAtCounter(ctx context.Context, viewer auth.Viewer, in SaleInput) (SaleResult, error) {
 	if err := in.Validate(); err != nil {
@@ -77,7 +75,7 @@ func (s *Service) SellAtCounter(ctx context.Context, viewer auth.Viewer, in Sale
 			customer = account
 		}
 	}
-	asked, err := fingerprintOf(in)
+	asked, err := s.fingerprintOf(in)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +102,7 @@ func (*notClaimedError) Error() string { return "booking: seats were not claimed
 // trySell is one try, as tryReserve has them.
 func (s *Service) trySell(ctx context.Context, in counterSale, relaxed bool) (result SaleResult, again bool, err error) {
 	w, err := s.wantedOf(ctx, wish{
-		Use:     promotion.Use{ViewerID: in.customer, ShowtimeID: in.ShowtimeID},
+		Use:     promotion.Use{ViewerID: in.customer, ShowtimeID: in.ShowtimeID, StaffID: in.viewer.UserID},
 		seatIDs: in.SeatIDs, types: in.TicketTypes, codes: in.PromoCodes, accessible: in.AccessibleNeed,
 	})
 	if err != nil {
@@ -134,7 +132,7 @@ func (s *Service) trySell(ctx context.Context, in counterSale, relaxed bool) (re
 	if lost, ok := errors.AsType[*notClaimedError](err); ok {
 		return s.notSold(ctx, in, w, lost.claimed)
 	}
-	if errors.Is(err, promotion.ErrMoved) || errors.Is(err, errHoldLost) || postgres.SQLState(err) == lostRace {
+	if hasLost(err) || errors.Is(err, errHoldLost) {
 		return nil, true, nil
 	}
 	if err != nil {

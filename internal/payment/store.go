@@ -102,6 +102,17 @@ func (s *Service) AttemptByKeyTx(ctx context.Context, tx *sql.Tx, showtimeID, re
 		showtimeID, reservationID, key))
 }
 
+// UnsettledTx reports whether an attempt for a reservation, any of them, has still to come to its end.
+func (s *Service) UnsettledTx(ctx context.Context, tx *sql.Tx, showtimeID, reservationID uuid.UUID) (unsettled bool, err error) {
+	err = tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT`+attemptSource+`
+		WHERE p.showtime_id = $1 AND p.reservation_id = $2 AND a.status IN ('STARTED', 'AUTHORIZED', 'VOID_PENDING', 'REFUND_PENDING'))`,
+		showtimeID, reservationID).Scan(&unsettled)
+	if err != nil {
+		return false, fmt.Errorf("reading attempts: %w", err)
+	}
+	return unsettled, nil
+}
+
 // LatestAttemptTx returns the newest attempt for a reservation; ok is false when there is none.
 func (s *Service) LatestAttemptTx(ctx context.Context, tx *sql.Tx, showtimeID, reservationID uuid.UUID) (a Attempt, ok bool, err error) {
 	return maybeAttempt(tx.QueryRowContext(ctx, `SELECT `+attemptColumns+attemptSource+`

@@ -50,7 +50,7 @@ type Offer struct {
 // it costs is judged by Settle. What the reservation of use has used already, if there is one, does not count. THROTTLED
 // for who has guessed too often. One statement.
 func (s *Service) Offers(ctx context.Context, use Use, codes []string) ([]Offer, error) {
-	if wait := s.guesses.wait(use.ViewerID, s.clock.Now()); wait > 0 {
+	if wait := s.guesses.wait(use.guesser(), s.clock.Now()); wait > 0 {
 		return nil, apperr.Throttle(wait, "Too many codes that do not exist.")
 	}
 	offers, err := s.OffersAgain(ctx, use, codes)
@@ -60,7 +60,7 @@ func (s *Service) Offers(ctx context.Context, use Use, codes []string) ([]Offer,
 			unknown++
 		}
 	}
-	s.guesses.count(use.ViewerID, unknown, s.clock.Now())
+	s.guesses.count(use.guesser(), unknown, s.clock.Now())
 	return offers, err
 }
 
@@ -155,10 +155,20 @@ func Settle(offers []Offer, quote pricing.Quote) (refused bool) {
 // Use is who uses promotions for what. A reservation that is yet to be has no id.
 type Use struct {
 	ViewerID, ShowtimeID, ReservationID uuid.UUID
+
+	StaffID uuid.UUID // who names the codes for the customer; of nobody when they do so themselves
 }
 
-// UseTx uses offers for a reservation at what they take off its quote, in the transaction that claims its seats: ErrMoved when one of them is
-// not as it was read. The rows are shared by all who use the codes, so it comes last, and goes by their ids.
+// guesser is who is to blame for codes that do not exist.
+func (u Use) guesser() uuid.UUID {
+	if u.StaffID != uuid.Nil {
+		return u.StaffID
+	}
+	return u.ViewerID
+}
+
+// UseTx uses offers for a reservation at what they take off its quote, in the transaction that claims its seats: ErrMoved
+// when one of them is not as it was read. The rows are shared by all who use the codes, so it comes last, and goes by their ids.
 func UseTx(ctx context.Context, tx *sql.Tx, use Use, offers []Offer, quote pricing.Quote) error {
 	offers = slices.Clone(offers)
 	slices.SortFunc(offers, func(a, b Offer) int { return compareIDs(a.Promotion.ID, b.Promotion.ID) })
