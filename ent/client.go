@@ -54,6 +54,7 @@ import (
 	"marquee/ent/showtimesale"
 	"marquee/ent/theater"
 	"marquee/ent/ticket"
+	"marquee/ent/tillentry"
 	"marquee/ent/user"
 
 	"entgo.io/ent"
@@ -156,6 +157,8 @@ type Client struct {
 	Theater *TheaterClient
 	// Ticket is the client for interacting with the Ticket builders.
 	Ticket *TicketClient
+	// TillEntry is the client for interacting with the TillEntry builders.
+	TillEntry *TillEntryClient
 	// User is the client for interacting with the User builders.
 	User *UserClient
 }
@@ -212,6 +215,7 @@ func (c *Client) init() {
 	c.ShowtimeSale = NewShowtimeSaleClient(c.config)
 	c.Theater = NewTheaterClient(c.config)
 	c.Ticket = NewTicketClient(c.config)
+	c.TillEntry = NewTillEntryClient(c.config)
 	c.User = NewUserClient(c.config)
 }
 
@@ -348,6 +352,7 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 		ShowtimeSale:        NewShowtimeSaleClient(cfg),
 		Theater:             NewTheaterClient(cfg),
 		Ticket:              NewTicketClient(cfg),
+		TillEntry:           NewTillEntryClient(cfg),
 		User:                NewUserClient(cfg),
 	}, nil
 }
@@ -411,6 +416,7 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 		ShowtimeSale:        NewShowtimeSaleClient(cfg),
 		Theater:             NewTheaterClient(cfg),
 		Ticket:              NewTicketClient(cfg),
+		TillEntry:           NewTillEntryClient(cfg),
 		User:                NewUserClient(cfg),
 	}, nil
 }
@@ -449,7 +455,7 @@ func (c *Client) Use(hooks ...Hook) {
 		c.RefundPolicy, c.Reservation, c.Review, c.ReviewEdit, c.ReviewReport,
 		c.ReviewVote, c.RoleGrant, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout,
 		c.SeatRules, c.Session, c.SessionRevocation, c.Showtime, c.ShowtimeSale,
-		c.Theater, c.Ticket, c.User,
+		c.Theater, c.Ticket, c.TillEntry, c.User,
 	} {
 		n.Use(hooks...)
 	}
@@ -467,7 +473,7 @@ func (c *Client) Intercept(interceptors ...Interceptor) {
 		c.RefundPolicy, c.Reservation, c.Review, c.ReviewEdit, c.ReviewReport,
 		c.ReviewVote, c.RoleGrant, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout,
 		c.SeatRules, c.Session, c.SessionRevocation, c.Showtime, c.ShowtimeSale,
-		c.Theater, c.Ticket, c.User,
+		c.Theater, c.Ticket, c.TillEntry, c.User,
 	} {
 		n.Intercept(interceptors...)
 	}
@@ -562,6 +568,8 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.Theater.mutate(ctx, m)
 	case *TicketMutation:
 		return c.Ticket.mutate(ctx, m)
+	case *TillEntryMutation:
+		return c.TillEntry.mutate(ctx, m)
 	case *UserMutation:
 		return c.User.mutate(ctx, m)
 	default:
@@ -6784,6 +6792,139 @@ func (c *TicketClient) mutate(ctx context.Context, m *TicketMutation) (Value, er
 	}
 }
 
+// TillEntryClient is a client for the TillEntry schema.
+type TillEntryClient struct {
+	config
+}
+
+// NewTillEntryClient returns a client for the TillEntry from the given config.
+func NewTillEntryClient(c config) *TillEntryClient {
+	return &TillEntryClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `tillentry.Hooks(f(g(h())))`.
+func (c *TillEntryClient) Use(hooks ...Hook) {
+	c.hooks.TillEntry = append(c.hooks.TillEntry, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `tillentry.Intercept(f(g(h())))`.
+func (c *TillEntryClient) Intercept(interceptors ...Interceptor) {
+	c.inters.TillEntry = append(c.inters.TillEntry, interceptors...)
+}
+
+// Create returns a builder for creating a TillEntry entity.
+func (c *TillEntryClient) Create() *TillEntryCreate {
+	mutation := newTillEntryMutation(c.config, OpCreate)
+	return &TillEntryCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of TillEntry entities.
+func (c *TillEntryClient) CreateBulk(builders ...*TillEntryCreate) *TillEntryCreateBulk {
+	return &TillEntryCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *TillEntryClient) MapCreateBulk(slice any, setFunc func(*TillEntryCreate, int)) *TillEntryCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &TillEntryCreateBulk{err: fmt.Errorf("calling to TillEntryClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*TillEntryCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &TillEntryCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for TillEntry.
+func (c *TillEntryClient) Update() *TillEntryUpdate {
+	mutation := newTillEntryMutation(c.config, OpUpdate)
+	return &TillEntryUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *TillEntryClient) UpdateOne(_m *TillEntry) *TillEntryUpdateOne {
+	mutation := newTillEntryMutation(c.config, OpUpdateOne, withTillEntry(_m))
+	return &TillEntryUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *TillEntryClient) UpdateOneID(id uuid.UUID) *TillEntryUpdateOne {
+	mutation := newTillEntryMutation(c.config, OpUpdateOne, withTillEntryID(id))
+	return &TillEntryUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for TillEntry.
+func (c *TillEntryClient) Delete() *TillEntryDelete {
+	mutation := newTillEntryMutation(c.config, OpDelete)
+	return &TillEntryDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *TillEntryClient) DeleteOne(_m *TillEntry) *TillEntryDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *TillEntryClient) DeleteOneID(id uuid.UUID) *TillEntryDeleteOne {
+	builder := c.Delete().Where(tillentry.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &TillEntryDeleteOne{builder}
+}
+
+// Query returns a query builder for TillEntry.
+func (c *TillEntryClient) Query() *TillEntryQuery {
+	return &TillEntryQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeTillEntry},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a TillEntry entity by its id.
+func (c *TillEntryClient) Get(ctx context.Context, id uuid.UUID) (*TillEntry, error) {
+	return c.Query().Where(tillentry.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *TillEntryClient) GetX(ctx context.Context, id uuid.UUID) *TillEntry {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *TillEntryClient) Hooks() []Hook {
+	return c.hooks.TillEntry
+}
+
+// Interceptors returns the client interceptors.
+func (c *TillEntryClient) Interceptors() []Interceptor {
+	return c.inters.TillEntry
+}
+
+func (c *TillEntryClient) mutate(ctx context.Context, m *TillEntryMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&TillEntryCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&TillEntryUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&TillEntryUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&TillEntryDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown TillEntry mutation op: %q", m.Op())
+	}
+}
+
 // UserClient is a client for the User schema.
 type UserClient struct {
 	config
@@ -6942,7 +7083,8 @@ type (
 		Promotion, PromotionRedemption, ProviderFlow, RecoveryCode, Refund,
 		RefundPolicy, Reservation, Review, ReviewEdit, ReviewReport, ReviewVote,
 		RoleGrant, Screen, Seat, SeatClaim, SeatLayout, SeatRules, Session,
-		SessionRevocation, Showtime, ShowtimeSale, Theater, Ticket, User []ent.Hook
+		SessionRevocation, Showtime, ShowtimeSale, Theater, Ticket, TillEntry,
+		User []ent.Hook
 	}
 	inters struct {
 		AuditEntry, Ceremony, EmailChange, Erasure, Factor, FederatedIdentity, Genre,
@@ -6951,7 +7093,7 @@ type (
 		Promotion, PromotionRedemption, ProviderFlow, RecoveryCode, Refund,
 		RefundPolicy, Reservation, Review, ReviewEdit, ReviewReport, ReviewVote,
 		RoleGrant, Screen, Seat, SeatClaim, SeatLayout, SeatRules, Session,
-		SessionRevocation, Showtime, ShowtimeSale, Theater, Ticket,
+		SessionRevocation, Showtime, ShowtimeSale, Theater, Ticket, TillEntry,
 		User []ent.Interceptor
 	}
 )

@@ -49,6 +49,7 @@ import (
 	"marquee/ent/showtimesale"
 	"marquee/ent/theater"
 	"marquee/ent/ticket"
+	"marquee/ent/tillentry"
 	"marquee/ent/user"
 	"reflect"
 	"sync"
@@ -159,6 +160,7 @@ func checkColumn(t, c string) error {
 			showtimesale.Table:        showtimesale.ValidColumn,
 			theater.Table:             theater.ValidColumn,
 			ticket.Table:              ticket.ValidColumn,
+			tillentry.Table:           tillentry.ValidColumn,
 			user.Table:                user.ValidColumn,
 		})
 	})

@@ -51,6 +51,7 @@ import (
 	"marquee/ent/showtimesale"
 	"marquee/ent/theater"
 	"marquee/ent/ticket"
+	"marquee/ent/tillentry"
 	"marquee/ent/user"
 	"marquee/internal/seatno"
 	"sync"
@@ -113,6 +114,7 @@ const (
 	TypeShowtimeSale        = "ShowtimeSale"
 	TypeTheater             = "Theater"
 	TypeTicket              = "Ticket"
+	TypeTillEntry           = "TillEntry"
 	TypeUser                = "User"
 )
 
@@ -33274,6 +33276,1042 @@ func (m *TicketMutation) ClearEdge(name string) error {
 // It returns an error if the edge is not defined in the schema.
 func (m *TicketMutation) ResetEdge(name string) error {
 	return fmt.Errorf("unknown Ticket edge %s", name)
+}
+
+// TillEntryMutation represents an operation that mutates the TillEntry nodes in the graph.
+type TillEntryMutation struct {
+	config
+	op                 Op
+	typ                string
+	id                 *uuid.UUID
+	showtime_id        *uuid.UUID
+	payment_id         *uuid.UUID
+	refund_id          *uuid.UUID
+	theater_id         *uuid.UUID
+	staff_id           *uuid.UUID
+	kind               *string
+	method             *string
+	amount_minor       *int64
+	addamount_minor    *int64
+	given_minor        *int64
+	addgiven_minor     *int64
+	terminal_reference *string
+	idempotency_key    *string
+	created_at         *time.Time
+	clearedFields      map[string]struct{}
+	done               bool
+	oldValue           func(context.Context) (*TillEntry, error)
+	predicates         []predicate.TillEntry
+}
+
+var _ ent.Mutation = (*TillEntryMutation)(nil)
+
+// tillentryOption allows management of the mutation configuration using functional options.
+type tillentryOption func(*TillEntryMutation)
+
+// newTillEntryMutation creates new mutation for the TillEntry entity.
+func newTillEntryMutation(c config, op Op, opts ...tillentryOption) *TillEntryMutation {
+	m := &TillEntryMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeTillEntry,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withTillEntryID sets the ID field of the mutation.
+func withTillEntryID(id uuid.UUID) tillentryOption {
+	return func(m *TillEntryMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *TillEntry
+		)
+		m.oldValue = func(ctx context.Context) (*TillEntry, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().TillEntry.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withTillEntry sets the old TillEntry of the mutation.
+func withTillEntry(node *TillEntry) tillentryOption {
+	return func(m *TillEntryMutation) {
+		m.oldValue = func(context.Context) (*TillEntry, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m TillEntryMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m TillEntryMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of TillEntry entities.
+func (m *TillEntryMutation) SetID(id uuid.UUID) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *TillEntryMutation) ID() (id uuid.UUID, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *TillEntryMutation) IDs(ctx context.Context) ([]uuid.UUID, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []uuid.UUID{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().TillEntry.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetShowtimeID sets the "showtime_id" field.
+func (m *TillEntryMutation) SetShowtimeID(u uuid.UUID) {
+	m.showtime_id = &u
+}
+
+// ShowtimeID returns the value of the "showtime_id" field in the mutation.
+func (m *TillEntryMutation) ShowtimeID() (r uuid.UUID, exists bool) {
+	v := m.showtime_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldShowtimeID returns the old "showtime_id" field's value of the TillEntry entity.
+// If the TillEntry object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *TillEntryMutation) OldShowtimeID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldShowtimeID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldShowtimeID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldShowtimeID: %w", err)
+	}
+	return oldValue.ShowtimeID, nil
+}
+
+// ResetShowtimeID resets all changes to the "showtime_id" field.
+func (m *TillEntryMutation) ResetShowtimeID() {
+	m.showtime_id = nil
+}
+
+// SetPaymentID sets the "payment_id" field.
+func (m *TillEntryMutation) SetPaymentID(u uuid.UUID) {
+	m.payment_id = &u
+}
+
+// PaymentID returns the value of the "payment_id" field in the mutation.
+func (m *TillEntryMutation) PaymentID() (r uuid.UUID, exists bool) {
+	v := m.payment_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldPaymentID returns the old "payment_id" field's value of the TillEntry entity.
+// If the TillEntry object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *TillEntryMutation) OldPaymentID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldPaymentID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldPaymentID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldPaymentID: %w", err)
+	}
+	return oldValue.PaymentID, nil
+}
+
+// ResetPaymentID resets all changes to the "payment_id" field.
+func (m *TillEntryMutation) ResetPaymentID() {
+	m.payment_id = nil
+}
+
+// SetRefundID sets the "refund_id" field.
+func (m *TillEntryMutation) SetRefundID(u uuid.UUID) {
+	m.refund_id = &u
+}
+
+// RefundID returns the value of the "refund_id" field in the mutation.
+func (m *TillEntryMutation) RefundID() (r uuid.UUID, exists bool) {
+	v := m.refund_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldRefundID returns the old "refund_id" field's value of the TillEntry entity.
+// If the TillEntry object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *TillEntryMutation) OldRefundID(ctx context.Context) (v *uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldRefundID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldRefundID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldRefundID: %w", err)
+	}
+	return oldValue.RefundID, nil
+}
+
+// ClearRefundID clears the value of the "refund_id" field.
+func (m *TillEntryMutation) ClearRefundID() {
+	m.refund_id = nil
+	m.clearedFields[tillentry.FieldRefundID] = struct{}{}
+}
+
+// RefundIDCleared returns if the "refund_id" field was cleared in this mutation.
+func (m *TillEntryMutation) RefundIDCleared() bool {
+	_, ok := m.clearedFields[tillentry.FieldRefundID]
+	return ok
+}
+
+// ResetRefundID resets all changes to the "refund_id" field.
+func (m *TillEntryMutation) ResetRefundID() {
+	m.refund_id = nil
+	delete(m.clearedFields, tillentry.FieldRefundID)
+}
+
+// SetTheaterID sets the "theater_id" field.
+func (m *TillEntryMutation) SetTheaterID(u uuid.UUID) {
+	m.theater_id = &u
+}
+
+// TheaterID returns the value of the "theater_id" field in the mutation.
+func (m *TillEntryMutation) TheaterID() (r uuid.UUID, exists bool) {
+	v := m.theater_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldTheaterID returns the old "theater_id" field's value of the TillEntry entity.
+// If the TillEntry object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *TillEntryMutation) OldTheaterID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldTheaterID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldTheaterID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldTheaterID: %w", err)
+	}
+	return oldValue.TheaterID, nil
+}
+
+// ResetTheaterID resets all changes to the "theater_id" field.
+func (m *TillEntryMutation) ResetTheaterID() {
+	m.theater_id = nil
+}
+
+// SetStaffID sets the "staff_id" field.
+func (m *TillEntryMutation) SetStaffID(u uuid.UUID) {
+	m.staff_id = &u
+}
+
+// StaffID returns the value of the "staff_id" field in the mutation.
+func (m *TillEntryMutation) StaffID() (r uuid.UUID, exists bool) {
+	v := m.staff_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldStaffID returns the old "staff_id" field's value of the TillEntry entity.
+// If the TillEntry object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *TillEntryMutation) OldStaffID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldStaffID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldStaffID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldStaffID: %w", err)
+	}
+	return oldValue.StaffID, nil
+}
+
+// ResetStaffID resets all changes to the "staff_id" field.
+func (m *TillEntryMutation) ResetStaffID() {
+	m.staff_id = nil
+}
+
+// SetKind sets the "kind" field.
+func (m *TillEntryMutation) SetKind(s string) {
+	m.kind = &s
+}
+
+// Kind returns the value of the "kind" field in the mutation.
+func (m *TillEntryMutation) Kind() (r string, exists bool) {
+	v := m.kind
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldKind returns the old "kind" field's value of the TillEntry entity.
+// If the TillEntry object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *TillEntryMutation) OldKind(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldKind is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldKind requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldKind: %w", err)
+	}
+	return oldValue.Kind, nil
+}
+
+// ResetKind resets all changes to the "kind" field.
+func (m *TillEntryMutation) ResetKind() {
+	m.kind = nil
+}
+
+// SetMethod sets the "method" field.
+func (m *TillEntryMutation) SetMethod(s string) {
+	m.method = &s
+}
+
+// Method returns the value of the "method" field in the mutation.
+func (m *TillEntryMutation) Method() (r string, exists bool) {
+	v := m.method
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldMethod returns the old "method" field's value of the TillEntry entity.
+// If the TillEntry object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *TillEntryMutation) OldMethod(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldMethod is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldMethod requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldMethod: %w", err)
+	}
+	return oldValue.Method, nil
+}
+
+// ResetMethod resets all changes to the "method" field.
+func (m *TillEntryMutation) ResetMethod() {
+	m.method = nil
+}
+
+// SetAmountMinor sets the "amount_minor" field.
+func (m *TillEntryMutation) SetAmountMinor(i int64) {
+	m.amount_minor = &i
+	m.addamount_minor = nil
+}
+
+// AmountMinor returns the value of the "amount_minor" field in the mutation.
+func (m *TillEntryMutation) AmountMinor() (r int64, exists bool) {
+	v := m.amount_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldAmountMinor returns the old "amount_minor" field's value of the TillEntry entity.
+// If the TillEntry object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *TillEntryMutation) OldAmountMinor(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldAmountMinor is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldAmountMinor requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldAmountMinor: %w", err)
+	}
+	return oldValue.AmountMinor, nil
+}
+
+// AddAmountMinor adds i to the "amount_minor" field.
+func (m *TillEntryMutation) AddAmountMinor(i int64) {
+	if m.addamount_minor != nil {
+		*m.addamount_minor += i
+	} else {
+		m.addamount_minor = &i
+	}
+}
+
+// AddedAmountMinor returns the value that was added to the "amount_minor" field in this mutation.
+func (m *TillEntryMutation) AddedAmountMinor() (r int64, exists bool) {
+	v := m.addamount_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetAmountMinor resets all changes to the "amount_minor" field.
+func (m *TillEntryMutation) ResetAmountMinor() {
+	m.amount_minor = nil
+	m.addamount_minor = nil
+}
+
+// SetGivenMinor sets the "given_minor" field.
+func (m *TillEntryMutation) SetGivenMinor(i int64) {
+	m.given_minor = &i
+	m.addgiven_minor = nil
+}
+
+// GivenMinor returns the value of the "given_minor" field in the mutation.
+func (m *TillEntryMutation) GivenMinor() (r int64, exists bool) {
+	v := m.given_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldGivenMinor returns the old "given_minor" field's value of the TillEntry entity.
+// If the TillEntry object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *TillEntryMutation) OldGivenMinor(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldGivenMinor is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldGivenMinor requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldGivenMinor: %w", err)
+	}
+	return oldValue.GivenMinor, nil
+}
+
+// AddGivenMinor adds i to the "given_minor" field.
+func (m *TillEntryMutation) AddGivenMinor(i int64) {
+	if m.addgiven_minor != nil {
+		*m.addgiven_minor += i
+	} else {
+		m.addgiven_minor = &i
+	}
+}
+
+// AddedGivenMinor returns the value that was added to the "given_minor" field in this mutation.
+func (m *TillEntryMutation) AddedGivenMinor() (r int64, exists bool) {
+	v := m.addgiven_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetGivenMinor resets all changes to the "given_minor" field.
+func (m *TillEntryMutation) ResetGivenMinor() {
+	m.given_minor = nil
+	m.addgiven_minor = nil
+}
+
+// SetTerminalReference sets the "terminal_reference" field.
+func (m *TillEntryMutation) SetTerminalReference(s string) {
+	m.terminal_reference = &s
+}
+
+// TerminalReference returns the value of the "terminal_reference" field in the mutation.
+func (m *TillEntryMutation) TerminalReference() (r string, exists bool) {
+	v := m.terminal_reference
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldTerminalReference returns the old "terminal_reference" field's value of the TillEntry entity.
+// If the TillEntry object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *TillEntryMutation) OldTerminalReference(ctx context.Context) (v *string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldTerminalReference is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldTerminalReference requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldTerminalReference: %w", err)
+	}
+	return oldValue.TerminalReference, nil
+}
+
+// ClearTerminalReference clears the value of the "terminal_reference" field.
+func (m *TillEntryMutation) ClearTerminalReference() {
+	m.terminal_reference = nil
+	m.clearedFields[tillentry.FieldTerminalReference] = struct{}{}
+}
+
+// TerminalReferenceCleared returns if the "terminal_reference" field was cleared in this mutation.
+func (m *TillEntryMutation) TerminalReferenceCleared() bool {
+	_, ok := m.clearedFields[tillentry.FieldTerminalReference]
+	return ok
+}
+
+// ResetTerminalReference resets all changes to the "terminal_reference" field.
+func (m *TillEntryMutation) ResetTerminalReference() {
+	m.terminal_reference = nil
+	delete(m.clearedFields, tillentry.FieldTerminalReference)
+}
+
+// SetIdempotencyKey sets the "idempotency_key" field.
+func (m *TillEntryMutation) SetIdempotencyKey(s string) {
+	m.idempotency_key = &s
+}
+
+// IdempotencyKey returns the value of the "idempotency_key" field in the mutation.
+func (m *TillEntryMutation) IdempotencyKey() (r string, exists bool) {
+	v := m.idempotency_key
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldIdempotencyKey returns the old "idempotency_key" field's value of the TillEntry entity.
+// If the TillEntry object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *TillEntryMutation) OldIdempotencyKey(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldIdempotencyKey is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldIdempotencyKey requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldIdempotencyKey: %w", err)
+	}
+	return oldValue.IdempotencyKey, nil
+}
+
+// ResetIdempotencyKey resets all changes to the "idempotency_key" field.
+func (m *TillEntryMutation) ResetIdempotencyKey() {
+	m.idempotency_key = nil
+}
+
+// SetCreatedAt sets the "created_at" field.
+func (m *TillEntryMutation) SetCreatedAt(t time.Time) {
+	m.created_at = &t
+}
+
+// CreatedAt returns the value of the "created_at" field in the mutation.
+func (m *TillEntryMutation) CreatedAt() (r time.Time, exists bool) {
+	v := m.created_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCreatedAt returns the old "created_at" field's value of the TillEntry entity.
+// If the TillEntry object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *TillEntryMutation) OldCreatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCreatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCreatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCreatedAt: %w", err)
+	}
+	return oldValue.CreatedAt, nil
+}
+
+// ResetCreatedAt resets all changes to the "created_at" field.
+func (m *TillEntryMutation) ResetCreatedAt() {
+	m.created_at = nil
+}
+
+// Where appends a list predicates to the TillEntryMutation builder.
+func (m *TillEntryMutation) Where(ps ...predicate.TillEntry) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the TillEntryMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *TillEntryMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.TillEntry, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *TillEntryMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *TillEntryMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (TillEntry).
+func (m *TillEntryMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *TillEntryMutation) Fields() []string {
+	fields := make([]string, 0, 12)
+	if m.showtime_id != nil {
+		fields = append(fields, tillentry.FieldShowtimeID)
+	}
+	if m.payment_id != nil {
+		fields = append(fields, tillentry.FieldPaymentID)
+	}
+	if m.refund_id != nil {
+		fields = append(fields, tillentry.FieldRefundID)
+	}
+	if m.theater_id != nil {
+		fields = append(fields, tillentry.FieldTheaterID)
+	}
+	if m.staff_id != nil {
+		fields = append(fields, tillentry.FieldStaffID)
+	}
+	if m.kind != nil {
+		fields = append(fields, tillentry.FieldKind)
+	}
+	if m.method != nil {
+		fields = append(fields, tillentry.FieldMethod)
+	}
+	if m.amount_minor != nil {
+		fields = append(fields, tillentry.FieldAmountMinor)
+	}
+	if m.given_minor != nil {
+		fields = append(fields, tillentry.FieldGivenMinor)
+	}
+	if m.terminal_reference != nil {
+		fields = append(fields, tillentry.FieldTerminalReference)
+	}
+	if m.idempotency_key != nil {
+		fields = append(fields, tillentry.FieldIdempotencyKey)
+	}
+	if m.created_at != nil {
+		fields = append(fields, tillentry.FieldCreatedAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *TillEntryMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case tillentry.FieldShowtimeID:
+		return m.ShowtimeID()
+	case tillentry.FieldPaymentID:
+		return m.PaymentID()
+	case tillentry.FieldRefundID:
+		return m.RefundID()
+	case tillentry.FieldTheaterID:
+		return m.TheaterID()
+	case tillentry.FieldStaffID:
+		return m.StaffID()
+	case tillentry.FieldKind:
+		return m.Kind()
+	case tillentry.FieldMethod:
+		return m.Method()
+	case tillentry.FieldAmountMinor:
+		return m.AmountMinor()
+	case tillentry.FieldGivenMinor:
+		return m.GivenMinor()
+	case tillentry.FieldTerminalReference:
+		return m.TerminalReference()
+	case tillentry.FieldIdempotencyKey:
+		return m.IdempotencyKey()
+	case tillentry.FieldCreatedAt:
+		return m.CreatedAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *TillEntryMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case tillentry.FieldShowtimeID:
+		return m.OldShowtimeID(ctx)
+	case tillentry.FieldPaymentID:
+		return m.OldPaymentID(ctx)
+	case tillentry.FieldRefundID:
+		return m.OldRefundID(ctx)
+	case tillentry.FieldTheaterID:
+		return m.OldTheaterID(ctx)
+	case tillentry.FieldStaffID:
+		return m.OldStaffID(ctx)
+	case tillentry.FieldKind:
+		return m.OldKind(ctx)
+	case tillentry.FieldMethod:
+		return m.OldMethod(ctx)
+	case tillentry.FieldAmountMinor:
+		return m.OldAmountMinor(ctx)
+	case tillentry.FieldGivenMinor:
+		return m.OldGivenMinor(ctx)
+	case tillentry.FieldTerminalReference:
+		return m.OldTerminalReference(ctx)
+	case tillentry.FieldIdempotencyKey:
+		return m.OldIdempotencyKey(ctx)
+	case tillentry.FieldCreatedAt:
+		return m.OldCreatedAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown TillEntry field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *TillEntryMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case tillentry.FieldShowtimeID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetShowtimeID(v)
+		return nil
+	case tillentry.FieldPaymentID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetPaymentID(v)
+		return nil
+	case tillentry.FieldRefundID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetRefundID(v)
+		return nil
+	case tillentry.FieldTheaterID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetTheaterID(v)
+		return nil
+	case tillentry.FieldStaffID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetStaffID(v)
+		return nil
+	case tillentry.FieldKind:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetKind(v)
+		return nil
+	case tillentry.FieldMethod:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetMethod(v)
+		return nil
+	case tillentry.FieldAmountMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetAmountMinor(v)
+		return nil
+	case tillentry.FieldGivenMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetGivenMinor(v)
+		return nil
+	case tillentry.FieldTerminalReference:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetTerminalReference(v)
+		return nil
+	case tillentry.FieldIdempotencyKey:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetIdempotencyKey(v)
+		return nil
+	case tillentry.FieldCreatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCreatedAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown TillEntry field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *TillEntryMutation) AddedFields() []string {
+	var fields []string
+	if m.addamount_minor != nil {
+		fields = append(fields, tillentry.FieldAmountMinor)
+	}
+	if m.addgiven_minor != nil {
+		fields = append(fields, tillentry.FieldGivenMinor)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *TillEntryMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case tillentry.FieldAmountMinor:
+		return m.AddedAmountMinor()
+	case tillentry.FieldGivenMinor:
+		return m.AddedGivenMinor()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *TillEntryMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case tillentry.FieldAmountMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddAmountMinor(v)
+		return nil
+	case tillentry.FieldGivenMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddGivenMinor(v)
+		return nil
+	}
+	return fmt.Errorf("unknown TillEntry numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *TillEntryMutation) ClearedFields() []string {
+	var fields []string
+	if m.FieldCleared(tillentry.FieldRefundID) {
+		fields = append(fields, tillentry.FieldRefundID)
+	}
+	if m.FieldCleared(tillentry.FieldTerminalReference) {
+		fields = append(fields, tillentry.FieldTerminalReference)
+	}
+	return fields
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *TillEntryMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *TillEntryMutation) ClearField(name string) error {
+	switch name {
+	case tillentry.FieldRefundID:
+		m.ClearRefundID()
+		return nil
+	case tillentry.FieldTerminalReference:
+		m.ClearTerminalReference()
+		return nil
+	}
+	return fmt.Errorf("unknown TillEntry nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *TillEntryMutation) ResetField(name string) error {
+	switch name {
+	case tillentry.FieldShowtimeID:
+		m.ResetShowtimeID()
+		return nil
+	case tillentry.FieldPaymentID:
+		m.ResetPaymentID()
+		return nil
+	case tillentry.FieldRefundID:
+		m.ResetRefundID()
+		return nil
+	case tillentry.FieldTheaterID:
+		m.ResetTheaterID()
+		return nil
+	case tillentry.FieldStaffID:
+		m.ResetStaffID()
+		return nil
+	case tillentry.FieldKind:
+		m.ResetKind()
+		return nil
+	case tillentry.FieldMethod:
+		m.ResetMethod()
+		return nil
+	case tillentry.FieldAmountMinor:
+		m.ResetAmountMinor()
+		return nil
+	case tillentry.FieldGivenMinor:
+		m.ResetGivenMinor()
+		return nil
+	case tillentry.FieldTerminalReference:
+		m.ResetTerminalReference()
+		return nil
+	case tillentry.FieldIdempotencyKey:
+		m.ResetIdempotencyKey()
+		return nil
+	case tillentry.FieldCreatedAt:
+		m.ResetCreatedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown TillEntry field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *TillEntryMutation) AddedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *TillEntryMutation) AddedIDs(name string) []ent.Value {
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *TillEntryMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *TillEntryMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *TillEntryMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *TillEntryMutation) EdgeCleared(name string) bool {
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *TillEntryMutation) ClearEdge(name string) error {
+	return fmt.Errorf("unknown TillEntry unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *TillEntryMutation) ResetEdge(name string) error {
+	return fmt.Errorf("unknown TillEntry edge %s", name)
 }
 
 // UserMutation represents an operation that mutates the User nodes in the graph.

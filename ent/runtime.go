@@ -32,6 +32,7 @@ import (
 	"marquee/ent/showtimesale"
 	"marquee/ent/theater"
 	"marquee/ent/ticket"
+	"marquee/ent/tillentry"
 	"marquee/ent/user"
 	"time"
 )
@@ -384,6 +385,12 @@ func init() {
 	ticketDescStatus := ticketFields[5].Descriptor()
 	// ticket.DefaultStatus holds the default value on creation for the status field.
 	ticket.DefaultStatus = ticketDescStatus.Default.(string)
+	tillentryFields := schema.TillEntry{}.Fields()
+	_ = tillentryFields
+	// tillentryDescCreatedAt is the schema descriptor for created_at field.
+	tillentryDescCreatedAt := tillentryFields[12].Descriptor()
+	// tillentry.DefaultCreatedAt holds the default value on creation for the created_at field.
+	tillentry.DefaultCreatedAt = tillentryDescCreatedAt.Default.(func() time.Time)
 	userFields := schema.User{}.Fields()
 	_ = userFields
 	// userDescCreatedAt is the schema descriptor for created_at field.

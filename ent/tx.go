@@ -100,6 +100,8 @@ type Tx struct {
 	Theater *TheaterClient
 	// Ticket is the client for interacting with the Ticket builders.
 	Ticket *TicketClient
+	// TillEntry is the client for interacting with the TillEntry builders.
+	TillEntry *TillEntryClient
 	// User is the client for interacting with the User builders.
 	User *UserClient
 
@@ -276,6 +278,7 @@ func (tx *Tx) init() {
 	tx.ShowtimeSale = NewShowtimeSaleClient(tx.config)
 	tx.Theater = NewTheaterClient(tx.config)
 	tx.Ticket = NewTicketClient(tx.config)
+	tx.TillEntry = NewTillEntryClient(tx.config)
 	tx.User = NewUserClient(tx.config)
 }
 

@@ -79,9 +79,9 @@ func (r *Resolver) staffReservationConnection(by booking.Sort, p page.Page[booki
 	edges, info := connect(r.Cursors, by.CursorName(), p, func(l booking.StaffReservation) []string { return l.CursorKey(by) })
 	return &model.StaffReservationConnection{
 		Edges: mapped(edges, func(e edge[booking.StaffReservation]) model.StaffReservationEdge {
-			return model.StaffReservationEdge{Cursor: e.cursor, Node: e.node}
+			return model.StaffReservationEdge{Cursor: e.cursor, Node: e.node.Reservation, EmailShown: e.node.EmailShown}
 		}),
-		Nodes:    p.Items,
+		Nodes:    mapped(p.Items, func(l booking.StaffReservation) booking.Reservation { return l.Reservation }),
 		PageInfo: info,
 	}
 }

@@ -61,8 +61,8 @@ func (r *queryResolver) Reservations(ctx context.Context, first *int32, after *s
 	return r.staffReservationConnection(sort, p), nil
 }
 
-func (r *staffReservationResolver) Customer(ctx context.Context, obj *booking.StaffReservation) (*model.ReservationCustomer, error) {
-	customer, err := loader.From(ctx).Customer.Load(ctx, obj.ViewerID)
+func (r *staffReservationEdgeResolver) Customer(ctx context.Context, obj *model.StaffReservationEdge) (*model.ReservationCustomer, error) {
+	customer, err := loader.From(ctx).Customer.Load(ctx, obj.Node.ViewerID)
 	if err != nil || customer == nil {
 		return nil, err
 	}
@@ -73,8 +73,8 @@ func (r *staffReservationResolver) Customer(ctx context.Context, obj *booking.St
 	return shown, nil
 }
 
-func (r *Resolver) StaffReservation() generated.StaffReservationResolver {
-	return &staffReservationResolver{r}
+func (r *Resolver) StaffReservationEdge() generated.StaffReservationEdgeResolver {
+	return &staffReservationEdgeResolver{r}
 }
 
-type staffReservationResolver struct{ *Resolver }
+type staffReservationEdgeResolver struct{ *Resolver }

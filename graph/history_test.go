@@ -9,12 +9,12 @@ import (
 )
 
 // staffView is what staff read of reservations.
-const staffView = `{ nodes { customer { name email } reservation { id code status seats { label } payment { status } tickets { code } showtime { movie { title } screen { name } } } } }`
+const staffView = `{ edges { customer { name email } node { id code status seats { label } payment { status } tickets { code } showtime { movie { title } screen { name } } } } }`
 
 type staffList struct {
-	Nodes []struct {
-		Customer    *struct{ Name, Email *string }
-		Reservation struct {
+	Edges []struct {
+		Customer *struct{ Name, Email *string }
+		Node     struct {
 			ID, Code, Status string
 			Tickets          []struct{ Code string }
 		}
@@ -42,27 +42,27 @@ func TestStaffReservations(t *testing.T) {
 	}
 	t.Run("A8_staff_of_a_theater", func(t *testing.T) {
 		list := at(here.staff, "sort: LATEST_SHOWTIME")
-		if len(list.Nodes) != 1 || list.Nodes[0].Reservation.ID != paid {
+		if len(list.Edges) != 1 || list.Edges[0].Node.ID != paid {
 			t.Fatalf("%+v", list)
 		}
-		seen := list.Nodes[0]
-		if seen.Customer == nil || seen.Customer.Name == nil || seen.Customer.Email != nil || len(seen.Reservation.Tickets) != 1 {
+		seen := list.Edges[0]
+		if seen.Customer == nil || seen.Customer.Name == nil || seen.Customer.Email != nil || len(seen.Node.Tickets) != 1 {
 			t.Errorf("%+v", seen)
 		}
-		if found := at(here.manager, fmt.Sprintf(`filter: {code: %q}`, seen.Reservation.Code)); len(found.Nodes) != 1 {
+		if found := at(here.manager, fmt.Sprintf(`filter: {code: %q}`, seen.Node.Code)); len(found.Edges) != 1 {
 			t.Errorf("by its code: %+v", found)
 		}
 	})
 	t.Run("those_who_help_customers", func(t *testing.T) {
 		list := all(fmt.Sprintf(`sort: NEWEST, filter: {customerEmail: %q}`, here.customer.User.Email))
-		if len(list.Nodes) != 1 || list.Nodes[0].Reservation.ID != paid {
+		if len(list.Edges) != 1 || list.Edges[0].Node.ID != paid {
 			t.Fatalf("%+v", list)
 		}
-		seen := list.Nodes[0]
-		if seen.Customer == nil || seen.Customer.Email == nil || *seen.Customer.Email != here.customer.User.Email || len(seen.Reservation.Tickets) != 0 {
+		seen := list.Edges[0]
+		if seen.Customer == nil || seen.Customer.Email == nil || *seen.Customer.Email != here.customer.User.Email || len(seen.Node.Tickets) != 0 {
 			t.Errorf("%+v", seen)
 		}
-		if both := all("sort: SOONEST_SHOWTIME"); len(both.Nodes) != 2 {
+		if both := all("sort: SOONEST_SHOWTIME"); len(both.Edges) != 2 {
 			t.Errorf("%+v", both)
 		}
 	})
@@ -88,7 +88,7 @@ func TestStaffReservations(t *testing.T) {
 		if out.DeleteAccount.Typename != "DeleteAccountPayload" {
 			t.Fatalf("%+v", out)
 		}
-		for _, seen := range at(here.staff, "sort: SOONEST_SHOWTIME").Nodes {
+		for _, seen := range at(here.staff, "sort: SOONEST_SHOWTIME").Edges {
 			if seen.Customer != nil {
 				t.Errorf("%+v", seen.Customer)
 			}

@@ -410,6 +410,8 @@ func anything(t *ast.Type, schema *ast.Schema) string {
 		return "{" + strings.Join(fields, ", ") + "}"
 	case t.NamedType == "Int" || t.NamedType == "Float":
 		return "1"
+	case t.NamedType == "BigInt":
+		return `"1"`
 	case t.NamedType == "DateTime":
 		return `"2026-11-22T19:30:00Z"`
 	case t.NamedType == "Boolean":

@@ -1448,6 +1448,46 @@ var (
 			},
 		},
 	}
+	// TillEntriesColumns holds the columns for the "till_entries" table.
+	TillEntriesColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "showtime_id", Type: field.TypeUUID},
+		{Name: "payment_id", Type: field.TypeUUID},
+		{Name: "refund_id", Type: field.TypeUUID, Nullable: true},
+		{Name: "theater_id", Type: field.TypeUUID},
+		{Name: "staff_id", Type: field.TypeUUID},
+		{Name: "kind", Type: field.TypeString, Size: 2147483647},
+		{Name: "method", Type: field.TypeString, Size: 2147483647},
+		{Name: "amount_minor", Type: field.TypeInt64},
+		{Name: "given_minor", Type: field.TypeInt64},
+		{Name: "terminal_reference", Type: field.TypeString, Nullable: true, Size: 2147483647},
+		{Name: "idempotency_key", Type: field.TypeString, Size: 2147483647},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
+	}
+	// TillEntriesTable holds the schema information for the "till_entries" table.
+	TillEntriesTable = &schema.Table{
+		Name:       "till_entries",
+		Columns:    TillEntriesColumns,
+		PrimaryKey: []*schema.Column{TillEntriesColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "till_entries_taken_key",
+				Unique:  true,
+				Columns: []*schema.Column{TillEntriesColumns[1], TillEntriesColumns[2]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "(kind = 'TAKEN'::text)",
+				},
+			},
+			{
+				Name:    "till_entries_refund_key",
+				Unique:  true,
+				Columns: []*schema.Column{TillEntriesColumns[1], TillEntriesColumns[3]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "(refund_id IS NOT NULL)",
+				},
+			},
+		},
+	}
 	// UsersColumns holds the columns for the "users" table.
 	UsersColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
@@ -1543,6 +1583,7 @@ var (
 		ShowtimeSalesTable,
 		TheatersTable,
 		TicketsTable,
+		TillEntriesTable,
 		UsersTable,
 		MovieGenresTable,
 	}
@@ -1640,6 +1681,9 @@ func init() {
 	}
 	TicketsTable.Annotation = &entsql.Annotation{
 		Table: "tickets",
+	}
+	TillEntriesTable.Annotation = &entsql.Annotation{
+		Table: "till_entries",
 	}
 	MovieGenresTable.ForeignKeys[0].RefTable = MoviesTable
 	MovieGenresTable.ForeignKeys[1].RefTable = GenresTable

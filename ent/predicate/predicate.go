@@ -135,5 +135,8 @@ type Theater func(*sql.Selector)
 // Ticket is the predicate function for ticket builders.
 type Ticket func(*sql.Selector)
 
+// TillEntry is the predicate function for tillentry builders.
+type TillEntry func(*sql.Selector)
+
 // User is the predicate function for user builders.
 type User func(*sql.Selector)

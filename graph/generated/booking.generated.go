@@ -1721,7 +1721,7 @@ func (ec *executionContext) _CancelReservationPayload(ctx context.Context, sel a
 	return out
 }
 
-var limitExceededImplementors = []string{"LimitExceeded", "UserError", "ReserveSeatsResult", "ChangeSeatsResult"}
+var limitExceededImplementors = []string{"LimitExceeded", "UserError", "ReserveSeatsResult", "SellAtCounterResult", "ChangeSeatsResult"}
 
 func (ec *executionContext) _LimitExceeded(ctx context.Context, sel ast.SelectionSet, obj *model.LimitExceeded) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, limitExceededImplementors)
@@ -2096,7 +2096,7 @@ func (ec *executionContext) _SeatSuggestion(ctx context.Context, sel ast.Selecti
 	return out
 }
 
-var seatsUnavailableImplementors = []string{"SeatsUnavailable", "UserError", "ReserveSeatsResult", "ChangeSeatsResult"}
+var seatsUnavailableImplementors = []string{"SeatsUnavailable", "UserError", "ReserveSeatsResult", "SellAtCounterResult", "ChangeSeatsResult"}
 
 func (ec *executionContext) _SeatsUnavailable(ctx context.Context, sel ast.SelectionSet, obj *model.SeatsUnavailable) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, seatsUnavailableImplementors)
@@ -2144,7 +2144,7 @@ func (ec *executionContext) _SeatsUnavailable(ctx context.Context, sel ast.Selec
 	return out
 }
 
-var showtimeClosedImplementors = []string{"ShowtimeClosed", "UserError", "ReserveSeatsResult", "CancelReservationResult", "ChangeSeatsResult", "RefundPreviewResult"}
+var showtimeClosedImplementors = []string{"ShowtimeClosed", "UserError", "ReserveSeatsResult", "CancelReservationResult", "SellAtCounterResult", "PayOutAtCounterResult", "ChangeSeatsResult", "RefundPreviewResult"}
 
 func (ec *executionContext) _ShowtimeClosed(ctx context.Context, sel ast.SelectionSet, obj *model.ShowtimeClosed) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, showtimeClosedImplementors)

@@ -16,8 +16,8 @@ import (
 
 // region    ************************** generated!.gotpl **************************
 
-type StaffReservationResolver interface {
-	Customer(ctx context.Context, obj *booking.StaffReservation) (*model.ReservationCustomer, error)
+type StaffReservationEdgeResolver interface {
+	Customer(ctx context.Context, obj *model.StaffReservationEdge) (*model.ReservationCustomer, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -74,70 +74,6 @@ func (ec *executionContext) fieldContext_ReservationCustomer_email(_ context.Con
 	return graphql.NewScalarFieldContext("ReservationCustomer", field, false, false, "String")
 }
 
-func (ec *executionContext) _StaffReservation_reservation(ctx context.Context, field graphql.CollectedField, obj *booking.StaffReservation) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_StaffReservation_reservation(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Reservation, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v booking.Reservation) graphql.Marshaler {
-			return ec.marshalNReservation2marqueeᚋinternalᚋbookingᚐReservation(ctx, selections, v)
-		},
-		true,
-		true,
-	)
-}
-func (ec *executionContext) fieldContext_StaffReservation_reservation(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	fc = &graphql.FieldContext{
-		Object:     "StaffReservation",
-		Field:      field,
-		IsMethod:   false,
-		IsResolver: false,
-		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.childFields_Reservation(ctx, field)
-		},
-	}
-	return fc, nil
-}
-
-func (ec *executionContext) _StaffReservation_customer(ctx context.Context, field graphql.CollectedField, obj *booking.StaffReservation) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_StaffReservation_customer(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return ec.Resolvers.StaffReservation().Customer(ctx, obj)
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *model.ReservationCustomer) graphql.Marshaler {
-			return ec.marshalOReservationCustomer2ᚖmarqueeᚋgraphᚋmodelᚐReservationCustomer(ctx, selections, v)
-		},
-		true,
-		false,
-	)
-}
-func (ec *executionContext) fieldContext_StaffReservation_customer(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	fc = &graphql.FieldContext{
-		Object:     "StaffReservation",
-		Field:      field,
-		IsMethod:   true,
-		IsResolver: true,
-		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.childFields_ReservationCustomer(ctx, field)
-		},
-	}
-	return fc, nil
-}
-
 func (ec *executionContext) _StaffReservationConnection_edges(ctx context.Context, field graphql.CollectedField, obj *model.StaffReservationConnection) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -182,8 +118,8 @@ func (ec *executionContext) _StaffReservationConnection_nodes(ctx context.Contex
 			return obj.Nodes, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []booking.StaffReservation) graphql.Marshaler {
-			return ec.marshalNStaffReservation2ᚕmarqueeᚋinternalᚋbookingᚐStaffReservationᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []booking.Reservation) graphql.Marshaler {
+			return ec.marshalNReservation2ᚕmarqueeᚋinternalᚋbookingᚐReservationᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -196,7 +132,7 @@ func (ec *executionContext) fieldContext_StaffReservationConnection_nodes(_ cont
 		IsMethod:   false,
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.childFields_StaffReservation(ctx, field)
+			return ec.childFields_Reservation(ctx, field)
 		},
 	}
 	return fc, nil
@@ -269,8 +205,8 @@ func (ec *executionContext) _StaffReservationEdge_node(ctx context.Context, fiel
 			return obj.Node, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v booking.StaffReservation) graphql.Marshaler {
-			return ec.marshalNStaffReservation2marqueeᚋinternalᚋbookingᚐStaffReservation(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v booking.Reservation) graphql.Marshaler {
+			return ec.marshalNReservation2marqueeᚋinternalᚋbookingᚐReservation(ctx, selections, v)
 		},
 		true,
 		true,
@@ -283,7 +219,39 @@ func (ec *executionContext) fieldContext_StaffReservationEdge_node(_ context.Con
 		IsMethod:   false,
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.childFields_StaffReservation(ctx, field)
+			return ec.childFields_Reservation(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _StaffReservationEdge_customer(ctx context.Context, field graphql.CollectedField, obj *model.StaffReservationEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_StaffReservationEdge_customer(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.StaffReservationEdge().Customer(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.ReservationCustomer) graphql.Marshaler {
+			return ec.marshalOReservationCustomer2ᚖmarqueeᚋgraphᚋmodelᚐReservationCustomer(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_StaffReservationEdge_customer(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "StaffReservationEdge",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ReservationCustomer(ctx, field)
 		},
 	}
 	return fc, nil
@@ -605,45 +573,6 @@ func (ec *executionContext) _ReservationCustomer(ctx context.Context, sel ast.Se
 	return out
 }
 
-var staffReservationImplementors = []string{"StaffReservation"}
-
-func (ec *executionContext) _StaffReservation(ctx context.Context, sel ast.SelectionSet, obj *booking.StaffReservation) graphql.Marshaler {
-	fields := graphql.CollectFields(ec.OperationContext, sel, staffReservationImplementors)
-
-	out := graphql.NewFieldSet(fields)
-	deferred := graphql.NewDeferredGroup(ctx)
-	for i, field := range fields {
-		switch field.Name {
-		case "__typename":
-			out.Values[i] = graphql.MarshalString("StaffReservation")
-		case "reservation":
-			out.Values[i] = ec._StaffReservation_reservation(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
-				atomic.AddUint32(&out.Invalids, 1)
-			}
-		case "customer":
-			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
-				true, false,
-				func(ctx context.Context) graphql.Marshaler {
-					return ec._StaffReservation_customer(ctx, field, obj)
-				})
-		default:
-			panic("unknown field " + strconv.Quote(field.Name))
-		}
-	}
-	out.Dispatch(ctx)
-	if out.Invalids > 0 {
-		return graphql.Null
-	}
-
-	if n := len(deferred.Defers); n > 0 {
-		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
-		ec.ProcessDeferredGroup(deferred)
-	}
-
-	return out
-}
-
 var staffReservationConnectionImplementors = []string{"StaffReservationConnection"}
 
 func (ec *executionContext) _StaffReservationConnection(ctx context.Context, sel ast.SelectionSet, obj *model.StaffReservationConnection) graphql.Marshaler {
@@ -701,13 +630,19 @@ func (ec *executionContext) _StaffReservationEdge(ctx context.Context, sel ast.S
 		case "cursor":
 			out.Values[i] = ec._StaffReservationEdge_cursor(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "node":
 			out.Values[i] = ec._StaffReservationEdge_node(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "customer":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._StaffReservationEdge_customer(ctx, field, obj)
+				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -756,26 +691,6 @@ var (
 		booking.SortLatest:  "LATEST_SHOWTIME",
 	}
 )
-
-func (ec *executionContext) marshalNStaffReservation2marqueeᚋinternalᚋbookingᚐStaffReservation(ctx context.Context, sel ast.SelectionSet, v booking.StaffReservation) graphql.Marshaler {
-	return ec._StaffReservation(ctx, sel, &v)
-}
-
-func (ec *executionContext) marshalNStaffReservation2ᚕmarqueeᚋinternalᚋbookingᚐStaffReservationᚄ(ctx context.Context, sel ast.SelectionSet, v []booking.StaffReservation) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
-		fc := graphql.GetFieldContext(ctx)
-		fc.Result = &v[i]
-		return ec.marshalNStaffReservation2marqueeᚋinternalᚋbookingᚐStaffReservation(ctx, sel, v[i])
-	})
-
-	for _, e := range ret {
-		if e == graphql.Null {
-			return graphql.Null
-		}
-	}
-
-	return ret
-}
 
 func (ec *executionContext) marshalNStaffReservationConnection2ᚖmarqueeᚋgraphᚋmodelᚐStaffReservationConnection(ctx context.Context, sel ast.SelectionSet, v *model.StaffReservationConnection) graphql.Marshaler {
 	if v == nil {

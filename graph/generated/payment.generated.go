@@ -216,6 +216,29 @@ func (ec *executionContext) fieldContext_Payment_createdAt(_ context.Context, fi
 	return graphql.NewScalarFieldContext("Payment", field, false, false, "DateTime")
 }
 
+func (ec *executionContext) _Payment_method(ctx context.Context, field graphql.CollectedField, obj *payment.Payment) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Payment_method(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Method(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v payment.Method) graphql.Marshaler {
+			return ec.marshalNPaymentMethod2marqueeᚋinternalᚋpaymentᚐMethod(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Payment_method(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Payment", field, true, false, "PaymentMethod")
+}
+
 func (ec *executionContext) _Payment_refunds(ctx context.Context, field graphql.CollectedField, obj *payment.Payment) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -727,6 +750,11 @@ func (ec *executionContext) _Payment(ctx context.Context, sel ast.SelectionSet, 
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "method":
+			out.Values[i] = ec._Payment_method(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "refunds":
 			out.Values[i] = ec._Payment_refunds(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -850,7 +878,7 @@ func (ec *executionContext) _PaymentPending(ctx context.Context, sel ast.Selecti
 	return out
 }
 
-var reservationExpiredImplementors = []string{"ReservationExpired", "ChangeSeatsResult", "ExtendHoldResult", "PayLaterResult", "UserError", "PayReservationResult"}
+var reservationExpiredImplementors = []string{"ReservationExpired", "PayAtCounterResult", "ChangeSeatsResult", "ExtendHoldResult", "PayLaterResult", "UserError", "PayReservationResult"}
 
 func (ec *executionContext) _ReservationExpired(ctx context.Context, sel ast.SelectionSet, obj *model.ReservationExpired) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, reservationExpiredImplementors)

@@ -1408,7 +1408,7 @@ func (ec *executionContext) _RefundPreviewResult(ctx context.Context, sel ast.Se
 
 // region    **************************** object.gotpl ****************************
 
-var cancellationClosedImplementors = []string{"CancellationClosed", "CancelReservationResult", "UserError", "RefundPreviewResult"}
+var cancellationClosedImplementors = []string{"CancellationClosed", "CancelReservationResult", "PayOutAtCounterResult", "UserError", "RefundPreviewResult"}
 
 func (ec *executionContext) _CancellationClosed(ctx context.Context, sel ast.SelectionSet, obj *model.CancellationClosed) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, cancellationClosedImplementors)

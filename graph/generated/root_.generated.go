@@ -32,7 +32,7 @@ type ResolverRoot interface {
 	SeatMap() SeatMapResolver
 	Session() SessionResolver
 	Showtime() ShowtimeResolver
-	StaffReservation() StaffReservationResolver
+	StaffReservationEdge() StaffReservationEdgeResolver
 	Subscription() SubscriptionResolver
 	Theater() TheaterResolver
 	User() UserResolver
@@ -79,6 +79,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ConfirmPasskeyInput", ec.unmarshalInputConfirmPasskeyInput),
 			graphql.NewInputUnmarshaler("ConfirmSignUpInput", ec.unmarshalInputConfirmSignUpInput),
 			graphql.NewInputUnmarshaler("ConfirmTotpInput", ec.unmarshalInputConfirmTotpInput),
+			graphql.NewInputUnmarshaler("CounterTenderInput", ec.unmarshalInputCounterTenderInput),
 			graphql.NewInputUnmarshaler("CreatePriceRuleInput", ec.unmarshalInputCreatePriceRuleInput),
 			graphql.NewInputUnmarshaler("CreatePromotionInput", ec.unmarshalInputCreatePromotionInput),
 			graphql.NewInputUnmarshaler("DeleteAccountInput", ec.unmarshalInputDeleteAccountInput),
@@ -97,8 +98,10 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("MovieShowtimeFilter", ec.unmarshalInputMovieShowtimeFilter),
 			graphql.NewInputUnmarshaler("MyReservationFilter", ec.unmarshalInputMyReservationFilter),
 			graphql.NewInputUnmarshaler("PasskeyInput", ec.unmarshalInputPasskeyInput),
+			graphql.NewInputUnmarshaler("PayAtCounterInput", ec.unmarshalInputPayAtCounterInput),
 			graphql.NewInputUnmarshaler("PayLaterInput", ec.unmarshalInputPayLaterInput),
 			graphql.NewInputUnmarshaler("PayLaterPolicyInput", ec.unmarshalInputPayLaterPolicyInput),
+			graphql.NewInputUnmarshaler("PayOutAtCounterInput", ec.unmarshalInputPayOutAtCounterInput),
 			graphql.NewInputUnmarshaler("PayReservationInput", ec.unmarshalInputPayReservationInput),
 			graphql.NewInputUnmarshaler("PriceRuleInput", ec.unmarshalInputPriceRuleInput),
 			graphql.NewInputUnmarshaler("PromotionInput", ec.unmarshalInputPromotionInput),
@@ -121,6 +124,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ReviewFilter", ec.unmarshalInputReviewFilter),
 			graphql.NewInputUnmarshaler("RevokeRoleInput", ec.unmarshalInputRevokeRoleInput),
 			graphql.NewInputUnmarshaler("SeatTicketTypeInput", ec.unmarshalInputSeatTicketTypeInput),
+			graphql.NewInputUnmarshaler("SellAtCounterInput", ec.unmarshalInputSellAtCounterInput),
 			graphql.NewInputUnmarshaler("SetPayLaterPolicyInput", ec.unmarshalInputSetPayLaterPolicyInput),
 			graphql.NewInputUnmarshaler("SetRefundPolicyInput", ec.unmarshalInputSetRefundPolicyInput),
 			graphql.NewInputUnmarshaler("SetSeatRulesInput", ec.unmarshalInputSetSeatRulesInput),
@@ -876,6 +880,183 @@ extend type Mutation {
   reserveSeats("The seats." input: ReserveSeatsInput!): ReserveSeatsResult! @auth @cost(weight: 20, lane: PURCHASE)
   "Gives a reservation, or some of its seats, back before the showtime starts; of a showtime that was called off at any time."
   cancelReservation("The reservation." input: CancelReservationInput!): CancelReservationResult! @auth @cost(weight: 50, lane: PURCHASE)
+}
+`, BuiltIn: false},
+	{Name: "../../schema/boxoffice.graphqls", Input: `"How money goes over the counter of a theater."
+enum CounterMethod {
+  "Notes and coins."
+  CASH
+  "A card that is present, at a terminal which is no part of this API."
+  CARD
+}
+
+"How the price of a reservation is collected."
+enum PaymentMethod {
+  "Through a gateway, by the customer."
+  ONLINE
+  "At the counter, in cash."
+  COUNTER_CASH
+  "At the counter, with a card that was present."
+  COUNTER_CARD
+}
+
+extend type Payment {
+  "How it is collected."
+  method: PaymentMethod!
+}
+
+"What a customer gives at the counter."
+input CounterTenderInput {
+  "How."
+  method: CounterMethod!
+  "In the minor unit of the showtime's currency. ` + "`" + `CASH` + "`" + `: what is handed over. ` + "`" + `CARD` + "`" + `: what the terminal has taken."
+  amountMinor: BigInt!
+  "What the terminal calls the payment, 1 to 64 characters; of ` + "`" + `CARD` + "`" + ` only."
+  terminalReference: String
+}
+
+"How a reservation was paid at the counter."
+type CounterReceipt @auth(role: THEATER_STAFF, scope: THEATER) {
+  "How."
+  method: CounterMethod!
+  "What was due."
+  due: Money!
+  "What the customer gave."
+  given: Money!
+  "What the customer gets back of it."
+  change: Money!
+  "What the terminal calls the payment; of ` + "`" + `CARD` + "`" + ` only."
+  terminalReference: String
+}
+
+"The tender does not pay what is due: less in cash, or another amount by card. Nothing was done; what a terminal has taken is to be cancelled there."
+type TenderRefused implements UserError @auth(role: THEATER_STAFF, scope: THEATER) {
+  "Always ` + "`" + `TENDER_REFUSED` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+  "What is due."
+  due: Money!
+  "What was given."
+  given: Money!
+}
+
+"The customer is paying at this moment, or money of theirs is on its way back; nothing was done. It settles by itself within a minute or so."
+type PaymentUnderWay implements UserError @auth(role: THEATER_STAFF, scope: THEATER) {
+  "Always ` + "`" + `PAYMENT_UNDER_WAY` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+  "The reservation."
+  reservation: Reservation!
+}
+
+"A reservation to pay at the counter."
+input PayAtCounterInput {
+  "Id of the reservation."
+  reservationId: ID!
+  "What the customer gives."
+  tender: CounterTenderInput!
+  "Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key never pays twice."
+  idempotencyKey: String!
+}
+
+"The reservation is paid and its tickets are issued."
+type PayAtCounterPayload @auth(role: THEATER_STAFF, scope: THEATER) {
+  "The reservation with its tickets."
+  reservation: Reservation!
+  "How it was paid; null where nothing was to be paid."
+  receipt: CounterReceipt
+}
+
+"How a payment at the counter went."
+union PayAtCounterResult = PayAtCounterPayload | TenderRefused | PaymentUnderWay | ReservationExpired
+
+"Seats to sell at the counter."
+input SellAtCounterInput {
+  "Id of the showtime."
+  showtimeId: ID!
+  "Ids of the seats, each once. All or none are sold."
+  seatIds: [ID!]!
+  "Whom the seats are for, each at most once; a seat that is missing is for an adult."
+  ticketTypes: [SeatTicketTypeInput!]
+  "Promotion codes, at most 3. All are used, or nothing is sold."
+  promoCodes: [String!]
+  "The party needs the places for wheelchairs that it takes."
+  accessibleNeed: Boolean! = false
+  "Sell against the theater's rules for selections of seats. It is recorded."
+  overrideSeatRules: Boolean! = false
+  "Address of the account that gets the seats; if no account has it, or without one, nobody's does. The answer does not tell."
+  customerEmail: String
+  "What the customer gives."
+  tender: CounterTenderInput!
+  "Made by the client, 8 to 255 characters, new for each sale: repeating a request with the same key never sells twice."
+  idempotencyKey: String!
+}
+
+"The seats are sold and their tickets are issued."
+type SellAtCounterPayload @auth(role: THEATER_STAFF, scope: THEATER) {
+  "The reservation with its tickets."
+  reservation: Reservation!
+  "How it was paid; null where nothing was to be paid."
+  receipt: CounterReceipt
+}
+
+"How a sale at the counter went."
+union SellAtCounterResult =
+  | SellAtCounterPayload
+  | TenderRefused
+  | PromotionRefused
+  | SeatsUnavailable
+  | SeatRuleBroken
+  | ShowtimeClosed
+  | LimitExceeded
+  | CoolingDown
+
+"A return of what was paid at the counter."
+input PayOutAtCounterInput {
+  "Id of the reservation."
+  reservationId: ID!
+  "Whether its customer gives it back first, under its refund policy; else only what was promised before is paid out."
+  cancel: Boolean! = false
+  "Ids of the seats that are given back; all of the reservation by default."
+  seatIds: [ID!]
+  "How it is paid out."
+  method: CounterMethod!
+  "What the terminal calls the return, 1 to 64 characters; of ` + "`" + `CARD` + "`" + ` only."
+  terminalReference: String
+  "Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key never pays out twice."
+  idempotencyKey: String!
+}
+
+"The money was paid out, and is on record as given back."
+type PayOutAtCounterPayload @auth(role: THEATER_STAFF, scope: THEATER) {
+  "The reservation."
+  reservation: Reservation!
+  "What this paid out; nothing where the policy gives nothing back."
+  paidOut: Money!
+}
+
+"How a return at the counter went."
+union PayOutAtCounterResult = PayOutAtCounterPayload | ShowtimeClosed | CancellationClosed
+
+extend enum UserErrorCode {
+  "What was given at the counter does not pay what is due."
+  TENDER_REFUSED
+  "The customer is paying at this moment, or money is on its way back."
+  PAYMENT_UNDER_WAY
+}
+
+extend type Mutation {
+  "Takes the price of a held or reserved reservation at the counter of its theater and issues its tickets. Prices are in the lists of staff."
+  payAtCounter("What is paid." input: PayAtCounterInput!): PayAtCounterResult! @auth(role: THEATER_STAFF, scope: THEATER) @cost(weight: 20)
+  """
+  Pays out at the counter of its theater what is due back of a reservation that was paid there: what its customer cancels
+  elsewhere waits for it. ` + "`" + `CONFLICT` + "`" + ` when nothing is due, or it was not paid at the counter.
+  """
+  payOutAtCounter("What is paid out." input: PayOutAtCounterInput!): PayOutAtCounterResult! @auth(role: THEATER_STAFF, scope: THEATER) @cost(weight: 20)
+  "Sells seats at the counter of their theater, to somebody who is there: the seats, the money and the tickets at once, or nothing."
+  sellAtCounter("What is sold." input: SellAtCounterInput!): SellAtCounterResult! @auth(role: THEATER_STAFF, scope: THEATER) @cost(weight: 20)
 }
 `, BuiltIn: false},
 	{Name: "../../schema/catalog.graphqls", Input: `"A title that can be shown."
@@ -1821,14 +2002,6 @@ input ReservationFilter {
   code: String
 }
 
-"A reservation as those see it who work with it."
-type StaffReservation @auth {
-  "The reservation."
-  reservation: Reservation!
-  "Whose it is; null for somebody without an account, or whose account was erased."
-  customer: ReservationCustomer
-}
-
 "The customer of a reservation, as those see them who work with it."
 type ReservationCustomer @auth {
   "Their name."
@@ -1837,22 +2010,24 @@ type ReservationCustomer @auth {
   email: String
 }
 
-"A page of reservations, as those see them who work with them."
+"A page of reservations, for those who work with them."
 type StaffReservationConnection @auth {
-  "The reservations with their cursors."
+  "The reservations with their cursors and customers."
   edges: [StaffReservationEdge!]!
   "The reservations alone."
-  nodes: [StaffReservation!]!
+  nodes: [Reservation!]!
   "Where the page stands."
   pageInfo: PageInfo!
 }
 
-"A reservation in a page."
+"A reservation in a page, with whose it is."
 type StaffReservationEdge @auth {
   "Where the reservation stands in the list."
   cursor: String!
   "The reservation."
-  node: StaffReservation!
+  node: Reservation!
+  "Whose it is; null for somebody without an account, or whose account was erased."
+  customer: ReservationCustomer
 }
 
 extend type Query {
@@ -4273,6 +4448,22 @@ func (ec *executionContext) childFields_ChangeEmailPayload(ctx context.Context, 
 	return nil, fmt.Errorf("no field named %q was found under type ChangeEmailPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_CounterReceipt(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "method":
+		return ec.fieldContext_CounterReceipt_method(ctx, field)
+	case "due":
+		return ec.fieldContext_CounterReceipt_due(ctx, field)
+	case "given":
+		return ec.fieldContext_CounterReceipt_given(ctx, field)
+	case "change":
+		return ec.fieldContext_CounterReceipt_change(ctx, field)
+	case "terminalReference":
+		return ec.fieldContext_CounterReceipt_terminalReference(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CounterReceipt", field.Name)
+}
+
 func (ec *executionContext) childFields_CreatePriceRulePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "rule":
@@ -4529,6 +4720,8 @@ func (ec *executionContext) childFields_Payment(ctx context.Context, field graph
 		return ec.fieldContext_Payment_gateway(ctx, field)
 	case "createdAt":
 		return ec.fieldContext_Payment_createdAt(ctx, field)
+	case "method":
+		return ec.fieldContext_Payment_method(ctx, field)
 	case "refunds":
 		return ec.fieldContext_Payment_refunds(ctx, field)
 	}
@@ -5321,16 +5514,6 @@ func (ec *executionContext) childFields_StaffMember(ctx context.Context, field g
 	return nil, fmt.Errorf("no field named %q was found under type StaffMember", field.Name)
 }
 
-func (ec *executionContext) childFields_StaffReservation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-	switch field.Name {
-	case "reservation":
-		return ec.fieldContext_StaffReservation_reservation(ctx, field)
-	case "customer":
-		return ec.fieldContext_StaffReservation_customer(ctx, field)
-	}
-	return nil, fmt.Errorf("no field named %q was found under type StaffReservation", field.Name)
-}
-
 func (ec *executionContext) childFields_StaffReservationConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "edges":
@@ -5349,6 +5532,8 @@ func (ec *executionContext) childFields_StaffReservationEdge(ctx context.Context
 		return ec.fieldContext_StaffReservationEdge_cursor(ctx, field)
 	case "node":
 		return ec.fieldContext_StaffReservationEdge_node(ctx, field)
+	case "customer":
+		return ec.fieldContext_StaffReservationEdge_customer(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type StaffReservationEdge", field.Name)
 }

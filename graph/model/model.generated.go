@@ -116,9 +116,19 @@ type Node interface {
 	IsNode()
 }
 
+// How a payment at the counter went.
+type PayAtCounterResult interface {
+	IsPayAtCounterResult()
+}
+
 // How keeping seats without payment went.
 type PayLaterResult interface {
 	IsPayLaterResult()
+}
+
+// How a return at the counter went.
+type PayOutAtCounterResult interface {
+	IsPayOutAtCounterResult()
 }
 
 // How a payment went.
@@ -169,6 +179,11 @@ type RevokeRoleResult interface {
 // An event of a seat map's stream.
 type SeatMapEvent interface {
 	IsSeatMapEvent()
+}
+
+// How a sale at the counter went.
+type SellAtCounterResult interface {
+	IsSellAtCounterResult()
 }
 
 // How a sign-in went.
@@ -432,6 +447,8 @@ type CancellationClosed struct {
 
 func (CancellationClosed) IsCancelReservationResult() {}
 
+func (CancellationClosed) IsPayOutAtCounterResult() {}
+
 func (CancellationClosed) IsUserError() {}
 
 func (CancellationClosed) IsRefundPreviewResult() {}
@@ -586,7 +603,19 @@ type CoolingDown struct {
 
 func (CoolingDown) IsReserveSeatsResult() {}
 
+func (CoolingDown) IsSellAtCounterResult() {}
+
 func (CoolingDown) IsUserError() {}
+
+// What a customer gives at the counter.
+type CounterTenderInput struct {
+	// How.
+	Method payment.TillMethod `json:"method"`
+	// In the minor unit of the showtime's currency. `CASH`: what is handed over. `CARD`: what the terminal has taken.
+	AmountMinor int64 `json:"amountMinor"`
+	// What the terminal calls the payment, 1 to 64 characters; of `CARD` only.
+	TerminalReference *string `json:"terminalReference,omitempty"`
+}
 
 // Another rule for a theater.
 type CreatePriceRuleInput struct {
@@ -900,6 +929,8 @@ func (LimitExceeded) IsUserError() {}
 
 func (LimitExceeded) IsReserveSeatsResult() {}
 
+func (LimitExceeded) IsSellAtCounterResult() {}
+
 func (LimitExceeded) IsChangeSeatsResult() {}
 
 // The link was used, is too old, or never was one of ours; which of them is not said. Ask for another.
@@ -1050,6 +1081,26 @@ type PasskeyInput struct {
 	Credential string `json:"credential"`
 }
 
+// A reservation to pay at the counter.
+type PayAtCounterInput struct {
+	// Id of the reservation.
+	ReservationID string `json:"reservationId"`
+	// What the customer gives.
+	Tender CounterTenderInput `json:"tender"`
+	// Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key never pays twice.
+	IdempotencyKey string `json:"idempotencyKey"`
+}
+
+// The reservation is paid and its tickets are issued.
+type PayAtCounterPayload struct {
+	// The reservation with its tickets.
+	Reservation booking.Reservation `json:"reservation"`
+	// How it was paid; null where nothing was to be paid.
+	Receipt *payment.TillEntry `json:"receipt,omitempty"`
+}
+
+func (PayAtCounterPayload) IsPayAtCounterResult() {}
+
 // A held reservation to keep without payment.
 type PayLaterInput struct {
 	// Id of the reservation.
@@ -1089,6 +1140,32 @@ type PayLaterUnavailable struct {
 func (PayLaterUnavailable) IsUserError() {}
 
 func (PayLaterUnavailable) IsPayLaterResult() {}
+
+// A return of what was paid at the counter.
+type PayOutAtCounterInput struct {
+	// Id of the reservation.
+	ReservationID string `json:"reservationId"`
+	// Whether its customer gives it back first, under its refund policy; else only what was promised before is paid out.
+	Cancel bool `json:"cancel"`
+	// Ids of the seats that are given back; all of the reservation by default.
+	SeatIds []string `json:"seatIds,omitempty"`
+	// How it is paid out.
+	Method payment.TillMethod `json:"method"`
+	// What the terminal calls the return, 1 to 64 characters; of `CARD` only.
+	TerminalReference *string `json:"terminalReference,omitempty"`
+	// Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key never pays out twice.
+	IdempotencyKey string `json:"idempotencyKey"`
+}
+
+// The money was paid out, and is on record as given back.
+type PayOutAtCounterPayload struct {
+	// The reservation.
+	Reservation booking.Reservation `json:"reservation"`
+	// What this paid out; nothing where the policy gives nothing back.
+	PaidOut money.Money `json:"paidOut"`
+}
+
+func (PayOutAtCounterPayload) IsPayOutAtCounterResult() {}
 
 // A reservation to pay.
 type PayReservationInput struct {
@@ -1139,6 +1216,20 @@ type PaymentPending struct {
 func (PaymentPending) IsUserError() {}
 
 func (PaymentPending) IsPayReservationResult() {}
+
+// The customer is paying at this moment, or money of theirs is on its way back; nothing was done. It settles by itself within a minute or so.
+type PaymentUnderWay struct {
+	// Always `PAYMENT_UNDER_WAY`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+	// The reservation.
+	Reservation booking.Reservation `json:"reservation"`
+}
+
+func (PaymentUnderWay) IsUserError() {}
+
+func (PaymentUnderWay) IsPayAtCounterResult() {}
 
 // A rule of the prices of a theater. A price is made in steps, ticket by ticket: the price of the seat's category, then ticket
 // type, format, time band, fees, taxes. A percentage is of the price that its step began with, and rounded to the minor unit
@@ -1300,6 +1391,8 @@ type PromotionRefused struct {
 }
 
 func (PromotionRefused) IsReserveSeatsResult() {}
+
+func (PromotionRefused) IsSellAtCounterResult() {}
 
 func (PromotionRefused) IsChangeSeatsResult() {}
 
@@ -1617,6 +1710,8 @@ type ReservationExpired struct {
 	Reservation booking.Reservation `json:"reservation"`
 }
 
+func (ReservationExpired) IsPayAtCounterResult() {}
+
 func (ReservationExpired) IsChangeSeatsResult() {}
 
 func (ReservationExpired) IsExtendHoldResult() {}
@@ -1834,6 +1929,8 @@ type SeatRuleBroken struct {
 
 func (SeatRuleBroken) IsReserveSeatsResult() {}
 
+func (SeatRuleBroken) IsSellAtCounterResult() {}
+
 func (SeatRuleBroken) IsChangeSeatsResult() {}
 
 func (SeatRuleBroken) IsUserError() {}
@@ -1861,6 +1958,8 @@ type SeatsUnavailable struct {
 func (SeatsUnavailable) IsUserError() {}
 
 func (SeatsUnavailable) IsReserveSeatsResult() {}
+
+func (SeatsUnavailable) IsSellAtCounterResult() {}
 
 func (SeatsUnavailable) IsChangeSeatsResult() {}
 
@@ -1907,6 +2006,38 @@ type SelectionProblem struct {
 	// Why it refuses nothing at this moment; null where it does.
 	Relaxed *booking.Relaxation `json:"relaxed,omitempty"`
 }
+
+// Seats to sell at the counter.
+type SellAtCounterInput struct {
+	// Id of the showtime.
+	ShowtimeID string `json:"showtimeId"`
+	// Ids of the seats, each once. All or none are sold.
+	SeatIds []string `json:"seatIds"`
+	// Whom the seats are for, each at most once; a seat that is missing is for an adult.
+	TicketTypes []SeatTicketTypeInput `json:"ticketTypes,omitempty"`
+	// Promotion codes, at most 3. All are used, or nothing is sold.
+	PromoCodes []string `json:"promoCodes,omitempty"`
+	// The party needs the places for wheelchairs that it takes.
+	AccessibleNeed bool `json:"accessibleNeed"`
+	// Sell against the theater's rules for selections of seats. It is recorded.
+	OverrideSeatRules bool `json:"overrideSeatRules"`
+	// Address of the account that gets the seats; if no account has it, or without one, nobody's does. The answer does not tell.
+	CustomerEmail *string `json:"customerEmail,omitempty"`
+	// What the customer gives.
+	Tender CounterTenderInput `json:"tender"`
+	// Made by the client, 8 to 255 characters, new for each sale: repeating a request with the same key never sells twice.
+	IdempotencyKey string `json:"idempotencyKey"`
+}
+
+// The seats are sold and their tickets are issued.
+type SellAtCounterPayload struct {
+	// The reservation with its tickets.
+	Reservation booking.Reservation `json:"reservation"`
+	// How it was paid; null where nothing was to be paid.
+	Receipt *payment.TillEntry `json:"receipt,omitempty"`
+}
+
+func (SellAtCounterPayload) IsSellAtCounterResult() {}
 
 // The session has ended, or the token never was one of ours; which of the two is not said. Sign in again.
 type SessionEnded struct {
@@ -2024,6 +2155,10 @@ func (ShowtimeClosed) IsReserveSeatsResult() {}
 
 func (ShowtimeClosed) IsCancelReservationResult() {}
 
+func (ShowtimeClosed) IsSellAtCounterResult() {}
+
+func (ShowtimeClosed) IsPayOutAtCounterResult() {}
+
 func (ShowtimeClosed) IsChangeSeatsResult() {}
 
 func (ShowtimeClosed) IsRefundPreviewResult() {}
@@ -2108,23 +2243,44 @@ type StaffMember struct {
 	GrantedAt time.Time `json:"grantedAt"`
 }
 
-// A page of reservations, as those see them who work with them.
+// A page of reservations, for those who work with them.
 type StaffReservationConnection struct {
-	// The reservations with their cursors.
+	// The reservations with their cursors and customers.
 	Edges []StaffReservationEdge `json:"edges"`
 	// The reservations alone.
-	Nodes []booking.StaffReservation `json:"nodes"`
+	Nodes []booking.Reservation `json:"nodes"`
 	// Where the page stands.
 	PageInfo PageInfo `json:"pageInfo"`
 }
 
-// A reservation in a page.
+// A reservation in a page, with whose it is.
 type StaffReservationEdge struct {
 	// Where the reservation stands in the list.
 	Cursor string `json:"cursor"`
 	// The reservation.
-	Node booking.StaffReservation `json:"node"`
+	Node booking.Reservation `json:"node"`
+	// Whose it is; null for somebody without an account, or whose account was erased.
+	Customer   *ReservationCustomer `json:"customer,omitempty"`
+	EmailShown bool                 `json:"-"`
 }
+
+// The tender does not pay what is due: less in cash, or another amount by card. Nothing was done; what a terminal has taken is to be cancelled there.
+type TenderRefused struct {
+	// Always `TENDER_REFUSED`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+	// What is due.
+	Due money.Money `json:"due"`
+	// What was given.
+	Given money.Money `json:"given"`
+}
+
+func (TenderRefused) IsUserError() {}
+
+func (TenderRefused) IsPayAtCounterResult() {}
+
+func (TenderRefused) IsSellAtCounterResult() {}
 
 // A page of theaters.
 type TheaterConnection struct {
@@ -2522,6 +2678,10 @@ const (
 	UserErrorCodePaymentPending UserErrorCode = "PAYMENT_PENDING"
 	// Another account has the username, or one that looks like it.
 	UserErrorCodeUsernameTaken UserErrorCode = "USERNAME_TAKEN"
+	// What was given at the counter does not pay what is due.
+	UserErrorCodeTenderRefused UserErrorCode = "TENDER_REFUSED"
+	// The customer is paying at this moment, or money is on its way back.
+	UserErrorCodePaymentUnderWay UserErrorCode = "PAYMENT_UNDER_WAY"
 	// The sign-in by a provider came to nothing: begin again.
 	UserErrorCodeProviderSignInFailed UserErrorCode = "PROVIDER_SIGN_IN_FAILED"
 	// An account with the provider's address exists: sign in to it and link the provider.
@@ -2575,6 +2735,8 @@ var AllUserErrorCode = []UserErrorCode{
 	UserErrorCodePaymentDeclined,
 	UserErrorCodePaymentPending,
 	UserErrorCodeUsernameTaken,
+	UserErrorCodeTenderRefused,
+	UserErrorCodePaymentUnderWay,
 	UserErrorCodeProviderSignInFailed,
 	UserErrorCodeAccountExists,
 	UserErrorCodeProviderEmailUnverified,
@@ -2594,7 +2756,7 @@ var AllUserErrorCode = []UserErrorCode{
 
 func (e UserErrorCode) IsValid() bool {
 	switch e {
-	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeInvalidProof, UserErrorCodeAccountDisabled, UserErrorCodeTooManyGrants, UserErrorCodeLastAdmin, UserErrorCodeSessionEnded, UserErrorCodeLinkExpired, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodePromotionRefused, UserErrorCodeReservationExpired, UserErrorCodeHoldLimitReached, UserErrorCodePayLaterUnavailable, UserErrorCodeCancellationClosed, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending, UserErrorCodeUsernameTaken, UserErrorCodeProviderSignInFailed, UserErrorCodeAccountExists, UserErrorCodeProviderEmailUnverified, UserErrorCodeProviderLinkTaken, UserErrorCodeLastWayToSignIn, UserErrorCodeNoPassword, UserErrorCodePriceTooHigh, UserErrorCodeReservationsAhead, UserErrorCodeAccountInOffice, UserErrorCodeTicketRequired, UserErrorCodeAlreadyReviewed, UserErrorCodeReviewHidden, UserErrorCodeReviewReported, UserErrorCodeSeatRuleBroken, UserErrorCodeCoolingDown:
+	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeInvalidProof, UserErrorCodeAccountDisabled, UserErrorCodeTooManyGrants, UserErrorCodeLastAdmin, UserErrorCodeSessionEnded, UserErrorCodeLinkExpired, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodePromotionRefused, UserErrorCodeReservationExpired, UserErrorCodeHoldLimitReached, UserErrorCodePayLaterUnavailable, UserErrorCodeCancellationClosed, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending, UserErrorCodeUsernameTaken, UserErrorCodeTenderRefused, UserErrorCodePaymentUnderWay, UserErrorCodeProviderSignInFailed, UserErrorCodeAccountExists, UserErrorCodeProviderEmailUnverified, UserErrorCodeProviderLinkTaken, UserErrorCodeLastWayToSignIn, UserErrorCodeNoPassword, UserErrorCodePriceTooHigh, UserErrorCodeReservationsAhead, UserErrorCodeAccountInOffice, UserErrorCodeTicketRequired, UserErrorCodeAlreadyReviewed, UserErrorCodeReviewHidden, UserErrorCodeReviewReported, UserErrorCodeSeatRuleBroken, UserErrorCodeCoolingDown:
 		return true
 	}
 	return false

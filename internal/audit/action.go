@@ -41,6 +41,9 @@ const (
 	ReviewHidden         Action = "review.hidden"
 	ReviewShown          Action = "review.shown"
 	PayLaterPolicySet    Action = "pay_later_policy.set"
+	CounterSold          Action = "counter.sold"
+	CounterPaid          Action = "counter.paid"
+	CounterPaidOut       Action = "counter.paid_out"
 	RefundPolicySet      Action = "refund_policy.set"
 	ReservationRefunded  Action = "reservation.refunded"
 )
@@ -118,6 +121,12 @@ func (a Action) Meaning() string {
 		return "A moderator hid a review, for the fault that it says, and settled what was reported of it."
 	case ReviewShown:
 		return "A moderator showed a hidden review again, or left it as it was though it was reported or edited."
+	case CounterSold:
+		return "Staff sold seats at the counter and took the money for them; it says how much, and how."
+	case CounterPaid:
+		return "Staff took the price of somebody's reservation at the counter; it says how much, and how."
+	case CounterPaidOut:
+		return "Staff paid out at the counter what was due back of a reservation that was paid there, cancelling it perhaps; it says how much, and how."
 	case RefundPolicySet:
 		return "A theater was told what to give back to customers who cancel."
 	case ReservationRefunded:

@@ -251,7 +251,9 @@ func (s *Service) promiseTx(ctx context.Context, tx *sql.Tx, done *cancellation,
 	if err != nil {
 		return fmt.Errorf("reservation %s: %w", attempt.ReservationID, err)
 	}
-	done.refund = &refund
+	if !payment.AtCounter(attempt.Gateway) { // what was paid at the counter waits to be paid out there
+		done.refund = &refund
+	}
 	return nil
 }
 

@@ -149,8 +149,7 @@ func (s *Service) AllReservations(ctx context.Context, viewer auth.Viewer, email
 		}
 	} else {
 		var bad apperr.Fields
-		const longest = 254 // of an address
-		if bad.Text("filter.customerEmail", email, longest); bad.Err() != nil {
+		if bad.Text("filter.customerEmail", email, longestAddress); bad.Err() != nil {
 			return none, bad.Err()
 		}
 		if err := filter.Validate(); err != nil {
@@ -174,6 +173,9 @@ func staffPage(p page.Page[Listed], show func(*StaffReservation)) page.Page[Staf
 	}
 	return page.Page[StaffReservation]{Items: items, HasNext: p.HasNext, HasPrevious: p.HasPrevious}
 }
+
+// longestAddress bounds an e-mail address.
+const longestAddress = 254
 
 // past is how long ago a showtime may have started for which somebody reserves seats, or looks for their reservation.
 const past = 24 * time.Hour

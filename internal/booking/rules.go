@@ -135,10 +135,10 @@ type overridden struct {
 	Kept      seatno.List `json:"kept,omitempty"` // for wheelchairs and companions
 }
 
-// overrideClaimTx claims seats against the rules of the theater, and records it in the same transaction when they would
+// overrideClaimTx claims seats, for whom they are wanted, against the rules of the theater, and records it in the same transaction when they would
 // have kept the viewer from it.
 func (s *Service) overrideClaimTx(ctx context.Context, tx *sql.Tx, viewer auth.Viewer, w wanted, in ReserveInput) (claimed, error) {
-	c, err := s.claim(ctx, tx, viewer.UserID, w, in)
+	c, err := s.claim(ctx, tx, w.use.ViewerID, w, in)
 	if err != nil || c.outcome != claimedSeats {
 		return c, err
 	}

@@ -128,6 +128,7 @@ func (r Reservation) leave(states []seating.State) {
 type refusal interface {
 	ReserveResult
 	ChangeResult
+	SaleResult
 }
 
 // refusal says why a claim was not granted; relaxed says that it may leave alone the seats that kept it from being so.

@@ -85,7 +85,8 @@ type RefundOpening struct {
 	Lease       time.Duration // how long the caller may drive the refund before others take it over
 }
 
-// OpenRefundTx records that money of a captured attempt goes back: ErrTooMuch when that is more than is left of it. The
+// OpenRefundTx records that money of a captured attempt goes back, through its gateway or, when it was paid at the counter,
+// there, where no program drives it: ErrTooMuch when that is more than is left of it. The
 // payment's row stays locked until the transaction ends.
 func (s *Service) OpenRefundTx(ctx context.Context, tx *sql.Tx, a Attempt, o RefundOpening) (Refund, error) {
 	r := Refund{
@@ -104,9 +105,10 @@ func (s *Service) OpenRefundTx(ctx context.Context, tx *sql.Tx, a Attempt, o Ref
 		return Refund{}, fmt.Errorf("promising a refund: %w", err)
 	}
 	err = tx.QueryRowContext(ctx, `INSERT INTO refunds (showtime_id, id, payment_id, attempt_id, number, amount_minor, cause, seats, leased_until)
-		SELECT $1::uuid, $2::uuid, $3::uuid, $4::uuid, 1 + count(*), $5::bigint, $6::text, $7::smallint[], now() + $8 * interval '1 millisecond'
+		SELECT $1::uuid, $2::uuid, $3::uuid, $4::uuid, 1 + count(*), $5::bigint, $6::text, $7::smallint[],
+			CASE WHEN $9 THEN 'infinity' ELSE now() + $8 * interval '1 millisecond' END
 		FROM refunds WHERE showtime_id = $1 AND attempt_id = $4 RETURNING number, created_at`,
-		r.ShowtimeID, r.ID, r.PaymentID, r.AttemptID, o.AmountMinor, o.Cause, o.Seats, o.Lease.Milliseconds()).Scan(&r.Number, &r.CreatedAt)
+		r.ShowtimeID, r.ID, r.PaymentID, r.AttemptID, o.AmountMinor, o.Cause, o.Seats, o.Lease.Milliseconds(), AtCounter(a.Gateway)).Scan(&r.Number, &r.CreatedAt)
 	if err != nil {
 		return Refund{}, fmt.Errorf("recording a refund: %w", err)
 	}

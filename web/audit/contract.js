@@ -24,8 +24,8 @@ const values = {
     // What has no life of its own: a part of an account, a choice of the installation, a question that is answered once.
     ...['Profile', 'EmailChange', 'SignInProvider', 'PasskeyChallenge', 'RoleGrant', 'StaffMember'],
     ...['ReviewAspects', 'ReviewRating', 'ReviewEdit', 'ReviewReportCount', 'TicketRequired', 'AlreadyReviewed', 'ReviewHidden', 'ReviewReported'],
-    // A reservation, beside what staff may know of it.
-    ...['StaffReservation', 'ReservationCustomer'],
+    // What staff may know of a reservation.
+    ...['ReservationCustomer', 'CounterReceipt', 'TenderRefused', 'PaymentUnderWay'],
     // Terms of a theater.
     ...['PayLaterPolicy', 'RefundPolicy', 'RefundPolicyStep', 'RefundStep', 'Refund', 'SeatRefund', 'RefundPreview'],
     // What a mutation did, beside a refusal.

@@ -1,0 +1,171 @@
+package booking
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/google/uuid"
+
+	"marquee/internal/apperr"
+	"marquee/internal/audit"
+	"marquee/internal/auth"
+	"marquee/internal/money"
+	"marquee/internal/payment"
+)
+
+// PayOutInput asks to pay out at the counter what is due back of a reservation that was paid there.
+type PayOutInput struct {
+	CancelInput
+	Cancel         bool // the customer gives it back first, or the seats of SeatIDs
+	Method         payment.TillMethod
+	Terminal       string // what the terminal calls the return; of a card only
+	IdempotencyKey string
+}
+
+// Validate returns BAD_USER_INPUT for seats that are not to be cancelled, for a method that is none, or without a usable key.
+func (in PayOutInput) Validate() error {
+	var bad apperr.Fields
+	checkTerminal(&bad, "input.terminalReference", in.Method, in.Terminal)
+	checkKey(&bad, in.IdempotencyKey)
+	if len(in.SeatIDs) > 0 && !in.Cancel {
+		bad.Add("input.seatIds", "Seats are paid out when they are given back: say cancel.")
+	}
+	if err := bad.Err(); err != nil {
+		return err
+	}
+	return in.validate()
+}
+
+// PaidOut says how a reservation stands after money was paid out.
+type PaidOut struct {
+	Reservation Reservation
+	Amount      money.Money // by this command; nothing where the policy gives nothing back
+}
+
+// PayOutResult is PaidOut, ShowtimeClosed or CancellationClosed.
+type PayOutResult interface{ isPayOutResult() }
+
+func (PaidOut) isPayOutResult()            {}
+func (ShowtimeClosed) isPayOutResult()     {}
+func (CancellationClosed) isPayOutResult() {}
+
+// refusedPayOutError carries a refusal out of a transaction that keeps nothing.
+type refusedPayOutError struct{ PayOutResult }
+
+func (*refusedPayOutError) Error() string { return "booking: a return at the counter is refused" }
+
+// PayOutAtCounter pays out at the counter what is due back of a reservation that was paid there: what was promised to the
+// customer before, and, when they give it back at the counter, what its refund policy gives them for it, as Cancel has it.
+// Seats, tickets and the money in the till change together. Repeating it with the same key pays nothing again. NOT_FOUND when
+// the reservation is missing or of a theater where the viewer does not work, BAD_USER_INPUT, IDEMPOTENCY_KEY_REUSED, and what
+// Cancel answers; CONFLICT when it was not paid at the counter, or nothing is due. It is recorded.
+func (s *Service) PayOutAtCounter(ctx context.Context, viewer auth.Viewer, in PayOutInput) (PayOutResult, error) {
+	if err := in.Validate(); err != nil {
+		return nil, err
+	}
+	theaterID, err := s.deskOf(ctx, viewer, in.ShowtimeID)
+	if err != nil {
+		return nil, err
+	}
+	asked, err := fingerprintOf(in)
+	if err != nil {
+		return nil, err
+	}
+	var (
+		done cancellation
+		out  PaidOut
+	)
+	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
+		done, out = cancellation{}, PaidOut{}
+		r, _, err := s.lockAnyTx(ctx, tx, uuid.NullUUID{}, in.ShowtimeID, in.ReservationID)
+		if err != nil {
+			return err
+		}
+		out.Amount.Currency = r.Total.Currency
+		replayed, err := rememberTx(ctx, tx, viewer.UserID, r.Reference(), in.IdempotencyKey, "PAY_OUT_AT_COUNTER", asked)
+		if err != nil {
+			return err
+		}
+		if replayed {
+			out.Amount.AmountMinor, err = s.payments.PaidOutTx(ctx, tx, r.Reference(), in.IdempotencyKey)
+			return err
+		}
+		attempt, tried, err := s.payments.LatestAttemptTx(ctx, tx, in.ShowtimeID, in.ReservationID)
+		if err != nil {
+			return err
+		}
+		if !tried || !payment.AtCounter(attempt.Gateway) || attempt.Status != payment.AttemptCaptured {
+			return apperr.New(apperr.Conflict, "This reservation was not paid at the counter.")
+		}
+		if in.Cancel {
+			if err := s.returnTx(ctx, tx, &done, r, in.SeatIDs); err != nil {
+				return err
+			}
+		}
+		if err := s.payOutTx(ctx, tx, viewer, theaterID, r, in, &out.Amount); err != nil {
+			return err
+		}
+		if out.Amount.AmountMinor == 0 && !done.freed {
+			return apperr.New(apperr.Conflict, "Nothing of this reservation is to be paid out.")
+		}
+		return recordCounterTx(ctx, tx, audit.CounterPaidOut, viewer, theaterID, r, in.Method, out.Amount)
+	})
+	if refusal, ok := errors.AsType[*refusedPayOutError](err); ok {
+		return refusal.PayOutResult, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if done.freed {
+		s.hint(in.ShowtimeID)
+	}
+	paid, err := s.paidAtCounter(ctx, payment.Reference{ShowtimeID: in.ShowtimeID, ID: in.ReservationID})
+	out.Reservation = paid.Reservation
+	return out, err
+}
+
+// returnTx cancels a reservation, or some of its seats, as its customer may.
+func (s *Service) returnTx(ctx context.Context, tx *sql.Tx, done *cancellation, r Reservation, seatIDs []uuid.UUID) error {
+	layout, err := s.layoutOf(ctx, r.ShowtimeID)
+	if err != nil {
+		return err
+	}
+	c, err := cancellingOf(ctx, tx, layout, r, seatIDs)
+	if err != nil || len(c.positions) == 0 {
+		return err
+	}
+	if refusal, ok := c.refusal().(PayOutResult); ok {
+		return &refusedPayOutError{refusal}
+	}
+	back, err := c.refund()
+	if err != nil {
+		return err
+	}
+	return s.cancelTx(ctx, tx, done, c, back.TotalMinor, c.cause())
+}
+
+// payOutTx takes out of the till whatever is due of a reservation, and adds it to sum.
+func (s *Service) payOutTx(ctx context.Context, tx *sql.Tx, viewer auth.Viewer, theaterID uuid.UUID, r Reservation, in PayOutInput, sum *money.Money) error {
+	due, err := s.payments.DueAtCounterTx(ctx, tx, r.Reference())
+	if err != nil {
+		return err
+	}
+	for _, refund := range due {
+		if err := s.payments.FinishRefundTx(ctx, tx, refund); err != nil {
+			return err
+		}
+		_, err := s.payments.RecordTillTx(ctx, tx, payment.TillEntry{
+			ShowtimeID: r.ShowtimeID, PaymentID: refund.PaymentID, RefundID: uuid.NullUUID{UUID: refund.ID, Valid: true},
+			TheaterID: theaterID, StaffID: viewer.UserID, Kind: payment.TillPaidOut, Method: in.Method,
+			Amount: refund.Amount, Given: refund.Amount, Terminal: in.Terminal, Key: in.IdempotencyKey,
+		})
+		if err != nil {
+			return err
+		}
+		if *sum, err = sum.Add(refund.Amount); err != nil {
+			return err
+		}
+	}
+	return nil
+}

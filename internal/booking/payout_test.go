@@ -1,0 +1,126 @@
+package booking_test
+
+import (
+	"testing"
+
+	"marquee/internal/apperr"
+	"marquee/internal/auth"
+	"marquee/internal/booking"
+	"marquee/internal/dbtest/fixture"
+	"marquee/internal/payment"
+	"marquee/internal/typeid"
+)
+
+func payOutInput(r booking.Reservation, cancel bool) booking.PayOutInput {
+	return booking.PayOutInput{CancelInput: cancelInput(r), Cancel: cancel, Method: payment.TillCash, IdempotencyKey: newKey()}
+}
+
+// soldAtCounter sells seats of the first showtime to somebody who is not known.
+func (h *house) soldAtCounter(t testing.TB, positions ...int) booking.Reservation {
+	t.Helper()
+	sold, err := h.booking.SellAtCounter(t.Context(), h.staff(), h.saleInput(cash(100_000), positions...))
+	return is[booking.PaidAtCounter](t, sold, err).Reservation
+}
+
+// What was paid at the counter goes back there and never through a gateway: with the seats and the tickets at once where the
+// customer gives them back at the counter, and from the moment on that they ask where they cancelled elsewhere.
+func TestService_PayOutAtCounter(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, fixture.Plan{Seats: 100})
+	staff := h.staff()
+	t.Run("what_is_given_back_at_the_counter", func(t *testing.T) {
+		seats := h.fresh(3)
+		r := h.soldAtCounter(t, seats...)
+		h.hints.take()
+		in := payOutInput(r, true)
+		in.SeatIDs = h.SeatIDs(seats[0])
+		for range 2 { // the second time tells what the first has done
+			got, err := h.booking.PayOutAtCounter(t.Context(), staff, in)
+			out := is[booking.PaidOut](t, got, err)
+			if out.Amount.AmountMinor != 1200 || out.Reservation.Status != booking.StatusConfirmed || h.letters(t, seats...) != "ATT" {
+				t.Errorf("%+v, seats %s", out, h.letters(t, seats...))
+			}
+		}
+		h.rests(t)
+		got, err := h.booking.PayOutAtCounter(t.Context(), staff, payOutInput(r, true))
+		out := is[booking.PaidOut](t, got, err)
+		if out.Amount.AmountMinor != 2400 || out.Reservation.Status != booking.StatusCancelled || h.letters(t, seats...) != "AAA" {
+			t.Errorf("%+v, seats %s", out, h.letters(t, seats...))
+		}
+		if p := h.paymentOf(t, r); p.Status != payment.StatusRefunded || h.audited(t, "counter.paid_out", r) != 2 || h.hints.take()[h.Show()] != 2 {
+			t.Errorf("%+v, %d entries", p, h.audited(t, "counter.paid_out", r))
+		}
+		if calls := h.gateway.Calls(); len(calls) != 0 {
+			t.Errorf("the gateway was asked: %v", calls)
+		}
+		h.rests(t)
+	})
+	t.Run("what_its_customer_cancelled_elsewhere", func(t *testing.T) {
+		viewer := auth.Viewer{UserID: h.Users[0].ID}
+		in := h.saleInput(card(1200), h.fresh(1)...)
+		in.CustomerEmail = &h.Users[0].Email
+		sold, err := h.booking.SellAtCounter(t.Context(), staff, in)
+		r := is[booking.PaidAtCounter](t, sold, err).Reservation
+		cancelled, err := h.booking.Cancel(t.Context(), viewer, cancelInput(r))
+		is[booking.Cancelled](t, cancelled, err)
+		if n := fixture.Get[int](t, h.DB, `SELECT count(*) FROM refunds WHERE status = 'PENDING' AND leased_until < 'infinity'`); n != 0 {
+			t.Errorf("%d refunds are to be driven by the program", n)
+		}
+		if settled := h.reconcile(t); settled != 0 || h.paymentOf(t, r).Status != payment.StatusRefundPending {
+			t.Errorf("the reconciler settled %d; the payment is %+v", settled, h.paymentOf(t, r))
+		}
+		back := payOutInput(r, false)
+		back.Method, back.Terminal = payment.TillCard, "T1-000124"
+		got, err := h.booking.PayOutAtCounter(t.Context(), staff, back)
+		if out := is[booking.PaidOut](t, got, err); out.Amount.AmountMinor != 1200 {
+			t.Errorf("%+v", out)
+		}
+		if calls := h.gateway.Calls(); len(calls) != 0 {
+			t.Errorf("the gateway was asked: %v", calls)
+		}
+		h.rests(t)
+	})
+	t.Run("twins_pay_out_once", func(t *testing.T) {
+		r := h.soldAtCounter(t, h.fresh(1)...)
+		together(4, func(int) { _, _ = h.booking.PayOutAtCounter(t.Context(), staff, payOutInput(r, true)) })
+		if h.till(t, r) != "2 of 2400" { // taken, and paid out
+			t.Errorf("%s in the till", h.till(t, r))
+		}
+		h.rests(t)
+	})
+	t.Run("not_what_was_paid_elsewhere_nor_twice", func(t *testing.T) {
+		online, held, sold := h.buy(t, newViewer(), h.fresh(1)...), h.hold(t, newViewer(), h.fresh(1)...), h.soldAtCounter(t, h.fresh(1)...)
+		for _, in := range []booking.PayOutInput{payOutInput(online, true), payOutInput(held, true), payOutInput(sold, false)} {
+			got, err := h.booking.PayOutAtCounter(t.Context(), staff, in)
+			refused(t, got, err, apperr.Conflict)
+		}
+		if h.stored(t, online) != "CONFIRMED" || h.stored(t, held) != "HELD" {
+			t.Error("something was cancelled")
+		}
+	})
+	t.Run("bad_input", func(t *testing.T) {
+		r := h.soldAtCounter(t, h.fresh(1)...)
+		seats, terminal, key := payOutInput(r, false), payOutInput(r, true), payOutInput(r, true)
+		seats.SeatIDs, terminal.Terminal, key.IdempotencyKey = h.SeatIDs(11), "T", ""
+		for _, in := range []booking.PayOutInput{seats, terminal, key} {
+			got, err := h.booking.PayOutAtCounter(t.Context(), staff, in)
+			refused(t, got, err, apperr.BadUserInput)
+		}
+	})
+	t.Run("AZ1_not_by_staff_of_another_theater", func(t *testing.T) {
+		r := h.soldAtCounter(t, h.fresh(1)...)
+		stranger := auth.Viewer{UserID: typeid.New(), Grants: auth.NewGrants(auth.Grant{Role: auth.RoleTheaterManager, Theater: typeid.New()})}
+		got, err := h.booking.PayOutAtCounter(t.Context(), stranger, payOutInput(r, true))
+		refused(t, got, err, apperr.NotFound)
+		if h.stored(t, r) != "CONFIRMED" {
+			t.Errorf("it is %s", h.stored(t, r))
+		}
+	})
+	t.Run("not_once_the_showtime_has_started", func(t *testing.T) {
+		r := h.soldAtCounter(t, h.fresh(1)...)
+		h.Exec(t, `UPDATE showtimes SET starts_at = now() - interval '1 minute', ends_at = now() + interval '1 hour', occupied_until = now() + interval '2 hours' WHERE id = $1`, h.Show())
+		got, err := h.booking.PayOutAtCounter(t.Context(), staff, payOutInput(r, true))
+		is[booking.ShowtimeClosed](t, got, err)
+		h.rests(t)
+	})
+}
