@@ -34,6 +34,9 @@ func seatsInput(ids []string, of []model.SeatTicketTypeInput) (seats []uuid.UUID
 			return nil, nil, err
 		}
 	}
+	if of == nil {
+		types = nil
+	}
 	for i, one := range of {
 		types[i].Type = one.Type
 		if types[i].SeatID, err = decodeID(typeid.Seat, fmt.Sprintf("input.ticketTypes.%d.seatId", i), one.SeatID); err != nil {

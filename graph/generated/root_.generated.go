@@ -669,7 +669,7 @@ type PriceLine @public {
   amount: Money!
 }
 
-"Right of admission for one seat; readable by its holder only."
+"Right of admission for one seat; readable by its holder, and by the staff of its theater."
 type Ticket implements Node @auth {
   "The ticket's id."
   id: ID!
@@ -799,15 +799,15 @@ type ShowtimeClosed implements UserError @auth {
   reason: ShowtimeClosedReason!
 }
 
-"More seats than one customer may have at this showtime; nothing was reserved."
+"More seats than one customer, address or device may have at this showtime; nothing was reserved."
 type LimitExceeded implements UserError @auth {
   "Always ` + "`" + `LIMIT_EXCEEDED` + "`" + `."
   code: UserErrorCode!
   "A sentence for people."
   message: String!
-  "How many seats one customer may have."
+  "How many seats one may have."
   limit: Int!
-  "How many more the viewer may still take."
+  "How many more may still be taken."
   remaining: Int!
 }
 
@@ -1188,7 +1188,7 @@ input ChangeSeatsInput {
   reservationId: ID!
   "Ids of the seats that it is to have, each once: those that it keeps and those that come in. All of them or none."
   seatIds: [ID!]!
-  "Whom the seats are for, each at most once; a seat that is missing is for an adult."
+  "Whom the seats are for, each at most once; a seat that is missing is for an adult. By default seats that it keeps are for whom they were."
   ticketTypes: [SeatTicketTypeInput!]
   "Promotion codes to use instead of those that the reservation uses, at most 3; an empty list: none. Those that it uses stay by default."
   promoCodes: [String!]
@@ -2309,7 +2309,7 @@ enum PaymentStatus {
   FAILED
 }
 
-"The collecting of a reservation's price; readable by its customer only."
+"The collecting of a reservation's price; readable by its customer, by the staff of its theater, and by those who help customers."
 type Payment implements Node @auth {
   "The payment's id."
   id: ID!

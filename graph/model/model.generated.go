@@ -487,7 +487,7 @@ type ChangeSeatsInput struct {
 	ReservationID string `json:"reservationId"`
 	// Ids of the seats that it is to have, each once: those that it keeps and those that come in. All of them or none.
 	SeatIds []string `json:"seatIds"`
-	// Whom the seats are for, each at most once; a seat that is missing is for an adult.
+	// Whom the seats are for, each at most once; a seat that is missing is for an adult. By default seats that it keeps are for whom they were.
 	TicketTypes []SeatTicketTypeInput `json:"ticketTypes,omitempty"`
 	// Promotion codes to use instead of those that the reservation uses, at most 3; an empty list: none. Those that it uses stay by default.
 	PromoCodes []string `json:"promoCodes,omitempty"`
@@ -911,15 +911,15 @@ func (LastWayToSignIn) IsUserError() {}
 
 func (LastWayToSignIn) IsUnlinkProviderResult() {}
 
-// More seats than one customer may have at this showtime; nothing was reserved.
+// More seats than one customer, address or device may have at this showtime; nothing was reserved.
 type LimitExceeded struct {
 	// Always `LIMIT_EXCEEDED`.
 	Code UserErrorCode `json:"code"`
 	// A sentence for people.
 	Message string `json:"message"`
-	// How many seats one customer may have.
+	// How many seats one may have.
 	Limit int32 `json:"limit"`
-	// How many more the viewer may still take.
+	// How many more may still be taken.
 	Remaining int32 `json:"remaining"`
 	// Whom the limit is for; `limit` and `remaining` are theirs.
 	Of booking.LimitOf `json:"of"`

@@ -213,7 +213,7 @@ type (
 	}
 	// ShowtimeClosed says that the showtime is not on sale.
 	ShowtimeClosed struct{ Reason ClosedReason }
-	// LimitExceeded says that the viewer would have more seats than one customer may, or one address.
+	// LimitExceeded says that the viewer would have more seats than one customer may, or one address, or one device.
 	LimitExceeded struct {
 		Of               LimitOf
 		Limit, Remaining int32

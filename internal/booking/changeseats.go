@@ -1,6 +1,7 @@
 package booking
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -12,7 +13,6 @@ import (
 
 	"marquee/internal/apperr"
 	"marquee/internal/auth"
-	"marquee/internal/postgres"
 	"marquee/internal/promotion"
 	"marquee/internal/seating"
 )
@@ -22,7 +22,7 @@ type ChangeInput struct {
 	ShowtimeID     uuid.UUID
 	ReservationID  uuid.UUID
 	SeatIDs        []uuid.UUID // all that it is to have
-	TicketTypes    []SeatType  // of seats that are not an adult's
+	TicketTypes    []SeatType  // of seats that are not an adult's; nil: of seats that it keeps those that they have
 	PromoCodes     []string    // nil: those that it uses
 	MostMinor      *int64      // that all may cost together; nil: anything
 	AccessibleNeed bool        // the party needs the places for wheelchairs that it asks for
@@ -38,7 +38,15 @@ func (in ChangeInput) command() string {
 	if in.PromoCodes != nil {
 		command += " CODES"
 	}
+	if in.TicketTypes != nil {
+		command += " TYPES"
+	}
 	return command + under(in.MostMinor)
+}
+
+// fingerprint tells the request from others with its key, as far as w says which seats it wants.
+func (in ChangeInput) fingerprint(w wanted) []byte {
+	return seatsFingerprint(in.command(), in.ReservationID, w.positions, typesOf(w.layout, in.TicketTypes), in.PromoCodes)
 }
 
 // Validate returns BAD_USER_INPUT as that of ReserveInput does.
@@ -70,7 +78,11 @@ func (s *Service) tryChange(ctx context.Context, viewer auth.Viewer, in ChangeIn
 		seatIDs: in.SeatIDs, types: in.TicketTypes, codes: in.PromoCodes, accessible: in.AccessibleNeed,
 	})
 	if err != nil {
-		return nil, false, err
+		if done, reused := s.done(ctx, w, "CHANGE", in.IdempotencyKey, in.fingerprint); !done.Valid || reused != nil {
+			return nil, false, cmp.Or(reused, err)
+		}
+		r, now, err := s.reservation(ctx, viewer.UserID, in.ShowtimeID, in.ReservationID)
+		return Changed{Reservation: r, ServerTime: now}, false, err
 	}
 	if relaxed {
 		w.edges = seating.Edges{}
@@ -82,7 +94,7 @@ func (s *Service) tryChange(ctx context.Context, viewer auth.Viewer, in ChangeIn
 	if refusal, ok := errors.AsType[*refusedPromotionError](err); ok {
 		return refusal.PromotionRefused, false, nil
 	}
-	if errors.Is(err, promotion.ErrMoved) || postgres.SQLState(err) == lostRace || postgres.IsUniqueViolation(err, "idempotency_keys_pkey") {
+	if hasLost(err) {
 		return nil, true, nil
 	}
 	if err != nil {
@@ -134,7 +146,7 @@ func (s *Service) change(ctx context.Context, w wanted, in ChangeInput) (c claim
 		err = tx.QueryRowContext(ctx, `SELECT outcome, judged_at, lost, seats_left
 			FROM change_seats($1, $2, $3::text[], $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
 			in.ShowtimeID, in.ReservationID, textArray(EventChange.from()), w.positions, w.offer.PriceVersion, w.quote.Total.AmountMinor,
-			w.offer.Currency, string(lines), in.IdempotencyKey, seatsFingerprint(in.command(), in.ReservationID, w.positions, w.types, in.PromoCodes),
+			w.offer.Currency, string(lines), in.IdempotencyKey, in.fingerprint(w),
 			w.edges.Beside, w.edges.Beyond, w.keptUntil(w.offer), s.cfg.SeatsPerAddress, s.cfg.SeatsPerDevice).
 			Scan(&c.outcome, &c.createdAt, &c.lost, &c.seatsLeft)
 		if err != nil {

@@ -1,6 +1,7 @@
 package booking_test
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -104,6 +105,54 @@ func TestService_ChangeSeats(t *testing.T) {
 		other, err := h.booking.Reserve(t.Context(), viewer, asked)
 		refused(t, other, err, apperr.IdempotencyKeyReused)
 		h.rests(t)
+	})
+	t.Run("seats_that_it_keeps_are_for_whom_they_were", func(t *testing.T) {
+		viewer, seats := newViewer(), h.fresh(3)
+		in := h.request(seats[0], seats[1])
+		in.TicketTypes = []booking.SeatType{{SeatID: in.SeatIDs[0], Type: pricing.Child}, {SeatID: in.SeatIDs[1], Type: pricing.Student}}
+		result, err := h.booking.Reserve(t.Context(), viewer, in)
+		r := is[booking.Reserved](t, result, err).Reservation
+		change := h.changeTo(r, seats[0], seats[2])
+		for range 2 { // the second time it is what was done already
+			changed, err := h.booking.ChangeSeats(t.Context(), viewer, change)
+			got := is[booking.Changed](t, changed, err).Reservation
+			if want := map[int16]pricing.TicketType{int16(seats[0]): pricing.Child}; !maps.Equal(got.Types, want) {
+				t.Errorf("the types are %v, want %v", got.Types, want)
+			}
+		}
+		adults := h.changeTo(r, seats[0], seats[2])
+		adults.TicketTypes = []booking.SeatType{}
+		changed, err := h.booking.ChangeSeats(t.Context(), viewer, adults)
+		if got := is[booking.Changed](t, changed, err).Reservation; len(got.Types) != 0 {
+			t.Errorf("the types are %v, want none", got.Types)
+		}
+	})
+	t.Run("what_was_done_stays_done_when_it_cannot_be_priced_any_more", func(t *testing.T) {
+		h, viewer := newHouse(t, fixture.Plan{}), newViewer()
+		asked := h.request(11)
+		result, err := h.booking.Reserve(t.Context(), viewer, asked)
+		r := is[booking.Reserved](t, result, err).Reservation
+		change := h.changeTo(r, 12)
+		changed, err := h.booking.ChangeSeats(t.Context(), viewer, change)
+		is[booking.Changed](t, changed, err)
+		h.Exec(t, `WITH gone AS (DELETE FROM price_tiers WHERE showtime_id = $1)
+			UPDATE showtime_sales SET price_version = price_version + 1 WHERE showtime_id = $1`, h.Show())
+		h.booking = h.process(h.gateway, settings) // nothing is in memory
+		result, err = h.booking.Reserve(t.Context(), viewer, asked)
+		if again := is[booking.Reserved](t, result, err).Reservation; again.ID != r.ID {
+			t.Errorf("the same request made %s and %s", r.ID, again.ID)
+		}
+		changed, err = h.booking.ChangeSeats(t.Context(), viewer, change)
+		if again := is[booking.Changed](t, changed, err).Reservation; again.ID != r.ID {
+			t.Errorf("the change is of %s, want %s", again.ID, r.ID)
+		}
+		_, err = h.booking.Reserve(t.Context(), viewer, h.request(13))
+		refused(t, nil, err, apperr.BadUserInput)
+		asked.AccessibleNeed, change.AccessibleNeed = true, true
+		_, err = h.booking.Reserve(t.Context(), viewer, asked)
+		refused(t, nil, err, apperr.IdempotencyKeyReused)
+		_, err = h.booking.ChangeSeats(t.Context(), viewer, change)
+		refused(t, nil, err, apperr.IdempotencyKeyReused)
 	})
 	t.Run("S10_the_cap_counts_what_it_has_afterwards", func(t *testing.T) {
 		viewer, seats := newViewer(), h.fresh(12)

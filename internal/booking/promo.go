@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/google/uuid"
-
 	"marquee/internal/auth"
 	"marquee/internal/money"
 	"marquee/internal/pricing"
@@ -73,7 +71,7 @@ func (s *Service) claimWith(ctx context.Context, viewer auth.Viewer, w wanted, i
 		return s.claim(ctx, s.db.SQL(), viewer.UserID, w, in)
 	}
 	if refused := w.refusedPromotion(); refused != nil {
-		c, replayed, err := s.replayed(ctx, viewer.UserID, in, seatsFingerprint(in.command(), in.ShowtimeID, w.positions, w.types, in.PromoCodes))
+		c, replayed, err := s.replayed(ctx, w.use, "RESERVE", in.IdempotencyKey, in.fingerprint(w))
 		if err == nil && !replayed {
 			err = refused
 		}
@@ -95,20 +93,20 @@ func (s *Service) claimWith(ctx context.Context, viewer auth.Viewer, w wanted, i
 	return c, err
 }
 
-// replayed returns the answer that claim_seats gives to a key that was used before.
-func (s *Service) replayed(ctx context.Context, viewerID uuid.UUID, in ReserveInput, asked []byte) (c claimed, found bool, err error) {
+// replayed returns the answer that claim_seats and change_seats give to a key that was used before.
+func (s *Service) replayed(ctx context.Context, use promotion.Use, command, key string, asked []byte) (c claimed, found bool, err error) {
 	var (
 		operation string
 		stored    []byte
 	)
 	err = s.db.SQL().QueryRowContext(ctx, `SELECT operation, fingerprint, reservation_id FROM idempotency_keys
-		WHERE showtime_id = $1 AND viewer_id = $2 AND key = $3`, in.ShowtimeID, viewerID, in.IdempotencyKey).Scan(&operation, &stored, &c.reservationID)
+		WHERE showtime_id = $1 AND viewer_id = $2 AND key = $3`, use.ShowtimeID, use.ViewerID, key).Scan(&operation, &stored, &c.reservationID)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return c, false, nil
 	case err != nil:
 		return c, false, fmt.Errorf("reading a key: %w", err)
-	case operation != "RESERVE" || !bytes.Equal(stored, asked):
+	case operation != command || !bytes.Equal(stored, asked):
 		c.outcome = "KEY_REUSED"
 	default:
 		c.outcome = "REPLAYED"

@@ -1,6 +1,7 @@
 package booking
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -15,7 +16,6 @@ import (
 
 	"marquee/internal/apperr"
 	"marquee/internal/auth"
-	"marquee/internal/postgres"
 	"marquee/internal/pricing"
 	"marquee/internal/promotion"
 	"marquee/internal/seating"
@@ -48,6 +48,11 @@ func (in ReserveInput) command() string {
 	}
 	command += under(in.MostMinor)
 	return command
+}
+
+// fingerprint tells the request from others with its key, as far as w says which seats it wants.
+func (in ReserveInput) fingerprint(w wanted) []byte {
+	return seatsFingerprint(in.command(), in.ShowtimeID, w.positions, w.types, in.PromoCodes)
 }
 
 // Validate returns BAD_USER_INPUT when there is no seat, a seat twice, a ticket type for another seat, or no usable key.
@@ -128,7 +133,12 @@ func (s *Service) tryReserve(ctx context.Context, viewer auth.Viewer, in Reserve
 		seatIDs: in.SeatIDs, types: in.TicketTypes, codes: in.PromoCodes, accessible: in.AccessibleNeed,
 	})
 	if err != nil {
-		return nil, false, err
+		done, reused := s.done(ctx, w, "RESERVE", in.IdempotencyKey, in.fingerprint)
+		if !done.Valid || reused != nil {
+			return nil, false, cmp.Or(reused, err)
+		}
+		r, now, err := s.reservation(ctx, viewer.UserID, in.ShowtimeID, done.UUID)
+		return Reserved{Reservation: r, ServerTime: now}, false, err
 	}
 	if in.OverrideSeatRules && !viewer.Has(auth.RoleTheaterStaff, w.offer.TheaterID) {
 		return nil, false, apperr.New(apperr.Forbidden, "Only staff of the theater may hold seats against its rules.")
@@ -143,7 +153,7 @@ func (s *Service) tryReserve(ctx context.Context, viewer auth.Viewer, in Reserve
 	if refusal, ok := errors.AsType[*refusedPromotionError](err); ok {
 		return refusal.PromotionRefused, false, nil
 	}
-	if errors.Is(err, promotion.ErrMoved) || postgres.SQLState(err) == lostRace || postgres.IsUniqueViolation(err, "idempotency_keys_pkey") {
+	if hasLost(err) {
 		return nil, true, nil
 	}
 	if err != nil {
@@ -203,7 +213,7 @@ func (s *Service) claim(ctx context.Context, on querier, viewerID uuid.UUID, w w
 	err = on.QueryRowContext(ctx, `SELECT outcome, reservation_id, held_until, created_at, lost, seats_left
 		FROM claim_seats($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)`,
 		in.ShowtimeID, typeid.New(), viewerID, w.positions, w.offer.PriceVersion, w.quote.Total.AmountMinor, w.offer.Currency,
-		string(lines), s.cfg.Hold.Milliseconds(), in.IdempotencyKey, seatsFingerprint(in.command(), in.ShowtimeID, w.positions, w.types, in.PromoCodes),
+		string(lines), s.cfg.Hold.Milliseconds(), in.IdempotencyKey, in.fingerprint(w),
 		w.edges.Beside, w.edges.Beyond, in.OverrideSeatRules, keptUntil,
 		s.sourceOf(in.Address), s.cfg.SeatsPerAddress, s.deviceOf(in.Device), s.cfg.SeatsPerDevice, s.cfg.IdleHolds, s.cfg.IdleWindow.Milliseconds()).
 		Scan(&c.outcome, &c.reservationID, &c.heldUntil, &c.createdAt, &c.lost, &c.seatsLeft)

@@ -2,12 +2,15 @@ package booking
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/google/uuid"
 
 	"marquee/internal/apperr"
+	"marquee/internal/postgres"
 	"marquee/internal/pricing"
 	"marquee/internal/promotion"
 	"marquee/internal/seatfeed"
@@ -22,8 +25,8 @@ type wish struct {
 	promotion.Use // of a change, its reservation, which gives its seats and the uses of its codes back
 
 	seatIDs    []uuid.UUID
-	types      []SeatType
-	codes      []string // nil: those that the reservation uses
+	types      []SeatType // nil: of seats that the reservation keeps those that they have
+	codes      []string   // nil: those that the reservation uses
 	accessible bool
 }
 
@@ -64,6 +67,9 @@ func (s *Service) wantedOf(ctx context.Context, in wish) (w wanted, err error) {
 		return w, err
 	}
 	w.selection, w.types = selectionOf(w.offer, w.layout, positions, in.accessible), typesOf(w.layout, in.types)
+	if in.types == nil {
+		w.types = w.before.typesAt(positions)
+	}
 	if len(in.codes) > 0 {
 		if w.promos, err = look(ctx, in.Use, promotion.Clean(in.codes)); err != nil {
 			return w, err
@@ -71,6 +77,13 @@ func (s *Service) wantedOf(ctx context.Context, in wish) (w wanted, err error) {
 	}
 	w.quote, err = quoteWith(w.offer, w.seats, w.types, w.promos)
 	return w, err
+}
+
+// typesAt are the ticket types of those of the reservation's seats that are at the positions.
+func (r Reservation) typesAt(positions seatno.List) map[int16]pricing.TicketType {
+	kept := maps.Clone(r.Types)
+	maps.DeleteFunc(kept, func(position int16, _ pricing.TicketType) bool { return !slices.Contains(positions, position) })
+	return kept
 }
 
 func positionsOf(layout *theater.Layout, seatIDs []uuid.UUID) (seatno.List, error) {
@@ -92,6 +105,20 @@ func under(mostMinor *int64) string {
 		return ""
 	}
 	return fmt.Sprintf(" UNDER %d", *mostMinor)
+}
+
+// done reports whether a command that cannot be priced any more was carried out before, and returns the reservation whose
+// seats it gave: what was done stays done, whatever has become of seats, prices and codes. It says IDEMPOTENCY_KEY_REUSED
+// of another command.
+func (s *Service) done(ctx context.Context, w wanted, command, key string, fingerprint func(wanted) []byte) (reservation uuid.NullUUID, err error) {
+	if w.layout == nil {
+		return reservation, nil
+	}
+	c, found, err := s.replayed(ctx, w.use, command, key, fingerprint(w))
+	if err == nil && found && c.outcome == "KEY_REUSED" {
+		err = errKeyReused()
+	}
+	return c.reservationID, err
 }
 
 // agreed refuses wanted seats that cost more than the viewer agreed to pay, unless the command was done before: then its
@@ -180,6 +207,14 @@ func (s *Service) closedReason(ctx context.Context, showtimeID uuid.UUID) (Close
 		return ClosedCancelled, nil
 	}
 	return ClosedSalesEnded, err
+}
+
+// hasLost reports whether somebody else was first, at a seat, a code or the key, or waited for what this command had: to
+// ask again tells how it stands.
+func hasLost(err error) bool {
+	const deadlock = "40P01"
+	state := postgres.SQLState(err)
+	return errors.Is(err, promotion.ErrMoved) || state == lostRace || state == deadlock || postgres.IsUniqueViolation(err, "idempotency_keys_pkey")
 }
 
 func errKeyReused() error {

@@ -61,7 +61,7 @@ type Exchange struct {
 
 	access, refresh string
 	bond            string // what the two cookies of a session have in common
-	device          string // what the browser, or an app, is called
+	device          string // what the browser is called
 }
 
 // Begin reads what a request brings and returns a context that knows it, with the exchange where there is one. The
@@ -75,7 +75,7 @@ func (p Policy) Begin(w http.ResponseWriter, r *http.Request, authenticated bool
 	if err != nil {
 		return nil, nil, err
 	}
-	if device == "" && e != nil {
+	if device == "" && e != nil && !authenticated {
 		device = e.device
 	}
 	ctx := context.WithValue(r.Context(), exchangeKey{}, e)
@@ -96,17 +96,17 @@ func (p Policy) begin(w http.ResponseWriter, r *http.Request, authenticated bool
 	default:
 		return nil, apperr.New(apperr.BadUserInput, "The header %s must be %s or %s.", Header, ModeCookie, ModeBearer)
 	}
+	if named, err := r.Cookie(e.deviceName()); err == nil && isDevice(named.Value) {
+		e.device = named.Value
+	}
 	if !authenticated {
 		e.read(r)
 	}
 	return e, nil
 }
 
-// read takes the tokens, and the browser's name, from the request's cookies.
+// read takes the tokens from the request's cookies.
 func (e *Exchange) read(r *http.Request) {
-	if named, err := r.Cookie(e.deviceName()); err == nil && isDevice(named.Value) {
-		e.device = named.Value
-	}
 	given, err := r.Cookie(e.accessName())
 	if err != nil {
 		return

@@ -68,6 +68,11 @@ func TestExchange_Keep_names_the_browser(t *testing.T) {
 	if n := len(w.Result().Cookies()); n != 2 {
 		t.Errorf("%d cookies are set on a browser that has a name", n)
 	}
+	upgraded, fresh := begin(t, production, "Cookie", kept(t, production, tokens), "Authorization", "Bearer x", cookie.Header, cookie.ModeCookie)
+	upgraded.Keep(tokens)
+	if n := len(fresh.Result().Cookies()); n != 2 {
+		t.Errorf("%d cookies are set on a browser that has a name and asked with a bearer token", n)
+	}
 	again.Clear()
 	for _, c := range w.Result().Cookies() {
 		if strings.HasSuffix(c.Name, "-device") {

@@ -14,7 +14,7 @@ type audit struct {
 	soldTwice    int // seats that were given to someone while someone else had them
 	misplaced    int // seats that do not belong to whom they were given last
 	keyless      int // reservations without their idempotency key, or keys without a reservation
-	unpaid       int // reservations without their money and tickets, where all are paid
+	unpaid       int // reservations without their money and tickets, and money without a payment, where all are paid
 }
 
 // add adds the findings of another run.
@@ -60,7 +60,8 @@ const keyless = `SELECT count(*) FROM reservations r
 	FULL JOIN (SELECT * FROM idempotency_keys WHERE operation = 'RESERVE') k ON k.showtime_id = r.showtime_id AND k.reservation_id = r.id AND k.viewer_id = r.viewer_id
 	WHERE k.key IS NULL OR r.id IS NULL`
 
-const unpaid = `SELECT count(*) FROM reservations r
+const unpaid = `SELECT (SELECT count(*) FROM sandbox_gateway.charges c LEFT JOIN payment_attempts a ON a.id::text = c.key
+		WHERE c.captured_minor > 0 AND a.status IS DISTINCT FROM 'CAPTURED') + count(*) FROM reservations r
 	LEFT JOIN payments p ON p.showtime_id = r.showtime_id AND p.reservation_id = r.id
 	LEFT JOIN payment_attempts a ON a.showtime_id = p.showtime_id AND a.payment_id = p.id
 	LEFT JOIN sandbox_gateway.charges c ON c.key = a.id::text

@@ -81,9 +81,10 @@ INSERT INTO idempotency_keys (showtime_id, viewer_id, key, operation, fingerprin
 	VALUES ($showtime, $viewer, 'pay-' || lpad(to_hex(:key::bigint), 16, '0'), 'PAY', '\x` + strings.Repeat("5a", 32) + `'::bytea, $reservation) ON CONFLICT DO NOTHING;
 INSERT INTO payments (showtime_id, id, reservation_id, viewer_id, gateway, amount_minor, currency)
 	VALUES ($showtime, $new, $reservation, $viewer, 'sandbox', :amount::bigint, $currency)
-	ON CONFLICT (showtime_id, reservation_id) DO UPDATE SET gateway = excluded.gateway, updated_at = now() RETURNING id AS payment_id \gset
-INSERT INTO payment_attempts (showtime_id, id, payment_id, number, idempotency_key, leased_until)
-	SELECT $showtime, $new, $payment, 1 + count(*), 'pay-' || lpad(to_hex(:key::bigint), 16, '0'), now() + interval '1 minute'
+	ON CONFLICT (showtime_id, reservation_id) DO UPDATE SET gateway = excluded.gateway, updated_at = now(),
+	amount_minor = CASE WHEN payments.captured_minor = 0 THEN excluded.amount_minor ELSE payments.amount_minor END RETURNING id AS payment_id \gset
+INSERT INTO payment_attempts (showtime_id, id, payment_id, number, amount_minor, idempotency_key, leased_until)
+	SELECT $showtime, $new, $payment, 1 + count(*), :amount::bigint, 'pay-' || lpad(to_hex(:key::bigint), 16, '0'), now() + interval '1 minute'
 	FROM payment_attempts WHERE showtime_id = $showtime AND payment_id = $payment RETURNING id AS attempt_id \gset
 COMMIT;
 INSERT INTO sandbox_gateway.charges (key, reference, amount_minor, currency, status)
@@ -101,8 +102,9 @@ INSERT INTO tickets (showtime_id, id, reservation_id, seat_no, code)
 	SELECT r.showtime_id, $new, r.id, seat_no, upper(left(replace(gen_random_uuid()::text, '-', ''), 25))
 	FROM reservations r, unnest(r.seats) AS seat_no WHERE r.showtime_id = $showtime AND r.id = $reservation;
 UPDATE payment_attempts SET status = 'CAPTURED', updated_at = now() WHERE showtime_id = $showtime AND id = $attempt AND status = 'AUTHORIZED';
-UPDATE payments SET status = 'CAPTURED', captured_minor = amount_minor, refunded_minor = 0, updated_at = now()
-	WHERE showtime_id = $showtime AND id = $payment AND status = 'PENDING';
+UPDATE payments p SET status = 'CAPTURED', amount_minor = a.amount_minor, captured_minor = a.amount_minor, refunded_minor = 0, promised_minor = 0,
+	updated_at = now() FROM payment_attempts a
+	WHERE a.showtime_id = $showtime AND a.id = $attempt AND p.showtime_id = a.showtime_id AND p.id = a.payment_id AND p.status = 'PENDING';
 COMMIT;
 `)
 

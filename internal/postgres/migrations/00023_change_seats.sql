@@ -117,7 +117,7 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- As before, but the reservation's row comes before the viewer's turn, as it does for everybody else: a change of seats and
+-- The reservation's row comes before the viewer's turn, as it does for everybody else: a change of seats and
 -- a payment of one reservation wait for each other, not in a circle.
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION secure_reservation(p_showtime_id uuid, p_reservation_id uuid) RETURNS boolean
