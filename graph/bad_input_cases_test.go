@@ -79,6 +79,8 @@ func (w *badWorld) pages() []badInput {
 	cursor := func(name, cursor string) badInput {
 		return badInput{name: name, who: w.customer, query: `query ($c: String) { movies(first: 2, after: $c) { nodes { title } } }`, vars: vars{"c": cursor}}
 	}
+	const atCounter = `mutation ($id: ID!, $tender: CounterTenderInput!) {
+		payAtCounter(input: {reservationId: $id, tender: $tender, idempotencyKey: "at the counter"}) { __typename ... on UserError { code message } } }`
 	tampered := []byte(w.movieCursor)
 	tampered[len(tampered)/2] ^= 1
 	return []badInput{
@@ -128,6 +130,16 @@ func (w *badWorld) pages() []badInput {
 		{name: "reservations of a malformed theater", who: w.admin, query: `{ theaterReservations(theaterId: "mov_1", first: 1) { nodes { id } } }`},
 		{name: "reservations made in no period", who: w.admin, query: `query ($id: ID!) { theaterReservations(theaterId: $id, first: 1,
 			filter: {reservedFrom: "2026-01-02T00:00:00Z", reservedTo: "2026-01-01T00:00:00Z"}) { nodes { id } } }`, vars: vars{"id": w.World.Theaters[0].ID()}},
+		{name: "counter by a customer", who: w.customer, query: atCounter, vars: vars{"id": w.held, "tender": vars{"method": "CASH", "amountMinor": "1200"}}},
+		{name: "counter with less than nothing", who: w.admin, query: atCounter, vars: vars{"id": w.held, "tender": vars{"method": "CASH", "amountMinor": "-1"}}},
+		{name: "counter with too little", who: w.admin, query: atCounter, vars: vars{"id": w.held, "tender": vars{"method": "CASH", "amountMinor": "1"}}},
+		{name: "counter with cash of a terminal", who: w.admin, query: atCounter, vars: vars{"id": w.held, "tender": vars{"method": "CASH", "amountMinor": "1200", "terminalReference": "T"}}},
+		{name: "counter with a card of no terminal", who: w.admin, query: atCounter, vars: vars{"id": w.held, "tender": vars{"method": "CARD", "amountMinor": "1200"}}},
+		{name: "counter for what is paid", who: w.admin, query: atCounter, vars: vars{"id": w.paid, "tender": vars{"method": "CASH", "amountMinor": "100000"}}},
+		{name: "counter for what has expired", who: w.admin, query: atCounter, vars: vars{"id": w.expired, "tender": vars{"method": "CASH", "amountMinor": "100000"}}},
+		{name: "counter pays out what was paid elsewhere", who: w.admin, query: `mutation ($id: ID!) { payOutAtCounter(input: {reservationId: $id, cancel: true, method: CASH, idempotencyKey: "pay out here"}) { __typename } }`, vars: vars{"id": w.paid}},
+		{name: "counter sells a strange seat", who: w.admin, query: `mutation ($show: ID!, $seat: ID!) { sellAtCounter(input: {showtimeId: $show, seatIds: [$seat],
+			tender: {method: CASH, amountMinor: "100000"}, idempotencyKey: "sell it here"}) { __typename } }`, vars: vars{"show": w.show.ID(), "seat": "sea_" + nothing}},
 		{name: "reservations too many", who: w.customer, query: `{ myReservations(first: 1000) { nodes { id } } }`},
 	}
 }

@@ -40,7 +40,7 @@ func checkTerminal(bad *apperr.Fields, path string, method payment.TillMethod, t
 	switch {
 	case method != payment.TillCard && terminal != "":
 		bad.Add(path, "Only a terminal for cards gives this.")
-	case method == payment.TillCard && !(terminal != "" && utf8.RuneCountInString(terminal) <= longestTerminal && printable(terminal)):
+	case method == payment.TillCard && (terminal == "" || utf8.RuneCountInString(terminal) > longestTerminal || !printable(terminal)):
 		bad.Add(path, "Give what the terminal calls the payment, 1 to %d characters.", longestTerminal)
 	}
 }
