@@ -313,6 +313,39 @@ func TestService_AdvanceTx_of_stray_money(t *testing.T) {
 			}
 		})
 	}
+	t.Run("at_another_price", func(t *testing.T) {
+		t.Parallel()
+		o := l.opening(t)
+		stray, err := l.open(t, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if stray, err = l.advance(t, stray, payment.Step{To: payment.AttemptVoidPending}); err != nil {
+			t.Fatal(err)
+		}
+		o.Amount, o.IdempotencyKey = nzd(price/2), typeid.New().String()
+		good, err := l.open(t, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, to := range []payment.AttemptStatus{authorized, captured} {
+			if good, err = l.advance(t, good, payment.Step{To: to}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, to := range []payment.AttemptStatus{refunding, refunded} {
+			if stray, err = l.advance(t, stray, payment.Step{To: to}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// What goes back is what was taken, and what is paid is what it costs.
+		if read, err := l.Attempt(t.Context(), stray.ShowtimeID, stray.ID); err != nil || read.Amount != nzd(price) {
+			t.Errorf("%+v, %v", read, err)
+		}
+		if p := l.payment(t, good); p.Status != paid || p.Amount != nzd(price/2) || p.Refunded != nzd(0) {
+			t.Errorf("the payment is %+v", p)
+		}
+	})
 	t.Run("of_a_payment_that_had_failed", func(t *testing.T) {
 		t.Parallel()
 		a := l.in(t, payment.AttemptVoidPending)
