@@ -986,7 +986,7 @@ input SellAtCounterInput {
   accessibleNeed: Boolean! = false
   "Sell against the theater's rules for selections of seats. It is recorded."
   overrideSeatRules: Boolean! = false
-  "Address of the account that gets the seats; if no account has it, or without one, nobody's does. The answer does not tell."
+  "Address of the account that gets the seats; if no account has it, or without one, nobody's does."
   customerEmail: String
   "What the customer gives."
   tender: CounterTenderInput!

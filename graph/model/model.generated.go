@@ -2021,7 +2021,7 @@ type SellAtCounterInput struct {
 	AccessibleNeed bool `json:"accessibleNeed"`
 	// Sell against the theater's rules for selections of seats. It is recorded.
 	OverrideSeatRules bool `json:"overrideSeatRules"`
-	// Address of the account that gets the seats; if no account has it, or without one, nobody's does. The answer does not tell.
+	// Address of the account that gets the seats; if no account has it, or without one, nobody's does.
 	CustomerEmail *string `json:"customerEmail,omitempty"`
 	// What the customer gives.
 	Tender CounterTenderInput `json:"tender"`
