@@ -129,8 +129,11 @@ func NewHandler(r *Resolver, o Options) http.Handler {
 	return limit.Arrivals(o.Address, transport.Handler(exec, ways...))
 }
 
-// isMutation is false for a request that names no operation.
+// isMutation is false for a request that names no operation, and for a refusal that has none.
 func isMutation(ctx context.Context) bool {
+	if !graphql.HasOperationContext(ctx) {
+		return false
+	}
 	asked := graphql.GetOperationContext(ctx).Operation
 	return asked != nil && asked.Operation == ast.Mutation
 }

@@ -12,6 +12,8 @@ import { Refused, withMarquee } from '../../audit/marquee.js';
 import { spaStory } from './spa.js';
 
 const pictures = path.resolve(import.meta.dirname, '../../../build/console');
+const examples = 11; // that the console opens with, a tab each
+const accounts = 3; // of them are for visitors without an account, whom production has none of
 const patience = 20_000; // for a step; nothing takes that long on a machine that works
 
 /** What the page did that a quiet page does not do. */
@@ -242,7 +244,7 @@ function story(server, watch, page, browser) {
     ['the page opens with the examples in tabs and nobody signed in', async () => {
       await page.goto(`http://${server.address}/`);
       await at.shows('Development', 'Customer', 'Theater manager', 'Admin');
-      await at.until('tabs', async () => (await at.tabs.count()) === 10);
+      await at.until('tabs', async () => (await at.tabs.count()) === examples);
       must((await at.stored()) === null, 'somebody is signed in');
       await at.picture('signed-out-light.png');
     }],
@@ -267,7 +269,7 @@ function story(server, watch, page, browser) {
     ['the session outlives a reload of the page', async () => {
       await page.reload();
       await at.shows('Casey Customer');
-      await at.until('the tabs come back', async () => (await at.tabs.count()) === 10);
+      await at.until('the tabs come back', async () => (await at.tabs.count()) === examples);
       must((await at.stored()).token === token, 'the session was renewed without need');
     }],
     ['a token whose time has come is renewed on first use, by one request', async () => {
@@ -358,7 +360,7 @@ function story(server, watch, page, browser) {
       await at.shows('Casey Customer');
       await page.getByRole('button', { name: 'Show Examples' }).click();
       await page.getByRole('region', { name: 'Examples' }).getByRole('button', { name: 'ReserveSeats' }).click();
-      await at.until('an eleventh tab', async () => (await at.tabs.count()) === 11);
+      await at.until('one more tab', async () => (await at.tabs.count()) === examples + 1);
       await at.run();
       await at.answer('ReserveSeats', /"status": "HELD"/);
       await at.signOut();
@@ -421,7 +423,7 @@ function story(server, watch, page, browser) {
       strict.on('request', (request) => request.url().endsWith('/graphql') && asked.push(request.postDataJSON().operationName));
       await strict.goto(`http://${server.address}/`);
       await there.shows('Production', 'Sign in as an administrator to begin.');
-      await there.until('tabs', async () => (await there.tabs.count()) === 7);
+      await there.until('tabs', async () => (await there.tabs.count()) === examples - accounts);
       await there.signIn('customer@marquee.example', 'customer at the movies');
       await there.shows('This console is for administrators only.');
       must((await there.stored()) === null, 'a customer is signed in');
