@@ -13,7 +13,7 @@ import { spaStory } from './spa.js';
 
 const pictures = path.resolve(import.meta.dirname, '../../../build/console');
 const examples = 11; // that the console opens with, a tab each
-const accounts = 3; // of them are for visitors without an account, whom production has none of
+const accounts = 3; // of them make accounts and sessions, which production leaves to others
 const patience = 20_000; // for a step; nothing takes that long on a machine that works
 
 /** What the page did that a quiet page does not do. */
