@@ -319,6 +319,10 @@ func TestService_Reserve_price(t *testing.T) {
 		if got := is[booking.PriceTooHigh](t, result, err); got.Total != nzd(1300) {
 			t.Errorf("refused with %+v", got)
 		}
+		result, err = h.booking.Reserve(t.Context(), viewer, in)
+		if again := is[booking.Reserved](t, result, err).Reservation; again.ID != r.ID {
+			t.Errorf("at a higher price the same request made %s and %s", r.ID, again.ID)
+		}
 		change := h.changeTo(r, 12)
 		change.MostMinor = &most
 		changed, err := h.booking.ChangeSeats(t.Context(), viewer, change)
