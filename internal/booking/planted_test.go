@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"marquee/internal/booking"
+	"marquee/internal/dbtest/fixture"
 )
 
 // planted is a mistake that somebody could make: texts of SQL functions replaced, and what else it takes for nothing to
@@ -19,6 +20,16 @@ type planted struct {
 
 // edit replaces a text that a function has.
 type edit struct{ function, text, with string }
+
+// rewrite edits a function of this one database.
+func (h *house) rewrite(t *testing.T, e edit) {
+	t.Helper()
+	text := fixture.Get[string](t, h.DB, `SELECT pg_get_functiondef($1::regproc)`, e.function)
+	if !strings.Contains(text, e.text) {
+		t.Fatalf("%s has no %s", e.function, e.text)
+	}
+	h.Exec(t, strings.ReplaceAll(text, e.text, e.with))
+}
 
 // scramble is the race as it always is.
 func scramble(t *testing.T, r *race) {
@@ -37,6 +48,24 @@ func hoard(t *testing.T, r *race) {
 			first := 1 + 2*(tabs*customer+tab)
 			_, err := r.processes[len(r.processes)-1].Reserve(t.Context(), viewer, r.request(first, first+1))
 			r.failed("reserve", err)
+		})
+	}
+	breaches, err := audit(t.Context(), r.watchers.SQL(), always)
+	r.failed("audit", err)
+	r.notice(breaches...)
+}
+
+// sellOut is clerks at many counters who sell to the same customers at once, each sale within what one customer may have.
+func sellOut(t *testing.T, r *race) {
+	t.Helper()
+	const customers, sales = 5, 10
+	for customer := range customers {
+		together(sales, func(sale int) {
+			first := 1 + 2*(sales*customer+sale)
+			in := r.saleInput(cash(1_000_000), first, first+1)
+			in.CustomerEmail = &r.Users[customer].Email
+			_, err := r.processes[len(r.processes)-1].SellAtCounter(t.Context(), r.clerks[sale%len(r.clerks)], in)
+			r.failed("sell at the counter", err)
 		})
 	}
 	breaches, err := audit(t.Context(), r.watchers.SQL(), always)
@@ -109,6 +138,15 @@ var plants = map[string]planted{
 		edits:   []edit{{"claim_seats", ownTurn, ``}},
 		crowd:   hoard,
 		noticed: []string{"a viewer has more seats than one may"},
+	},
+	"a_counter_sells_out_of_turn": {
+		edits:   []edit{{"claim_seats", ownTurn, ``}},
+		crowd:   sellOut,
+		noticed: []string{"a viewer has more seats than one may"},
+	},
+	"a_deadline_moves_without_its_seats": {
+		edits:   []edit{{"move_deadline", `UPDATE seat_claims SET held_until = p_until`, `UPDATE seat_claims SET held_until = held_until`}},
+		noticed: []string{"a live reservation lacks one of its seats"},
 	},
 	"sweeper_ignores_a_payment_in_flight": {
 		edits:   []edit{{"secure_reservation", secure, `UPDATE reservations SET held_until = held_until`}, {"secure_reservation", unexpire, `UPDATE seat_claims SET held_until = held_until`}},
