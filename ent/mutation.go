@@ -10218,7 +10218,6 @@ type PaymentMutation struct {
 	showtime_id       *uuid.UUID
 	reservation_id    *uuid.UUID
 	viewer_id         *uuid.UUID
-	gateway           *string
 	status            *string
 	amount_minor      *int64
 	addamount_minor   *int64
@@ -10447,42 +10446,6 @@ func (m *PaymentMutation) OldViewerID(ctx context.Context) (v uuid.UUID, err err
 // ResetViewerID resets all changes to the "viewer_id" field.
 func (m *PaymentMutation) ResetViewerID() {
 	m.viewer_id = nil
-}
-
-// SetGateway sets the "gateway" field.
-func (m *PaymentMutation) SetGateway(s string) {
-	m.gateway = &s
-}
-
-// Gateway returns the value of the "gateway" field in the mutation.
-func (m *PaymentMutation) Gateway() (r string, exists bool) {
-	v := m.gateway
-	if v == nil {
-		return
-	}
-	return *v, true
-}
-
-// OldGateway returns the old "gateway" field's value of the Payment entity.
-// If the Payment object wasn't provided to the builder, the object is fetched from the database.
-// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *PaymentMutation) OldGateway(ctx context.Context) (v string, err error) {
-	if !m.op.Is(OpUpdateOne) {
-		return v, errors.New("OldGateway is only allowed on UpdateOne operations")
-	}
-	if m.id == nil || m.oldValue == nil {
-		return v, errors.New("OldGateway requires an ID field in the mutation")
-	}
-	oldValue, err := m.oldValue(ctx)
-	if err != nil {
-		return v, fmt.Errorf("querying old value for OldGateway: %w", err)
-	}
-	return oldValue.Gateway, nil
-}
-
-// ResetGateway resets all changes to the "gateway" field.
-func (m *PaymentMutation) ResetGateway() {
-	m.gateway = nil
 }
 
 // SetStatus sets the "status" field.
@@ -10887,7 +10850,7 @@ func (m *PaymentMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *PaymentMutation) Fields() []string {
-	fields := make([]string, 0, 12)
+	fields := make([]string, 0, 11)
 	if m.showtime_id != nil {
 		fields = append(fields, payment.FieldShowtimeID)
 	}
@@ -10896,9 +10859,6 @@ func (m *PaymentMutation) Fields() []string {
 	}
 	if m.viewer_id != nil {
 		fields = append(fields, payment.FieldViewerID)
-	}
-	if m.gateway != nil {
-		fields = append(fields, payment.FieldGateway)
 	}
 	if m.status != nil {
 		fields = append(fields, payment.FieldStatus)
@@ -10938,8 +10898,6 @@ func (m *PaymentMutation) Field(name string) (ent.Value, bool) {
 		return m.ReservationID()
 	case payment.FieldViewerID:
 		return m.ViewerID()
-	case payment.FieldGateway:
-		return m.Gateway()
 	case payment.FieldStatus:
 		return m.Status()
 	case payment.FieldAmountMinor:
@@ -10971,8 +10929,6 @@ func (m *PaymentMutation) OldField(ctx context.Context, name string) (ent.Value,
 		return m.OldReservationID(ctx)
 	case payment.FieldViewerID:
 		return m.OldViewerID(ctx)
-	case payment.FieldGateway:
-		return m.OldGateway(ctx)
 	case payment.FieldStatus:
 		return m.OldStatus(ctx)
 	case payment.FieldAmountMinor:
@@ -11018,13 +10974,6 @@ func (m *PaymentMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetViewerID(v)
-		return nil
-	case payment.FieldGateway:
-		v, ok := value.(string)
-		if !ok {
-			return fmt.Errorf("unexpected type %T for field %s", value, name)
-		}
-		m.SetGateway(v)
 		return nil
 	case payment.FieldStatus:
 		v, ok := value.(string)
@@ -11191,9 +11140,6 @@ func (m *PaymentMutation) ResetField(name string) error {
 	case payment.FieldViewerID:
 		m.ResetViewerID()
 		return nil
-	case payment.FieldGateway:
-		m.ResetGateway()
-		return nil
 	case payment.FieldStatus:
 		m.ResetStatus()
 		return nil
@@ -11280,6 +11226,7 @@ type PaymentAttemptMutation struct {
 	payment_id        *uuid.UUID
 	number            *int16
 	addnumber         *int16
+	gateway           *string
 	amount_minor      *int64
 	addamount_minor   *int64
 	status            *string
@@ -11525,6 +11472,42 @@ func (m *PaymentAttemptMutation) AddedNumber() (r int16, exists bool) {
 func (m *PaymentAttemptMutation) ResetNumber() {
 	m.number = nil
 	m.addnumber = nil
+}
+
+// SetGateway sets the "gateway" field.
+func (m *PaymentAttemptMutation) SetGateway(s string) {
+	m.gateway = &s
+}
+
+// Gateway returns the value of the "gateway" field in the mutation.
+func (m *PaymentAttemptMutation) Gateway() (r string, exists bool) {
+	v := m.gateway
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldGateway returns the old "gateway" field's value of the PaymentAttempt entity.
+// If the PaymentAttempt object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PaymentAttemptMutation) OldGateway(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldGateway is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldGateway requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldGateway: %w", err)
+	}
+	return oldValue.Gateway, nil
+}
+
+// ResetGateway resets all changes to the "gateway" field.
+func (m *PaymentAttemptMutation) ResetGateway() {
+	m.gateway = nil
 }
 
 // SetAmountMinor sets the "amount_minor" field.
@@ -11895,7 +11878,7 @@ func (m *PaymentAttemptMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *PaymentAttemptMutation) Fields() []string {
-	fields := make([]string, 0, 11)
+	fields := make([]string, 0, 12)
 	if m.showtime_id != nil {
 		fields = append(fields, paymentattempt.FieldShowtimeID)
 	}
@@ -11904,6 +11887,9 @@ func (m *PaymentAttemptMutation) Fields() []string {
 	}
 	if m.number != nil {
 		fields = append(fields, paymentattempt.FieldNumber)
+	}
+	if m.gateway != nil {
+		fields = append(fields, paymentattempt.FieldGateway)
 	}
 	if m.amount_minor != nil {
 		fields = append(fields, paymentattempt.FieldAmountMinor)
@@ -11943,6 +11929,8 @@ func (m *PaymentAttemptMutation) Field(name string) (ent.Value, bool) {
 		return m.PaymentID()
 	case paymentattempt.FieldNumber:
 		return m.Number()
+	case paymentattempt.FieldGateway:
+		return m.Gateway()
 	case paymentattempt.FieldAmountMinor:
 		return m.AmountMinor()
 	case paymentattempt.FieldStatus:
@@ -11974,6 +11962,8 @@ func (m *PaymentAttemptMutation) OldField(ctx context.Context, name string) (ent
 		return m.OldPaymentID(ctx)
 	case paymentattempt.FieldNumber:
 		return m.OldNumber(ctx)
+	case paymentattempt.FieldGateway:
+		return m.OldGateway(ctx)
 	case paymentattempt.FieldAmountMinor:
 		return m.OldAmountMinor(ctx)
 	case paymentattempt.FieldStatus:
@@ -12019,6 +12009,13 @@ func (m *PaymentAttemptMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetNumber(v)
+		return nil
+	case paymentattempt.FieldGateway:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetGateway(v)
 		return nil
 	case paymentattempt.FieldAmountMinor:
 		v, ok := value.(int64)
@@ -12175,6 +12172,9 @@ func (m *PaymentAttemptMutation) ResetField(name string) error {
 		return nil
 	case paymentattempt.FieldNumber:
 		m.ResetNumber()
+		return nil
+	case paymentattempt.FieldGateway:
+		m.ResetGateway()
 		return nil
 	case paymentattempt.FieldAmountMinor:
 		m.ResetAmountMinor()

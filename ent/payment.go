@@ -24,8 +24,6 @@ type Payment struct {
 	ReservationID uuid.UUID `json:"reservation_id,omitempty"`
 	// ViewerID holds the value of the "viewer_id" field.
 	ViewerID uuid.UUID `json:"viewer_id,omitempty"`
-	// Gateway holds the value of the "gateway" field.
-	Gateway string `json:"gateway,omitempty"`
 	// Status holds the value of the "status" field.
 	Status string `json:"status,omitempty"`
 	// AmountMinor holds the value of the "amount_minor" field.
@@ -52,7 +50,7 @@ func (*Payment) scanValues(columns []string) ([]any, error) {
 		switch columns[i] {
 		case payment.FieldAmountMinor, payment.FieldCapturedMinor, payment.FieldRefundedMinor, payment.FieldPromisedMinor:
 			values[i] = new(sql.NullInt64)
-		case payment.FieldGateway, payment.FieldStatus, payment.FieldCurrency:
+		case payment.FieldStatus, payment.FieldCurrency:
 			values[i] = new(sql.NullString)
 		case payment.FieldCreatedAt, payment.FieldUpdatedAt:
 			values[i] = new(sql.NullTime)
@@ -96,12 +94,6 @@ func (_m *Payment) assignValues(columns []string, values []any) error {
 				return fmt.Errorf("unexpected type %T for field viewer_id", values[i])
 			} else if value != nil {
 				_m.ViewerID = *value
-			}
-		case payment.FieldGateway:
-			if value, ok := values[i].(*sql.NullString); !ok {
-				return fmt.Errorf("unexpected type %T for field gateway", values[i])
-			} else if value.Valid {
-				_m.Gateway = value.String
 			}
 		case payment.FieldStatus:
 			if value, ok := values[i].(*sql.NullString); !ok {
@@ -195,9 +187,6 @@ func (_m *Payment) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("viewer_id=")
 	builder.WriteString(fmt.Sprintf("%v", _m.ViewerID))
-	builder.WriteString(", ")
-	builder.WriteString("gateway=")
-	builder.WriteString(_m.Gateway)
 	builder.WriteString(", ")
 	builder.WriteString("status=")
 	builder.WriteString(_m.Status)

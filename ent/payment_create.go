@@ -42,12 +42,6 @@ func (_c *PaymentCreate) SetViewerID(v uuid.UUID) *PaymentCreate {
 	return _c
 }
 
-// SetGateway sets the "gateway" field.
-func (_c *PaymentCreate) SetGateway(v string) *PaymentCreate {
-	_c.mutation.SetGateway(v)
-	return _c
-}
-
 // SetStatus sets the "status" field.
 func (_c *PaymentCreate) SetStatus(v string) *PaymentCreate {
 	_c.mutation.SetStatus(v)
@@ -210,9 +204,6 @@ func (_c *PaymentCreate) check() error {
 	if _, ok := _c.mutation.ViewerID(); !ok {
 		return &ValidationError{Name: "viewer_id", err: errors.New(`ent: missing required field "Payment.viewer_id"`)}
 	}
-	if _, ok := _c.mutation.Gateway(); !ok {
-		return &ValidationError{Name: "gateway", err: errors.New(`ent: missing required field "Payment.gateway"`)}
-	}
 	if _, ok := _c.mutation.Status(); !ok {
 		return &ValidationError{Name: "status", err: errors.New(`ent: missing required field "Payment.status"`)}
 	}
@@ -278,10 +269,6 @@ func (_c *PaymentCreate) createSpec() (*Payment, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.ViewerID(); ok {
 		_spec.SetField(payment.FieldViewerID, field.TypeUUID, value)
 		_node.ViewerID = value
-	}
-	if value, ok := _c.mutation.Gateway(); ok {
-		_spec.SetField(payment.FieldGateway, field.TypeString, value)
-		_node.Gateway = value
 	}
 	if value, ok := _c.mutation.Status(); ok {
 		_spec.SetField(payment.FieldStatus, field.TypeString, value)
@@ -388,18 +375,6 @@ func (u *PaymentUpsert) SetViewerID(v uuid.UUID) *PaymentUpsert {
 // UpdateViewerID sets the "viewer_id" field to the value that was provided on create.
 func (u *PaymentUpsert) UpdateViewerID() *PaymentUpsert {
 	u.SetExcluded(payment.FieldViewerID)
-	return u
-}
-
-// SetGateway sets the "gateway" field.
-func (u *PaymentUpsert) SetGateway(v string) *PaymentUpsert {
-	u.Set(payment.FieldGateway, v)
-	return u
-}
-
-// UpdateGateway sets the "gateway" field to the value that was provided on create.
-func (u *PaymentUpsert) UpdateGateway() *PaymentUpsert {
-	u.SetExcluded(payment.FieldGateway)
 	return u
 }
 
@@ -590,20 +565,6 @@ func (u *PaymentUpsertOne) SetViewerID(v uuid.UUID) *PaymentUpsertOne {
 func (u *PaymentUpsertOne) UpdateViewerID() *PaymentUpsertOne {
 	return u.Update(func(s *PaymentUpsert) {
 		s.UpdateViewerID()
-	})
-}
-
-// SetGateway sets the "gateway" field.
-func (u *PaymentUpsertOne) SetGateway(v string) *PaymentUpsertOne {
-	return u.Update(func(s *PaymentUpsert) {
-		s.SetGateway(v)
-	})
-}
-
-// UpdateGateway sets the "gateway" field to the value that was provided on create.
-func (u *PaymentUpsertOne) UpdateGateway() *PaymentUpsertOne {
-	return u.Update(func(s *PaymentUpsert) {
-		s.UpdateGateway()
 	})
 }
 
@@ -979,20 +940,6 @@ func (u *PaymentUpsertBulk) SetViewerID(v uuid.UUID) *PaymentUpsertBulk {
 func (u *PaymentUpsertBulk) UpdateViewerID() *PaymentUpsertBulk {
 	return u.Update(func(s *PaymentUpsert) {
 		s.UpdateViewerID()
-	})
-}
-
-// SetGateway sets the "gateway" field.
-func (u *PaymentUpsertBulk) SetGateway(v string) *PaymentUpsertBulk {
-	return u.Update(func(s *PaymentUpsert) {
-		s.SetGateway(v)
-	})
-}
-
-// UpdateGateway sets the "gateway" field to the value that was provided on create.
-func (u *PaymentUpsertBulk) UpdateGateway() *PaymentUpsertBulk {
-	return u.Update(func(s *PaymentUpsert) {
-		s.UpdateGateway()
 	})
 }
 

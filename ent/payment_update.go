@@ -58,20 +58,6 @@ func (_u *PaymentUpdate) SetNillableViewerID(v *uuid.UUID) *PaymentUpdate {
 	return _u
 }
 
-// SetGateway sets the "gateway" field.
-func (_u *PaymentUpdate) SetGateway(v string) *PaymentUpdate {
-	_u.mutation.SetGateway(v)
-	return _u
-}
-
-// SetNillableGateway sets the "gateway" field if the given value is not nil.
-func (_u *PaymentUpdate) SetNillableGateway(v *string) *PaymentUpdate {
-	if v != nil {
-		_u.SetGateway(*v)
-	}
-	return _u
-}
-
 // SetStatus sets the "status" field.
 func (_u *PaymentUpdate) SetStatus(v string) *PaymentUpdate {
 	_u.mutation.SetStatus(v)
@@ -251,9 +237,6 @@ func (_u *PaymentUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	if value, ok := _u.mutation.ViewerID(); ok {
 		_spec.SetField(payment.FieldViewerID, field.TypeUUID, value)
 	}
-	if value, ok := _u.mutation.Gateway(); ok {
-		_spec.SetField(payment.FieldGateway, field.TypeString, value)
-	}
 	if value, ok := _u.mutation.Status(); ok {
 		_spec.SetField(payment.FieldStatus, field.TypeString, value)
 	}
@@ -333,20 +316,6 @@ func (_u *PaymentUpdateOne) SetViewerID(v uuid.UUID) *PaymentUpdateOne {
 func (_u *PaymentUpdateOne) SetNillableViewerID(v *uuid.UUID) *PaymentUpdateOne {
 	if v != nil {
 		_u.SetViewerID(*v)
-	}
-	return _u
-}
-
-// SetGateway sets the "gateway" field.
-func (_u *PaymentUpdateOne) SetGateway(v string) *PaymentUpdateOne {
-	_u.mutation.SetGateway(v)
-	return _u
-}
-
-// SetNillableGateway sets the "gateway" field if the given value is not nil.
-func (_u *PaymentUpdateOne) SetNillableGateway(v *string) *PaymentUpdateOne {
-	if v != nil {
-		_u.SetGateway(*v)
 	}
 	return _u
 }
@@ -559,9 +528,6 @@ func (_u *PaymentUpdateOne) sqlSave(ctx context.Context) (_node *Payment, err er
 	}
 	if value, ok := _u.mutation.ViewerID(); ok {
 		_spec.SetField(payment.FieldViewerID, field.TypeUUID, value)
-	}
-	if value, ok := _u.mutation.Gateway(); ok {
-		_spec.SetField(payment.FieldGateway, field.TypeString, value)
 	}
 	if value, ok := _u.mutation.Status(); ok {
 		_spec.SetField(payment.FieldStatus, field.TypeString, value)

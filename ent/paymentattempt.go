@@ -24,6 +24,8 @@ type PaymentAttempt struct {
 	PaymentID uuid.UUID `json:"payment_id,omitempty"`
 	// Number holds the value of the "number" field.
 	Number int16 `json:"number,omitempty"`
+	// Gateway holds the value of the "gateway" field.
+	Gateway string `json:"gateway,omitempty"`
 	// AmountMinor holds the value of the "amount_minor" field.
 	AmountMinor int64 `json:"amount_minor,omitempty"`
 	// Status holds the value of the "status" field.
@@ -50,7 +52,7 @@ func (*PaymentAttempt) scanValues(columns []string) ([]any, error) {
 		switch columns[i] {
 		case paymentattempt.FieldNumber, paymentattempt.FieldAmountMinor:
 			values[i] = new(sql.NullInt64)
-		case paymentattempt.FieldStatus, paymentattempt.FieldGatewayReference, paymentattempt.FieldDeclineCode, paymentattempt.FieldIdempotencyKey:
+		case paymentattempt.FieldGateway, paymentattempt.FieldStatus, paymentattempt.FieldGatewayReference, paymentattempt.FieldDeclineCode, paymentattempt.FieldIdempotencyKey:
 			values[i] = new(sql.NullString)
 		case paymentattempt.FieldLeasedUntil, paymentattempt.FieldCreatedAt, paymentattempt.FieldUpdatedAt:
 			values[i] = new(sql.NullTime)
@@ -94,6 +96,12 @@ func (_m *PaymentAttempt) assignValues(columns []string, values []any) error {
 				return fmt.Errorf("unexpected type %T for field number", values[i])
 			} else if value.Valid {
 				_m.Number = int16(value.Int64)
+			}
+		case paymentattempt.FieldGateway:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field gateway", values[i])
+			} else if value.Valid {
+				_m.Gateway = value.String
 			}
 		case paymentattempt.FieldAmountMinor:
 			if value, ok := values[i].(*sql.NullInt64); !ok {
@@ -189,6 +197,9 @@ func (_m *PaymentAttempt) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("number=")
 	builder.WriteString(fmt.Sprintf("%v", _m.Number))
+	builder.WriteString(", ")
+	builder.WriteString("gateway=")
+	builder.WriteString(_m.Gateway)
 	builder.WriteString(", ")
 	builder.WriteString("amount_minor=")
 	builder.WriteString(fmt.Sprintf("%v", _m.AmountMinor))

@@ -42,6 +42,12 @@ func (_c *PaymentAttemptCreate) SetNumber(v int16) *PaymentAttemptCreate {
 	return _c
 }
 
+// SetGateway sets the "gateway" field.
+func (_c *PaymentAttemptCreate) SetGateway(v string) *PaymentAttemptCreate {
+	_c.mutation.SetGateway(v)
+	return _c
+}
+
 // SetAmountMinor sets the "amount_minor" field.
 func (_c *PaymentAttemptCreate) SetAmountMinor(v int64) *PaymentAttemptCreate {
 	_c.mutation.SetAmountMinor(v)
@@ -184,6 +190,9 @@ func (_c *PaymentAttemptCreate) check() error {
 	if _, ok := _c.mutation.Number(); !ok {
 		return &ValidationError{Name: "number", err: errors.New(`ent: missing required field "PaymentAttempt.number"`)}
 	}
+	if _, ok := _c.mutation.Gateway(); !ok {
+		return &ValidationError{Name: "gateway", err: errors.New(`ent: missing required field "PaymentAttempt.gateway"`)}
+	}
 	if _, ok := _c.mutation.AmountMinor(); !ok {
 		return &ValidationError{Name: "amount_minor", err: errors.New(`ent: missing required field "PaymentAttempt.amount_minor"`)}
 	}
@@ -243,6 +252,10 @@ func (_c *PaymentAttemptCreate) createSpec() (*PaymentAttempt, *sqlgraph.CreateS
 	if value, ok := _c.mutation.Number(); ok {
 		_spec.SetField(paymentattempt.FieldNumber, field.TypeInt16, value)
 		_node.Number = value
+	}
+	if value, ok := _c.mutation.Gateway(); ok {
+		_spec.SetField(paymentattempt.FieldGateway, field.TypeString, value)
+		_node.Gateway = value
 	}
 	if value, ok := _c.mutation.AmountMinor(); ok {
 		_spec.SetField(paymentattempt.FieldAmountMinor, field.TypeInt64, value)
@@ -355,6 +368,18 @@ func (u *PaymentAttemptUpsert) UpdateNumber() *PaymentAttemptUpsert {
 // AddNumber adds v to the "number" field.
 func (u *PaymentAttemptUpsert) AddNumber(v int16) *PaymentAttemptUpsert {
 	u.Add(paymentattempt.FieldNumber, v)
+	return u
+}
+
+// SetGateway sets the "gateway" field.
+func (u *PaymentAttemptUpsert) SetGateway(v string) *PaymentAttemptUpsert {
+	u.Set(paymentattempt.FieldGateway, v)
+	return u
+}
+
+// UpdateGateway sets the "gateway" field to the value that was provided on create.
+func (u *PaymentAttemptUpsert) UpdateGateway() *PaymentAttemptUpsert {
+	u.SetExcluded(paymentattempt.FieldGateway)
 	return u
 }
 
@@ -546,6 +571,20 @@ func (u *PaymentAttemptUpsertOne) AddNumber(v int16) *PaymentAttemptUpsertOne {
 func (u *PaymentAttemptUpsertOne) UpdateNumber() *PaymentAttemptUpsertOne {
 	return u.Update(func(s *PaymentAttemptUpsert) {
 		s.UpdateNumber()
+	})
+}
+
+// SetGateway sets the "gateway" field.
+func (u *PaymentAttemptUpsertOne) SetGateway(v string) *PaymentAttemptUpsertOne {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.SetGateway(v)
+	})
+}
+
+// UpdateGateway sets the "gateway" field to the value that was provided on create.
+func (u *PaymentAttemptUpsertOne) UpdateGateway() *PaymentAttemptUpsertOne {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.UpdateGateway()
 	})
 }
 
@@ -921,6 +960,20 @@ func (u *PaymentAttemptUpsertBulk) AddNumber(v int16) *PaymentAttemptUpsertBulk 
 func (u *PaymentAttemptUpsertBulk) UpdateNumber() *PaymentAttemptUpsertBulk {
 	return u.Update(func(s *PaymentAttemptUpsert) {
 		s.UpdateNumber()
+	})
+}
+
+// SetGateway sets the "gateway" field.
+func (u *PaymentAttemptUpsertBulk) SetGateway(v string) *PaymentAttemptUpsertBulk {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.SetGateway(v)
+	})
+}
+
+// UpdateGateway sets the "gateway" field to the value that was provided on create.
+func (u *PaymentAttemptUpsertBulk) UpdateGateway() *PaymentAttemptUpsertBulk {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.UpdateGateway()
 	})
 }
 

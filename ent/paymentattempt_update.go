@@ -65,6 +65,20 @@ func (_u *PaymentAttemptUpdate) AddNumber(v int16) *PaymentAttemptUpdate {
 	return _u
 }
 
+// SetGateway sets the "gateway" field.
+func (_u *PaymentAttemptUpdate) SetGateway(v string) *PaymentAttemptUpdate {
+	_u.mutation.SetGateway(v)
+	return _u
+}
+
+// SetNillableGateway sets the "gateway" field if the given value is not nil.
+func (_u *PaymentAttemptUpdate) SetNillableGateway(v *string) *PaymentAttemptUpdate {
+	if v != nil {
+		_u.SetGateway(*v)
+	}
+	return _u
+}
+
 // SetAmountMinor sets the "amount_minor" field.
 func (_u *PaymentAttemptUpdate) SetAmountMinor(v int64) *PaymentAttemptUpdate {
 	_u.mutation.ResetAmountMinor()
@@ -238,6 +252,9 @@ func (_u *PaymentAttemptUpdate) sqlSave(ctx context.Context) (_node int, err err
 	if value, ok := _u.mutation.AddedNumber(); ok {
 		_spec.AddField(paymentattempt.FieldNumber, field.TypeInt16, value)
 	}
+	if value, ok := _u.mutation.Gateway(); ok {
+		_spec.SetField(paymentattempt.FieldGateway, field.TypeString, value)
+	}
 	if value, ok := _u.mutation.AmountMinor(); ok {
 		_spec.SetField(paymentattempt.FieldAmountMinor, field.TypeInt64, value)
 	}
@@ -322,6 +339,20 @@ func (_u *PaymentAttemptUpdateOne) SetNillableNumber(v *int16) *PaymentAttemptUp
 // AddNumber adds value to the "number" field.
 func (_u *PaymentAttemptUpdateOne) AddNumber(v int16) *PaymentAttemptUpdateOne {
 	_u.mutation.AddNumber(v)
+	return _u
+}
+
+// SetGateway sets the "gateway" field.
+func (_u *PaymentAttemptUpdateOne) SetGateway(v string) *PaymentAttemptUpdateOne {
+	_u.mutation.SetGateway(v)
+	return _u
+}
+
+// SetNillableGateway sets the "gateway" field if the given value is not nil.
+func (_u *PaymentAttemptUpdateOne) SetNillableGateway(v *string) *PaymentAttemptUpdateOne {
+	if v != nil {
+		_u.SetGateway(*v)
+	}
 	return _u
 }
 
@@ -527,6 +558,9 @@ func (_u *PaymentAttemptUpdateOne) sqlSave(ctx context.Context) (_node *PaymentA
 	}
 	if value, ok := _u.mutation.AddedNumber(); ok {
 		_spec.AddField(paymentattempt.FieldNumber, field.TypeInt16, value)
+	}
+	if value, ok := _u.mutation.Gateway(); ok {
+		_spec.SetField(paymentattempt.FieldGateway, field.TypeString, value)
 	}
 	if value, ok := _u.mutation.AmountMinor(); ok {
 		_spec.SetField(paymentattempt.FieldAmountMinor, field.TypeInt64, value)

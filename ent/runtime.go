@@ -144,33 +144,33 @@ func init() {
 	paymentFields := schema.Payment{}.Fields()
 	_ = paymentFields
 	// paymentDescStatus is the schema descriptor for status field.
-	paymentDescStatus := paymentFields[5].Descriptor()
+	paymentDescStatus := paymentFields[4].Descriptor()
 	// payment.DefaultStatus holds the default value on creation for the status field.
 	payment.DefaultStatus = paymentDescStatus.Default.(string)
 	// paymentDescCapturedMinor is the schema descriptor for captured_minor field.
-	paymentDescCapturedMinor := paymentFields[7].Descriptor()
+	paymentDescCapturedMinor := paymentFields[6].Descriptor()
 	// payment.DefaultCapturedMinor holds the default value on creation for the captured_minor field.
 	payment.DefaultCapturedMinor = paymentDescCapturedMinor.Default.(int64)
 	// paymentDescRefundedMinor is the schema descriptor for refunded_minor field.
-	paymentDescRefundedMinor := paymentFields[8].Descriptor()
+	paymentDescRefundedMinor := paymentFields[7].Descriptor()
 	// payment.DefaultRefundedMinor holds the default value on creation for the refunded_minor field.
 	payment.DefaultRefundedMinor = paymentDescRefundedMinor.Default.(int64)
 	// paymentDescPromisedMinor is the schema descriptor for promised_minor field.
-	paymentDescPromisedMinor := paymentFields[9].Descriptor()
+	paymentDescPromisedMinor := paymentFields[8].Descriptor()
 	// payment.DefaultPromisedMinor holds the default value on creation for the promised_minor field.
 	payment.DefaultPromisedMinor = paymentDescPromisedMinor.Default.(int64)
 	// paymentDescCreatedAt is the schema descriptor for created_at field.
-	paymentDescCreatedAt := paymentFields[11].Descriptor()
+	paymentDescCreatedAt := paymentFields[10].Descriptor()
 	// payment.DefaultCreatedAt holds the default value on creation for the created_at field.
 	payment.DefaultCreatedAt = paymentDescCreatedAt.Default.(func() time.Time)
 	paymentattemptFields := schema.PaymentAttempt{}.Fields()
 	_ = paymentattemptFields
 	// paymentattemptDescStatus is the schema descriptor for status field.
-	paymentattemptDescStatus := paymentattemptFields[5].Descriptor()
+	paymentattemptDescStatus := paymentattemptFields[6].Descriptor()
 	// paymentattempt.DefaultStatus holds the default value on creation for the status field.
 	paymentattempt.DefaultStatus = paymentattemptDescStatus.Default.(string)
 	// paymentattemptDescCreatedAt is the schema descriptor for created_at field.
-	paymentattemptDescCreatedAt := paymentattemptFields[10].Descriptor()
+	paymentattemptDescCreatedAt := paymentattemptFields[11].Descriptor()
 	// paymentattempt.DefaultCreatedAt holds the default value on creation for the created_at field.
 	paymentattempt.DefaultCreatedAt = paymentattemptDescCreatedAt.Default.(func() time.Time)
 	priceruleFields := schema.PriceRule{}.Fields()

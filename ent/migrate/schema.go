@@ -500,7 +500,6 @@ var (
 		{Name: "showtime_id", Type: field.TypeUUID},
 		{Name: "reservation_id", Type: field.TypeUUID},
 		{Name: "viewer_id", Type: field.TypeUUID},
-		{Name: "gateway", Type: field.TypeString, Size: 2147483647},
 		{Name: "status", Type: field.TypeString, Size: 2147483647, Default: "PENDING"},
 		{Name: "amount_minor", Type: field.TypeInt64},
 		{Name: "captured_minor", Type: field.TypeInt64, Default: 0},
@@ -529,6 +528,7 @@ var (
 		{Name: "showtime_id", Type: field.TypeUUID},
 		{Name: "payment_id", Type: field.TypeUUID},
 		{Name: "number", Type: field.TypeInt16},
+		{Name: "gateway", Type: field.TypeString, Size: 2147483647},
 		{Name: "amount_minor", Type: field.TypeInt64},
 		{Name: "status", Type: field.TypeString, Size: 2147483647, Default: "STARTED"},
 		{Name: "gateway_reference", Type: field.TypeString, Nullable: true, Size: 2147483647},
@@ -560,7 +560,7 @@ var (
 			{
 				Name:    "payment_attempts_unsettled_idx",
 				Unique:  false,
-				Columns: []*schema.Column{PaymentAttemptsColumns[9]},
+				Columns: []*schema.Column{PaymentAttemptsColumns[10]},
 				Annotation: &entsql.IndexAnnotation{
 					Where: "(status = ANY (ARRAY['STARTED'::text, 'AUTHORIZED'::text, 'VOID_PENDING'::text, 'REFUND_PENDING'::text]))",
 				},

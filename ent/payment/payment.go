@@ -19,8 +19,6 @@ const (
 	FieldReservationID = "reservation_id"
 	// FieldViewerID holds the string denoting the viewer_id field in the database.
 	FieldViewerID = "viewer_id"
-	// FieldGateway holds the string denoting the gateway field in the database.
-	FieldGateway = "gateway"
 	// FieldStatus holds the string denoting the status field in the database.
 	FieldStatus = "status"
 	// FieldAmountMinor holds the string denoting the amount_minor field in the database.
@@ -47,7 +45,6 @@ var Columns = []string{
 	FieldShowtimeID,
 	FieldReservationID,
 	FieldViewerID,
-	FieldGateway,
 	FieldStatus,
 	FieldAmountMinor,
 	FieldCapturedMinor,
@@ -102,11 +99,6 @@ func ByReservationID(opts ...sql.OrderTermOption) OrderOption {
 // ByViewerID orders the results by the viewer_id field.
 func ByViewerID(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldViewerID, opts...).ToFunc()
-}
-
-// ByGateway orders the results by the gateway field.
-func ByGateway(opts ...sql.OrderTermOption) OrderOption {
-	return sql.OrderByField(FieldGateway, opts...).ToFunc()
 }
 
 // ByStatus orders the results by the status field.

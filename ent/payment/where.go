@@ -70,11 +70,6 @@ func ViewerID(v uuid.UUID) predicate.Payment {
 	return predicate.Payment(sql.FieldEQ(FieldViewerID, v))
 }
 
-// Gateway applies equality check predicate on the "gateway" field. It's identical to GatewayEQ.
-func Gateway(v string) predicate.Payment {
-	return predicate.Payment(sql.FieldEQ(FieldGateway, v))
-}
-
 // Status applies equality check predicate on the "status" field. It's identical to StatusEQ.
 func Status(v string) predicate.Payment {
 	return predicate.Payment(sql.FieldEQ(FieldStatus, v))
@@ -233,71 +228,6 @@ func ViewerIDLT(v uuid.UUID) predicate.Payment {
 // ViewerIDLTE applies the LTE predicate on the "viewer_id" field.
 func ViewerIDLTE(v uuid.UUID) predicate.Payment {
 	return predicate.Payment(sql.FieldLTE(FieldViewerID, v))
-}
-
-// GatewayEQ applies the EQ predicate on the "gateway" field.
-func GatewayEQ(v string) predicate.Payment {
-	return predicate.Payment(sql.FieldEQ(FieldGateway, v))
-}
-
-// GatewayNEQ applies the NEQ predicate on the "gateway" field.
-func GatewayNEQ(v string) predicate.Payment {
-	return predicate.Payment(sql.FieldNEQ(FieldGateway, v))
-}
-
-// GatewayIn applies the In predicate on the "gateway" field.
-func GatewayIn(vs ...string) predicate.Payment {
-	return predicate.Payment(sql.FieldIn(FieldGateway, vs...))
-}
-
-// GatewayNotIn applies the NotIn predicate on the "gateway" field.
-func GatewayNotIn(vs ...string) predicate.Payment {
-	return predicate.Payment(sql.FieldNotIn(FieldGateway, vs...))
-}
-
-// GatewayGT applies the GT predicate on the "gateway" field.
-func GatewayGT(v string) predicate.Payment {
-	return predicate.Payment(sql.FieldGT(FieldGateway, v))
-}
-
-// GatewayGTE applies the GTE predicate on the "gateway" field.
-func GatewayGTE(v string) predicate.Payment {
-	return predicate.Payment(sql.FieldGTE(FieldGateway, v))
-}
-
-// GatewayLT applies the LT predicate on the "gateway" field.
-func GatewayLT(v string) predicate.Payment {
-	return predicate.Payment(sql.FieldLT(FieldGateway, v))
-}
-
-// GatewayLTE applies the LTE predicate on the "gateway" field.
-func GatewayLTE(v string) predicate.Payment {
-	return predicate.Payment(sql.FieldLTE(FieldGateway, v))
-}
-
-// GatewayContains applies the Contains predicate on the "gateway" field.
-func GatewayContains(v string) predicate.Payment {
-	return predicate.Payment(sql.FieldContains(FieldGateway, v))
-}
-
-// GatewayHasPrefix applies the HasPrefix predicate on the "gateway" field.
-func GatewayHasPrefix(v string) predicate.Payment {
-	return predicate.Payment(sql.FieldHasPrefix(FieldGateway, v))
-}
-
-// GatewayHasSuffix applies the HasSuffix predicate on the "gateway" field.
-func GatewayHasSuffix(v string) predicate.Payment {
-	return predicate.Payment(sql.FieldHasSuffix(FieldGateway, v))
-}
-
-// GatewayEqualFold applies the EqualFold predicate on the "gateway" field.
-func GatewayEqualFold(v string) predicate.Payment {
-	return predicate.Payment(sql.FieldEqualFold(FieldGateway, v))
-}
-
-// GatewayContainsFold applies the ContainsFold predicate on the "gateway" field.
-func GatewayContainsFold(v string) predicate.Payment {
-	return predicate.Payment(sql.FieldContainsFold(FieldGateway, v))
 }
 
 // StatusEQ applies the EQ predicate on the "status" field.

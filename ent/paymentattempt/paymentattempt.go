@@ -19,6 +19,8 @@ const (
 	FieldPaymentID = "payment_id"
 	// FieldNumber holds the string denoting the number field in the database.
 	FieldNumber = "number"
+	// FieldGateway holds the string denoting the gateway field in the database.
+	FieldGateway = "gateway"
 	// FieldAmountMinor holds the string denoting the amount_minor field in the database.
 	FieldAmountMinor = "amount_minor"
 	// FieldStatus holds the string denoting the status field in the database.
@@ -45,6 +47,7 @@ var Columns = []string{
 	FieldShowtimeID,
 	FieldPaymentID,
 	FieldNumber,
+	FieldGateway,
 	FieldAmountMinor,
 	FieldStatus,
 	FieldGatewayReference,
@@ -93,6 +96,11 @@ func ByPaymentID(opts ...sql.OrderTermOption) OrderOption {
 // ByNumber orders the results by the number field.
 func ByNumber(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldNumber, opts...).ToFunc()
+}
+
+// ByGateway orders the results by the gateway field.
+func ByGateway(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldGateway, opts...).ToFunc()
 }
 
 // ByAmountMinor orders the results by the amount_minor field.

@@ -70,6 +70,11 @@ func Number(v int16) predicate.PaymentAttempt {
 	return predicate.PaymentAttempt(sql.FieldEQ(FieldNumber, v))
 }
 
+// Gateway applies equality check predicate on the "gateway" field. It's identical to GatewayEQ.
+func Gateway(v string) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldEQ(FieldGateway, v))
+}
+
 // AmountMinor applies equality check predicate on the "amount_minor" field. It's identical to AmountMinorEQ.
 func AmountMinor(v int64) predicate.PaymentAttempt {
 	return predicate.PaymentAttempt(sql.FieldEQ(FieldAmountMinor, v))
@@ -228,6 +233,71 @@ func NumberLT(v int16) predicate.PaymentAttempt {
 // NumberLTE applies the LTE predicate on the "number" field.
 func NumberLTE(v int16) predicate.PaymentAttempt {
 	return predicate.PaymentAttempt(sql.FieldLTE(FieldNumber, v))
+}
+
+// GatewayEQ applies the EQ predicate on the "gateway" field.
+func GatewayEQ(v string) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldEQ(FieldGateway, v))
+}
+
+// GatewayNEQ applies the NEQ predicate on the "gateway" field.
+func GatewayNEQ(v string) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldNEQ(FieldGateway, v))
+}
+
+// GatewayIn applies the In predicate on the "gateway" field.
+func GatewayIn(vs ...string) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldIn(FieldGateway, vs...))
+}
+
+// GatewayNotIn applies the NotIn predicate on the "gateway" field.
+func GatewayNotIn(vs ...string) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldNotIn(FieldGateway, vs...))
+}
+
+// GatewayGT applies the GT predicate on the "gateway" field.
+func GatewayGT(v string) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldGT(FieldGateway, v))
+}
+
+// GatewayGTE applies the GTE predicate on the "gateway" field.
+func GatewayGTE(v string) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldGTE(FieldGateway, v))
+}
+
+// GatewayLT applies the LT predicate on the "gateway" field.
+func GatewayLT(v string) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldLT(FieldGateway, v))
+}
+
+// GatewayLTE applies the LTE predicate on the "gateway" field.
+func GatewayLTE(v string) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldLTE(FieldGateway, v))
+}
+
+// GatewayContains applies the Contains predicate on the "gateway" field.
+func GatewayContains(v string) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldContains(FieldGateway, v))
+}
+
+// GatewayHasPrefix applies the HasPrefix predicate on the "gateway" field.
+func GatewayHasPrefix(v string) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldHasPrefix(FieldGateway, v))
+}
+
+// GatewayHasSuffix applies the HasSuffix predicate on the "gateway" field.
+func GatewayHasSuffix(v string) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldHasSuffix(FieldGateway, v))
+}
+
+// GatewayEqualFold applies the EqualFold predicate on the "gateway" field.
+func GatewayEqualFold(v string) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldEqualFold(FieldGateway, v))
+}
+
+// GatewayContainsFold applies the ContainsFold predicate on the "gateway" field.
+func GatewayContainsFold(v string) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldContainsFold(FieldGateway, v))
 }
 
 // AmountMinorEQ applies the EQ predicate on the "amount_minor" field.

@@ -191,13 +191,14 @@ func (s *Service) deskOf(ctx context.Context, viewer auth.Viewer, showtimeID uui
 	return offer.TheaterID, nil
 }
 
-// takeTx confirms a reservation whose price is given at the counter: its seats, its tickets and the money, or nothing.
+// takeTx confirms a reservation, of which it needs keys, positions and total, whose price is given at the counter: its seats,
+// its tickets and the money, or nothing.
 // errHoldLost when its deadline has passed.
 func (s *Service) takeTx(ctx context.Context, tx *sql.Tx, viewer auth.Viewer, theaterID uuid.UUID, r Reservation, tender Tender, key string) error {
 	if err := s.secureTx(ctx, tx, r.ShowtimeID, r.ID); err != nil {
 		return err
 	}
-	if err := s.confirmTx(ctx, tx, r.ShowtimeID, r.ID); err != nil {
+	if err := s.confirmTx(ctx, tx, r); err != nil {
 		return err
 	}
 	if r.Total.AmountMinor == 0 {

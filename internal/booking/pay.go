@@ -11,7 +11,9 @@ import (
 
 	"marquee/internal/apperr"
 	"marquee/internal/auth"
+	"marquee/internal/money"
 	"marquee/internal/payment"
+	"marquee/internal/typeid"
 )
 
 // PayInput asks to pay a reservation.
@@ -27,6 +29,11 @@ func (in PayInput) Validate() error {
 	checkKey(&bad, in.IdempotencyKey)
 	return bad.Err()
 }
+
+// payOperation is what the keys of payments are stored for.
+const payOperation = "PAY"
+
+func (in PayInput) fingerprint() []byte { return fingerprint(payOperation, in.ReservationID, nil) }
 
 // Pay collects the price of a held reservation and issues its tickets. Repeating it with the same key tells how that
 // attempt stands; paying what is paid already changes nothing and says so. NOT_FOUND when the reservation is missing
@@ -95,81 +102,94 @@ type opened struct {
 }
 
 func (s *Service) openAttempt(ctx context.Context, viewer auth.Viewer, in PayInput) (opened, error) {
-	var out opened
-	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
-		out = opened{}
-		// The row lock comes first: two requests with one key run one after the other, and the second finds the attempt
-		// of the first.
+	outcome, attempt, err := s.payReservation(ctx, s.db.SQL(), viewer, in)
+	if outcome == payFree {
+		outcome, attempt, err = s.confirmFree(ctx, viewer, in)
+	}
+	switch {
+	case errors.Is(err, payment.ErrMoved):
+		// Another attempt is under way; its owner or the reconciler will bring it to an end.
+		return opened{attempt: payment.Attempt{Status: payment.AttemptStarted}}, nil
+	case errors.Is(err, errHoldLost):
+		return opened{expired: true}, nil
+	case err != nil:
+		return opened{}, err
+	}
+	switch outcome {
+	case "OPENED":
+		return opened{attempt: attempt, drive: true}, nil
+	case "REPLAYED", payConfirmed:
+		return opened{attempt: attempt, free: attempt.ID == uuid.Nil}, nil
+	case "EXPIRED":
+		return opened{expired: true}, nil
+	case "KEY_REUSED":
+		return opened{}, errKeyReused()
+	case "CANCELLED":
+		return opened{}, apperr.New(apperr.Conflict, "This reservation was cancelled.")
+	case "NO_RESERVATION":
+		return opened{}, apperr.Missing("reservation")
+	default:
+		return opened{}, fmt.Errorf("a payment was answered %q", outcome)
+	}
+}
+
+// Outcomes of pay_reservation that its caller acts on.
+const (
+	payFree      = "FREE"
+	payConfirmed = "CONFIRMED"
+)
+
+// payReservation is the SQL function pay_reservation; the attempt is a zero one where there is none.
+func (s *Service) payReservation(ctx context.Context, on querier, viewer auth.Viewer, in PayInput) (outcome string, a payment.Attempt, err error) {
+	var (
+		attemptID, paymentID                   uuid.NullUUID
+		gateway, currency, status, declineCode sql.NullString
+		amount                                 sql.NullInt64
+	)
+	err = on.QueryRowContext(ctx, `SELECT outcome, attempt_id, payment_id, gateway, amount_minor, currency, status, decline_code
+		FROM pay_reservation($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		in.ShowtimeID, in.ReservationID, viewer.UserID, in.IdempotencyKey, in.fingerprint(), typeid.New(), typeid.New(),
+		s.gateway.Name(), s.cfg.AttemptLease.Milliseconds()).
+		Scan(&outcome, &attemptID, &paymentID, &gateway, &amount, &currency, &status, &declineCode)
+	if err != nil {
+		return "", payment.Attempt{}, payment.Moved(fmt.Errorf("opening a payment: %w", err))
+	}
+	if !attemptID.Valid {
+		return outcome, payment.Attempt{}, nil
+	}
+	return outcome, payment.Attempt{
+		ShowtimeID: in.ShowtimeID, ID: attemptID.UUID, PaymentID: paymentID.UUID, ReservationID: in.ReservationID, Gateway: gateway.String,
+		Amount: money.Money{AmountMinor: amount.Int64, Currency: currency.String}, Status: payment.AttemptStatus(status.String), DeclineCode: declineCode.String,
+	}, nil
+}
+
+// confirmFree confirms a reservation that costs nothing, if that is still so: errHoldLost when its deadline has passed.
+func (s *Service) confirmFree(ctx context.Context, viewer auth.Viewer, in PayInput) (outcome string, a payment.Attempt, err error) {
+	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
 		r, _, err := s.lockTx(ctx, tx, viewer.UserID, in.ShowtimeID, in.ReservationID)
 		if err != nil {
 			return err
 		}
-		replayed, err := s.rememberKeyTx(ctx, tx, viewer.UserID, in)
-		if err != nil {
+		if outcome, a, err = s.payReservation(ctx, tx, viewer, in); err != nil || outcome != payFree {
 			return err
 		}
-		if replayed {
-			var found bool
-			out.attempt, found, err = s.payments.AttemptByKeyTx(ctx, tx, in.ShowtimeID, in.ReservationID, in.IdempotencyKey)
-			out.free = err == nil && !found
+		if _, err := rememberTx(ctx, tx, viewer.UserID, r.Reference(), in.IdempotencyKey, payOperation, in.fingerprint()); err != nil {
 			return err
 		}
-		switch r.Status {
-		case StatusHeld, StatusReserved:
-		case StatusConfirmed:
-			var found bool
-			out.attempt, found, err = s.payments.LatestAttemptTx(ctx, tx, in.ShowtimeID, in.ReservationID)
-			if err != nil {
-				return err
-			}
-			out.free = !found || r.Total.AmountMinor == 0
-			return errKeepNothing
-		case StatusExpired:
-			out.expired = true
-			return errKeepNothing
-		default:
-			return apperr.New(apperr.Conflict, "This reservation was cancelled.")
+		if err := s.secureTx(ctx, tx, in.ShowtimeID, in.ReservationID); err != nil {
+			return err
 		}
-		if r.Total.AmountMinor == 0 {
-			if err := s.secureTx(ctx, tx, in.ShowtimeID, in.ReservationID); errors.Is(err, errHoldLost) {
-				out.expired = true
-				return errKeepNothing
-			} else if err != nil {
-				return err
-			}
-			out.free = true
-			if err := s.confirmTx(ctx, tx, in.ShowtimeID, in.ReservationID); err != nil {
-				return err
-			}
-			// Attempts for seats that it had before, and that cost something, came to nothing.
-			return s.payments.GiveUpTx(ctx, tx, in.ShowtimeID, in.ReservationID)
+		if err := s.confirmTx(ctx, tx, r); err != nil {
+			return err
 		}
-		out.attempt, err = s.payments.OpenAttemptTx(ctx, tx, payment.Opening{
-			ShowtimeID: in.ShowtimeID, ReservationID: in.ReservationID, ViewerID: viewer.UserID,
-			Gateway: s.gateway.Name(), Amount: r.Total, IdempotencyKey: in.IdempotencyKey, Lease: s.cfg.AttemptLease,
-		})
-		out.drive = err == nil
-		return err
+		// Attempts for seats that it had before, and that cost something, came to nothing.
+		return s.payments.GiveUpTx(ctx, tx, in.ShowtimeID, in.ReservationID)
 	})
-	switch {
-	case errors.Is(err, errKeepNothing):
-		return out, nil
-	case errors.Is(err, payment.ErrMoved):
-		// Another attempt is under way; its owner or the reconciler will bring it to an end.
-		return opened{attempt: payment.Attempt{Status: payment.AttemptStarted}}, nil
-	case err == nil && out.free:
+	if err == nil && outcome == payFree {
 		s.hint(in.ShowtimeID)
+		outcome = payConfirmed
 	}
-	return out, err
-}
-
-// errKeepNothing rolls the transaction back although the answer is known: the key is not remembered, so that it may be
-// used again.
-var errKeepNothing = errors.New("booking: nothing to keep")
-
-// rememberKeyTx stores the command's key; replayed is true when it was stored before for the same command.
-func (s *Service) rememberKeyTx(ctx context.Context, tx *sql.Tx, viewerID uuid.UUID, in PayInput) (replayed bool, err error) {
-	return rememberTx(ctx, tx, viewerID, payment.Reference{ShowtimeID: in.ShowtimeID, ID: in.ReservationID}, in.IdempotencyKey, "PAY", fingerprint("PAY", in.ReservationID, nil))
+	return outcome, a, err
 }
 
 // rememberTx stores the key of an operation on a reservation with what was asked; replayed is true when it was stored before

@@ -967,13 +967,13 @@ func TestService_Reconcile_knows_its_gateway(t *testing.T) {
 	r := h.hold(t, viewer, 11)
 	h.gateway.Next(gatewaytest.Authorize, gatewaytest.DiesBefore)
 	died(t, func() { _, _ = h.booking.Pay(t.Context(), viewer, payInput(r)) })
-	h.Exec(t, `UPDATE payments SET gateway = 'another'`)
+	h.Exec(t, `UPDATE payment_attempts SET gateway = 'another'`)
 	calls := len(h.gateway.Calls())
 	if n := h.reconcile(t); n != 0 || len(h.gateway.Calls()) != calls {
 		t.Errorf("%d settled, calls %v", n, h.gateway.Calls()[calls:])
 	}
 	h.wantAttempts(t, r, payment.AttemptStarted)
-	h.Exec(t, `UPDATE payments SET gateway = 'fake'`)
+	h.Exec(t, `UPDATE payment_attempts SET gateway = 'fake'`)
 	if n := h.reconcile(t); n != 1 {
 		t.Errorf("%d settled, want one", n)
 	}

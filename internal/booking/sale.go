@@ -173,7 +173,7 @@ func (s *Service) sellTx(ctx context.Context, tx *sql.Tx, in counterSale, w want
 	if !in.Tender.pays(w.quote.Total) {
 		return id, &refusedTenderError{TenderRefused{Due: w.quote.Total, Given: money.Money{AmountMinor: in.Tender.Minor, Currency: w.offer.Currency}}}
 	}
-	r := Reservation{ShowtimeID: in.ShowtimeID, ID: c.reservationID.UUID, ViewerID: in.customer, Total: w.quote.Total}
+	r := Reservation{ShowtimeID: in.ShowtimeID, ID: c.reservationID.UUID, ViewerID: in.customer, Positions: w.positions, Total: w.quote.Total}
 	if err := s.takeTx(ctx, tx, in.viewer, w.offer.TheaterID, r, in.Tender, in.IdempotencyKey); err != nil {
 		return id, err
 	}

@@ -14,7 +14,6 @@ import (
 
 	"marquee/internal/payment"
 	"marquee/internal/postgres"
-	"marquee/internal/seatno"
 	"marquee/internal/typeid"
 )
 
@@ -68,10 +67,10 @@ func (s *Service) step(ctx context.Context, a payment.Attempt) (payment.Attempt,
 		}
 		switch charge.Status {
 		case payment.ChargeVoided, payment.ChargeDeclined:
-			return s.advance(ctx, a, payment.Step{To: payment.AttemptVoided}, nil)
+			return s.payments.Advance(ctx, a, payment.Step{To: payment.AttemptVoided})
 		case payment.ChargeCaptured:
 			// The money was taken after all, by the gateway itself or by hand: it goes back.
-			return s.advance(ctx, a, payment.Step{To: payment.AttemptRefundPending, Reference: charge.Reference}, nil)
+			return s.payments.Advance(ctx, a, payment.Step{To: payment.AttemptRefundPending, Reference: charge.Reference})
 		default:
 			return a, fmt.Errorf("the gateway did not void attempt %s: it is %s", a.ID, charge.Status)
 		}
@@ -85,7 +84,7 @@ func (s *Service) step(ctx context.Context, a payment.Attempt) (payment.Attempt,
 		if charge.Refunded != a.Amount {
 			return a, fmt.Errorf("the gateway refunded %s of %s for attempt %s", charge.Refunded.Formatted(), a.Amount.Formatted(), a.ID)
 		}
-		return s.advance(ctx, a, payment.Step{To: payment.AttemptRefunded}, nil)
+		return s.payments.Advance(ctx, a, payment.Step{To: payment.AttemptRefunded})
 	default:
 		return a, fmt.Errorf("attempt %s rests at %s", a.ID, a.Status)
 	}
@@ -114,21 +113,19 @@ func (s *Service) authorized(ctx context.Context, a payment.Attempt, charge paym
 		if code == "" {
 			code = payment.DeclineNoAnswer
 		}
-		return s.advance(ctx, a, payment.Step{To: payment.AttemptDeclined, Reference: charge.Reference, DeclineCode: code}, nil)
+		return s.payments.Advance(ctx, a, payment.Step{To: payment.AttemptDeclined, Reference: charge.Reference, DeclineCode: code})
 	case payment.ChargeAuthorized, payment.ChargeCaptured:
 		// Captured already: a gateway that captures by itself. The seats are secured all the same, or the money goes back.
 	default:
 		return a, fmt.Errorf("the gateway says that attempt %s is %s before it was captured", a.ID, charge.Status)
 	}
-	next, err := s.advance(ctx, a, payment.Step{To: payment.AttemptAuthorized, Reference: charge.Reference}, func(tx *sql.Tx) error {
-		return s.secureTx(ctx, tx, a.ShowtimeID, a.ReservationID)
-	})
+	next, err := s.secureFor(ctx, a, charge.Reference)
 	if errors.Is(err, errHoldLost) {
 		to := payment.AttemptVoidPending
 		if charge.Status == payment.ChargeCaptured {
 			to = payment.AttemptRefundPending
 		}
-		return s.advance(ctx, a, payment.Step{To: to, Reference: charge.Reference}, nil)
+		return s.payments.Advance(ctx, a, payment.Step{To: to, Reference: charge.Reference})
 	}
 	if err == nil {
 		s.hint(a.ShowtimeID)
@@ -138,15 +135,30 @@ func (s *Service) authorized(ctx context.Context, a payment.Attempt, charge paym
 
 var errHoldLost = errors.New("booking: the hold ran out")
 
+// secureFor makes the seats of a held reservation stop expiring, since the attempt has the funds reserved; errHoldLost when
+// its deadline has passed.
+func (s *Service) secureFor(ctx context.Context, a payment.Attempt, reference string) (payment.Attempt, error) {
+	next, err := a.After(payment.Step{To: payment.AttemptAuthorized})
+	if err != nil {
+		return a, err
+	}
+	row := s.db.SQL().QueryRowContext(ctx, `SELECT secure_for_attempt($1, $2, $3, $4)`, a.ShowtimeID, a.ReservationID, a.ID, reference)
+	return next, secured(row)
+}
+
 // secureTx makes the seats of a held reservation stop expiring; errHoldLost when its deadline has passed.
 func (s *Service) secureTx(ctx context.Context, tx *sql.Tx, showtimeID, id uuid.UUID) error {
+	return secured(tx.QueryRowContext(ctx, `SELECT secure_reservation($1, $2)`, showtimeID, id))
+}
+
+func secured(row *sql.Row) error {
 	var secured bool
-	err := tx.QueryRowContext(ctx, `SELECT secure_reservation($1, $2)`, showtimeID, id).Scan(&secured)
+	err := row.Scan(&secured)
 	switch {
 	case postgres.SQLState(err) == lostRace, err == nil && !secured:
 		return errHoldLost
 	case err != nil:
-		return fmt.Errorf("securing seats: %w", err)
+		return payment.Moved(fmt.Errorf("securing seats: %w", err))
 	default:
 		return nil
 	}
@@ -159,9 +171,7 @@ func (s *Service) captured(ctx context.Context, a payment.Attempt, charge paymen
 		if charge.Captured != a.Amount {
 			return a, fmt.Errorf("the gateway captured %s of %s for attempt %s", charge.Captured.Formatted(), a.Amount.Formatted(), a.ID)
 		}
-		next, err := s.advance(ctx, a, payment.Step{To: payment.AttemptCaptured}, func(tx *sql.Tx) error {
-			return s.confirmTx(ctx, tx, a.ShowtimeID, a.ReservationID)
-		})
+		next, err := s.confirmFor(ctx, a)
 		if err == nil {
 			s.hint(a.ShowtimeID)
 		}
@@ -172,8 +182,13 @@ func (s *Service) captured(ctx context.Context, a payment.Attempt, charge paymen
 		if code == "" {
 			code = "authorization_lapsed"
 		}
-		next, err := s.advance(ctx, a, payment.Step{To: payment.AttemptVoidPending, DeclineCode: code}, func(tx *sql.Tx) error {
-			return s.reholdTx(ctx, tx, a.ShowtimeID, a.ReservationID)
+		next := a
+		err := s.db.InTx(ctx, func(tx *sql.Tx) (err error) {
+			if err := s.reholdTx(ctx, tx, a.ShowtimeID, a.ReservationID); err != nil {
+				return err
+			}
+			next, err = s.payments.AdvanceTx(ctx, tx, a, payment.Step{To: payment.AttemptVoidPending, DeclineCode: code})
+			return err
 		})
 		if err == nil {
 			s.hint(a.ShowtimeID)
@@ -184,47 +199,44 @@ func (s *Service) captured(ctx context.Context, a payment.Attempt, charge paymen
 	}
 }
 
-// advance moves the attempt in one transaction together with what else must happen at that step.
-func (s *Service) advance(ctx context.Context, a payment.Attempt, step payment.Step, also func(tx *sql.Tx) error) (payment.Attempt, error) {
-	var next payment.Attempt
-	err := s.db.InTx(ctx, func(tx *sql.Tx) (err error) {
-		if also != nil {
-			if err := also(tx); err != nil {
-				return err
-			}
-		}
-		next, err = s.payments.AdvanceTx(ctx, tx, a, step)
-		return err
-	})
+// confirmFor confirms the reservation of an attempt whose money was captured, and issues one ticket a seat.
+func (s *Service) confirmFor(ctx context.Context, a payment.Attempt) (payment.Attempt, error) {
+	next, err := a.After(payment.Step{To: payment.AttemptCaptured})
 	if err != nil {
 		return a, err
+	}
+	var seats int
+	err = s.db.SQL().QueryRowContext(ctx, `SELECT cardinality(seats) FROM reservations WHERE showtime_id = $1 AND id = $2`, a.ShowtimeID, a.ReservationID).Scan(&seats)
+	if err != nil {
+		return a, fmt.Errorf("reading a reservation: %w", err)
+	}
+	ids, codes := newTickets(seats)
+	_, err = s.db.SQL().ExecContext(ctx, `SELECT confirm_for_attempt($1, $2, $3, $4::text[], $5::uuid[], $6::text[])`,
+		a.ShowtimeID, a.ReservationID, a.ID, textArray(EventConfirm.from()), ids, textArray(codes))
+	if err != nil {
+		return a, payment.Moved(fmt.Errorf("confirming a reservation: %w", err))
 	}
 	return next, nil
 }
 
 // confirmTx confirms a reservation whose seats are secured and issues one ticket a seat.
-func (s *Service) confirmTx(ctx context.Context, tx *sql.Tx, showtimeID, id uuid.UUID) error {
-	var seats seatno.List
-	err := tx.QueryRowContext(ctx, `UPDATE reservations SET status = 'CONFIRMED', confirmed_at = now()
-		WHERE showtime_id = $1 AND id = $2 AND status = ANY ($3::text[]) AND held_until IS NULL RETURNING seats`,
-		showtimeID, id, textArray(EventConfirm.from())).Scan(&seats)
-	if errors.Is(err, sql.ErrNoRows) {
-		return payment.ErrMoved
-	}
+func (s *Service) confirmTx(ctx context.Context, tx *sql.Tx, r Reservation) error {
+	ids, codes := newTickets(len(r.Positions))
+	_, err := tx.ExecContext(ctx, `SELECT confirm_reservation($1, $2, $3::text[], $4::uuid[], $5::text[])`,
+		r.ShowtimeID, r.ID, textArray(EventConfirm.from()), ids, textArray(codes))
 	if err != nil {
-		return fmt.Errorf("confirming a reservation: %w", err)
-	}
-	ids, codes := make(postgres.UUIDs, len(seats)), make([]string, len(seats))
-	for i := range seats {
-		ids[i], codes[i] = typeid.New(), newTicketCode()
-	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO tickets (showtime_id, id, reservation_id, seat_no, code)
-		SELECT $1, t.id, $2, t.seat_no, t.code FROM unnest($3::uuid[], $4::smallint[], $5::text[]) AS t (id, seat_no, code)`,
-		showtimeID, id, ids, seats, textArray(codes))
-	if err != nil {
-		return fmt.Errorf("issuing tickets: %w", err)
+		return payment.Moved(fmt.Errorf("confirming a reservation: %w", err))
 	}
 	return nil
+}
+
+// newTickets makes up keys and codes of tickets.
+func newTickets(n int) (ids postgres.UUIDs, codes []string) {
+	ids, codes = make(postgres.UUIDs, n), make([]string, n)
+	for i := range n {
+		ids[i], codes[i] = typeid.New(), newTicketCode()
+	}
+	return ids, codes
 }
 
 // reholdTx gives secured seats a deadline again, no earlier than the one they had been promised; payment.ErrMoved when
@@ -301,7 +313,7 @@ func (s *Service) takeOver(ctx context.Context, a payment.Attempt) error {
 	if a.Status == payment.AttemptStarted && a.Gateway == s.gateway.Name() {
 		_, err := s.lookup(ctx, a)
 		if errors.Is(err, payment.ErrNoSuchCharge) {
-			a, err = s.advance(ctx, a, payment.Step{To: payment.AttemptVoidPending, DeclineCode: payment.DeclineNoAnswer}, nil)
+			a, err = s.payments.Advance(ctx, a, payment.Step{To: payment.AttemptVoidPending, DeclineCode: payment.DeclineNoAnswer})
 		}
 		if err != nil {
 			return err

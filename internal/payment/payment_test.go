@@ -254,23 +254,16 @@ func TestService_attempts_of_a_reservation(t *testing.T) {
 	err = l.DB.InTx(t.Context(), func(tx *sql.Tx) error {
 		for _, test := range []struct {
 			show, reservation uuid.UUID
-			key               string // "": the latest
 			want              payment.Attempt
 		}{
-			{o.ShowtimeID, o.ReservationID, o.IdempotencyKey, first},
-			{o.ShowtimeID, o.ReservationID, again.IdempotencyKey, second},
-			{o.ShowtimeID, o.ReservationID, "", second},
-			{o.ShowtimeID, other.ReservationID, "", other},
-			{o.ShowtimeID, other.ReservationID, o.IdempotencyKey, payment.Attempt{}},
-			{l.Showtimes[1].ID, o.ReservationID, "", payment.Attempt{}},
-			{o.ShowtimeID, typeid.New(), "", payment.Attempt{}},
+			{o.ShowtimeID, o.ReservationID, second},
+			{o.ShowtimeID, other.ReservationID, other},
+			{l.Showtimes[1].ID, o.ReservationID, payment.Attempt{}},
+			{o.ShowtimeID, typeid.New(), payment.Attempt{}},
 		} {
 			got, ok, err := l.LatestAttemptTx(t.Context(), tx, test.show, test.reservation)
-			if test.key != "" {
-				got, ok, err = l.AttemptByKeyTx(t.Context(), tx, test.show, test.reservation, test.key)
-			}
 			if err != nil || got != test.want || ok != (test.want != payment.Attempt{}) {
-				t.Errorf("%s by %q: %+v, %t, %v; want %+v", test.reservation, test.key, got, ok, err, test.want)
+				t.Errorf("%s: %+v, %t, %v; want %+v", test.reservation, got, ok, err, test.want)
 			}
 		}
 		return nil

@@ -135,7 +135,7 @@ func (s *Service) LeaseRefunds(ctx context.Context, limit int, lease time.Durati
 		WHERE (r.showtime_id, r.id) IN (SELECT showtime_id, id FROM refunds WHERE status = 'PENDING' AND leased_until < now()
 				ORDER BY leased_until LIMIT $1 FOR UPDATE SKIP LOCKED)
 			AND p.showtime_id = r.showtime_id AND p.id = r.payment_id AND a.showtime_id = r.showtime_id AND a.id = r.attempt_id
-		RETURNING r.showtime_id, r.id, r.payment_id, r.attempt_id, p.gateway, r.number, r.amount_minor, p.currency, r.cause, r.seats, r.status,
+		RETURNING r.showtime_id, r.id, r.payment_id, r.attempt_id, a.gateway, r.number, r.amount_minor, p.currency, r.cause, r.seats, r.status,
 			r.created_at, a.amount_minor, p.refunded_minor`, limit, lease.Milliseconds())
 	if err != nil {
 		return nil, fmt.Errorf("looking for refunds: %w", err)

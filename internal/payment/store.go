@@ -36,7 +36,7 @@ type Opening struct {
 	Lease          time.Duration // how long the caller may drive the attempt before others take it over
 }
 
-// OpenAttemptTx records a new attempt, and its payment when it is the first. ErrMoved when another attempt of the
+// OpenAttemptTx records an attempt, and its payment when it is the first. ErrMoved when another attempt of the
 // payment can still take money. The caller holds the reservation's row lock, and asks for another amount than before only
 // when no attempt of before has taken money or can.
 func (s *Service) OpenAttemptTx(ctx context.Context, tx *sql.Tx, o Opening) (Attempt, error) {
@@ -44,36 +44,36 @@ func (s *Service) OpenAttemptTx(ctx context.Context, tx *sql.Tx, o Opening) (Att
 		ShowtimeID: o.ShowtimeID, ID: typeid.New(), ReservationID: o.ReservationID,
 		Gateway: o.Gateway, Amount: o.Amount, Status: AttemptStarted,
 	}
-	err := tx.QueryRowContext(ctx, `INSERT INTO payments (showtime_id, id, reservation_id, viewer_id, gateway, amount_minor, currency)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)
-		ON CONFLICT (showtime_id, reservation_id) DO UPDATE SET gateway = excluded.gateway, updated_at = now(),
-			amount_minor = CASE WHEN payments.captured_minor = 0 THEN excluded.amount_minor ELSE payments.amount_minor END
-		RETURNING id`,
-		o.ShowtimeID, typeid.New(), o.ReservationID, o.ViewerID, o.Gateway, o.Amount.AmountMinor, o.Amount.Currency).
-		Scan(&attempt.PaymentID)
+	err := tx.QueryRowContext(ctx, `SELECT open_attempt($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+		o.ShowtimeID, o.ReservationID, o.ViewerID, typeid.New(), attempt.ID, o.Gateway, o.Amount.AmountMinor, o.Amount.Currency,
+		o.IdempotencyKey, o.Lease.Milliseconds()).Scan(&attempt.PaymentID)
 	if err != nil {
-		return Attempt{}, fmt.Errorf("recording a payment: %w", err)
-	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO payment_attempts (showtime_id, id, payment_id, number, amount_minor, idempotency_key, leased_until)
-		SELECT $1::uuid, $2::uuid, $3::uuid, 1 + count(*), $6::bigint, $4::text, now() + $5 * interval '1 millisecond'
-		FROM payment_attempts WHERE showtime_id = $1 AND payment_id = $3`,
-		o.ShowtimeID, attempt.ID, attempt.PaymentID, o.IdempotencyKey, o.Lease.Milliseconds(), o.Amount.AmountMinor)
-	if postgres.IsUniqueViolation(err, "payment_attempts_live_key") {
-		return Attempt{}, ErrMoved
-	}
-	if err != nil {
-		return Attempt{}, fmt.Errorf("recording an attempt: %w", err)
+		return Attempt{}, Moved(fmt.Errorf("recording an attempt: %w", err))
 	}
 	return attempt, nil
 }
 
-// GiveUpTx ends the payment of a reservation, if it has one, that has taken no money and never will.
-func (s *Service) GiveUpTx(ctx context.Context, tx *sql.Tx, showtimeID, reservationID uuid.UUID) error {
-	return changedAny(tx.ExecContext(ctx, `UPDATE payments SET status = 'FAILED', updated_at = now()
-		WHERE showtime_id = $1 AND reservation_id = $2 AND status = 'PENDING'`, showtimeID, reservationID))
+// Moved returns ErrMoved for what the SQL functions of payments raise when an attempt or payment is not where a step
+// starts, and any other error as it is.
+func Moved(err error) error {
+	const moved = "MQ002"
+	if postgres.SQLState(err) == moved {
+		return ErrMoved
+	}
+	return err
 }
 
-const attemptColumns = `a.showtime_id, a.id, a.payment_id, p.reservation_id, p.gateway, a.amount_minor, p.currency, a.status,
+// GiveUpTx ends the payment of a reservation, if it has one, that has taken no money and never will.
+func (s *Service) GiveUpTx(ctx context.Context, tx *sql.Tx, showtimeID, reservationID uuid.UUID) error {
+	_, err := tx.ExecContext(ctx, `UPDATE payments SET status = 'FAILED', updated_at = now()
+		WHERE showtime_id = $1 AND reservation_id = $2 AND status = 'PENDING'`, showtimeID, reservationID)
+	if err != nil {
+		return fmt.Errorf("giving up a payment: %w", err)
+	}
+	return nil
+}
+
+const attemptColumns = `a.showtime_id, a.id, a.payment_id, p.reservation_id, a.gateway, a.amount_minor, p.currency, a.status,
 	coalesce(a.decline_code, '')`
 
 const attemptSource = ` FROM payment_attempts a JOIN payments p ON p.showtime_id = a.showtime_id AND p.id = a.payment_id`
@@ -95,13 +95,6 @@ func (s *Service) Attempt(ctx context.Context, showtimeID, id uuid.UUID) (Attemp
 	return a, nil
 }
 
-// AttemptByKeyTx returns the attempt that a command with this idempotency key made; ok is false when there is none.
-func (s *Service) AttemptByKeyTx(ctx context.Context, tx *sql.Tx, showtimeID, reservationID uuid.UUID, key string) (a Attempt, ok bool, err error) {
-	return maybeAttempt(tx.QueryRowContext(ctx, `SELECT `+attemptColumns+attemptSource+`
-		WHERE p.showtime_id = $1 AND p.reservation_id = $2 AND a.idempotency_key = $3 ORDER BY a.number DESC LIMIT 1`,
-		showtimeID, reservationID, key))
-}
-
 // UnsettledTx reports whether an attempt for a reservation, any of them, has still to come to its end.
 func (s *Service) UnsettledTx(ctx context.Context, tx *sql.Tx, showtimeID, reservationID uuid.UUID) (unsettled bool, err error) {
 	err = tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT`+attemptSource+`
@@ -115,12 +108,8 @@ func (s *Service) UnsettledTx(ctx context.Context, tx *sql.Tx, showtimeID, reser
 
 // LatestAttemptTx returns the newest attempt for a reservation; ok is false when there is none.
 func (s *Service) LatestAttemptTx(ctx context.Context, tx *sql.Tx, showtimeID, reservationID uuid.UUID) (a Attempt, ok bool, err error) {
-	return maybeAttempt(tx.QueryRowContext(ctx, `SELECT `+attemptColumns+attemptSource+`
+	a, err = scanAttempt(tx.QueryRowContext(ctx, `SELECT `+attemptColumns+attemptSource+`
 		WHERE p.showtime_id = $1 AND p.reservation_id = $2 ORDER BY a.number DESC LIMIT 1`, showtimeID, reservationID))
-}
-
-func maybeAttempt(row *sql.Row) (Attempt, bool, error) {
-	a, err := scanAttempt(row)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Attempt{}, false, nil
 	}
@@ -137,54 +126,42 @@ type Step struct {
 	DeclineCode string
 }
 
-// AdvanceTx moves an attempt one step and keeps its payment in line. ErrMoved when it is no longer where a stands; a
-// step the table of states does not have is a defect.
-func (s *Service) AdvanceTx(ctx context.Context, tx *sql.Tx, a Attempt, step Step) (Attempt, error) {
+// After returns the attempt as it stands once it has taken a step; a step that the table of states does not have is a defect.
+func (a Attempt) After(step Step) (Attempt, error) {
 	if !a.Status.CanBecome(step.To) {
 		return a, fmt.Errorf("payment: an attempt cannot go from %s to %s", a.Status, step.To)
-	}
-	result, err := tx.ExecContext(ctx, `UPDATE payment_attempts SET status = $4, updated_at = now(),
-			gateway_reference = coalesce(nullif($5, ''), gateway_reference), decline_code = coalesce(nullif($6, ''), decline_code)
-		WHERE showtime_id = $1 AND id = $2 AND status = $3`,
-		a.ShowtimeID, a.ID, a.Status, step.To, step.Reference, step.DeclineCode)
-	if err := changedOne(result, err); err != nil {
-		return a, err
 	}
 	a.Status = step.To
 	if step.DeclineCode != "" {
 		a.DeclineCode = step.DeclineCode
 	}
-	return a, s.followTx(ctx, tx, a)
+	return a, nil
 }
 
-// followTx keeps the payment in line with an attempt that has just moved. An attempt whose money was taken without us and
-// goes back does not touch a payment that another attempt has made good.
-func (s *Service) followTx(ctx context.Context, tx *sql.Tx, a Attempt) error {
-	move := func(set, condition string) (sql.Result, error) {
-		return tx.ExecContext(ctx, `UPDATE payments p SET `+set+`, updated_at = now() FROM payment_attempts a
-			WHERE a.showtime_id = $1 AND a.id = $2 AND p.showtime_id = a.showtime_id AND p.id = a.payment_id AND `+condition, a.ShowtimeID, a.ID)
-	}
-	const taken = `amount_minor = a.amount_minor, captured_minor = a.amount_minor, refunded_minor = 0, `
-	switch a.Status {
-	case AttemptCaptured:
-		// Money that came without us and went back leaves its mark on the payment; what is captured in order replaces it.
-		return changedOne(move(`status = 'CAPTURED', `+taken+`promised_minor = 0`, `p.status IN ('PENDING', 'REFUND_PENDING', 'REFUNDED')`))
-	case AttemptRefundPending:
-		return changedAny(move(`status = 'REFUND_PENDING', `+taken+`promised_minor = a.amount_minor`, `p.status IN ('PENDING', 'FAILED')`))
-	case AttemptRefunded:
-		return changedAny(move(`status = 'REFUNDED', refunded_minor = captured_minor`, `p.status = 'REFUND_PENDING'
-			AND NOT EXISTS (SELECT FROM payment_attempts o WHERE o.showtime_id = p.showtime_id AND o.payment_id = p.id
-				AND o.status IN ('REFUND_PENDING', 'CAPTURED'))`))
-	default:
-		return nil
-	}
+// AdvanceTx moves an attempt one step and keeps its payment in line. ErrMoved when it is not where a stands.
+func (s *Service) AdvanceTx(ctx context.Context, tx *sql.Tx, a Attempt, step Step) (Attempt, error) {
+	return advance(ctx, tx, a, step)
 }
 
-func changedAny(_ sql.Result, err error) error {
+// Advance is AdvanceTx for a step that nothing else happens with.
+func (s *Service) Advance(ctx context.Context, a Attempt, step Step) (Attempt, error) {
+	return advance(ctx, s.db.SQL(), a, step)
+}
+
+type executor interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}
+
+func advance(ctx context.Context, on executor, a Attempt, step Step) (Attempt, error) {
+	next, err := a.After(step)
 	if err != nil {
-		return fmt.Errorf("changing a payment: %w", err)
+		return a, err
 	}
-	return nil
+	_, err = on.ExecContext(ctx, `SELECT advance_attempt($1, $2, $3, $4, $5, $6)`, a.ShowtimeID, a.ID, a.Status, step.To, step.Reference, step.DeclineCode)
+	if err != nil {
+		return a, Moved(fmt.Errorf("advancing an attempt: %w", err))
+	}
+	return next, nil
 }
 
 // LeaseUnsettled takes over up to limit attempts whose driver has let its lease run out, for the given time. Two
@@ -253,8 +230,9 @@ func (s *Service) PaymentOfViewer(ctx context.Context, viewerID uuid.UUID, ref R
 
 func (s *Service) payments(ctx context.Context, join string, wanted []Reference, key func(Payment) Reference, viewer uuid.NullUUID) (map[Reference]Payment, error) {
 	showtimes, ids := Columns(wanted)
-	rows, err := s.db.SQL().QueryContext(ctx, `SELECT p.showtime_id, p.id, p.reservation_id, p.gateway, p.status, p.amount_minor,
-			p.refunded_minor, p.currency, p.created_at,
+	rows, err := s.db.SQL().QueryContext(ctx, `SELECT p.showtime_id, p.id, p.reservation_id,
+			(SELECT a.gateway FROM payment_attempts a WHERE a.showtime_id = p.showtime_id AND a.payment_id = p.id ORDER BY a.number DESC LIMIT 1),
+			p.status, p.amount_minor, p.refunded_minor, p.currency, p.created_at,
 			(SELECT json_agg(json_build_object('id', r.id, 'attemptId', r.attempt_id, 'number', r.number, 'amountMinor', r.amount_minor, 'cause', r.cause,
 					'status', r.status, 'seats', array_to_json(r.seats), 'createdAt', r.created_at) ORDER BY r.created_at, r.id)
 				FROM refunds r WHERE r.showtime_id = p.showtime_id AND r.payment_id = p.id)

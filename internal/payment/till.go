@@ -25,7 +25,7 @@ const (
 // Method is how the price of a reservation is collected.
 type Method string
 
-// The methods. Those of the counter stand where payments name their gateway, since no program is behind them: what was done,
+// The methods. Those of the counter stand where attempts name their gateway, since no program is behind them: what was done,
 // staff did.
 const (
 	MethodOnline Method = "ONLINE"
@@ -33,7 +33,7 @@ const (
 	MethodCard   Method = "COUNTER_CARD"
 )
 
-// Gateway returns what stands where payments name their gateway.
+// Gateway returns what stands where attempts name their gateway.
 func (m TillMethod) Gateway() string {
 	if m == TillCard {
 		return string(MethodCard)
@@ -145,7 +145,8 @@ func (s *Service) PaidOutTx(ctx context.Context, tx *sql.Tx, ref Reference, key 
 func (s *Service) DueAtCounterTx(ctx context.Context, tx *sql.Tx, ref Reference) ([]Refund, error) {
 	rows, err := tx.QueryContext(ctx, `SELECT r.showtime_id, r.id, r.payment_id, r.amount_minor, p.currency FROM payments p
 		JOIN refunds r ON r.showtime_id = p.showtime_id AND r.payment_id = p.id
-		WHERE p.showtime_id = $1 AND p.reservation_id = $2 AND p.gateway IN ($3, $4) AND r.status = 'PENDING' ORDER BY r.number`,
+		JOIN payment_attempts a ON a.showtime_id = r.showtime_id AND a.id = r.attempt_id
+		WHERE p.showtime_id = $1 AND p.reservation_id = $2 AND a.gateway IN ($3, $4) AND r.status = 'PENDING' ORDER BY r.number`,
 		ref.ShowtimeID, ref.ID, MethodCash, MethodCard)
 	if err != nil {
 		return nil, fmt.Errorf("reading what is due at the counter: %w", err)

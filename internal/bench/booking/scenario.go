@@ -73,40 +73,22 @@ func (s scenario) script(clients int) string {
 // the API reads beside it is not among it.
 var payment = strings.NewReplacer(
 	"$showtime", sqlKey(kindShowtime, ":showtime::int"), "$reservation", ":reservation_id::uuid",
-	"$viewer", sqlKey(kindViewer, ":viewer::int"), "$new", newKeySQL, "$currency", "'"+currency+"'",
-	"$payment", ":payment_id::uuid", "$attempt", ":attempt_id::uuid",
-).Replace(`BEGIN;
-SELECT status FROM reservations WHERE showtime_id = $showtime AND id = $reservation AND viewer_id = $viewer FOR UPDATE;
-INSERT INTO idempotency_keys (showtime_id, viewer_id, key, operation, fingerprint, reservation_id)
-	VALUES ($showtime, $viewer, 'pay-' || lpad(to_hex(:key::bigint), 16, '0'), 'PAY', '\x` + strings.Repeat("5a", 32) + `'::bytea, $reservation) ON CONFLICT DO NOTHING;
-INSERT INTO payments (showtime_id, id, reservation_id, viewer_id, gateway, amount_minor, currency)
-	VALUES ($showtime, $new, $reservation, $viewer, 'sandbox', :amount::bigint, $currency)
-	ON CONFLICT (showtime_id, reservation_id) DO UPDATE SET gateway = excluded.gateway, updated_at = now(),
-	amount_minor = CASE WHEN payments.captured_minor = 0 THEN excluded.amount_minor ELSE payments.amount_minor END RETURNING id AS payment_id \gset
-INSERT INTO payment_attempts (showtime_id, id, payment_id, number, amount_minor, idempotency_key, leased_until)
-	SELECT $showtime, $new, $payment, 1 + count(*), :amount::bigint, 'pay-' || lpad(to_hex(:key::bigint), 16, '0'), now() + interval '1 minute'
-	FROM payment_attempts WHERE showtime_id = $showtime AND payment_id = $payment RETURNING id AS attempt_id \gset
-COMMIT;
+	"$viewer", sqlKey(kindViewer, ":viewer::int"), "$new", newKeySQL, "$attempt", ":attempt_id::uuid",
+	"$code", `upper(left(replace(gen_random_uuid()::text, '-', ''), 25))`,
+).Replace(`SELECT outcome, attempt_id, payment_id, gateway, amount_minor, currency, status, decline_code FROM pay_reservation($showtime, $reservation, $viewer,
+	'pay-' || lpad(to_hex(:key::bigint), 16, '0'), '\x` + strings.Repeat("5a", 32) + `'::bytea, $new, $new, 'sandbox', 60000) \gset
 INSERT INTO sandbox_gateway.charges (key, reference, amount_minor, currency, status)
-	VALUES (:attempt_id::text, 'sbx_' || $new::text, :amount::bigint, $currency, 'AUTHORIZED') ON CONFLICT (key) DO NOTHING;
-BEGIN;
-SELECT secure_reservation($showtime, $reservation);
-UPDATE payment_attempts SET status = 'AUTHORIZED', updated_at = now(), gateway_reference = 'sbx_' || :attempt_id::text
-	WHERE showtime_id = $showtime AND id = $attempt AND status = 'STARTED';
-COMMIT;
+	VALUES (:attempt_id::text, 'sbx_' || $new::text, :amount::bigint, '` + currency + `', 'AUTHORIZED') ON CONFLICT (key) DO NOTHING;
+SELECT secure_for_attempt($showtime, $reservation, $attempt, 'sbx_' || :attempt_id::text);
 UPDATE sandbox_gateway.charges SET status = 'CAPTURED', captured_minor = amount_minor WHERE key = :attempt_id::text AND status = 'AUTHORIZED';
-BEGIN;
-UPDATE reservations SET status = 'CONFIRMED', confirmed_at = now()
-	WHERE showtime_id = $showtime AND id = $reservation AND status = ANY ('{HELD,RESERVED}'::text[]) AND held_until IS NULL;
-INSERT INTO tickets (showtime_id, id, reservation_id, seat_no, code)
-	SELECT r.showtime_id, $new, r.id, seat_no, upper(left(replace(gen_random_uuid()::text, '-', ''), 25))
-	FROM reservations r, unnest(r.seats) AS seat_no WHERE r.showtime_id = $showtime AND r.id = $reservation;
-UPDATE payment_attempts SET status = 'CAPTURED', updated_at = now() WHERE showtime_id = $showtime AND id = $attempt AND status = 'AUTHORIZED';
-UPDATE payments p SET status = 'CAPTURED', amount_minor = a.amount_minor, captured_minor = a.amount_minor, refunded_minor = 0, promised_minor = 0,
-	updated_at = now() FROM payment_attempts a
-	WHERE a.showtime_id = $showtime AND a.id = $attempt AND p.showtime_id = a.showtime_id AND p.id = a.payment_id AND p.status = 'PENDING';
-COMMIT;
+SELECT confirm_for_attempt($showtime, $reservation, $attempt, '{HELD,RESERVED}'::text[], (ARRAY[` + times(mostSeats, "$new") + `])[1 : :count::int],
+	(ARRAY[` + times(mostSeats, "$code") + `])[1 : :count::int]);
 `)
+
+// times is a list of an expression that gives another value each time.
+func times(n int, expression string) string {
+	return strings.TrimSuffix(strings.Repeat(expression+", ", n), ", ")
+}
 
 // newKeySQL is a fresh key as an SQL expression. The first half of a UUID of version 7 is the time in milliseconds.
 const newKeySQL = `(lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0') ||

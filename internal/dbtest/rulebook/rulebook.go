@@ -96,9 +96,10 @@ func Always() []Rule {
 		FROM reservations r LEFT JOIN payments p ON p.showtime_id = r.showtime_id AND p.reservation_id = r.id
 		LEFT JOIN payment_attempts a ON a.showtime_id = p.showtime_id AND a.payment_id = p.id AND a.status = 'AUTHORIZED'
 		WHERE (r.status IN ('HELD', 'RESERVED') AND r.held_until IS NULL) <> (a.id IS NOT NULL)`},
-		{"the till has not what was taken at the counter", `SELECT format('%s payment %s of %s through %s, %s in the till', p.status, p.id, p.captured_minor, p.gateway, e.amount_minor)
-		FROM payments p FULL JOIN (SELECT * FROM till_entries WHERE kind = 'TAKEN') e ON e.showtime_id = p.showtime_id AND e.payment_id = p.id
-		WHERE CASE WHEN p.gateway LIKE 'COUNTER%' THEN p.captured_minor END IS DISTINCT FROM e.amount_minor`},
+		{"the till has not what was taken at the counter", `SELECT format('%s payment %s of %s through %s, %s in the till', p.status, p.id, p.captured_minor, a.gateway, e.amount_minor)
+		FROM payments p LEFT JOIN payment_attempts a ON a.showtime_id = p.showtime_id AND a.payment_id = p.id AND a.status = 'CAPTURED'
+		FULL JOIN (SELECT * FROM till_entries WHERE kind = 'TAKEN') e ON e.showtime_id = p.showtime_id AND e.payment_id = p.id
+		WHERE CASE WHEN a.gateway LIKE 'COUNTER%' THEN p.captured_minor END IS DISTINCT FROM e.amount_minor`},
 		{"the till has not paid out what was given back at the counter", `SELECT format('%s refund %s of %s, %s out of the till', f.status, f.id, f.amount_minor, o.sum)
 		FROM (SELECT f.* FROM refunds f JOIN till_entries e ON e.showtime_id = f.showtime_id AND e.payment_id = f.payment_id AND e.kind = 'TAKEN') f
 		FULL JOIN (SELECT showtime_id, refund_id, sum(amount_minor) AS sum FROM till_entries WHERE kind = 'PAID_OUT' GROUP BY showtime_id, refund_id) o

@@ -52,30 +52,27 @@ func (g *Gateway) Authorize(ctx context.Context, key string, amount money.Money)
 	if reason, declined := declines[amount.AmountMinor%100]; declined {
 		status, code = payment.ChargeDeclined, reason
 	}
-	result, err := g.db.SQL().ExecContext(ctx, `INSERT INTO sandbox_gateway.charges (key, reference, amount_minor, currency, status, decline_code)
-		VALUES ($1, $2, $3, $4, $5, nullif($6, '')) ON CONFLICT (key) DO NOTHING`,
+	charge, err := g.charge(ctx, `INSERT INTO sandbox_gateway.charges (key, reference, amount_minor, currency, status, decline_code)
+		VALUES ($1, $2, $3, $4, $5, nullif($6, '')) ON CONFLICT (key) DO NOTHING RETURNING `+chargeColumns,
 		key, "sbx_"+typeid.New().String(), amount.AmountMinor, amount.Currency, status, code)
-	if err != nil {
-		return payment.Charge{}, fmt.Errorf("sandbox gateway: %w", err)
-	}
-	made, err := result.RowsAffected()
-	if err != nil {
-		return payment.Charge{}, fmt.Errorf("sandbox gateway: %w", err)
-	}
-	if made == 1 && amount.AmountMinor%100 == lostAnswer {
+	switch {
+	case errors.Is(err, payment.ErrNoSuchCharge):
+		return g.Lookup(ctx, key) // it was asked before
+	case err == nil && amount.AmountMinor%100 == lostAnswer:
 		return payment.Charge{}, ErrNoAnswer
+	default:
+		return charge, err
 	}
-	return g.Lookup(ctx, key)
 }
 
 // Capture takes the whole authorized amount.
 func (g *Gateway) Capture(ctx context.Context, key string) (payment.Charge, error) {
-	_, err := g.db.SQL().ExecContext(ctx, `UPDATE sandbox_gateway.charges SET status = 'CAPTURED', captured_minor = amount_minor
-		WHERE key = $1 AND status = 'AUTHORIZED'`, key)
-	if err != nil {
-		return payment.Charge{}, fmt.Errorf("sandbox gateway: %w", err)
+	charge, err := g.charge(ctx, `UPDATE sandbox_gateway.charges SET status = 'CAPTURED', captured_minor = amount_minor
+		WHERE key = $1 AND status = 'AUTHORIZED' RETURNING `+chargeColumns, key)
+	if errors.Is(err, payment.ErrNoSuchCharge) {
+		return g.Lookup(ctx, key)
 	}
-	return g.Lookup(ctx, key)
+	return charge, err
 }
 
 // Void lets go of an uncaptured charge; an unknown key is marked so that it can never be authorized.
@@ -120,9 +117,15 @@ func (g *Gateway) Refund(ctx context.Context, key, refundKey string, amount mone
 
 // Lookup says how a charge stands.
 func (g *Gateway) Lookup(ctx context.Context, key string) (payment.Charge, error) {
+	return g.charge(ctx, `SELECT `+chargeColumns+` FROM sandbox_gateway.charges WHERE key = $1`, key)
+}
+
+const chargeColumns = `reference, status, coalesce(decline_code, ''), captured_minor, refunded_minor, currency`
+
+// charge returns what a statement says of a charge, ErrNoSuchCharge when nothing.
+func (g *Gateway) charge(ctx context.Context, statement string, args ...any) (payment.Charge, error) {
 	var c payment.Charge
-	err := g.db.SQL().QueryRowContext(ctx, `SELECT reference, status, coalesce(decline_code, ''), captured_minor, refunded_minor, currency
-		FROM sandbox_gateway.charges WHERE key = $1`, key).
+	err := g.db.SQL().QueryRowContext(ctx, statement, args...).
 		Scan(&c.Reference, &c.Status, &c.DeclineCode, &c.Captured.AmountMinor, &c.Refunded.AmountMinor, &c.Captured.Currency)
 	if errors.Is(err, sql.ErrNoRows) {
 		return payment.Charge{}, payment.ErrNoSuchCharge
