@@ -235,18 +235,19 @@ func TestTransitions_in_the_service(t *testing.T) {
 }
 
 // TestConfirm_refuses_what_is_not_held changes a reservation while its payment is captured, which nothing in the program
-// does: even then no ticket is issued for it.
+// does: even then no ticket is issued for it, nor for seats that are to expire.
 func TestConfirm_refuses_what_is_not_held(t *testing.T) {
 	t.Parallel()
-	for _, status := range []booking.Status{booking.StatusConfirmed, booking.StatusCancelled, booking.StatusExpired} {
+	for _, status := range []booking.Status{booking.StatusHeld, booking.StatusConfirmed, booking.StatusCancelled, booking.StatusExpired} {
 		t.Run(string(status), func(t *testing.T) {
 			t.Parallel()
 			h := newHouse(t, fixture.Plan{})
 			viewer := newViewer()
 			r := h.hold(t, viewer, 11)
 			h.gateway.Next(gatewaytest.Capture, func(ctx context.Context, _ string, effect gatewaytest.Effect) (payment.Charge, error) {
-				h.Exec(t, `UPDATE reservations SET status = $2, confirmed_at = now(),
-					ended_at = CASE WHEN $2 <> 'CONFIRMED' THEN now() END WHERE id = $1`, r.ID, status)
+				h.Exec(t, `UPDATE reservations SET status = $2, confirmed_at = CASE WHEN $2 <> 'HELD' THEN now() END,
+					held_until = CASE WHEN $2 = 'HELD' THEN now() + interval '1 hour' END,
+					ended_at = CASE WHEN $2 IN ('CANCELLED', 'EXPIRED') THEN now() END WHERE id = $1`, r.ID, status)
 				return effect(ctx)
 			})
 			result, err := h.booking.Pay(t.Context(), viewer, payInput(r))

@@ -191,6 +191,9 @@ func TestService_AdvanceTx_of_stray_money(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if p := l.payment(t, good); p.Amount != nzd(price/2) {
+			t.Errorf("%s is to be paid, want half of %s", p.Amount.Formatted(), nzd(price).Formatted())
+		}
 		for _, to := range []payment.AttemptStatus{authorized, captured} {
 			if good, err = l.advance(t, good, payment.Step{To: to}); err != nil {
 				t.Fatal(err)
@@ -207,6 +210,26 @@ func TestService_AdvanceTx_of_stray_money(t *testing.T) {
 		}
 		if p := l.payment(t, good); p.Status != paid || p.Amount != nzd(price/2) || p.Refunded != nzd(0) {
 			t.Errorf("the payment is %+v", p)
+		}
+	})
+	t.Run("at_another_price_while_it_goes_back", func(t *testing.T) {
+		t.Parallel()
+		o := l.opening(t)
+		stray, err := l.open(t, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.advance(t, stray, payment.Step{To: refunding}); err != nil {
+			t.Fatal(err)
+		}
+		o.Amount, o.IdempotencyKey = nzd(price/2), typeid.New().String()
+		good, err := l.open(t, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The payment tells of the money that is on its way back until the other is taken.
+		if p := l.payment(t, good); p.Status != goesBack || p.Amount != nzd(price) || good.Amount != nzd(price/2) {
+			t.Errorf("the payment is %+v with the attempt %+v", p, good)
 		}
 	})
 	t.Run("of_a_payment_that_had_failed", func(t *testing.T) {

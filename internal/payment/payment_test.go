@@ -241,7 +241,7 @@ func TestService_attempts_of_a_reservation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if first, err = l.advance(t, first, payment.Step{To: payment.AttemptDeclined, DeclineCode: "do_not_honor"}); err != nil {
+	if _, err = l.advance(t, first, payment.Step{To: payment.AttemptDeclined, DeclineCode: "do_not_honor"}); err != nil {
 		t.Fatal(err)
 	}
 	again := o
