@@ -707,10 +707,18 @@ func TestService_Pay_in_parallel(t *testing.T) {
 				if paid.Load() == 0 || declined.Load() != 0 {
 					t.Errorf("%d paid and %d declined", paid.Load(), declined.Load())
 				}
-			} else if declined.Load() > 3 {
-				t.Errorf("%d declined, want 3 at most", declined.Load())
-			} else if _, err := h.booking.Pay(t.Context(), viewer, payInput(r)); err != nil {
-				t.Fatal(err)
+			} else {
+				// Who comes while an attempt is under way makes none: some of the declines may be left.
+				for h.stored(t, r) != "CONFIRMED" && declined.Load() <= 3 {
+					if result, err := h.booking.Pay(t.Context(), viewer, payInput(r)); err != nil {
+						t.Fatal(err)
+					} else if _, ok := result.(booking.Declined); ok {
+						declined.Add(1)
+					}
+				}
+				if declined.Load() > 3 {
+					t.Errorf("%d declined, want 3 at most", declined.Load())
+				}
 			}
 			if n, taken := h.gateway.Count(gatewaytest.Capture)-calls, h.captured()-before; n != 1 || taken != 2400 {
 				t.Errorf("%d captures of %d together, want one of 2400", n, taken)

@@ -288,10 +288,13 @@ func (r *race) pay(t *testing.T, process *booking.Service, viewer auth.Viewer, h
 func (r *race) cancel(t *testing.T, process *booking.Service, viewer auth.Viewer, held booking.Reservation) {
 	if first := cancelInput(held); len(held.Seats) > 1 && held.ID[15]%2 == 0 {
 		first.SeatIDs = []uuid.UUID{held.Seats[len(held.Seats)-1].ID}
-		_, err := process.Cancel(t.Context(), viewer, first)
+		result, err := process.Cancel(t.Context(), viewer, first)
 		switch code := apperr.CodeOf(err); {
 		case err == nil:
 			r.tally.lessened.Add(1)
+			if cancelled, ok := result.(booking.Cancelled); ok && cancelled.Reservation.Status == booking.StatusCancelled {
+				r.tell(held, toldCancelled) // that seat was its last
+			}
 		case code != apperr.Conflict && code != apperr.BadUserInput: // it may have taken other seats since
 			r.failed("cancel a seat", err)
 		}
