@@ -1,6 +1,8 @@
 package booking_test
 
 import (
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"marquee/internal/apperr"
@@ -8,6 +10,7 @@ import (
 	"marquee/internal/booking"
 	"marquee/internal/dbtest/fixture"
 	"marquee/internal/payment"
+	"marquee/internal/postgres"
 	"marquee/internal/typeid"
 )
 
@@ -80,14 +83,36 @@ func TestService_PayOutAtCounter(t *testing.T) {
 		}
 		h.rests(t)
 	})
-	t.Run("twins_pay_out_once", func(t *testing.T) {
-		r := h.soldAtCounter(t, h.fresh(1)...)
-		together(4, func(int) { _, _ = h.booking.PayOutAtCounter(t.Context(), staff, payOutInput(r, true)) })
-		if h.till(t, r) != "2 of 2400" { // taken, and paid out
-			t.Errorf("%s in the till", h.till(t, r))
-		}
-		h.rests(t)
-	})
+	for name, cancelledBefore := range map[string]bool{"clerks_pay_out_once": false, "clerks_pay_out_once_what_was_cancelled_elsewhere": true} {
+		t.Run(name, func(t *testing.T) {
+			r := h.soldAtCounter(t, h.fresh(1)...)
+			if cancelledBefore {
+				cancelled, err := h.booking.Cancel(t.Context(), viewerOf(r), cancelInput(r))
+				is[booking.Cancelled](t, cancelled, err)
+			}
+			var paid atomic.Int64
+			var clerks sync.WaitGroup
+			exec, done := h.begin(t)
+			exec(`SELECT FROM reservations WHERE showtime_id = $1 AND id = $2 FOR UPDATE`, r.ShowtimeID, r.ID)
+			for range 4 {
+				clerks.Go(func() {
+					got, err := h.booking.PayOutAtCounter(t.Context(), staff, payOutInput(r, !cancelledBefore))
+					if _, ok := got.(booking.PaidOut); ok {
+						paid.Add(1)
+					} else if apperr.CodeOf(err) != apperr.Conflict {
+						t.Errorf("%+v, %v", got, err)
+					}
+				})
+			}
+			h.blocked(t, 4)
+			done()
+			clerks.Wait()
+			if paid.Load() != 1 || h.till(t, r) != "2 of 2400" { // taken, and paid out
+				t.Errorf("paid out %d times, %s in the till", paid.Load(), h.till(t, r))
+			}
+			h.rests(t)
+		})
+	}
 	t.Run("not_what_was_paid_elsewhere_nor_twice", func(t *testing.T) {
 		online, held, sold := h.buy(t, newViewer(), h.fresh(1)...), h.hold(t, newViewer(), h.fresh(1)...), h.soldAtCounter(t, h.fresh(1)...)
 		for _, in := range []booking.PayOutInput{payOutInput(online, true), payOutInput(held, true), payOutInput(sold, false)} {
@@ -123,4 +148,61 @@ func TestService_PayOutAtCounter(t *testing.T) {
 		is[booking.ShowtimeClosed](t, got, err)
 		h.rests(t)
 	})
+}
+
+// What the database itself refuses to keep of money at the counter, whoever writes it.
+func TestTill_database(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, fixture.Plan{})
+	got, err := h.booking.PayOutAtCounter(t.Context(), h.staff(), payOutInput(h.soldAtCounter(t, 11), true))
+	is[booking.PaidOut](t, got, err)
+	h.soldAtCounter(t, 12)
+	online := h.buy(t, newViewer(), 13)
+	cancelled, err := h.booking.Cancel(t.Context(), viewerOf(online), cancelInput(online))
+	is[booking.Cancelled](t, cancelled, err)
+
+	const (
+		ofTaking = `SELECT showtime_id, payment_id FROM till_entries WHERE kind = 'TAKEN' LIMIT 1`
+		ofPayOut = `SELECT showtime_id, payment_id, refund_id FROM till_entries WHERE kind = 'PAID_OUT'`
+		unpaid   = `SELECT r.showtime_id, r.payment_id, r.id FROM refunds r WHERE NOT EXISTS (SELECT FROM till_entries e WHERE e.refund_id = r.id)`
+	)
+	write := func(of, columns, values string) error {
+		_, err := h.DB.SQL().ExecContext(t.Context(), `INSERT INTO till_entries (showtime_id, payment_id, `+columns+`, id, theater_id, staff_id, idempotency_key)
+			SELECT o.*, `+values+`, gen_random_uuid(), $1, $1, 'key' FROM (`+of+`) AS o`, h.TheaterID)
+		return err
+	}
+	const entry = `kind, method, amount_minor, given_minor, terminal_reference`
+	if err := write(ofTaking, entry, `'TAKEN', 'CASH', 1200, 1200, NULL`); !postgres.IsUniqueViolation(err, "till_entries_taken_key") {
+		t.Errorf("a payment is taken twice: %v", err)
+	}
+	if err := write(ofPayOut, `refund_id, `+entry, `'PAID_OUT', 'CASH', 1200, 1200, NULL`); !postgres.IsUniqueViolation(err, "till_entries_refund_key") {
+		t.Errorf("a refund is paid out twice: %v", err)
+	}
+	for values, constraint := range map[string]string{
+		`'LENT', 'CASH', 1200, 1200, NULL`:                "till_entries_kind_check",
+		`'TAKEN', 'CASH', 1200, 1200, NULL`:               "till_entries_kind_check", // for a refund
+		`'PAID_OUT', 'CHEQUE', 1200, 1200, NULL`:          "till_entries_method_check",
+		`'PAID_OUT', 'CARD', 1200, 1200, NULL`:            "till_entries_method_check",
+		`'PAID_OUT', 'CASH', 1200, 1200, 'T'`:             "till_entries_method_check",
+		`'PAID_OUT', 'CARD', 1200, 1200, ''`:              "till_entries_method_check",
+		`'PAID_OUT', 'CARD', 1200, 1200, repeat('x', 65)`: "till_entries_method_check",
+		`'PAID_OUT', 'CASH', 0, 0, NULL`:                  "till_entries_amount_check",
+		`'PAID_OUT', 'CASH', 1200, 1300, NULL`:            "till_entries_amount_check", // change of what is paid out
+		`'PAID_OUT', 'CASH', 1200, 1100, NULL`:            "till_entries_amount_check",
+	} {
+		if err := write(unpaid, `refund_id, `+entry, values); !postgres.IsCheckViolation(err, constraint) {
+			t.Errorf("%s: %v, want %s", values, err, constraint)
+		}
+	}
+	if err := write(ofTaking, entry, `'PAID_OUT', 'CASH', 1200, 1200, NULL`); !postgres.IsCheckViolation(err, "till_entries_kind_check") {
+		t.Errorf("paid out for no refund: %v", err)
+	}
+	for values, constraint := range map[string]string{
+		`'TAKEN', 'CARD', 1200, 1300, 'T'`:  "till_entries_amount_check", // change of a card
+		`'TAKEN', 'CASH', 1200, 1100, NULL`: "till_entries_amount_check",
+	} {
+		if err := write(ofTaking, entry, values); !postgres.IsCheckViolation(err, constraint) {
+			t.Errorf("%s: %v, want %s", values, err, constraint)
+		}
+	}
 }

@@ -170,18 +170,44 @@ func TestService_Write(t *testing.T) {
 }
 
 // TestService_Write_database: what the program would let through by mistake, the database does not.
+// What the database itself refuses to keep, whoever writes it.
 func TestService_Write_database(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, review.Config{})
-	viewer := h.people(1)[0]
-	for _, values := range []string{
-		`0, '{}'`, `11, '{}'`, `5, '[]'`, `5, '{"text": ""}'`, `5, '{"aspects": {"movie": 0}}'`, `5, '{"aspects": {"seat": 11}}'`,
-	} {
-		_, err := h.DB().SQL().ExecContext(t.Context(), `INSERT INTO reviews (id, movie_id, user_id, rating, document)
-			SELECT $1, $2, $3, `+values, typeid.New(), h.World.Movies[0].Key, viewer.UserID)
-		if !postgres.IsCheckViolation(err) {
-			t.Errorf("%s: %v", values, err)
+	movie, people := h.World.Movies[0].Key, h.people(2)
+	const whole = `INSERT INTO reviews (id, movie_id, user_id, rating, document, status, hidden_for, helpful) SELECT $1, $2, $3, `
+	write := func(viewer auth.Viewer, values string) error {
+		_, err := h.DB().SQL().ExecContext(t.Context(), whole+values, typeid.New(), movie, viewer.UserID)
+		return err
+	}
+	const rest = `, 'VISIBLE', NULL, 0`
+	refused := map[string]string{ // values -> constraint
+		`0, '{}'` + rest:                                          "reviews_rating_check",
+		`11, '{}'` + rest:                                         "reviews_rating_check",
+		`5, '[]'` + rest:                                          "reviews_aspects_check",
+		`5, '{"text": ""}'` + rest:                                "reviews_text_check",
+		`5, '{}', 'GONE', NULL, 0`:                                "reviews_status_check",
+		`5, '{}', 'HIDDEN', NULL, 0`:                              "reviews_hidden_check",
+		`5, '{}', 'VISIBLE', 'SPAM', 0`:                           "reviews_hidden_check",
+		`5, '{}', 'HIDDEN', 'BORING', 0`:                          "reviews_fault_check",
+		`5, '{}', 'VISIBLE', NULL, -1`:                            "reviews_helpful_check",
+		`5, jsonb_build_object('text', repeat('x', 5001))` + rest: "reviews_text_check",
+	}
+	for _, aspect := range []string{"movie", "picture", "sound", "seat"} {
+		for _, rating := range []int{0, 11} {
+			refused[fmt.Sprintf(`5, '{"aspects": {%q: %d}}'%s`, aspect, rating, rest)] = "reviews_aspects_check"
 		}
+	}
+	for values, constraint := range refused {
+		if err := write(people[0], values); !postgres.IsCheckViolation(err, constraint) {
+			t.Errorf("%s: %v, want %s", values, err, constraint)
+		}
+	}
+	if err := write(people[1], `10, '{"text": "x", "aspects": {"movie": 10, "picture": 1, "sound": 10, "seat": 1}}'`+rest); err != nil {
+		t.Error(err)
+	}
+	if err := write(people[1], `1, '{}'`+rest); !postgres.IsUniqueViolation(err, "reviews_author_key") {
+		t.Errorf("a second one by the same author: %v", err)
 	}
 }
 
