@@ -69,6 +69,8 @@ func payAtCounterResult(result booking.CounterPayResult) (model.PayAtCounterResu
 		}, nil
 	case booking.Expired:
 		return reservationExpired(r), nil
+	case booking.ShowtimeClosed:
+		return showtimeClosed(r), nil
 	default:
 		return nil, fmt.Errorf("graph: no answer for %T", result)
 	}

@@ -50,9 +50,7 @@ func refusedSeats(result any) seatsRefused {
 			Code: model.UserErrorCodePriceTooHigh, Message: "These seats cost more than what was agreed to.", Total: r.Total,
 		}
 	case booking.RuleBroken:
-		return model.SeatRuleBroken{
-			Code: model.UserErrorCodeSeatRuleBroken, Message: ruleMessages[r.Rule], Rule: r.Rule, Seats: r.Seats, Alternatives: r.Alternatives,
-		}
+		return seatRuleBroken(r)
 	default:
 		return nil
 	}
@@ -95,6 +93,8 @@ func payReservationResult(result booking.PayResult) (model.PayReservationResult,
 		return model.PayReservationPayload{Reservation: r.Reservation}, nil
 	case booking.Expired:
 		return reservationExpired(r), nil
+	case booking.ShowtimeClosed:
+		return showtimeClosed(r), nil
 	case booking.Declined:
 		return model.PaymentDeclined{
 			Code:    model.UserErrorCodePaymentDeclined,
@@ -165,6 +165,8 @@ func cancelReservationResult(result booking.CancelResult) (model.CancelReservati
 		return model.CancelReservationPayload{Reservation: r.Reservation}, nil
 	case booking.CancellationClosed:
 		return cancellationClosed(r), nil
+	case booking.RuleBroken:
+		return seatRuleBroken(r), nil
 	case booking.ShowtimeClosed:
 		return startedAlready(r), nil
 	default:
@@ -200,6 +202,12 @@ func startedAlready(r booking.ShowtimeClosed) model.ShowtimeClosed {
 	return model.ShowtimeClosed{
 		Code:    model.UserErrorCodeShowtimeClosed,
 		Message: "The showtime has started. Its seats cannot be given back any more.", Reason: r.Reason,
+	}
+}
+
+func seatRuleBroken(r booking.RuleBroken) model.SeatRuleBroken {
+	return model.SeatRuleBroken{
+		Code: model.UserErrorCodeSeatRuleBroken, Message: ruleMessages[r.Rule], Rule: r.Rule, Seats: r.Seats, Alternatives: r.Alternatives,
 	}
 }
 

@@ -1592,6 +1592,13 @@ func (ec *executionContext) _CancelReservationResult(ctx context.Context, sel as
 			return graphql.Null
 		}
 		return ec._ShowtimeClosed(ctx, sel, obj)
+	case model.SeatRuleBroken:
+		return ec._SeatRuleBroken(ctx, sel, &obj)
+	case *model.SeatRuleBroken:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._SeatRuleBroken(ctx, sel, obj)
 	case model.CancellationClosed:
 		return ec._CancellationClosed(ctx, sel, &obj)
 	case *model.CancellationClosed:
@@ -2144,7 +2151,7 @@ func (ec *executionContext) _SeatsUnavailable(ctx context.Context, sel ast.Selec
 	return out
 }
 
-var showtimeClosedImplementors = []string{"ShowtimeClosed", "UserError", "ReserveSeatsResult", "CancelReservationResult", "SellAtCounterResult", "PayOutAtCounterResult", "ChangeSeatsResult", "RefundPreviewResult"}
+var showtimeClosedImplementors = []string{"ShowtimeClosed", "UserError", "ReserveSeatsResult", "CancelReservationResult", "PayAtCounterResult", "SellAtCounterResult", "PayOutAtCounterResult", "ChangeSeatsResult", "PayReservationResult", "RefundPreviewResult"}
 
 func (ec *executionContext) _ShowtimeClosed(ctx context.Context, sel ast.SelectionSet, obj *model.ShowtimeClosed) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, showtimeClosedImplementors)

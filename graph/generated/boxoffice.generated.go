@@ -866,6 +866,13 @@ func (ec *executionContext) _PayAtCounterResult(ctx context.Context, sel ast.Sel
 			return graphql.Null
 		}
 		return ec._TenderRefused(ctx, sel, obj)
+	case model.ShowtimeClosed:
+		return ec._ShowtimeClosed(ctx, sel, &obj)
+	case *model.ShowtimeClosed:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._ShowtimeClosed(ctx, sel, obj)
 	case model.ReservationExpired:
 		return ec._ReservationExpired(ctx, sel, &obj)
 	case *model.ReservationExpired:

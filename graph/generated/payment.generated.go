@@ -635,6 +635,13 @@ func (ec *executionContext) _PayReservationResult(ctx context.Context, sel ast.S
 	switch obj := (obj).(type) {
 	case nil:
 		return graphql.Null
+	case model.ShowtimeClosed:
+		return ec._ShowtimeClosed(ctx, sel, &obj)
+	case *model.ShowtimeClosed:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._ShowtimeClosed(ctx, sel, obj)
 	case model.ReservationExpired:
 		return ec._ReservationExpired(ctx, sel, &obj)
 	case *model.ReservationExpired:

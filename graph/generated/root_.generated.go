@@ -818,7 +818,7 @@ union ReserveSeatsResult = ReserveSeatsPayload | PromotionRefused | SeatsUnavail
 input CancelReservationInput {
   "Id of the reservation."
   reservationId: ID!
-  "Ids of seats to give back; all of the reservation by default. The rest stays as it is; the last seat cancels the reservation."
+  "Ids of seats to give back; all of the reservation by default. The rest stays as it is, and of an unpaid reservation must keep the rules of seats; the last seat cancels the reservation."
   seatIds: [ID!]
 }
 
@@ -829,7 +829,7 @@ type CancelReservationPayload @auth {
 }
 
 "How a cancellation went."
-union CancelReservationResult = CancelReservationPayload | CancellationClosed | ShowtimeClosed
+union CancelReservationResult = CancelReservationPayload | CancellationClosed | SeatRuleBroken | ShowtimeClosed
 
 "A page of the viewer's reservations."
 type ReservationConnection @auth {
@@ -970,7 +970,7 @@ type PayAtCounterPayload @auth(role: THEATER_STAFF, scope: THEATER) {
 }
 
 "How a payment at the counter went."
-union PayAtCounterResult = PayAtCounterPayload | TenderRefused | PaymentUnderWay | ReservationExpired
+union PayAtCounterResult = PayAtCounterPayload | TenderRefused | PaymentUnderWay | ReservationExpired | ShowtimeClosed
 
 "Seats to sell at the counter."
 input SellAtCounterInput {
@@ -2376,7 +2376,7 @@ type PaymentPending implements UserError @auth {
 }
 
 "How a payment went."
-union PayReservationResult = PayReservationPayload | ReservationExpired | PaymentDeclined | PaymentPending
+union PayReservationResult = PayReservationPayload | ReservationExpired | ShowtimeClosed | PaymentDeclined | PaymentPending
 
 extend type Mutation {
   "Pays a held reservation and issues its tickets."

@@ -755,7 +755,7 @@ func (ec *executionContext) _CoolingDown(ctx context.Context, sel ast.SelectionS
 	return out
 }
 
-var seatRuleBrokenImplementors = []string{"SeatRuleBroken", "ReserveSeatsResult", "SellAtCounterResult", "ChangeSeatsResult", "UserError"}
+var seatRuleBrokenImplementors = []string{"SeatRuleBroken", "ReserveSeatsResult", "CancelReservationResult", "SellAtCounterResult", "ChangeSeatsResult", "UserError"}
 
 func (ec *executionContext) _SeatRuleBroken(ctx context.Context, sel ast.SelectionSet, obj *model.SeatRuleBroken) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, seatRuleBrokenImplementors)

@@ -423,7 +423,7 @@ func (CancelEmailChangePayload) IsCancelEmailChangeResult() {}
 type CancelReservationInput struct {
 	// Id of the reservation.
 	ReservationID string `json:"reservationId"`
-	// Ids of seats to give back; all of the reservation by default. The rest stays as it is; the last seat cancels the reservation.
+	// Ids of seats to give back; all of the reservation by default. The rest stays as it is, and of an unpaid reservation must keep the rules of seats; the last seat cancels the reservation.
 	SeatIds []string `json:"seatIds,omitempty"`
 }
 
@@ -1929,6 +1929,8 @@ type SeatRuleBroken struct {
 
 func (SeatRuleBroken) IsReserveSeatsResult() {}
 
+func (SeatRuleBroken) IsCancelReservationResult() {}
+
 func (SeatRuleBroken) IsSellAtCounterResult() {}
 
 func (SeatRuleBroken) IsChangeSeatsResult() {}
@@ -2155,11 +2157,15 @@ func (ShowtimeClosed) IsReserveSeatsResult() {}
 
 func (ShowtimeClosed) IsCancelReservationResult() {}
 
+func (ShowtimeClosed) IsPayAtCounterResult() {}
+
 func (ShowtimeClosed) IsSellAtCounterResult() {}
 
 func (ShowtimeClosed) IsPayOutAtCounterResult() {}
 
 func (ShowtimeClosed) IsChangeSeatsResult() {}
+
+func (ShowtimeClosed) IsPayReservationResult() {}
 
 func (ShowtimeClosed) IsRefundPreviewResult() {}
 

@@ -314,15 +314,16 @@ func (LimitExceeded) isChangeResult()    {}
 func (PriceTooHigh) isChangeResult()     {}
 func (Expired) isChangeResult()          {}
 
-// PayResult is Paid, Expired, Declined or Pending.
+// PayResult is Paid, Expired, ShowtimeClosed, Declined or Pending.
 type PayResult interface{ isPayResult() }
 
-func (Paid) isPayResult()     {}
-func (Expired) isPayResult()  {}
-func (Declined) isPayResult() {}
-func (Pending) isPayResult()  {}
+func (Paid) isPayResult()           {}
+func (Expired) isPayResult()        {}
+func (ShowtimeClosed) isPayResult() {}
+func (Declined) isPayResult()       {}
+func (Pending) isPayResult()        {}
 
-// CancelResult is Cancelled, CancellationClosed or ShowtimeClosed.
+// CancelResult is Cancelled, CancellationClosed, RuleBroken or ShowtimeClosed.
 type CancelResult interface{ isCancelResult() }
 
 func (Cancelled) isCancelResult()          {}

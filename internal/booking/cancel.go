@@ -39,8 +39,9 @@ func (in CancelInput) validate() error {
 
 // Cancel gives a reservation, or some of its seats, back before its showtime starts. What was paid comes back as the policy
 // has it under which the seats were held; all of it when the showtime was called off. The gateway is told at once or, when
-// it does not answer, by Reconcile. Rules of seats do not matter for what is given back. What is left keeps its price, ticket
-// by ticket, and its state; the last seat ends the reservation. Cancelling twice gives the same answer.
+// it does not answer, by Reconcile. Rules of seats count for what is left of an unpaid reservation, and not for what is paid.
+// What is left keeps its price, ticket by ticket, and its state; the last seat ends the reservation. Cancelling twice gives the
+// same answer.
 //
 // NOT_FOUND when the reservation is missing or someone else's; BAD_USER_INPUT for a seat that it never had; CONFLICT when it
 // has expired, a payment for it is under way, or one of the tickets has admitted someone.
@@ -65,6 +66,9 @@ func (s *Service) Cancel(ctx context.Context, viewer auth.Viewer, in CancelInput
 		}
 		if done.refusal = c.refusal(); done.refusal != nil {
 			return nil
+		}
+		if done.refusal, err = s.leavesAlone(ctx, tx, layout, c); err != nil || done.refusal != nil {
+			return err
 		}
 		back, err := c.refund()
 		if err != nil {
@@ -172,6 +176,38 @@ func keepsCompany(layout *theater.Layout, all, going seatno.List) error {
 		return apperr.Invalid("input.seatIds", "A companion's seat goes with the place for a wheelchair that it belongs to: choose both.")
 	}
 	return nil
+}
+
+// leavesAlone is the rule that the rest of an unpaid reservation would break; nil: none. Who wants fewer seats passes the rules
+// as who had asked for these alone.
+func (s *Service) leavesAlone(ctx context.Context, tx *sql.Tx, layout *theater.Layout, c cancelling) (CancelResult, error) {
+	if c.whole || c.r.Status == StatusConfirmed || c.contract.calledOff {
+		return nil, nil
+	}
+	offer, err := s.showtimes.Offer(ctx, c.r.ShowtimeID)
+	if err != nil || !offer.Rules.NoSeatLeftAlone {
+		return nil, err
+	}
+	rest := slices.DeleteFunc(c.r.Positions.Sorted(), func(p int16) bool { return slices.Contains(c.positions, p) })
+	left := selectionOf(offer, layout, rest, true)
+	var found claimed
+	err = tx.QueryRowContext(ctx, `SELECT examine_seats($1, $2, '{}', $3, $4)`, c.r.ShowtimeID, c.r.ID, left.edges.Beside, left.edges.Beyond).Scan(&found.lost)
+	if err != nil {
+		return nil, fmt.Errorf("examining the seats that are left: %w", err)
+	}
+	if found.part(); len(found.alone) == 0 {
+		return nil, nil
+	}
+	states, err := s.seating.RecentStates(ctx, c.r.ShowtimeID)
+	if err != nil {
+		return nil, err
+	}
+	c.r.leave(states)
+	if left.relaxation(offer, layout, states, found.alone, c.contract.now) != "" {
+		return nil, nil
+	}
+	others, err := s.instead(offer, layout, states, left)
+	return RuleBroken{Rule: RuleSeatAlone, Seats: layout.SeatsAt(found.alone), Alternatives: others}, err
 }
 
 // cause says whose doing it is that the viewer cancels.

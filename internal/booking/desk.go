@@ -91,13 +91,14 @@ type (
 	UnderWay struct{ Reservation Reservation }
 )
 
-// CounterPayResult is PaidAtCounter, TenderRefused, UnderWay or Expired.
+// CounterPayResult is PaidAtCounter, TenderRefused, UnderWay, ShowtimeClosed or Expired.
 type CounterPayResult interface{ isCounterPayResult() }
 
-func (PaidAtCounter) isCounterPayResult() {}
-func (TenderRefused) isCounterPayResult() {}
-func (UnderWay) isCounterPayResult()      {}
-func (Expired) isCounterPayResult()       {}
+func (PaidAtCounter) isCounterPayResult()  {}
+func (TenderRefused) isCounterPayResult()  {}
+func (UnderWay) isCounterPayResult()       {}
+func (Expired) isCounterPayResult()        {}
+func (ShowtimeClosed) isCounterPayResult() {}
 
 // refusedCounterError carries a refusal out of a transaction that keeps nothing.
 type refusedCounterError struct{ CounterPayResult }
@@ -154,8 +155,11 @@ func (s *Service) PayAtCounter(ctx context.Context, viewer auth.Viewer, in Count
 		done = true
 		return recordCounterTx(ctx, tx, audit.CounterPaid, viewer, theaterID, r, in.Tender.Method, r.Total)
 	})
-	if errors.Is(err, errHoldLost) {
+	switch {
+	case errors.Is(err, errHoldLost):
 		err = &refusedCounterError{Expired{}}
+	case errors.Is(err, errCalledOff):
+		err = &refusedCounterError{ShowtimeClosed{Reason: ClosedCancelled}}
 	}
 	refused, isRefusal := errors.AsType[*refusedCounterError](err)
 	if err != nil && !isRefusal {
@@ -193,7 +197,7 @@ func (s *Service) deskOf(ctx context.Context, viewer auth.Viewer, showtimeID uui
 
 // takeTx confirms a reservation, of which it needs keys, positions and total, whose price is given at the counter: its seats,
 // its tickets and the money, or nothing.
-// errHoldLost when its deadline has passed.
+// errHoldLost when its deadline has passed, errCalledOff when its showtime does not take place.
 func (s *Service) takeTx(ctx context.Context, tx *sql.Tx, viewer auth.Viewer, theaterID uuid.UUID, r Reservation, tender Tender, key string) error {
 	if err := s.secureTx(ctx, tx, r.ShowtimeID, r.ID); err != nil {
 		return err

@@ -66,6 +66,9 @@ func (s *Service) Pay(ctx context.Context, viewer auth.Viewer, in PayInput) (Pay
 	if err != nil {
 		return nil, err
 	}
+	if opened.calledOff {
+		return ShowtimeClosed{Reason: ClosedCancelled}, nil
+	}
 	if opened.free {
 		return Paid{Reservation: r}, nil
 	}
@@ -95,10 +98,11 @@ func payResult(opened opened, attempt payment.Attempt, r Reservation, now time.T
 
 // opened is what came of asking for an attempt.
 type opened struct {
-	attempt payment.Attempt
-	drive   bool // the attempt was made by this call: it is ours to drive
-	expired bool // the hold had run out; no attempt was made
-	free    bool // nothing is to be paid: the reservation is confirmed
+	attempt   payment.Attempt
+	drive     bool // the attempt was made by this call: it is ours to drive
+	expired   bool // the hold had run out; no attempt was made
+	calledOff bool // the showtime does not take place; no attempt was made
+	free      bool // nothing is to be paid: the reservation is confirmed
 }
 
 func (s *Service) openAttempt(ctx context.Context, viewer auth.Viewer, in PayInput) (opened, error) {
@@ -112,6 +116,8 @@ func (s *Service) openAttempt(ctx context.Context, viewer auth.Viewer, in PayInp
 		return opened{attempt: payment.Attempt{Status: payment.AttemptStarted}}, nil
 	case errors.Is(err, errHoldLost):
 		return opened{expired: true}, nil
+	case errors.Is(err, errCalledOff):
+		return opened{calledOff: true}, nil
 	case err != nil:
 		return opened{}, err
 	}
@@ -122,6 +128,8 @@ func (s *Service) openAttempt(ctx context.Context, viewer auth.Viewer, in PayInp
 		return opened{attempt: attempt, free: attempt.ID == uuid.Nil}, nil
 	case "EXPIRED":
 		return opened{expired: true}, nil
+	case "CALLED_OFF":
+		return opened{calledOff: true}, nil
 	case "KEY_REUSED":
 		return opened{}, errKeyReused()
 	case "CANCELLED":
@@ -163,7 +171,8 @@ func (s *Service) payReservation(ctx context.Context, on querier, viewer auth.Vi
 	}, nil
 }
 
-// confirmFree confirms a reservation that costs nothing, if that is still so: errHoldLost when its deadline has passed.
+// confirmFree confirms a reservation that costs nothing, if that is still so: errHoldLost when its deadline
+// has passed, errCalledOff when its showtime does not take place.
 func (s *Service) confirmFree(ctx context.Context, viewer auth.Viewer, in PayInput) (outcome string, a payment.Attempt, err error) {
 	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
 		r, _, err := s.lockTx(ctx, tx, viewer.UserID, in.ShowtimeID, in.ReservationID)

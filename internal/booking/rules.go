@@ -45,6 +45,7 @@ type RuleBroken struct {
 
 func (RuleBroken) isReserveResult() {}
 func (RuleBroken) isChangeResult()  {}
+func (RuleBroken) isCancelResult()  {}
 
 // selection is seats that somebody wants, with what follows from the layout for the rules. A change of seats within a
 // reservation judges the same way: examine_seats takes the reservation whose seats count as free.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -349,6 +350,59 @@ func TestSeatLeftAlone_second_waits(t *testing.T) {
 			if got := <-said; got != test.want {
 				t.Errorf("the second is told %s, want %s", got, test.want)
 			}
+		})
+	}
+}
+
+// TestService_Cancel_keeps_the_rules gives seats of a hold back, which must not be a way around the rules.
+func TestService_Cancel_keeps_the_rules(t *testing.T) {
+	t.Parallel()
+	db := dbtest.New(t)
+	for name, test := range map[string]struct {
+		seats []int // beside 13 the seat 14 is taken
+		back  int
+		alone string // the seat that would be left so
+		paid  bool
+		plan  fixture.Plan
+		lead  time.Duration
+	}{
+		"a_seat_would_be_left_alone":        {seats: []int{11, 12, 13}, back: 13, alone: "B3", plan: strict},
+		"none_is":                           {seats: []int{15, 16, 17}, back: 17, plan: strict},
+		"paid_seats_come_back_all_the_same": {seats: []int{11, 12, 13}, back: 13, plan: strict, paid: true},
+		"where_no_such_rule_is":             {seats: []int{11, 12, 13}, back: 13, plan: fixture.Plan{}},
+		"when_it_is_relaxed":                {seats: []int{11, 12, 13}, back: 13, plan: strict, lead: time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h, viewer := houseIn(t, db, test.plan), newViewer()
+			h.Block(t, h.Show(), 14)
+			take := h.hold
+			if test.paid {
+				take = h.buy
+			}
+			r := take(t, viewer, test.seats...)
+			if test.lead > 0 {
+				h.startsIn(t, test.lead)
+				h.booking = h.process(h.gateway, settings) // which knows of it
+			}
+			result, err := h.booking.Cancel(t.Context(), viewer, h.seatsOf(r, test.back))
+			if test.alone == "" {
+				if got := is[booking.Cancelled](t, result, err).Reservation.Positions; len(got) != 2 {
+					t.Errorf("it has %v", got)
+				}
+				return
+			}
+			broken := is[booking.RuleBroken](t, result, err)
+			if broken.Rule != booking.RuleSeatAlone || labelsOf(broken.Seats) != test.alone {
+				t.Errorf("it breaks %s by %v", broken.Rule, labelsOf(broken.Seats))
+			}
+			if got := h.letters(t, test.seats...); got != "HHH" {
+				t.Errorf("seats %s, want HHH", got)
+			}
+			// What it asks for, reserved as such, is told the same.
+			h.Exec(t, `UPDATE reservations SET status = 'CANCELLED', held_until = NULL, ended_at = now() WHERE id = $1`, r.ID)
+			h.Exec(t, `DELETE FROM seat_claims WHERE reservation_id = $1`, r.ID)
+			h.broke(t, h.request(11, 12), booking.RuleSeatAlone, test.alone)
 		})
 	}
 }

@@ -174,7 +174,11 @@ func (s *Service) sellTx(ctx context.Context, tx *sql.Tx, in counterSale, w want
 		return id, &refusedTenderError{TenderRefused{Due: w.quote.Total, Given: money.Money{AmountMinor: in.Tender.Minor, Currency: w.offer.Currency}}}
 	}
 	r := Reservation{ShowtimeID: in.ShowtimeID, ID: c.reservationID.UUID, ViewerID: in.customer, Positions: w.positions, Total: w.quote.Total}
-	if err := s.takeTx(ctx, tx, in.viewer, w.offer.TheaterID, r, in.Tender, in.IdempotencyKey); err != nil {
+	err = s.takeTx(ctx, tx, in.viewer, w.offer.TheaterID, r, in.Tender, in.IdempotencyKey)
+	if errors.Is(err, errCalledOff) {
+		err = &notClaimedError{claimed{outcome: "CLOSED"}}
+	}
+	if err != nil {
 		return id, err
 	}
 	if len(w.promos) > 0 {

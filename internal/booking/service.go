@@ -92,3 +92,6 @@ const settleTime = time.Minute
 
 // lostRace is raised by the SQL functions when a seat changes hands between a check and a write.
 const lostRace = "MQ001"
+
+// calledOff is raised by the SQL functions when seats would be sold of a showtime that does not take place.
+const calledOff = "MQ003"

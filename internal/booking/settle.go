@@ -120,12 +120,15 @@ func (s *Service) authorized(ctx context.Context, a payment.Attempt, charge paym
 		return a, fmt.Errorf("the gateway says that attempt %s is %s before it was captured", a.ID, charge.Status)
 	}
 	next, err := s.secureFor(ctx, a, charge.Reference)
-	if errors.Is(err, errHoldLost) {
-		to := payment.AttemptVoidPending
+	if isCalledOff := errors.Is(err, errCalledOff); isCalledOff || errors.Is(err, errHoldLost) {
+		back := payment.Step{To: payment.AttemptVoidPending, Reference: charge.Reference}
 		if charge.Status == payment.ChargeCaptured {
-			to = payment.AttemptRefundPending
+			back.To = payment.AttemptRefundPending
 		}
-		return s.payments.Advance(ctx, a, payment.Step{To: to, Reference: charge.Reference})
+		if isCalledOff {
+			back.DeclineCode = declineCalledOff
+		}
+		return s.payments.Advance(ctx, a, back)
 	}
 	if err == nil {
 		s.hint(a.ShowtimeID)
@@ -133,10 +136,16 @@ func (s *Service) authorized(ctx context.Context, a payment.Attempt, charge paym
 	return next, err
 }
 
-var errHoldLost = errors.New("booking: the hold ran out")
+var (
+	errHoldLost  = errors.New("booking: the hold ran out")
+	errCalledOff = errors.New("booking: the showtime was called off")
+)
+
+// declineCalledOff is the decline code of an attempt that was under way when its showtime was called off.
+const declineCalledOff = "showtime_called_off"
 
 // secureFor makes the seats of a held reservation stop expiring, since the attempt has the funds reserved; errHoldLost when
-// its deadline has passed.
+// its deadline has passed, errCalledOff when its showtime does not take place.
 func (s *Service) secureFor(ctx context.Context, a payment.Attempt, reference string) (payment.Attempt, error) {
 	next, err := a.After(payment.Step{To: payment.AttemptAuthorized})
 	if err != nil {
@@ -146,7 +155,7 @@ func (s *Service) secureFor(ctx context.Context, a payment.Attempt, reference st
 	return next, secured(row)
 }
 
-// secureTx makes the seats of a held reservation stop expiring; errHoldLost when its deadline has passed.
+// secureTx makes the seats of a held reservation stop expiring; errHoldLost and errCalledOff as secureFor has them.
 func (s *Service) secureTx(ctx context.Context, tx *sql.Tx, showtimeID, id uuid.UUID) error {
 	return secured(tx.QueryRowContext(ctx, `SELECT secure_reservation($1, $2)`, showtimeID, id))
 }
@@ -157,6 +166,8 @@ func secured(row *sql.Row) error {
 	switch {
 	case postgres.SQLState(err) == lostRace, err == nil && !secured:
 		return errHoldLost
+	case postgres.SQLState(err) == calledOff:
+		return errCalledOff
 	case err != nil:
 		return payment.Moved(fmt.Errorf("securing seats: %w", err))
 	default:

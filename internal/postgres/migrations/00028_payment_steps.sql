@@ -75,6 +75,7 @@ END $$;
 --   REPLAYED        the key was used for the same before: the attempt of that time, NULL when nothing was to be paid
 --   CONFIRMED       it is paid already: the attempt that did it, NULL when nothing was to be paid
 --   FREE            nothing is to be paid
+--   CALLED_OFF      the showtime does not take place
 --   KEY_REUSED, EXPIRED, CANCELLED, NO_RESERVATION
 -- The key is stored with OPENED alone. Raises MQ002 when another attempt can still take money: nothing is kept.
 -- +goose StatementBegin
@@ -103,6 +104,8 @@ BEGIN
         outcome := v_own.status;
     ELSIF v_own.held_until <= now() THEN
         outcome := 'EXPIRED';
+    ELSIF EXISTS (SELECT FROM showtimes s WHERE s.id = p_showtime_id AND s.status = 'CANCELLED') THEN
+        outcome := 'CALLED_OFF';
     ELSIF v_own.amount_minor = 0 THEN
         outcome := 'FREE';
     END IF;
@@ -130,8 +133,45 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
+-- Makes the seats of a held reservation stop expiring: false when its deadline has passed. Raises MQ001 when a seat of it is
+-- another's, MQ003 when its showtime was called off. The reservation's row comes before the viewer's turn, as it does for everybody
+-- else: a change of seats and a payment of one reservation wait for each other, not in a circle.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION secure_reservation(p_showtime_id uuid, p_reservation_id uuid) RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_now   timestamptz;
+    v_seats smallint[];
+    v_rows  integer;
+BEGIN
+    PERFORM 1 FROM reservations r WHERE r.showtime_id = p_showtime_id AND r.id = p_reservation_id FOR UPDATE;
+    -- The same lock as in claim_seats, and the time after it: a claim of this viewer either counts these seats to the
+    -- limit, or it began after the deadline and they are not secured any more.
+    PERFORM pg_advisory_xact_lock(hashtextextended(r.viewer_id::text, hashtextextended(p_showtime_id::text, 0)))
+        FROM reservations r WHERE r.showtime_id = p_showtime_id AND r.id = p_reservation_id;
+    v_now := clock_timestamp();
+    PERFORM FROM showtimes s WHERE s.id = p_showtime_id AND s.status = 'CANCELLED';
+    IF FOUND THEN
+        RAISE EXCEPTION 'the showtime was called off' USING ERRCODE = 'MQ003';
+    END IF;
+    UPDATE reservations SET held_until = NULL
+        WHERE showtime_id = p_showtime_id AND id = p_reservation_id AND status IN ('HELD', 'RESERVED') AND held_until > v_now
+        RETURNING seats INTO v_seats;
+    IF NOT FOUND THEN RETURN false; END IF;
+    PERFORM 1 FROM seat_claims WHERE showtime_id = p_showtime_id AND seat_no = ANY (v_seats) ORDER BY seat_no FOR UPDATE;
+    UPDATE seat_claims SET held_until = NULL
+        WHERE showtime_id = p_showtime_id AND seat_no = ANY (v_seats) AND reservation_id = p_reservation_id;
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    IF v_rows <> cardinality(v_seats) THEN
+        RAISE EXCEPTION 'a seat was lost at the deadline' USING ERRCODE = 'MQ001';
+    END IF;
+    RETURN true;
+END $$;
+-- +goose StatementEnd
+
 -- Makes the seats of a reservation stop expiring, for which an attempt has the funds reserved. False when the deadline has
--- passed: then the attempt stays where it is. Raises MQ001 as secure_reservation does, MQ002 as advance_attempt does.
+-- passed: then the attempt stays where it is. Raises MQ001 and MQ003 as secure_reservation does, MQ002 as
+-- advance_attempt does.
 -- +goose StatementBegin
 CREATE FUNCTION secure_for_attempt(p_showtime_id uuid, p_reservation_id uuid, p_attempt_id uuid, p_reference text) RETURNS boolean
 LANGUAGE plpgsql AS $$
@@ -177,6 +217,35 @@ END $$;
 DROP FUNCTION confirm_for_attempt;
 DROP FUNCTION confirm_reservation;
 DROP FUNCTION secure_for_attempt;
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION secure_reservation(p_showtime_id uuid, p_reservation_id uuid) RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_now   timestamptz;
+    v_seats smallint[];
+    v_rows  integer;
+BEGIN
+    PERFORM 1 FROM reservations r WHERE r.showtime_id = p_showtime_id AND r.id = p_reservation_id FOR UPDATE;
+    -- The same lock as in claim_seats, and the time after it: a claim of this viewer either counts these seats to the
+    -- limit, or it began after the deadline and they are not secured any more.
+    PERFORM pg_advisory_xact_lock(hashtextextended(r.viewer_id::text, hashtextextended(p_showtime_id::text, 0)))
+        FROM reservations r WHERE r.showtime_id = p_showtime_id AND r.id = p_reservation_id;
+    v_now := clock_timestamp();
+    UPDATE reservations SET held_until = NULL
+        WHERE showtime_id = p_showtime_id AND id = p_reservation_id AND status IN ('HELD', 'RESERVED') AND held_until > v_now
+        RETURNING seats INTO v_seats;
+    IF NOT FOUND THEN RETURN false; END IF;
+    PERFORM 1 FROM seat_claims WHERE showtime_id = p_showtime_id AND seat_no = ANY (v_seats) ORDER BY seat_no FOR UPDATE;
+    UPDATE seat_claims SET held_until = NULL
+        WHERE showtime_id = p_showtime_id AND seat_no = ANY (v_seats) AND reservation_id = p_reservation_id;
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    IF v_rows <> cardinality(v_seats) THEN
+        RAISE EXCEPTION 'a seat was lost at the deadline' USING ERRCODE = 'MQ001';
+    END IF;
+    RETURN true;
+END $$;
+-- +goose StatementEnd
+
 DROP FUNCTION pay_reservation;
 DROP FUNCTION advance_attempt;
 DROP FUNCTION open_attempt;
