@@ -19,6 +19,7 @@ import (
 	"marquee/ent/federatedidentity"
 	"marquee/ent/genre"
 	"marquee/ent/guess"
+	"marquee/ent/handover"
 	"marquee/ent/idempotencykey"
 	"marquee/ent/knowndevice"
 	"marquee/ent/mail"
@@ -52,6 +53,7 @@ import (
 	"marquee/ent/sessionrevocation"
 	"marquee/ent/showtime"
 	"marquee/ent/showtimesale"
+	"marquee/ent/swap"
 	"marquee/ent/theater"
 	"marquee/ent/ticket"
 	"marquee/ent/tillentry"
@@ -87,6 +89,8 @@ type Client struct {
 	Genre *GenreClient
 	// Guess is the client for interacting with the Guess builders.
 	Guess *GuessClient
+	// Handover is the client for interacting with the Handover builders.
+	Handover *HandoverClient
 	// IdempotencyKey is the client for interacting with the IdempotencyKey builders.
 	IdempotencyKey *IdempotencyKeyClient
 	// KnownDevice is the client for interacting with the KnownDevice builders.
@@ -153,6 +157,8 @@ type Client struct {
 	Showtime *ShowtimeClient
 	// ShowtimeSale is the client for interacting with the ShowtimeSale builders.
 	ShowtimeSale *ShowtimeSaleClient
+	// Swap is the client for interacting with the Swap builders.
+	Swap *SwapClient
 	// Theater is the client for interacting with the Theater builders.
 	Theater *TheaterClient
 	// Ticket is the client for interacting with the Ticket builders.
@@ -180,6 +186,7 @@ func (c *Client) init() {
 	c.FederatedIdentity = NewFederatedIdentityClient(c.config)
 	c.Genre = NewGenreClient(c.config)
 	c.Guess = NewGuessClient(c.config)
+	c.Handover = NewHandoverClient(c.config)
 	c.IdempotencyKey = NewIdempotencyKeyClient(c.config)
 	c.KnownDevice = NewKnownDeviceClient(c.config)
 	c.Mail = NewMailClient(c.config)
@@ -213,6 +220,7 @@ func (c *Client) init() {
 	c.SessionRevocation = NewSessionRevocationClient(c.config)
 	c.Showtime = NewShowtimeClient(c.config)
 	c.ShowtimeSale = NewShowtimeSaleClient(c.config)
+	c.Swap = NewSwapClient(c.config)
 	c.Theater = NewTheaterClient(c.config)
 	c.Ticket = NewTicketClient(c.config)
 	c.TillEntry = NewTillEntryClient(c.config)
@@ -317,6 +325,7 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 		FederatedIdentity:   NewFederatedIdentityClient(cfg),
 		Genre:               NewGenreClient(cfg),
 		Guess:               NewGuessClient(cfg),
+		Handover:            NewHandoverClient(cfg),
 		IdempotencyKey:      NewIdempotencyKeyClient(cfg),
 		KnownDevice:         NewKnownDeviceClient(cfg),
 		Mail:                NewMailClient(cfg),
@@ -350,6 +359,7 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 		SessionRevocation:   NewSessionRevocationClient(cfg),
 		Showtime:            NewShowtimeClient(cfg),
 		ShowtimeSale:        NewShowtimeSaleClient(cfg),
+		Swap:                NewSwapClient(cfg),
 		Theater:             NewTheaterClient(cfg),
 		Ticket:              NewTicketClient(cfg),
 		TillEntry:           NewTillEntryClient(cfg),
@@ -381,6 +391,7 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 		FederatedIdentity:   NewFederatedIdentityClient(cfg),
 		Genre:               NewGenreClient(cfg),
 		Guess:               NewGuessClient(cfg),
+		Handover:            NewHandoverClient(cfg),
 		IdempotencyKey:      NewIdempotencyKeyClient(cfg),
 		KnownDevice:         NewKnownDeviceClient(cfg),
 		Mail:                NewMailClient(cfg),
@@ -414,6 +425,7 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 		SessionRevocation:   NewSessionRevocationClient(cfg),
 		Showtime:            NewShowtimeClient(cfg),
 		ShowtimeSale:        NewShowtimeSaleClient(cfg),
+		Swap:                NewSwapClient(cfg),
 		Theater:             NewTheaterClient(cfg),
 		Ticket:              NewTicketClient(cfg),
 		TillEntry:           NewTillEntryClient(cfg),
@@ -448,14 +460,14 @@ func (c *Client) Close() error {
 func (c *Client) Use(hooks ...Hook) {
 	for _, n := range []interface{ Use(...Hook) }{
 		c.AuditEntry, c.Ceremony, c.EmailChange, c.Erasure, c.Factor,
-		c.FederatedIdentity, c.Genre, c.Guess, c.IdempotencyKey, c.KnownDevice, c.Mail,
-		c.MailedToken, c.Movie, c.MovieRating, c.PayLaterPolicy, c.Payment,
-		c.PaymentAttempt, c.PriceRule, c.PriceTier, c.Profile, c.Promotion,
+		c.FederatedIdentity, c.Genre, c.Guess, c.Handover, c.IdempotencyKey,
+		c.KnownDevice, c.Mail, c.MailedToken, c.Movie, c.MovieRating, c.PayLaterPolicy,
+		c.Payment, c.PaymentAttempt, c.PriceRule, c.PriceTier, c.Profile, c.Promotion,
 		c.PromotionRedemption, c.ProviderFlow, c.RecoveryCode, c.Refund,
 		c.RefundPolicy, c.Reservation, c.Review, c.ReviewEdit, c.ReviewReport,
 		c.ReviewVote, c.RoleGrant, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout,
 		c.SeatRules, c.Session, c.SessionRevocation, c.Showtime, c.ShowtimeSale,
-		c.Theater, c.Ticket, c.TillEntry, c.User,
+		c.Swap, c.Theater, c.Ticket, c.TillEntry, c.User,
 	} {
 		n.Use(hooks...)
 	}
@@ -466,14 +478,14 @@ func (c *Client) Use(hooks ...Hook) {
 func (c *Client) Intercept(interceptors ...Interceptor) {
 	for _, n := range []interface{ Intercept(...Interceptor) }{
 		c.AuditEntry, c.Ceremony, c.EmailChange, c.Erasure, c.Factor,
-		c.FederatedIdentity, c.Genre, c.Guess, c.IdempotencyKey, c.KnownDevice, c.Mail,
-		c.MailedToken, c.Movie, c.MovieRating, c.PayLaterPolicy, c.Payment,
-		c.PaymentAttempt, c.PriceRule, c.PriceTier, c.Profile, c.Promotion,
+		c.FederatedIdentity, c.Genre, c.Guess, c.Handover, c.IdempotencyKey,
+		c.KnownDevice, c.Mail, c.MailedToken, c.Movie, c.MovieRating, c.PayLaterPolicy,
+		c.Payment, c.PaymentAttempt, c.PriceRule, c.PriceTier, c.Profile, c.Promotion,
 		c.PromotionRedemption, c.ProviderFlow, c.RecoveryCode, c.Refund,
 		c.RefundPolicy, c.Reservation, c.Review, c.ReviewEdit, c.ReviewReport,
 		c.ReviewVote, c.RoleGrant, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout,
 		c.SeatRules, c.Session, c.SessionRevocation, c.Showtime, c.ShowtimeSale,
-		c.Theater, c.Ticket, c.TillEntry, c.User,
+		c.Swap, c.Theater, c.Ticket, c.TillEntry, c.User,
 	} {
 		n.Intercept(interceptors...)
 	}
@@ -498,6 +510,8 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.Genre.mutate(ctx, m)
 	case *GuessMutation:
 		return c.Guess.mutate(ctx, m)
+	case *HandoverMutation:
+		return c.Handover.mutate(ctx, m)
 	case *IdempotencyKeyMutation:
 		return c.IdempotencyKey.mutate(ctx, m)
 	case *KnownDeviceMutation:
@@ -564,6 +578,8 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.Showtime.mutate(ctx, m)
 	case *ShowtimeSaleMutation:
 		return c.ShowtimeSale.mutate(ctx, m)
+	case *SwapMutation:
+		return c.Swap.mutate(ctx, m)
 	case *TheaterMutation:
 		return c.Theater.mutate(ctx, m)
 	case *TicketMutation:
@@ -1734,6 +1750,139 @@ func (c *GuessClient) mutate(ctx context.Context, m *GuessMutation) (Value, erro
 		return (&GuessDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
 	default:
 		return nil, fmt.Errorf("ent: unknown Guess mutation op: %q", m.Op())
+	}
+}
+
+// HandoverClient is a client for the Handover schema.
+type HandoverClient struct {
+	config
+}
+
+// NewHandoverClient returns a client for the Handover from the given config.
+func NewHandoverClient(c config) *HandoverClient {
+	return &HandoverClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `handover.Hooks(f(g(h())))`.
+func (c *HandoverClient) Use(hooks ...Hook) {
+	c.hooks.Handover = append(c.hooks.Handover, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `handover.Intercept(f(g(h())))`.
+func (c *HandoverClient) Intercept(interceptors ...Interceptor) {
+	c.inters.Handover = append(c.inters.Handover, interceptors...)
+}
+
+// Create returns a builder for creating a Handover entity.
+func (c *HandoverClient) Create() *HandoverCreate {
+	mutation := newHandoverMutation(c.config, OpCreate)
+	return &HandoverCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of Handover entities.
+func (c *HandoverClient) CreateBulk(builders ...*HandoverCreate) *HandoverCreateBulk {
+	return &HandoverCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *HandoverClient) MapCreateBulk(slice any, setFunc func(*HandoverCreate, int)) *HandoverCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &HandoverCreateBulk{err: fmt.Errorf("calling to HandoverClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*HandoverCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &HandoverCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for Handover.
+func (c *HandoverClient) Update() *HandoverUpdate {
+	mutation := newHandoverMutation(c.config, OpUpdate)
+	return &HandoverUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *HandoverClient) UpdateOne(_m *Handover) *HandoverUpdateOne {
+	mutation := newHandoverMutation(c.config, OpUpdateOne, withHandover(_m))
+	return &HandoverUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *HandoverClient) UpdateOneID(id uuid.UUID) *HandoverUpdateOne {
+	mutation := newHandoverMutation(c.config, OpUpdateOne, withHandoverID(id))
+	return &HandoverUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for Handover.
+func (c *HandoverClient) Delete() *HandoverDelete {
+	mutation := newHandoverMutation(c.config, OpDelete)
+	return &HandoverDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *HandoverClient) DeleteOne(_m *Handover) *HandoverDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *HandoverClient) DeleteOneID(id uuid.UUID) *HandoverDeleteOne {
+	builder := c.Delete().Where(handover.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &HandoverDeleteOne{builder}
+}
+
+// Query returns a query builder for Handover.
+func (c *HandoverClient) Query() *HandoverQuery {
+	return &HandoverQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeHandover},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a Handover entity by its id.
+func (c *HandoverClient) Get(ctx context.Context, id uuid.UUID) (*Handover, error) {
+	return c.Query().Where(handover.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *HandoverClient) GetX(ctx context.Context, id uuid.UUID) *Handover {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *HandoverClient) Hooks() []Hook {
+	return c.hooks.Handover
+}
+
+// Interceptors returns the client interceptors.
+func (c *HandoverClient) Interceptors() []Interceptor {
+	return c.inters.Handover
+}
+
+func (c *HandoverClient) mutate(ctx context.Context, m *HandoverMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&HandoverCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&HandoverUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&HandoverUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&HandoverDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown Handover mutation op: %q", m.Op())
 	}
 }
 
@@ -6494,6 +6643,139 @@ func (c *ShowtimeSaleClient) mutate(ctx context.Context, m *ShowtimeSaleMutation
 	}
 }
 
+// SwapClient is a client for the Swap schema.
+type SwapClient struct {
+	config
+}
+
+// NewSwapClient returns a client for the Swap from the given config.
+func NewSwapClient(c config) *SwapClient {
+	return &SwapClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `swap.Hooks(f(g(h())))`.
+func (c *SwapClient) Use(hooks ...Hook) {
+	c.hooks.Swap = append(c.hooks.Swap, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `swap.Intercept(f(g(h())))`.
+func (c *SwapClient) Intercept(interceptors ...Interceptor) {
+	c.inters.Swap = append(c.inters.Swap, interceptors...)
+}
+
+// Create returns a builder for creating a Swap entity.
+func (c *SwapClient) Create() *SwapCreate {
+	mutation := newSwapMutation(c.config, OpCreate)
+	return &SwapCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of Swap entities.
+func (c *SwapClient) CreateBulk(builders ...*SwapCreate) *SwapCreateBulk {
+	return &SwapCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *SwapClient) MapCreateBulk(slice any, setFunc func(*SwapCreate, int)) *SwapCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &SwapCreateBulk{err: fmt.Errorf("calling to SwapClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*SwapCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &SwapCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for Swap.
+func (c *SwapClient) Update() *SwapUpdate {
+	mutation := newSwapMutation(c.config, OpUpdate)
+	return &SwapUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *SwapClient) UpdateOne(_m *Swap) *SwapUpdateOne {
+	mutation := newSwapMutation(c.config, OpUpdateOne, withSwap(_m))
+	return &SwapUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *SwapClient) UpdateOneID(id uuid.UUID) *SwapUpdateOne {
+	mutation := newSwapMutation(c.config, OpUpdateOne, withSwapID(id))
+	return &SwapUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for Swap.
+func (c *SwapClient) Delete() *SwapDelete {
+	mutation := newSwapMutation(c.config, OpDelete)
+	return &SwapDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *SwapClient) DeleteOne(_m *Swap) *SwapDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *SwapClient) DeleteOneID(id uuid.UUID) *SwapDeleteOne {
+	builder := c.Delete().Where(swap.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &SwapDeleteOne{builder}
+}
+
+// Query returns a query builder for Swap.
+func (c *SwapClient) Query() *SwapQuery {
+	return &SwapQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeSwap},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a Swap entity by its id.
+func (c *SwapClient) Get(ctx context.Context, id uuid.UUID) (*Swap, error) {
+	return c.Query().Where(swap.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *SwapClient) GetX(ctx context.Context, id uuid.UUID) *Swap {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *SwapClient) Hooks() []Hook {
+	return c.hooks.Swap
+}
+
+// Interceptors returns the client interceptors.
+func (c *SwapClient) Interceptors() []Interceptor {
+	return c.inters.Swap
+}
+
+func (c *SwapClient) mutate(ctx context.Context, m *SwapMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&SwapCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&SwapUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&SwapUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&SwapDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown Swap mutation op: %q", m.Op())
+	}
+}
+
 // TheaterClient is a client for the Theater schema.
 type TheaterClient struct {
 	config
@@ -7078,22 +7360,22 @@ func (c *UserClient) mutate(ctx context.Context, m *UserMutation) (Value, error)
 type (
 	hooks struct {
 		AuditEntry, Ceremony, EmailChange, Erasure, Factor, FederatedIdentity, Genre,
-		Guess, IdempotencyKey, KnownDevice, Mail, MailedToken, Movie, MovieRating,
-		PayLaterPolicy, Payment, PaymentAttempt, PriceRule, PriceTier, Profile,
-		Promotion, PromotionRedemption, ProviderFlow, RecoveryCode, Refund,
+		Guess, Handover, IdempotencyKey, KnownDevice, Mail, MailedToken, Movie,
+		MovieRating, PayLaterPolicy, Payment, PaymentAttempt, PriceRule, PriceTier,
+		Profile, Promotion, PromotionRedemption, ProviderFlow, RecoveryCode, Refund,
 		RefundPolicy, Reservation, Review, ReviewEdit, ReviewReport, ReviewVote,
 		RoleGrant, Screen, Seat, SeatClaim, SeatLayout, SeatRules, Session,
-		SessionRevocation, Showtime, ShowtimeSale, Theater, Ticket, TillEntry,
+		SessionRevocation, Showtime, ShowtimeSale, Swap, Theater, Ticket, TillEntry,
 		User []ent.Hook
 	}
 	inters struct {
 		AuditEntry, Ceremony, EmailChange, Erasure, Factor, FederatedIdentity, Genre,
-		Guess, IdempotencyKey, KnownDevice, Mail, MailedToken, Movie, MovieRating,
-		PayLaterPolicy, Payment, PaymentAttempt, PriceRule, PriceTier, Profile,
-		Promotion, PromotionRedemption, ProviderFlow, RecoveryCode, Refund,
+		Guess, Handover, IdempotencyKey, KnownDevice, Mail, MailedToken, Movie,
+		MovieRating, PayLaterPolicy, Payment, PaymentAttempt, PriceRule, PriceTier,
+		Profile, Promotion, PromotionRedemption, ProviderFlow, RecoveryCode, Refund,
 		RefundPolicy, Reservation, Review, ReviewEdit, ReviewReport, ReviewVote,
 		RoleGrant, Screen, Seat, SeatClaim, SeatLayout, SeatRules, Session,
-		SessionRevocation, Showtime, ShowtimeSale, Theater, Ticket, TillEntry,
+		SessionRevocation, Showtime, ShowtimeSale, Swap, Theater, Ticket, TillEntry,
 		User []ent.Interceptor
 	}
 )

@@ -14,6 +14,7 @@ import (
 	"marquee/ent/federatedidentity"
 	"marquee/ent/genre"
 	"marquee/ent/guess"
+	"marquee/ent/handover"
 	"marquee/ent/idempotencykey"
 	"marquee/ent/knowndevice"
 	"marquee/ent/mail"
@@ -47,6 +48,7 @@ import (
 	"marquee/ent/sessionrevocation"
 	"marquee/ent/showtime"
 	"marquee/ent/showtimesale"
+	"marquee/ent/swap"
 	"marquee/ent/theater"
 	"marquee/ent/ticket"
 	"marquee/ent/tillentry"
@@ -125,6 +127,7 @@ func checkColumn(t, c string) error {
 			federatedidentity.Table:   federatedidentity.ValidColumn,
 			genre.Table:               genre.ValidColumn,
 			guess.Table:               guess.ValidColumn,
+			handover.Table:            handover.ValidColumn,
 			idempotencykey.Table:      idempotencykey.ValidColumn,
 			knowndevice.Table:         knowndevice.ValidColumn,
 			mail.Table:                mail.ValidColumn,
@@ -158,6 +161,7 @@ func checkColumn(t, c string) error {
 			sessionrevocation.Table:   sessionrevocation.ValidColumn,
 			showtime.Table:            showtime.ValidColumn,
 			showtimesale.Table:        showtimesale.ValidColumn,
+			swap.Table:                swap.ValidColumn,
 			theater.Table:             theater.ValidColumn,
 			ticket.Table:              ticket.ValidColumn,
 			tillentry.Table:           tillentry.ValidColumn,

@@ -15,6 +15,7 @@ import (
 	"marquee/ent/federatedidentity"
 	"marquee/ent/genre"
 	"marquee/ent/guess"
+	"marquee/ent/handover"
 	"marquee/ent/idempotencykey"
 	"marquee/ent/knowndevice"
 	"marquee/ent/mail"
@@ -49,6 +50,7 @@ import (
 	"marquee/ent/sessionrevocation"
 	"marquee/ent/showtime"
 	"marquee/ent/showtimesale"
+	"marquee/ent/swap"
 	"marquee/ent/theater"
 	"marquee/ent/ticket"
 	"marquee/ent/tillentry"
@@ -79,6 +81,7 @@ const (
 	TypeFederatedIdentity   = "FederatedIdentity"
 	TypeGenre               = "Genre"
 	TypeGuess               = "Guess"
+	TypeHandover            = "Handover"
 	TypeIdempotencyKey      = "IdempotencyKey"
 	TypeKnownDevice         = "KnownDevice"
 	TypeMail                = "Mail"
@@ -112,6 +115,7 @@ const (
 	TypeSessionRevocation   = "SessionRevocation"
 	TypeShowtime            = "Showtime"
 	TypeShowtimeSale        = "ShowtimeSale"
+	TypeSwap                = "Swap"
 	TypeTheater             = "Theater"
 	TypeTicket              = "Ticket"
 	TypeTillEntry           = "TillEntry"
@@ -5533,6 +5537,963 @@ func (m *GuessMutation) ClearEdge(name string) error {
 // It returns an error if the edge is not defined in the schema.
 func (m *GuessMutation) ResetEdge(name string) error {
 	return fmt.Errorf("unknown Guess edge %s", name)
+}
+
+// HandoverMutation represents an operation that mutates the Handover nodes in the graph.
+type HandoverMutation struct {
+	config
+	op                Op
+	typ               string
+	id                *uuid.UUID
+	showtime_id       *uuid.UUID
+	reservation_id    *uuid.UUID
+	to_showtime_id    *uuid.UUID
+	to_reservation_id *uuid.UUID
+	seats             *seatno.List
+	credit_minor      *int64
+	addcredit_minor   *int64
+	back_minor        *int64
+	addback_minor     *int64
+	sources           *json.RawMessage
+	appendsources     json.RawMessage
+	status            *string
+	leased_until      *time.Time
+	created_at        *time.Time
+	clearedFields     map[string]struct{}
+	done              bool
+	oldValue          func(context.Context) (*Handover, error)
+	predicates        []predicate.Handover
+}
+
+var _ ent.Mutation = (*HandoverMutation)(nil)
+
+// handoverOption allows management of the mutation configuration using functional options.
+type handoverOption func(*HandoverMutation)
+
+// newHandoverMutation creates new mutation for the Handover entity.
+func newHandoverMutation(c config, op Op, opts ...handoverOption) *HandoverMutation {
+	m := &HandoverMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeHandover,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withHandoverID sets the ID field of the mutation.
+func withHandoverID(id uuid.UUID) handoverOption {
+	return func(m *HandoverMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *Handover
+		)
+		m.oldValue = func(ctx context.Context) (*Handover, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().Handover.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withHandover sets the old Handover of the mutation.
+func withHandover(node *Handover) handoverOption {
+	return func(m *HandoverMutation) {
+		m.oldValue = func(context.Context) (*Handover, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m HandoverMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m HandoverMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of Handover entities.
+func (m *HandoverMutation) SetID(id uuid.UUID) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *HandoverMutation) ID() (id uuid.UUID, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *HandoverMutation) IDs(ctx context.Context) ([]uuid.UUID, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []uuid.UUID{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().Handover.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetShowtimeID sets the "showtime_id" field.
+func (m *HandoverMutation) SetShowtimeID(u uuid.UUID) {
+	m.showtime_id = &u
+}
+
+// ShowtimeID returns the value of the "showtime_id" field in the mutation.
+func (m *HandoverMutation) ShowtimeID() (r uuid.UUID, exists bool) {
+	v := m.showtime_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldShowtimeID returns the old "showtime_id" field's value of the Handover entity.
+// If the Handover object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *HandoverMutation) OldShowtimeID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldShowtimeID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldShowtimeID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldShowtimeID: %w", err)
+	}
+	return oldValue.ShowtimeID, nil
+}
+
+// ResetShowtimeID resets all changes to the "showtime_id" field.
+func (m *HandoverMutation) ResetShowtimeID() {
+	m.showtime_id = nil
+}
+
+// SetReservationID sets the "reservation_id" field.
+func (m *HandoverMutation) SetReservationID(u uuid.UUID) {
+	m.reservation_id = &u
+}
+
+// ReservationID returns the value of the "reservation_id" field in the mutation.
+func (m *HandoverMutation) ReservationID() (r uuid.UUID, exists bool) {
+	v := m.reservation_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldReservationID returns the old "reservation_id" field's value of the Handover entity.
+// If the Handover object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *HandoverMutation) OldReservationID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldReservationID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldReservationID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldReservationID: %w", err)
+	}
+	return oldValue.ReservationID, nil
+}
+
+// ResetReservationID resets all changes to the "reservation_id" field.
+func (m *HandoverMutation) ResetReservationID() {
+	m.reservation_id = nil
+}
+
+// SetToShowtimeID sets the "to_showtime_id" field.
+func (m *HandoverMutation) SetToShowtimeID(u uuid.UUID) {
+	m.to_showtime_id = &u
+}
+
+// ToShowtimeID returns the value of the "to_showtime_id" field in the mutation.
+func (m *HandoverMutation) ToShowtimeID() (r uuid.UUID, exists bool) {
+	v := m.to_showtime_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldToShowtimeID returns the old "to_showtime_id" field's value of the Handover entity.
+// If the Handover object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *HandoverMutation) OldToShowtimeID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldToShowtimeID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldToShowtimeID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldToShowtimeID: %w", err)
+	}
+	return oldValue.ToShowtimeID, nil
+}
+
+// ResetToShowtimeID resets all changes to the "to_showtime_id" field.
+func (m *HandoverMutation) ResetToShowtimeID() {
+	m.to_showtime_id = nil
+}
+
+// SetToReservationID sets the "to_reservation_id" field.
+func (m *HandoverMutation) SetToReservationID(u uuid.UUID) {
+	m.to_reservation_id = &u
+}
+
+// ToReservationID returns the value of the "to_reservation_id" field in the mutation.
+func (m *HandoverMutation) ToReservationID() (r uuid.UUID, exists bool) {
+	v := m.to_reservation_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldToReservationID returns the old "to_reservation_id" field's value of the Handover entity.
+// If the Handover object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *HandoverMutation) OldToReservationID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldToReservationID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldToReservationID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldToReservationID: %w", err)
+	}
+	return oldValue.ToReservationID, nil
+}
+
+// ResetToReservationID resets all changes to the "to_reservation_id" field.
+func (m *HandoverMutation) ResetToReservationID() {
+	m.to_reservation_id = nil
+}
+
+// SetSeats sets the "seats" field.
+func (m *HandoverMutation) SetSeats(s seatno.List) {
+	m.seats = &s
+}
+
+// Seats returns the value of the "seats" field in the mutation.
+func (m *HandoverMutation) Seats() (r seatno.List, exists bool) {
+	v := m.seats
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldSeats returns the old "seats" field's value of the Handover entity.
+// If the Handover object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *HandoverMutation) OldSeats(ctx context.Context) (v seatno.List, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldSeats is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldSeats requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldSeats: %w", err)
+	}
+	return oldValue.Seats, nil
+}
+
+// ResetSeats resets all changes to the "seats" field.
+func (m *HandoverMutation) ResetSeats() {
+	m.seats = nil
+}
+
+// SetCreditMinor sets the "credit_minor" field.
+func (m *HandoverMutation) SetCreditMinor(i int64) {
+	m.credit_minor = &i
+	m.addcredit_minor = nil
+}
+
+// CreditMinor returns the value of the "credit_minor" field in the mutation.
+func (m *HandoverMutation) CreditMinor() (r int64, exists bool) {
+	v := m.credit_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCreditMinor returns the old "credit_minor" field's value of the Handover entity.
+// If the Handover object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *HandoverMutation) OldCreditMinor(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCreditMinor is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCreditMinor requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCreditMinor: %w", err)
+	}
+	return oldValue.CreditMinor, nil
+}
+
+// AddCreditMinor adds i to the "credit_minor" field.
+func (m *HandoverMutation) AddCreditMinor(i int64) {
+	if m.addcredit_minor != nil {
+		*m.addcredit_minor += i
+	} else {
+		m.addcredit_minor = &i
+	}
+}
+
+// AddedCreditMinor returns the value that was added to the "credit_minor" field in this mutation.
+func (m *HandoverMutation) AddedCreditMinor() (r int64, exists bool) {
+	v := m.addcredit_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetCreditMinor resets all changes to the "credit_minor" field.
+func (m *HandoverMutation) ResetCreditMinor() {
+	m.credit_minor = nil
+	m.addcredit_minor = nil
+}
+
+// SetBackMinor sets the "back_minor" field.
+func (m *HandoverMutation) SetBackMinor(i int64) {
+	m.back_minor = &i
+	m.addback_minor = nil
+}
+
+// BackMinor returns the value of the "back_minor" field in the mutation.
+func (m *HandoverMutation) BackMinor() (r int64, exists bool) {
+	v := m.back_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldBackMinor returns the old "back_minor" field's value of the Handover entity.
+// If the Handover object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *HandoverMutation) OldBackMinor(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldBackMinor is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldBackMinor requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldBackMinor: %w", err)
+	}
+	return oldValue.BackMinor, nil
+}
+
+// AddBackMinor adds i to the "back_minor" field.
+func (m *HandoverMutation) AddBackMinor(i int64) {
+	if m.addback_minor != nil {
+		*m.addback_minor += i
+	} else {
+		m.addback_minor = &i
+	}
+}
+
+// AddedBackMinor returns the value that was added to the "back_minor" field in this mutation.
+func (m *HandoverMutation) AddedBackMinor() (r int64, exists bool) {
+	v := m.addback_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetBackMinor resets all changes to the "back_minor" field.
+func (m *HandoverMutation) ResetBackMinor() {
+	m.back_minor = nil
+	m.addback_minor = nil
+}
+
+// SetSources sets the "sources" field.
+func (m *HandoverMutation) SetSources(jm json.RawMessage) {
+	m.sources = &jm
+	m.appendsources = nil
+}
+
+// Sources returns the value of the "sources" field in the mutation.
+func (m *HandoverMutation) Sources() (r json.RawMessage, exists bool) {
+	v := m.sources
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldSources returns the old "sources" field's value of the Handover entity.
+// If the Handover object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *HandoverMutation) OldSources(ctx context.Context) (v json.RawMessage, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldSources is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldSources requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldSources: %w", err)
+	}
+	return oldValue.Sources, nil
+}
+
+// AppendSources adds jm to the "sources" field.
+func (m *HandoverMutation) AppendSources(jm json.RawMessage) {
+	m.appendsources = append(m.appendsources, jm...)
+}
+
+// AppendedSources returns the list of values that were appended to the "sources" field in this mutation.
+func (m *HandoverMutation) AppendedSources() (json.RawMessage, bool) {
+	if len(m.appendsources) == 0 {
+		return nil, false
+	}
+	return m.appendsources, true
+}
+
+// ResetSources resets all changes to the "sources" field.
+func (m *HandoverMutation) ResetSources() {
+	m.sources = nil
+	m.appendsources = nil
+}
+
+// SetStatus sets the "status" field.
+func (m *HandoverMutation) SetStatus(s string) {
+	m.status = &s
+}
+
+// Status returns the value of the "status" field in the mutation.
+func (m *HandoverMutation) Status() (r string, exists bool) {
+	v := m.status
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldStatus returns the old "status" field's value of the Handover entity.
+// If the Handover object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *HandoverMutation) OldStatus(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldStatus is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldStatus requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldStatus: %w", err)
+	}
+	return oldValue.Status, nil
+}
+
+// ResetStatus resets all changes to the "status" field.
+func (m *HandoverMutation) ResetStatus() {
+	m.status = nil
+}
+
+// SetLeasedUntil sets the "leased_until" field.
+func (m *HandoverMutation) SetLeasedUntil(t time.Time) {
+	m.leased_until = &t
+}
+
+// LeasedUntil returns the value of the "leased_until" field in the mutation.
+func (m *HandoverMutation) LeasedUntil() (r time.Time, exists bool) {
+	v := m.leased_until
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldLeasedUntil returns the old "leased_until" field's value of the Handover entity.
+// If the Handover object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *HandoverMutation) OldLeasedUntil(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldLeasedUntil is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldLeasedUntil requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldLeasedUntil: %w", err)
+	}
+	return oldValue.LeasedUntil, nil
+}
+
+// ResetLeasedUntil resets all changes to the "leased_until" field.
+func (m *HandoverMutation) ResetLeasedUntil() {
+	m.leased_until = nil
+}
+
+// SetCreatedAt sets the "created_at" field.
+func (m *HandoverMutation) SetCreatedAt(t time.Time) {
+	m.created_at = &t
+}
+
+// CreatedAt returns the value of the "created_at" field in the mutation.
+func (m *HandoverMutation) CreatedAt() (r time.Time, exists bool) {
+	v := m.created_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCreatedAt returns the old "created_at" field's value of the Handover entity.
+// If the Handover object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *HandoverMutation) OldCreatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCreatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCreatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCreatedAt: %w", err)
+	}
+	return oldValue.CreatedAt, nil
+}
+
+// ResetCreatedAt resets all changes to the "created_at" field.
+func (m *HandoverMutation) ResetCreatedAt() {
+	m.created_at = nil
+}
+
+// Where appends a list predicates to the HandoverMutation builder.
+func (m *HandoverMutation) Where(ps ...predicate.Handover) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the HandoverMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *HandoverMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.Handover, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *HandoverMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *HandoverMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (Handover).
+func (m *HandoverMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *HandoverMutation) Fields() []string {
+	fields := make([]string, 0, 11)
+	if m.showtime_id != nil {
+		fields = append(fields, handover.FieldShowtimeID)
+	}
+	if m.reservation_id != nil {
+		fields = append(fields, handover.FieldReservationID)
+	}
+	if m.to_showtime_id != nil {
+		fields = append(fields, handover.FieldToShowtimeID)
+	}
+	if m.to_reservation_id != nil {
+		fields = append(fields, handover.FieldToReservationID)
+	}
+	if m.seats != nil {
+		fields = append(fields, handover.FieldSeats)
+	}
+	if m.credit_minor != nil {
+		fields = append(fields, handover.FieldCreditMinor)
+	}
+	if m.back_minor != nil {
+		fields = append(fields, handover.FieldBackMinor)
+	}
+	if m.sources != nil {
+		fields = append(fields, handover.FieldSources)
+	}
+	if m.status != nil {
+		fields = append(fields, handover.FieldStatus)
+	}
+	if m.leased_until != nil {
+		fields = append(fields, handover.FieldLeasedUntil)
+	}
+	if m.created_at != nil {
+		fields = append(fields, handover.FieldCreatedAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *HandoverMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case handover.FieldShowtimeID:
+		return m.ShowtimeID()
+	case handover.FieldReservationID:
+		return m.ReservationID()
+	case handover.FieldToShowtimeID:
+		return m.ToShowtimeID()
+	case handover.FieldToReservationID:
+		return m.ToReservationID()
+	case handover.FieldSeats:
+		return m.Seats()
+	case handover.FieldCreditMinor:
+		return m.CreditMinor()
+	case handover.FieldBackMinor:
+		return m.BackMinor()
+	case handover.FieldSources:
+		return m.Sources()
+	case handover.FieldStatus:
+		return m.Status()
+	case handover.FieldLeasedUntil:
+		return m.LeasedUntil()
+	case handover.FieldCreatedAt:
+		return m.CreatedAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *HandoverMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case handover.FieldShowtimeID:
+		return m.OldShowtimeID(ctx)
+	case handover.FieldReservationID:
+		return m.OldReservationID(ctx)
+	case handover.FieldToShowtimeID:
+		return m.OldToShowtimeID(ctx)
+	case handover.FieldToReservationID:
+		return m.OldToReservationID(ctx)
+	case handover.FieldSeats:
+		return m.OldSeats(ctx)
+	case handover.FieldCreditMinor:
+		return m.OldCreditMinor(ctx)
+	case handover.FieldBackMinor:
+		return m.OldBackMinor(ctx)
+	case handover.FieldSources:
+		return m.OldSources(ctx)
+	case handover.FieldStatus:
+		return m.OldStatus(ctx)
+	case handover.FieldLeasedUntil:
+		return m.OldLeasedUntil(ctx)
+	case handover.FieldCreatedAt:
+		return m.OldCreatedAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown Handover field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *HandoverMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case handover.FieldShowtimeID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetShowtimeID(v)
+		return nil
+	case handover.FieldReservationID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetReservationID(v)
+		return nil
+	case handover.FieldToShowtimeID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetToShowtimeID(v)
+		return nil
+	case handover.FieldToReservationID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetToReservationID(v)
+		return nil
+	case handover.FieldSeats:
+		v, ok := value.(seatno.List)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetSeats(v)
+		return nil
+	case handover.FieldCreditMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCreditMinor(v)
+		return nil
+	case handover.FieldBackMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetBackMinor(v)
+		return nil
+	case handover.FieldSources:
+		v, ok := value.(json.RawMessage)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetSources(v)
+		return nil
+	case handover.FieldStatus:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetStatus(v)
+		return nil
+	case handover.FieldLeasedUntil:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetLeasedUntil(v)
+		return nil
+	case handover.FieldCreatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCreatedAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown Handover field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *HandoverMutation) AddedFields() []string {
+	var fields []string
+	if m.addcredit_minor != nil {
+		fields = append(fields, handover.FieldCreditMinor)
+	}
+	if m.addback_minor != nil {
+		fields = append(fields, handover.FieldBackMinor)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *HandoverMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case handover.FieldCreditMinor:
+		return m.AddedCreditMinor()
+	case handover.FieldBackMinor:
+		return m.AddedBackMinor()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *HandoverMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case handover.FieldCreditMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddCreditMinor(v)
+		return nil
+	case handover.FieldBackMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddBackMinor(v)
+		return nil
+	}
+	return fmt.Errorf("unknown Handover numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *HandoverMutation) ClearedFields() []string {
+	return nil
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *HandoverMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *HandoverMutation) ClearField(name string) error {
+	return fmt.Errorf("unknown Handover nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *HandoverMutation) ResetField(name string) error {
+	switch name {
+	case handover.FieldShowtimeID:
+		m.ResetShowtimeID()
+		return nil
+	case handover.FieldReservationID:
+		m.ResetReservationID()
+		return nil
+	case handover.FieldToShowtimeID:
+		m.ResetToShowtimeID()
+		return nil
+	case handover.FieldToReservationID:
+		m.ResetToReservationID()
+		return nil
+	case handover.FieldSeats:
+		m.ResetSeats()
+		return nil
+	case handover.FieldCreditMinor:
+		m.ResetCreditMinor()
+		return nil
+	case handover.FieldBackMinor:
+		m.ResetBackMinor()
+		return nil
+	case handover.FieldSources:
+		m.ResetSources()
+		return nil
+	case handover.FieldStatus:
+		m.ResetStatus()
+		return nil
+	case handover.FieldLeasedUntil:
+		m.ResetLeasedUntil()
+		return nil
+	case handover.FieldCreatedAt:
+		m.ResetCreatedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown Handover field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *HandoverMutation) AddedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *HandoverMutation) AddedIDs(name string) []ent.Value {
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *HandoverMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *HandoverMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *HandoverMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *HandoverMutation) EdgeCleared(name string) bool {
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *HandoverMutation) ClearEdge(name string) error {
+	return fmt.Errorf("unknown Handover unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *HandoverMutation) ResetEdge(name string) error {
+	return fmt.Errorf("unknown Handover edge %s", name)
 }
 
 // IdempotencyKeyMutation represents an operation that mutates the IdempotencyKey nodes in the graph.
@@ -11229,6 +12190,11 @@ type PaymentAttemptMutation struct {
 	gateway           *string
 	amount_minor      *int64
 	addamount_minor   *int64
+	credit_minor      *int64
+	addcredit_minor   *int64
+	origin_key        *string
+	origin_minor      *int64
+	addorigin_minor   *int64
 	status            *string
 	gateway_reference *string
 	decline_code      *string
@@ -11566,6 +12532,195 @@ func (m *PaymentAttemptMutation) ResetAmountMinor() {
 	m.addamount_minor = nil
 }
 
+// SetCreditMinor sets the "credit_minor" field.
+func (m *PaymentAttemptMutation) SetCreditMinor(i int64) {
+	m.credit_minor = &i
+	m.addcredit_minor = nil
+}
+
+// CreditMinor returns the value of the "credit_minor" field in the mutation.
+func (m *PaymentAttemptMutation) CreditMinor() (r int64, exists bool) {
+	v := m.credit_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCreditMinor returns the old "credit_minor" field's value of the PaymentAttempt entity.
+// If the PaymentAttempt object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PaymentAttemptMutation) OldCreditMinor(ctx context.Context) (v *int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCreditMinor is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCreditMinor requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCreditMinor: %w", err)
+	}
+	return oldValue.CreditMinor, nil
+}
+
+// AddCreditMinor adds i to the "credit_minor" field.
+func (m *PaymentAttemptMutation) AddCreditMinor(i int64) {
+	if m.addcredit_minor != nil {
+		*m.addcredit_minor += i
+	} else {
+		m.addcredit_minor = &i
+	}
+}
+
+// AddedCreditMinor returns the value that was added to the "credit_minor" field in this mutation.
+func (m *PaymentAttemptMutation) AddedCreditMinor() (r int64, exists bool) {
+	v := m.addcredit_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ClearCreditMinor clears the value of the "credit_minor" field.
+func (m *PaymentAttemptMutation) ClearCreditMinor() {
+	m.credit_minor = nil
+	m.addcredit_minor = nil
+	m.clearedFields[paymentattempt.FieldCreditMinor] = struct{}{}
+}
+
+// CreditMinorCleared returns if the "credit_minor" field was cleared in this mutation.
+func (m *PaymentAttemptMutation) CreditMinorCleared() bool {
+	_, ok := m.clearedFields[paymentattempt.FieldCreditMinor]
+	return ok
+}
+
+// ResetCreditMinor resets all changes to the "credit_minor" field.
+func (m *PaymentAttemptMutation) ResetCreditMinor() {
+	m.credit_minor = nil
+	m.addcredit_minor = nil
+	delete(m.clearedFields, paymentattempt.FieldCreditMinor)
+}
+
+// SetOriginKey sets the "origin_key" field.
+func (m *PaymentAttemptMutation) SetOriginKey(s string) {
+	m.origin_key = &s
+}
+
+// OriginKey returns the value of the "origin_key" field in the mutation.
+func (m *PaymentAttemptMutation) OriginKey() (r string, exists bool) {
+	v := m.origin_key
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldOriginKey returns the old "origin_key" field's value of the PaymentAttempt entity.
+// If the PaymentAttempt object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PaymentAttemptMutation) OldOriginKey(ctx context.Context) (v *string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldOriginKey is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldOriginKey requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldOriginKey: %w", err)
+	}
+	return oldValue.OriginKey, nil
+}
+
+// ClearOriginKey clears the value of the "origin_key" field.
+func (m *PaymentAttemptMutation) ClearOriginKey() {
+	m.origin_key = nil
+	m.clearedFields[paymentattempt.FieldOriginKey] = struct{}{}
+}
+
+// OriginKeyCleared returns if the "origin_key" field was cleared in this mutation.
+func (m *PaymentAttemptMutation) OriginKeyCleared() bool {
+	_, ok := m.clearedFields[paymentattempt.FieldOriginKey]
+	return ok
+}
+
+// ResetOriginKey resets all changes to the "origin_key" field.
+func (m *PaymentAttemptMutation) ResetOriginKey() {
+	m.origin_key = nil
+	delete(m.clearedFields, paymentattempt.FieldOriginKey)
+}
+
+// SetOriginMinor sets the "origin_minor" field.
+func (m *PaymentAttemptMutation) SetOriginMinor(i int64) {
+	m.origin_minor = &i
+	m.addorigin_minor = nil
+}
+
+// OriginMinor returns the value of the "origin_minor" field in the mutation.
+func (m *PaymentAttemptMutation) OriginMinor() (r int64, exists bool) {
+	v := m.origin_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldOriginMinor returns the old "origin_minor" field's value of the PaymentAttempt entity.
+// If the PaymentAttempt object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PaymentAttemptMutation) OldOriginMinor(ctx context.Context) (v *int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldOriginMinor is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldOriginMinor requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldOriginMinor: %w", err)
+	}
+	return oldValue.OriginMinor, nil
+}
+
+// AddOriginMinor adds i to the "origin_minor" field.
+func (m *PaymentAttemptMutation) AddOriginMinor(i int64) {
+	if m.addorigin_minor != nil {
+		*m.addorigin_minor += i
+	} else {
+		m.addorigin_minor = &i
+	}
+}
+
+// AddedOriginMinor returns the value that was added to the "origin_minor" field in this mutation.
+func (m *PaymentAttemptMutation) AddedOriginMinor() (r int64, exists bool) {
+	v := m.addorigin_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ClearOriginMinor clears the value of the "origin_minor" field.
+func (m *PaymentAttemptMutation) ClearOriginMinor() {
+	m.origin_minor = nil
+	m.addorigin_minor = nil
+	m.clearedFields[paymentattempt.FieldOriginMinor] = struct{}{}
+}
+
+// OriginMinorCleared returns if the "origin_minor" field was cleared in this mutation.
+func (m *PaymentAttemptMutation) OriginMinorCleared() bool {
+	_, ok := m.clearedFields[paymentattempt.FieldOriginMinor]
+	return ok
+}
+
+// ResetOriginMinor resets all changes to the "origin_minor" field.
+func (m *PaymentAttemptMutation) ResetOriginMinor() {
+	m.origin_minor = nil
+	m.addorigin_minor = nil
+	delete(m.clearedFields, paymentattempt.FieldOriginMinor)
+}
+
 // SetStatus sets the "status" field.
 func (m *PaymentAttemptMutation) SetStatus(s string) {
 	m.status = &s
@@ -11878,7 +13033,7 @@ func (m *PaymentAttemptMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *PaymentAttemptMutation) Fields() []string {
-	fields := make([]string, 0, 12)
+	fields := make([]string, 0, 15)
 	if m.showtime_id != nil {
 		fields = append(fields, paymentattempt.FieldShowtimeID)
 	}
@@ -11893,6 +13048,15 @@ func (m *PaymentAttemptMutation) Fields() []string {
 	}
 	if m.amount_minor != nil {
 		fields = append(fields, paymentattempt.FieldAmountMinor)
+	}
+	if m.credit_minor != nil {
+		fields = append(fields, paymentattempt.FieldCreditMinor)
+	}
+	if m.origin_key != nil {
+		fields = append(fields, paymentattempt.FieldOriginKey)
+	}
+	if m.origin_minor != nil {
+		fields = append(fields, paymentattempt.FieldOriginMinor)
 	}
 	if m.status != nil {
 		fields = append(fields, paymentattempt.FieldStatus)
@@ -11933,6 +13097,12 @@ func (m *PaymentAttemptMutation) Field(name string) (ent.Value, bool) {
 		return m.Gateway()
 	case paymentattempt.FieldAmountMinor:
 		return m.AmountMinor()
+	case paymentattempt.FieldCreditMinor:
+		return m.CreditMinor()
+	case paymentattempt.FieldOriginKey:
+		return m.OriginKey()
+	case paymentattempt.FieldOriginMinor:
+		return m.OriginMinor()
 	case paymentattempt.FieldStatus:
 		return m.Status()
 	case paymentattempt.FieldGatewayReference:
@@ -11966,6 +13136,12 @@ func (m *PaymentAttemptMutation) OldField(ctx context.Context, name string) (ent
 		return m.OldGateway(ctx)
 	case paymentattempt.FieldAmountMinor:
 		return m.OldAmountMinor(ctx)
+	case paymentattempt.FieldCreditMinor:
+		return m.OldCreditMinor(ctx)
+	case paymentattempt.FieldOriginKey:
+		return m.OldOriginKey(ctx)
+	case paymentattempt.FieldOriginMinor:
+		return m.OldOriginMinor(ctx)
 	case paymentattempt.FieldStatus:
 		return m.OldStatus(ctx)
 	case paymentattempt.FieldGatewayReference:
@@ -12023,6 +13199,27 @@ func (m *PaymentAttemptMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetAmountMinor(v)
+		return nil
+	case paymentattempt.FieldCreditMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCreditMinor(v)
+		return nil
+	case paymentattempt.FieldOriginKey:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetOriginKey(v)
+		return nil
+	case paymentattempt.FieldOriginMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetOriginMinor(v)
 		return nil
 	case paymentattempt.FieldStatus:
 		v, ok := value.(string)
@@ -12087,6 +13284,12 @@ func (m *PaymentAttemptMutation) AddedFields() []string {
 	if m.addamount_minor != nil {
 		fields = append(fields, paymentattempt.FieldAmountMinor)
 	}
+	if m.addcredit_minor != nil {
+		fields = append(fields, paymentattempt.FieldCreditMinor)
+	}
+	if m.addorigin_minor != nil {
+		fields = append(fields, paymentattempt.FieldOriginMinor)
+	}
 	return fields
 }
 
@@ -12099,6 +13302,10 @@ func (m *PaymentAttemptMutation) AddedField(name string) (ent.Value, bool) {
 		return m.AddedNumber()
 	case paymentattempt.FieldAmountMinor:
 		return m.AddedAmountMinor()
+	case paymentattempt.FieldCreditMinor:
+		return m.AddedCreditMinor()
+	case paymentattempt.FieldOriginMinor:
+		return m.AddedOriginMinor()
 	}
 	return nil, false
 }
@@ -12122,6 +13329,20 @@ func (m *PaymentAttemptMutation) AddField(name string, value ent.Value) error {
 		}
 		m.AddAmountMinor(v)
 		return nil
+	case paymentattempt.FieldCreditMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddCreditMinor(v)
+		return nil
+	case paymentattempt.FieldOriginMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddOriginMinor(v)
+		return nil
 	}
 	return fmt.Errorf("unknown PaymentAttempt numeric field %s", name)
 }
@@ -12130,6 +13351,15 @@ func (m *PaymentAttemptMutation) AddField(name string, value ent.Value) error {
 // mutation.
 func (m *PaymentAttemptMutation) ClearedFields() []string {
 	var fields []string
+	if m.FieldCleared(paymentattempt.FieldCreditMinor) {
+		fields = append(fields, paymentattempt.FieldCreditMinor)
+	}
+	if m.FieldCleared(paymentattempt.FieldOriginKey) {
+		fields = append(fields, paymentattempt.FieldOriginKey)
+	}
+	if m.FieldCleared(paymentattempt.FieldOriginMinor) {
+		fields = append(fields, paymentattempt.FieldOriginMinor)
+	}
 	if m.FieldCleared(paymentattempt.FieldGatewayReference) {
 		fields = append(fields, paymentattempt.FieldGatewayReference)
 	}
@@ -12150,6 +13380,15 @@ func (m *PaymentAttemptMutation) FieldCleared(name string) bool {
 // error if the field is not defined in the schema.
 func (m *PaymentAttemptMutation) ClearField(name string) error {
 	switch name {
+	case paymentattempt.FieldCreditMinor:
+		m.ClearCreditMinor()
+		return nil
+	case paymentattempt.FieldOriginKey:
+		m.ClearOriginKey()
+		return nil
+	case paymentattempt.FieldOriginMinor:
+		m.ClearOriginMinor()
+		return nil
 	case paymentattempt.FieldGatewayReference:
 		m.ClearGatewayReference()
 		return nil
@@ -12178,6 +13417,15 @@ func (m *PaymentAttemptMutation) ResetField(name string) error {
 		return nil
 	case paymentattempt.FieldAmountMinor:
 		m.ResetAmountMinor()
+		return nil
+	case paymentattempt.FieldCreditMinor:
+		m.ResetCreditMinor()
+		return nil
+	case paymentattempt.FieldOriginKey:
+		m.ResetOriginKey()
+		return nil
+	case paymentattempt.FieldOriginMinor:
+		m.ResetOriginMinor()
 		return nil
 	case paymentattempt.FieldStatus:
 		m.ResetStatus()
@@ -18118,26 +19366,28 @@ func (m *RecoveryCodeMutation) ResetEdge(name string) error {
 // RefundMutation represents an operation that mutates the Refund nodes in the graph.
 type RefundMutation struct {
 	config
-	op              Op
-	typ             string
-	id              *uuid.UUID
-	showtime_id     *uuid.UUID
-	payment_id      *uuid.UUID
-	attempt_id      *uuid.UUID
-	number          *int16
-	addnumber       *int16
-	amount_minor    *int64
-	addamount_minor *int64
-	cause           *string
-	seats           *seatno.List
-	status          *string
-	leased_until    *time.Time
-	created_at      *time.Time
-	done_at         *time.Time
-	clearedFields   map[string]struct{}
-	done            bool
-	oldValue        func(context.Context) (*Refund, error)
-	predicates      []predicate.Refund
+	op                Op
+	typ               string
+	id                *uuid.UUID
+	showtime_id       *uuid.UUID
+	payment_id        *uuid.UUID
+	attempt_id        *uuid.UUID
+	number            *int16
+	addnumber         *int16
+	amount_minor      *int64
+	addamount_minor   *int64
+	cause             *string
+	seats             *seatno.List
+	status            *string
+	leased_until      *time.Time
+	created_at        *time.Time
+	done_at           *time.Time
+	to_showtime_id    *uuid.UUID
+	to_reservation_id *uuid.UUID
+	clearedFields     map[string]struct{}
+	done              bool
+	oldValue          func(context.Context) (*Refund, error)
+	predicates        []predicate.Refund
 }
 
 var _ ent.Mutation = (*RefundMutation)(nil)
@@ -18693,6 +19943,104 @@ func (m *RefundMutation) ResetDoneAt() {
 	delete(m.clearedFields, refund.FieldDoneAt)
 }
 
+// SetToShowtimeID sets the "to_showtime_id" field.
+func (m *RefundMutation) SetToShowtimeID(u uuid.UUID) {
+	m.to_showtime_id = &u
+}
+
+// ToShowtimeID returns the value of the "to_showtime_id" field in the mutation.
+func (m *RefundMutation) ToShowtimeID() (r uuid.UUID, exists bool) {
+	v := m.to_showtime_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldToShowtimeID returns the old "to_showtime_id" field's value of the Refund entity.
+// If the Refund object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RefundMutation) OldToShowtimeID(ctx context.Context) (v *uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldToShowtimeID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldToShowtimeID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldToShowtimeID: %w", err)
+	}
+	return oldValue.ToShowtimeID, nil
+}
+
+// ClearToShowtimeID clears the value of the "to_showtime_id" field.
+func (m *RefundMutation) ClearToShowtimeID() {
+	m.to_showtime_id = nil
+	m.clearedFields[refund.FieldToShowtimeID] = struct{}{}
+}
+
+// ToShowtimeIDCleared returns if the "to_showtime_id" field was cleared in this mutation.
+func (m *RefundMutation) ToShowtimeIDCleared() bool {
+	_, ok := m.clearedFields[refund.FieldToShowtimeID]
+	return ok
+}
+
+// ResetToShowtimeID resets all changes to the "to_showtime_id" field.
+func (m *RefundMutation) ResetToShowtimeID() {
+	m.to_showtime_id = nil
+	delete(m.clearedFields, refund.FieldToShowtimeID)
+}
+
+// SetToReservationID sets the "to_reservation_id" field.
+func (m *RefundMutation) SetToReservationID(u uuid.UUID) {
+	m.to_reservation_id = &u
+}
+
+// ToReservationID returns the value of the "to_reservation_id" field in the mutation.
+func (m *RefundMutation) ToReservationID() (r uuid.UUID, exists bool) {
+	v := m.to_reservation_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldToReservationID returns the old "to_reservation_id" field's value of the Refund entity.
+// If the Refund object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RefundMutation) OldToReservationID(ctx context.Context) (v *uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldToReservationID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldToReservationID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldToReservationID: %w", err)
+	}
+	return oldValue.ToReservationID, nil
+}
+
+// ClearToReservationID clears the value of the "to_reservation_id" field.
+func (m *RefundMutation) ClearToReservationID() {
+	m.to_reservation_id = nil
+	m.clearedFields[refund.FieldToReservationID] = struct{}{}
+}
+
+// ToReservationIDCleared returns if the "to_reservation_id" field was cleared in this mutation.
+func (m *RefundMutation) ToReservationIDCleared() bool {
+	_, ok := m.clearedFields[refund.FieldToReservationID]
+	return ok
+}
+
+// ResetToReservationID resets all changes to the "to_reservation_id" field.
+func (m *RefundMutation) ResetToReservationID() {
+	m.to_reservation_id = nil
+	delete(m.clearedFields, refund.FieldToReservationID)
+}
+
 // Where appends a list predicates to the RefundMutation builder.
 func (m *RefundMutation) Where(ps ...predicate.Refund) {
 	m.predicates = append(m.predicates, ps...)
@@ -18727,7 +20075,7 @@ func (m *RefundMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *RefundMutation) Fields() []string {
-	fields := make([]string, 0, 11)
+	fields := make([]string, 0, 13)
 	if m.showtime_id != nil {
 		fields = append(fields, refund.FieldShowtimeID)
 	}
@@ -18761,6 +20109,12 @@ func (m *RefundMutation) Fields() []string {
 	if m.done_at != nil {
 		fields = append(fields, refund.FieldDoneAt)
 	}
+	if m.to_showtime_id != nil {
+		fields = append(fields, refund.FieldToShowtimeID)
+	}
+	if m.to_reservation_id != nil {
+		fields = append(fields, refund.FieldToReservationID)
+	}
 	return fields
 }
 
@@ -18791,6 +20145,10 @@ func (m *RefundMutation) Field(name string) (ent.Value, bool) {
 		return m.CreatedAt()
 	case refund.FieldDoneAt:
 		return m.DoneAt()
+	case refund.FieldToShowtimeID:
+		return m.ToShowtimeID()
+	case refund.FieldToReservationID:
+		return m.ToReservationID()
 	}
 	return nil, false
 }
@@ -18822,6 +20180,10 @@ func (m *RefundMutation) OldField(ctx context.Context, name string) (ent.Value, 
 		return m.OldCreatedAt(ctx)
 	case refund.FieldDoneAt:
 		return m.OldDoneAt(ctx)
+	case refund.FieldToShowtimeID:
+		return m.OldToShowtimeID(ctx)
+	case refund.FieldToReservationID:
+		return m.OldToReservationID(ctx)
 	}
 	return nil, fmt.Errorf("unknown Refund field %s", name)
 }
@@ -18908,6 +20270,20 @@ func (m *RefundMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetDoneAt(v)
 		return nil
+	case refund.FieldToShowtimeID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetToShowtimeID(v)
+		return nil
+	case refund.FieldToReservationID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetToReservationID(v)
+		return nil
 	}
 	return fmt.Errorf("unknown Refund field %s", name)
 }
@@ -18968,6 +20344,12 @@ func (m *RefundMutation) ClearedFields() []string {
 	if m.FieldCleared(refund.FieldDoneAt) {
 		fields = append(fields, refund.FieldDoneAt)
 	}
+	if m.FieldCleared(refund.FieldToShowtimeID) {
+		fields = append(fields, refund.FieldToShowtimeID)
+	}
+	if m.FieldCleared(refund.FieldToReservationID) {
+		fields = append(fields, refund.FieldToReservationID)
+	}
 	return fields
 }
 
@@ -18984,6 +20366,12 @@ func (m *RefundMutation) ClearField(name string) error {
 	switch name {
 	case refund.FieldDoneAt:
 		m.ClearDoneAt()
+		return nil
+	case refund.FieldToShowtimeID:
+		m.ClearToShowtimeID()
+		return nil
+	case refund.FieldToReservationID:
+		m.ClearToReservationID()
 		return nil
 	}
 	return fmt.Errorf("unknown Refund nullable field %s", name)
@@ -19025,6 +20413,12 @@ func (m *RefundMutation) ResetField(name string) error {
 		return nil
 	case refund.FieldDoneAt:
 		m.ResetDoneAt()
+		return nil
+	case refund.FieldToShowtimeID:
+		m.ResetToShowtimeID()
+		return nil
+	case refund.FieldToReservationID:
+		m.ResetToReservationID()
 		return nil
 	}
 	return fmt.Errorf("unknown Refund field %s", name)
@@ -19093,6 +20487,10 @@ type RefundPolicyMutation struct {
 	kept_once_minor          *int64
 	addkept_once_minor       *int64
 	fees_returned            *bool
+	swap_minutes             *int32
+	addswap_minutes          *int32
+	swap_fee_minor           *int64
+	addswap_fee_minor        *int64
 	holds_from               *time.Time
 	clearedFields            map[string]struct{}
 	done                     bool
@@ -19475,6 +20873,146 @@ func (m *RefundPolicyMutation) ResetFeesReturned() {
 	m.fees_returned = nil
 }
 
+// SetSwapMinutes sets the "swap_minutes" field.
+func (m *RefundPolicyMutation) SetSwapMinutes(i int32) {
+	m.swap_minutes = &i
+	m.addswap_minutes = nil
+}
+
+// SwapMinutes returns the value of the "swap_minutes" field in the mutation.
+func (m *RefundPolicyMutation) SwapMinutes() (r int32, exists bool) {
+	v := m.swap_minutes
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldSwapMinutes returns the old "swap_minutes" field's value of the RefundPolicy entity.
+// If the RefundPolicy object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RefundPolicyMutation) OldSwapMinutes(ctx context.Context) (v *int32, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldSwapMinutes is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldSwapMinutes requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldSwapMinutes: %w", err)
+	}
+	return oldValue.SwapMinutes, nil
+}
+
+// AddSwapMinutes adds i to the "swap_minutes" field.
+func (m *RefundPolicyMutation) AddSwapMinutes(i int32) {
+	if m.addswap_minutes != nil {
+		*m.addswap_minutes += i
+	} else {
+		m.addswap_minutes = &i
+	}
+}
+
+// AddedSwapMinutes returns the value that was added to the "swap_minutes" field in this mutation.
+func (m *RefundPolicyMutation) AddedSwapMinutes() (r int32, exists bool) {
+	v := m.addswap_minutes
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ClearSwapMinutes clears the value of the "swap_minutes" field.
+func (m *RefundPolicyMutation) ClearSwapMinutes() {
+	m.swap_minutes = nil
+	m.addswap_minutes = nil
+	m.clearedFields[refundpolicy.FieldSwapMinutes] = struct{}{}
+}
+
+// SwapMinutesCleared returns if the "swap_minutes" field was cleared in this mutation.
+func (m *RefundPolicyMutation) SwapMinutesCleared() bool {
+	_, ok := m.clearedFields[refundpolicy.FieldSwapMinutes]
+	return ok
+}
+
+// ResetSwapMinutes resets all changes to the "swap_minutes" field.
+func (m *RefundPolicyMutation) ResetSwapMinutes() {
+	m.swap_minutes = nil
+	m.addswap_minutes = nil
+	delete(m.clearedFields, refundpolicy.FieldSwapMinutes)
+}
+
+// SetSwapFeeMinor sets the "swap_fee_minor" field.
+func (m *RefundPolicyMutation) SetSwapFeeMinor(i int64) {
+	m.swap_fee_minor = &i
+	m.addswap_fee_minor = nil
+}
+
+// SwapFeeMinor returns the value of the "swap_fee_minor" field in the mutation.
+func (m *RefundPolicyMutation) SwapFeeMinor() (r int64, exists bool) {
+	v := m.swap_fee_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldSwapFeeMinor returns the old "swap_fee_minor" field's value of the RefundPolicy entity.
+// If the RefundPolicy object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RefundPolicyMutation) OldSwapFeeMinor(ctx context.Context) (v *int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldSwapFeeMinor is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldSwapFeeMinor requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldSwapFeeMinor: %w", err)
+	}
+	return oldValue.SwapFeeMinor, nil
+}
+
+// AddSwapFeeMinor adds i to the "swap_fee_minor" field.
+func (m *RefundPolicyMutation) AddSwapFeeMinor(i int64) {
+	if m.addswap_fee_minor != nil {
+		*m.addswap_fee_minor += i
+	} else {
+		m.addswap_fee_minor = &i
+	}
+}
+
+// AddedSwapFeeMinor returns the value that was added to the "swap_fee_minor" field in this mutation.
+func (m *RefundPolicyMutation) AddedSwapFeeMinor() (r int64, exists bool) {
+	v := m.addswap_fee_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ClearSwapFeeMinor clears the value of the "swap_fee_minor" field.
+func (m *RefundPolicyMutation) ClearSwapFeeMinor() {
+	m.swap_fee_minor = nil
+	m.addswap_fee_minor = nil
+	m.clearedFields[refundpolicy.FieldSwapFeeMinor] = struct{}{}
+}
+
+// SwapFeeMinorCleared returns if the "swap_fee_minor" field was cleared in this mutation.
+func (m *RefundPolicyMutation) SwapFeeMinorCleared() bool {
+	_, ok := m.clearedFields[refundpolicy.FieldSwapFeeMinor]
+	return ok
+}
+
+// ResetSwapFeeMinor resets all changes to the "swap_fee_minor" field.
+func (m *RefundPolicyMutation) ResetSwapFeeMinor() {
+	m.swap_fee_minor = nil
+	m.addswap_fee_minor = nil
+	delete(m.clearedFields, refundpolicy.FieldSwapFeeMinor)
+}
+
 // SetHoldsFrom sets the "holds_from" field.
 func (m *RefundPolicyMutation) SetHoldsFrom(t time.Time) {
 	m.holds_from = &t
@@ -19545,7 +21083,7 @@ func (m *RefundPolicyMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *RefundPolicyMutation) Fields() []string {
-	fields := make([]string, 0, 7)
+	fields := make([]string, 0, 9)
 	if m.theater_id != nil {
 		fields = append(fields, refundpolicy.FieldTheaterID)
 	}
@@ -19563,6 +21101,12 @@ func (m *RefundPolicyMutation) Fields() []string {
 	}
 	if m.fees_returned != nil {
 		fields = append(fields, refundpolicy.FieldFeesReturned)
+	}
+	if m.swap_minutes != nil {
+		fields = append(fields, refundpolicy.FieldSwapMinutes)
+	}
+	if m.swap_fee_minor != nil {
+		fields = append(fields, refundpolicy.FieldSwapFeeMinor)
 	}
 	if m.holds_from != nil {
 		fields = append(fields, refundpolicy.FieldHoldsFrom)
@@ -19587,6 +21131,10 @@ func (m *RefundPolicyMutation) Field(name string) (ent.Value, bool) {
 		return m.KeptOnceMinor()
 	case refundpolicy.FieldFeesReturned:
 		return m.FeesReturned()
+	case refundpolicy.FieldSwapMinutes:
+		return m.SwapMinutes()
+	case refundpolicy.FieldSwapFeeMinor:
+		return m.SwapFeeMinor()
 	case refundpolicy.FieldHoldsFrom:
 		return m.HoldsFrom()
 	}
@@ -19610,6 +21158,10 @@ func (m *RefundPolicyMutation) OldField(ctx context.Context, name string) (ent.V
 		return m.OldKeptOnceMinor(ctx)
 	case refundpolicy.FieldFeesReturned:
 		return m.OldFeesReturned(ctx)
+	case refundpolicy.FieldSwapMinutes:
+		return m.OldSwapMinutes(ctx)
+	case refundpolicy.FieldSwapFeeMinor:
+		return m.OldSwapFeeMinor(ctx)
 	case refundpolicy.FieldHoldsFrom:
 		return m.OldHoldsFrom(ctx)
 	}
@@ -19663,6 +21215,20 @@ func (m *RefundPolicyMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetFeesReturned(v)
 		return nil
+	case refundpolicy.FieldSwapMinutes:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetSwapMinutes(v)
+		return nil
+	case refundpolicy.FieldSwapFeeMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetSwapFeeMinor(v)
+		return nil
 	case refundpolicy.FieldHoldsFrom:
 		v, ok := value.(time.Time)
 		if !ok {
@@ -19684,6 +21250,12 @@ func (m *RefundPolicyMutation) AddedFields() []string {
 	if m.addkept_once_minor != nil {
 		fields = append(fields, refundpolicy.FieldKeptOnceMinor)
 	}
+	if m.addswap_minutes != nil {
+		fields = append(fields, refundpolicy.FieldSwapMinutes)
+	}
+	if m.addswap_fee_minor != nil {
+		fields = append(fields, refundpolicy.FieldSwapFeeMinor)
+	}
 	return fields
 }
 
@@ -19696,6 +21268,10 @@ func (m *RefundPolicyMutation) AddedField(name string) (ent.Value, bool) {
 		return m.AddedKeptPerTicketMinor()
 	case refundpolicy.FieldKeptOnceMinor:
 		return m.AddedKeptOnceMinor()
+	case refundpolicy.FieldSwapMinutes:
+		return m.AddedSwapMinutes()
+	case refundpolicy.FieldSwapFeeMinor:
+		return m.AddedSwapFeeMinor()
 	}
 	return nil, false
 }
@@ -19719,6 +21295,20 @@ func (m *RefundPolicyMutation) AddField(name string, value ent.Value) error {
 		}
 		m.AddKeptOnceMinor(v)
 		return nil
+	case refundpolicy.FieldSwapMinutes:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddSwapMinutes(v)
+		return nil
+	case refundpolicy.FieldSwapFeeMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddSwapFeeMinor(v)
+		return nil
 	}
 	return fmt.Errorf("unknown RefundPolicy numeric field %s", name)
 }
@@ -19726,7 +21316,14 @@ func (m *RefundPolicyMutation) AddField(name string, value ent.Value) error {
 // ClearedFields returns all nullable fields that were cleared during this
 // mutation.
 func (m *RefundPolicyMutation) ClearedFields() []string {
-	return nil
+	var fields []string
+	if m.FieldCleared(refundpolicy.FieldSwapMinutes) {
+		fields = append(fields, refundpolicy.FieldSwapMinutes)
+	}
+	if m.FieldCleared(refundpolicy.FieldSwapFeeMinor) {
+		fields = append(fields, refundpolicy.FieldSwapFeeMinor)
+	}
+	return fields
 }
 
 // FieldCleared returns a boolean indicating if a field with the given name was
@@ -19739,6 +21336,14 @@ func (m *RefundPolicyMutation) FieldCleared(name string) bool {
 // ClearField clears the value of the field with the given name. It returns an
 // error if the field is not defined in the schema.
 func (m *RefundPolicyMutation) ClearField(name string) error {
+	switch name {
+	case refundpolicy.FieldSwapMinutes:
+		m.ClearSwapMinutes()
+		return nil
+	case refundpolicy.FieldSwapFeeMinor:
+		m.ClearSwapFeeMinor()
+		return nil
+	}
 	return fmt.Errorf("unknown RefundPolicy nullable field %s", name)
 }
 
@@ -19763,6 +21368,12 @@ func (m *RefundPolicyMutation) ResetField(name string) error {
 		return nil
 	case refundpolicy.FieldFeesReturned:
 		m.ResetFeesReturned()
+		return nil
+	case refundpolicy.FieldSwapMinutes:
+		m.ResetSwapMinutes()
+		return nil
+	case refundpolicy.FieldSwapFeeMinor:
+		m.ResetSwapFeeMinor()
 		return nil
 	case refundpolicy.FieldHoldsFrom:
 		m.ResetHoldsFrom()
@@ -31455,6 +33066,677 @@ func (m *ShowtimeSaleMutation) ClearEdge(name string) error {
 // It returns an error if the edge is not defined in the schema.
 func (m *ShowtimeSaleMutation) ResetEdge(name string) error {
 	return fmt.Errorf("unknown ShowtimeSale edge %s", name)
+}
+
+// SwapMutation represents an operation that mutates the Swap nodes in the graph.
+type SwapMutation struct {
+	config
+	op                  Op
+	typ                 string
+	id                  *uuid.UUID
+	showtime_id         *uuid.UUID
+	from_showtime_id    *uuid.UUID
+	from_reservation_id *uuid.UUID
+	seats               *seatno.List
+	value_minor         *int64
+	addvalue_minor      *int64
+	fee_minor           *int64
+	addfee_minor        *int64
+	clearedFields       map[string]struct{}
+	done                bool
+	oldValue            func(context.Context) (*Swap, error)
+	predicates          []predicate.Swap
+}
+
+var _ ent.Mutation = (*SwapMutation)(nil)
+
+// swapOption allows management of the mutation configuration using functional options.
+type swapOption func(*SwapMutation)
+
+// newSwapMutation creates new mutation for the Swap entity.
+func newSwapMutation(c config, op Op, opts ...swapOption) *SwapMutation {
+	m := &SwapMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeSwap,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withSwapID sets the ID field of the mutation.
+func withSwapID(id uuid.UUID) swapOption {
+	return func(m *SwapMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *Swap
+		)
+		m.oldValue = func(ctx context.Context) (*Swap, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().Swap.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withSwap sets the old Swap of the mutation.
+func withSwap(node *Swap) swapOption {
+	return func(m *SwapMutation) {
+		m.oldValue = func(context.Context) (*Swap, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m SwapMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m SwapMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of Swap entities.
+func (m *SwapMutation) SetID(id uuid.UUID) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *SwapMutation) ID() (id uuid.UUID, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *SwapMutation) IDs(ctx context.Context) ([]uuid.UUID, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []uuid.UUID{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().Swap.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetShowtimeID sets the "showtime_id" field.
+func (m *SwapMutation) SetShowtimeID(u uuid.UUID) {
+	m.showtime_id = &u
+}
+
+// ShowtimeID returns the value of the "showtime_id" field in the mutation.
+func (m *SwapMutation) ShowtimeID() (r uuid.UUID, exists bool) {
+	v := m.showtime_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldShowtimeID returns the old "showtime_id" field's value of the Swap entity.
+// If the Swap object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *SwapMutation) OldShowtimeID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldShowtimeID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldShowtimeID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldShowtimeID: %w", err)
+	}
+	return oldValue.ShowtimeID, nil
+}
+
+// ResetShowtimeID resets all changes to the "showtime_id" field.
+func (m *SwapMutation) ResetShowtimeID() {
+	m.showtime_id = nil
+}
+
+// SetFromShowtimeID sets the "from_showtime_id" field.
+func (m *SwapMutation) SetFromShowtimeID(u uuid.UUID) {
+	m.from_showtime_id = &u
+}
+
+// FromShowtimeID returns the value of the "from_showtime_id" field in the mutation.
+func (m *SwapMutation) FromShowtimeID() (r uuid.UUID, exists bool) {
+	v := m.from_showtime_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldFromShowtimeID returns the old "from_showtime_id" field's value of the Swap entity.
+// If the Swap object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *SwapMutation) OldFromShowtimeID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldFromShowtimeID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldFromShowtimeID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldFromShowtimeID: %w", err)
+	}
+	return oldValue.FromShowtimeID, nil
+}
+
+// ResetFromShowtimeID resets all changes to the "from_showtime_id" field.
+func (m *SwapMutation) ResetFromShowtimeID() {
+	m.from_showtime_id = nil
+}
+
+// SetFromReservationID sets the "from_reservation_id" field.
+func (m *SwapMutation) SetFromReservationID(u uuid.UUID) {
+	m.from_reservation_id = &u
+}
+
+// FromReservationID returns the value of the "from_reservation_id" field in the mutation.
+func (m *SwapMutation) FromReservationID() (r uuid.UUID, exists bool) {
+	v := m.from_reservation_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldFromReservationID returns the old "from_reservation_id" field's value of the Swap entity.
+// If the Swap object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *SwapMutation) OldFromReservationID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldFromReservationID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldFromReservationID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldFromReservationID: %w", err)
+	}
+	return oldValue.FromReservationID, nil
+}
+
+// ResetFromReservationID resets all changes to the "from_reservation_id" field.
+func (m *SwapMutation) ResetFromReservationID() {
+	m.from_reservation_id = nil
+}
+
+// SetSeats sets the "seats" field.
+func (m *SwapMutation) SetSeats(s seatno.List) {
+	m.seats = &s
+}
+
+// Seats returns the value of the "seats" field in the mutation.
+func (m *SwapMutation) Seats() (r seatno.List, exists bool) {
+	v := m.seats
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldSeats returns the old "seats" field's value of the Swap entity.
+// If the Swap object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *SwapMutation) OldSeats(ctx context.Context) (v seatno.List, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldSeats is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldSeats requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldSeats: %w", err)
+	}
+	return oldValue.Seats, nil
+}
+
+// ResetSeats resets all changes to the "seats" field.
+func (m *SwapMutation) ResetSeats() {
+	m.seats = nil
+}
+
+// SetValueMinor sets the "value_minor" field.
+func (m *SwapMutation) SetValueMinor(i int64) {
+	m.value_minor = &i
+	m.addvalue_minor = nil
+}
+
+// ValueMinor returns the value of the "value_minor" field in the mutation.
+func (m *SwapMutation) ValueMinor() (r int64, exists bool) {
+	v := m.value_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldValueMinor returns the old "value_minor" field's value of the Swap entity.
+// If the Swap object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *SwapMutation) OldValueMinor(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldValueMinor is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldValueMinor requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldValueMinor: %w", err)
+	}
+	return oldValue.ValueMinor, nil
+}
+
+// AddValueMinor adds i to the "value_minor" field.
+func (m *SwapMutation) AddValueMinor(i int64) {
+	if m.addvalue_minor != nil {
+		*m.addvalue_minor += i
+	} else {
+		m.addvalue_minor = &i
+	}
+}
+
+// AddedValueMinor returns the value that was added to the "value_minor" field in this mutation.
+func (m *SwapMutation) AddedValueMinor() (r int64, exists bool) {
+	v := m.addvalue_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetValueMinor resets all changes to the "value_minor" field.
+func (m *SwapMutation) ResetValueMinor() {
+	m.value_minor = nil
+	m.addvalue_minor = nil
+}
+
+// SetFeeMinor sets the "fee_minor" field.
+func (m *SwapMutation) SetFeeMinor(i int64) {
+	m.fee_minor = &i
+	m.addfee_minor = nil
+}
+
+// FeeMinor returns the value of the "fee_minor" field in the mutation.
+func (m *SwapMutation) FeeMinor() (r int64, exists bool) {
+	v := m.fee_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldFeeMinor returns the old "fee_minor" field's value of the Swap entity.
+// If the Swap object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *SwapMutation) OldFeeMinor(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldFeeMinor is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldFeeMinor requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldFeeMinor: %w", err)
+	}
+	return oldValue.FeeMinor, nil
+}
+
+// AddFeeMinor adds i to the "fee_minor" field.
+func (m *SwapMutation) AddFeeMinor(i int64) {
+	if m.addfee_minor != nil {
+		*m.addfee_minor += i
+	} else {
+		m.addfee_minor = &i
+	}
+}
+
+// AddedFeeMinor returns the value that was added to the "fee_minor" field in this mutation.
+func (m *SwapMutation) AddedFeeMinor() (r int64, exists bool) {
+	v := m.addfee_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetFeeMinor resets all changes to the "fee_minor" field.
+func (m *SwapMutation) ResetFeeMinor() {
+	m.fee_minor = nil
+	m.addfee_minor = nil
+}
+
+// Where appends a list predicates to the SwapMutation builder.
+func (m *SwapMutation) Where(ps ...predicate.Swap) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the SwapMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *SwapMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.Swap, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *SwapMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *SwapMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (Swap).
+func (m *SwapMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *SwapMutation) Fields() []string {
+	fields := make([]string, 0, 6)
+	if m.showtime_id != nil {
+		fields = append(fields, swap.FieldShowtimeID)
+	}
+	if m.from_showtime_id != nil {
+		fields = append(fields, swap.FieldFromShowtimeID)
+	}
+	if m.from_reservation_id != nil {
+		fields = append(fields, swap.FieldFromReservationID)
+	}
+	if m.seats != nil {
+		fields = append(fields, swap.FieldSeats)
+	}
+	if m.value_minor != nil {
+		fields = append(fields, swap.FieldValueMinor)
+	}
+	if m.fee_minor != nil {
+		fields = append(fields, swap.FieldFeeMinor)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *SwapMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case swap.FieldShowtimeID:
+		return m.ShowtimeID()
+	case swap.FieldFromShowtimeID:
+		return m.FromShowtimeID()
+	case swap.FieldFromReservationID:
+		return m.FromReservationID()
+	case swap.FieldSeats:
+		return m.Seats()
+	case swap.FieldValueMinor:
+		return m.ValueMinor()
+	case swap.FieldFeeMinor:
+		return m.FeeMinor()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *SwapMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case swap.FieldShowtimeID:
+		return m.OldShowtimeID(ctx)
+	case swap.FieldFromShowtimeID:
+		return m.OldFromShowtimeID(ctx)
+	case swap.FieldFromReservationID:
+		return m.OldFromReservationID(ctx)
+	case swap.FieldSeats:
+		return m.OldSeats(ctx)
+	case swap.FieldValueMinor:
+		return m.OldValueMinor(ctx)
+	case swap.FieldFeeMinor:
+		return m.OldFeeMinor(ctx)
+	}
+	return nil, fmt.Errorf("unknown Swap field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *SwapMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case swap.FieldShowtimeID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetShowtimeID(v)
+		return nil
+	case swap.FieldFromShowtimeID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetFromShowtimeID(v)
+		return nil
+	case swap.FieldFromReservationID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetFromReservationID(v)
+		return nil
+	case swap.FieldSeats:
+		v, ok := value.(seatno.List)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetSeats(v)
+		return nil
+	case swap.FieldValueMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetValueMinor(v)
+		return nil
+	case swap.FieldFeeMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetFeeMinor(v)
+		return nil
+	}
+	return fmt.Errorf("unknown Swap field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *SwapMutation) AddedFields() []string {
+	var fields []string
+	if m.addvalue_minor != nil {
+		fields = append(fields, swap.FieldValueMinor)
+	}
+	if m.addfee_minor != nil {
+		fields = append(fields, swap.FieldFeeMinor)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *SwapMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case swap.FieldValueMinor:
+		return m.AddedValueMinor()
+	case swap.FieldFeeMinor:
+		return m.AddedFeeMinor()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *SwapMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case swap.FieldValueMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddValueMinor(v)
+		return nil
+	case swap.FieldFeeMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddFeeMinor(v)
+		return nil
+	}
+	return fmt.Errorf("unknown Swap numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *SwapMutation) ClearedFields() []string {
+	return nil
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *SwapMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *SwapMutation) ClearField(name string) error {
+	return fmt.Errorf("unknown Swap nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *SwapMutation) ResetField(name string) error {
+	switch name {
+	case swap.FieldShowtimeID:
+		m.ResetShowtimeID()
+		return nil
+	case swap.FieldFromShowtimeID:
+		m.ResetFromShowtimeID()
+		return nil
+	case swap.FieldFromReservationID:
+		m.ResetFromReservationID()
+		return nil
+	case swap.FieldSeats:
+		m.ResetSeats()
+		return nil
+	case swap.FieldValueMinor:
+		m.ResetValueMinor()
+		return nil
+	case swap.FieldFeeMinor:
+		m.ResetFeeMinor()
+		return nil
+	}
+	return fmt.Errorf("unknown Swap field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *SwapMutation) AddedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *SwapMutation) AddedIDs(name string) []ent.Value {
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *SwapMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *SwapMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *SwapMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *SwapMutation) EdgeCleared(name string) bool {
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *SwapMutation) ClearEdge(name string) error {
+	return fmt.Errorf("unknown Swap unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *SwapMutation) ResetEdge(name string) error {
+	return fmt.Errorf("unknown Swap edge %s", name)
 }
 
 // TheaterMutation represents an operation that mutates the Theater nodes in the graph.

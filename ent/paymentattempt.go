@@ -28,6 +28,12 @@ type PaymentAttempt struct {
 	Gateway string `json:"gateway,omitempty"`
 	// AmountMinor holds the value of the "amount_minor" field.
 	AmountMinor int64 `json:"amount_minor,omitempty"`
+	// of a swap: what comes with the amount
+	CreditMinor *int64 `json:"credit_minor,omitempty"`
+	// what the gateway knows money by that was carried here
+	OriginKey *string `json:"origin_key,omitempty"`
+	// that was taken then
+	OriginMinor *int64 `json:"origin_minor,omitempty"`
 	// Status holds the value of the "status" field.
 	Status string `json:"status,omitempty"`
 	// GatewayReference holds the value of the "gateway_reference" field.
@@ -50,9 +56,9 @@ func (*PaymentAttempt) scanValues(columns []string) ([]any, error) {
 	values := make([]any, len(columns))
 	for i := range columns {
 		switch columns[i] {
-		case paymentattempt.FieldNumber, paymentattempt.FieldAmountMinor:
+		case paymentattempt.FieldNumber, paymentattempt.FieldAmountMinor, paymentattempt.FieldCreditMinor, paymentattempt.FieldOriginMinor:
 			values[i] = new(sql.NullInt64)
-		case paymentattempt.FieldGateway, paymentattempt.FieldStatus, paymentattempt.FieldGatewayReference, paymentattempt.FieldDeclineCode, paymentattempt.FieldIdempotencyKey:
+		case paymentattempt.FieldGateway, paymentattempt.FieldOriginKey, paymentattempt.FieldStatus, paymentattempt.FieldGatewayReference, paymentattempt.FieldDeclineCode, paymentattempt.FieldIdempotencyKey:
 			values[i] = new(sql.NullString)
 		case paymentattempt.FieldLeasedUntil, paymentattempt.FieldCreatedAt, paymentattempt.FieldUpdatedAt:
 			values[i] = new(sql.NullTime)
@@ -108,6 +114,27 @@ func (_m *PaymentAttempt) assignValues(columns []string, values []any) error {
 				return fmt.Errorf("unexpected type %T for field amount_minor", values[i])
 			} else if value.Valid {
 				_m.AmountMinor = value.Int64
+			}
+		case paymentattempt.FieldCreditMinor:
+			if value, ok := values[i].(*sql.NullInt64); !ok {
+				return fmt.Errorf("unexpected type %T for field credit_minor", values[i])
+			} else if value.Valid {
+				_m.CreditMinor = new(int64)
+				*_m.CreditMinor = value.Int64
+			}
+		case paymentattempt.FieldOriginKey:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field origin_key", values[i])
+			} else if value.Valid {
+				_m.OriginKey = new(string)
+				*_m.OriginKey = value.String
+			}
+		case paymentattempt.FieldOriginMinor:
+			if value, ok := values[i].(*sql.NullInt64); !ok {
+				return fmt.Errorf("unexpected type %T for field origin_minor", values[i])
+			} else if value.Valid {
+				_m.OriginMinor = new(int64)
+				*_m.OriginMinor = value.Int64
 			}
 		case paymentattempt.FieldStatus:
 			if value, ok := values[i].(*sql.NullString); !ok {
@@ -203,6 +230,21 @@ func (_m *PaymentAttempt) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("amount_minor=")
 	builder.WriteString(fmt.Sprintf("%v", _m.AmountMinor))
+	builder.WriteString(", ")
+	if v := _m.CreditMinor; v != nil {
+		builder.WriteString("credit_minor=")
+		builder.WriteString(fmt.Sprintf("%v", *v))
+	}
+	builder.WriteString(", ")
+	if v := _m.OriginKey; v != nil {
+		builder.WriteString("origin_key=")
+		builder.WriteString(*v)
+	}
+	builder.WriteString(", ")
+	if v := _m.OriginMinor; v != nil {
+		builder.WriteString("origin_minor=")
+		builder.WriteString(fmt.Sprintf("%v", *v))
+	}
 	builder.WriteString(", ")
 	builder.WriteString("status=")
 	builder.WriteString(_m.Status)

@@ -54,6 +54,48 @@ func (_c *PaymentAttemptCreate) SetAmountMinor(v int64) *PaymentAttemptCreate {
 	return _c
 }
 
+// SetCreditMinor sets the "credit_minor" field.
+func (_c *PaymentAttemptCreate) SetCreditMinor(v int64) *PaymentAttemptCreate {
+	_c.mutation.SetCreditMinor(v)
+	return _c
+}
+
+// SetNillableCreditMinor sets the "credit_minor" field if the given value is not nil.
+func (_c *PaymentAttemptCreate) SetNillableCreditMinor(v *int64) *PaymentAttemptCreate {
+	if v != nil {
+		_c.SetCreditMinor(*v)
+	}
+	return _c
+}
+
+// SetOriginKey sets the "origin_key" field.
+func (_c *PaymentAttemptCreate) SetOriginKey(v string) *PaymentAttemptCreate {
+	_c.mutation.SetOriginKey(v)
+	return _c
+}
+
+// SetNillableOriginKey sets the "origin_key" field if the given value is not nil.
+func (_c *PaymentAttemptCreate) SetNillableOriginKey(v *string) *PaymentAttemptCreate {
+	if v != nil {
+		_c.SetOriginKey(*v)
+	}
+	return _c
+}
+
+// SetOriginMinor sets the "origin_minor" field.
+func (_c *PaymentAttemptCreate) SetOriginMinor(v int64) *PaymentAttemptCreate {
+	_c.mutation.SetOriginMinor(v)
+	return _c
+}
+
+// SetNillableOriginMinor sets the "origin_minor" field if the given value is not nil.
+func (_c *PaymentAttemptCreate) SetNillableOriginMinor(v *int64) *PaymentAttemptCreate {
+	if v != nil {
+		_c.SetOriginMinor(*v)
+	}
+	return _c
+}
+
 // SetStatus sets the "status" field.
 func (_c *PaymentAttemptCreate) SetStatus(v string) *PaymentAttemptCreate {
 	_c.mutation.SetStatus(v)
@@ -261,6 +303,18 @@ func (_c *PaymentAttemptCreate) createSpec() (*PaymentAttempt, *sqlgraph.CreateS
 		_spec.SetField(paymentattempt.FieldAmountMinor, field.TypeInt64, value)
 		_node.AmountMinor = value
 	}
+	if value, ok := _c.mutation.CreditMinor(); ok {
+		_spec.SetField(paymentattempt.FieldCreditMinor, field.TypeInt64, value)
+		_node.CreditMinor = &value
+	}
+	if value, ok := _c.mutation.OriginKey(); ok {
+		_spec.SetField(paymentattempt.FieldOriginKey, field.TypeString, value)
+		_node.OriginKey = &value
+	}
+	if value, ok := _c.mutation.OriginMinor(); ok {
+		_spec.SetField(paymentattempt.FieldOriginMinor, field.TypeInt64, value)
+		_node.OriginMinor = &value
+	}
 	if value, ok := _c.mutation.Status(); ok {
 		_spec.SetField(paymentattempt.FieldStatus, field.TypeString, value)
 		_node.Status = value
@@ -398,6 +452,72 @@ func (u *PaymentAttemptUpsert) UpdateAmountMinor() *PaymentAttemptUpsert {
 // AddAmountMinor adds v to the "amount_minor" field.
 func (u *PaymentAttemptUpsert) AddAmountMinor(v int64) *PaymentAttemptUpsert {
 	u.Add(paymentattempt.FieldAmountMinor, v)
+	return u
+}
+
+// SetCreditMinor sets the "credit_minor" field.
+func (u *PaymentAttemptUpsert) SetCreditMinor(v int64) *PaymentAttemptUpsert {
+	u.Set(paymentattempt.FieldCreditMinor, v)
+	return u
+}
+
+// UpdateCreditMinor sets the "credit_minor" field to the value that was provided on create.
+func (u *PaymentAttemptUpsert) UpdateCreditMinor() *PaymentAttemptUpsert {
+	u.SetExcluded(paymentattempt.FieldCreditMinor)
+	return u
+}
+
+// AddCreditMinor adds v to the "credit_minor" field.
+func (u *PaymentAttemptUpsert) AddCreditMinor(v int64) *PaymentAttemptUpsert {
+	u.Add(paymentattempt.FieldCreditMinor, v)
+	return u
+}
+
+// ClearCreditMinor clears the value of the "credit_minor" field.
+func (u *PaymentAttemptUpsert) ClearCreditMinor() *PaymentAttemptUpsert {
+	u.SetNull(paymentattempt.FieldCreditMinor)
+	return u
+}
+
+// SetOriginKey sets the "origin_key" field.
+func (u *PaymentAttemptUpsert) SetOriginKey(v string) *PaymentAttemptUpsert {
+	u.Set(paymentattempt.FieldOriginKey, v)
+	return u
+}
+
+// UpdateOriginKey sets the "origin_key" field to the value that was provided on create.
+func (u *PaymentAttemptUpsert) UpdateOriginKey() *PaymentAttemptUpsert {
+	u.SetExcluded(paymentattempt.FieldOriginKey)
+	return u
+}
+
+// ClearOriginKey clears the value of the "origin_key" field.
+func (u *PaymentAttemptUpsert) ClearOriginKey() *PaymentAttemptUpsert {
+	u.SetNull(paymentattempt.FieldOriginKey)
+	return u
+}
+
+// SetOriginMinor sets the "origin_minor" field.
+func (u *PaymentAttemptUpsert) SetOriginMinor(v int64) *PaymentAttemptUpsert {
+	u.Set(paymentattempt.FieldOriginMinor, v)
+	return u
+}
+
+// UpdateOriginMinor sets the "origin_minor" field to the value that was provided on create.
+func (u *PaymentAttemptUpsert) UpdateOriginMinor() *PaymentAttemptUpsert {
+	u.SetExcluded(paymentattempt.FieldOriginMinor)
+	return u
+}
+
+// AddOriginMinor adds v to the "origin_minor" field.
+func (u *PaymentAttemptUpsert) AddOriginMinor(v int64) *PaymentAttemptUpsert {
+	u.Add(paymentattempt.FieldOriginMinor, v)
+	return u
+}
+
+// ClearOriginMinor clears the value of the "origin_minor" field.
+func (u *PaymentAttemptUpsert) ClearOriginMinor() *PaymentAttemptUpsert {
+	u.SetNull(paymentattempt.FieldOriginMinor)
 	return u
 }
 
@@ -606,6 +726,83 @@ func (u *PaymentAttemptUpsertOne) AddAmountMinor(v int64) *PaymentAttemptUpsertO
 func (u *PaymentAttemptUpsertOne) UpdateAmountMinor() *PaymentAttemptUpsertOne {
 	return u.Update(func(s *PaymentAttemptUpsert) {
 		s.UpdateAmountMinor()
+	})
+}
+
+// SetCreditMinor sets the "credit_minor" field.
+func (u *PaymentAttemptUpsertOne) SetCreditMinor(v int64) *PaymentAttemptUpsertOne {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.SetCreditMinor(v)
+	})
+}
+
+// AddCreditMinor adds v to the "credit_minor" field.
+func (u *PaymentAttemptUpsertOne) AddCreditMinor(v int64) *PaymentAttemptUpsertOne {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.AddCreditMinor(v)
+	})
+}
+
+// UpdateCreditMinor sets the "credit_minor" field to the value that was provided on create.
+func (u *PaymentAttemptUpsertOne) UpdateCreditMinor() *PaymentAttemptUpsertOne {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.UpdateCreditMinor()
+	})
+}
+
+// ClearCreditMinor clears the value of the "credit_minor" field.
+func (u *PaymentAttemptUpsertOne) ClearCreditMinor() *PaymentAttemptUpsertOne {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.ClearCreditMinor()
+	})
+}
+
+// SetOriginKey sets the "origin_key" field.
+func (u *PaymentAttemptUpsertOne) SetOriginKey(v string) *PaymentAttemptUpsertOne {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.SetOriginKey(v)
+	})
+}
+
+// UpdateOriginKey sets the "origin_key" field to the value that was provided on create.
+func (u *PaymentAttemptUpsertOne) UpdateOriginKey() *PaymentAttemptUpsertOne {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.UpdateOriginKey()
+	})
+}
+
+// ClearOriginKey clears the value of the "origin_key" field.
+func (u *PaymentAttemptUpsertOne) ClearOriginKey() *PaymentAttemptUpsertOne {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.ClearOriginKey()
+	})
+}
+
+// SetOriginMinor sets the "origin_minor" field.
+func (u *PaymentAttemptUpsertOne) SetOriginMinor(v int64) *PaymentAttemptUpsertOne {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.SetOriginMinor(v)
+	})
+}
+
+// AddOriginMinor adds v to the "origin_minor" field.
+func (u *PaymentAttemptUpsertOne) AddOriginMinor(v int64) *PaymentAttemptUpsertOne {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.AddOriginMinor(v)
+	})
+}
+
+// UpdateOriginMinor sets the "origin_minor" field to the value that was provided on create.
+func (u *PaymentAttemptUpsertOne) UpdateOriginMinor() *PaymentAttemptUpsertOne {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.UpdateOriginMinor()
+	})
+}
+
+// ClearOriginMinor clears the value of the "origin_minor" field.
+func (u *PaymentAttemptUpsertOne) ClearOriginMinor() *PaymentAttemptUpsertOne {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.ClearOriginMinor()
 	})
 }
 
@@ -995,6 +1192,83 @@ func (u *PaymentAttemptUpsertBulk) AddAmountMinor(v int64) *PaymentAttemptUpsert
 func (u *PaymentAttemptUpsertBulk) UpdateAmountMinor() *PaymentAttemptUpsertBulk {
 	return u.Update(func(s *PaymentAttemptUpsert) {
 		s.UpdateAmountMinor()
+	})
+}
+
+// SetCreditMinor sets the "credit_minor" field.
+func (u *PaymentAttemptUpsertBulk) SetCreditMinor(v int64) *PaymentAttemptUpsertBulk {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.SetCreditMinor(v)
+	})
+}
+
+// AddCreditMinor adds v to the "credit_minor" field.
+func (u *PaymentAttemptUpsertBulk) AddCreditMinor(v int64) *PaymentAttemptUpsertBulk {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.AddCreditMinor(v)
+	})
+}
+
+// UpdateCreditMinor sets the "credit_minor" field to the value that was provided on create.
+func (u *PaymentAttemptUpsertBulk) UpdateCreditMinor() *PaymentAttemptUpsertBulk {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.UpdateCreditMinor()
+	})
+}
+
+// ClearCreditMinor clears the value of the "credit_minor" field.
+func (u *PaymentAttemptUpsertBulk) ClearCreditMinor() *PaymentAttemptUpsertBulk {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.ClearCreditMinor()
+	})
+}
+
+// SetOriginKey sets the "origin_key" field.
+func (u *PaymentAttemptUpsertBulk) SetOriginKey(v string) *PaymentAttemptUpsertBulk {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.SetOriginKey(v)
+	})
+}
+
+// UpdateOriginKey sets the "origin_key" field to the value that was provided on create.
+func (u *PaymentAttemptUpsertBulk) UpdateOriginKey() *PaymentAttemptUpsertBulk {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.UpdateOriginKey()
+	})
+}
+
+// ClearOriginKey clears the value of the "origin_key" field.
+func (u *PaymentAttemptUpsertBulk) ClearOriginKey() *PaymentAttemptUpsertBulk {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.ClearOriginKey()
+	})
+}
+
+// SetOriginMinor sets the "origin_minor" field.
+func (u *PaymentAttemptUpsertBulk) SetOriginMinor(v int64) *PaymentAttemptUpsertBulk {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.SetOriginMinor(v)
+	})
+}
+
+// AddOriginMinor adds v to the "origin_minor" field.
+func (u *PaymentAttemptUpsertBulk) AddOriginMinor(v int64) *PaymentAttemptUpsertBulk {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.AddOriginMinor(v)
+	})
+}
+
+// UpdateOriginMinor sets the "origin_minor" field to the value that was provided on create.
+func (u *PaymentAttemptUpsertBulk) UpdateOriginMinor() *PaymentAttemptUpsertBulk {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.UpdateOriginMinor()
+	})
+}
+
+// ClearOriginMinor clears the value of the "origin_minor" field.
+func (u *PaymentAttemptUpsertBulk) ClearOriginMinor() *PaymentAttemptUpsertBulk {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.ClearOriginMinor()
 	})
 }
 

@@ -100,6 +100,80 @@ func (_u *PaymentAttemptUpdate) AddAmountMinor(v int64) *PaymentAttemptUpdate {
 	return _u
 }
 
+// SetCreditMinor sets the "credit_minor" field.
+func (_u *PaymentAttemptUpdate) SetCreditMinor(v int64) *PaymentAttemptUpdate {
+	_u.mutation.ResetCreditMinor()
+	_u.mutation.SetCreditMinor(v)
+	return _u
+}
+
+// SetNillableCreditMinor sets the "credit_minor" field if the given value is not nil.
+func (_u *PaymentAttemptUpdate) SetNillableCreditMinor(v *int64) *PaymentAttemptUpdate {
+	if v != nil {
+		_u.SetCreditMinor(*v)
+	}
+	return _u
+}
+
+// AddCreditMinor adds value to the "credit_minor" field.
+func (_u *PaymentAttemptUpdate) AddCreditMinor(v int64) *PaymentAttemptUpdate {
+	_u.mutation.AddCreditMinor(v)
+	return _u
+}
+
+// ClearCreditMinor clears the value of the "credit_minor" field.
+func (_u *PaymentAttemptUpdate) ClearCreditMinor() *PaymentAttemptUpdate {
+	_u.mutation.ClearCreditMinor()
+	return _u
+}
+
+// SetOriginKey sets the "origin_key" field.
+func (_u *PaymentAttemptUpdate) SetOriginKey(v string) *PaymentAttemptUpdate {
+	_u.mutation.SetOriginKey(v)
+	return _u
+}
+
+// SetNillableOriginKey sets the "origin_key" field if the given value is not nil.
+func (_u *PaymentAttemptUpdate) SetNillableOriginKey(v *string) *PaymentAttemptUpdate {
+	if v != nil {
+		_u.SetOriginKey(*v)
+	}
+	return _u
+}
+
+// ClearOriginKey clears the value of the "origin_key" field.
+func (_u *PaymentAttemptUpdate) ClearOriginKey() *PaymentAttemptUpdate {
+	_u.mutation.ClearOriginKey()
+	return _u
+}
+
+// SetOriginMinor sets the "origin_minor" field.
+func (_u *PaymentAttemptUpdate) SetOriginMinor(v int64) *PaymentAttemptUpdate {
+	_u.mutation.ResetOriginMinor()
+	_u.mutation.SetOriginMinor(v)
+	return _u
+}
+
+// SetNillableOriginMinor sets the "origin_minor" field if the given value is not nil.
+func (_u *PaymentAttemptUpdate) SetNillableOriginMinor(v *int64) *PaymentAttemptUpdate {
+	if v != nil {
+		_u.SetOriginMinor(*v)
+	}
+	return _u
+}
+
+// AddOriginMinor adds value to the "origin_minor" field.
+func (_u *PaymentAttemptUpdate) AddOriginMinor(v int64) *PaymentAttemptUpdate {
+	_u.mutation.AddOriginMinor(v)
+	return _u
+}
+
+// ClearOriginMinor clears the value of the "origin_minor" field.
+func (_u *PaymentAttemptUpdate) ClearOriginMinor() *PaymentAttemptUpdate {
+	_u.mutation.ClearOriginMinor()
+	return _u
+}
+
 // SetStatus sets the "status" field.
 func (_u *PaymentAttemptUpdate) SetStatus(v string) *PaymentAttemptUpdate {
 	_u.mutation.SetStatus(v)
@@ -261,6 +335,30 @@ func (_u *PaymentAttemptUpdate) sqlSave(ctx context.Context) (_node int, err err
 	if value, ok := _u.mutation.AddedAmountMinor(); ok {
 		_spec.AddField(paymentattempt.FieldAmountMinor, field.TypeInt64, value)
 	}
+	if value, ok := _u.mutation.CreditMinor(); ok {
+		_spec.SetField(paymentattempt.FieldCreditMinor, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.AddedCreditMinor(); ok {
+		_spec.AddField(paymentattempt.FieldCreditMinor, field.TypeInt64, value)
+	}
+	if _u.mutation.CreditMinorCleared() {
+		_spec.ClearField(paymentattempt.FieldCreditMinor, field.TypeInt64)
+	}
+	if value, ok := _u.mutation.OriginKey(); ok {
+		_spec.SetField(paymentattempt.FieldOriginKey, field.TypeString, value)
+	}
+	if _u.mutation.OriginKeyCleared() {
+		_spec.ClearField(paymentattempt.FieldOriginKey, field.TypeString)
+	}
+	if value, ok := _u.mutation.OriginMinor(); ok {
+		_spec.SetField(paymentattempt.FieldOriginMinor, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.AddedOriginMinor(); ok {
+		_spec.AddField(paymentattempt.FieldOriginMinor, field.TypeInt64, value)
+	}
+	if _u.mutation.OriginMinorCleared() {
+		_spec.ClearField(paymentattempt.FieldOriginMinor, field.TypeInt64)
+	}
 	if value, ok := _u.mutation.Status(); ok {
 		_spec.SetField(paymentattempt.FieldStatus, field.TypeString, value)
 	}
@@ -374,6 +472,80 @@ func (_u *PaymentAttemptUpdateOne) SetNillableAmountMinor(v *int64) *PaymentAtte
 // AddAmountMinor adds value to the "amount_minor" field.
 func (_u *PaymentAttemptUpdateOne) AddAmountMinor(v int64) *PaymentAttemptUpdateOne {
 	_u.mutation.AddAmountMinor(v)
+	return _u
+}
+
+// SetCreditMinor sets the "credit_minor" field.
+func (_u *PaymentAttemptUpdateOne) SetCreditMinor(v int64) *PaymentAttemptUpdateOne {
+	_u.mutation.ResetCreditMinor()
+	_u.mutation.SetCreditMinor(v)
+	return _u
+}
+
+// SetNillableCreditMinor sets the "credit_minor" field if the given value is not nil.
+func (_u *PaymentAttemptUpdateOne) SetNillableCreditMinor(v *int64) *PaymentAttemptUpdateOne {
+	if v != nil {
+		_u.SetCreditMinor(*v)
+	}
+	return _u
+}
+
+// AddCreditMinor adds value to the "credit_minor" field.
+func (_u *PaymentAttemptUpdateOne) AddCreditMinor(v int64) *PaymentAttemptUpdateOne {
+	_u.mutation.AddCreditMinor(v)
+	return _u
+}
+
+// ClearCreditMinor clears the value of the "credit_minor" field.
+func (_u *PaymentAttemptUpdateOne) ClearCreditMinor() *PaymentAttemptUpdateOne {
+	_u.mutation.ClearCreditMinor()
+	return _u
+}
+
+// SetOriginKey sets the "origin_key" field.
+func (_u *PaymentAttemptUpdateOne) SetOriginKey(v string) *PaymentAttemptUpdateOne {
+	_u.mutation.SetOriginKey(v)
+	return _u
+}
+
+// SetNillableOriginKey sets the "origin_key" field if the given value is not nil.
+func (_u *PaymentAttemptUpdateOne) SetNillableOriginKey(v *string) *PaymentAttemptUpdateOne {
+	if v != nil {
+		_u.SetOriginKey(*v)
+	}
+	return _u
+}
+
+// ClearOriginKey clears the value of the "origin_key" field.
+func (_u *PaymentAttemptUpdateOne) ClearOriginKey() *PaymentAttemptUpdateOne {
+	_u.mutation.ClearOriginKey()
+	return _u
+}
+
+// SetOriginMinor sets the "origin_minor" field.
+func (_u *PaymentAttemptUpdateOne) SetOriginMinor(v int64) *PaymentAttemptUpdateOne {
+	_u.mutation.ResetOriginMinor()
+	_u.mutation.SetOriginMinor(v)
+	return _u
+}
+
+// SetNillableOriginMinor sets the "origin_minor" field if the given value is not nil.
+func (_u *PaymentAttemptUpdateOne) SetNillableOriginMinor(v *int64) *PaymentAttemptUpdateOne {
+	if v != nil {
+		_u.SetOriginMinor(*v)
+	}
+	return _u
+}
+
+// AddOriginMinor adds value to the "origin_minor" field.
+func (_u *PaymentAttemptUpdateOne) AddOriginMinor(v int64) *PaymentAttemptUpdateOne {
+	_u.mutation.AddOriginMinor(v)
+	return _u
+}
+
+// ClearOriginMinor clears the value of the "origin_minor" field.
+func (_u *PaymentAttemptUpdateOne) ClearOriginMinor() *PaymentAttemptUpdateOne {
+	_u.mutation.ClearOriginMinor()
 	return _u
 }
 
@@ -567,6 +739,30 @@ func (_u *PaymentAttemptUpdateOne) sqlSave(ctx context.Context) (_node *PaymentA
 	}
 	if value, ok := _u.mutation.AddedAmountMinor(); ok {
 		_spec.AddField(paymentattempt.FieldAmountMinor, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.CreditMinor(); ok {
+		_spec.SetField(paymentattempt.FieldCreditMinor, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.AddedCreditMinor(); ok {
+		_spec.AddField(paymentattempt.FieldCreditMinor, field.TypeInt64, value)
+	}
+	if _u.mutation.CreditMinorCleared() {
+		_spec.ClearField(paymentattempt.FieldCreditMinor, field.TypeInt64)
+	}
+	if value, ok := _u.mutation.OriginKey(); ok {
+		_spec.SetField(paymentattempt.FieldOriginKey, field.TypeString, value)
+	}
+	if _u.mutation.OriginKeyCleared() {
+		_spec.ClearField(paymentattempt.FieldOriginKey, field.TypeString)
+	}
+	if value, ok := _u.mutation.OriginMinor(); ok {
+		_spec.SetField(paymentattempt.FieldOriginMinor, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.AddedOriginMinor(); ok {
+		_spec.AddField(paymentattempt.FieldOriginMinor, field.TypeInt64, value)
+	}
+	if _u.mutation.OriginMinorCleared() {
+		_spec.ClearField(paymentattempt.FieldOriginMinor, field.TypeInt64)
 	}
 	if value, ok := _u.mutation.Status(); ok {
 		_spec.SetField(paymentattempt.FieldStatus, field.TypeString, value)

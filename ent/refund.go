@@ -40,8 +40,12 @@ type Refund struct {
 	// CreatedAt holds the value of the "created_at" field.
 	CreatedAt time.Time `json:"created_at,omitempty"`
 	// DoneAt holds the value of the "done_at" field.
-	DoneAt       *time.Time `json:"done_at,omitempty"`
-	selectValues sql.SelectValues
+	DoneAt *time.Time `json:"done_at,omitempty"`
+	// of the reservation that it pays for instead of going back
+	ToShowtimeID *uuid.UUID `json:"to_showtime_id,omitempty"`
+	// ToReservationID holds the value of the "to_reservation_id" field.
+	ToReservationID *uuid.UUID `json:"to_reservation_id,omitempty"`
+	selectValues    sql.SelectValues
 }
 
 // scanValues returns the types for scanning values from sql.Rows.
@@ -49,6 +53,8 @@ func (*Refund) scanValues(columns []string) ([]any, error) {
 	values := make([]any, len(columns))
 	for i := range columns {
 		switch columns[i] {
+		case refund.FieldToShowtimeID, refund.FieldToReservationID:
+			values[i] = &sql.NullScanner{S: new(uuid.UUID)}
 		case refund.FieldSeats:
 			values[i] = new(seatno.List)
 		case refund.FieldNumber, refund.FieldAmountMinor:
@@ -147,6 +153,20 @@ func (_m *Refund) assignValues(columns []string, values []any) error {
 				_m.DoneAt = new(time.Time)
 				*_m.DoneAt = value.Time
 			}
+		case refund.FieldToShowtimeID:
+			if value, ok := values[i].(*sql.NullScanner); !ok {
+				return fmt.Errorf("unexpected type %T for field to_showtime_id", values[i])
+			} else if value.Valid {
+				_m.ToShowtimeID = new(uuid.UUID)
+				*_m.ToShowtimeID = *value.S.(*uuid.UUID)
+			}
+		case refund.FieldToReservationID:
+			if value, ok := values[i].(*sql.NullScanner); !ok {
+				return fmt.Errorf("unexpected type %T for field to_reservation_id", values[i])
+			} else if value.Valid {
+				_m.ToReservationID = new(uuid.UUID)
+				*_m.ToReservationID = *value.S.(*uuid.UUID)
+			}
 		default:
 			_m.selectValues.Set(columns[i], values[i])
 		}
@@ -216,6 +236,16 @@ func (_m *Refund) String() string {
 	if v := _m.DoneAt; v != nil {
 		builder.WriteString("done_at=")
 		builder.WriteString(v.Format(time.ANSIC))
+	}
+	builder.WriteString(", ")
+	if v := _m.ToShowtimeID; v != nil {
+		builder.WriteString("to_showtime_id=")
+		builder.WriteString(fmt.Sprintf("%v", *v))
+	}
+	builder.WriteString(", ")
+	if v := _m.ToReservationID; v != nil {
+		builder.WriteString("to_reservation_id=")
+		builder.WriteString(fmt.Sprintf("%v", *v))
 	}
 	builder.WriteByte(')')
 	return builder.String()

@@ -115,6 +115,34 @@ func (_c *RefundCreate) SetNillableDoneAt(v *time.Time) *RefundCreate {
 	return _c
 }
 
+// SetToShowtimeID sets the "to_showtime_id" field.
+func (_c *RefundCreate) SetToShowtimeID(v uuid.UUID) *RefundCreate {
+	_c.mutation.SetToShowtimeID(v)
+	return _c
+}
+
+// SetNillableToShowtimeID sets the "to_showtime_id" field if the given value is not nil.
+func (_c *RefundCreate) SetNillableToShowtimeID(v *uuid.UUID) *RefundCreate {
+	if v != nil {
+		_c.SetToShowtimeID(*v)
+	}
+	return _c
+}
+
+// SetToReservationID sets the "to_reservation_id" field.
+func (_c *RefundCreate) SetToReservationID(v uuid.UUID) *RefundCreate {
+	_c.mutation.SetToReservationID(v)
+	return _c
+}
+
+// SetNillableToReservationID sets the "to_reservation_id" field if the given value is not nil.
+func (_c *RefundCreate) SetNillableToReservationID(v *uuid.UUID) *RefundCreate {
+	if v != nil {
+		_c.SetToReservationID(*v)
+	}
+	return _c
+}
+
 // SetID sets the "id" field.
 func (_c *RefundCreate) SetID(v uuid.UUID) *RefundCreate {
 	_c.mutation.SetID(v)
@@ -274,6 +302,14 @@ func (_c *RefundCreate) createSpec() (*Refund, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.DoneAt(); ok {
 		_spec.SetField(refund.FieldDoneAt, field.TypeTime, value)
 		_node.DoneAt = &value
+	}
+	if value, ok := _c.mutation.ToShowtimeID(); ok {
+		_spec.SetField(refund.FieldToShowtimeID, field.TypeUUID, value)
+		_node.ToShowtimeID = &value
+	}
+	if value, ok := _c.mutation.ToReservationID(); ok {
+		_spec.SetField(refund.FieldToReservationID, field.TypeUUID, value)
+		_node.ToReservationID = &value
 	}
 	return _node, _spec
 }
@@ -450,6 +486,42 @@ func (u *RefundUpsert) UpdateDoneAt() *RefundUpsert {
 // ClearDoneAt clears the value of the "done_at" field.
 func (u *RefundUpsert) ClearDoneAt() *RefundUpsert {
 	u.SetNull(refund.FieldDoneAt)
+	return u
+}
+
+// SetToShowtimeID sets the "to_showtime_id" field.
+func (u *RefundUpsert) SetToShowtimeID(v uuid.UUID) *RefundUpsert {
+	u.Set(refund.FieldToShowtimeID, v)
+	return u
+}
+
+// UpdateToShowtimeID sets the "to_showtime_id" field to the value that was provided on create.
+func (u *RefundUpsert) UpdateToShowtimeID() *RefundUpsert {
+	u.SetExcluded(refund.FieldToShowtimeID)
+	return u
+}
+
+// ClearToShowtimeID clears the value of the "to_showtime_id" field.
+func (u *RefundUpsert) ClearToShowtimeID() *RefundUpsert {
+	u.SetNull(refund.FieldToShowtimeID)
+	return u
+}
+
+// SetToReservationID sets the "to_reservation_id" field.
+func (u *RefundUpsert) SetToReservationID(v uuid.UUID) *RefundUpsert {
+	u.Set(refund.FieldToReservationID, v)
+	return u
+}
+
+// UpdateToReservationID sets the "to_reservation_id" field to the value that was provided on create.
+func (u *RefundUpsert) UpdateToReservationID() *RefundUpsert {
+	u.SetExcluded(refund.FieldToReservationID)
+	return u
+}
+
+// ClearToReservationID clears the value of the "to_reservation_id" field.
+func (u *RefundUpsert) ClearToReservationID() *RefundUpsert {
+	u.SetNull(refund.FieldToReservationID)
 	return u
 }
 
@@ -651,6 +723,48 @@ func (u *RefundUpsertOne) UpdateDoneAt() *RefundUpsertOne {
 func (u *RefundUpsertOne) ClearDoneAt() *RefundUpsertOne {
 	return u.Update(func(s *RefundUpsert) {
 		s.ClearDoneAt()
+	})
+}
+
+// SetToShowtimeID sets the "to_showtime_id" field.
+func (u *RefundUpsertOne) SetToShowtimeID(v uuid.UUID) *RefundUpsertOne {
+	return u.Update(func(s *RefundUpsert) {
+		s.SetToShowtimeID(v)
+	})
+}
+
+// UpdateToShowtimeID sets the "to_showtime_id" field to the value that was provided on create.
+func (u *RefundUpsertOne) UpdateToShowtimeID() *RefundUpsertOne {
+	return u.Update(func(s *RefundUpsert) {
+		s.UpdateToShowtimeID()
+	})
+}
+
+// ClearToShowtimeID clears the value of the "to_showtime_id" field.
+func (u *RefundUpsertOne) ClearToShowtimeID() *RefundUpsertOne {
+	return u.Update(func(s *RefundUpsert) {
+		s.ClearToShowtimeID()
+	})
+}
+
+// SetToReservationID sets the "to_reservation_id" field.
+func (u *RefundUpsertOne) SetToReservationID(v uuid.UUID) *RefundUpsertOne {
+	return u.Update(func(s *RefundUpsert) {
+		s.SetToReservationID(v)
+	})
+}
+
+// UpdateToReservationID sets the "to_reservation_id" field to the value that was provided on create.
+func (u *RefundUpsertOne) UpdateToReservationID() *RefundUpsertOne {
+	return u.Update(func(s *RefundUpsert) {
+		s.UpdateToReservationID()
+	})
+}
+
+// ClearToReservationID clears the value of the "to_reservation_id" field.
+func (u *RefundUpsertOne) ClearToReservationID() *RefundUpsertOne {
+	return u.Update(func(s *RefundUpsert) {
+		s.ClearToReservationID()
 	})
 }
 
@@ -1019,6 +1133,48 @@ func (u *RefundUpsertBulk) UpdateDoneAt() *RefundUpsertBulk {
 func (u *RefundUpsertBulk) ClearDoneAt() *RefundUpsertBulk {
 	return u.Update(func(s *RefundUpsert) {
 		s.ClearDoneAt()
+	})
+}
+
+// SetToShowtimeID sets the "to_showtime_id" field.
+func (u *RefundUpsertBulk) SetToShowtimeID(v uuid.UUID) *RefundUpsertBulk {
+	return u.Update(func(s *RefundUpsert) {
+		s.SetToShowtimeID(v)
+	})
+}
+
+// UpdateToShowtimeID sets the "to_showtime_id" field to the value that was provided on create.
+func (u *RefundUpsertBulk) UpdateToShowtimeID() *RefundUpsertBulk {
+	return u.Update(func(s *RefundUpsert) {
+		s.UpdateToShowtimeID()
+	})
+}
+
+// ClearToShowtimeID clears the value of the "to_showtime_id" field.
+func (u *RefundUpsertBulk) ClearToShowtimeID() *RefundUpsertBulk {
+	return u.Update(func(s *RefundUpsert) {
+		s.ClearToShowtimeID()
+	})
+}
+
+// SetToReservationID sets the "to_reservation_id" field.
+func (u *RefundUpsertBulk) SetToReservationID(v uuid.UUID) *RefundUpsertBulk {
+	return u.Update(func(s *RefundUpsert) {
+		s.SetToReservationID(v)
+	})
+}
+
+// UpdateToReservationID sets the "to_reservation_id" field to the value that was provided on create.
+func (u *RefundUpsertBulk) UpdateToReservationID() *RefundUpsertBulk {
+	return u.Update(func(s *RefundUpsert) {
+		s.UpdateToReservationID()
+	})
+}
+
+// ClearToReservationID clears the value of the "to_reservation_id" field.
+func (u *RefundUpsertBulk) ClearToReservationID() *RefundUpsertBulk {
+	return u.Update(func(s *RefundUpsert) {
+		s.ClearToReservationID()
 	})
 }
 

@@ -169,6 +169,46 @@ func (_u *RefundUpdate) ClearDoneAt() *RefundUpdate {
 	return _u
 }
 
+// SetToShowtimeID sets the "to_showtime_id" field.
+func (_u *RefundUpdate) SetToShowtimeID(v uuid.UUID) *RefundUpdate {
+	_u.mutation.SetToShowtimeID(v)
+	return _u
+}
+
+// SetNillableToShowtimeID sets the "to_showtime_id" field if the given value is not nil.
+func (_u *RefundUpdate) SetNillableToShowtimeID(v *uuid.UUID) *RefundUpdate {
+	if v != nil {
+		_u.SetToShowtimeID(*v)
+	}
+	return _u
+}
+
+// ClearToShowtimeID clears the value of the "to_showtime_id" field.
+func (_u *RefundUpdate) ClearToShowtimeID() *RefundUpdate {
+	_u.mutation.ClearToShowtimeID()
+	return _u
+}
+
+// SetToReservationID sets the "to_reservation_id" field.
+func (_u *RefundUpdate) SetToReservationID(v uuid.UUID) *RefundUpdate {
+	_u.mutation.SetToReservationID(v)
+	return _u
+}
+
+// SetNillableToReservationID sets the "to_reservation_id" field if the given value is not nil.
+func (_u *RefundUpdate) SetNillableToReservationID(v *uuid.UUID) *RefundUpdate {
+	if v != nil {
+		_u.SetToReservationID(*v)
+	}
+	return _u
+}
+
+// ClearToReservationID clears the value of the "to_reservation_id" field.
+func (_u *RefundUpdate) ClearToReservationID() *RefundUpdate {
+	_u.mutation.ClearToReservationID()
+	return _u
+}
+
 // Mutation returns the RefundMutation object of the builder.
 func (_u *RefundUpdate) Mutation() *RefundMutation {
 	return _u.mutation
@@ -251,6 +291,18 @@ func (_u *RefundUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	}
 	if _u.mutation.DoneAtCleared() {
 		_spec.ClearField(refund.FieldDoneAt, field.TypeTime)
+	}
+	if value, ok := _u.mutation.ToShowtimeID(); ok {
+		_spec.SetField(refund.FieldToShowtimeID, field.TypeUUID, value)
+	}
+	if _u.mutation.ToShowtimeIDCleared() {
+		_spec.ClearField(refund.FieldToShowtimeID, field.TypeUUID)
+	}
+	if value, ok := _u.mutation.ToReservationID(); ok {
+		_spec.SetField(refund.FieldToReservationID, field.TypeUUID, value)
+	}
+	if _u.mutation.ToReservationIDCleared() {
+		_spec.ClearField(refund.FieldToReservationID, field.TypeUUID)
 	}
 	_spec.AddModifiers(_u.modifiers...)
 	if _node, err = sqlgraph.UpdateNodes(ctx, _u.driver, _spec); err != nil {
@@ -412,6 +464,46 @@ func (_u *RefundUpdateOne) ClearDoneAt() *RefundUpdateOne {
 	return _u
 }
 
+// SetToShowtimeID sets the "to_showtime_id" field.
+func (_u *RefundUpdateOne) SetToShowtimeID(v uuid.UUID) *RefundUpdateOne {
+	_u.mutation.SetToShowtimeID(v)
+	return _u
+}
+
+// SetNillableToShowtimeID sets the "to_showtime_id" field if the given value is not nil.
+func (_u *RefundUpdateOne) SetNillableToShowtimeID(v *uuid.UUID) *RefundUpdateOne {
+	if v != nil {
+		_u.SetToShowtimeID(*v)
+	}
+	return _u
+}
+
+// ClearToShowtimeID clears the value of the "to_showtime_id" field.
+func (_u *RefundUpdateOne) ClearToShowtimeID() *RefundUpdateOne {
+	_u.mutation.ClearToShowtimeID()
+	return _u
+}
+
+// SetToReservationID sets the "to_reservation_id" field.
+func (_u *RefundUpdateOne) SetToReservationID(v uuid.UUID) *RefundUpdateOne {
+	_u.mutation.SetToReservationID(v)
+	return _u
+}
+
+// SetNillableToReservationID sets the "to_reservation_id" field if the given value is not nil.
+func (_u *RefundUpdateOne) SetNillableToReservationID(v *uuid.UUID) *RefundUpdateOne {
+	if v != nil {
+		_u.SetToReservationID(*v)
+	}
+	return _u
+}
+
+// ClearToReservationID clears the value of the "to_reservation_id" field.
+func (_u *RefundUpdateOne) ClearToReservationID() *RefundUpdateOne {
+	_u.mutation.ClearToReservationID()
+	return _u
+}
+
 // Mutation returns the RefundMutation object of the builder.
 func (_u *RefundUpdateOne) Mutation() *RefundMutation {
 	return _u.mutation
@@ -524,6 +616,18 @@ func (_u *RefundUpdateOne) sqlSave(ctx context.Context) (_node *Refund, err erro
 	}
 	if _u.mutation.DoneAtCleared() {
 		_spec.ClearField(refund.FieldDoneAt, field.TypeTime)
+	}
+	if value, ok := _u.mutation.ToShowtimeID(); ok {
+		_spec.SetField(refund.FieldToShowtimeID, field.TypeUUID, value)
+	}
+	if _u.mutation.ToShowtimeIDCleared() {
+		_spec.ClearField(refund.FieldToShowtimeID, field.TypeUUID)
+	}
+	if value, ok := _u.mutation.ToReservationID(); ok {
+		_spec.SetField(refund.FieldToReservationID, field.TypeUUID, value)
+	}
+	if _u.mutation.ToReservationIDCleared() {
+		_spec.ClearField(refund.FieldToReservationID, field.TypeUUID)
 	}
 	_spec.AddModifiers(_u.modifiers...)
 	_node = &Refund{config: _u.config}

@@ -31,6 +31,10 @@ type RefundPolicy struct {
 	KeptOnceMinor int64 `json:"kept_once_minor,omitempty"`
 	// FeesReturned holds the value of the "fees_returned" field.
 	FeesReturned bool `json:"fees_returned,omitempty"`
+	// SwapMinutes holds the value of the "swap_minutes" field.
+	SwapMinutes *int32 `json:"swap_minutes,omitempty"`
+	// SwapFeeMinor holds the value of the "swap_fee_minor" field.
+	SwapFeeMinor *int64 `json:"swap_fee_minor,omitempty"`
 	// for seats that are first held then or later
 	HoldsFrom    time.Time `json:"holds_from,omitempty"`
 	selectValues sql.SelectValues
@@ -45,7 +49,7 @@ func (*RefundPolicy) scanValues(columns []string) ([]any, error) {
 			values[i] = new([]byte)
 		case refundpolicy.FieldLateWithoutRefund, refundpolicy.FieldFeesReturned:
 			values[i] = new(sql.NullBool)
-		case refundpolicy.FieldID, refundpolicy.FieldKeptPerTicketMinor, refundpolicy.FieldKeptOnceMinor:
+		case refundpolicy.FieldID, refundpolicy.FieldKeptPerTicketMinor, refundpolicy.FieldKeptOnceMinor, refundpolicy.FieldSwapMinutes, refundpolicy.FieldSwapFeeMinor:
 			values[i] = new(sql.NullInt64)
 		case refundpolicy.FieldHoldsFrom:
 			values[i] = new(sql.NullTime)
@@ -110,6 +114,20 @@ func (_m *RefundPolicy) assignValues(columns []string, values []any) error {
 			} else if value.Valid {
 				_m.FeesReturned = value.Bool
 			}
+		case refundpolicy.FieldSwapMinutes:
+			if value, ok := values[i].(*sql.NullInt64); !ok {
+				return fmt.Errorf("unexpected type %T for field swap_minutes", values[i])
+			} else if value.Valid {
+				_m.SwapMinutes = new(int32)
+				*_m.SwapMinutes = int32(value.Int64)
+			}
+		case refundpolicy.FieldSwapFeeMinor:
+			if value, ok := values[i].(*sql.NullInt64); !ok {
+				return fmt.Errorf("unexpected type %T for field swap_fee_minor", values[i])
+			} else if value.Valid {
+				_m.SwapFeeMinor = new(int64)
+				*_m.SwapFeeMinor = value.Int64
+			}
 		case refundpolicy.FieldHoldsFrom:
 			if value, ok := values[i].(*sql.NullTime); !ok {
 				return fmt.Errorf("unexpected type %T for field holds_from", values[i])
@@ -169,6 +187,16 @@ func (_m *RefundPolicy) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("fees_returned=")
 	builder.WriteString(fmt.Sprintf("%v", _m.FeesReturned))
+	builder.WriteString(", ")
+	if v := _m.SwapMinutes; v != nil {
+		builder.WriteString("swap_minutes=")
+		builder.WriteString(fmt.Sprintf("%v", *v))
+	}
+	builder.WriteString(", ")
+	if v := _m.SwapFeeMinor; v != nil {
+		builder.WriteString("swap_fee_minor=")
+		builder.WriteString(fmt.Sprintf("%v", *v))
+	}
 	builder.WriteString(", ")
 	builder.WriteString("holds_from=")
 	builder.WriteString(_m.HoldsFrom.Format(time.ANSIC))

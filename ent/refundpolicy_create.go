@@ -60,6 +60,34 @@ func (_c *RefundPolicyCreate) SetFeesReturned(v bool) *RefundPolicyCreate {
 	return _c
 }
 
+// SetSwapMinutes sets the "swap_minutes" field.
+func (_c *RefundPolicyCreate) SetSwapMinutes(v int32) *RefundPolicyCreate {
+	_c.mutation.SetSwapMinutes(v)
+	return _c
+}
+
+// SetNillableSwapMinutes sets the "swap_minutes" field if the given value is not nil.
+func (_c *RefundPolicyCreate) SetNillableSwapMinutes(v *int32) *RefundPolicyCreate {
+	if v != nil {
+		_c.SetSwapMinutes(*v)
+	}
+	return _c
+}
+
+// SetSwapFeeMinor sets the "swap_fee_minor" field.
+func (_c *RefundPolicyCreate) SetSwapFeeMinor(v int64) *RefundPolicyCreate {
+	_c.mutation.SetSwapFeeMinor(v)
+	return _c
+}
+
+// SetNillableSwapFeeMinor sets the "swap_fee_minor" field if the given value is not nil.
+func (_c *RefundPolicyCreate) SetNillableSwapFeeMinor(v *int64) *RefundPolicyCreate {
+	if v != nil {
+		_c.SetSwapFeeMinor(*v)
+	}
+	return _c
+}
+
 // SetHoldsFrom sets the "holds_from" field.
 func (_c *RefundPolicyCreate) SetHoldsFrom(v time.Time) *RefundPolicyCreate {
 	_c.mutation.SetHoldsFrom(v)
@@ -183,6 +211,14 @@ func (_c *RefundPolicyCreate) createSpec() (*RefundPolicy, *sqlgraph.CreateSpec)
 	if value, ok := _c.mutation.FeesReturned(); ok {
 		_spec.SetField(refundpolicy.FieldFeesReturned, field.TypeBool, value)
 		_node.FeesReturned = value
+	}
+	if value, ok := _c.mutation.SwapMinutes(); ok {
+		_spec.SetField(refundpolicy.FieldSwapMinutes, field.TypeInt32, value)
+		_node.SwapMinutes = &value
+	}
+	if value, ok := _c.mutation.SwapFeeMinor(); ok {
+		_spec.SetField(refundpolicy.FieldSwapFeeMinor, field.TypeInt64, value)
+		_node.SwapFeeMinor = &value
 	}
 	if value, ok := _c.mutation.HoldsFrom(); ok {
 		_spec.SetField(refundpolicy.FieldHoldsFrom, field.TypeTime, value)
@@ -309,6 +345,54 @@ func (u *RefundPolicyUpsert) SetFeesReturned(v bool) *RefundPolicyUpsert {
 // UpdateFeesReturned sets the "fees_returned" field to the value that was provided on create.
 func (u *RefundPolicyUpsert) UpdateFeesReturned() *RefundPolicyUpsert {
 	u.SetExcluded(refundpolicy.FieldFeesReturned)
+	return u
+}
+
+// SetSwapMinutes sets the "swap_minutes" field.
+func (u *RefundPolicyUpsert) SetSwapMinutes(v int32) *RefundPolicyUpsert {
+	u.Set(refundpolicy.FieldSwapMinutes, v)
+	return u
+}
+
+// UpdateSwapMinutes sets the "swap_minutes" field to the value that was provided on create.
+func (u *RefundPolicyUpsert) UpdateSwapMinutes() *RefundPolicyUpsert {
+	u.SetExcluded(refundpolicy.FieldSwapMinutes)
+	return u
+}
+
+// AddSwapMinutes adds v to the "swap_minutes" field.
+func (u *RefundPolicyUpsert) AddSwapMinutes(v int32) *RefundPolicyUpsert {
+	u.Add(refundpolicy.FieldSwapMinutes, v)
+	return u
+}
+
+// ClearSwapMinutes clears the value of the "swap_minutes" field.
+func (u *RefundPolicyUpsert) ClearSwapMinutes() *RefundPolicyUpsert {
+	u.SetNull(refundpolicy.FieldSwapMinutes)
+	return u
+}
+
+// SetSwapFeeMinor sets the "swap_fee_minor" field.
+func (u *RefundPolicyUpsert) SetSwapFeeMinor(v int64) *RefundPolicyUpsert {
+	u.Set(refundpolicy.FieldSwapFeeMinor, v)
+	return u
+}
+
+// UpdateSwapFeeMinor sets the "swap_fee_minor" field to the value that was provided on create.
+func (u *RefundPolicyUpsert) UpdateSwapFeeMinor() *RefundPolicyUpsert {
+	u.SetExcluded(refundpolicy.FieldSwapFeeMinor)
+	return u
+}
+
+// AddSwapFeeMinor adds v to the "swap_fee_minor" field.
+func (u *RefundPolicyUpsert) AddSwapFeeMinor(v int64) *RefundPolicyUpsert {
+	u.Add(refundpolicy.FieldSwapFeeMinor, v)
+	return u
+}
+
+// ClearSwapFeeMinor clears the value of the "swap_fee_minor" field.
+func (u *RefundPolicyUpsert) ClearSwapFeeMinor() *RefundPolicyUpsert {
+	u.SetNull(refundpolicy.FieldSwapFeeMinor)
 	return u
 }
 
@@ -456,6 +540,62 @@ func (u *RefundPolicyUpsertOne) SetFeesReturned(v bool) *RefundPolicyUpsertOne {
 func (u *RefundPolicyUpsertOne) UpdateFeesReturned() *RefundPolicyUpsertOne {
 	return u.Update(func(s *RefundPolicyUpsert) {
 		s.UpdateFeesReturned()
+	})
+}
+
+// SetSwapMinutes sets the "swap_minutes" field.
+func (u *RefundPolicyUpsertOne) SetSwapMinutes(v int32) *RefundPolicyUpsertOne {
+	return u.Update(func(s *RefundPolicyUpsert) {
+		s.SetSwapMinutes(v)
+	})
+}
+
+// AddSwapMinutes adds v to the "swap_minutes" field.
+func (u *RefundPolicyUpsertOne) AddSwapMinutes(v int32) *RefundPolicyUpsertOne {
+	return u.Update(func(s *RefundPolicyUpsert) {
+		s.AddSwapMinutes(v)
+	})
+}
+
+// UpdateSwapMinutes sets the "swap_minutes" field to the value that was provided on create.
+func (u *RefundPolicyUpsertOne) UpdateSwapMinutes() *RefundPolicyUpsertOne {
+	return u.Update(func(s *RefundPolicyUpsert) {
+		s.UpdateSwapMinutes()
+	})
+}
+
+// ClearSwapMinutes clears the value of the "swap_minutes" field.
+func (u *RefundPolicyUpsertOne) ClearSwapMinutes() *RefundPolicyUpsertOne {
+	return u.Update(func(s *RefundPolicyUpsert) {
+		s.ClearSwapMinutes()
+	})
+}
+
+// SetSwapFeeMinor sets the "swap_fee_minor" field.
+func (u *RefundPolicyUpsertOne) SetSwapFeeMinor(v int64) *RefundPolicyUpsertOne {
+	return u.Update(func(s *RefundPolicyUpsert) {
+		s.SetSwapFeeMinor(v)
+	})
+}
+
+// AddSwapFeeMinor adds v to the "swap_fee_minor" field.
+func (u *RefundPolicyUpsertOne) AddSwapFeeMinor(v int64) *RefundPolicyUpsertOne {
+	return u.Update(func(s *RefundPolicyUpsert) {
+		s.AddSwapFeeMinor(v)
+	})
+}
+
+// UpdateSwapFeeMinor sets the "swap_fee_minor" field to the value that was provided on create.
+func (u *RefundPolicyUpsertOne) UpdateSwapFeeMinor() *RefundPolicyUpsertOne {
+	return u.Update(func(s *RefundPolicyUpsert) {
+		s.UpdateSwapFeeMinor()
+	})
+}
+
+// ClearSwapFeeMinor clears the value of the "swap_fee_minor" field.
+func (u *RefundPolicyUpsertOne) ClearSwapFeeMinor() *RefundPolicyUpsertOne {
+	return u.Update(func(s *RefundPolicyUpsert) {
+		s.ClearSwapFeeMinor()
 	})
 }
 
@@ -770,6 +910,62 @@ func (u *RefundPolicyUpsertBulk) SetFeesReturned(v bool) *RefundPolicyUpsertBulk
 func (u *RefundPolicyUpsertBulk) UpdateFeesReturned() *RefundPolicyUpsertBulk {
 	return u.Update(func(s *RefundPolicyUpsert) {
 		s.UpdateFeesReturned()
+	})
+}
+
+// SetSwapMinutes sets the "swap_minutes" field.
+func (u *RefundPolicyUpsertBulk) SetSwapMinutes(v int32) *RefundPolicyUpsertBulk {
+	return u.Update(func(s *RefundPolicyUpsert) {
+		s.SetSwapMinutes(v)
+	})
+}
+
+// AddSwapMinutes adds v to the "swap_minutes" field.
+func (u *RefundPolicyUpsertBulk) AddSwapMinutes(v int32) *RefundPolicyUpsertBulk {
+	return u.Update(func(s *RefundPolicyUpsert) {
+		s.AddSwapMinutes(v)
+	})
+}
+
+// UpdateSwapMinutes sets the "swap_minutes" field to the value that was provided on create.
+func (u *RefundPolicyUpsertBulk) UpdateSwapMinutes() *RefundPolicyUpsertBulk {
+	return u.Update(func(s *RefundPolicyUpsert) {
+		s.UpdateSwapMinutes()
+	})
+}
+
+// ClearSwapMinutes clears the value of the "swap_minutes" field.
+func (u *RefundPolicyUpsertBulk) ClearSwapMinutes() *RefundPolicyUpsertBulk {
+	return u.Update(func(s *RefundPolicyUpsert) {
+		s.ClearSwapMinutes()
+	})
+}
+
+// SetSwapFeeMinor sets the "swap_fee_minor" field.
+func (u *RefundPolicyUpsertBulk) SetSwapFeeMinor(v int64) *RefundPolicyUpsertBulk {
+	return u.Update(func(s *RefundPolicyUpsert) {
+		s.SetSwapFeeMinor(v)
+	})
+}
+
+// AddSwapFeeMinor adds v to the "swap_fee_minor" field.
+func (u *RefundPolicyUpsertBulk) AddSwapFeeMinor(v int64) *RefundPolicyUpsertBulk {
+	return u.Update(func(s *RefundPolicyUpsert) {
+		s.AddSwapFeeMinor(v)
+	})
+}
+
+// UpdateSwapFeeMinor sets the "swap_fee_minor" field to the value that was provided on create.
+func (u *RefundPolicyUpsertBulk) UpdateSwapFeeMinor() *RefundPolicyUpsertBulk {
+	return u.Update(func(s *RefundPolicyUpsert) {
+		s.UpdateSwapFeeMinor()
+	})
+}
+
+// ClearSwapFeeMinor clears the value of the "swap_fee_minor" field.
+func (u *RefundPolicyUpsertBulk) ClearSwapFeeMinor() *RefundPolicyUpsertBulk {
+	return u.Update(func(s *RefundPolicyUpsert) {
+		s.ClearSwapFeeMinor()
 	})
 }
 

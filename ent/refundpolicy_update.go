@@ -113,6 +113,60 @@ func (_u *RefundPolicyUpdate) SetNillableFeesReturned(v *bool) *RefundPolicyUpda
 	return _u
 }
 
+// SetSwapMinutes sets the "swap_minutes" field.
+func (_u *RefundPolicyUpdate) SetSwapMinutes(v int32) *RefundPolicyUpdate {
+	_u.mutation.ResetSwapMinutes()
+	_u.mutation.SetSwapMinutes(v)
+	return _u
+}
+
+// SetNillableSwapMinutes sets the "swap_minutes" field if the given value is not nil.
+func (_u *RefundPolicyUpdate) SetNillableSwapMinutes(v *int32) *RefundPolicyUpdate {
+	if v != nil {
+		_u.SetSwapMinutes(*v)
+	}
+	return _u
+}
+
+// AddSwapMinutes adds value to the "swap_minutes" field.
+func (_u *RefundPolicyUpdate) AddSwapMinutes(v int32) *RefundPolicyUpdate {
+	_u.mutation.AddSwapMinutes(v)
+	return _u
+}
+
+// ClearSwapMinutes clears the value of the "swap_minutes" field.
+func (_u *RefundPolicyUpdate) ClearSwapMinutes() *RefundPolicyUpdate {
+	_u.mutation.ClearSwapMinutes()
+	return _u
+}
+
+// SetSwapFeeMinor sets the "swap_fee_minor" field.
+func (_u *RefundPolicyUpdate) SetSwapFeeMinor(v int64) *RefundPolicyUpdate {
+	_u.mutation.ResetSwapFeeMinor()
+	_u.mutation.SetSwapFeeMinor(v)
+	return _u
+}
+
+// SetNillableSwapFeeMinor sets the "swap_fee_minor" field if the given value is not nil.
+func (_u *RefundPolicyUpdate) SetNillableSwapFeeMinor(v *int64) *RefundPolicyUpdate {
+	if v != nil {
+		_u.SetSwapFeeMinor(*v)
+	}
+	return _u
+}
+
+// AddSwapFeeMinor adds value to the "swap_fee_minor" field.
+func (_u *RefundPolicyUpdate) AddSwapFeeMinor(v int64) *RefundPolicyUpdate {
+	_u.mutation.AddSwapFeeMinor(v)
+	return _u
+}
+
+// ClearSwapFeeMinor clears the value of the "swap_fee_minor" field.
+func (_u *RefundPolicyUpdate) ClearSwapFeeMinor() *RefundPolicyUpdate {
+	_u.mutation.ClearSwapFeeMinor()
+	return _u
+}
+
 // SetHoldsFrom sets the "holds_from" field.
 func (_u *RefundPolicyUpdate) SetHoldsFrom(v time.Time) *RefundPolicyUpdate {
 	_u.mutation.SetHoldsFrom(v)
@@ -199,6 +253,24 @@ func (_u *RefundPolicyUpdate) sqlSave(ctx context.Context) (_node int, err error
 	}
 	if value, ok := _u.mutation.FeesReturned(); ok {
 		_spec.SetField(refundpolicy.FieldFeesReturned, field.TypeBool, value)
+	}
+	if value, ok := _u.mutation.SwapMinutes(); ok {
+		_spec.SetField(refundpolicy.FieldSwapMinutes, field.TypeInt32, value)
+	}
+	if value, ok := _u.mutation.AddedSwapMinutes(); ok {
+		_spec.AddField(refundpolicy.FieldSwapMinutes, field.TypeInt32, value)
+	}
+	if _u.mutation.SwapMinutesCleared() {
+		_spec.ClearField(refundpolicy.FieldSwapMinutes, field.TypeInt32)
+	}
+	if value, ok := _u.mutation.SwapFeeMinor(); ok {
+		_spec.SetField(refundpolicy.FieldSwapFeeMinor, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.AddedSwapFeeMinor(); ok {
+		_spec.AddField(refundpolicy.FieldSwapFeeMinor, field.TypeInt64, value)
+	}
+	if _u.mutation.SwapFeeMinorCleared() {
+		_spec.ClearField(refundpolicy.FieldSwapFeeMinor, field.TypeInt64)
 	}
 	if value, ok := _u.mutation.HoldsFrom(); ok {
 		_spec.SetField(refundpolicy.FieldHoldsFrom, field.TypeTime, value)
@@ -304,6 +376,60 @@ func (_u *RefundPolicyUpdateOne) SetNillableFeesReturned(v *bool) *RefundPolicyU
 	if v != nil {
 		_u.SetFeesReturned(*v)
 	}
+	return _u
+}
+
+// SetSwapMinutes sets the "swap_minutes" field.
+func (_u *RefundPolicyUpdateOne) SetSwapMinutes(v int32) *RefundPolicyUpdateOne {
+	_u.mutation.ResetSwapMinutes()
+	_u.mutation.SetSwapMinutes(v)
+	return _u
+}
+
+// SetNillableSwapMinutes sets the "swap_minutes" field if the given value is not nil.
+func (_u *RefundPolicyUpdateOne) SetNillableSwapMinutes(v *int32) *RefundPolicyUpdateOne {
+	if v != nil {
+		_u.SetSwapMinutes(*v)
+	}
+	return _u
+}
+
+// AddSwapMinutes adds value to the "swap_minutes" field.
+func (_u *RefundPolicyUpdateOne) AddSwapMinutes(v int32) *RefundPolicyUpdateOne {
+	_u.mutation.AddSwapMinutes(v)
+	return _u
+}
+
+// ClearSwapMinutes clears the value of the "swap_minutes" field.
+func (_u *RefundPolicyUpdateOne) ClearSwapMinutes() *RefundPolicyUpdateOne {
+	_u.mutation.ClearSwapMinutes()
+	return _u
+}
+
+// SetSwapFeeMinor sets the "swap_fee_minor" field.
+func (_u *RefundPolicyUpdateOne) SetSwapFeeMinor(v int64) *RefundPolicyUpdateOne {
+	_u.mutation.ResetSwapFeeMinor()
+	_u.mutation.SetSwapFeeMinor(v)
+	return _u
+}
+
+// SetNillableSwapFeeMinor sets the "swap_fee_minor" field if the given value is not nil.
+func (_u *RefundPolicyUpdateOne) SetNillableSwapFeeMinor(v *int64) *RefundPolicyUpdateOne {
+	if v != nil {
+		_u.SetSwapFeeMinor(*v)
+	}
+	return _u
+}
+
+// AddSwapFeeMinor adds value to the "swap_fee_minor" field.
+func (_u *RefundPolicyUpdateOne) AddSwapFeeMinor(v int64) *RefundPolicyUpdateOne {
+	_u.mutation.AddSwapFeeMinor(v)
+	return _u
+}
+
+// ClearSwapFeeMinor clears the value of the "swap_fee_minor" field.
+func (_u *RefundPolicyUpdateOne) ClearSwapFeeMinor() *RefundPolicyUpdateOne {
+	_u.mutation.ClearSwapFeeMinor()
 	return _u
 }
 
@@ -423,6 +549,24 @@ func (_u *RefundPolicyUpdateOne) sqlSave(ctx context.Context) (_node *RefundPoli
 	}
 	if value, ok := _u.mutation.FeesReturned(); ok {
 		_spec.SetField(refundpolicy.FieldFeesReturned, field.TypeBool, value)
+	}
+	if value, ok := _u.mutation.SwapMinutes(); ok {
+		_spec.SetField(refundpolicy.FieldSwapMinutes, field.TypeInt32, value)
+	}
+	if value, ok := _u.mutation.AddedSwapMinutes(); ok {
+		_spec.AddField(refundpolicy.FieldSwapMinutes, field.TypeInt32, value)
+	}
+	if _u.mutation.SwapMinutesCleared() {
+		_spec.ClearField(refundpolicy.FieldSwapMinutes, field.TypeInt32)
+	}
+	if value, ok := _u.mutation.SwapFeeMinor(); ok {
+		_spec.SetField(refundpolicy.FieldSwapFeeMinor, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.AddedSwapFeeMinor(); ok {
+		_spec.AddField(refundpolicy.FieldSwapFeeMinor, field.TypeInt64, value)
+	}
+	if _u.mutation.SwapFeeMinorCleared() {
+		_spec.ClearField(refundpolicy.FieldSwapFeeMinor, field.TypeInt64)
 	}
 	if value, ok := _u.mutation.HoldsFrom(); ok {
 		_spec.SetField(refundpolicy.FieldHoldsFrom, field.TypeTime, value)

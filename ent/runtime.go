@@ -8,6 +8,7 @@ import (
 	"marquee/ent/factor"
 	"marquee/ent/federatedidentity"
 	"marquee/ent/guess"
+	"marquee/ent/handover"
 	"marquee/ent/idempotencykey"
 	"marquee/ent/mail"
 	"marquee/ent/mailedtoken"
@@ -91,6 +92,16 @@ func init() {
 	guessDescFailures := guessFields[1].Descriptor()
 	// guess.DefaultFailures holds the default value on creation for the failures field.
 	guess.DefaultFailures = guessDescFailures.Default.(int32)
+	handoverFields := schema.Handover{}.Fields()
+	_ = handoverFields
+	// handoverDescStatus is the schema descriptor for status field.
+	handoverDescStatus := handoverFields[9].Descriptor()
+	// handover.DefaultStatus holds the default value on creation for the status field.
+	handover.DefaultStatus = handoverDescStatus.Default.(string)
+	// handoverDescCreatedAt is the schema descriptor for created_at field.
+	handoverDescCreatedAt := handoverFields[11].Descriptor()
+	// handover.DefaultCreatedAt holds the default value on creation for the created_at field.
+	handover.DefaultCreatedAt = handoverDescCreatedAt.Default.(func() time.Time)
 	idempotencykeyFields := schema.IdempotencyKey{}.Fields()
 	_ = idempotencykeyFields
 	// idempotencykeyDescCreatedAt is the schema descriptor for created_at field.
@@ -166,11 +177,11 @@ func init() {
 	paymentattemptFields := schema.PaymentAttempt{}.Fields()
 	_ = paymentattemptFields
 	// paymentattemptDescStatus is the schema descriptor for status field.
-	paymentattemptDescStatus := paymentattemptFields[6].Descriptor()
+	paymentattemptDescStatus := paymentattemptFields[9].Descriptor()
 	// paymentattempt.DefaultStatus holds the default value on creation for the status field.
 	paymentattempt.DefaultStatus = paymentattemptDescStatus.Default.(string)
 	// paymentattemptDescCreatedAt is the schema descriptor for created_at field.
-	paymentattemptDescCreatedAt := paymentattemptFields[11].Descriptor()
+	paymentattemptDescCreatedAt := paymentattemptFields[14].Descriptor()
 	// paymentattempt.DefaultCreatedAt holds the default value on creation for the created_at field.
 	paymentattempt.DefaultCreatedAt = paymentattemptDescCreatedAt.Default.(func() time.Time)
 	priceruleFields := schema.PriceRule{}.Fields()

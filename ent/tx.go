@@ -30,6 +30,8 @@ type Tx struct {
 	Genre *GenreClient
 	// Guess is the client for interacting with the Guess builders.
 	Guess *GuessClient
+	// Handover is the client for interacting with the Handover builders.
+	Handover *HandoverClient
 	// IdempotencyKey is the client for interacting with the IdempotencyKey builders.
 	IdempotencyKey *IdempotencyKeyClient
 	// KnownDevice is the client for interacting with the KnownDevice builders.
@@ -96,6 +98,8 @@ type Tx struct {
 	Showtime *ShowtimeClient
 	// ShowtimeSale is the client for interacting with the ShowtimeSale builders.
 	ShowtimeSale *ShowtimeSaleClient
+	// Swap is the client for interacting with the Swap builders.
+	Swap *SwapClient
 	// Theater is the client for interacting with the Theater builders.
 	Theater *TheaterClient
 	// Ticket is the client for interacting with the Ticket builders.
@@ -243,6 +247,7 @@ func (tx *Tx) init() {
 	tx.FederatedIdentity = NewFederatedIdentityClient(tx.config)
 	tx.Genre = NewGenreClient(tx.config)
 	tx.Guess = NewGuessClient(tx.config)
+	tx.Handover = NewHandoverClient(tx.config)
 	tx.IdempotencyKey = NewIdempotencyKeyClient(tx.config)
 	tx.KnownDevice = NewKnownDeviceClient(tx.config)
 	tx.Mail = NewMailClient(tx.config)
@@ -276,6 +281,7 @@ func (tx *Tx) init() {
 	tx.SessionRevocation = NewSessionRevocationClient(tx.config)
 	tx.Showtime = NewShowtimeClient(tx.config)
 	tx.ShowtimeSale = NewShowtimeSaleClient(tx.config)
+	tx.Swap = NewSwapClient(tx.config)
 	tx.Theater = NewTheaterClient(tx.config)
 	tx.Ticket = NewTicketClient(tx.config)
 	tx.TillEntry = NewTillEntryClient(tx.config)

@@ -499,6 +499,26 @@ func (w *badWorld) refunds() []badInput {
 			of(" another's seat", w.paid, w.show.Screen.SeatIDs(20)[0]), of(" a seat twice", w.paid, mine, mine),
 			of(" seats of an unknown reservation", unknown, mine), of(" a seat of someone else's", w.alien, mine))
 	}
+	for verb, query := range map[string]string{"preview a swap": swapPreview, "swap": swapSeats} {
+		of := func(name string, with vars) badInput {
+			in := vars{"reservationId": w.paid, "showtimeId": w.show.ID(), "seatIds": w.show.Screen.SeatIDs(20)}
+			if query == swapSeats {
+				in["idempotencyKey"] = "a key for a swap"
+			}
+			maps.Copy(in, with)
+			return badInput{name: verb + " " + name, who: w.customer, query: query, vars: vars{"in": in}}
+		}
+		mine := w.show.Screen.SeatIDs(5)[0]
+		cases = append(cases, of("that is not offered", nil), of("of nobody's reservation", vars{"reservationId": unknown}),
+			of("of someone else's", vars{"reservationId": w.alien}), of("of what is not paid", vars{"reservationId": w.held}),
+			of("of no seats", vars{"giveBack": []string{}}), of("of a seat twice", vars{"giveBack": []string{mine, mine}}),
+			of("of an unknown seat", vars{"giveBack": []string{"sea_" + nothing}}), of("for no seats", vars{"seatIds": []string{}}),
+			of("for a malformed showtime", vars{"showtimeId": "junk"}), of("for an unknown showtime", vars{"showtimeId": "sho_" + nothing}))
+		if query == swapSeats {
+			cases = append(cases, of("with a short key", vars{"idempotencyKey": "short"}))
+		}
+	}
+	cases = append(cases, policy("policy of swaps below zero", theater, vars{"steps": []vars{}, "swap": vars{"minutesBefore": -1, "feeMinor": "-1"}}))
 	return cases
 }
 

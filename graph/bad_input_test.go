@@ -89,6 +89,20 @@ const (
 		... on RefundPreview { refund { formatted } }
 		... on UserError { code message }
 	} }`
+	swapSeats = `mutation ($in: SwapSeatsInput!) { swapSeats(input: $in) {
+		__typename
+		... on SwapSeatsPayload { serverTime reservation { id status total { formatted }
+			swap { state replacesId seats { label } value { formatted } fee { formatted } credit { formatted } due { formatted } } } }
+		... on UserError { code message }
+		... on SwapUnavailable { reason closedAt }
+		... on PriceTooHigh { total { formatted } }
+	} }`
+	swapPreview = `query ($in: SwapPreviewInput!) { swapPreview(input: $in) {
+		__typename
+		... on SwapPreview { value { formatted } fee { formatted } price { formatted } credit { formatted } due { formatted } comesBack { formatted } until }
+		... on UserError { code message }
+		... on SwapUnavailable { reason closedAt }
+	} }`
 	setRefundPolicy = `mutation ($in: SetRefundPolicyInput!) { setRefundPolicy(input: $in) {
 		policy { version steps { minutesBefore } }
 	} }`

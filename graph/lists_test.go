@@ -344,8 +344,8 @@ func TestStatements(t *testing.T) {
 			`query ($n: Int!) { theaters(first: $n) { nodes { name screens { name theater { name } } showtimes(first: 3) { nodes { ` + projection + ` movie { genres { name } } } } } } }`, 9,
 		},
 		"reservations_with_showtimes_payments_and_tickets": {
-			// session; reservations; showtime, payment, tickets; movie, theater, screen, prices
-			`query ($n: Int!) { myReservations(first: $n) { nodes { status seats { label } payment { status } tickets { code seat { label } } showtime { ` + projection + ` } } } }`, 9,
+			// session; reservations; showtime, swap, payment, tickets; movie, theater, screen, prices
+			`query ($n: Int!) { myReservations(first: $n) { nodes { status seats { label } swap { state } payment { status } tickets { code seat { label } } showtime { ` + projection + ` } } } }`, 10,
 		},
 		"showtimes_with_layouts": {
 			// session; showtimes; movie, theater, screen, prices

@@ -20,6 +20,12 @@ func refundPolicyInput(input model.RefundPolicyInput) pricing.RefundPolicy {
 	if input.KeptOnceMinor != nil {
 		policy.KeptOnceMinor = *input.KeptOnceMinor
 	}
+	if input.Swap != nil {
+		policy.Swap = &pricing.SwapTerms{Minutes: input.Swap.MinutesBefore}
+		if input.Swap.FeeMinor != nil {
+			policy.Swap.FeeMinor = *input.Swap.FeeMinor
+		}
+	}
 	return policy
 }
 

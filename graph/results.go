@@ -62,9 +62,7 @@ func reserveSeatsResult(result booking.ReserveResult) (model.ReserveSeatsResult,
 	case booking.Reserved:
 		return model.ReserveSeatsPayload{Reservation: r.Reservation, ServerTime: r.ServerTime}, nil
 	case booking.CoolingDown:
-		return model.CoolingDown{
-			Code: model.UserErrorCodeCoolingDown, Message: coolingMessage, RetryAfter: seconds(r.Wait),
-		}, nil
+		return coolingDown(r), nil
 	}
 	if refusal := refusedSeats(result); refusal != nil {
 		return refusal, nil
@@ -209,6 +207,10 @@ func seatRuleBroken(r booking.RuleBroken) model.SeatRuleBroken {
 	return model.SeatRuleBroken{
 		Code: model.UserErrorCodeSeatRuleBroken, Message: ruleMessages[r.Rule], Rule: r.Rule, Seats: r.Seats, Alternatives: r.Alternatives,
 	}
+}
+
+func coolingDown(r booking.CoolingDown) model.CoolingDown {
+	return model.CoolingDown{Code: model.UserErrorCodeCoolingDown, Message: coolingMessage, RetryAfter: seconds(r.Wait)}
 }
 
 func showtimeClosed(r booking.ShowtimeClosed) model.ShowtimeClosed {

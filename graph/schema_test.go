@@ -282,7 +282,7 @@ func uncounted(schema *ast.Schema) []string {
 }
 
 // purchases are the mutations that browsing must never keep anybody from.
-var purchases = []string{"reserveSeats", "payReservation", "cancelReservation", "changeSeats", "extendHold", "payLater"}
+var purchases = []string{"reserveSeats", "payReservation", "cancelReservation", "changeSeats", "swapSeats", "extendHold", "payLater"}
 
 // unpriced finds mutations and subscriptions that cost nothing by themselves, and those in the wrong lane.
 func unpriced(schema *ast.Schema) []string {

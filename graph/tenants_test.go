@@ -242,6 +242,28 @@ func TestA8_AZ1_AZ3_two_tenants(t *testing.T) {
 				theirs: thing(func(t *testing.T) string { return reserve(t, theirs.customer, theirs.shows[0], 22) }, &theirs.customer),
 			},
 		},
+		"Mutation.swapSeats(input.reservationId)": {
+			{
+				operation: mutation("swapSeats", result), field: "reservationId",
+				input:  vars{"showtimeId": theirs.shows[1].ID(), "seatIds": theirs.theater.Screens[0].SeatIDs(20), "idempotencyKey": "two tenants swap"},
+				theirs: thing(func(t *testing.T) string { id, _, _ := theirs.bought(t); return id }, &theirs.customer),
+			},
+		},
+		"Query.swapPreview(input.reservationId)": {
+			{
+				operation: `query ($in: SwapPreviewInput!) { swapPreview(input: $in) { __typename } }`, field: "reservationId",
+				input:  vars{"showtimeId": theirs.shows[1].ID(), "seatIds": theirs.theater.Screens[0].SeatIDs(20)},
+				theirs: thing(func(t *testing.T) string { id, _, _ := theirs.bought(t); return id }, &theirs.customer),
+			},
+		},
+		"Mutation.swapSeats(input.giveBack)":             {{known: offSale}},
+		"Mutation.swapSeats(input.showtimeId)":           {{known: offSale}},
+		"Mutation.swapSeats(input.seatIds)":              {{known: offSale}},
+		"Mutation.swapSeats(input.ticketTypes.seatId)":   {{known: offSale}},
+		"Query.swapPreview(input.giveBack)":              {{known: offSale}},
+		"Query.swapPreview(input.showtimeId)":            {{known: offSale}},
+		"Query.swapPreview(input.seatIds)":               {{known: offSale}},
+		"Query.swapPreview(input.ticketTypes.seatId)":    {{known: offSale}},
 		"Mutation.changeSeats(input.seatIds)":            {{known: offSale}},
 		"Mutation.changeSeats(input.ticketTypes.seatId)": {{known: offSale}},
 		"Mutation.extendHold(input.reservationId)": {

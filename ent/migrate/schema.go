@@ -289,6 +289,45 @@ var (
 			},
 		},
 	}
+	// HandoversColumns holds the columns for the "handovers" table.
+	HandoversColumns = []*schema.Column{
+		{Name: "attempt_id", Type: field.TypeUUID},
+		{Name: "showtime_id", Type: field.TypeUUID},
+		{Name: "reservation_id", Type: field.TypeUUID},
+		{Name: "to_showtime_id", Type: field.TypeUUID},
+		{Name: "to_reservation_id", Type: field.TypeUUID},
+		{Name: "seats", Type: field.TypeOther, SchemaType: map[string]string{"postgres": "smallint[]"}},
+		{Name: "credit_minor", Type: field.TypeInt64},
+		{Name: "back_minor", Type: field.TypeInt64},
+		{Name: "sources", Type: field.TypeJSON},
+		{Name: "status", Type: field.TypeString, Size: 2147483647, Default: "TAKEN"},
+		{Name: "leased_until", Type: field.TypeTime},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
+	}
+	// HandoversTable holds the schema information for the "handovers" table.
+	HandoversTable = &schema.Table{
+		Name:       "handovers",
+		Columns:    HandoversColumns,
+		PrimaryKey: []*schema.Column{HandoversColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "handovers_taken_key",
+				Unique:  true,
+				Columns: []*schema.Column{HandoversColumns[1], HandoversColumns[2]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "(status = 'TAKEN'::text)",
+				},
+			},
+			{
+				Name:    "handovers_unsettled_idx",
+				Unique:  false,
+				Columns: []*schema.Column{HandoversColumns[10]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "(status = 'TAKEN'::text)",
+				},
+			},
+		},
+	}
 	// IdempotencyKeysColumns holds the columns for the "idempotency_keys" table.
 	IdempotencyKeysColumns = []*schema.Column{
 		{Name: "key", Type: field.TypeString, Size: 2147483647},
@@ -530,6 +569,9 @@ var (
 		{Name: "number", Type: field.TypeInt16},
 		{Name: "gateway", Type: field.TypeString, Size: 2147483647},
 		{Name: "amount_minor", Type: field.TypeInt64},
+		{Name: "credit_minor", Type: field.TypeInt64, Nullable: true},
+		{Name: "origin_key", Type: field.TypeString, Nullable: true, Size: 2147483647},
+		{Name: "origin_minor", Type: field.TypeInt64, Nullable: true},
 		{Name: "status", Type: field.TypeString, Size: 2147483647, Default: "STARTED"},
 		{Name: "gateway_reference", Type: field.TypeString, Nullable: true, Size: 2147483647},
 		{Name: "decline_code", Type: field.TypeString, Nullable: true, Size: 2147483647},
@@ -560,7 +602,7 @@ var (
 			{
 				Name:    "payment_attempts_unsettled_idx",
 				Unique:  false,
-				Columns: []*schema.Column{PaymentAttemptsColumns[10]},
+				Columns: []*schema.Column{PaymentAttemptsColumns[13]},
 				Annotation: &entsql.IndexAnnotation{
 					Where: "(status = ANY (ARRAY['STARTED'::text, 'AUTHORIZED'::text, 'VOID_PENDING'::text, 'REFUND_PENDING'::text]))",
 				},
@@ -810,6 +852,8 @@ var (
 		{Name: "leased_until", Type: field.TypeTime},
 		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
 		{Name: "done_at", Type: field.TypeTime, Nullable: true},
+		{Name: "to_showtime_id", Type: field.TypeUUID, Nullable: true},
+		{Name: "to_reservation_id", Type: field.TypeUUID, Nullable: true},
 	}
 	// RefundsTable holds the schema information for the "refunds" table.
 	RefundsTable = &schema.Table{
@@ -846,6 +890,8 @@ var (
 		{Name: "kept_per_ticket_minor", Type: field.TypeInt64},
 		{Name: "kept_once_minor", Type: field.TypeInt64},
 		{Name: "fees_returned", Type: field.TypeBool},
+		{Name: "swap_minutes", Type: field.TypeInt32, Nullable: true},
+		{Name: "swap_fee_minor", Type: field.TypeInt64, Nullable: true},
 		{Name: "holds_from", Type: field.TypeTime},
 	}
 	// RefundPoliciesTable holds the schema information for the "refund_policies" table.
@@ -1379,6 +1425,29 @@ var (
 		Columns:    ShowtimeSalesColumns,
 		PrimaryKey: []*schema.Column{ShowtimeSalesColumns[0]},
 	}
+	// SwapsColumns holds the columns for the "swaps" table.
+	SwapsColumns = []*schema.Column{
+		{Name: "reservation_id", Type: field.TypeUUID},
+		{Name: "showtime_id", Type: field.TypeUUID},
+		{Name: "from_showtime_id", Type: field.TypeUUID},
+		{Name: "from_reservation_id", Type: field.TypeUUID},
+		{Name: "seats", Type: field.TypeOther, SchemaType: map[string]string{"postgres": "smallint[]"}},
+		{Name: "value_minor", Type: field.TypeInt64},
+		{Name: "fee_minor", Type: field.TypeInt64},
+	}
+	// SwapsTable holds the schema information for the "swaps" table.
+	SwapsTable = &schema.Table{
+		Name:       "swaps",
+		Columns:    SwapsColumns,
+		PrimaryKey: []*schema.Column{SwapsColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "swaps_from_idx",
+				Unique:  false,
+				Columns: []*schema.Column{SwapsColumns[2], SwapsColumns[3]},
+			},
+		},
+	}
 	// TheatersColumns holds the columns for the "theaters" table.
 	TheatersColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
@@ -1548,6 +1617,7 @@ var (
 		FederatedIdentitiesTable,
 		GenresTable,
 		GuessesTable,
+		HandoversTable,
 		IdempotencyKeysTable,
 		KnownDevicesTable,
 		MailsTable,
@@ -1581,6 +1651,7 @@ var (
 		SessionRevocationsTable,
 		ShowtimesTable,
 		ShowtimeSalesTable,
+		SwapsTable,
 		TheatersTable,
 		TicketsTable,
 		TillEntriesTable,
@@ -1609,6 +1680,9 @@ func init() {
 	}
 	GuessesTable.Annotation = &entsql.Annotation{
 		Table: "guesses",
+	}
+	HandoversTable.Annotation = &entsql.Annotation{
+		Table: "handovers",
 	}
 	IdempotencyKeysTable.Annotation = &entsql.Annotation{
 		Table: "idempotency_keys",
@@ -1678,6 +1752,9 @@ func init() {
 	ShowtimesTable.ForeignKeys[1].RefTable = TheatersTable
 	ShowtimeSalesTable.Annotation = &entsql.Annotation{
 		Table: "showtime_sales",
+	}
+	SwapsTable.Annotation = &entsql.Annotation{
+		Table: "swaps",
 	}
 	TicketsTable.Annotation = &entsql.Annotation{
 		Table: "tickets",

@@ -23,6 +23,12 @@ const (
 	FieldGateway = "gateway"
 	// FieldAmountMinor holds the string denoting the amount_minor field in the database.
 	FieldAmountMinor = "amount_minor"
+	// FieldCreditMinor holds the string denoting the credit_minor field in the database.
+	FieldCreditMinor = "credit_minor"
+	// FieldOriginKey holds the string denoting the origin_key field in the database.
+	FieldOriginKey = "origin_key"
+	// FieldOriginMinor holds the string denoting the origin_minor field in the database.
+	FieldOriginMinor = "origin_minor"
 	// FieldStatus holds the string denoting the status field in the database.
 	FieldStatus = "status"
 	// FieldGatewayReference holds the string denoting the gateway_reference field in the database.
@@ -49,6 +55,9 @@ var Columns = []string{
 	FieldNumber,
 	FieldGateway,
 	FieldAmountMinor,
+	FieldCreditMinor,
+	FieldOriginKey,
+	FieldOriginMinor,
 	FieldStatus,
 	FieldGatewayReference,
 	FieldDeclineCode,
@@ -106,6 +115,21 @@ func ByGateway(opts ...sql.OrderTermOption) OrderOption {
 // ByAmountMinor orders the results by the amount_minor field.
 func ByAmountMinor(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldAmountMinor, opts...).ToFunc()
+}
+
+// ByCreditMinor orders the results by the credit_minor field.
+func ByCreditMinor(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldCreditMinor, opts...).ToFunc()
+}
+
+// ByOriginKey orders the results by the origin_key field.
+func ByOriginKey(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldOriginKey, opts...).ToFunc()
+}
+
+// ByOriginMinor orders the results by the origin_minor field.
+func ByOriginMinor(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldOriginMinor, opts...).ToFunc()
 }
 
 // ByStatus orders the results by the status field.

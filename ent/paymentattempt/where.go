@@ -80,6 +80,21 @@ func AmountMinor(v int64) predicate.PaymentAttempt {
 	return predicate.PaymentAttempt(sql.FieldEQ(FieldAmountMinor, v))
 }
 
+// CreditMinor applies equality check predicate on the "credit_minor" field. It's identical to CreditMinorEQ.
+func CreditMinor(v int64) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldEQ(FieldCreditMinor, v))
+}
+
+// OriginKey applies equality check predicate on the "origin_key" field. It's identical to OriginKeyEQ.
+func OriginKey(v string) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldEQ(FieldOriginKey, v))
+}
+
+// OriginMinor applies equality check predicate on the "origin_minor" field. It's identical to OriginMinorEQ.
+func OriginMinor(v int64) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldEQ(FieldOriginMinor, v))
+}
+
 // Status applies equality check predicate on the "status" field. It's identical to StatusEQ.
 func Status(v string) predicate.PaymentAttempt {
 	return predicate.PaymentAttempt(sql.FieldEQ(FieldStatus, v))
@@ -338,6 +353,181 @@ func AmountMinorLT(v int64) predicate.PaymentAttempt {
 // AmountMinorLTE applies the LTE predicate on the "amount_minor" field.
 func AmountMinorLTE(v int64) predicate.PaymentAttempt {
 	return predicate.PaymentAttempt(sql.FieldLTE(FieldAmountMinor, v))
+}
+
+// CreditMinorEQ applies the EQ predicate on the "credit_minor" field.
+func CreditMinorEQ(v int64) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldEQ(FieldCreditMinor, v))
+}
+
+// CreditMinorNEQ applies the NEQ predicate on the "credit_minor" field.
+func CreditMinorNEQ(v int64) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldNEQ(FieldCreditMinor, v))
+}
+
+// CreditMinorIn applies the In predicate on the "credit_minor" field.
+func CreditMinorIn(vs ...int64) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldIn(FieldCreditMinor, vs...))
+}
+
+// CreditMinorNotIn applies the NotIn predicate on the "credit_minor" field.
+func CreditMinorNotIn(vs ...int64) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldNotIn(FieldCreditMinor, vs...))
+}
+
+// CreditMinorGT applies the GT predicate on the "credit_minor" field.
+func CreditMinorGT(v int64) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldGT(FieldCreditMinor, v))
+}
+
+// CreditMinorGTE applies the GTE predicate on the "credit_minor" field.
+func CreditMinorGTE(v int64) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldGTE(FieldCreditMinor, v))
+}
+
+// CreditMinorLT applies the LT predicate on the "credit_minor" field.
+func CreditMinorLT(v int64) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldLT(FieldCreditMinor, v))
+}
+
+// CreditMinorLTE applies the LTE predicate on the "credit_minor" field.
+func CreditMinorLTE(v int64) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldLTE(FieldCreditMinor, v))
+}
+
+// CreditMinorIsNil applies the IsNil predicate on the "credit_minor" field.
+func CreditMinorIsNil() predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldIsNull(FieldCreditMinor))
+}
+
+// CreditMinorNotNil applies the NotNil predicate on the "credit_minor" field.
+func CreditMinorNotNil() predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldNotNull(FieldCreditMinor))
+}
+
+// OriginKeyEQ applies the EQ predicate on the "origin_key" field.
+func OriginKeyEQ(v string) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldEQ(FieldOriginKey, v))
+}
+
+// OriginKeyNEQ applies the NEQ predicate on the "origin_key" field.
+func OriginKeyNEQ(v string) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldNEQ(FieldOriginKey, v))
+}
+
+// OriginKeyIn applies the In predicate on the "origin_key" field.
+func OriginKeyIn(vs ...string) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldIn(FieldOriginKey, vs...))
+}
+
+// OriginKeyNotIn applies the NotIn predicate on the "origin_key" field.
+func OriginKeyNotIn(vs ...string) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldNotIn(FieldOriginKey, vs...))
+}
+
+// OriginKeyGT applies the GT predicate on the "origin_key" field.
+func OriginKeyGT(v string) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldGT(FieldOriginKey, v))
+}
+
+// OriginKeyGTE applies the GTE predicate on the "origin_key" field.
+func OriginKeyGTE(v string) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldGTE(FieldOriginKey, v))
+}
+
+// OriginKeyLT applies the LT predicate on the "origin_key" field.
+func OriginKeyLT(v string) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldLT(FieldOriginKey, v))
+}
+
+// OriginKeyLTE applies the LTE predicate on the "origin_key" field.
+func OriginKeyLTE(v string) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldLTE(FieldOriginKey, v))
+}
+
+// OriginKeyContains applies the Contains predicate on the "origin_key" field.
+func OriginKeyContains(v string) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldContains(FieldOriginKey, v))
+}
+
+// OriginKeyHasPrefix applies the HasPrefix predicate on the "origin_key" field.
+func OriginKeyHasPrefix(v string) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldHasPrefix(FieldOriginKey, v))
+}
+
+// OriginKeyHasSuffix applies the HasSuffix predicate on the "origin_key" field.
+func OriginKeyHasSuffix(v string) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldHasSuffix(FieldOriginKey, v))
+}
+
+// OriginKeyIsNil applies the IsNil predicate on the "origin_key" field.
+func OriginKeyIsNil() predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldIsNull(FieldOriginKey))
+}
+
+// OriginKeyNotNil applies the NotNil predicate on the "origin_key" field.
+func OriginKeyNotNil() predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldNotNull(FieldOriginKey))
+}
+
+// OriginKeyEqualFold applies the EqualFold predicate on the "origin_key" field.
+func OriginKeyEqualFold(v string) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldEqualFold(FieldOriginKey, v))
+}
+
+// OriginKeyContainsFold applies the ContainsFold predicate on the "origin_key" field.
+func OriginKeyContainsFold(v string) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldContainsFold(FieldOriginKey, v))
+}
+
+// OriginMinorEQ applies the EQ predicate on the "origin_minor" field.
+func OriginMinorEQ(v int64) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldEQ(FieldOriginMinor, v))
+}
+
+// OriginMinorNEQ applies the NEQ predicate on the "origin_minor" field.
+func OriginMinorNEQ(v int64) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldNEQ(FieldOriginMinor, v))
+}
+
+// OriginMinorIn applies the In predicate on the "origin_minor" field.
+func OriginMinorIn(vs ...int64) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldIn(FieldOriginMinor, vs...))
+}
+
+// OriginMinorNotIn applies the NotIn predicate on the "origin_minor" field.
+func OriginMinorNotIn(vs ...int64) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldNotIn(FieldOriginMinor, vs...))
+}
+
+// OriginMinorGT applies the GT predicate on the "origin_minor" field.
+func OriginMinorGT(v int64) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldGT(FieldOriginMinor, v))
+}
+
+// OriginMinorGTE applies the GTE predicate on the "origin_minor" field.
+func OriginMinorGTE(v int64) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldGTE(FieldOriginMinor, v))
+}
+
+// OriginMinorLT applies the LT predicate on the "origin_minor" field.
+func OriginMinorLT(v int64) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldLT(FieldOriginMinor, v))
+}
+
+// OriginMinorLTE applies the LTE predicate on the "origin_minor" field.
+func OriginMinorLTE(v int64) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldLTE(FieldOriginMinor, v))
+}
+
+// OriginMinorIsNil applies the IsNil predicate on the "origin_minor" field.
+func OriginMinorIsNil() predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldIsNull(FieldOriginMinor))
+}
+
+// OriginMinorNotNil applies the NotNil predicate on the "origin_minor" field.
+func OriginMinorNotNil() predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldNotNull(FieldOriginMinor))
 }
 
 // StatusEQ applies the EQ predicate on the "status" field.

@@ -30,6 +30,9 @@ type Genre func(*sql.Selector)
 // Guess is the predicate function for guess builders.
 type Guess func(*sql.Selector)
 
+// Handover is the predicate function for handover builders.
+type Handover func(*sql.Selector)
+
 // IdempotencyKey is the predicate function for idempotencykey builders.
 type IdempotencyKey func(*sql.Selector)
 
@@ -128,6 +131,9 @@ type Showtime func(*sql.Selector)
 
 // ShowtimeSale is the predicate function for showtimesale builders.
 type ShowtimeSale func(*sql.Selector)
+
+// Swap is the predicate function for swap builders.
+type Swap func(*sql.Selector)
 
 // Theater is the predicate function for theater builders.
 type Theater func(*sql.Selector)

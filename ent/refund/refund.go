@@ -35,6 +35,10 @@ const (
 	FieldCreatedAt = "created_at"
 	// FieldDoneAt holds the string denoting the done_at field in the database.
 	FieldDoneAt = "done_at"
+	// FieldToShowtimeID holds the string denoting the to_showtime_id field in the database.
+	FieldToShowtimeID = "to_showtime_id"
+	// FieldToReservationID holds the string denoting the to_reservation_id field in the database.
+	FieldToReservationID = "to_reservation_id"
 	// Table holds the table name of the refund in the database.
 	Table = "refunds"
 )
@@ -53,6 +57,8 @@ var Columns = []string{
 	FieldLeasedUntil,
 	FieldCreatedAt,
 	FieldDoneAt,
+	FieldToShowtimeID,
+	FieldToReservationID,
 }
 
 // ValidColumn reports if the column name is valid (part of the table columns).
@@ -133,4 +139,14 @@ func ByCreatedAt(opts ...sql.OrderTermOption) OrderOption {
 // ByDoneAt orders the results by the done_at field.
 func ByDoneAt(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldDoneAt, opts...).ToFunc()
+}
+
+// ByToShowtimeID orders the results by the to_showtime_id field.
+func ByToShowtimeID(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldToShowtimeID, opts...).ToFunc()
+}
+
+// ByToReservationID orders the results by the to_reservation_id field.
+func ByToReservationID(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldToReservationID, opts...).ToFunc()
 }

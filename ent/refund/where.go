@@ -111,6 +111,16 @@ func DoneAt(v time.Time) predicate.Refund {
 	return predicate.Refund(sql.FieldEQ(FieldDoneAt, v))
 }
 
+// ToShowtimeID applies equality check predicate on the "to_showtime_id" field. It's identical to ToShowtimeIDEQ.
+func ToShowtimeID(v uuid.UUID) predicate.Refund {
+	return predicate.Refund(sql.FieldEQ(FieldToShowtimeID, v))
+}
+
+// ToReservationID applies equality check predicate on the "to_reservation_id" field. It's identical to ToReservationIDEQ.
+func ToReservationID(v uuid.UUID) predicate.Refund {
+	return predicate.Refund(sql.FieldEQ(FieldToReservationID, v))
+}
+
 // ShowtimeIDEQ applies the EQ predicate on the "showtime_id" field.
 func ShowtimeIDEQ(v uuid.UUID) predicate.Refund {
 	return predicate.Refund(sql.FieldEQ(FieldShowtimeID, v))
@@ -609,6 +619,106 @@ func DoneAtIsNil() predicate.Refund {
 // DoneAtNotNil applies the NotNil predicate on the "done_at" field.
 func DoneAtNotNil() predicate.Refund {
 	return predicate.Refund(sql.FieldNotNull(FieldDoneAt))
+}
+
+// ToShowtimeIDEQ applies the EQ predicate on the "to_showtime_id" field.
+func ToShowtimeIDEQ(v uuid.UUID) predicate.Refund {
+	return predicate.Refund(sql.FieldEQ(FieldToShowtimeID, v))
+}
+
+// ToShowtimeIDNEQ applies the NEQ predicate on the "to_showtime_id" field.
+func ToShowtimeIDNEQ(v uuid.UUID) predicate.Refund {
+	return predicate.Refund(sql.FieldNEQ(FieldToShowtimeID, v))
+}
+
+// ToShowtimeIDIn applies the In predicate on the "to_showtime_id" field.
+func ToShowtimeIDIn(vs ...uuid.UUID) predicate.Refund {
+	return predicate.Refund(sql.FieldIn(FieldToShowtimeID, vs...))
+}
+
+// ToShowtimeIDNotIn applies the NotIn predicate on the "to_showtime_id" field.
+func ToShowtimeIDNotIn(vs ...uuid.UUID) predicate.Refund {
+	return predicate.Refund(sql.FieldNotIn(FieldToShowtimeID, vs...))
+}
+
+// ToShowtimeIDGT applies the GT predicate on the "to_showtime_id" field.
+func ToShowtimeIDGT(v uuid.UUID) predicate.Refund {
+	return predicate.Refund(sql.FieldGT(FieldToShowtimeID, v))
+}
+
+// ToShowtimeIDGTE applies the GTE predicate on the "to_showtime_id" field.
+func ToShowtimeIDGTE(v uuid.UUID) predicate.Refund {
+	return predicate.Refund(sql.FieldGTE(FieldToShowtimeID, v))
+}
+
+// ToShowtimeIDLT applies the LT predicate on the "to_showtime_id" field.
+func ToShowtimeIDLT(v uuid.UUID) predicate.Refund {
+	return predicate.Refund(sql.FieldLT(FieldToShowtimeID, v))
+}
+
+// ToShowtimeIDLTE applies the LTE predicate on the "to_showtime_id" field.
+func ToShowtimeIDLTE(v uuid.UUID) predicate.Refund {
+	return predicate.Refund(sql.FieldLTE(FieldToShowtimeID, v))
+}
+
+// ToShowtimeIDIsNil applies the IsNil predicate on the "to_showtime_id" field.
+func ToShowtimeIDIsNil() predicate.Refund {
+	return predicate.Refund(sql.FieldIsNull(FieldToShowtimeID))
+}
+
+// ToShowtimeIDNotNil applies the NotNil predicate on the "to_showtime_id" field.
+func ToShowtimeIDNotNil() predicate.Refund {
+	return predicate.Refund(sql.FieldNotNull(FieldToShowtimeID))
+}
+
+// ToReservationIDEQ applies the EQ predicate on the "to_reservation_id" field.
+func ToReservationIDEQ(v uuid.UUID) predicate.Refund {
+	return predicate.Refund(sql.FieldEQ(FieldToReservationID, v))
+}
+
+// ToReservationIDNEQ applies the NEQ predicate on the "to_reservation_id" field.
+func ToReservationIDNEQ(v uuid.UUID) predicate.Refund {
+	return predicate.Refund(sql.FieldNEQ(FieldToReservationID, v))
+}
+
+// ToReservationIDIn applies the In predicate on the "to_reservation_id" field.
+func ToReservationIDIn(vs ...uuid.UUID) predicate.Refund {
+	return predicate.Refund(sql.FieldIn(FieldToReservationID, vs...))
+}
+
+// ToReservationIDNotIn applies the NotIn predicate on the "to_reservation_id" field.
+func ToReservationIDNotIn(vs ...uuid.UUID) predicate.Refund {
+	return predicate.Refund(sql.FieldNotIn(FieldToReservationID, vs...))
+}
+
+// ToReservationIDGT applies the GT predicate on the "to_reservation_id" field.
+func ToReservationIDGT(v uuid.UUID) predicate.Refund {
+	return predicate.Refund(sql.FieldGT(FieldToReservationID, v))
+}
+
+// ToReservationIDGTE applies the GTE predicate on the "to_reservation_id" field.
+func ToReservationIDGTE(v uuid.UUID) predicate.Refund {
+	return predicate.Refund(sql.FieldGTE(FieldToReservationID, v))
+}
+
+// ToReservationIDLT applies the LT predicate on the "to_reservation_id" field.
+func ToReservationIDLT(v uuid.UUID) predicate.Refund {
+	return predicate.Refund(sql.FieldLT(FieldToReservationID, v))
+}
+
+// ToReservationIDLTE applies the LTE predicate on the "to_reservation_id" field.
+func ToReservationIDLTE(v uuid.UUID) predicate.Refund {
+	return predicate.Refund(sql.FieldLTE(FieldToReservationID, v))
+}
+
+// ToReservationIDIsNil applies the IsNil predicate on the "to_reservation_id" field.
+func ToReservationIDIsNil() predicate.Refund {
+	return predicate.Refund(sql.FieldIsNull(FieldToReservationID))
+}
+
+// ToReservationIDNotNil applies the NotNil predicate on the "to_reservation_id" field.
+func ToReservationIDNotNil() predicate.Refund {
+	return predicate.Refund(sql.FieldNotNull(FieldToReservationID))
 }
 
 // And groups predicates with the AND operator between them.

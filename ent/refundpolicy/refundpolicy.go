@@ -23,6 +23,10 @@ const (
 	FieldKeptOnceMinor = "kept_once_minor"
 	// FieldFeesReturned holds the string denoting the fees_returned field in the database.
 	FieldFeesReturned = "fees_returned"
+	// FieldSwapMinutes holds the string denoting the swap_minutes field in the database.
+	FieldSwapMinutes = "swap_minutes"
+	// FieldSwapFeeMinor holds the string denoting the swap_fee_minor field in the database.
+	FieldSwapFeeMinor = "swap_fee_minor"
 	// FieldHoldsFrom holds the string denoting the holds_from field in the database.
 	FieldHoldsFrom = "holds_from"
 	// Table holds the table name of the refundpolicy in the database.
@@ -38,6 +42,8 @@ var Columns = []string{
 	FieldKeptPerTicketMinor,
 	FieldKeptOnceMinor,
 	FieldFeesReturned,
+	FieldSwapMinutes,
+	FieldSwapFeeMinor,
 	FieldHoldsFrom,
 }
 
@@ -82,6 +88,16 @@ func ByKeptOnceMinor(opts ...sql.OrderTermOption) OrderOption {
 // ByFeesReturned orders the results by the fees_returned field.
 func ByFeesReturned(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldFeesReturned, opts...).ToFunc()
+}
+
+// BySwapMinutes orders the results by the swap_minutes field.
+func BySwapMinutes(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldSwapMinutes, opts...).ToFunc()
+}
+
+// BySwapFeeMinor orders the results by the swap_fee_minor field.
+func BySwapFeeMinor(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldSwapFeeMinor, opts...).ToFunc()
 }
 
 // ByHoldsFrom orders the results by the holds_from field.

@@ -80,6 +80,16 @@ func FeesReturned(v bool) predicate.RefundPolicy {
 	return predicate.RefundPolicy(sql.FieldEQ(FieldFeesReturned, v))
 }
 
+// SwapMinutes applies equality check predicate on the "swap_minutes" field. It's identical to SwapMinutesEQ.
+func SwapMinutes(v int32) predicate.RefundPolicy {
+	return predicate.RefundPolicy(sql.FieldEQ(FieldSwapMinutes, v))
+}
+
+// SwapFeeMinor applies equality check predicate on the "swap_fee_minor" field. It's identical to SwapFeeMinorEQ.
+func SwapFeeMinor(v int64) predicate.RefundPolicy {
+	return predicate.RefundPolicy(sql.FieldEQ(FieldSwapFeeMinor, v))
+}
+
 // HoldsFrom applies equality check predicate on the "holds_from" field. It's identical to HoldsFromEQ.
 func HoldsFrom(v time.Time) predicate.RefundPolicy {
 	return predicate.RefundPolicy(sql.FieldEQ(FieldHoldsFrom, v))
@@ -223,6 +233,106 @@ func FeesReturnedEQ(v bool) predicate.RefundPolicy {
 // FeesReturnedNEQ applies the NEQ predicate on the "fees_returned" field.
 func FeesReturnedNEQ(v bool) predicate.RefundPolicy {
 	return predicate.RefundPolicy(sql.FieldNEQ(FieldFeesReturned, v))
+}
+
+// SwapMinutesEQ applies the EQ predicate on the "swap_minutes" field.
+func SwapMinutesEQ(v int32) predicate.RefundPolicy {
+	return predicate.RefundPolicy(sql.FieldEQ(FieldSwapMinutes, v))
+}
+
+// SwapMinutesNEQ applies the NEQ predicate on the "swap_minutes" field.
+func SwapMinutesNEQ(v int32) predicate.RefundPolicy {
+	return predicate.RefundPolicy(sql.FieldNEQ(FieldSwapMinutes, v))
+}
+
+// SwapMinutesIn applies the In predicate on the "swap_minutes" field.
+func SwapMinutesIn(vs ...int32) predicate.RefundPolicy {
+	return predicate.RefundPolicy(sql.FieldIn(FieldSwapMinutes, vs...))
+}
+
+// SwapMinutesNotIn applies the NotIn predicate on the "swap_minutes" field.
+func SwapMinutesNotIn(vs ...int32) predicate.RefundPolicy {
+	return predicate.RefundPolicy(sql.FieldNotIn(FieldSwapMinutes, vs...))
+}
+
+// SwapMinutesGT applies the GT predicate on the "swap_minutes" field.
+func SwapMinutesGT(v int32) predicate.RefundPolicy {
+	return predicate.RefundPolicy(sql.FieldGT(FieldSwapMinutes, v))
+}
+
+// SwapMinutesGTE applies the GTE predicate on the "swap_minutes" field.
+func SwapMinutesGTE(v int32) predicate.RefundPolicy {
+	return predicate.RefundPolicy(sql.FieldGTE(FieldSwapMinutes, v))
+}
+
+// SwapMinutesLT applies the LT predicate on the "swap_minutes" field.
+func SwapMinutesLT(v int32) predicate.RefundPolicy {
+	return predicate.RefundPolicy(sql.FieldLT(FieldSwapMinutes, v))
+}
+
+// SwapMinutesLTE applies the LTE predicate on the "swap_minutes" field.
+func SwapMinutesLTE(v int32) predicate.RefundPolicy {
+	return predicate.RefundPolicy(sql.FieldLTE(FieldSwapMinutes, v))
+}
+
+// SwapMinutesIsNil applies the IsNil predicate on the "swap_minutes" field.
+func SwapMinutesIsNil() predicate.RefundPolicy {
+	return predicate.RefundPolicy(sql.FieldIsNull(FieldSwapMinutes))
+}
+
+// SwapMinutesNotNil applies the NotNil predicate on the "swap_minutes" field.
+func SwapMinutesNotNil() predicate.RefundPolicy {
+	return predicate.RefundPolicy(sql.FieldNotNull(FieldSwapMinutes))
+}
+
+// SwapFeeMinorEQ applies the EQ predicate on the "swap_fee_minor" field.
+func SwapFeeMinorEQ(v int64) predicate.RefundPolicy {
+	return predicate.RefundPolicy(sql.FieldEQ(FieldSwapFeeMinor, v))
+}
+
+// SwapFeeMinorNEQ applies the NEQ predicate on the "swap_fee_minor" field.
+func SwapFeeMinorNEQ(v int64) predicate.RefundPolicy {
+	return predicate.RefundPolicy(sql.FieldNEQ(FieldSwapFeeMinor, v))
+}
+
+// SwapFeeMinorIn applies the In predicate on the "swap_fee_minor" field.
+func SwapFeeMinorIn(vs ...int64) predicate.RefundPolicy {
+	return predicate.RefundPolicy(sql.FieldIn(FieldSwapFeeMinor, vs...))
+}
+
+// SwapFeeMinorNotIn applies the NotIn predicate on the "swap_fee_minor" field.
+func SwapFeeMinorNotIn(vs ...int64) predicate.RefundPolicy {
+	return predicate.RefundPolicy(sql.FieldNotIn(FieldSwapFeeMinor, vs...))
+}
+
+// SwapFeeMinorGT applies the GT predicate on the "swap_fee_minor" field.
+func SwapFeeMinorGT(v int64) predicate.RefundPolicy {
+	return predicate.RefundPolicy(sql.FieldGT(FieldSwapFeeMinor, v))
+}
+
+// SwapFeeMinorGTE applies the GTE predicate on the "swap_fee_minor" field.
+func SwapFeeMinorGTE(v int64) predicate.RefundPolicy {
+	return predicate.RefundPolicy(sql.FieldGTE(FieldSwapFeeMinor, v))
+}
+
+// SwapFeeMinorLT applies the LT predicate on the "swap_fee_minor" field.
+func SwapFeeMinorLT(v int64) predicate.RefundPolicy {
+	return predicate.RefundPolicy(sql.FieldLT(FieldSwapFeeMinor, v))
+}
+
+// SwapFeeMinorLTE applies the LTE predicate on the "swap_fee_minor" field.
+func SwapFeeMinorLTE(v int64) predicate.RefundPolicy {
+	return predicate.RefundPolicy(sql.FieldLTE(FieldSwapFeeMinor, v))
+}
+
+// SwapFeeMinorIsNil applies the IsNil predicate on the "swap_fee_minor" field.
+func SwapFeeMinorIsNil() predicate.RefundPolicy {
+	return predicate.RefundPolicy(sql.FieldIsNull(FieldSwapFeeMinor))
+}
+
+// SwapFeeMinorNotNil applies the NotNil predicate on the "swap_fee_minor" field.
+func SwapFeeMinorNotNil() predicate.RefundPolicy {
+	return predicate.RefundPolicy(sql.FieldNotNull(FieldSwapFeeMinor))
 }
 
 // HoldsFromEQ applies the EQ predicate on the "holds_from" field.

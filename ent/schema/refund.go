@@ -30,6 +30,8 @@ func (RefundPolicy) Fields() []ent.Field {
 		field.Int64("kept_per_ticket_minor"),
 		field.Int64("kept_once_minor"),
 		field.Bool("fees_returned"),
+		field.Int32("swap_minutes").Optional().Nillable(),
+		field.Int64("swap_fee_minor").Optional().Nillable(),
 		field.Time("holds_from").Comment("for seats that are first held then or later"),
 	}
 }
@@ -55,6 +57,8 @@ func (Refund) Fields() []ent.Field {
 		field.Time("leased_until"),
 		createdAt(),
 		field.Time("done_at").Optional().Nillable(),
+		field.UUID("to_showtime_id", uuid.UUID{}).Optional().Nillable().Comment("of the reservation that it pays for instead of going back"),
+		field.UUID("to_reservation_id", uuid.UUID{}).Optional().Nillable(),
 	}
 }
 

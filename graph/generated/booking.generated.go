@@ -31,6 +31,7 @@ type ReservationResolver interface {
 	Tickets(ctx context.Context, obj *booking.Reservation) ([]booking.Ticket, error)
 
 	RefundPolicy(ctx context.Context, obj *booking.Reservation) (*booking.RefundPolicy, error)
+	Swap(ctx context.Context, obj *booking.Reservation) (*booking.Swap, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -724,6 +725,38 @@ func (ec *executionContext) fieldContext_Reservation_refundPolicy(_ context.Cont
 		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_RefundPolicy(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Reservation_swap(ctx context.Context, field graphql.CollectedField, obj *booking.Reservation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Reservation_swap(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Reservation().Swap(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *booking.Swap) graphql.Marshaler {
+			return ec.marshalOSwap2ᚖmarqueeᚋinternalᚋbookingᚐSwap(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Reservation_swap(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Reservation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Swap(ctx, field)
 		},
 	}
 	return fc, nil
@@ -1728,7 +1761,7 @@ func (ec *executionContext) _CancelReservationPayload(ctx context.Context, sel a
 	return out
 }
 
-var limitExceededImplementors = []string{"LimitExceeded", "UserError", "ReserveSeatsResult", "SellAtCounterResult", "ChangeSeatsResult"}
+var limitExceededImplementors = []string{"LimitExceeded", "UserError", "ReserveSeatsResult", "SellAtCounterResult", "ChangeSeatsResult", "SwapSeatsResult"}
 
 func (ec *executionContext) _LimitExceeded(ctx context.Context, sel ast.SelectionSet, obj *model.LimitExceeded) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, limitExceededImplementors)
@@ -1924,6 +1957,12 @@ func (ec *executionContext) _Reservation(ctx context.Context, sel ast.SelectionS
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Reservation_refundPolicy(ctx, field, obj)
 				})
+		case "swap":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Reservation_swap(ctx, field, obj)
+				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -2103,7 +2142,7 @@ func (ec *executionContext) _SeatSuggestion(ctx context.Context, sel ast.Selecti
 	return out
 }
 
-var seatsUnavailableImplementors = []string{"SeatsUnavailable", "UserError", "ReserveSeatsResult", "SellAtCounterResult", "ChangeSeatsResult"}
+var seatsUnavailableImplementors = []string{"SeatsUnavailable", "UserError", "ReserveSeatsResult", "SellAtCounterResult", "ChangeSeatsResult", "SwapSeatsResult"}
 
 func (ec *executionContext) _SeatsUnavailable(ctx context.Context, sel ast.SelectionSet, obj *model.SeatsUnavailable) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, seatsUnavailableImplementors)
@@ -2151,7 +2190,7 @@ func (ec *executionContext) _SeatsUnavailable(ctx context.Context, sel ast.Selec
 	return out
 }
 
-var showtimeClosedImplementors = []string{"ShowtimeClosed", "UserError", "ReserveSeatsResult", "CancelReservationResult", "PayAtCounterResult", "SellAtCounterResult", "PayOutAtCounterResult", "ChangeSeatsResult", "PayReservationResult", "RefundPreviewResult"}
+var showtimeClosedImplementors = []string{"ShowtimeClosed", "UserError", "ReserveSeatsResult", "CancelReservationResult", "PayAtCounterResult", "SellAtCounterResult", "PayOutAtCounterResult", "ChangeSeatsResult", "PayReservationResult", "RefundPreviewResult", "SwapSeatsResult"}
 
 func (ec *executionContext) _ShowtimeClosed(ctx context.Context, sel ast.SelectionSet, obj *model.ShowtimeClosed) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, showtimeClosedImplementors)
@@ -2537,14 +2576,16 @@ func (ec *executionContext) marshalNTicketStatus2marqueeᚋinternalᚋbookingᚐ
 
 var (
 	unmarshalNTicketStatus2marqueeᚋinternalᚋbookingᚐTicketStatus = map[string]booking.TicketStatus{
-		"ISSUED":   booking.TicketIssued,
-		"REDEEMED": booking.TicketRedeemed,
-		"REVOKED":  booking.TicketRevoked,
+		"ISSUED":    booking.TicketIssued,
+		"SUSPENDED": booking.TicketSuspended,
+		"REDEEMED":  booking.TicketRedeemed,
+		"REVOKED":   booking.TicketRevoked,
 	}
 	marshalNTicketStatus2marqueeᚋinternalᚋbookingᚐTicketStatus = map[booking.TicketStatus]string{
-		booking.TicketIssued:   "ISSUED",
-		booking.TicketRedeemed: "REDEEMED",
-		booking.TicketRevoked:  "REVOKED",
+		booking.TicketIssued:    "ISSUED",
+		booking.TicketSuspended: "SUSPENDED",
+		booking.TicketRedeemed:  "REDEEMED",
+		booking.TicketRevoked:   "REVOKED",
 	}
 )
 

@@ -1213,7 +1213,7 @@ func (ec *executionContext) _PriceRule(ctx context.Context, sel ast.SelectionSet
 	return out
 }
 
-var priceTooHighImplementors = []string{"PriceTooHigh", "ReserveSeatsResult", "ChangeSeatsResult", "UserError"}
+var priceTooHighImplementors = []string{"PriceTooHigh", "ReserveSeatsResult", "ChangeSeatsResult", "UserError", "SwapSeatsResult"}
 
 func (ec *executionContext) _PriceTooHigh(ctx context.Context, sel ast.SelectionSet, obj *model.PriceTooHigh) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, priceTooHighImplementors)

@@ -1076,7 +1076,7 @@ func (ec *executionContext) _Promotion(ctx context.Context, sel ast.SelectionSet
 	return out
 }
 
-var promotionRefusedImplementors = []string{"PromotionRefused", "ReserveSeatsResult", "SellAtCounterResult", "ChangeSeatsResult", "UserError"}
+var promotionRefusedImplementors = []string{"PromotionRefused", "ReserveSeatsResult", "SellAtCounterResult", "ChangeSeatsResult", "UserError", "SwapSeatsResult", "SwapPreviewResult"}
 
 func (ec *executionContext) _PromotionRefused(ctx context.Context, sel ast.SelectionSet, obj *model.PromotionRefused) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, promotionRefusedImplementors)

@@ -200,6 +200,29 @@ func (ec *executionContext) fieldContext_Refund_createdAt(_ context.Context, fie
 	return graphql.NewScalarFieldContext("Refund", field, false, false, "DateTime")
 }
 
+func (ec *executionContext) _Refund_carriedToId(ctx context.Context, field graphql.CollectedField, obj *payment.Refund) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Refund_carriedToId(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CarriedToID(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOID2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Refund_carriedToId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Refund", field, true, false, "ID")
+}
+
 func (ec *executionContext) _RefundPolicy_version(ctx context.Context, field graphql.CollectedField, obj *booking.RefundPolicy) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -386,6 +409,38 @@ func (ec *executionContext) _RefundPolicy_feesReturned(ctx context.Context, fiel
 }
 func (ec *executionContext) fieldContext_RefundPolicy_feesReturned(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("RefundPolicy", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _RefundPolicy_swap(ctx context.Context, field graphql.CollectedField, obj *booking.RefundPolicy) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RefundPolicy_swap(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.SwapTerms(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *booking.SwapTerms) graphql.Marshaler {
+			return ec.marshalOSwapTerms2ᚖmarqueeᚋinternalᚋbookingᚐSwapTerms(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_RefundPolicy_swap(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "RefundPolicy",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SwapTerms(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _RefundPolicyStep_minutesBefore(ctx context.Context, field graphql.CollectedField, obj *pricing.RefundStep) (ret graphql.Marshaler) {
@@ -1083,7 +1138,7 @@ func (ec *executionContext) unmarshalInputRefundPolicyInput(ctx context.Context,
 		asMap["feesReturned"] = false
 	}
 
-	fieldsInOrder := [...]string{"steps", "lateWithoutRefund", "keptPerTicketMinor", "keptOnceMinor", "feesReturned"}
+	fieldsInOrder := [...]string{"steps", "lateWithoutRefund", "keptPerTicketMinor", "keptOnceMinor", "feesReturned", "swap"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -1125,6 +1180,13 @@ func (ec *executionContext) unmarshalInputRefundPolicyInput(ctx context.Context,
 				return it, err
 			}
 			it.FeesReturned = data
+		case "swap":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("swap"))
+			data, err := ec.unmarshalOSwapTermsInput2ᚖmarqueeᚋgraphᚋmodelᚐSwapTermsInput(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Swap = data
 		}
 	}
 	return it, nil
@@ -1482,6 +1544,11 @@ func (ec *executionContext) _Refund(ctx context.Context, sel ast.SelectionSet, o
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "carriedToId":
+			out.Values[i] = ec._Refund_carriedToId(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -1543,6 +1610,11 @@ func (ec *executionContext) _RefundPolicy(ctx context.Context, sel ast.Selection
 		case "feesReturned":
 			out.Values[i] = ec._RefundPolicy_feesReturned(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "swap":
+			out.Values[i] = ec._RefundPolicy_swap(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		default:
@@ -1889,11 +1961,13 @@ var (
 		"CUSTOMER": payment.ByCustomer,
 		"THEATER":  payment.ByTheater,
 		"GOODWILL": payment.Goodwill,
+		"SWAP":     payment.BySwap,
 	}
 	marshalNRefundCause2marqueeᚋinternalᚋpaymentᚐCause = map[payment.Cause]string{
 		payment.ByCustomer: "CUSTOMER",
 		payment.ByTheater:  "THEATER",
 		payment.Goodwill:   "GOODWILL",
+		payment.BySwap:     "SWAP",
 	}
 )
 

@@ -132,6 +132,9 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("SignInInput", ec.unmarshalInputSignInInput),
 			graphql.NewInputUnmarshaler("SignInWithPasskeyInput", ec.unmarshalInputSignInWithPasskeyInput),
 			graphql.NewInputUnmarshaler("SignUpInput", ec.unmarshalInputSignUpInput),
+			graphql.NewInputUnmarshaler("SwapPreviewInput", ec.unmarshalInputSwapPreviewInput),
+			graphql.NewInputUnmarshaler("SwapSeatsInput", ec.unmarshalInputSwapSeatsInput),
+			graphql.NewInputUnmarshaler("SwapTermsInput", ec.unmarshalInputSwapTermsInput),
 			graphql.NewInputUnmarshaler("TheaterFilter", ec.unmarshalInputTheaterFilter),
 			graphql.NewInputUnmarshaler("TheaterReservationFilter", ec.unmarshalInputTheaterReservationFilter),
 			graphql.NewInputUnmarshaler("TheaterShowtimeFilter", ec.unmarshalInputTheaterShowtimeFilter),
@@ -687,6 +690,8 @@ type Ticket implements Node @auth {
 enum TicketStatus {
   "It admits one person once."
   ISSUED
+  "It admits nobody until a payment has decided whether its seat is swapped, within a minute or so."
+  SUSPENDED
   "It has admitted someone."
   REDEEMED
   "It admits no longer."
@@ -2301,9 +2306,9 @@ enum PaymentStatus {
   PENDING
   "The money was taken; ` + "`" + `refunded` + "`" + ` says what of it was given back."
   CAPTURED
-  "All of the money goes back, and some of it is on its way."
+  "All of the money goes back, or pays for other reservations by swaps, and some of it is on its way."
   REFUND_PENDING
-  "The money was given back in full."
+  "The money was given back in full, but for what pays for other reservations by swaps."
   REFUNDED
   "No money was taken, and none will be."
   FAILED
@@ -2319,7 +2324,7 @@ type Payment implements Node @auth {
   amount: Money!
   "What was given back."
   refunded: Money!
-  "The gateway it goes through."
+  "The gateway it goes through; ` + "`" + `NONE` + "`" + ` when a swap left nothing to be paid."
   gateway: String!
   "When it was begun."
   createdAt: DateTime!
@@ -2355,7 +2360,7 @@ type PaymentDeclined implements UserError @auth {
   code: UserErrorCode!
   "A sentence for people."
   message: String!
-  "The gateway's reason: ` + "`" + `insufficient_funds` + "`" + `."
+  "The gateway's reason: ` + "`" + `insufficient_funds` + "`" + `. ` + "`" + `swap_unavailable` + "`" + `: the seats that were to be swapped were given back, used or swapped meanwhile, or their showtime has started."
   declineCode: String!
   "The reservation."
   reservation: Reservation!
@@ -3029,13 +3034,15 @@ enum RefundCause {
   THEATER
   "The theater owed nothing and gave it all the same."
   GOODWILL
+  "The customer swapped the seats: it is left over, or pays for the others."
+  SWAP
 }
 
 "Where a refund stands."
 enum RefundStatus {
   "It is on its way; the gateway is asked until it answers."
   PENDING
-  "The money was given back."
+  "The money was given back, or pays for another reservation."
   DONE
 }
 
@@ -3702,6 +3709,8 @@ enum UserErrorCode {
   PAY_LATER_UNAVAILABLE
   "The seats cannot be given back any more."
   CANCELLATION_CLOSED
+  "The seats cannot be swapped."
+  SWAP_UNAVAILABLE
   "The card issuer refused the payment."
   PAYMENT_DECLINED
   "The payment's outcome is not known yet; it settles by itself."
@@ -4132,6 +4141,190 @@ extend type Query {
   ): ShowtimeConnection! @public @cacheControl(maxAge: 30) @cost(weight: 10) @listSize(slicingArguments: ["first", "last"])
   "One showtime; ` + "`" + `NOT_FOUND` + "`" + ` when there is none."
   showtime("Id of the showtime." id: ID!): Showtime @public @cacheControl(maxAge: 30)
+}
+`, BuiltIn: false},
+	{Name: "../../schema/swap.graphqls", Input: `"On which terms customers may swap seats that are paid for others, of the same showtime or another one of the theater."
+type SwapTerms @public {
+  "Until how many minutes before the start of the showtime whose seats are given."
+  minutesBefore: Int!
+  "Kept of what was paid for the seats that are given, for each swap."
+  fee: Money!
+}
+
+extend type RefundPolicy {
+  "On which terms seats may be swapped; null: they may not."
+  swap: SwapTerms
+}
+
+"Terms for swaps as they shall be."
+input SwapTermsInput {
+  "Until how many minutes before the start of the showtime whose seats are given: 0 to 527040, a year."
+  minutesBefore: Int!
+  "Kept of what was paid for the seats that are given, for each swap, in the minor unit of the theater's currency; nothing by default."
+  feeMinor: BigInt
+}
+
+extend input RefundPolicyInput {
+  "On which terms seats may be swapped; not at all by default."
+  swap: SwapTermsInput
+}
+
+"How far a swap is."
+enum SwapState {
+  "The seats that come are held; what gives its seats for them is as it was."
+  OPEN
+  "They are paid, and the others are gone."
+  DONE
+  "They were given back or not paid in time; nothing else has changed."
+  GIVEN_UP
+}
+
+"What a reservation is taken for: seats of another reservation of the same customer, which go when it is paid."
+type Swap @auth {
+  "Where it stands."
+  state: SwapState!
+  "The id of the reservation that gives its seats."
+  replacesId: ID!
+  "The seats that are given, by position."
+  seats: [Seat!]! @listSize(assumedSize: 10)
+  "What was paid for them, with fees and taxes."
+  value: Money!
+  "What is kept of that for the swap."
+  fee: Money!
+  "What of it pays for this reservation."
+  credit: Money!
+  "What is due for this reservation beside that; nothing for what costs less."
+  due: Money!
+}
+
+extend type Reservation {
+  "What it is taken for; null for most."
+  swap: Swap
+}
+
+extend type Refund {
+  "The id of the reservation that this money pays for by a swap, instead of going back; null: it goes back."
+  carriedToId: ID
+}
+
+extend type Payment {
+  "What of it pays for other reservations by swaps."
+  carried: Money!
+}
+
+"Seats to swap."
+input SwapSeatsInput {
+  "Id of the paid reservation whose seats are given."
+  reservationId: ID!
+  "Ids of the seats that are given, each once; all of the reservation by default. A companion's seat goes with the place that it belongs to."
+  giveBack: [ID!]
+  "Id of the showtime whose seats come: the same or another one of the theater."
+  showtimeId: ID!
+  "Ids of the seats that come, each once, none of which the reservation has. All or none are held."
+  seatIds: [ID!]!
+  "Whom the seats are for, each at most once; a seat that is missing is for an adult."
+  ticketTypes: [SeatTicketTypeInput!]
+  "Promotion codes, at most 3. All are used, or nothing is held. Asking for many that do not exist is ` + "`" + `THROTTLED` + "`" + `."
+  promoCodes: [String!]
+  "The most that may be due, in the minor unit of the showtime's currency; anything by default. For more nothing is held."
+  maxDueMinor: BigInt
+  "Whether the party needs the places for wheelchairs among the seats. It is kept nowhere."
+  accessibleNeed: Boolean! = false
+  "Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key never holds seats twice."
+  idempotencyKey: String!
+}
+
+"The seats are held, as by ` + "`" + `reserveSeats` + "`" + `. Pay the reservation to swap: ` + "`" + `swap.due` + "`" + `, which may be nothing. Until then nothing else has changed."
+type SwapSeatsPayload @auth {
+  "The reservation that comes."
+  reservation: Reservation!
+  "The server's clock, to count down to ` + "`" + `heldUntil` + "`" + ` by."
+  serverTime: DateTime!
+}
+
+"Why seats cannot be swapped."
+enum SwapUnavailableReason {
+  "What was agreed on when they were held has no swaps."
+  NOT_OFFERED
+  "It is too late by what was agreed on, or their showtime has started."
+  TOO_LATE
+  "What shall come is of another theater, or paid in another currency."
+  OTHER_THEATER
+  "A payment decides at this moment whether seats of the reservation are swapped. It settles by itself within a minute or so."
+  UNDER_WAY
+}
+
+"Seats of the reservation cannot be swapped; nothing was held."
+type SwapUnavailable implements UserError @auth {
+  "Always ` + "`" + `SWAP_UNAVAILABLE` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+  "Why."
+  reason: SwapUnavailableReason!
+  "Until when they could be; of ` + "`" + `TOO_LATE` + "`" + ` only."
+  closedAt: DateTime
+}
+
+"How a request for a swap went. After anything but ` + "`" + `SwapSeatsPayload` + "`" + ` nothing has changed."
+union SwapSeatsResult = SwapSeatsPayload | SwapUnavailable | PromotionRefused | SeatsUnavailable | SeatRuleBroken | PriceTooHigh | ShowtimeClosed | LimitExceeded | CoolingDown
+
+"Seats that somebody thinks of swapping."
+input SwapPreviewInput {
+  "Id of the paid reservation whose seats would be given."
+  reservationId: ID!
+  "Ids of the seats that would be given, each once; all of the reservation by default."
+  giveBack: [ID!]
+  "Id of the showtime whose seats would come: the same or another one of the theater."
+  showtimeId: ID!
+  "Ids of the seats that would come, each once, free or not, none of which the reservation has."
+  seatIds: [ID!]!
+  "Whom the seats are for, each at most once; a seat that is missing is for an adult."
+  ticketTypes: [SeatTicketTypeInput!]
+  "Promotion codes, at most 3. Asking for many that do not exist is ` + "`" + `THROTTLED` + "`" + `."
+  promoCodes: [String!]
+}
+
+"What a swap would cost at this moment, to the minor unit."
+type SwapPreview @auth {
+  "What was paid for the seats that would be given, with fees and taxes."
+  value: Money!
+  "What would be kept of that for the swap."
+  fee: Money!
+  "What the seats that would come cost."
+  price: Money!
+  "What of the value pays for them."
+  credit: Money!
+  "What would be due beside that."
+  due: Money!
+  """
+  What comes back of the value, when the seats that come cost less: the share that a cancellation gives at this moment, and no
+  more than cancelling the seats would give; all of it when their showtime was called off.
+  """
+  comesBack: Money!
+  "The last moment at which it may be asked for; null when the showtime was called off."
+  until: DateTime
+  "The server's clock."
+  serverTime: DateTime!
+}
+
+"What a swap would cost, or why there is none."
+union SwapPreviewResult = SwapPreview | SwapUnavailable | PromotionRefused
+
+extend type Query {
+  """
+  What ` + "`" + `swapSeats` + "`" + ` would come to at this moment for the same seats. Nothing is held, and whether the seats are free is not said.
+  Errors are those of ` + "`" + `swapSeats` + "`" + `.
+  """
+  swapPreview("The seats." input: SwapPreviewInput!): SwapPreviewResult! @auth @cost(weight: 10)
+}
+
+extend type Mutation {
+  """
+  Holds seats for the viewer that come instead of seats of a paid reservation of theirs, when they are paid. ` + "`" + `CONFLICT` + "`" + ` when that
+  one is not paid, or a ticket of the seats was used. It cannot be paid later, nor at the counter.
+  """
+  swapSeats("The seats." input: SwapSeatsInput!): SwapSeatsResult! @auth @cost(weight: 20, lane: PURCHASE)
 }
 `, BuiltIn: false},
 	{Name: "../../schema/theater.graphqls", Input: `"A site with screens."
@@ -4724,6 +4917,8 @@ func (ec *executionContext) childFields_Payment(ctx context.Context, field graph
 		return ec.fieldContext_Payment_method(ctx, field)
 	case "refunds":
 		return ec.fieldContext_Payment_refunds(ctx, field)
+	case "carried":
+		return ec.fieldContext_Payment_carried(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Payment", field.Name)
 }
@@ -4890,6 +5085,8 @@ func (ec *executionContext) childFields_Refund(ctx context.Context, field graphq
 		return ec.fieldContext_Refund_status(ctx, field)
 	case "createdAt":
 		return ec.fieldContext_Refund_createdAt(ctx, field)
+	case "carriedToId":
+		return ec.fieldContext_Refund_carriedToId(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Refund", field.Name)
 }
@@ -4910,6 +5107,8 @@ func (ec *executionContext) childFields_RefundPolicy(ctx context.Context, field 
 		return ec.fieldContext_RefundPolicy_keptOnce(ctx, field)
 	case "feesReturned":
 		return ec.fieldContext_RefundPolicy_feesReturned(ctx, field)
+	case "swap":
+		return ec.fieldContext_RefundPolicy_swap(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RefundPolicy", field.Name)
 }
@@ -5016,6 +5215,8 @@ func (ec *executionContext) childFields_Reservation(ctx context.Context, field g
 		return ec.fieldContext_Reservation_code(ctx, field)
 	case "refundPolicy":
 		return ec.fieldContext_Reservation_refundPolicy(ctx, field)
+	case "swap":
+		return ec.fieldContext_Reservation_swap(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Reservation", field.Name)
 }
@@ -5536,6 +5737,36 @@ func (ec *executionContext) childFields_StaffReservationEdge(ctx context.Context
 		return ec.fieldContext_StaffReservationEdge_customer(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type StaffReservationEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_Swap(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "state":
+		return ec.fieldContext_Swap_state(ctx, field)
+	case "replacesId":
+		return ec.fieldContext_Swap_replacesId(ctx, field)
+	case "seats":
+		return ec.fieldContext_Swap_seats(ctx, field)
+	case "value":
+		return ec.fieldContext_Swap_value(ctx, field)
+	case "fee":
+		return ec.fieldContext_Swap_fee(ctx, field)
+	case "credit":
+		return ec.fieldContext_Swap_credit(ctx, field)
+	case "due":
+		return ec.fieldContext_Swap_due(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Swap", field.Name)
+}
+
+func (ec *executionContext) childFields_SwapTerms(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "minutesBefore":
+		return ec.fieldContext_SwapTerms_minutesBefore(ctx, field)
+	case "fee":
+		return ec.fieldContext_SwapTerms_fee(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SwapTerms", field.Name)
 }
 
 func (ec *executionContext) childFields_Theater(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -96,6 +96,7 @@ type MutationResolver interface {
 	ReportReview(ctx context.Context, input model.ReportReviewInput) (*model.ReportReviewPayload, error)
 	ModerateReview(ctx context.Context, input model.ModerateReviewInput) (*model.ModerateReviewPayload, error)
 	SetSeatRules(ctx context.Context, input model.SetSeatRulesInput) (*model.SetSeatRulesPayload, error)
+	SwapSeats(ctx context.Context, input model.SwapSeatsInput) (model.SwapSeatsResult, error)
 }
 type QueryResolver interface {
 	RateLimit(ctx context.Context) (*model.RateLimit, error)
@@ -122,6 +123,7 @@ type QueryResolver interface {
 	ValidateSelection(ctx context.Context, input model.ValidateSelectionInput) (*model.SelectionCheck, error)
 	Showtimes(ctx context.Context, first *int32, after *string, last *int32, before *string, filter *model.ShowtimeFilter) (*model.ShowtimeConnection, error)
 	Showtime(ctx context.Context, id string) (*showtime.Showtime, error)
+	SwapPreview(ctx context.Context, input model.SwapPreviewInput) (model.SwapPreviewResult, error)
 	Theaters(ctx context.Context, first *int32, after *string, last *int32, before *string, filter *theater.Filter) (*model.TheaterConnection, error)
 	Theater(ctx context.Context, id string) (*theater.Theater, error)
 }
@@ -819,6 +821,20 @@ func (ec *executionContext) field_Mutation_signUp_args(ctx context.Context, rawA
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_swapSeats_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.SwapSeatsInput, error) {
+			return ec.unmarshalNSwapSeatsInput2marqueeᚋgraphᚋmodelᚐSwapSeatsInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_unlinkProvider_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -1454,6 +1470,20 @@ func (ec *executionContext) field_Query_showtimes_args(ctx context.Context, rawA
 		return nil, err
 	}
 	args["filter"] = arg4
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_swapPreview_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.SwapPreviewInput, error) {
+			return ec.unmarshalNSwapPreviewInput2marqueeᚋgraphᚋmodelᚐSwapPreviewInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
 	return args, nil
 }
 
@@ -4478,6 +4508,50 @@ func (ec *executionContext) fieldContext_Mutation_setSeatRules(ctx context.Conte
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_swapSeats(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_swapSeats(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().SwapSeats(ctx, fc.Args["input"].(model.SwapSeatsInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.SwapSeatsResult) graphql.Marshaler {
+			return ec.marshalNSwapSeatsResult2marqueeᚋgraphᚋmodelᚐSwapSeatsResult(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_swapSeats(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("field of type SwapSeatsResult does not have child fields")
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_swapSeats_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _PageInfo_hasNextPage(ctx context.Context, field graphql.CollectedField, obj *model.PageInfo) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -5578,6 +5652,50 @@ func (ec *executionContext) fieldContext_Query_showtime(ctx context.Context, fie
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_swapPreview(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_swapPreview(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().SwapPreview(ctx, fc.Args["input"].(model.SwapPreviewInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.SwapPreviewResult) graphql.Marshaler {
+			return ec.marshalNSwapPreviewResult2marqueeᚋgraphᚋmodelᚐSwapPreviewResult(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_swapPreview(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("field of type SwapPreviewResult does not have child fields")
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_swapPreview_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_theaters(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -6050,6 +6168,13 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			return graphql.Null
 		}
 		return ec._TenderRefused(ctx, sel, obj)
+	case model.SwapUnavailable:
+		return ec._SwapUnavailable(ctx, sel, &obj)
+	case *model.SwapUnavailable:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._SwapUnavailable(ctx, sel, obj)
 	case model.ShowtimeClosed:
 		return ec._ShowtimeClosed(ctx, sel, &obj)
 	case *model.ShowtimeClosed:
@@ -6811,6 +6936,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "swapSeats":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_swapSeats(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -7038,6 +7170,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_showtime(ctx, field)
+				})
+		case "swapPreview":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_swapPreview(ctx, field)
 				})
 		case "theaters":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,

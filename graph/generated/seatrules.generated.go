@@ -712,7 +712,7 @@ func UnmarshalValidateSelectionInput(ctx context.Context, raw any) (model.Valida
 
 // region    **************************** object.gotpl ****************************
 
-var coolingDownImplementors = []string{"CoolingDown", "ReserveSeatsResult", "SellAtCounterResult", "UserError"}
+var coolingDownImplementors = []string{"CoolingDown", "ReserveSeatsResult", "SellAtCounterResult", "UserError", "SwapSeatsResult"}
 
 func (ec *executionContext) _CoolingDown(ctx context.Context, sel ast.SelectionSet, obj *model.CoolingDown) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, coolingDownImplementors)
@@ -755,7 +755,7 @@ func (ec *executionContext) _CoolingDown(ctx context.Context, sel ast.SelectionS
 	return out
 }
 
-var seatRuleBrokenImplementors = []string{"SeatRuleBroken", "ReserveSeatsResult", "CancelReservationResult", "SellAtCounterResult", "ChangeSeatsResult", "UserError"}
+var seatRuleBrokenImplementors = []string{"SeatRuleBroken", "ReserveSeatsResult", "CancelReservationResult", "SellAtCounterResult", "ChangeSeatsResult", "UserError", "SwapSeatsResult"}
 
 func (ec *executionContext) _SeatRuleBroken(ctx context.Context, sel ast.SelectionSet, obj *model.SeatRuleBroken) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, seatRuleBrokenImplementors)

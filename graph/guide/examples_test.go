@@ -49,6 +49,10 @@ func TestExamples(t *testing.T) {
 	}))
 	for _, theater := range a.World.Theaters {
 		a.Strict(theater)
+		// As without a policy, but for swaps.
+		a.Exec(`INSERT INTO refund_policies (theater_id, version, steps, late_without_refund, kept_per_ticket_minor, kept_once_minor, fees_returned,
+				swap_minutes, swap_fee_minor, holds_from)
+			VALUES ($1, 1, '[{"minutes":0,"basisPoints":10000}]', false, 0, 0, true, 60, 100, now())`, theater.Key)
 	}
 	client := a.Anonymous()
 	meant := samples{}

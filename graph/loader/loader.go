@@ -57,6 +57,7 @@ type Loaders struct {
 	PayLater      *Maybe[uuid.UUID, booking.PayLaterPolicy]     // by theater
 	RefundPolicy  *One[uuid.UUID, booking.RefundPolicy]         // by theater
 	Contract      *One[payment.Reference, booking.RefundPolicy] // by reservation
+	Swap          *Maybe[payment.Reference, booking.Swap]       // by the reservation that comes
 	PriceRules    *Many[uuid.UUID, showtime.PriceRule]          // by theater
 	Promotions    *Many[uuid.UUID, promotion.Promotion]         // by theater
 	Payment       *Maybe[payment.Reference, payment.Payment]
@@ -91,6 +92,7 @@ func New(s Services, wait time.Duration) *Loaders {
 		PayLater:      maybe(s.Booking.PayLaterPolicies, wait),
 		RefundPolicy:  one("theater", s.Booking.RefundPolicies, wait),
 		Contract:      one("reservation", s.Booking.RefundPoliciesOf, wait),
+		Swap:          maybe(s.Booking.SwapsOf, wait),
 		Payment:       maybe(s.Payment.PaymentsByReservation, wait),
 		Tickets:       many(s.Booking.TicketsByReservation, wait),
 		Customer:      maybe(s.Identity.UsersByID, wait),

@@ -196,6 +196,16 @@ type SignInWithPasskeyResult interface {
 	IsSignInWithPasskeyResult()
 }
 
+// What a swap would cost, or why there is none.
+type SwapPreviewResult interface {
+	IsSwapPreviewResult()
+}
+
+// How a request for a swap went. After anything but `SwapSeatsPayload` nothing has changed.
+type SwapSeatsResult interface {
+	IsSwapSeatsResult()
+}
+
 // How unlinking a provider went.
 type UnlinkProviderResult interface {
 	IsUnlinkProviderResult()
@@ -607,6 +617,8 @@ func (CoolingDown) IsSellAtCounterResult() {}
 
 func (CoolingDown) IsUserError() {}
 
+func (CoolingDown) IsSwapSeatsResult() {}
+
 // What a customer gives at the counter.
 type CounterTenderInput struct {
 	// How.
@@ -933,6 +945,8 @@ func (LimitExceeded) IsSellAtCounterResult() {}
 
 func (LimitExceeded) IsChangeSeatsResult() {}
 
+func (LimitExceeded) IsSwapSeatsResult() {}
+
 // The link was used, is too old, or never was one of ours; which of them is not said. Ask for another.
 type LinkExpired struct {
 	// Always `LINK_EXPIRED`.
@@ -1189,7 +1203,7 @@ type PaymentDeclined struct {
 	Code UserErrorCode `json:"code"`
 	// A sentence for people.
 	Message string `json:"message"`
-	// The gateway's reason: `insufficient_funds`.
+	// The gateway's reason: `insufficient_funds`. `swap_unavailable`: the seats that were to be swapped were given back, used or swapped meanwhile, or their showtime has started.
 	DeclineCode string `json:"declineCode"`
 	// The reservation.
 	Reservation booking.Reservation `json:"reservation"`
@@ -1307,6 +1321,8 @@ func (PriceTooHigh) IsChangeSeatsResult() {}
 
 func (PriceTooHigh) IsUserError() {}
 
+func (PriceTooHigh) IsSwapSeatsResult() {}
+
 // A code that makes tickets of a theater cheaper. It is a step of the price, after those of the theater and before fees; several
 // codes mean the same price each, so that their order does not matter. A use goes back when its reservation ends.
 type Promotion struct {
@@ -1397,6 +1413,10 @@ func (PromotionRefused) IsSellAtCounterResult() {}
 func (PromotionRefused) IsChangeSeatsResult() {}
 
 func (PromotionRefused) IsUserError() {}
+
+func (PromotionRefused) IsSwapSeatsResult() {}
+
+func (PromotionRefused) IsSwapPreviewResult() {}
 
 // A proof of who one is: exactly one of the fields.
 type ProveAgainInput struct {
@@ -1533,6 +1553,8 @@ type RefundPolicyInput struct {
 	KeptOnceMinor *int64 `json:"keptOnceMinor,omitempty"`
 	// Whether booking fees come back as well, as long as a step holds.
 	FeesReturned bool `json:"feesReturned"`
+	// On which terms seats may be swapped; not at all by default.
+	Swap *SwapTermsInput `json:"swap,omitempty"`
 }
 
 // A step of a policy.
@@ -1937,6 +1959,8 @@ func (SeatRuleBroken) IsChangeSeatsResult() {}
 
 func (SeatRuleBroken) IsUserError() {}
 
+func (SeatRuleBroken) IsSwapSeatsResult() {}
+
 // Whom a seat is for.
 type SeatTicketTypeInput struct {
 	// Id of the seat, one of `seatIds`.
@@ -1964,6 +1988,8 @@ func (SeatsUnavailable) IsReserveSeatsResult() {}
 func (SeatsUnavailable) IsSellAtCounterResult() {}
 
 func (SeatsUnavailable) IsChangeSeatsResult() {}
+
+func (SeatsUnavailable) IsSwapSeatsResult() {}
 
 // The first proof was right, and the account has a second factor, which is to be proved as well. Nobody is signed in yet.
 type SecondFactorRequired struct {
@@ -2169,6 +2195,8 @@ func (ShowtimeClosed) IsPayReservationResult() {}
 
 func (ShowtimeClosed) IsRefundPreviewResult() {}
 
+func (ShowtimeClosed) IsSwapSeatsResult() {}
+
 // A page of showtimes.
 type ShowtimeConnection struct {
 	// The showtimes with their cursors.
@@ -2269,6 +2297,103 @@ type StaffReservationEdge struct {
 	Customer   *ReservationCustomer `json:"customer,omitempty"`
 	EmailShown bool                 `json:"-"`
 }
+
+// What a swap would cost at this moment, to the minor unit.
+type SwapPreview struct {
+	// What was paid for the seats that would be given, with fees and taxes.
+	Value money.Money `json:"value"`
+	// What would be kept of that for the swap.
+	Fee money.Money `json:"fee"`
+	// What the seats that would come cost.
+	Price money.Money `json:"price"`
+	// What of the value pays for them.
+	Credit money.Money `json:"credit"`
+	// What would be due beside that.
+	Due money.Money `json:"due"`
+	// What comes back of the value, when the seats that come cost less: the share that a cancellation gives at this moment, and no
+	// more than cancelling the seats would give; all of it when their showtime was called off.
+	ComesBack money.Money `json:"comesBack"`
+	// The last moment at which it may be asked for; null when the showtime was called off.
+	Until *time.Time `json:"until,omitempty"`
+	// The server's clock.
+	ServerTime time.Time `json:"serverTime"`
+}
+
+func (SwapPreview) IsSwapPreviewResult() {}
+
+// Seats that somebody thinks of swapping.
+type SwapPreviewInput struct {
+	// Id of the paid reservation whose seats would be given.
+	ReservationID string `json:"reservationId"`
+	// Ids of the seats that would be given, each once; all of the reservation by default.
+	GiveBack []string `json:"giveBack,omitempty"`
+	// Id of the showtime whose seats would come: the same or another one of the theater.
+	ShowtimeID string `json:"showtimeId"`
+	// Ids of the seats that would come, each once, free or not, none of which the reservation has.
+	SeatIds []string `json:"seatIds"`
+	// Whom the seats are for, each at most once; a seat that is missing is for an adult.
+	TicketTypes []SeatTicketTypeInput `json:"ticketTypes,omitempty"`
+	// Promotion codes, at most 3. Asking for many that do not exist is `THROTTLED`.
+	PromoCodes []string `json:"promoCodes,omitempty"`
+}
+
+// Seats to swap.
+type SwapSeatsInput struct {
+	// Id of the paid reservation whose seats are given.
+	ReservationID string `json:"reservationId"`
+	// Ids of the seats that are given, each once; all of the reservation by default. A companion's seat goes with the place that it belongs to.
+	GiveBack []string `json:"giveBack,omitempty"`
+	// Id of the showtime whose seats come: the same or another one of the theater.
+	ShowtimeID string `json:"showtimeId"`
+	// Ids of the seats that come, each once, none of which the reservation has. All or none are held.
+	SeatIds []string `json:"seatIds"`
+	// Whom the seats are for, each at most once; a seat that is missing is for an adult.
+	TicketTypes []SeatTicketTypeInput `json:"ticketTypes,omitempty"`
+	// Promotion codes, at most 3. All are used, or nothing is held. Asking for many that do not exist is `THROTTLED`.
+	PromoCodes []string `json:"promoCodes,omitempty"`
+	// The most that may be due, in the minor unit of the showtime's currency; anything by default. For more nothing is held.
+	MaxDueMinor *int64 `json:"maxDueMinor,omitempty"`
+	// Whether the party needs the places for wheelchairs among the seats. It is kept nowhere.
+	AccessibleNeed bool `json:"accessibleNeed"`
+	// Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key never holds seats twice.
+	IdempotencyKey string `json:"idempotencyKey"`
+}
+
+// The seats are held, as by `reserveSeats`. Pay the reservation to swap: `swap.due`, which may be nothing. Until then nothing else has changed.
+type SwapSeatsPayload struct {
+	// The reservation that comes.
+	Reservation booking.Reservation `json:"reservation"`
+	// The server's clock, to count down to `heldUntil` by.
+	ServerTime time.Time `json:"serverTime"`
+}
+
+func (SwapSeatsPayload) IsSwapSeatsResult() {}
+
+// Terms for swaps as they shall be.
+type SwapTermsInput struct {
+	// Until how many minutes before the start of the showtime whose seats are given: 0 to 527040, a year.
+	MinutesBefore int32 `json:"minutesBefore"`
+	// Kept of what was paid for the seats that are given, for each swap, in the minor unit of the theater's currency; nothing by default.
+	FeeMinor *int64 `json:"feeMinor,omitempty"`
+}
+
+// Seats of the reservation cannot be swapped; nothing was held.
+type SwapUnavailable struct {
+	// Always `SWAP_UNAVAILABLE`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+	// Why.
+	Reason booking.SwapReason `json:"reason"`
+	// Until when they could be; of `TOO_LATE` only.
+	ClosedAt *time.Time `json:"closedAt,omitempty"`
+}
+
+func (SwapUnavailable) IsUserError() {}
+
+func (SwapUnavailable) IsSwapSeatsResult() {}
+
+func (SwapUnavailable) IsSwapPreviewResult() {}
 
 // The tender does not pay what is due: less in cash, or another amount by card. Nothing was done; what a terminal has taken is to be cancelled there.
 type TenderRefused struct {
@@ -2678,6 +2803,8 @@ const (
 	UserErrorCodePayLaterUnavailable UserErrorCode = "PAY_LATER_UNAVAILABLE"
 	// The seats cannot be given back any more.
 	UserErrorCodeCancellationClosed UserErrorCode = "CANCELLATION_CLOSED"
+	// The seats cannot be swapped.
+	UserErrorCodeSwapUnavailable UserErrorCode = "SWAP_UNAVAILABLE"
 	// The card issuer refused the payment.
 	UserErrorCodePaymentDeclined UserErrorCode = "PAYMENT_DECLINED"
 	// The payment's outcome is not known yet; it settles by itself.
@@ -2738,6 +2865,7 @@ var AllUserErrorCode = []UserErrorCode{
 	UserErrorCodeHoldLimitReached,
 	UserErrorCodePayLaterUnavailable,
 	UserErrorCodeCancellationClosed,
+	UserErrorCodeSwapUnavailable,
 	UserErrorCodePaymentDeclined,
 	UserErrorCodePaymentPending,
 	UserErrorCodeUsernameTaken,
@@ -2762,7 +2890,7 @@ var AllUserErrorCode = []UserErrorCode{
 
 func (e UserErrorCode) IsValid() bool {
 	switch e {
-	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeInvalidProof, UserErrorCodeAccountDisabled, UserErrorCodeTooManyGrants, UserErrorCodeLastAdmin, UserErrorCodeSessionEnded, UserErrorCodeLinkExpired, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodePromotionRefused, UserErrorCodeReservationExpired, UserErrorCodeHoldLimitReached, UserErrorCodePayLaterUnavailable, UserErrorCodeCancellationClosed, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending, UserErrorCodeUsernameTaken, UserErrorCodeTenderRefused, UserErrorCodePaymentUnderWay, UserErrorCodeProviderSignInFailed, UserErrorCodeAccountExists, UserErrorCodeProviderEmailUnverified, UserErrorCodeProviderLinkTaken, UserErrorCodeLastWayToSignIn, UserErrorCodeNoPassword, UserErrorCodePriceTooHigh, UserErrorCodeReservationsAhead, UserErrorCodeAccountInOffice, UserErrorCodeTicketRequired, UserErrorCodeAlreadyReviewed, UserErrorCodeReviewHidden, UserErrorCodeReviewReported, UserErrorCodeSeatRuleBroken, UserErrorCodeCoolingDown:
+	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeInvalidProof, UserErrorCodeAccountDisabled, UserErrorCodeTooManyGrants, UserErrorCodeLastAdmin, UserErrorCodeSessionEnded, UserErrorCodeLinkExpired, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodePromotionRefused, UserErrorCodeReservationExpired, UserErrorCodeHoldLimitReached, UserErrorCodePayLaterUnavailable, UserErrorCodeCancellationClosed, UserErrorCodeSwapUnavailable, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending, UserErrorCodeUsernameTaken, UserErrorCodeTenderRefused, UserErrorCodePaymentUnderWay, UserErrorCodeProviderSignInFailed, UserErrorCodeAccountExists, UserErrorCodeProviderEmailUnverified, UserErrorCodeProviderLinkTaken, UserErrorCodeLastWayToSignIn, UserErrorCodeNoPassword, UserErrorCodePriceTooHigh, UserErrorCodeReservationsAhead, UserErrorCodeAccountInOffice, UserErrorCodeTicketRequired, UserErrorCodeAlreadyReviewed, UserErrorCodeReviewHidden, UserErrorCodeReviewReported, UserErrorCodeSeatRuleBroken, UserErrorCodeCoolingDown:
 		return true
 	}
 	return false

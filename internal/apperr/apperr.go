@@ -77,6 +77,24 @@ func Invalid(path, format string, args ...any) *Error {
 	return &Error{Code: BadUserInput, Message: message, Fields: []FieldError{{Path: path, Message: message}}}
 }
 
+// Renamed returns an error whose fields are those of an input that has them at another path: what begins with from begins with
+// to. Any other error it returns as it is.
+func Renamed(err error, from, to string) error {
+	bad, ok := errors.AsType[*Error](err)
+	if !ok || len(bad.Fields) == 0 {
+		return err
+	}
+	renamed := *bad
+	renamed.Fields = make([]FieldError, len(bad.Fields))
+	for i, field := range bad.Fields {
+		if rest, found := strings.CutPrefix(field.Path, from); found {
+			field.Path = to + rest
+		}
+		renamed.Fields[i] = field
+	}
+	return &renamed
+}
+
 // Error returns the message, followed by the cause for the log.
 func (e *Error) Error() string {
 	if e.cause == nil {

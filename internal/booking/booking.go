@@ -162,9 +162,10 @@ type TicketStatus string
 
 // The states of a ticket.
 const (
-	TicketIssued   TicketStatus = "ISSUED"
-	TicketRedeemed TicketStatus = "REDEEMED"
-	TicketRevoked  TicketStatus = "REVOKED"
+	TicketIssued    TicketStatus = "ISSUED"
+	TicketSuspended TicketStatus = "SUSPENDED" // a payment decides whether its seat is swapped
+	TicketRedeemed  TicketStatus = "REDEEMED"
+	TicketRevoked   TicketStatus = "REVOKED"
 )
 
 // Suggestion is a selection of seats that could be taken.

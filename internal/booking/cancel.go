@@ -91,9 +91,9 @@ func (s *Service) Cancel(ctx context.Context, viewer auth.Viewer, in CancelInput
 
 // cancellation is what came of the transaction.
 type cancellation struct {
-	refusal CancelResult    // nothing was changed
-	freed   bool            // seats are free
-	refund  *payment.Refund // to be given back, driven by this call
+	refusal CancelResult     // nothing was changed
+	freed   bool             // seats are free
+	refunds []payment.Refund // to be given back, driven by this call
 }
 
 // afterwards tells those who watch, and sees to it that the money goes back.
@@ -101,14 +101,15 @@ func (s *Service) afterwards(ctx context.Context, showtimeID uuid.UUID, done can
 	if done.freed {
 		s.hint(showtimeID)
 	}
-	if done.refund == nil {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
-	if err := s.giveBack(ctx, *done.refund); err != nil {
-		s.log.WarnContext(ctx, "refund left to the reconciler", "refund", done.refund.ID, "attempt", done.refund.AttemptID, "error", err)
-		return s.payments.ReleaseRefund(ctx, *done.refund)
+	for _, refund := range done.refunds {
+		if err := s.giveBack(ctx, refund); err != nil {
+			s.log.WarnContext(ctx, "refund left to the reconciler", "refund", refund.ID, "attempt", refund.AttemptID, "error", err)
+			if err := s.payments.ReleaseRefund(ctx, refund); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -158,10 +159,15 @@ func cancellingOf(ctx context.Context, on querier, layout *theater.Layout, r Res
 	if len(wanted) > 0 {
 		c.positions = slices.DeleteFunc(c.positions, func(p int16) bool { return !slices.Contains(wanted, p) })
 	}
-	c.whole = len(c.positions) == len(r.Positions)
 	if err := keepsCompany(layout, r.Positions, c.positions); err != nil {
 		return c, err
 	}
+	return leaving(ctx, on, layout, r, c.positions)
+}
+
+// leaving is seats of a reservation, all of which it has, that are to go.
+func leaving(ctx context.Context, on querier, layout *theater.Layout, r Reservation, positions seatno.List) (c cancelling, err error) {
+	c = cancelling{r: r, positions: positions, whole: len(positions) == len(r.Positions)}
 	c.bill = pricing.BillOf(r.Stored, itemsOf(layout.SeatsAt(r.Positions.Sorted()), r.Types))
 	c.contract, err = contractOf(ctx, on, r.Reference())
 	return c, err
@@ -257,24 +263,40 @@ func undivided(err error) error {
 	return err
 }
 
-// cancelTx frees the seats, takes the right of admission from their tickets, and promises backMinor of what was paid.
+// cancelTx frees the seats, takes the right of admission from their tickets, and promises backMinor of what was paid. CONFLICT
+// while a payment or a swap is under way.
 func (s *Service) cancelTx(ctx context.Context, tx *sql.Tx, done *cancellation, c cancelling, backMinor int64, cause payment.Cause) error {
-	attempt, tried, err := s.payments.LatestAttemptTx(ctx, tx, c.r.ShowtimeID, c.r.ID)
-	if err != nil {
-		return err
+	if c.r.Status == StatusConfirmed {
+		if err := notTakenTx(ctx, tx, c.r.Reference()); err != nil {
+			return err
+		}
+	} else {
+		attempt, tried, err := s.payments.LatestAttemptTx(ctx, tx, c.r.ShowtimeID, c.r.ID)
+		if err != nil {
+			return err
+		}
+		if tried && (attempt.Status == payment.AttemptStarted || attempt.Status == payment.AttemptAuthorized) {
+			return errPaymentUnderWay()
+		}
 	}
+	return s.leaveTx(ctx, tx, done, c, backMinor, cause, func() error {
+		return s.promiseTx(ctx, tx, done, c.r.Reference(), backMinor, cause, c.positions)
+	})
+}
+
+// leaveTx frees the seats and takes the right of admission from their tickets. What is left costs what it does when so much is
+// gone, and pay says where that goes.
+func (s *Service) leaveTx(ctx context.Context, tx *sql.Tx, done *cancellation, c cancelling, goneMinor int64, cause payment.Cause, pay func() error) (err error) {
 	if c.r.Status == StatusConfirmed {
 		if err := s.revokeTicketsTx(ctx, tx, c.r, c.positions, cause); err != nil {
 			return err
 		}
-	} else if tried && (attempt.Status == payment.AttemptStarted || attempt.Status == payment.AttemptAuthorized) {
-		return errPaymentUnderWay()
 	}
 	var rest []pricing.Line
 	if c.whole {
 		done.freed, err = s.endTx(ctx, tx, c.r.ShowtimeID, c.r.ID, EventCancel)
 	} else {
-		rest, err = c.rest(backMinor)
+		rest, err = c.rest(goneMinor)
 		if err == nil {
 			done.freed, err = s.releaseTx(ctx, tx, c, rest)
 		}
@@ -282,8 +304,8 @@ func (s *Service) cancelTx(ctx context.Context, tx *sql.Tx, done *cancellation, 
 	if err != nil {
 		return err
 	}
-	if backMinor > 0 {
-		if err := s.promiseTx(ctx, tx, done, attempt, backMinor, cause, c.positions); err != nil {
+	if goneMinor > 0 {
+		if err := pay(); err != nil {
 			return err
 		}
 	}
@@ -295,15 +317,17 @@ func (s *Service) cancelTx(ctx context.Context, tx *sql.Tx, done *cancellation, 
 }
 
 // promiseTx records that money goes back, for this call to see to.
-func (s *Service) promiseTx(ctx context.Context, tx *sql.Tx, done *cancellation, attempt payment.Attempt, minor int64, cause payment.Cause, seats seatno.List) error {
-	refund, err := s.payments.OpenRefundTx(ctx, tx, attempt, payment.RefundOpening{
+func (s *Service) promiseTx(ctx context.Context, tx *sql.Tx, done *cancellation, of payment.Reference, minor int64, cause payment.Cause, seats seatno.List) error {
+	refunds, err := s.payments.OpenRefundsTx(ctx, tx, of, payment.RefundOpening{
 		AmountMinor: minor, Cause: cause, Seats: seats, Lease: s.cfg.AttemptLease,
 	})
 	if err != nil {
-		return fmt.Errorf("reservation %s: %w", attempt.ReservationID, err)
+		return fmt.Errorf("reservation %s: %w", of.ID, err)
 	}
-	if !payment.AtCounter(attempt.Gateway) { // what was paid at the counter waits to be paid out there
-		done.refund = &refund
+	for _, refund := range refunds {
+		if !payment.AtCounter(refund.Gateway) { // what was paid at the counter waits to be paid out there
+			done.refunds = append(done.refunds, refund)
+		}
 	}
 	return nil
 }
@@ -353,14 +377,23 @@ func (s *Service) revokeTicketsTx(ctx context.Context, tx *sql.Tx, r Reservation
 
 // revocable are the states of tickets that can be cancelled for a cause.
 func revocable(cause payment.Cause) []string {
-	if cause == payment.ByTheater {
+	switch cause {
+	case payment.ByTheater:
 		return []string{string(TicketIssued), string(TicketRedeemed)}
+	case payment.BySwap:
+		return []string{string(TicketSuspended)}
+	default:
+		return []string{string(TicketIssued)}
 	}
-	return []string{string(TicketIssued)}
 }
 
 func errUsed() error {
 	return apperr.New(apperr.Conflict, "A ticket of this reservation has been used.")
+}
+
+// executor is a querier that asks for nothing.
+type executor interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 
 // querier is a transaction, or the pool for a statement that is one by itself.

@@ -59,6 +59,9 @@ func (s *Service) PayLater(ctx context.Context, viewer auth.Viewer, in HoldInput
 		if r.Status == StatusReserved {
 			return false, nil
 		}
+		if err := notSwapTx(ctx, tx, r.Reference()); err != nil {
+			return false, err
+		}
 		var payBy time.Time
 		if payBy, refusal, err = s.payByTx(ctx, tx, r); err != nil || refusal != "" {
 			return false, err

@@ -140,6 +140,9 @@ func (s *Service) PayAtCounter(ctx context.Context, viewer auth.Viewer, in Count
 		default:
 			return apperr.New(apperr.Conflict, "This reservation was cancelled.")
 		}
+		if err := notSwapTx(ctx, tx, r.Reference()); err != nil {
+			return err
+		}
 		unsettled, err := s.payments.UnsettledTx(ctx, tx, in.ShowtimeID, in.ReservationID)
 		switch {
 		case err != nil:

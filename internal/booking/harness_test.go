@@ -68,12 +68,17 @@ func houseIn(t testing.TB, db *postgres.DB, plan fixture.Plan) *house {
 
 // process returns the service of a further process, which remembers nothing.
 func (h *house) process(gateway payment.Gateway, cfg booking.Config) *booking.Service {
+	return h.processTelling(gateway, cfg, h.hints.add)
+}
+
+// processTelling is process with a line of its own to those who watch.
+func (h *house) processTelling(gateway payment.Gateway, cfg booking.Config, hint func(uuid.UUID)) *booking.Service {
 	showtimes := showtime.NewService(h.DB, clock.System{})
 	return booking.NewService(booking.Deps{
 		DB: h.DB, Showtimes: showtimes, Payments: payment.NewService(h.DB), Gateway: gateway,
 		Promotions: promotion.NewService(h.DB, clock.System{}),
 		Seating:    seating.NewService(h.DB, showtimes, theater.NewService(ent.Over(h.DB.SQL()))),
-		Hint:       h.hints.add, Clock: clock.System{}, Source: source, Account: h.account, Log: slog.New(slog.DiscardHandler),
+		Hint:       hint, Clock: clock.System{}, Source: source, Account: h.account, Log: slog.New(slog.DiscardHandler),
 	}, cfg)
 }
 
@@ -258,7 +263,7 @@ func (h *house) captured() (minor int64) {
 // endLeases lets the reconciler take over every attempt.
 func (h *house) endLeases(t testing.TB) {
 	t.Helper()
-	for _, table := range []string{"payment_attempts", "refunds"} {
+	for _, table := range []string{"payment_attempts", "handovers", "refunds"} {
 		h.Exec(t, `UPDATE `+table+` SET leased_until = now() - interval '1 second' WHERE leased_until > now()`)
 	}
 }

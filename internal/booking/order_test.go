@@ -30,12 +30,12 @@ func TestSeats_are_locked_in_ascending_order(t *testing.T) {
 	}{
 		"claim_seats": {
 			brake: `INSERT INTO seat_claims (showtime_id, seat_no) SELECT showtime_id, 12 FROM showtime_sales`,
-			call:  `SELECT claim_seats($1, gen_random_uuid(), $2, '{12,13,11}', 1, 3600, 'NZD', '[]', 60000, 'a key for it', '', '{}', '{}', false, NULL, NULL, 0, NULL, 0, 0, 0)`,
+			call:  `SELECT claim_seats($1, gen_random_uuid(), $2, '{12,13,11}', 1, 3600, 'NZD', '[]', 60000, 'a key for it', '', '{}', '{}', false, NULL, NULL, 0, NULL, 0, 0, 0, NULL, NULL)`,
 			probe: `INSERT INTO seat_claims (showtime_id, seat_no) SELECT showtime_id, $1 FROM showtime_sales`,
 		},
 		"claim_seats_of_an_expired_hold": {
 			held: true, hours: -1, brake: lockMiddle,
-			call:  `SELECT claim_seats($1, gen_random_uuid(), $2, '{12,13,11}', 1, 3600, 'NZD', '[]', 60000, 'a key for it', '', '{}', '{}', false, NULL, NULL, 0, NULL, 0, 0, 0)`,
+			call:  `SELECT claim_seats($1, gen_random_uuid(), $2, '{12,13,11}', 1, 3600, 'NZD', '[]', 60000, 'a key for it', '', '{}', '{}', false, NULL, NULL, 0, NULL, 0, 0, 0, NULL, NULL)`,
 			probe: `SELECT FROM seat_claims WHERE seat_no = $1 FOR UPDATE`,
 		},
 		"secure_reservation": {

@@ -153,12 +153,13 @@ func (s *Service) payReservation(ctx context.Context, on querier, viewer auth.Vi
 		attemptID, paymentID                   uuid.NullUUID
 		gateway, currency, status, declineCode sql.NullString
 		amount                                 sql.NullInt64
+		credit                                 *int64
 	)
-	err = on.QueryRowContext(ctx, `SELECT outcome, attempt_id, payment_id, gateway, amount_minor, currency, status, decline_code
+	err = on.QueryRowContext(ctx, `SELECT outcome, attempt_id, payment_id, gateway, amount_minor, currency, status, decline_code, credit_minor
 		FROM pay_reservation($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 		in.ShowtimeID, in.ReservationID, viewer.UserID, in.IdempotencyKey, in.fingerprint(), typeid.New(), typeid.New(),
 		s.gateway.Name(), s.cfg.AttemptLease.Milliseconds()).
-		Scan(&outcome, &attemptID, &paymentID, &gateway, &amount, &currency, &status, &declineCode)
+		Scan(&outcome, &attemptID, &paymentID, &gateway, &amount, &currency, &status, &declineCode, &credit)
 	if err != nil {
 		return "", payment.Attempt{}, payment.Moved(fmt.Errorf("opening a payment: %w", err))
 	}
@@ -168,6 +169,7 @@ func (s *Service) payReservation(ctx context.Context, on querier, viewer auth.Vi
 	return outcome, payment.Attempt{
 		ShowtimeID: in.ShowtimeID, ID: attemptID.UUID, PaymentID: paymentID.UUID, ReservationID: in.ReservationID, Gateway: gateway.String,
 		Amount: money.Money{AmountMinor: amount.Int64, Currency: currency.String}, Status: payment.AttemptStatus(status.String), DeclineCode: declineCode.String,
+		CreditMinor: credit,
 	}, nil
 }
 

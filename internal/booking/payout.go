@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -91,11 +92,11 @@ func (s *Service) PayOutAtCounter(ctx context.Context, viewer auth.Viewer, in Pa
 			out.Amount.AmountMinor, err = s.payments.PaidOutTx(ctx, tx, r.Reference(), in.IdempotencyKey)
 			return err
 		}
-		attempt, tried, err := s.payments.LatestAttemptTx(ctx, tx, in.ShowtimeID, in.ReservationID)
+		sources, err := s.payments.SourcesTx(ctx, tx, r.Reference())
 		if err != nil {
 			return err
 		}
-		if !tried || !payment.AtCounter(attempt.Gateway) || attempt.Status != payment.AttemptCaptured {
+		if !slices.ContainsFunc(sources, func(source payment.Source) bool { return payment.AtCounter(source.Gateway) }) {
 			return apperr.New(apperr.Conflict, "This reservation was not paid at the counter.")
 		}
 		if in.Cancel {
@@ -117,8 +118,8 @@ func (s *Service) PayOutAtCounter(ctx context.Context, viewer auth.Viewer, in Pa
 	if err != nil {
 		return nil, err
 	}
-	if done.freed {
-		s.hint(in.ShowtimeID)
+	if err := s.afterwards(ctx, in.ShowtimeID, done); err != nil {
+		return nil, err
 	}
 	paid, err := s.paidAtCounter(ctx, payment.Reference{ShowtimeID: in.ShowtimeID, ID: in.ReservationID})
 	out.Reservation = paid.Reservation

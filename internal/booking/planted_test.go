@@ -108,6 +108,37 @@ func swell(t *testing.T, r *race) {
 	}
 }
 
+// haggle is customers who bought a seat and hold another two for it, in two tabs, and pay in both at once.
+func haggle(t *testing.T, r *race) {
+	t.Helper()
+	const customers = 20
+	process := r.processes[len(r.processes)-1]
+	var held [2 * customers]booking.Reservation
+	for i := range customers {
+		viewer := newViewer()
+		first := 11 + 3*i // of STANDARD
+		result, err := process.Reserve(t.Context(), viewer, r.request(first))
+		bought := is[booking.Reserved](t, result, err).Reservation
+		for !r.pay(t, process, viewer, bought) {
+			r.endLeases(t)
+			_, err := process.Reconcile(t.Context())
+			r.failed("reconcile", err)
+		}
+		r.tell(bought, toldSwapping)
+		for tab := range 2 {
+			result, err := process.SwapSeats(t.Context(), viewer, r.swapInput(bought, nil, 0, first+1+tab))
+			held[2*i+tab] = is[booking.SwapHeld](t, result, err).Reservation
+		}
+	}
+	together(len(held), func(i int) {
+		_, err := process.Pay(t.Context(), viewerOf(held[i]), payInput(held[i]))
+		r.failed("pay", err)
+	})
+	breaches, err := audit(t.Context(), r.watchers.SQL(), always)
+	r.failed("audit", err)
+	r.notice(breaches...)
+}
+
 const (
 	takeOver = ` ON CONFLICT (showtime_id, seat_no) DO UPDATE
                 SET reservation_id = excluded.reservation_id, held_until = excluded.held_until
@@ -172,6 +203,22 @@ var plants = map[string]planted{
 		edits:   []edit{{"change_seats", changeTurn, ``}},
 		crowd:   swell,
 		noticed: []string{"a viewer has more seats than one may"},
+	},
+	"a_seat_is_swapped_in_two_tabs": {
+		before: []string{`DROP INDEX handovers_taken_key`},
+		edits: []edit{
+			{"take_seats", `IF FOUND THEN RETURN false; END IF;`, ``},
+			{"take_seats", `AND seat_no = ANY (p_seats) AND status = 'ISSUED';
+    IF`, `AND seat_no = ANY (p_seats);
+    IF`},
+		},
+		crowd:   haggle,
+		noticed: []string{"a seat is swapped twice"},
+	},
+	"a_seat_that_is_being_swapped_admits": {
+		edits:   []edit{{"take_seats", `SET status = 'SUSPENDED'`, `SET status = 'ISSUED'`}},
+		crowd:   haggle,
+		noticed: []string{"a ticket admits that a swap has taken, or does not that none has"},
 	},
 	"an_ended_reservation_keeps_its_seats": {
 		edits:   []edit{{"end_reservation", `AND seat_no = ANY (v_seats) AND reservation_id = p_reservation_id`, `AND false`}},

@@ -63,11 +63,11 @@ func (w wanted) refusedPromotion() error {
 	return &refusedPromotionError{PromotionRefused{Code: w.promos[at].Code, Reason: w.promos[at].Reason}}
 }
 
-// claimWith claims seats: in one statement, or, against the rules of the theater or with promotions, in a transaction that
-// records or uses them too. With promotions it returns *refusedPromotionError and promotion.ErrMoved; a request that was
+// claimWith claims seats: in one statement, or, against the rules of the theater, with promotions or for a swap, in a
+// transaction that records or uses them too. With promotions it returns *refusedPromotionError and promotion.ErrMoved; a request that was
 // carried out before is answered as then, whatever has become of its codes.
 func (s *Service) claimWith(ctx context.Context, viewer auth.Viewer, w wanted, in ReserveInput) (c claimed, err error) {
-	if !in.OverrideSeatRules && len(w.promos) == 0 {
+	if !in.OverrideSeatRules && len(w.promos) == 0 && in.swap == nil {
 		return s.claim(ctx, s.db.SQL(), viewer.UserID, w, in)
 	}
 	if refused := w.refusedPromotion(); refused != nil {
@@ -85,6 +85,11 @@ func (s *Service) claimWith(ctx context.Context, viewer auth.Viewer, w wanted, i
 		}
 		if err != nil || c.outcome != claimedSeats {
 			return err
+		}
+		if in.swap != nil {
+			if err := in.swap.recordTx(ctx, tx, in.ShowtimeID, c.reservationID.UUID); err != nil || len(w.promos) == 0 {
+				return err
+			}
 		}
 		use := w.use
 		use.ReservationID = c.reservationID.UUID

@@ -69,14 +69,16 @@ type answer string
 const (
 	toldNotPaid   answer = "not paid"
 	toldPaid      answer = "paid"
+	toldSwapping  answer = "being swapped"
 	toldCancelled answer = "cancelled"
 )
 
-var answers = []answer{toldNotPaid, toldPaid, toldCancelled}
+var answers = []answer{toldNotPaid, toldPaid, toldSwapping, toldCancelled}
 
 // tally counts what happened.
 type tally struct {
 	counters
+	swappers
 
 	reserved, lost, again, kept, changed, unchanged, paid, declined, expired, pending, cancelled, lessened, conflicts, snapshots, sums, deadlocks atomic.Int64
 }
@@ -111,6 +113,7 @@ func newRace(t *testing.T) *race {
 		r.clerks = append(r.clerks, h.staff())
 	}
 	h.offer(t, booking.PayLaterPolicy{LeadMinutes: 30, MaxOpen: 2})
+	h.policy(t, freely)
 	t.Logf("seed %d", r.seed)
 	return r
 }
@@ -139,6 +142,9 @@ func (r *race) run(t *testing.T, racers, turns int) {
 	until(func() {
 		_, err := r.watchers.SQL().ExecContext(t.Context(), `UPDATE payment_attempts SET leased_until = now() - interval '1 second'
 			WHERE leased_until > now() AND status IN ('STARTED', 'AUTHORIZED', 'VOID_PENDING', 'REFUND_PENDING')`)
+		r.failed("end leases", err)
+		_, err = r.watchers.SQL().ExecContext(t.Context(), `UPDATE handovers SET leased_until = now() - interval '1 second'
+			WHERE leased_until > now() AND status = 'TAKEN'`)
 		r.failed("end leases", err)
 	})
 	watch := func(rules []rulebook.Rule, snapshots *atomic.Int64) func() {
@@ -222,8 +228,8 @@ func (r *race) decide(t *testing.T, random *rand.Rand, process *booking.Service,
 	if choice%3 == 0 {
 		r.change(t, random, process, viewer, held)
 	}
-	if choice < 6 {
-		r.pay(t, process, viewer, held)
+	if choice < 6 && r.pay(t, process, viewer, held) && choice%3 != 0 { // its seats are those of before
+		r.swap(t, random, viewer, held)
 	}
 	if choice != 5 && choice != 9 {
 		r.cancel(t, process, viewer, held)
@@ -265,12 +271,14 @@ func (r *race) change(t *testing.T, random *rand.Rand, process *booking.Service,
 	}
 }
 
-func (r *race) pay(t *testing.T, process *booking.Service, viewer auth.Viewer, held booking.Reservation) {
+// pay is paying a reservation, and reports whether it is paid.
+func (r *race) pay(t *testing.T, process *booking.Service, viewer auth.Viewer, held booking.Reservation) (paid bool) {
 	result, err := process.Pay(t.Context(), viewer, payInput(held))
 	switch result.(type) {
 	case booking.Paid:
 		r.tally.paid.Add(1)
 		r.tell(held, toldPaid)
+		return true
 	case booking.Declined:
 		r.tally.declined.Add(1)
 		r.tell(held, toldNotPaid)
@@ -282,6 +290,7 @@ func (r *race) pay(t *testing.T, process *booking.Service, viewer auth.Viewer, h
 	default:
 		r.conflict("pay", err)
 	}
+	return false
 }
 
 // cancel gives a reservation back, often its last seat first, which leaves no companion behind.

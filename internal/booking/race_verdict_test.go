@@ -27,6 +27,7 @@ func (r *race) settle(t *testing.T) {
 		}
 		const unsettled = `SELECT (SELECT count(*) FROM payment_attempts WHERE leased_until < now()
 				AND status IN ('STARTED', 'AUTHORIZED', 'VOID_PENDING', 'REFUND_PENDING'))
+			+ (SELECT count(*) FROM handovers WHERE leased_until < now() AND status = 'TAKEN')
 			+ (SELECT count(*) FROM refunds WHERE leased_until < now() AND status = 'PENDING')`
 		left = fixture.Get[int](t, r.DB, unsettled)
 	}
@@ -60,7 +61,7 @@ func (r *race) judge(t *testing.T) []string {
 	if taken != sold {
 		breaches = append(breaches, fmt.Sprintf("bank and till have %d for reservations of %d", taken, sold))
 	}
-	wants := map[answer][]string{toldPaid: {"CONFIRMED"}, toldNotPaid: {"EXPIRED", "CANCELLED"}, toldCancelled: {"CANCELLED"}}
+	wants := map[answer][]string{toldPaid: {"CONFIRMED"}, toldNotPaid: {"EXPIRED", "CANCELLED"}, toldCancelled: {"CANCELLED"}, toldSwapping: {"CONFIRMED", "CANCELLED"}}
 	for ref, what := range r.told {
 		status := fixture.Get[string](t, r.DB, `SELECT status FROM reservations WHERE showtime_id = $1 AND id = $2`, ref.ShowtimeID, ref.ID)
 		if !slices.Contains(wants[what], status) {
@@ -98,9 +99,9 @@ func bankBooks(t *testing.T, bank *postgres.DB) map[string]payment.Charge {
 func (r *race) report(t *testing.T) {
 	t.Helper()
 	n := &r.tally
-	t.Logf("%d reserved, %d lost, %d told to try again; %d kept unpaid, %d changed, %d not; %d paid, %d declined, %d expired, %d pending; %d cancelled, %d in part, %d not; %d snapshots, %d sums; at the counters: %s",
+	t.Logf("%d reserved, %d lost, %d told to try again; %d kept unpaid, %d changed, %d not; %d paid, %d declined, %d expired, %d pending; %d cancelled, %d in part, %d not; %d snapshots, %d sums; at the counters: %s; swaps: %s",
 		n.reserved.Load(), n.lost.Load(), n.again.Load(), n.kept.Load(), n.changed.Load(), n.unchanged.Load(), n.paid.Load(), n.declined.Load(), n.expired.Load(), n.pending.Load(),
-		n.cancelled.Load(), n.lessened.Load(), n.conflicts.Load(), n.snapshots.Load(), n.sums.Load(), &n.counters)
+		n.cancelled.Load(), n.lessened.Load(), n.conflicts.Load(), n.snapshots.Load(), n.sums.Load(), &n.counters, &n.swappers)
 }
 
 // provesSomething demands that the race was one.
@@ -116,7 +117,8 @@ func (r *race) provesSomething(t *testing.T, claims int64) {
 		"expired holds": fixture.Get[int64](t, r.DB, `SELECT count(*) FROM reservations WHERE status = 'EXPIRED'`),
 		"sold seats":    fixture.Get[int64](t, r.DB, `SELECT count(*) FROM tickets WHERE status = 'ISSUED'`),
 	}
-	maps.Copy(counts, n.counts())
+	maps.Copy(counts, n.counters.counts())
+	maps.Copy(counts, n.swappers.counts())
 	for what, count := range counts {
 		if count == 0 {
 			t.Errorf("the race had too few %s", what)

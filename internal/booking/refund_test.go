@@ -25,9 +25,14 @@ func (h *house) policy(t testing.TB, p pricing.RefundPolicy) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.Exec(t, `INSERT INTO refund_policies (theater_id, version, steps, late_without_refund, kept_per_ticket_minor, kept_once_minor, fees_returned, holds_from)
-		SELECT $1, 1 + count(*), $2, $3, $4, $5, $6, now() FROM refund_policies WHERE theater_id = $1`,
-		h.TheaterID, string(steps), p.LateWithoutRefund, p.KeptPerTicketMinor, p.KeptOnceMinor, p.FeesReturned)
+	var minutes, fee *int64
+	if p.Swap != nil {
+		minutes, fee = new(int64(p.Swap.Minutes)), &p.Swap.FeeMinor
+	}
+	h.Exec(t, `INSERT INTO refund_policies (theater_id, version, steps, late_without_refund, kept_per_ticket_minor, kept_once_minor, fees_returned,
+			swap_minutes, swap_fee_minor, holds_from)
+		SELECT $1, 1 + count(*), $2, $3, $4, $5, $6, $7, $8, now() FROM refund_policies WHERE theater_id = $1`,
+		h.TheaterID, string(steps), p.LateWithoutRefund, p.KeptPerTicketMinor, p.KeptOnceMinor, p.FeesReturned, minutes, fee)
 }
 
 // half gives back half of the price until an hour before the start, a tenth until the start, and no fees.

@@ -38,6 +38,20 @@ func (p RefundPolicy) KeptOnce() money.Money {
 	return money.Money{AmountMinor: p.KeptOnceMinor, Currency: p.Currency}
 }
 
+// SwapTerms are those of the policy, with the fee as money.
+type SwapTerms struct {
+	MinutesBefore int32
+	Fee           money.Money
+}
+
+// SwapTerms returns the policy's terms for swaps; nil: there are none.
+func (p RefundPolicy) SwapTerms() *SwapTerms {
+	if p.Swap == nil {
+		return nil
+	}
+	return &SwapTerms{MinutesBefore: p.Swap.Minutes, Fee: money.Money{AmountMinor: p.Swap.FeeMinor, Currency: p.Currency}}
+}
+
 // policyDelay is how long after it is set a policy begins to hold. It is committed by then, whatever happens: every
 // transaction ends sooner by the timeouts of its connection. So each reservation finds the policy that held when its seats
 // were held by the time alone, and claims know nothing of policies.
@@ -65,6 +79,10 @@ func (s *Service) SetRefundPolicy(ctx context.Context, viewer auth.Viewer, theat
 	if err != nil {
 		return RefundPolicy{}, fmt.Errorf("writing steps: %w", err)
 	}
+	var swapMinutes, swapFee sql.NullInt64
+	if policy.Swap != nil {
+		swapMinutes, swapFee = sql.NullInt64{Int64: int64(policy.Swap.Minutes), Valid: true}, sql.NullInt64{Int64: policy.Swap.FeeMinor, Valid: true}
+	}
 	set := RefundPolicy{RefundPolicy: policy}
 	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
 		err := tx.QueryRowContext(ctx, `SELECT currency FROM theaters WHERE id = $1 FOR NO KEY UPDATE`, theaterID).Scan(&set.Currency)
@@ -80,10 +98,10 @@ func (s *Service) SetRefundPolicy(ctx context.Context, viewer auth.Viewer, theat
 			return err
 		}
 		err = tx.QueryRowContext(ctx, `INSERT INTO refund_policies (theater_id, version, steps, late_without_refund, kept_per_ticket_minor,
-				kept_once_minor, fees_returned, holds_from)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, greatest(clock_timestamp() + $8 * interval '1 millisecond', $9)) RETURNING version, holds_from`,
+				kept_once_minor, fees_returned, swap_minutes, swap_fee_minor, holds_from)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, greatest(clock_timestamp() + $10 * interval '1 millisecond', $11)) RETURNING version, holds_from`,
 			theaterID, before.Version+1, string(steps), policy.LateWithoutRefund, policy.KeptPerTicketMinor, policy.KeptOnceMinor,
-			policy.FeesReturned, policyDelay.Milliseconds(), before.HoldsFrom).Scan(&set.Version, &set.HoldsFrom)
+			policy.FeesReturned, swapMinutes, swapFee, policyDelay.Milliseconds(), before.HoldsFrom).Scan(&set.Version, &set.HoldsFrom)
 		if err != nil {
 			return fmt.Errorf("writing a refund policy: %w", err)
 		}
@@ -98,7 +116,8 @@ func (s *Service) SetRefundPolicy(ctx context.Context, viewer auth.Viewer, theat
 // policyColumns are those of a version p of the theater t; NULL where it has none.
 const policyColumns = `t.currency, ` + versionColumns
 
-const versionColumns = `p.version, p.steps, p.late_without_refund, p.kept_per_ticket_minor, p.kept_once_minor, p.fees_returned, p.holds_from`
+const versionColumns = `p.version, p.steps, p.late_without_refund, p.kept_per_ticket_minor, p.kept_once_minor, p.fees_returned,
+	p.swap_minutes, p.swap_fee_minor, p.holds_from`
 
 // policyAt is what has the version p that holds for the theater t at a moment.
 func policyAt(moment string) string {
@@ -113,8 +132,10 @@ func scanPolicy(row interface{ Scan(...any) error }, leading ...any) (p RefundPo
 		steps           []byte
 		late, fees      sql.NullBool
 		perTicket, once sql.NullInt64
+		swapMinutes     sql.NullInt32
+		swapFee         sql.NullInt64
 	)
-	if err := row.Scan(append(leading, &p.Currency, &version, &steps, &late, &perTicket, &once, &fees, &p.HoldsFrom)...); err != nil {
+	if err := row.Scan(append(leading, &p.Currency, &version, &steps, &late, &perTicket, &once, &fees, &swapMinutes, &swapFee, &p.HoldsFrom)...); err != nil {
 		return p, err
 	}
 	if !version.Valid {
@@ -123,6 +144,9 @@ func scanPolicy(row interface{ Scan(...any) error }, leading ...any) (p RefundPo
 	}
 	p.Version = version.Int32
 	p.LateWithoutRefund, p.KeptPerTicketMinor, p.KeptOnceMinor, p.FeesReturned = late.Bool, perTicket.Int64, once.Int64, fees.Bool
+	if swapMinutes.Valid {
+		p.Swap = &pricing.SwapTerms{Minutes: swapMinutes.Int32, FeeMinor: swapFee.Int64}
+	}
 	if err := json.Unmarshal(steps, &p.Steps); err != nil {
 		return p, fmt.Errorf("reading the steps of a refund policy: %w", err)
 	}
@@ -175,6 +199,7 @@ type contract struct {
 	now       time.Time // the database's clock
 	startsAt  time.Time
 	calledOff bool
+	theaterID uuid.UUID
 }
 
 // terms are those for who cancels now.
@@ -193,9 +218,9 @@ func (c contract) closedAt() *time.Time {
 
 // contractOf reads the contract of a reservation.
 func contractOf(ctx context.Context, on querier, of payment.Reference) (c contract, err error) {
-	c.policy, err = scanPolicy(on.QueryRowContext(ctx, `SELECT now(), s.starts_at, s.status = 'CANCELLED', `+policyColumns+`
+	c.policy, err = scanPolicy(on.QueryRowContext(ctx, `SELECT now(), s.starts_at, s.status = 'CANCELLED', s.theater_id, `+policyColumns+`
 		FROM reservations r JOIN showtimes s ON s.id = r.showtime_id JOIN theaters t ON t.id = s.theater_id`+policyAt(`r.created_at`)+`
-		WHERE r.showtime_id = $1 AND r.id = $2`, of.ShowtimeID, of.ID), &c.now, &c.startsAt, &c.calledOff)
+		WHERE r.showtime_id = $1 AND r.id = $2`, of.ShowtimeID, of.ID), &c.now, &c.startsAt, &c.calledOff, &c.theaterID)
 	if err != nil {
 		return c, fmt.Errorf("reading the contract of a reservation: %w", err)
 	}

@@ -132,7 +132,7 @@ func (s *Service) checkTickets(ctx context.Context, c cancelling) error {
 	}
 	var usable int
 	err := s.db.SQL().QueryRowContext(ctx, `SELECT count(*) FROM tickets WHERE showtime_id = $1 AND reservation_id = $2
-		AND seat_no = ANY ($3::smallint[]) AND status = ANY ($4::text[])`, c.r.ShowtimeID, c.r.ID, c.positions, textArray(revocable(c.cause()))).Scan(&usable)
+		AND seat_no = ANY ($3::smallint[]) AND status = ANY ($4::text[])`, c.r.ShowtimeID, c.r.ID, c.positions, textArray(append(revocable(c.cause()), string(TicketSuspended)))).Scan(&usable)
 	if err != nil {
 		return fmt.Errorf("reading tickets: %w", err)
 	}

@@ -35,18 +35,25 @@ type ReserveInput struct {
 	OverrideSeatRules bool   // by staff of the theater: no Rule counts, and it is recorded
 	Address           string // that the request comes from; "": not known, and not counted
 	Device            string // on which the client says that it runs; "": it says none, and is not counted
+
+	swap *giving // what it is swapped for; nil: nothing
 }
 
 // command says what makes a request another one, beside the seats, when it comes with the same idempotency key.
 func (in ReserveInput) command() string {
 	command := "RESERVE"
+	if in.swap != nil {
+		command = in.swap.command
+	}
 	if in.AccessibleNeed {
 		command += " ACCESSIBLE"
 	}
 	if in.OverrideSeatRules {
 		command += " OVERRIDE"
 	}
-	command += under(in.MostMinor)
+	if in.swap == nil { // of a swap it follows from what may be due
+		command += under(in.MostMinor)
+	}
 	return command
 }
 
@@ -210,12 +217,17 @@ func (s *Service) claim(ctx context.Context, on querier, viewerID uuid.UUID, w w
 	var c claimed
 	keptUntil := w.keptUntil(w.offer)
 	keptUntil.Valid = keptUntil.Valid && !in.OverrideSeatRules
+	var from uuid.NullUUID
+	var given seatno.List
+	if in.swap != nil && in.swap.from.ShowtimeID == in.ShowtimeID {
+		from, given = uuid.NullUUID{UUID: in.swap.from.ID, Valid: true}, in.swap.positions
+	}
 	err = on.QueryRowContext(ctx, `SELECT outcome, reservation_id, held_until, created_at, lost, seats_left
-		FROM claim_seats($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)`,
+		FROM claim_seats($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)`,
 		in.ShowtimeID, typeid.New(), viewerID, w.positions, w.offer.PriceVersion, w.quote.Total.AmountMinor, w.offer.Currency,
 		string(lines), s.cfg.Hold.Milliseconds(), in.IdempotencyKey, in.fingerprint(w),
 		w.edges.Beside, w.edges.Beyond, in.OverrideSeatRules, keptUntil,
-		s.sourceOf(in.Address), s.cfg.SeatsPerAddress, s.deviceOf(in.Device), s.cfg.SeatsPerDevice, s.cfg.IdleHolds, s.cfg.IdleWindow.Milliseconds()).
+		s.sourceOf(in.Address), s.cfg.SeatsPerAddress, s.deviceOf(in.Device), s.cfg.SeatsPerDevice, s.cfg.IdleHolds, s.cfg.IdleWindow.Milliseconds(), from, given).
 		Scan(&c.outcome, &c.reservationID, &c.heldUntil, &c.createdAt, &c.lost, &c.seatsLeft)
 	if err != nil {
 		return claimed{}, fmt.Errorf("claiming seats: %w", err)

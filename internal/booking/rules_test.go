@@ -324,7 +324,7 @@ func TestSeatLeftAlone_second_waits(t *testing.T) {
 			}
 			claim := func(tx *sql.Tx, seat, beyond int) (outcome string, err error) {
 				err = tx.QueryRowContext(context.WithoutCancel(t.Context()), `SELECT outcome FROM claim_seats($1, gen_random_uuid(), gen_random_uuid(),
-					ARRAY[$2]::smallint[], 1, 1200, 'NZD', '[]', 60000, 'a key for it', '', '{12}', ARRAY[$3]::smallint[], false, NULL, NULL, 0, NULL, 0, 0, 0)`,
+					ARRAY[$2]::smallint[], 1, 1200, 'NZD', '[]', 60000, 'a key for it', '', '{12}', ARRAY[$3]::smallint[], false, NULL, NULL, 0, NULL, 0, 0, 0, NULL, NULL)`,
 					h.Show(), seat, beyond).Scan(&outcome)
 				return outcome, err
 			}

@@ -39,12 +39,13 @@ func (s *Service) settle(ctx context.Context, a payment.Attempt) (payment.Attemp
 }
 
 func (s *Service) step(ctx context.Context, a payment.Attempt) (payment.Attempt, error) {
-	if a.Gateway != s.gateway.Name() {
-		return a, fmt.Errorf("attempt %s went through gateway %q, which this installation does not have", a.ID, a.Gateway)
+	gateway, err := s.gatewayOf(a)
+	if err != nil {
+		return a, err
 	}
 	switch a.Status {
 	case payment.AttemptStarted:
-		charge, err := s.call(ctx, func(ctx context.Context) (payment.Charge, error) { return s.gateway.Authorize(ctx, a.Key(), a.Amount) })
+		charge, err := s.call(ctx, func(ctx context.Context) (payment.Charge, error) { return gateway.Authorize(ctx, a.Key(), a.Amount) })
 		if err != nil {
 			// Unknown: ask before anything else. An answer to this question is as good as the lost one.
 			if charge, err = s.lookup(ctx, a); err != nil {
@@ -53,15 +54,23 @@ func (s *Service) step(ctx context.Context, a payment.Attempt) (payment.Attempt,
 		}
 		return s.authorized(ctx, a, charge)
 	case payment.AttemptAuthorized:
-		charge, err := s.call(ctx, func(ctx context.Context) (payment.Charge, error) { return s.gateway.Capture(ctx, a.Key()) })
-		if err != nil {
-			if charge, err = s.lookup(ctx, a); err != nil {
-				return a, err
-			}
+		if a.CreditMinor == nil {
+			return s.capture(ctx, gateway, a, nil)
 		}
-		return s.captured(ctx, a, charge)
+		given, err := s.takeSwapped(ctx, a)
+		if errors.Is(err, errNoSwap) {
+			return s.letGo(ctx, a, payment.DeclineNoSwap)
+		}
+		if err != nil {
+			return a, err
+		}
+		next, err := s.capture(ctx, gateway, a, given.Sources)
+		if err == nil {
+			s.decided(ctx, given, next)
+		}
+		return next, err
 	case payment.AttemptVoidPending:
-		charge, err := s.call(ctx, func(ctx context.Context) (payment.Charge, error) { return s.gateway.Void(ctx, a.Key()) })
+		charge, err := s.call(ctx, func(ctx context.Context) (payment.Charge, error) { return gateway.Void(ctx, a.Key()) })
 		if err != nil {
 			return a, err
 		}
@@ -76,7 +85,7 @@ func (s *Service) step(ctx context.Context, a payment.Attempt) (payment.Attempt,
 		}
 	case payment.AttemptRefundPending:
 		charge, err := s.call(ctx, func(ctx context.Context) (payment.Charge, error) {
-			return s.gateway.Refund(ctx, a.Key(), a.Key()+"/refund", a.Amount)
+			return gateway.Refund(ctx, a.Key(), a.Key()+"/refund", a.Amount)
 		})
 		if err != nil {
 			return a, err
@@ -102,7 +111,23 @@ func (s *Service) call(ctx context.Context, do func(context.Context) (payment.Ch
 }
 
 func (s *Service) lookup(ctx context.Context, a payment.Attempt) (payment.Charge, error) {
-	return s.call(ctx, func(ctx context.Context) (payment.Charge, error) { return s.gateway.Lookup(ctx, a.Key()) })
+	gateway, err := s.gatewayOf(a)
+	if err != nil {
+		return payment.Charge{}, err
+	}
+	return s.call(ctx, func(ctx context.Context) (payment.Charge, error) { return gateway.Lookup(ctx, a.Key()) })
+}
+
+// gatewayOf returns the gateway that an attempt goes through.
+func (s *Service) gatewayOf(a payment.Attempt) (payment.Gateway, error) {
+	switch a.Gateway {
+	case s.gateway.Name():
+		return s.gateway, nil
+	case payment.NoGateway:
+		return payment.Nothing{Currency: a.Amount.Currency}, nil
+	default:
+		return nil, fmt.Errorf("attempt %s went through gateway %q, which this installation does not have", a.ID, a.Gateway)
+	}
 }
 
 // authorized acts on what the gateway says of a started attempt.
@@ -175,14 +200,25 @@ func secured(row *sql.Row) error {
 	}
 }
 
+// capture takes the money of an attempt whose seats are secured, and confirms its reservation with what was carried to it.
+func (s *Service) capture(ctx context.Context, gateway payment.Gateway, a payment.Attempt, carried []payment.Source) (payment.Attempt, error) {
+	charge, err := s.call(ctx, func(ctx context.Context) (payment.Charge, error) { return gateway.Capture(ctx, a.Key()) })
+	if err != nil {
+		if charge, err = s.lookup(ctx, a); err != nil {
+			return a, err
+		}
+	}
+	return s.captured(ctx, a, charge, carried)
+}
+
 // captured acts on what the gateway says of an attempt whose seats are secured.
-func (s *Service) captured(ctx context.Context, a payment.Attempt, charge payment.Charge) (payment.Attempt, error) {
+func (s *Service) captured(ctx context.Context, a payment.Attempt, charge payment.Charge, carried []payment.Source) (payment.Attempt, error) {
 	switch charge.Status {
 	case payment.ChargeCaptured:
 		if charge.Captured != a.Amount {
 			return a, fmt.Errorf("the gateway captured %s of %s for attempt %s", charge.Captured.Formatted(), a.Amount.Formatted(), a.ID)
 		}
-		next, err := s.confirmFor(ctx, a)
+		next, err := s.confirmFor(ctx, a, carried)
 		if err == nil {
 			s.hint(a.ShowtimeID)
 		}
@@ -193,25 +229,31 @@ func (s *Service) captured(ctx context.Context, a payment.Attempt, charge paymen
 		if code == "" {
 			code = "authorization_lapsed"
 		}
-		next := a
-		err := s.db.InTx(ctx, func(tx *sql.Tx) (err error) {
-			if err := s.reholdTx(ctx, tx, a.ShowtimeID, a.ReservationID); err != nil {
-				return err
-			}
-			next, err = s.payments.AdvanceTx(ctx, tx, a, payment.Step{To: payment.AttemptVoidPending, DeclineCode: code})
-			return err
-		})
-		if err == nil {
-			s.hint(a.ShowtimeID)
-		}
-		return next, err
+		return s.letGo(ctx, a, code)
 	default:
 		return a, fmt.Errorf("the gateway says that attempt %s is %s after its capture", a.ID, charge.Status)
 	}
 }
 
-// confirmFor confirms the reservation of an attempt whose money was captured, and issues one ticket a seat.
-func (s *Service) confirmFor(ctx context.Context, a payment.Attempt) (payment.Attempt, error) {
+// letGo gives up an attempt whose seats are secured; they get a deadline again.
+func (s *Service) letGo(ctx context.Context, a payment.Attempt, code string) (payment.Attempt, error) {
+	next := a
+	err := s.db.InTx(ctx, func(tx *sql.Tx) (err error) {
+		if err := s.reholdTx(ctx, tx, a.ShowtimeID, a.ReservationID); err != nil {
+			return err
+		}
+		next, err = s.payments.AdvanceTx(ctx, tx, a, payment.Step{To: payment.AttemptVoidPending, DeclineCode: code})
+		return err
+	})
+	if err == nil {
+		s.hint(a.ShowtimeID)
+	}
+	return next, err
+}
+
+// confirmFor confirms the reservation of an attempt whose money was captured, with what was carried to it, and issues one
+// ticket a seat.
+func (s *Service) confirmFor(ctx context.Context, a payment.Attempt, carried []payment.Source) (payment.Attempt, error) {
 	next, err := a.After(payment.Step{To: payment.AttemptCaptured})
 	if err != nil {
 		return a, err
@@ -222,10 +264,26 @@ func (s *Service) confirmFor(ctx context.Context, a payment.Attempt) (payment.At
 		return a, fmt.Errorf("reading a reservation: %w", err)
 	}
 	ids, codes := newTickets(seats)
-	_, err = s.db.SQL().ExecContext(ctx, `SELECT confirm_for_attempt($1, $2, $3, $4::text[], $5::uuid[], $6::text[])`,
-		a.ShowtimeID, a.ReservationID, a.ID, textArray(EventConfirm.from()), ids, textArray(codes))
+	confirm := func(on executor) error {
+		_, err := on.ExecContext(ctx, `SELECT confirm_for_attempt($1, $2, $3, $4::text[], $5::uuid[], $6::text[])`,
+			a.ShowtimeID, a.ReservationID, a.ID, textArray(EventConfirm.from()), ids, textArray(codes))
+		if err != nil {
+			return payment.Moved(fmt.Errorf("confirming a reservation: %w", err))
+		}
+		return nil
+	}
+	if len(carried) == 0 {
+		err = confirm(s.db.SQL())
+	} else {
+		err = s.db.InTx(ctx, func(tx *sql.Tx) error {
+			if err := confirm(tx); err != nil {
+				return err
+			}
+			return s.payments.CarryInTx(ctx, tx, a, carried)
+		})
+	}
 	if err != nil {
-		return a, payment.Moved(fmt.Errorf("confirming a reservation: %w", err))
+		return a, err
 	}
 	return next, nil
 }
@@ -286,15 +344,17 @@ func textArray(words []string) string {
 }
 
 // Reconcile takes over attempts whose driver has vanished and brings each to its end. It returns how many it settled;
-// those that the gateway still says nothing about come up again after the lease. So it is with refunds. Safe on every node at
+// those that the gateway still says nothing about come up again after the lease. So it is with swaps and refunds. Safe on every node at
 // once.
 func (s *Service) Reconcile(ctx context.Context) (settled int, err error) {
-	settled, err = s.reconcileAttempts(ctx)
-	if err != nil {
-		return settled, err
+	for _, reconcile := range []func(context.Context) (int, error){s.reconcileAttempts, s.reconcileSwaps, s.reconcileRefunds} {
+		more, err := reconcile(ctx)
+		settled += more
+		if err != nil {
+			return settled, err
+		}
 	}
-	refunds, err := s.reconcileRefunds(ctx)
-	return settled + refunds, err
+	return settled, nil
 }
 
 // reconcileBatch bounds one round.

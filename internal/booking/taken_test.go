@@ -145,7 +145,7 @@ func TestService_Reserve_taken_seats(t *testing.T) {
 		winner, _ := h.begin(t)
 		winner(`SELECT pg_try_advisory_xact_lock(hashtext($1::uuid::text), 11)`, h.Show())
 		loser, _ := h.begin(t)
-		loser(`SELECT claim_seats($1, gen_random_uuid(), gen_random_uuid(), '{11,12}', 1, 2400, 'NZD', '[]', 60000, 'a loser''s key', '', '{}', '{}', false, NULL, NULL, 0, NULL, 0, 0, 0)`, h.Show())
+		loser(`SELECT claim_seats($1, gen_random_uuid(), gen_random_uuid(), '{11,12}', 1, 2400, 'NZD', '[]', 60000, 'a loser''s key', '', '{}', '{}', false, NULL, NULL, 0, NULL, 0, 0, 0, NULL, NULL)`, h.Show())
 		h.hold(t, newViewer(), 12, 13)
 	})
 	t.Run("a_race_lost_after_the_checks_is_a_refusal", func(t *testing.T) {

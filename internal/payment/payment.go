@@ -65,6 +65,7 @@ const (
 	AttemptVoided        AttemptStatus = "VOIDED"         // they were
 	AttemptRefundPending AttemptStatus = "REFUND_PENDING" // money that was taken without us is to be given back
 	AttemptRefunded      AttemptStatus = "REFUNDED"       // it was
+	AttemptCarried       AttemptStatus = "CARRIED"        // no try: money of another reservation's attempt, which pays this one
 )
 
 // attemptEdges is every step an attempt may take. Nothing moves backward.
@@ -83,7 +84,7 @@ func (s AttemptStatus) CanBecome(next AttemptStatus) bool {
 // Settled reports whether nothing remains to be done at the gateway.
 func (s AttemptStatus) Settled() bool {
 	switch s {
-	case AttemptCaptured, AttemptDeclined, AttemptVoided, AttemptRefunded:
+	case AttemptCaptured, AttemptDeclined, AttemptVoided, AttemptRefunded, AttemptCarried:
 		return true
 	default:
 		return false
@@ -93,6 +94,10 @@ func (s AttemptStatus) Settled() bool {
 // DeclineNoAnswer is the decline code of an attempt that was given up because the gateway never said how it went. The
 // gateway is told to let go of whatever it may have reserved.
 const DeclineNoAnswer = "gateway_no_answer"
+
+// DeclineNoSwap is the decline code of an attempt that was given up because the seats that were to be swapped cannot be any
+// more. The gateway is told to let go.
+const DeclineNoSwap = "swap_unavailable"
 
 // Attempt is one try at a gateway, with what is needed to drive it.
 type Attempt struct {
@@ -104,6 +109,7 @@ type Attempt struct {
 	Amount        money.Money
 	Status        AttemptStatus
 	DeclineCode   string // set when it was declined or given up
+	CreditMinor   *int64 // of a swap: what the seats that are given for it pay beside the amount; nil: no swap
 }
 
 // Key is what the gateway knows the attempt by.

@@ -1,6 +1,7 @@
 package payment
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -28,6 +29,7 @@ const (
 	ByCustomer Cause = "CUSTOMER" // the customer cancelled
 	ByTheater  Cause = "THEATER"  // the showtime was called off, or something else was the theater's doing
 	Goodwill   Cause = "GOODWILL" // the theater owed nothing and gave it all the same
+	BySwap     Cause = "SWAP"     // the customer swapped the seats
 )
 
 // RefundStatus is where a refund stands.
@@ -52,16 +54,30 @@ type Refund struct {
 	Seats      seatno.List // that it is for; none where money goes back for nothing that was still booked
 	Status     RefundStatus
 	CreatedAt  time.Time
-	Captured   money.Money // by the attempt
+	To         *Reference  // the reservation that it pays for instead of going back; nil: it goes back
+	Origin     string      // what the gateway knows the money by, of an attempt that carried it here; "": it took it
+	Captured   money.Money // by the attempt, or the one that it was carried from
 	Before     money.Money // what had gone back of the attempt when this was read
 }
 
-// AttemptKey is what the gateway knows the attempt by.
-func (r Refund) AttemptKey() string { return r.AttemptID.String() }
+// CarriedToID returns the public id of the reservation that it pays for, nil when it goes back.
+func (r Refund) CarriedToID() *string {
+	if r.To == nil {
+		return nil
+	}
+	return new(typeid.EncodeIn(typeid.Reservation, r.To.ShowtimeID, r.To.ID))
+}
 
-// Key is what the gateway knows the refund by. The first of an attempt has the key that a return of the whole has.
+// AttemptKey is what the gateway knows the attempt by that took the money.
+func (r Refund) AttemptKey() string { return cmp.Or(r.Origin, r.AttemptID.String()) }
+
+// Key is what the gateway knows the refund by. The first of an attempt has the key that a return of the whole has; money that
+// was carried may go back from several reservations, so its refunds name the attempt that has it.
 func (r Refund) Key() string {
 	key := r.AttemptKey() + "/refund"
+	if r.Origin != "" {
+		return key + "/" + r.AttemptID.String() + "/" + strconv.Itoa(int(r.Number))
+	}
 	if r.Number > 1 {
 		key += "/" + strconv.Itoa(int(r.Number))
 	}
@@ -69,10 +85,17 @@ func (r Refund) Key() string {
 }
 
 // Promised returns what all refunds of the payment come to, those on their way included.
-func (p Payment) Promised() money.Money {
+func (p Payment) Promised() money.Money { return p.sum(func(r Refund) bool { return r.To == nil }) }
+
+// Carried returns what of the payment pays for other reservations.
+func (p Payment) Carried() money.Money { return p.sum(func(r Refund) bool { return r.To != nil }) }
+
+func (p Payment) sum(counts func(Refund) bool) money.Money {
 	sum := money.Money{Currency: p.Amount.Currency}
 	for _, r := range p.Refunds {
-		sum.AmountMinor += r.Amount.AmountMinor
+		if counts(r) {
+			sum.AmountMinor += r.Amount.AmountMinor
+		}
 	}
 	return sum
 }
@@ -85,34 +108,48 @@ type RefundOpening struct {
 	Lease       time.Duration // how long the caller may drive the refund before others take it over
 }
 
-// OpenRefundTx records that money of a captured attempt goes back, through its gateway or, when it was paid at the counter,
-// there, where no program drives it: ErrTooMuch when that is more than is left of it. The
-// payment's row stays locked until the transaction ends.
-func (s *Service) OpenRefundTx(ctx context.Context, tx *sql.Tx, a Attempt, o RefundOpening) (Refund, error) {
-	r := Refund{
-		ShowtimeID: a.ShowtimeID, ID: typeid.New(), PaymentID: a.PaymentID, AttemptID: a.ID, Gateway: a.Gateway,
-		Amount: money.Money{AmountMinor: o.AmountMinor, Currency: a.Amount.Currency}, Cause: o.Cause, Seats: o.Seats, Status: RefundPending,
-		Captured: a.Amount, Before: money.Money{Currency: a.Amount.Currency},
-	}
+// OpenRefundsTx records that captured money of a reservation's payment goes back, each part the way it came: through its
+// gateway or, when it was taken at the counter, there, where no program drives it. What the payment took itself goes before
+// what was carried to it. ErrTooMuch when that is more than is left. The payment's row stays locked until the transaction ends.
+func (s *Service) OpenRefundsTx(ctx context.Context, tx *sql.Tx, of Reference, o RefundOpening) ([]Refund, error) {
+	p := Payment{ShowtimeID: of.ShowtimeID}
 	err := tx.QueryRowContext(ctx, `UPDATE payments SET promised_minor = promised_minor + $3, updated_at = now(),
 			status = CASE WHEN promised_minor + $3 = captured_minor THEN 'REFUND_PENDING' ELSE status END
-		WHERE showtime_id = $1 AND id = $2 AND status = 'CAPTURED' AND promised_minor + $3 <= captured_minor RETURNING refunded_minor`,
-		a.ShowtimeID, a.PaymentID, o.AmountMinor).Scan(&r.Before.AmountMinor)
+		WHERE showtime_id = $1 AND reservation_id = $2 AND status = 'CAPTURED' AND promised_minor + $3 <= captured_minor RETURNING id, currency`,
+		of.ShowtimeID, of.ID, o.AmountMinor).Scan(&p.ID, &p.Amount.Currency)
 	if errors.Is(err, sql.ErrNoRows) {
-		return Refund{}, ErrTooMuch
+		return nil, ErrTooMuch
 	}
 	if err != nil {
-		return Refund{}, fmt.Errorf("promising a refund: %w", err)
+		return nil, fmt.Errorf("promising a refund: %w", err)
 	}
-	err = tx.QueryRowContext(ctx, `INSERT INTO refunds (showtime_id, id, payment_id, attempt_id, number, amount_minor, cause, seats, leased_until)
-		SELECT $1::uuid, $2::uuid, $3::uuid, $4::uuid, 1 + count(*), $5::bigint, $6::text, $7::smallint[],
-			CASE WHEN $9 THEN 'infinity' ELSE now() + $8 * interval '1 millisecond' END
-		FROM refunds WHERE showtime_id = $1 AND attempt_id = $4 RETURNING number, created_at`,
-		r.ShowtimeID, r.ID, r.PaymentID, r.AttemptID, o.AmountMinor, o.Cause, o.Seats, o.Lease.Milliseconds(), AtCounter(a.Gateway)).Scan(&r.Number, &r.CreatedAt)
+	sources, err := s.SourcesTx(ctx, tx, of)
 	if err != nil {
-		return Refund{}, fmt.Errorf("recording a refund: %w", err)
+		return nil, err
 	}
-	return r, nil
+	parts, _, err := Draw(sources, o.AmountMinor)
+	if err != nil {
+		return nil, fmt.Errorf("payment %s: %w", p.ID, err)
+	}
+	refunds := make([]Refund, len(parts))
+	for i, part := range parts {
+		r := Refund{
+			ShowtimeID: p.ShowtimeID, ID: typeid.New(), PaymentID: p.ID, AttemptID: part.AttemptID, Gateway: part.Gateway,
+			Amount: money.Money{AmountMinor: part.Minor, Currency: p.Amount.Currency}, Cause: o.Cause, Seats: o.Seats, Status: RefundPending,
+			Origin: part.origin(), Captured: money.Money{AmountMinor: part.ChargedMinor, Currency: p.Amount.Currency},
+			Before: money.Money{AmountMinor: part.back, Currency: p.Amount.Currency},
+		}
+		err := tx.QueryRowContext(ctx, `INSERT INTO refunds (showtime_id, id, payment_id, attempt_id, number, amount_minor, cause, seats, leased_until)
+			SELECT $1::uuid, $2::uuid, $3::uuid, $4::uuid, 1 + count(*), $5::bigint, $6::text, $7::smallint[],
+				CASE WHEN $9 THEN 'infinity' ELSE now() + $8 * interval '1 millisecond' END
+			FROM refunds WHERE showtime_id = $1 AND attempt_id = $4 RETURNING number, created_at`,
+			r.ShowtimeID, r.ID, r.PaymentID, r.AttemptID, part.Minor, o.Cause, o.Seats, o.Lease.Milliseconds(), AtCounter(part.Gateway)).Scan(&r.Number, &r.CreatedAt)
+		if err != nil {
+			return nil, fmt.Errorf("recording a refund: %w", err)
+		}
+		refunds[i] = r
+	}
+	return refunds, nil
 }
 
 // FinishRefundTx records that a gateway gave a refund back: ErrMoved when that was recorded before.
@@ -136,13 +173,14 @@ func (s *Service) LeaseRefunds(ctx context.Context, limit int, lease time.Durati
 				ORDER BY leased_until LIMIT $1 FOR UPDATE SKIP LOCKED)
 			AND p.showtime_id = r.showtime_id AND p.id = r.payment_id AND a.showtime_id = r.showtime_id AND a.id = r.attempt_id
 		RETURNING r.showtime_id, r.id, r.payment_id, r.attempt_id, a.gateway, r.number, r.amount_minor, p.currency, r.cause, r.seats, r.status,
-			r.created_at, a.amount_minor, p.refunded_minor`, limit, lease.Milliseconds())
+			r.created_at, coalesce(a.origin_key, ''), coalesce(a.origin_minor, a.amount_minor), (SELECT coalesce(sum(d.amount_minor), 0)
+				FROM refunds d WHERE d.showtime_id = a.showtime_id AND d.attempt_id = a.id AND d.status = 'DONE' AND d.to_reservation_id IS NULL)`, limit, lease.Milliseconds())
 	if err != nil {
 		return nil, fmt.Errorf("looking for refunds: %w", err)
 	}
 	return postgres.Collect(rows, func(rows *sql.Rows) (r Refund, err error) {
 		err = rows.Scan(&r.ShowtimeID, &r.ID, &r.PaymentID, &r.AttemptID, &r.Gateway, &r.Number, &r.Amount.AmountMinor, &r.Amount.Currency,
-			&r.Cause, &r.Seats, &r.Status, &r.CreatedAt, &r.Captured.AmountMinor, &r.Before.AmountMinor)
+			&r.Cause, &r.Seats, &r.Status, &r.CreatedAt, &r.Origin, &r.Captured.AmountMinor, &r.Before.AmountMinor)
 		r.Captured.Currency, r.Before.Currency = r.Amount.Currency, r.Amount.Currency
 		return r, err
 	})
@@ -178,6 +216,9 @@ func refundsOf(p Payment, text []byte) ([]Refund, error) {
 		Status      RefundStatus `json:"status"`
 		Seats       seatno.List  `json:"seats"`
 		CreatedAt   time.Time    `json:"createdAt"`
+
+		ToShowtimeID    *uuid.UUID `json:"toShowtimeId"`
+		ToReservationID *uuid.UUID `json:"toReservationId"`
 	}
 	if err := json.Unmarshal(text, &rows); err != nil {
 		return nil, fmt.Errorf("reading refunds: %w", err)
@@ -188,6 +229,9 @@ func refundsOf(p Payment, text []byte) ([]Refund, error) {
 			ShowtimeID: p.ShowtimeID, ID: row.ID, PaymentID: p.ID, AttemptID: row.AttemptID, Gateway: p.Gateway, Number: row.Number,
 			Amount: money.Money{AmountMinor: row.AmountMinor, Currency: p.Amount.Currency}, Cause: row.Cause, Seats: row.Seats,
 			Status: row.Status, CreatedAt: row.CreatedAt,
+		}
+		if row.ToReservationID != nil {
+			refunds[i].To = &Reference{ShowtimeID: *row.ToShowtimeID, ID: *row.ToReservationID}
 		}
 	}
 	return refunds, nil

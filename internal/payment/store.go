@@ -44,7 +44,7 @@ func (s *Service) OpenAttemptTx(ctx context.Context, tx *sql.Tx, o Opening) (Att
 		ShowtimeID: o.ShowtimeID, ID: typeid.New(), ReservationID: o.ReservationID,
 		Gateway: o.Gateway, Amount: o.Amount, Status: AttemptStarted,
 	}
-	err := tx.QueryRowContext(ctx, `SELECT open_attempt($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+	err := tx.QueryRowContext(ctx, `SELECT open_attempt($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, NULL)`,
 		o.ShowtimeID, o.ReservationID, o.ViewerID, typeid.New(), attempt.ID, o.Gateway, o.Amount.AmountMinor, o.Amount.Currency,
 		o.IdempotencyKey, o.Lease.Milliseconds()).Scan(&attempt.PaymentID)
 	if err != nil {
@@ -74,14 +74,14 @@ func (s *Service) GiveUpTx(ctx context.Context, tx *sql.Tx, showtimeID, reservat
 }
 
 const attemptColumns = `a.showtime_id, a.id, a.payment_id, p.reservation_id, a.gateway, a.amount_minor, p.currency, a.status,
-	coalesce(a.decline_code, '')`
+	coalesce(a.decline_code, ''), a.credit_minor`
 
 const attemptSource = ` FROM payment_attempts a JOIN payments p ON p.showtime_id = a.showtime_id AND p.id = a.payment_id`
 
 func scanAttempt(row interface{ Scan(...any) error }) (Attempt, error) {
 	var a Attempt
 	err := row.Scan(&a.ShowtimeID, &a.ID, &a.PaymentID, &a.ReservationID, &a.Gateway, &a.Amount.AmountMinor,
-		&a.Amount.Currency, &a.Status, &a.DeclineCode)
+		&a.Amount.Currency, &a.Status, &a.DeclineCode, &a.CreditMinor)
 	return a, err
 }
 
@@ -234,7 +234,8 @@ func (s *Service) payments(ctx context.Context, join string, wanted []Reference,
 			(SELECT a.gateway FROM payment_attempts a WHERE a.showtime_id = p.showtime_id AND a.payment_id = p.id ORDER BY a.number DESC LIMIT 1),
 			p.status, p.amount_minor, p.refunded_minor, p.currency, p.created_at,
 			(SELECT json_agg(json_build_object('id', r.id, 'attemptId', r.attempt_id, 'number', r.number, 'amountMinor', r.amount_minor, 'cause', r.cause,
-					'status', r.status, 'seats', array_to_json(r.seats), 'createdAt', r.created_at) ORDER BY r.created_at, r.id)
+					'status', r.status, 'seats', array_to_json(r.seats), 'toShowtimeId', r.to_showtime_id, 'toReservationId', r.to_reservation_id,
+					'createdAt', r.created_at) ORDER BY r.created_at, r.id)
 				FROM refunds r WHERE r.showtime_id = p.showtime_id AND r.payment_id = p.id)
 		FROM unnest($1::uuid[], $2::uuid[]) AS wanted (showtime_id, id)
 		JOIN payments p ON p.showtime_id = wanted.showtime_id AND `+join+`
@@ -249,6 +250,7 @@ func (s *Service) payments(ctx context.Context, join string, wanted []Reference,
 		p.Refunded.Currency = p.Amount.Currency
 		if err == nil && refunds != nil {
 			p.Refunds, err = refundsOf(p, refunds)
+			p.Refunded.AmountMinor -= p.Carried().AmountMinor
 		}
 		return p, err
 	})

@@ -21,6 +21,7 @@ type RefundPolicy struct {
 	KeptPerTicketMinor int64        `json:"keptPerTicketMinor"` // of what comes back of each ticket's price
 	KeptOnceMinor      int64        `json:"keptOnceMinor"`      // of what comes back in all, each time something is cancelled
 	FeesReturned       bool         `json:"feesReturned"`       // booking fees come back, too, while a step holds
+	Swap               *SwapTerms   `json:"swap,omitempty"`     // nil: customers cannot swap
 }
 
 // DefaultRefundPolicy is that of theaters which have set none: until the start everything comes back. It is part of what
@@ -60,6 +61,9 @@ func (p RefundPolicy) Check(bad *apperr.Fields, path string) {
 		if minor < 0 || minor > most {
 			bad.Add(path+field, "Give 0 to %d minor units.", most)
 		}
+	}
+	if p.Swap != nil {
+		p.Swap.check(bad, path+"swap.")
 	}
 }
 

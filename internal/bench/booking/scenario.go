@@ -75,7 +75,7 @@ var payment = strings.NewReplacer(
 	"$showtime", sqlKey(kindShowtime, ":showtime::int"), "$reservation", ":reservation_id::uuid",
 	"$viewer", sqlKey(kindViewer, ":viewer::int"), "$new", newKeySQL, "$attempt", ":attempt_id::uuid",
 	"$code", `upper(left(replace(gen_random_uuid()::text, '-', ''), 25))`,
-).Replace(`SELECT outcome, attempt_id, payment_id, gateway, amount_minor, currency, status, decline_code FROM pay_reservation($showtime, $reservation, $viewer,
+).Replace(`SELECT outcome, attempt_id, payment_id, gateway, amount_minor, currency, status, decline_code, credit_minor FROM pay_reservation($showtime, $reservation, $viewer,
 	'pay-' || lpad(to_hex(:key::bigint), 16, '0'), '\x` + strings.Repeat("5a", 32) + `'::bytea, $new, $new, 'sandbox', 60000) \gset
 INSERT INTO sandbox_gateway.charges (key, reference, amount_minor, currency, status)
 	VALUES (:attempt_id::text, 'sbx_' || $new::text, :amount::bigint, '` + currency + `', 'AUTHORIZED') ON CONFLICT (key) DO NOTHING;
@@ -114,6 +114,6 @@ func (s scenario) arguments() []string {
 		"'bench-' || lpad(to_hex(:key::bigint), 16, '0')",
 		`'\x` + strings.Repeat("5a", 32) + `'::bytea`,
 		"'{}'", "'{}'", "false", "NULL", // the theater has no rules
-		"NULL", "0", "NULL", "0", "0", "0",
+		"NULL", "0", "NULL", "0", "0", "0", "NULL", "NULL", // nor is it a swap
 	}
 }

@@ -54,9 +54,13 @@ func Always() []Rule {
 			LEFT JOIN seat_claims c ON c.showtime_id = sale.showtime_id AND c.seat_no = seats.seat_no
 			GROUP BY sale.showtime_id) AS sum
 		WHERE free + held + taken + blocked <> seat_count`},
-		{"a viewer has more seats than one may", live + `SELECT format('%s has %s of %s', viewer_id, sum(cardinality(seats)), max_seats)
-		FROM live JOIN showtime_sales USING (showtime_id) GROUP BY showtime_id, viewer_id, max_seats
-		HAVING sum(cardinality(seats)) > max_seats`},
+		{"a viewer has more seats than one may", live + `SELECT format('%s has %s of %s, and gives %s', m.viewer_id, m.seats, max_seats, g.seats)
+		FROM (SELECT showtime_id, viewer_id, sum(cardinality(seats)) AS seats FROM live GROUP BY showtime_id, viewer_id) m JOIN showtime_sales USING (showtime_id)
+		LEFT JOIN (SELECT n.showtime_id, n.viewer_id, count(DISTINCT s.no) AS seats FROM live n
+			JOIN swaps w ON w.showtime_id = n.showtime_id AND w.reservation_id = n.id AND w.from_showtime_id = n.showtime_id
+			JOIN live o ON o.showtime_id = w.from_showtime_id AND o.id = w.from_reservation_id AND o.status = 'CONFIRMED', unnest(o.seats) AS s (no)
+			WHERE s.no = ANY (w.seats) GROUP BY n.showtime_id, n.viewer_id) g ON (g.showtime_id, g.viewer_id) = (m.showtime_id, m.viewer_id)
+		WHERE m.seats - coalesce(g.seats, 0) > max_seats`},
 		{"the tickets are not those of the confirmed seats", `SELECT format('%s reservation %s for %s has tickets for %s', r.status, r.id, r.seats, t.seats)
 		FROM reservations r LEFT JOIN LATERAL (SELECT array_agg(seat_no ORDER BY seat_no) AS seats FROM tickets t
 			WHERE t.showtime_id = r.showtime_id AND t.reservation_id = r.id AND t.status <> 'REVOKED') t ON true
@@ -73,7 +77,7 @@ func Always() []Rule {
 			status, id, captured_minor, amount_minor, promised_minor, refunded_minor)
 		FROM payments WHERE NOT CASE status WHEN 'REFUNDED' THEN captured_minor = amount_minor AND refunded_minor = amount_minor
 			WHEN 'REFUND_PENDING' THEN captured_minor = amount_minor AND promised_minor = amount_minor AND refunded_minor < amount_minor
-			WHEN 'CAPTURED' THEN captured_minor = amount_minor AND promised_minor < amount_minor ELSE captured_minor = 0 END`},
+			WHEN 'CAPTURED' THEN captured_minor = amount_minor AND (promised_minor < amount_minor OR amount_minor = 0) ELSE captured_minor = 0 END`},
 		{"a payment does not follow its attempts", `SELECT format('%s payment %s with attempts %s', p.status, p.id, a.states)
 		FROM payments p JOIN (SELECT showtime_id, payment_id, array_agg(status) AS states FROM payment_attempts
 			GROUP BY showtime_id, payment_id) a ON a.showtime_id = p.showtime_id AND a.payment_id = p.id
@@ -83,8 +87,8 @@ func Always() []Rule {
 		{"refunds are not what their payment says", `SELECT format('%s payment %s: %s of %s promised, %s of %s refunded', p.status, p.id,
 			coalesce(r.promised, 0), p.promised_minor, coalesce(r.done, 0), p.refunded_minor)
 		FROM payments p JOIN payment_attempts a ON a.showtime_id = p.showtime_id AND a.payment_id = p.id AND a.status = 'CAPTURED'
-		LEFT JOIN (SELECT showtime_id, attempt_id, sum(amount_minor) AS promised, sum(amount_minor) FILTER (WHERE status = 'DONE') AS done
-			FROM refunds GROUP BY showtime_id, attempt_id) r ON r.showtime_id = a.showtime_id AND r.attempt_id = a.id
+		LEFT JOIN (SELECT showtime_id, payment_id, sum(amount_minor) AS promised, sum(amount_minor) FILTER (WHERE status = 'DONE') AS done
+			FROM refunds GROUP BY showtime_id, payment_id) r ON r.showtime_id = p.showtime_id AND r.payment_id = p.id
 		WHERE (coalesce(r.promised, 0), coalesce(r.done, 0)) <> (p.promised_minor, p.refunded_minor)`},
 		{"the lines of a reservation are not its price", `SELECT format('%s reservation %s of %s has lines of %s', r.status, r.id, r.amount_minor, l.sum)
 		FROM reservations r, LATERAL (SELECT sum((line ->> 'amountMinor')::bigint) AS sum FROM jsonb_array_elements(r.lines) AS line
@@ -96,12 +100,39 @@ func Always() []Rule {
 		FROM reservations r LEFT JOIN payments p ON p.showtime_id = r.showtime_id AND p.reservation_id = r.id
 		LEFT JOIN payment_attempts a ON a.showtime_id = p.showtime_id AND a.payment_id = p.id AND a.status = 'AUTHORIZED'
 		WHERE (r.status IN ('HELD', 'RESERVED') AND r.held_until IS NULL) <> (a.id IS NOT NULL)`},
+		{"more goes back of an attempt than it has", `SELECT format('attempt %s of %s promises %s', a.id, a.amount_minor, r.promised) FROM payment_attempts a
+		JOIN (SELECT showtime_id, attempt_id, sum(amount_minor) AS promised FROM refunds GROUP BY showtime_id, attempt_id) r
+			ON r.showtime_id = a.showtime_id AND r.attempt_id = a.id
+		WHERE r.promised > a.amount_minor OR a.status NOT IN ('CAPTURED', 'CARRIED')`},
+		{"a swap pays with money that it does not have", `SELECT format('%s attempt %s with %s: %s carried, handover of %s %s', a.status, a.id, a.credit_minor, c.carried, h.credit_minor, h.status)
+		FROM payment_attempts a JOIN payments p ON p.showtime_id = a.showtime_id AND p.id = a.payment_id
+		LEFT JOIN handovers h ON h.to_showtime_id = a.showtime_id AND h.attempt_id = a.id AND h.status IN ('TAKEN', 'DONE')
+		LEFT JOIN (SELECT showtime_id, payment_id, sum(amount_minor) AS carried FROM payment_attempts WHERE status = 'CARRIED' GROUP BY showtime_id, payment_id) c
+			ON c.showtime_id = p.showtime_id AND c.payment_id = p.id
+		WHERE a.status = 'CAPTURED' AND (a.credit_minor IS DISTINCT FROM h.credit_minor OR coalesce(a.credit_minor, 0) <> coalesce(c.carried, 0)
+			OR p.captured_minor <> a.amount_minor + coalesce(a.credit_minor, 0))`},
+		{"a handover is not what its attempt decided", `SELECT format('%s handover of %s for %s attempt %s: %s of %s carried', h.status, h.reservation_id, a.status, h.attempt_id, r.carried, h.credit_minor)
+		FROM handovers h LEFT JOIN payment_attempts a ON a.showtime_id = h.to_showtime_id AND a.id = h.attempt_id
+		LEFT JOIN (SELECT showtime_id, to_showtime_id, to_reservation_id, sum(amount_minor) AS carried FROM refunds WHERE to_reservation_id IS NOT NULL
+			GROUP BY showtime_id, to_showtime_id, to_reservation_id) r ON r.showtime_id = h.showtime_id
+			AND (r.to_showtime_id, r.to_reservation_id) = (h.to_showtime_id, h.to_reservation_id)
+		WHERE CASE h.status WHEN 'DONE' THEN a.status IS DISTINCT FROM 'CAPTURED' OR coalesce(r.carried, 0) <> h.credit_minor
+			WHEN 'RETURNED' THEN a.status IN ('STARTED', 'AUTHORIZED', 'CAPTURED') ELSE a.id IS NULL OR r.carried > 0 END`},
+		{"a seat is swapped twice", `SELECT format('seat %s of reservation %s by %s', s.no, h.reservation_id, array_agg(h.attempt_id)) FROM handovers h, unnest(h.seats) AS s (no)
+		WHERE h.status IN ('TAKEN', 'DONE') GROUP BY h.showtime_id, h.reservation_id, s.no HAVING count(*) > 1`},
+		{"a seat that was swapped is still had", `SELECT format('seat %s of reservation %s', s.no, r.id) FROM handovers h
+		JOIN reservations r ON r.showtime_id = h.showtime_id AND r.id = h.reservation_id AND r.status = 'CONFIRMED', unnest(r.seats) AS s (no)
+		WHERE h.status = 'DONE' AND s.no = ANY (h.seats)`},
+		{"a ticket admits that a swap has taken, or does not that none has", `SELECT format('%s ticket for seat %s of %s', t.status, t.seat_no, t.reservation_id) FROM tickets t
+		LEFT JOIN handovers h ON h.showtime_id = t.showtime_id AND h.reservation_id = t.reservation_id AND t.seat_no = ANY (h.seats) AND h.status = 'TAKEN'
+		WHERE (t.status = 'SUSPENDED') <> (h.attempt_id IS NOT NULL)`},
 		{"the till has not what was taken at the counter", `SELECT format('%s payment %s of %s through %s, %s in the till', p.status, p.id, p.captured_minor, a.gateway, e.amount_minor)
 		FROM payments p LEFT JOIN payment_attempts a ON a.showtime_id = p.showtime_id AND a.payment_id = p.id AND a.status = 'CAPTURED'
 		FULL JOIN (SELECT * FROM till_entries WHERE kind = 'TAKEN') e ON e.showtime_id = p.showtime_id AND e.payment_id = p.id
 		WHERE CASE WHEN a.gateway LIKE 'COUNTER%' THEN p.captured_minor END IS DISTINCT FROM e.amount_minor`},
 		{"the till has not paid out what was given back at the counter", `SELECT format('%s refund %s of %s, %s out of the till', f.status, f.id, f.amount_minor, o.sum)
-		FROM (SELECT f.* FROM refunds f JOIN till_entries e ON e.showtime_id = f.showtime_id AND e.payment_id = f.payment_id AND e.kind = 'TAKEN') f
+		FROM (SELECT f.* FROM refunds f JOIN payment_attempts a ON a.showtime_id = f.showtime_id AND a.id = f.attempt_id AND a.gateway LIKE 'COUNTER%'
+			WHERE f.to_reservation_id IS NULL) f
 		FULL JOIN (SELECT showtime_id, refund_id, sum(amount_minor) AS sum FROM till_entries WHERE kind = 'PAID_OUT' GROUP BY showtime_id, refund_id) o
 			ON o.showtime_id = f.showtime_id AND o.refund_id = f.id
 		WHERE CASE WHEN f.status = 'DONE' THEN f.amount_minor END IS DISTINCT FROM o.sum`},
@@ -112,7 +143,8 @@ func Always() []Rule {
 func AtRest() []Rule {
 	return []Rule{
 		{"an attempt is not settled", `SELECT format('%s attempt %s', status, id) FROM payment_attempts
-		WHERE status NOT IN ('CAPTURED', 'DECLINED', 'VOIDED', 'REFUNDED')`},
+		WHERE status NOT IN ('CAPTURED', 'DECLINED', 'VOIDED', 'REFUNDED', 'CARRIED')`},
+		{"a swap is not settled", `SELECT format('handover of %s', reservation_id) FROM handovers WHERE status = 'TAKEN'`},
 		{"a refund is not settled", `SELECT format('%s refund %s', status, id) FROM refunds WHERE status <> 'DONE'`},
 		{"a payment of an ended reservation is open", `SELECT format('%s payment %s of %s reservation', p.status, p.id, r.status)
 		FROM payments p JOIN reservations r ON r.showtime_id = p.showtime_id AND r.id = p.reservation_id
