@@ -68,3 +68,23 @@ func (PromotionRedemption) Indexes() []ent.Index {
 		index.Fields("id").StorageKey("promotion_redemptions_promotion_idx"),
 	}
 }
+
+// CodeGuess counts codes that do not exist, which the one of its id asked for.
+type CodeGuess struct{ ent.Schema }
+
+// Annotations of a CodeGuess.
+func (CodeGuess) Annotations() []schema.Annotation { return table("code_guesses") }
+
+// Fields of a CodeGuess.
+func (CodeGuess) Fields() []ent.Field {
+	return []ent.Field{
+		id(),
+		field.Int32("wrong"),
+		field.Time("began_at"),
+	}
+}
+
+// Indexes of a CodeGuess.
+func (CodeGuess) Indexes() []ent.Index {
+	return []ent.Index{index.Fields("began_at").StorageKey("code_guesses_began_idx")}
+}

@@ -84,6 +84,7 @@ type App struct {
 	post      *notify.Worker
 	mailbox   *notify.Mailbox // nil: a mail server takes the mails
 	still     bool
+	promos    *promotion.Service
 
 	Identity *identity.Service
 	Booking  *booking.Service
@@ -169,14 +170,14 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	showtimes := showtime.NewService(a.db, seams.Clock)
 	seats := seating.NewService(a.db, showtimes, theaters)
 	payments := payment.NewService(a.db)
-	promotions := promotion.NewService(a.db, seams.Clock)
+	a.promos = promotion.NewService(a.db, seams.Clock)
 	feed, err := seatfeed.New(seatfeed.Config{Source: seats.States, Bus: hints, Window: a.cfg.LiveInterval, Log: a.log})
 	if err != nil {
 		return err
 	}
 	a.closers.add(func() error { feed.Close(); return nil })
 	a.Booking = booking.NewService(booking.Deps{
-		DB: a.db, Showtimes: showtimes, Seating: seats, Payments: payments, Promotions: promotions, Gateway: seams.Gateway(a.db),
+		DB: a.db, Showtimes: showtimes, Seating: seats, Payments: payments, Promotions: a.promos, Gateway: seams.Gateway(a.db),
 		Hint: func(id uuid.UUID) { feed.Hint(id) }, Clock: seams.Clock, Source: a.source, Account: a.Identity.KeyByEmail, Log: a.log,
 	}, booking.Config{
 		Hold: a.cfg.Hold, HoldLimit: a.cfg.HoldLimit, GatewayTimeout: gatewayTimeout, AttemptLease: attemptLease,
@@ -193,7 +194,7 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	resolver := &graph.Resolver{
 		Services: graph.Services{
 			Identity: a.Identity, Catalog: catalog.NewService(client, seams.Clock), Theater: theaters, Showtime: showtimes,
-			Seating: seats, Booking: a.Booking, Payment: payments, Promotion: promotions, Privacy: a.Privacy, Review: reviews, Feed: feed, Audit: audit.NewLog(client),
+			Seating: seats, Booking: a.Booking, Payment: payments, Promotion: a.promos, Privacy: a.Privacy, Review: reviews, Feed: feed, Audit: audit.NewLog(client),
 		},
 		Cursors:    page.NewSigner(key),
 		LoaderWait: seams.LoaderWait,

@@ -82,6 +82,7 @@ func (a *App) Housekeeping(ctx context.Context) error {
 	for _, forget := range []func(context.Context) (int, error){
 		a.Identity.ForgetSessions, a.Identity.ForgetGuesses, a.Identity.ForgetCeremonies, a.Identity.ForgetFlows,
 		a.Identity.ForgetMailedTokens, a.Identity.SettleEmailChanges, a.Identity.ForgetDevices, a.Identity.ForgetEnrolments,
+		a.promos.ForgetGuesses,
 	} {
 		_, err := forget(ctx)
 		failed = errors.Join(failed, err)

@@ -289,6 +289,9 @@ func TestA5_guessed_codes(t *testing.T) {
 	if err := ask(newViewer(), "RIGHTONE"); err != nil {
 		t.Errorf("somebody else: %v", err)
 	}
+	// Another process knows of it too.
+	result, err = h.process(h.gateway, settings).Reserve(t.Context(), viewer, using(h.request(11), "RIGHTONE"))
+	refused(t, result, err, apperr.Throttled)
 	// Without a code nothing is kept from anybody.
 	result, err = h.booking.Reserve(t.Context(), viewer, h.request(11))
 	is[booking.Reserved](t, result, err)

@@ -404,6 +404,11 @@ func Tables() []Table {
 			{"generation", Derived},
 			{"noted_at", Activity},
 		}},
+		{Name: "code_guesses", Fate: Kept, Limit: 10 * time.Minute, Why: "A count, of which nothing says what was asked for.", Columns: []Column{
+			{"id", Identifier},
+			{"wrong", Activity},
+			{"began_at", Activity},
+		}},
 		{Name: "guesses", Fate: Kept, Limit: 90 * day, Why: "Counts under a keyed hash, which finds nobody.", Columns: []Column{
 			{"id", Derived},
 			{"failures", Activity},

@@ -28,6 +28,7 @@ var aged = map[string]struct{ insert, age string }{
 	"guesses": {insert: `INSERT INTO guesses (id, failed_at, succeeded_at) SELECT id, now, now FROM p`},
 	"mails": {insert: `INSERT INTO mails (id, kind, state, due_at, created_at, settled_at)
 		SELECT id, 'new-device', 'SENT', now, now, now + interval '1 day' FROM p`},
+	"code_guesses": {insert: `INSERT INTO code_guesses (id, wrong, began_at) SELECT owner, 1, now FROM p`},
 	"idempotency_keys": {
 		insert: `INSERT INTO idempotency_keys (showtime_id, viewer_id, key, operation, fingerprint, reservation_id)
 			SELECT id, owner, 'a key of some length', 'reserve', '\x00', id FROM p`,

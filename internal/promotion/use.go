@@ -8,13 +8,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/google/uuid"
-	lru "github.com/hashicorp/golang-lru/v2"
 
-	"marquee/internal/apperr"
 	"marquee/internal/clock"
 	"marquee/internal/postgres"
 	"marquee/internal/pricing"
@@ -25,19 +21,12 @@ var ErrMoved = errors.New("promotion: changed, or used by others, since it was r
 
 // Service keeps promotions. It is safe for concurrent use.
 type Service struct {
-	db      *postgres.DB
-	clock   clock.Clock
-	guesses guesses
+	db    *postgres.DB
+	clock clock.Clock
 }
 
 // NewService returns a Service over db.
-func NewService(db *postgres.DB, c clock.Clock) *Service {
-	rows, err := lru.New[uuid.UUID, row](guessers)
-	if err != nil {
-		panic("promotion: the cache size is positive: " + err.Error())
-	}
-	return &Service{db: db, clock: c, guesses: guesses{rows: rows}}
-}
+func NewService(db *postgres.DB, c clock.Clock) *Service { return &Service{db: db, clock: c} }
 
 // Offer is what a code comes to for a customer at a showtime.
 type Offer struct {
@@ -48,19 +37,24 @@ type Offer struct {
 
 // Offers says of each code whether the viewer may use it for a showtime, in the order of the codes, which are clean. What
 // it costs is judged by Settle. What the reservation of use has used already, if there is one, does not count. THROTTLED
-// for who has guessed too often. One statement.
+// for who has guessed too often.
 func (s *Service) Offers(ctx context.Context, use Use, codes []string) ([]Offer, error) {
-	if wait := s.guesses.wait(use.guesser(), s.clock.Now()); wait > 0 {
-		return nil, apperr.Throttle(wait, "Too many codes that do not exist.")
+	if err := s.mayGuess(ctx, use.guesser()); err != nil {
+		return nil, err
 	}
 	offers, err := s.OffersAgain(ctx, use, codes)
+	if err != nil {
+		return nil, err
+	}
 	unknown := 0
 	for _, o := range offers {
 		if o.Reason == Unknown {
 			unknown++
 		}
 	}
-	s.guesses.count(use.guesser(), unknown, s.clock.Now())
+	if unknown > 0 {
+		err = s.guessed(ctx, use.guesser(), unknown)
+	}
 	return offers, err
 }
 
@@ -157,14 +151,6 @@ type Use struct {
 	ViewerID, ShowtimeID, ReservationID uuid.UUID
 
 	StaffID uuid.UUID // who names the codes for the customer; of nobody when they do so themselves
-}
-
-// guesser is who is to blame for codes that do not exist.
-func (u Use) guesser() uuid.UUID {
-	if u.StaffID != uuid.Nil {
-		return u.StaffID
-	}
-	return u.ViewerID
 }
 
 // UseTx uses offers for a reservation at what they take off its quote, in the transaction that claims its seats: ErrMoved
@@ -283,48 +269,4 @@ func useTx(ctx context.Context, tx *sql.Tx, use Use, p Promotion, off int64) err
 		return errors.Join(err, ErrMoved)
 	}
 	return nil
-}
-
-const (
-	// guessers bounds the memory of who has guessed.
-	guessers = 100_000
-	// free is how many codes that do not exist a customer may ask for within a window.
-	free   = 10
-	window = 10 * time.Minute
-)
-
-// guesses counts codes that do not exist by who asked for them, in this process: n nodes admit n times as many.
-type guesses struct {
-	mu   sync.Mutex
-	rows *lru.Cache[uuid.UUID, row]
-}
-
-// row is a row of wrong guesses.
-type row struct {
-	began time.Time
-	wrong int
-}
-
-// wait returns how long a viewer has to wait for the next guess.
-func (g *guesses) wait(viewer uuid.UUID, now time.Time) time.Duration {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if r, ok := g.rows.Get(viewer); ok && r.wrong >= free {
-		return max(r.began.Add(window).Sub(now), 0)
-	}
-	return 0
-}
-
-func (g *guesses) count(viewer uuid.UUID, wrong int, now time.Time) {
-	if wrong == 0 {
-		return
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	r, ok := g.rows.Get(viewer)
-	if !ok || !now.Before(r.began.Add(window)) {
-		r = row{began: now}
-	}
-	r.wrong += wrong
-	g.rows.Add(viewer, r)
 }
