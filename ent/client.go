@@ -13,6 +13,7 @@ import (
 
 	"marquee/ent/auditentry"
 	"marquee/ent/ceremony"
+	"marquee/ent/codeguess"
 	"marquee/ent/emailchange"
 	"marquee/ent/erasure"
 	"marquee/ent/factor"
@@ -77,6 +78,8 @@ type Client struct {
 	AuditEntry *AuditEntryClient
 	// Ceremony is the client for interacting with the Ceremony builders.
 	Ceremony *CeremonyClient
+	// CodeGuess is the client for interacting with the CodeGuess builders.
+	CodeGuess *CodeGuessClient
 	// EmailChange is the client for interacting with the EmailChange builders.
 	EmailChange *EmailChangeClient
 	// Erasure is the client for interacting with the Erasure builders.
@@ -180,6 +183,7 @@ func (c *Client) init() {
 	c.Schema = migrate.NewSchema(c.driver)
 	c.AuditEntry = NewAuditEntryClient(c.config)
 	c.Ceremony = NewCeremonyClient(c.config)
+	c.CodeGuess = NewCodeGuessClient(c.config)
 	c.EmailChange = NewEmailChangeClient(c.config)
 	c.Erasure = NewErasureClient(c.config)
 	c.Factor = NewFactorClient(c.config)
@@ -319,6 +323,7 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 		config:              cfg,
 		AuditEntry:          NewAuditEntryClient(cfg),
 		Ceremony:            NewCeremonyClient(cfg),
+		CodeGuess:           NewCodeGuessClient(cfg),
 		EmailChange:         NewEmailChangeClient(cfg),
 		Erasure:             NewErasureClient(cfg),
 		Factor:              NewFactorClient(cfg),
@@ -385,6 +390,7 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 		config:              cfg,
 		AuditEntry:          NewAuditEntryClient(cfg),
 		Ceremony:            NewCeremonyClient(cfg),
+		CodeGuess:           NewCodeGuessClient(cfg),
 		EmailChange:         NewEmailChangeClient(cfg),
 		Erasure:             NewErasureClient(cfg),
 		Factor:              NewFactorClient(cfg),
@@ -459,7 +465,7 @@ func (c *Client) Close() error {
 // In order to add hooks to a specific client, call: `client.Node.Use(...)`.
 func (c *Client) Use(hooks ...Hook) {
 	for _, n := range []interface{ Use(...Hook) }{
-		c.AuditEntry, c.Ceremony, c.EmailChange, c.Erasure, c.Factor,
+		c.AuditEntry, c.Ceremony, c.CodeGuess, c.EmailChange, c.Erasure, c.Factor,
 		c.FederatedIdentity, c.Genre, c.Guess, c.Handover, c.IdempotencyKey,
 		c.KnownDevice, c.Mail, c.MailedToken, c.Movie, c.MovieRating, c.PayLaterPolicy,
 		c.Payment, c.PaymentAttempt, c.PriceRule, c.PriceTier, c.Profile, c.Promotion,
@@ -477,7 +483,7 @@ func (c *Client) Use(hooks ...Hook) {
 // In order to add interceptors to a specific client, call: `client.Node.Intercept(...)`.
 func (c *Client) Intercept(interceptors ...Interceptor) {
 	for _, n := range []interface{ Intercept(...Interceptor) }{
-		c.AuditEntry, c.Ceremony, c.EmailChange, c.Erasure, c.Factor,
+		c.AuditEntry, c.Ceremony, c.CodeGuess, c.EmailChange, c.Erasure, c.Factor,
 		c.FederatedIdentity, c.Genre, c.Guess, c.Handover, c.IdempotencyKey,
 		c.KnownDevice, c.Mail, c.MailedToken, c.Movie, c.MovieRating, c.PayLaterPolicy,
 		c.Payment, c.PaymentAttempt, c.PriceRule, c.PriceTier, c.Profile, c.Promotion,
@@ -498,6 +504,8 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.AuditEntry.mutate(ctx, m)
 	case *CeremonyMutation:
 		return c.Ceremony.mutate(ctx, m)
+	case *CodeGuessMutation:
+		return c.CodeGuess.mutate(ctx, m)
 	case *EmailChangeMutation:
 		return c.EmailChange.mutate(ctx, m)
 	case *ErasureMutation:
@@ -888,6 +896,139 @@ func (c *CeremonyClient) mutate(ctx context.Context, m *CeremonyMutation) (Value
 		return (&CeremonyDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
 	default:
 		return nil, fmt.Errorf("ent: unknown Ceremony mutation op: %q", m.Op())
+	}
+}
+
+// CodeGuessClient is a client for the CodeGuess schema.
+type CodeGuessClient struct {
+	config
+}
+
+// NewCodeGuessClient returns a client for the CodeGuess from the given config.
+func NewCodeGuessClient(c config) *CodeGuessClient {
+	return &CodeGuessClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `codeguess.Hooks(f(g(h())))`.
+func (c *CodeGuessClient) Use(hooks ...Hook) {
+	c.hooks.CodeGuess = append(c.hooks.CodeGuess, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `codeguess.Intercept(f(g(h())))`.
+func (c *CodeGuessClient) Intercept(interceptors ...Interceptor) {
+	c.inters.CodeGuess = append(c.inters.CodeGuess, interceptors...)
+}
+
+// Create returns a builder for creating a CodeGuess entity.
+func (c *CodeGuessClient) Create() *CodeGuessCreate {
+	mutation := newCodeGuessMutation(c.config, OpCreate)
+	return &CodeGuessCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of CodeGuess entities.
+func (c *CodeGuessClient) CreateBulk(builders ...*CodeGuessCreate) *CodeGuessCreateBulk {
+	return &CodeGuessCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *CodeGuessClient) MapCreateBulk(slice any, setFunc func(*CodeGuessCreate, int)) *CodeGuessCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &CodeGuessCreateBulk{err: fmt.Errorf("calling to CodeGuessClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*CodeGuessCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &CodeGuessCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for CodeGuess.
+func (c *CodeGuessClient) Update() *CodeGuessUpdate {
+	mutation := newCodeGuessMutation(c.config, OpUpdate)
+	return &CodeGuessUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *CodeGuessClient) UpdateOne(_m *CodeGuess) *CodeGuessUpdateOne {
+	mutation := newCodeGuessMutation(c.config, OpUpdateOne, withCodeGuess(_m))
+	return &CodeGuessUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *CodeGuessClient) UpdateOneID(id uuid.UUID) *CodeGuessUpdateOne {
+	mutation := newCodeGuessMutation(c.config, OpUpdateOne, withCodeGuessID(id))
+	return &CodeGuessUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for CodeGuess.
+func (c *CodeGuessClient) Delete() *CodeGuessDelete {
+	mutation := newCodeGuessMutation(c.config, OpDelete)
+	return &CodeGuessDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *CodeGuessClient) DeleteOne(_m *CodeGuess) *CodeGuessDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *CodeGuessClient) DeleteOneID(id uuid.UUID) *CodeGuessDeleteOne {
+	builder := c.Delete().Where(codeguess.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &CodeGuessDeleteOne{builder}
+}
+
+// Query returns a query builder for CodeGuess.
+func (c *CodeGuessClient) Query() *CodeGuessQuery {
+	return &CodeGuessQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeCodeGuess},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a CodeGuess entity by its id.
+func (c *CodeGuessClient) Get(ctx context.Context, id uuid.UUID) (*CodeGuess, error) {
+	return c.Query().Where(codeguess.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *CodeGuessClient) GetX(ctx context.Context, id uuid.UUID) *CodeGuess {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *CodeGuessClient) Hooks() []Hook {
+	return c.hooks.CodeGuess
+}
+
+// Interceptors returns the client interceptors.
+func (c *CodeGuessClient) Interceptors() []Interceptor {
+	return c.inters.CodeGuess
+}
+
+func (c *CodeGuessClient) mutate(ctx context.Context, m *CodeGuessMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&CodeGuessCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&CodeGuessUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&CodeGuessUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&CodeGuessDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown CodeGuess mutation op: %q", m.Op())
 	}
 }
 
@@ -7359,24 +7500,24 @@ func (c *UserClient) mutate(ctx context.Context, m *UserMutation) (Value, error)
 // hooks and interceptors per client, for fast access.
 type (
 	hooks struct {
-		AuditEntry, Ceremony, EmailChange, Erasure, Factor, FederatedIdentity, Genre,
-		Guess, Handover, IdempotencyKey, KnownDevice, Mail, MailedToken, Movie,
-		MovieRating, PayLaterPolicy, Payment, PaymentAttempt, PriceRule, PriceTier,
-		Profile, Promotion, PromotionRedemption, ProviderFlow, RecoveryCode, Refund,
-		RefundPolicy, Reservation, Review, ReviewEdit, ReviewReport, ReviewVote,
-		RoleGrant, Screen, Seat, SeatClaim, SeatLayout, SeatRules, Session,
-		SessionRevocation, Showtime, ShowtimeSale, Swap, Theater, Ticket, TillEntry,
-		User []ent.Hook
+		AuditEntry, Ceremony, CodeGuess, EmailChange, Erasure, Factor,
+		FederatedIdentity, Genre, Guess, Handover, IdempotencyKey, KnownDevice, Mail,
+		MailedToken, Movie, MovieRating, PayLaterPolicy, Payment, PaymentAttempt,
+		PriceRule, PriceTier, Profile, Promotion, PromotionRedemption, ProviderFlow,
+		RecoveryCode, Refund, RefundPolicy, Reservation, Review, ReviewEdit,
+		ReviewReport, ReviewVote, RoleGrant, Screen, Seat, SeatClaim, SeatLayout,
+		SeatRules, Session, SessionRevocation, Showtime, ShowtimeSale, Swap, Theater,
+		Ticket, TillEntry, User []ent.Hook
 	}
 	inters struct {
-		AuditEntry, Ceremony, EmailChange, Erasure, Factor, FederatedIdentity, Genre,
-		Guess, Handover, IdempotencyKey, KnownDevice, Mail, MailedToken, Movie,
-		MovieRating, PayLaterPolicy, Payment, PaymentAttempt, PriceRule, PriceTier,
-		Profile, Promotion, PromotionRedemption, ProviderFlow, RecoveryCode, Refund,
-		RefundPolicy, Reservation, Review, ReviewEdit, ReviewReport, ReviewVote,
-		RoleGrant, Screen, Seat, SeatClaim, SeatLayout, SeatRules, Session,
-		SessionRevocation, Showtime, ShowtimeSale, Swap, Theater, Ticket, TillEntry,
-		User []ent.Interceptor
+		AuditEntry, Ceremony, CodeGuess, EmailChange, Erasure, Factor,
+		FederatedIdentity, Genre, Guess, Handover, IdempotencyKey, KnownDevice, Mail,
+		MailedToken, Movie, MovieRating, PayLaterPolicy, Payment, PaymentAttempt,
+		PriceRule, PriceTier, Profile, Promotion, PromotionRedemption, ProviderFlow,
+		RecoveryCode, Refund, RefundPolicy, Reservation, Review, ReviewEdit,
+		ReviewReport, ReviewVote, RoleGrant, Screen, Seat, SeatClaim, SeatLayout,
+		SeatRules, Session, SessionRevocation, Showtime, ShowtimeSale, Swap, Theater,
+		Ticket, TillEntry, User []ent.Interceptor
 	}
 )
 

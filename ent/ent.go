@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"marquee/ent/auditentry"
 	"marquee/ent/ceremony"
+	"marquee/ent/codeguess"
 	"marquee/ent/emailchange"
 	"marquee/ent/erasure"
 	"marquee/ent/factor"
@@ -121,6 +122,7 @@ func checkColumn(t, c string) error {
 		columnCheck = sql.NewColumnCheck(map[string]func(string) bool{
 			auditentry.Table:          auditentry.ValidColumn,
 			ceremony.Table:            ceremony.ValidColumn,
+			codeguess.Table:           codeguess.ValidColumn,
 			emailchange.Table:         emailchange.ValidColumn,
 			erasure.Table:             erasure.ValidColumn,
 			factor.Table:              factor.ValidColumn,

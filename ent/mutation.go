@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"marquee/ent/auditentry"
 	"marquee/ent/ceremony"
+	"marquee/ent/codeguess"
 	"marquee/ent/emailchange"
 	"marquee/ent/erasure"
 	"marquee/ent/factor"
@@ -75,6 +76,7 @@ const (
 	// Node types.
 	TypeAuditEntry          = "AuditEntry"
 	TypeCeremony            = "Ceremony"
+	TypeCodeGuess           = "CodeGuess"
 	TypeEmailChange         = "EmailChange"
 	TypeErasure             = "Erasure"
 	TypeFactor              = "Factor"
@@ -1923,6 +1925,428 @@ func (m *CeremonyMutation) ResetEdge(name string) error {
 		return nil
 	}
 	return fmt.Errorf("unknown Ceremony edge %s", name)
+}
+
+// CodeGuessMutation represents an operation that mutates the CodeGuess nodes in the graph.
+type CodeGuessMutation struct {
+	config
+	op            Op
+	typ           string
+	id            *uuid.UUID
+	wrong         *int32
+	addwrong      *int32
+	began_at      *time.Time
+	clearedFields map[string]struct{}
+	done          bool
+	oldValue      func(context.Context) (*CodeGuess, error)
+	predicates    []predicate.CodeGuess
+}
+
+var _ ent.Mutation = (*CodeGuessMutation)(nil)
+
+// codeguessOption allows management of the mutation configuration using functional options.
+type codeguessOption func(*CodeGuessMutation)
+
+// newCodeGuessMutation creates new mutation for the CodeGuess entity.
+func newCodeGuessMutation(c config, op Op, opts ...codeguessOption) *CodeGuessMutation {
+	m := &CodeGuessMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeCodeGuess,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withCodeGuessID sets the ID field of the mutation.
+func withCodeGuessID(id uuid.UUID) codeguessOption {
+	return func(m *CodeGuessMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *CodeGuess
+		)
+		m.oldValue = func(ctx context.Context) (*CodeGuess, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().CodeGuess.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withCodeGuess sets the old CodeGuess of the mutation.
+func withCodeGuess(node *CodeGuess) codeguessOption {
+	return func(m *CodeGuessMutation) {
+		m.oldValue = func(context.Context) (*CodeGuess, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m CodeGuessMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m CodeGuessMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of CodeGuess entities.
+func (m *CodeGuessMutation) SetID(id uuid.UUID) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *CodeGuessMutation) ID() (id uuid.UUID, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *CodeGuessMutation) IDs(ctx context.Context) ([]uuid.UUID, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []uuid.UUID{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().CodeGuess.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetWrong sets the "wrong" field.
+func (m *CodeGuessMutation) SetWrong(i int32) {
+	m.wrong = &i
+	m.addwrong = nil
+}
+
+// Wrong returns the value of the "wrong" field in the mutation.
+func (m *CodeGuessMutation) Wrong() (r int32, exists bool) {
+	v := m.wrong
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldWrong returns the old "wrong" field's value of the CodeGuess entity.
+// If the CodeGuess object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *CodeGuessMutation) OldWrong(ctx context.Context) (v int32, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldWrong is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldWrong requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldWrong: %w", err)
+	}
+	return oldValue.Wrong, nil
+}
+
+// AddWrong adds i to the "wrong" field.
+func (m *CodeGuessMutation) AddWrong(i int32) {
+	if m.addwrong != nil {
+		*m.addwrong += i
+	} else {
+		m.addwrong = &i
+	}
+}
+
+// AddedWrong returns the value that was added to the "wrong" field in this mutation.
+func (m *CodeGuessMutation) AddedWrong() (r int32, exists bool) {
+	v := m.addwrong
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetWrong resets all changes to the "wrong" field.
+func (m *CodeGuessMutation) ResetWrong() {
+	m.wrong = nil
+	m.addwrong = nil
+}
+
+// SetBeganAt sets the "began_at" field.
+func (m *CodeGuessMutation) SetBeganAt(t time.Time) {
+	m.began_at = &t
+}
+
+// BeganAt returns the value of the "began_at" field in the mutation.
+func (m *CodeGuessMutation) BeganAt() (r time.Time, exists bool) {
+	v := m.began_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldBeganAt returns the old "began_at" field's value of the CodeGuess entity.
+// If the CodeGuess object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *CodeGuessMutation) OldBeganAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldBeganAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldBeganAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldBeganAt: %w", err)
+	}
+	return oldValue.BeganAt, nil
+}
+
+// ResetBeganAt resets all changes to the "began_at" field.
+func (m *CodeGuessMutation) ResetBeganAt() {
+	m.began_at = nil
+}
+
+// Where appends a list predicates to the CodeGuessMutation builder.
+func (m *CodeGuessMutation) Where(ps ...predicate.CodeGuess) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the CodeGuessMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *CodeGuessMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.CodeGuess, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *CodeGuessMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *CodeGuessMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (CodeGuess).
+func (m *CodeGuessMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *CodeGuessMutation) Fields() []string {
+	fields := make([]string, 0, 2)
+	if m.wrong != nil {
+		fields = append(fields, codeguess.FieldWrong)
+	}
+	if m.began_at != nil {
+		fields = append(fields, codeguess.FieldBeganAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *CodeGuessMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case codeguess.FieldWrong:
+		return m.Wrong()
+	case codeguess.FieldBeganAt:
+		return m.BeganAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *CodeGuessMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case codeguess.FieldWrong:
+		return m.OldWrong(ctx)
+	case codeguess.FieldBeganAt:
+		return m.OldBeganAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown CodeGuess field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *CodeGuessMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case codeguess.FieldWrong:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetWrong(v)
+		return nil
+	case codeguess.FieldBeganAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetBeganAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown CodeGuess field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *CodeGuessMutation) AddedFields() []string {
+	var fields []string
+	if m.addwrong != nil {
+		fields = append(fields, codeguess.FieldWrong)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *CodeGuessMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case codeguess.FieldWrong:
+		return m.AddedWrong()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *CodeGuessMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case codeguess.FieldWrong:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddWrong(v)
+		return nil
+	}
+	return fmt.Errorf("unknown CodeGuess numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *CodeGuessMutation) ClearedFields() []string {
+	return nil
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *CodeGuessMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *CodeGuessMutation) ClearField(name string) error {
+	return fmt.Errorf("unknown CodeGuess nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *CodeGuessMutation) ResetField(name string) error {
+	switch name {
+	case codeguess.FieldWrong:
+		m.ResetWrong()
+		return nil
+	case codeguess.FieldBeganAt:
+		m.ResetBeganAt()
+		return nil
+	}
+	return fmt.Errorf("unknown CodeGuess field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *CodeGuessMutation) AddedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *CodeGuessMutation) AddedIDs(name string) []ent.Value {
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *CodeGuessMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *CodeGuessMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *CodeGuessMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *CodeGuessMutation) EdgeCleared(name string) bool {
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *CodeGuessMutation) ClearEdge(name string) error {
+	return fmt.Errorf("unknown CodeGuess unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *CodeGuessMutation) ResetEdge(name string) error {
+	return fmt.Errorf("unknown CodeGuess edge %s", name)
 }
 
 // EmailChangeMutation represents an operation that mutates the EmailChange nodes in the graph.

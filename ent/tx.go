@@ -18,6 +18,8 @@ type Tx struct {
 	AuditEntry *AuditEntryClient
 	// Ceremony is the client for interacting with the Ceremony builders.
 	Ceremony *CeremonyClient
+	// CodeGuess is the client for interacting with the CodeGuess builders.
+	CodeGuess *CodeGuessClient
 	// EmailChange is the client for interacting with the EmailChange builders.
 	EmailChange *EmailChangeClient
 	// Erasure is the client for interacting with the Erasure builders.
@@ -241,6 +243,7 @@ func (tx *Tx) Client() *Client {
 func (tx *Tx) init() {
 	tx.AuditEntry = NewAuditEntryClient(tx.config)
 	tx.Ceremony = NewCeremonyClient(tx.config)
+	tx.CodeGuess = NewCodeGuessClient(tx.config)
 	tx.EmailChange = NewEmailChangeClient(tx.config)
 	tx.Erasure = NewErasureClient(tx.config)
 	tx.Factor = NewFactorClient(tx.config)

@@ -32,6 +32,18 @@ func (f CeremonyFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, er
 	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.CeremonyMutation", m)
 }
 
+// The CodeGuessFunc type is an adapter to allow the use of ordinary
+// function as CodeGuess mutator.
+type CodeGuessFunc func(context.Context, *ent.CodeGuessMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f CodeGuessFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.CodeGuessMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.CodeGuessMutation", m)
+}
+
 // The EmailChangeFunc type is an adapter to allow the use of ordinary
 // function as EmailChange mutator.
 type EmailChangeFunc func(context.Context, *ent.EmailChangeMutation) (ent.Value, error)

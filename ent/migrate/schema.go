@@ -120,6 +120,25 @@ var (
 			},
 		},
 	}
+	// CodeGuessesColumns holds the columns for the "code_guesses" table.
+	CodeGuessesColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "wrong", Type: field.TypeInt32},
+		{Name: "began_at", Type: field.TypeTime},
+	}
+	// CodeGuessesTable holds the schema information for the "code_guesses" table.
+	CodeGuessesTable = &schema.Table{
+		Name:       "code_guesses",
+		Columns:    CodeGuessesColumns,
+		PrimaryKey: []*schema.Column{CodeGuessesColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "code_guesses_began_idx",
+				Unique:  false,
+				Columns: []*schema.Column{CodeGuessesColumns[2]},
+			},
+		},
+	}
 	// EmailChangesColumns holds the columns for the "email_changes" table.
 	EmailChangesColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
@@ -1611,6 +1630,7 @@ var (
 	Tables = []*schema.Table{
 		AuditEntriesTable,
 		CeremoniesTable,
+		CodeGuessesTable,
 		EmailChangesTable,
 		ErasuresTable,
 		FactorsTable,
@@ -1665,6 +1685,9 @@ func init() {
 	CeremoniesTable.ForeignKeys[1].RefTable = SessionsTable
 	CeremoniesTable.Annotation = &entsql.Annotation{
 		Table: "ceremonies",
+	}
+	CodeGuessesTable.Annotation = &entsql.Annotation{
+		Table: "code_guesses",
 	}
 	EmailChangesTable.ForeignKeys[0].RefTable = UsersTable
 	EmailChangesTable.Annotation = &entsql.Annotation{

@@ -12,6 +12,9 @@ type AuditEntry func(*sql.Selector)
 // Ceremony is the predicate function for ceremony builders.
 type Ceremony func(*sql.Selector)
 
+// CodeGuess is the predicate function for codeguess builders.
+type CodeGuess func(*sql.Selector)
+
 // EmailChange is the predicate function for emailchange builders.
 type EmailChange func(*sql.Selector)
 
