@@ -108,11 +108,10 @@ func (r *roleGrantResolver) Theater(ctx context.Context, obj *identity.RoleGrant
 }
 
 func (r *theaterResolver) Staff(ctx context.Context, obj *theater.Theater) ([]model.StaffMember, error) {
-	viewer, err := auth.RequireAt(ctx, auth.RoleTheaterManager, obj.ID)
-	if err != nil {
+	if _, err := auth.RequireAt(ctx, auth.RoleTheaterManager, obj.ID); err != nil {
 		return nil, err
 	}
-	staff, err := r.Services.Identity.Staff(ctx, viewer, obj.ID)
+	staff, err := loader.From(ctx).Staff.Load(ctx, obj.ID)
 	return mapped(staff, staffMember), err
 }
 

@@ -66,11 +66,10 @@ func (r *staffReservationEdgeResolver) Customer(ctx context.Context, obj *model.
 	if err != nil || customer == nil {
 		return nil, err
 	}
-	shown := &model.ReservationCustomer{Name: customer.Name}
-	if obj.EmailShown {
-		shown.Email = &customer.Email
+	if obj.AccountShown {
+		return &model.ReservationCustomer{Name: customer.Name, Email: &customer.Email}, nil
 	}
-	return shown, nil
+	return &model.ReservationCustomer{Name: customer.ShortName()}, nil
 }
 
 func (r *Resolver) StaffReservationEdge() generated.StaffReservationEdgeResolver {

@@ -650,7 +650,7 @@ type Reservation implements Node @auth {
   createdAt: DateTime!
   "The payment; null before the first attempt."
   payment: Payment
-  "The tickets, by seat position; empty until it is confirmed, and for those who look after customers of all theaters."
+  "The tickets, by seat position; empty until it is confirmed, and in lists of staff that do not name the reservation by its ` + "`" + `code` + "`" + `, since they admit whoever has read them."
   tickets: [Ticket!]! @listSize(assumedSize: 10)
 }
 
@@ -2009,7 +2009,7 @@ input ReservationFilter {
 
 "The customer of a reservation, as those see them who work with it."
 type ReservationCustomer @auth {
-  "Their name."
+  "Their name; for those who work at a theater only what tells who stands at the counter: the first name, and the first letter of the last."
   name: String!
   "Their e-mail address; null for those who work at a theater."
   email: String
@@ -2036,7 +2036,7 @@ type StaffReservationEdge @auth {
 }
 
 extend type Query {
-  "The reservations of a theater, for those who work there."
+  "The reservations of a theater, for those who work there. Tickets are withheld unless ` + "`" + `filter.code` + "`" + ` names the reservation, as its customer does at the counter."
   theaterReservations(
     "Id of the theater."
     theaterId: ID!

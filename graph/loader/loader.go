@@ -60,6 +60,7 @@ type Loaders struct {
 	Swap          *Maybe[payment.Reference, booking.Swap]       // by the reservation that comes
 	PriceRules    *Many[uuid.UUID, showtime.PriceRule]          // by theater
 	Promotions    *Many[uuid.UUID, promotion.Promotion]         // by theater
+	Staff         *Many[uuid.UUID, identity.StaffMember]        // by theater
 	Payment       *Maybe[payment.Reference, payment.Payment]
 	Tickets       *Many[payment.Reference, booking.Ticket]
 	Customer      *Maybe[uuid.UUID, identity.User]
@@ -93,6 +94,7 @@ func New(s Services, wait time.Duration) *Loaders {
 		RefundPolicy:  one("theater", s.Booking.RefundPolicies, wait),
 		Contract:      one("reservation", s.Booking.RefundPoliciesOf, wait),
 		Swap:          maybe(s.Booking.SwapsOf, wait),
+		Staff:         many(s.Identity.StaffByTheater, wait),
 		Payment:       maybe(s.Payment.PaymentsByReservation, wait),
 		Tickets:       many(s.Booking.TicketsByReservation, wait),
 		Customer:      maybe(s.Identity.UsersByID, wait),

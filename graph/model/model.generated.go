@@ -1708,7 +1708,7 @@ type ReservationConnection struct {
 
 // The customer of a reservation, as those see them who work with it.
 type ReservationCustomer struct {
-	// Their name.
+	// Their name; for those who work at a theater only what tells who stands at the counter: the first name, and the first letter of the last.
 	Name string `json:"name"`
 	// Their e-mail address; null for those who work at a theater.
 	Email *string `json:"email,omitempty"`
@@ -2294,8 +2294,8 @@ type StaffReservationEdge struct {
 	// The reservation.
 	Node booking.Reservation `json:"node"`
 	// Whose it is; null for somebody without an account, or whose account was erased.
-	Customer   *ReservationCustomer `json:"customer,omitempty"`
-	EmailShown bool                 `json:"-"`
+	Customer     *ReservationCustomer `json:"customer,omitempty"`
+	AccountShown bool                 `json:"-"`
 }
 
 // What a swap would cost at this moment, to the minor unit.

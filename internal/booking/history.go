@@ -48,7 +48,7 @@ func (l Listed) CursorKey(by Sort) []string {
 type StaffReservation struct {
 	Listed
 
-	EmailShown bool // the viewer may know the customer's address
+	AccountShown bool // the viewer may know the customer's address and whole name
 }
 
 // Period tells showtimes that are over from the others.
@@ -119,6 +119,8 @@ func (s *Service) Reservations(ctx context.Context, viewer auth.Viewer, filter F
 }
 
 // ReservationsAt returns a page of the reservations of a theater to those who work there: FORBIDDEN, BAD_USER_INPUT.
+// Tickets are withheld, since they admit whoever has read them, unless filter names a reservation by its code, as its customer
+// does at the counter.
 // Without a time, a showtime or a code it begins with the showtimes of the last 24 hours. One statement when the layouts
 // are in memory.
 func (s *Service) ReservationsAt(ctx context.Context, viewer auth.Viewer, theaterID uuid.UUID, filter Filter, by Sort, request page.Request) (page.Page[StaffReservation], error) {
@@ -131,7 +133,7 @@ func (s *Service) ReservationsAt(ctx context.Context, viewer auth.Viewer, theate
 		return page.Page[StaffReservation]{}, err
 	}
 	p, err := s.list(ctx, &q, filter, by, request)
-	return staffPage(p, func(*StaffReservation) {}), err
+	return staffPage(p, func(r *StaffReservation) { r.TicketsWithheld = filter.Code == nil }), err
 }
 
 // AllReservations returns a page of the reservations of all theaters, or of the one customer with an address, to those who
@@ -162,7 +164,7 @@ func (s *Service) AllReservations(ctx context.Context, viewer auth.Viewer, email
 		q.where(`r.viewer_id = `, customer)
 	}
 	p, err := s.list(ctx, &q, filter, by, request)
-	return staffPage(p, func(r *StaffReservation) { r.EmailShown, r.TicketsWithheld = true, true }), err
+	return staffPage(p, func(r *StaffReservation) { r.AccountShown, r.TicketsWithheld = true, true }), err
 }
 
 func staffPage(p page.Page[Listed], show func(*StaffReservation)) page.Page[StaffReservation] {

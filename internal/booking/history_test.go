@@ -296,14 +296,19 @@ func TestA8_reservations_of_a_theater(t *testing.T) {
 			}
 		}
 	})
-	t.Run("a_manager_sees_tickets_and_no_address", func(t *testing.T) {
+	t.Run("tickets_are_withheld_from_those_who_work_there_unless_they_know_the_code", func(t *testing.T) {
 		p, err := s.booking.ReservationsAt(t.Context(), s.manager(), s.TheaterID, booking.Filter{}, booking.SortSoonest, everywhere)
 		if err != nil || len(p.Items) != len(current) {
 			t.Fatalf("%+v, %v", p, err)
 		}
 		for _, r := range p.Items {
-			if r.EmailShown || r.TicketsWithheld {
+			if r.AccountShown || !r.TicketsWithheld {
 				t.Errorf("%+v", r)
+			}
+			code := r.Code()
+			one, err := s.booking.ReservationsAt(t.Context(), s.manager(), s.TheaterID, booking.Filter{Code: &code}, booking.SortSoonest, everywhere)
+			if err != nil || len(one.Items) != 1 || one.Items[0].AccountShown || one.Items[0].TicketsWithheld {
+				t.Errorf("by its code: %+v, %v", one, err)
 			}
 		}
 	})
@@ -379,7 +384,7 @@ func TestService_AllReservations(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, r := range p.Items {
-			if !r.EmailShown || !r.TicketsWithheld {
+			if !r.AccountShown || !r.TicketsWithheld {
 				t.Errorf("%+v", r)
 			}
 		}

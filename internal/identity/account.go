@@ -176,21 +176,18 @@ type StaffMember struct {
 // maxStaff bounds the list of a theater's staff.
 const maxStaff = 500
 
-// Staff returns who was granted a role at a theater, the first first: FORBIDDEN unless the viewer manages it. Two
-// statements.
-func (s *Service) Staff(ctx context.Context, v auth.Viewer, theaterID uuid.UUID) ([]StaffMember, error) {
-	if !v.Has(auth.RoleTheaterManager, theaterID) {
-		return nil, apperr.New(apperr.Forbidden, "Your role does not allow this.")
-	}
-	rows, err := s.db.SQL().QueryContext(ctx, `SELECT user_id, role, reason, created_at FROM role_grants
-		WHERE theater_id = $1 ORDER BY created_at, id LIMIT $2`, theaterID, maxStaff)
+// StaffByTheater returns who was granted a role at theaters, the first first, at most maxStaff of each. The caller has made
+// sure that the viewer manages them. Two statements.
+func (s *Service) StaffByTheater(ctx context.Context, theaterIDs []uuid.UUID) (map[uuid.UUID][]StaffMember, error) {
+	rows, err := s.db.SQL().QueryContext(ctx, `SELECT g.theater_id, g.user_id, g.role, g.reason, g.created_at
+		FROM unnest($1::uuid[]) AS theater (id) CROSS JOIN LATERAL (SELECT * FROM role_grants
+			WHERE theater_id = theater.id ORDER BY created_at, id LIMIT $2) g ORDER BY g.created_at, g.id`, postgres.UUIDs(theaterIDs), maxStaff)
 	if err != nil {
 		return nil, fmt.Errorf("reading staff: %w", err)
 	}
 	var ids []uuid.UUID
 	staff, err := postgres.Collect(rows, func(rows *sql.Rows) (m StaffMember, err error) {
-		m.Theater = theaterID
-		err = rows.Scan(&m.UserID, &m.Role, &m.Reason, &m.CreatedAt)
+		err = rows.Scan(&m.Theater, &m.UserID, &m.Role, &m.Reason, &m.CreatedAt)
 		m.CreatedAt = m.CreatedAt.UTC()
 		ids = append(ids, m.UserID)
 		return m, err
@@ -202,10 +199,12 @@ func (s *Service) Staff(ctx context.Context, v auth.Viewer, theaterID uuid.UUID)
 	if err != nil {
 		return nil, err
 	}
-	for i := range staff {
-		staff[i].User = people[staff[i].UserID]
+	found := make(map[uuid.UUID][]StaffMember, len(theaterIDs))
+	for _, m := range staff {
+		m.User = people[m.UserID]
+		found[m.Theater] = append(found[m.Theater], m)
 	}
-	return staff, nil
+	return found, nil
 }
 
 // UsersByID returns the users that exist among ids. The caller has made sure that the viewer may know them. One statement.

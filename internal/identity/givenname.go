@@ -47,3 +47,24 @@ func givenName(name, email string) string {
 	}
 	return first
 }
+
+// ShortName returns what is enough to tell who stands at a counter: the first word of the name, and the first letter of the
+// last. Of a name that comes from the account's address it is the first letter, so that nothing of the address is told.
+func (u User) ShortName() string {
+	words := strings.Fields(u.Name)
+	if len(words) == 0 {
+		return ""
+	}
+	initial := func(word string) string {
+		first, _ := utf8.DecodeRuneInString(word)
+		return string(first) + "."
+	}
+	first, last := words[0], words[len(words)-1]
+	if local, _, _ := strings.Cut(u.Email, "@"); strings.Contains(first, "@") || strings.EqualFold(first, local) {
+		return initial(first)
+	}
+	if len(words) == 1 {
+		return first
+	}
+	return first + " " + initial(last)
+}

@@ -34,3 +34,19 @@ func TestDisplayName(t *testing.T) {
 		}
 	}
 }
+
+func TestUser_ShortName(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ name, email, want string }{
+		{"Lotte Reiniger", "lr@example.com", "Lotte R."},
+		{"Anna Maria van Österreich", "am@example.com", "Anna Ö."},
+		{" Lotte ", "lr@example.com", "Lotte"},
+		{"lotte.reiniger", "lotte.reiniger@example.com", "l."},
+		{"lotte@example.com", "lr@example.com", "l."},
+		{"", "lr@example.com", ""},
+	} {
+		if got := (User{Name: test.name, Email: test.email}).ShortName(); got != test.want {
+			t.Errorf("of %q, %s, a clerk reads %q, want %q", test.name, test.email, got, test.want)
+		}
+	}
+}
