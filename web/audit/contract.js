@@ -17,7 +17,7 @@ const values = {
     // Members of UserError: refusals.
     ...['EmailTaken', 'InvalidCredentials', 'LimitExceeded', 'SeatsUnavailable', 'ShowtimeClosed'],
     ...['PaymentDeclined', 'PaymentPending', 'ReservationExpired', 'SessionEnded'],
-    ...['HoldLimitReached', 'PayLaterUnavailable', 'CancellationClosed', 'SeatRuleBroken', 'CoolingDown', 'PriceTooHigh'],
+    ...['HoldLimitReached', 'PayLaterUnavailable', 'CancellationClosed', 'SwapUnavailable', 'SeatRuleBroken', 'CoolingDown', 'PriceTooHigh'],
     ...['UsernameTaken', 'SecondFactorRequired', 'InvalidProof', 'LinkExpired', 'NoPassword'],
     ...['ProviderSignInFailed', 'AccountExists', 'ProviderEmailUnverified', 'ProviderLinkTaken', 'LastWayToSignIn'],
     ...['ReservationsAhead', 'AccountInOffice', 'AccountDisabled', 'TooManyGrants', 'LastAdmin'],
@@ -27,7 +27,7 @@ const values = {
     // What staff may know of a reservation.
     ...['ReservationCustomer', 'CounterReceipt', 'TenderRefused', 'PaymentUnderWay'],
     // Terms of a theater.
-    ...['PayLaterPolicy', 'RefundPolicy', 'RefundPolicyStep', 'RefundStep', 'Refund', 'SeatRefund', 'RefundPreview'],
+    ...['PayLaterPolicy', 'RefundPolicy', 'RefundPolicyStep', 'RefundStep', 'Refund', 'SeatRefund', 'RefundPreview', 'SwapTerms', 'Swap', 'SwapPreview'],
     // What a mutation did, beside a refusal.
     'ChangePasswordPayload',
   ],
