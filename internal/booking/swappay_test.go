@@ -146,6 +146,23 @@ func TestService_SwapSeats_gone_meanwhile(t *testing.T) {
 			})
 		}
 	}
+	t.Run("worth_more_by_now", func(t *testing.T) { // what is paid once goes with the last seat
+		h := newHouse(t, fixture.Plan{Showtimes: 2})
+		h.policy(t, swappable)
+		h.office().rule(t, onceRule)
+		viewer := newViewer()
+		o := h.buy(t, viewer, 11, 12)
+		held, told := h.holds(t, viewer, h.swapInput(o, []int{11}, 1, 11, 12))
+		if told.Value != nzd(1200) {
+			t.Errorf("told was %+v", told)
+		}
+		h.cancels(t, viewer, h.seatsOf(o, 12))
+		result, err := h.booking.Pay(t.Context(), viewer, payInput(held))
+		if got := is[booking.Declined](t, result, err); got.Code != payment.DeclineNoSwap {
+			t.Errorf("it is %+v", got)
+		}
+		h.rests(t)
+	})
 	t.Run("its_showtime_has_started", func(t *testing.T) {
 		h := newHouse(t, fixture.Plan{Showtimes: 2})
 		h.policy(t, swappable)
