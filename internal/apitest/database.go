@@ -73,7 +73,9 @@ func Value[T any](a *App, query string, args ...any) T {
 
 // Dump returns every row of every table, a line each, in an order that depends on nothing but the rows. It leaves out
 // what is counted and recorded of wrong guesses, which is all that a refused request may write.
-func (a *App) Dump() string { return a.dump(`AND tablename NOT IN ('guesses', 'code_guesses', 'audit_entries')`) }
+func (a *App) Dump() string {
+	return a.dump(`AND tablename NOT IN ('guesses', 'code_guesses', 'audit_entries')`)
+}
 
 // DumpAll is Dump with nothing left out.
 func (a *App) DumpAll() string { return a.dump("") }

@@ -67,8 +67,13 @@ func (s *Service) Cancel(ctx context.Context, viewer auth.Viewer, in CancelInput
 		if done.refusal = c.refusal(); done.refusal != nil {
 			return nil
 		}
-		if done.refusal, err = s.leavesAlone(ctx, tx, layout, c); err != nil || done.refusal != nil {
+		broken, err := s.leavesAlone(ctx, tx, layout, c)
+		if err != nil {
 			return err
+		}
+		if len(broken.Seats) > 0 {
+			done.refusal = broken
+			return nil
 		}
 		back, err := c.refund()
 		if err != nil {
@@ -184,33 +189,33 @@ func keepsCompany(layout *theater.Layout, all, going seatno.List) error {
 	return nil
 }
 
-// leavesAlone is the rule that the rest of an unpaid reservation would break; nil: none. Who wants fewer seats passes the rules
-// as who had asked for these alone.
-func (s *Service) leavesAlone(ctx context.Context, tx *sql.Tx, layout *theater.Layout, c cancelling) (CancelResult, error) {
+// leavesAlone is the rule that the rest of an unpaid reservation would break; without seats, none. Who wants fewer seats passes
+// the rules as who had asked for these alone.
+func (s *Service) leavesAlone(ctx context.Context, tx *sql.Tx, layout *theater.Layout, c cancelling) (broken RuleBroken, err error) {
 	if c.whole || c.r.Status == StatusConfirmed || c.contract.calledOff {
-		return nil, nil
+		return broken, nil
 	}
 	offer, err := s.showtimes.Offer(ctx, c.r.ShowtimeID)
 	if err != nil || !offer.Rules.NoSeatLeftAlone {
-		return nil, err
+		return broken, err
 	}
 	rest := slices.DeleteFunc(c.r.Positions.Sorted(), func(p int16) bool { return slices.Contains(c.positions, p) })
 	left := selectionOf(offer, layout, rest, true)
 	var found claimed
 	err = tx.QueryRowContext(ctx, `SELECT examine_seats($1, $2, '{}', $3, $4)`, c.r.ShowtimeID, c.r.ID, left.edges.Beside, left.edges.Beyond).Scan(&found.lost)
 	if err != nil {
-		return nil, fmt.Errorf("examining the seats that are left: %w", err)
+		return broken, fmt.Errorf("examining the seats that are left: %w", err)
 	}
 	if found.part(); len(found.alone) == 0 {
-		return nil, nil
+		return broken, nil
 	}
 	states, err := s.seating.RecentStates(ctx, c.r.ShowtimeID)
 	if err != nil {
-		return nil, err
+		return broken, err
 	}
 	c.r.leave(states)
 	if left.relaxation(offer, layout, states, found.alone, c.contract.now) != "" {
-		return nil, nil
+		return broken, nil
 	}
 	others, err := s.instead(offer, layout, states, left)
 	return RuleBroken{Rule: RuleSeatAlone, Seats: layout.SeatsAt(found.alone), Alternatives: others}, err

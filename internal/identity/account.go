@@ -180,7 +180,7 @@ const maxStaff = 500
 // sure that the viewer manages them. Two statements.
 func (s *Service) StaffByTheater(ctx context.Context, theaterIDs []uuid.UUID) (map[uuid.UUID][]StaffMember, error) {
 	rows, err := s.db.SQL().QueryContext(ctx, `SELECT g.theater_id, g.user_id, g.role, g.reason, g.created_at
-		FROM unnest($1::uuid[]) AS theater (id) CROSS JOIN LATERAL (SELECT * FROM role_grants
+		FROM unnest($1::uuid[]) AS theater (id) CROSS JOIN LATERAL (SELECT id, theater_id, user_id, role, reason, created_at FROM role_grants
 			WHERE theater_id = theater.id ORDER BY created_at, id LIMIT $2) g ORDER BY g.created_at, g.id`, postgres.UUIDs(theaterIDs), maxStaff)
 	if err != nil {
 		return nil, fmt.Errorf("reading staff: %w", err)
