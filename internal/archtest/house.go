@@ -49,7 +49,7 @@ type House struct {
 func Marquee() House {
 	leaves := []string{
 		"internal/apperr", "internal/auth", "internal/clock", "internal/money", "internal/page",
-		"internal/peer", "internal/seatno", "internal/typeid",
+		"internal/peer", "internal/seatno", "internal/typeid", "internal/words",
 	}
 	// domain is a row of the domains, listed below in the order in which they may know each other.
 	domain := func(path string, below ...string) Room {

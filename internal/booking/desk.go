@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -15,6 +14,7 @@ import (
 	"marquee/internal/auth"
 	"marquee/internal/money"
 	"marquee/internal/payment"
+	"marquee/internal/words"
 )
 
 // Tender is what a customer gives at the counter.
@@ -39,18 +39,9 @@ func checkTerminal(bad *apperr.Fields, path string, method payment.TillMethod, t
 	switch {
 	case method != payment.TillCard && terminal != "":
 		bad.Add(path, "Only a terminal for cards gives this.")
-	case method == payment.TillCard && (terminal == "" || utf8.RuneCountInString(terminal) > longestTerminal || !printable(terminal)):
-		bad.Add(path, "Give what the terminal calls the payment, 1 to %d characters.", longestTerminal)
+	case method == payment.TillCard:
+		words.Check(bad, path, terminal, longestTerminal, "Give what the terminal calls the payment, 1 to %d characters.")
 	}
-}
-
-func printable(text string) bool {
-	for _, r := range text {
-		if r < ' ' || r == utf8.RuneError || r == 0x7f {
-			return false
-		}
-	}
-	return true
 }
 
 // pays reports whether the tender pays an amount: cash at least it, since change is given; a card to the minor unit, since

@@ -15,6 +15,7 @@ import (
 	"marquee/internal/auth"
 	"marquee/internal/money"
 	"marquee/internal/payment"
+	"marquee/internal/words"
 )
 
 // RefundInput asks to give money back to a customer.
@@ -35,7 +36,7 @@ func (in RefundInput) validate() error {
 		checkSeats(&bad, in.SeatIDs, nil)
 	}
 	checkKey(&bad, in.IdempotencyKey)
-	bad.Text("input.reason", &in.Reason, maxReason)
+	words.Check(&bad, "input.reason", words.Clean(in.Reason), maxReason, "Say why, in 1 to %d printable characters.")
 	switch {
 	case in.Cause != payment.ByTheater && in.Cause != payment.Goodwill:
 		bad.Add("input.cause", "Staff give back what the theater owes, or out of goodwill.")
@@ -109,7 +110,7 @@ func (s *Service) Refund(ctx context.Context, viewer auth.Viewer, in RefundInput
 			ReturnMinor int64 `json:"returnedMinor"`
 		}
 		return audit.RecordTx(ctx, tx, audit.Entry{
-			Action: audit.ReservationRefunded, Actor: viewer.UserID, Subject: r.NodeID(), Theater: theaterID, Reason: in.Reason,
+			Action: audit.ReservationRefunded, Actor: viewer.UserID, Subject: r.NodeID(), Theater: theaterID, Reason: words.Clean(in.Reason),
 			Before: kept{Seats: len(r.Positions)}, After: kept{Seats: len(r.Positions) - len(c.positions), ReturnMinor: minor},
 		})
 	})

@@ -19,6 +19,7 @@ import (
 	"marquee/internal/page"
 	"marquee/internal/postgres"
 	"marquee/internal/typeid"
+	"marquee/internal/words"
 )
 
 // Account is a user as those see it who look after accounts.
@@ -260,7 +261,7 @@ func (s *Service) setDisabled(ctx context.Context, v auth.Viewer, userID uuid.UU
 		return Account{}, err
 	}
 	err := s.changeAccount(ctx, userID, func(tx *sql.Tx) (change, error) {
-		done, err := tx.ExecContext(ctx, statement, userID, cleanReason(reason))
+		done, err := tx.ExecContext(ctx, statement, userID, words.Clean(reason))
 		if err != nil {
 			return unchanged, err
 		}
@@ -270,7 +271,7 @@ func (s *Service) setDisabled(ctx context.Context, v auth.Viewer, userID uuid.UU
 		if err := s.voidBegunTx(ctx, tx, userID, v.UserID); err != nil {
 			return unchanged, err
 		}
-		entry.Actor, entry.Subject, entry.Reason = v.UserID, typeid.Encode(typeid.User, userID), cleanReason(reason)
+		entry.Actor, entry.Subject, entry.Reason = v.UserID, typeid.Encode(typeid.User, userID), words.Clean(reason)
 		if err := audit.RecordTx(ctx, tx, entry); err != nil {
 			return unchanged, err
 		}

@@ -9,6 +9,8 @@ import (
 	"golang.org/x/text/cases"
 	"golang.org/x/text/language"
 	"golang.org/x/text/unicode/norm"
+
+	"marquee/internal/words"
 )
 
 // maxEmail is the length of an address in bytes, of RFC 5321.
@@ -37,7 +39,7 @@ func normaliseEmail(text string) string {
 		return ""
 	}
 	email := lowered + "@" + host
-	if len(email) > maxEmail || !printable(email) || strings.ContainsFunc(email, isJoiner) {
+	if len(email) > maxEmail || !words.Printable(email) || strings.ContainsFunc(email, words.IsJoiner) {
 		return ""
 	}
 	return email

@@ -5,12 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
-	"golang.org/x/text/unicode/norm"
 
 	"marquee/internal/apperr"
 	"marquee/internal/audit"
@@ -19,6 +16,7 @@ import (
 	"marquee/internal/postgres"
 	"marquee/internal/typeid"
 	"marquee/internal/vault"
+	"marquee/internal/words"
 )
 
 // ErrInvalidProof is returned when a second factor was not proved: the code is wrong, was used before or is over, or the
@@ -266,9 +264,8 @@ func factorKindsTx(ctx context.Context, tx *sql.Tx, user uuid.UUID) ([]FactorKin
 
 // factorName returns a name as it is kept: BAD_USER_INPUT when it cannot be.
 func factorName(name string) (string, error) {
-	name = strings.TrimSpace(norm.NFC.String(name))
-	if n := utf8.RuneCountInString(name); n < 1 || n > maxFactorName || !printable(name) {
-		return "", apperr.Invalid("input.name", "The name must have 1 to %d printable characters.", maxFactorName)
-	}
-	return name, nil
+	var bad apperr.Fields
+	name = words.Clean(name)
+	words.Check(&bad, "input.name", name, maxFactorName, "The name must have 1 to %d printable characters.")
+	return name, bad.Err()
 }

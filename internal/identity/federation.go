@@ -25,6 +25,7 @@ import (
 	"marquee/internal/postgres"
 	"marquee/internal/typeid"
 	"marquee/internal/vault"
+	"marquee/internal/words"
 )
 
 // Who somebody is at a provider is issuer and subject together, never an address: addresses change hands, and not every
@@ -207,7 +208,7 @@ func displayName(name, email string) string {
 	if runes := []rune(name); len(runes) > maxName {
 		name = string(runes[:maxName])
 	}
-	if name = strings.TrimSpace(name); name != "" {
+	if name = strings.TrimSpace(name); name != "" && !words.HoldsCardNumber(name) {
 		return name
 	}
 	name, _, _ = strings.Cut(email, "@")

@@ -5,12 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
-	"golang.org/x/text/unicode/norm"
 
 	"marquee/internal/apperr"
 	"marquee/internal/audit"
@@ -18,6 +15,7 @@ import (
 	"marquee/internal/notify"
 	"marquee/internal/postgres"
 	"marquee/internal/typeid"
+	"marquee/internal/words"
 )
 
 // ErrLastAdmin is returned for what would leave the platform without an administrator who can sign in.
@@ -64,13 +62,8 @@ const maxReason = 500
 
 // checkReason records what keeps a text from being the reason of an act.
 func checkReason(bad *apperr.Fields, text string) {
-	text = cleanReason(text)
-	if n := utf8.RuneCountInString(text); n < 1 || n > maxReason || !printable(text) {
-		bad.Add("input.reason", "Say why, in 1 to %d printable characters.", maxReason)
-	}
+	words.Check(bad, "input.reason", words.Clean(text), maxReason, "Say why, in 1 to %d printable characters.")
 }
-
-func cleanReason(text string) string { return strings.TrimSpace(norm.NFC.String(text)) }
 
 // Operator is who works at the command line of the installation at this moment: an administrator without an account, who
 // proves by being there who they are.
@@ -171,7 +164,7 @@ func (s *Service) RevokeRole(ctx context.Context, v auth.Viewer, in ChangeGrantI
 // recordGrantTx records that a grant was given, or taken away: what the log knows before or after is the grant itself.
 func recordGrantTx(ctx context.Context, tx *sql.Tx, action audit.Action, v auth.Viewer, in ChangeGrantInput) error {
 	entry := audit.Entry{
-		Action: action, Actor: v.UserID, Subject: typeid.Encode(typeid.User, in.UserID), Theater: in.Grant.Theater, Reason: cleanReason(in.Reason),
+		Action: action, Actor: v.UserID, Subject: typeid.Encode(typeid.User, in.UserID), Theater: in.Grant.Theater, Reason: words.Clean(in.Reason),
 	}
 	if action == audit.RoleGranted {
 		entry.After = granted(in.Grant)
@@ -239,7 +232,7 @@ func (s *Service) changeAccount(ctx context.Context, userID uuid.UUID, do func(*
 
 // insertGrantTx records a grant; nobody, uuid.Nil, granted it at the command line.
 func (s *Service) insertGrantTx(ctx context.Context, tx *sql.Tx, by uuid.UUID, in ChangeGrantInput) (RoleGrant, error) {
-	given := RoleGrant{Grant: in.Grant, UserID: in.UserID, Reason: cleanReason(in.Reason), CreatedAt: s.now().UTC()}
+	given := RoleGrant{Grant: in.Grant, UserID: in.UserID, Reason: words.Clean(in.Reason), CreatedAt: s.now().UTC()}
 	_, err := tx.ExecContext(ctx, `INSERT INTO role_grants (id, user_id, role, theater_id, granted_by, reason, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
 		typeid.New(), in.UserID, in.Grant.Role, theaterOf(in.Grant), uuid.NullUUID{UUID: by, Valid: by != uuid.Nil}, given.Reason, given.CreatedAt)
 	return given, err

@@ -17,7 +17,6 @@ package identity
 import (
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -25,6 +24,7 @@ import (
 
 	"marquee/internal/apperr"
 	"marquee/internal/typeid"
+	"marquee/internal/words"
 )
 
 // User is a person with an account.
@@ -99,7 +99,7 @@ func (in SignUpInput) profile() UpdateProfileInput {
 }
 
 func (in SignUpInput) normalised() SignUpInput {
-	in.Email, in.Password, in.Name = normaliseEmail(in.Email), norm.NFKC.String(in.Password), normaliseName(in.Name)
+	in.Email, in.Password, in.Name = normaliseEmail(in.Email), norm.NFKC.String(in.Password), words.Clean(in.Name)
 	return in
 }
 
@@ -116,13 +116,9 @@ func (in SignUpInput) Validate() error {
 	return bad.Err()
 }
 
-func normaliseName(name string) string { return strings.TrimSpace(norm.NFC.String(name)) }
-
 // checkName records what keeps a normalised name from being used.
 func checkName(bad *apperr.Fields, path, name string) {
-	if n := utf8.RuneCountInString(name); n < 1 || n > 100 || !printable(name) {
-		bad.Add(path, "The name must have 1 to 100 printable characters.")
-	}
+	words.Check(bad, path, name, maxName, "The name must have 1 to %d printable characters.")
 }
 
 // checkPassword records what keeps a normalised password of a person from being used.
@@ -137,28 +133,4 @@ func checkPassword(bad *apperr.Fields, path, password, email, name string) {
 	case isGuessable(password, email, name):
 		bad.Add(path, "This password is among the first that are guessed: it is common, a repetition, a row of keys, or your own name.")
 	}
-}
-
-// printable refuses control characters and the marks that turn the direction of writing, which make one name look like
-// another.
-func printable(text string) bool {
-	runes := []rune(text)
-	for i, r := range runes {
-		// Persian, Indian scripts and families of emoji need them; where they show nothing they have no business.
-		if isJoiner(r) && i > 0 && i+1 < len(runes) && joins(runes[i-1]) && joins(runes[i+1]) {
-			continue
-		}
-		if r == utf8.RuneError || !unicode.IsPrint(r) {
-			return false
-		}
-	}
-	return utf8.ValidString(text)
-}
-
-// isJoiner reports whether a character shows nothing but makes its neighbours one, or keeps them two.
-func isJoiner(r rune) bool { return r == '\u200c' || r == '\u200d' }
-
-// joins reports whether a character may have a joiner beside it.
-func joins(r rune) bool {
-	return r > unicode.MaxASCII && !isJoiner(r) && !unicode.Is(unicode.Latin, r) && !unicode.Is(unicode.Cyrillic, r) && !unicode.Is(unicode.Greek, r)
 }

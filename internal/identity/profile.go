@@ -7,11 +7,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"golang.org/x/text/language"
-	"golang.org/x/text/unicode/norm"
 
 	"marquee/ent"
 	"marquee/internal/apperr"
@@ -20,6 +18,7 @@ import (
 	"marquee/internal/postgres"
 	"marquee/internal/typeid"
 	"marquee/internal/vault"
+	"marquee/internal/words"
 )
 
 // ErrUsernameTaken is returned when another account has the username, or one that looks like it.
@@ -73,7 +72,7 @@ func (in UpdateProfileInput) normalise(bad *apperr.Fields) UpdateProfileInput {
 		bad.Add("input.name", "A name can be changed, not cleared.")
 	}
 	in.Name.normalise(func(text string) string {
-		name := normaliseName(text)
+		name := words.Clean(text)
 		checkName(bad, "input.name", name)
 		return name
 	})
@@ -97,10 +96,8 @@ func (in UpdateProfileInput) normalise(bad *apperr.Fields) UpdateProfileInput {
 		return locale
 	})
 	in.PreferredCity.normalise(func(text string) string {
-		city := strings.TrimSpace(norm.NFC.String(text))
-		if n := utf8.RuneCountInString(city); n < 1 || n > maxCity || !printable(city) {
-			bad.Add("input.preferredCity", "The city must have 1 to %d printable characters.", maxCity)
-		}
+		city := words.Clean(text)
+		words.Check(bad, "input.preferredCity", city, maxCity, "The city must have 1 to %d printable characters.")
 		return city
 	})
 	if in.Needs != nil {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"marquee/internal/apperr"
+	"marquee/internal/words"
 )
 
 // Lengths of a username in code points.
@@ -42,6 +43,8 @@ func checkUsername(bad *apperr.Fields, path, name string) {
 		bad.Add(path, "The username mixes letters of different scripts.")
 	case isReserved(name):
 		bad.Add(path, "This username is kept for those who run the house.")
+	default:
+		words.CheckCardNumber(bad, path, name)
 	}
 }
 

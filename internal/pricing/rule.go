@@ -3,12 +3,10 @@ package pricing
 import (
 	"cmp"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"marquee/internal/apperr"
+	"marquee/internal/words"
 )
 
 const (
@@ -64,12 +62,10 @@ type Rule struct {
 
 // Check records what keeps the rule from being one, by the fields of the input that it came in at path.
 func (r Rule) Check(bad *apperr.Fields, path string) {
-	words := func(field, text string) {
-		if n := utf8.RuneCountInString(text); n < 1 || n > maxWords || !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
-			bad.Add(path+field, "Give 1 to %d printable characters.", maxWords)
-		}
+	named := func(field, text string) {
+		words.Check(bad, path+field, text, maxWords, "Give 1 to %d printable characters.")
 	}
-	words("label", r.Label)
+	named("label", r.Label)
 	only := func(field string, kind Kind, given bool) {
 		if given && r.Kind != kind {
 			bad.Add(path+field, "This belongs to rules of the kind %s.", kind)
@@ -89,7 +85,7 @@ func (r Rule) Check(bad *apperr.Fields, path string) {
 			bad.Add(path+"ticketType", "Say for which ticket type the rule is.")
 		}
 	case ByFormat:
-		words("format", r.Format)
+		named("format", r.Format)
 	case ByTime:
 		if r.Weekdays == 0 {
 			bad.Add(path+"weekdays", "Say on which days the rule holds.")

@@ -32,6 +32,7 @@ import (
 	"marquee/internal/postgres"
 	"marquee/internal/typeid"
 	"marquee/internal/vault"
+	"marquee/internal/words"
 )
 
 // Service erases and exports. It is safe for concurrent use.
@@ -90,7 +91,8 @@ func (s *Service) EraseUser(ctx context.Context, viewer auth.Viewer, in EraseInp
 	}
 	const longest = 500
 	var bad apperr.Fields
-	if bad.Text("input.reason", &in.Reason, longest); bad.Err() != nil {
+	in.Reason = words.Clean(in.Reason)
+	if words.Check(&bad, "input.reason", in.Reason, longest, "Say why, in 1 to %d printable characters."); bad.Err() != nil {
 		return nil, bad.Err()
 	}
 	return s.carryOut(ctx, viewer, in)

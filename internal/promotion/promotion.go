@@ -21,6 +21,7 @@ import (
 	"marquee/internal/apperr"
 	"marquee/internal/pricing"
 	"marquee/internal/typeid"
+	"marquee/internal/words"
 )
 
 // Promotion is a code of a theater. The JSON form is that of its row.
@@ -128,18 +129,20 @@ type Input struct {
 const (
 	shortest, longest = 6, 32
 	mostOff           = 1_000_000_000
+	longestLabel      = 60
 	// maxMovies bounds what every use looks at.
 	maxMovies = 100
 )
 
 func (in *Input) validate() error {
-	in.Code, in.Label = strings.ToUpper(strings.TrimSpace(in.Code)), strings.TrimSpace(in.Label)
+	in.Code, in.Label = strings.ToUpper(strings.TrimSpace(in.Code)), words.Clean(in.Label)
 	in.StartsAt, in.EndsAt = in.StartsAt.UTC(), in.EndsAt.UTC()
 	var bad apperr.Fields
 	if impossible(in.Code) {
 		bad.Add("input.promotion.promoCode", "Give a code of %d to %d letters and digits.", shortest, longest)
 	}
-	bad.Text("input.promotion.label", &in.Label, 60)
+	words.CheckCardNumber(&bad, "input.promotion.promoCode", in.Code)
+	words.Check(&bad, "input.promotion.label", in.Label, longestLabel, "Give 1 to %d printable characters.")
 	switch {
 	case (in.BasisPoints == 0) == (in.AmountMinor == 0):
 		bad.Add("input.promotion.percentOffBasisPoints", "Say a percentage or an amount: one of them, and not nothing.")

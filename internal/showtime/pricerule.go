@@ -5,10 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/google/uuid"
-	"golang.org/x/text/unicode/norm"
 
 	"marquee/internal/apperr"
 	"marquee/internal/audit"
@@ -16,6 +14,7 @@ import (
 	"marquee/internal/postgres"
 	"marquee/internal/pricing"
 	"marquee/internal/typeid"
+	"marquee/internal/words"
 )
 
 // PriceRule is a rule of the prices of a theater.
@@ -39,8 +38,8 @@ type PriceRuleInput struct {
 }
 
 func (in *PriceRuleInput) validate() error {
-	in.Rule.Label = strings.TrimSpace(norm.NFC.String(in.Rule.Label))
-	in.Rule.Format = strings.TrimSpace(norm.NFC.String(in.Rule.Format))
+	in.Rule.Label = words.Clean(in.Rule.Label)
+	in.Rule.Format = words.Clean(in.Rule.Format)
 	var bad apperr.Fields
 	in.Rule.Check(&bad, "input.rule.")
 	return bad.Err()

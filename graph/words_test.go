@@ -1,0 +1,125 @@
+package graph_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"marquee/internal/apitest"
+	"marquee/internal/typeid"
+)
+
+// unwritten are the texts of mutations that nobody writes for others to read: codes, keys, tokens, passwords, addresses, and
+// what has a form of its own.
+var unwritten = []string{
+	"idempotencyKey", "token", "pendingToken", "flowToken", "refreshToken", "credential", "code", "recoveryCode", "state", "iss",
+	"password", "currentPassword", "newPassword", "provider", "redirectUri", "email", "customerEmail", "phone", "locale", "promoCodes", "from", "to",
+}
+
+// TestWords writes the number of a card, and what turns the direction of reading, wherever people write what is kept: it is
+// refused by name, in every field of the contract.
+func TestWords(t *testing.T) {
+	t.Parallel()
+	a := apitest.New(t, apitest.Still())
+	w := newBadWorld(t, a)
+	theater, factor := w.World.Theaters[0].ID(), typeid.Encode(typeid.Factor, typeid.New())
+	grant := vars{"userId": w.customer.User.NodeID(), "role": "SUPPORT"}
+	rule := vars{"kind": "FEE", "amountMinor": "100", "label": "Booking fee", "active": true}
+	promotion := quarterOff("WORDS2026")
+	type place struct {
+		who      apitest.Client
+		mutation string
+		input    vars
+		within   string // the field of the input that holds the text, "" for the input itself
+	}
+	at := func(who apitest.Client, mutation string, input vars) place {
+		return place{who: who, mutation: mutation, input: input}
+	}
+	places := map[string]place{
+		"GrantRoleInput.reason":            at(w.admin, "grantRole", grant),
+		"RevokeRoleInput.reason":           at(w.admin, "revokeRole", grant),
+		"DisableUserInput.reason":          at(w.admin, "disableUser", vars{"userId": w.customer.User.NodeID()}),
+		"EnableUserInput.reason":           at(w.admin, "enableUser", vars{"userId": w.customer.User.NodeID()}),
+		"EraseUserInput.reason":            at(w.admin, "eraseUser", vars{"userId": w.customer.User.NodeID()}),
+		"RefundReservationInput.reason":    at(w.admin, "refundReservation", vars{"reservationId": w.paid, "cause": "GOODWILL", "idempotencyKey": "words-00001"}),
+		"ConfirmSignUpInput.name":          at(w.anonymous, "confirmSignUp", vars{"token": w.link, "password": apitest.Password}),
+		"ConfirmSignUpInput.username":      at(w.anonymous, "confirmSignUp", vars{"token": w.link, "password": apitest.Password, "name": "Nora"}),
+		"UpdateProfileInput.name":          at(w.customer, "updateProfile", vars{}),
+		"UpdateProfileInput.username":      at(w.customer, "updateProfile", vars{}),
+		"UpdateProfileInput.preferredCity": at(w.customer, "updateProfile", vars{}),
+		"ConfirmTotpInput.name":            at(w.customer, "confirmTotp", vars{"code": "123456"}),
+		"ConfirmPasskeyInput.name":         at(w.customer, "confirmPasskey", vars{"passkey": vars{"token": "mqk_x", "credential": "{}"}}),
+		"RenameFactorInput.name":           at(w.customer, "renameFactor", vars{"factorId": factor}),
+		"PriceRuleInput.label":             {w.admin, "createPriceRule", vars{"theaterId": theater, "rule": rule}, "rule"},
+		"PriceRuleInput.format": {w.admin, "createPriceRule", vars{"theaterId": theater, "rule": vars{
+			"kind": "FORMAT", "amountMinor": "100", "label": "Better picture", "active": true}}, "rule"},
+		"PromotionInput.promoCode": {w.admin, "createPromotion", vars{"theaterId": theater, "promotion": promotion}, "promotion"},
+		"PromotionInput.label":     {w.admin, "createPromotion", vars{"theaterId": theater, "promotion": promotion}, "promotion"},
+		"WriteReviewInput.text":    at(w.customer, "writeReview", vars{"movieId": w.World.Movies[0].ID(), "rating": 7}),
+		"EditReviewInput.text":     at(w.customer, "editReview", vars{"reviewId": typeid.Encode(typeid.Review, typeid.New()), "rating": 7}),
+		"CounterTenderInput.terminalReference": {w.admin, "payAtCounter", vars{"reservationId": w.held, "idempotencyKey": "words-00002",
+			"tender": vars{"method": "CARD", "amountMinor": "950"}}, "tender"},
+		"PayOutAtCounterInput.terminalReference": at(w.admin, "payOutAtCounter", vars{"reservationId": w.paid, "method": "CARD", "idempotencyKey": "words-00003"}),
+	}
+	for _, field := range textsOf(schemaFrom(t, "../schema")) {
+		p, known := places[field]
+		if !known {
+			t.Errorf("%s is written by people, and nobody tries what", field)
+			continue
+		}
+		t.Run(field, func(t *testing.T) {
+			_, name, _ := strings.Cut(field, ".")
+			query := `mutation ($in: ` + strings.ToUpper(p.mutation[:1]) + p.mutation[1:] + `Input!) { ` + p.mutation + `(input: $in) { __typename } }`
+			path, holder := "input."+name, p.input
+			if p.within != "" {
+				path, holder = "input."+p.within+"."+name, p.input[p.within].(vars)
+			}
+			for what, text := range map[string]string{"card": "4111 1111 1111 1111", "hidden": "a\u202egnihton\u202c"} {
+				if name == "promoCode" || name == "username" {
+					text = strings.ReplaceAll("b"+text, " ", map[string]string{"promoCode": "", "username": "."}[name])
+				}
+				before, had := holder[name]
+				holder[name] = text
+				refused := p.who.With(t).Refused(query, vars{"in": p.input})
+				if delete(holder, name); had {
+					holder[name] = before
+				}
+				problem := refused.Problems[0]
+				if problem.Code != "BAD_USER_INPUT" || len(problem.Fields) != 1 || problem.Fields[0].Path != path {
+					t.Errorf("%s: %v", what, refused)
+				}
+				if what == "card" && !strings.Contains(problem.Fields[0].Message, "payment card") {
+					t.Errorf("%s: %v", what, refused)
+				}
+			}
+		})
+	}
+}
+
+// textsOf returns the texts that mutations take, by the input that has them.
+func textsOf(schema *ast.Schema) []string {
+	var found []string
+	seen := map[string]bool{}
+	var visit func(of *ast.Type)
+	visit = func(of *ast.Type) {
+		definition := schema.Types[of.Name()]
+		if definition.Kind != ast.InputObject || seen[definition.Name] {
+			return
+		}
+		seen[definition.Name] = true
+		for _, field := range definition.Fields {
+			if field.Type.Name() == "String" && !slices.Contains(unwritten, field.Name) {
+				found = append(found, definition.Name+"."+field.Name)
+			}
+			visit(field.Type)
+		}
+	}
+	for _, mutation := range fieldsOf(schema.Mutation) {
+		for _, argument := range mutation.Arguments {
+			visit(argument.Type)
+		}
+	}
+	return found
+}
