@@ -79,6 +79,7 @@ func NewHandler(r *Resolver, o Options) http.Handler {
 	exec.Use(access.Extension{Rules: rules})
 	exec.Use(introspection{everybody: o.Introspection})
 	exec.Use(strictVariables{schema.Schema()})
+	exec.Use(oneStream{})
 	exec.Use(limit.Extension{Limits: o.Limits, Schema: schema.Schema(), Documents: documents, Rates: o.Rates})
 	if o.Documents != nil {
 		exec.Use(o.Documents.Registration())

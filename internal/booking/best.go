@@ -86,7 +86,7 @@ func (s *Service) Best(ctx context.Context, in BestInput) ([]Suggestion, error) 
 // suggest returns the best selections with what adults pay for them. None of them breaks a rule of the theater.
 func (s *Service) suggest(offer *showtime.Offer, layout *theater.Layout, states []seating.State, wish seating.Wish, limit int) ([]Suggestion, error) {
 	wish.NoneAlone = noneAlone(offer, states, s.clock.Now())
-	var found []Suggestion
+	found := []Suggestion{} // none is an answer, too
 	for _, selection := range seating.Best(layout, states, wish, seating.DefaultWeights(), limit) {
 		quote, err := quoteOf(offer, selection.Seats, nil)
 		if err != nil {

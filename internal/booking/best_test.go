@@ -48,7 +48,7 @@ func TestService_Best(t *testing.T) {
 		in := party(h, 2)
 		in.Wheelchairs = 1
 		held := h.hold(t, newViewer(), 1, 2)
-		if best, err := h.booking.Best(t.Context(), in); err != nil || len(best) != 0 {
+		if best, err := h.booking.Best(t.Context(), in); err != nil || best == nil || len(best) != 0 {
 			t.Errorf("%+v, %v from a full house", best, err)
 		}
 		h.Expire(t, h.Show(), held.ID)
