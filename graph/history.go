@@ -79,7 +79,7 @@ func (r *Resolver) staffReservationConnection(by booking.Sort, p page.Page[booki
 	edges, info := connect(r.Cursors, by.CursorName(), p, func(l booking.StaffReservation) []string { return l.CursorKey(by) })
 	return &model.StaffReservationConnection{
 		Edges: mapped(edges, func(e edge[booking.StaffReservation]) model.StaffReservationEdge {
-			return model.StaffReservationEdge{Cursor: e.cursor, Node: e.node.Reservation, AccountShown: e.node.AccountShown}
+			return model.StaffReservationEdge{Cursor: e.cursor, Node: e.node.Reservation, CustomerShown: e.node.CustomerShown, AccountShown: e.node.AccountShown}
 		}),
 		Nodes:    mapped(p.Items, func(l booking.StaffReservation) booking.Reservation { return l.Reservation }),
 		PageInfo: info,

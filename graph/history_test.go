@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"marquee/internal/apitest"
+	"marquee/internal/apperr"
 	"marquee/internal/auth"
 )
 
@@ -67,6 +68,34 @@ func TestStaffReservations(t *testing.T) {
 		}
 		if both := all("sort: SOONEST_SHOWTIME"); len(both.Edges) != 2 {
 			t.Errorf("%+v", both)
+		}
+	})
+	t.Run("those_who_look_after_money", func(t *testing.T) {
+		finance := a.As(auth.Grant{Role: auth.RoleFinance})
+		var list struct{ Reservations, TheaterReservations staffList }
+		finance.With(t).Get(fmt.Sprintf(`{ reservations(first: 50) %s theaterReservations(theaterId: %q, first: 50) %[1]s }`, staffView, here.theater.ID()), nil, &list)
+		if len(list.Reservations.Edges) != 2 || len(list.TheaterReservations.Edges) != 1 {
+			t.Fatalf("%+v", list)
+		}
+		for _, seen := range append(list.Reservations.Edges, list.TheaterReservations.Edges...) {
+			if seen.Customer != nil || len(seen.Node.Tickets) != 0 {
+				t.Errorf("%+v", seen)
+			}
+		}
+		var one struct {
+			Node struct {
+				ID      string
+				Payment struct{ Amount struct{ AmountMinor string } }
+				Tickets []struct{ Code string }
+			}
+		}
+		const read = `query ($id: ID!) { node(id: $id) { ... on Reservation { id payment { amount { amountMinor } } tickets { code } } } }`
+		if finance.With(t).Get(read, vars{"id": paid}, &one); one.Node.ID != paid || one.Node.Payment.Amount.AmountMinor == "" || len(one.Node.Tickets) != 0 {
+			t.Errorf("%+v", one)
+		}
+		refused := finance.With(t).Refused(fmt.Sprintf(`{ reservations(first: 1, filter: {customerEmail: %q}) { nodes { id } } }`, here.customer.User.Email), nil)
+		if refused.Problems[0].Code != apperr.Forbidden {
+			t.Error(refused)
 		}
 	})
 	t.Run("statements_do_not_grow_with_the_page", func(t *testing.T) {

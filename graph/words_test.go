@@ -54,13 +54,16 @@ func TestWords(t *testing.T) {
 		"RenameFactorInput.name":           at(w.customer, "renameFactor", vars{"factorId": factor}),
 		"PriceRuleInput.label":             {w.admin, "createPriceRule", vars{"theaterId": theater, "rule": rule}, "rule"},
 		"PriceRuleInput.format": {w.admin, "createPriceRule", vars{"theaterId": theater, "rule": vars{
-			"kind": "FORMAT", "amountMinor": "100", "label": "Better picture", "active": true}}, "rule"},
+			"kind": "FORMAT", "amountMinor": "100", "label": "Better picture", "active": true,
+		}}, "rule"},
 		"PromotionInput.promoCode": {w.admin, "createPromotion", vars{"theaterId": theater, "promotion": promotion}, "promotion"},
 		"PromotionInput.label":     {w.admin, "createPromotion", vars{"theaterId": theater, "promotion": promotion}, "promotion"},
 		"WriteReviewInput.text":    at(w.customer, "writeReview", vars{"movieId": w.World.Movies[0].ID(), "rating": 7}),
 		"EditReviewInput.text":     at(w.customer, "editReview", vars{"reviewId": typeid.Encode(typeid.Review, typeid.New()), "rating": 7}),
-		"CounterTenderInput.terminalReference": {w.admin, "payAtCounter", vars{"reservationId": w.held, "idempotencyKey": "words-00002",
-			"tender": vars{"method": "CARD", "amountMinor": "950"}}, "tender"},
+		"CounterTenderInput.terminalReference": {w.admin, "payAtCounter", vars{
+			"reservationId": w.held, "idempotencyKey": "words-00002",
+			"tender": vars{"method": "CARD", "amountMinor": "950"},
+		}, "tender"},
 		"PayOutAtCounterInput.terminalReference": at(w.admin, "payOutAtCounter", vars{"reservationId": w.paid, "method": "CARD", "idempotencyKey": "words-00003"}),
 	}
 	for _, field := range textsOf(schemaFrom(t, "../schema")) {

@@ -92,6 +92,10 @@ func Matrix(schema *ast.Schema) ([]byte, error) {
 
 // String says the rule as people say it.
 func (r Rule) String() string {
+	if also := r.Also; also != "" {
+		r.Also = ""
+		return r.String() + ", or `" + string(also) + "`"
+	}
 	switch {
 	case r.Public:
 		return "everybody"
@@ -117,6 +121,7 @@ What each role includes is the table at ` + "`auth.Grant.Includes`" + `.
 What is held on the platform counts only in sessions in which a second factor was proved; the table takes that for granted.
 
 Beside the rule of a field the domains ask whose a thing is. Reservations, tickets, payments, sessions and ` + "`User`" + ` are
-shown to their owner only: for everybody else they are as if they did not exist. Who looks after accounts sees them as
+shown to their owner only: for everybody else they are as if they did not exist. Staff find reservations in the lists that
+are theirs, and finance by their ids as well, without customers and tickets. Who looks after accounts sees them as
 ` + "`Account`" + `, and a theater's managers see its staff. What belongs to a theater is asked of by its own staff and managers only, or by who holds the role on the platform.
 `

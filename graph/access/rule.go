@@ -29,6 +29,7 @@ type Rule struct {
 	Public bool
 	Role   auth.Role
 	Scope  Scope
+	Also   auth.Role // on the platform, instead of Role; "": none
 }
 
 // Check returns nil when the viewer of ctx may read what stands under the rule: UNAUTHENTICATED, FORBIDDEN or
@@ -43,6 +44,12 @@ func (r Rule) Check(ctx context.Context) error {
 		_, err = auth.RequireSomewhere(ctx, r.Role)
 	default:
 		_, err = auth.Require(ctx, r.Role)
+	}
+	if err == nil || r.Also == "" {
+		return err
+	}
+	if _, also := auth.Require(ctx, r.Also); apperr.CodeOf(also) != apperr.Forbidden {
+		return also
 	}
 	return err
 }
@@ -107,7 +114,10 @@ func read(directive *ast.Directive) (Rule, error) {
 		}
 		return ""
 	}
-	rule := Rule{Role: auth.Role(argument("role")), Scope: Scope(argument("scope"))}
+	rule := Rule{Role: auth.Role(argument("role")), Scope: Scope(argument("scope")), Also: auth.Role(argument("also"))}
+	if rule.Also != "" && (!rule.Also.Valid() || rule.Also == auth.RoleCustomer) {
+		return Rule{}, fmt.Errorf("nobody has the role %s on top of others", rule.Also)
+	}
 	if !rule.Role.Valid() || rule.Scope != OnPlatform && (rule.Scope != AtTheater || !rule.Role.OfTheater()) {
 		return Rule{}, fmt.Errorf("nobody has the role %s at the scope %s", rule.Role, rule.Scope)
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 const directives = `
-	directive @auth(role: Role! = CUSTOMER, scope: AuthScope! = PLATFORM) repeatable on OBJECT | FIELD_DEFINITION
+	directive @auth(role: Role! = CUSTOMER, scope: AuthScope! = PLATFORM, also: Role) repeatable on OBJECT | FIELD_DEFINITION
 	directive @public on OBJECT | FIELD_DEFINITION
 	enum Role { CUSTOMER THEATER_STAFF THEATER_MANAGER SUPPORT FINANCE ADMIN }
 	enum AuthScope { PLATFORM THEATER }
@@ -32,7 +32,7 @@ func load(t *testing.T, text string) (*access.Rules, error) {
 func TestA7_rules(t *testing.T) {
 	t.Parallel()
 	rules, err := load(t, `
-		type Query { open: A @public signedIn: A @auth money: A @auth(role: FINANCE) house: A @auth(role: THEATER_STAFF, scope: THEATER) forgotten: A }
+		type Query { open: A @public signedIn: A @auth money: A @auth(role: FINANCE) house: A @auth(role: THEATER_STAFF, scope: THEATER) both: A @auth(role: THEATER_STAFF, scope: THEATER, also: FINANCE) forgotten: A }
 		type A @auth(role: ADMIN) { inherited: Int own: Int @public }`)
 	if err != nil {
 		t.Fatal(err)
@@ -42,6 +42,7 @@ func TestA7_rules(t *testing.T) {
 		{"Query", "signedIn"}:   "customer staff manager support finance admin ",
 		{"Query", "money"}:      "finance admin ",
 		{"Query", "house"}:      "staff manager admin ",
+		{"Query", "both"}:       "staff manager finance admin ",
 		{"Query", "forgotten"}:  "",
 		{"Query", "unheard"}:    "",
 		{"A", "inherited"}:      "admin ",

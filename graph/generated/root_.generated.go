@@ -630,7 +630,7 @@ enum ReservationStatus {
   EXPIRED
 }
 
-"A customer's claim on seats of one showtime; readable by that customer, and by staff in the lists that are theirs."
+"A customer's claim on seats of one showtime; readable by that customer, by staff in the lists that are theirs, and without tickets by those who look after money."
 type Reservation implements Node @auth {
   "The reservation's id."
   id: ID!
@@ -642,7 +642,7 @@ type Reservation implements Node @auth {
   seats: [Seat!]! @listSize(assumedSize: 10)
   "The price, line by line, frozen when the seats were held."
   lines: [PriceLine!]! @listSize(assumedSize: 8)
-  "Sum of the lines, those of kind ` + "`" + `INCLUDED_TAX` + "`" + ` left out."
+  "Sum of the lines, those of kind ` + "`" + `INCLUDED_TAX` + "`" + ` left out. Of a cancelled reservation the price before that: ` + "`" + `payment` + "`" + ` tells what came back."
   total: Money!
   "Until when the seats are held, for payment or until ` + "`" + `payBy` + "`" + `; null when they are not, or a payment has secured them."
   heldUntil: DateTime
@@ -650,7 +650,7 @@ type Reservation implements Node @auth {
   createdAt: DateTime!
   "The payment; null before the first attempt."
   payment: Payment
-  "The tickets, by seat position; empty until it is confirmed, and in lists of staff that do not name the reservation by its ` + "`" + `code` + "`" + `, since they admit whoever has read them."
+  "The tickets, by seat position; empty until it is confirmed, and for staff that do not name the reservation by the ` + "`" + `code` + "`" + ` in a list of their theater, since they admit whoever has read them."
   tickets: [Ticket!]! @listSize(assumedSize: 10)
 }
 
@@ -916,7 +916,7 @@ input CounterTenderInput {
   method: CounterMethod!
   "In the minor unit of the showtime's currency. ` + "`" + `CASH` + "`" + `: what is handed over. ` + "`" + `CARD` + "`" + `: what the terminal has taken."
   amountMinor: BigInt!
-  "What the terminal calls the payment, 1 to 64 characters; of ` + "`" + `CARD` + "`" + ` only."
+  "What the terminal calls the payment, 1 to 64 characters; of ` + "`" + `CARD` + "`" + ` only. Never the number of the card: it is refused."
   terminalReference: String
 }
 
@@ -1028,7 +1028,7 @@ input PayOutAtCounterInput {
   seatIds: [ID!]
   "How it is paid out."
   method: CounterMethod!
-  "What the terminal calls the return, 1 to 64 characters; of ` + "`" + `CARD` + "`" + ` only."
+  "What the terminal calls the return, 1 to 64 characters; of ` + "`" + `CARD` + "`" + ` only. Never the number of the card: it is refused."
   terminalReference: String
   "Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key never pays out twice."
   idempotencyKey: String!
@@ -2031,12 +2031,15 @@ type StaffReservationEdge @auth {
   cursor: String!
   "The reservation."
   node: Reservation!
-  "Whose it is; null for somebody without an account, or whose account was erased."
+  "Whose it is; null for somebody without an account, or whose account was erased, and for those who look after money."
   customer: ReservationCustomer
 }
 
 extend type Query {
-  "The reservations of a theater, for those who work there. Tickets are withheld unless ` + "`" + `filter.code` + "`" + ` names the reservation, as its customer does at the counter."
+  """
+  The reservations of a theater, for those who work there. Tickets are withheld unless ` + "`" + `filter.code` + "`" + ` names the reservation, as
+  its customer does at the counter. Those who look after money see neither customers nor tickets.
+  """
   theaterReservations(
     "Id of the theater."
     theaterId: ID!
@@ -2052,8 +2055,11 @@ extend type Query {
     filter: TheaterReservationFilter
     "What the list is sorted by; ` + "`" + `NEWEST` + "`" + ` with ` + "`" + `showtimeId` + "`" + ` only. Cursors count for one order."
     sort: ReservationSort! = SOONEST_SHOWTIME
-  ): StaffReservationConnection! @auth(role: THEATER_STAFF, scope: THEATER) @cost(weight: 5) @listSize(slicingArguments: ["first", "last"])
-  "The reservations of all theaters, for those who help customers. Tickets are withheld."
+  ): StaffReservationConnection! @auth(role: THEATER_STAFF, scope: THEATER, also: FINANCE) @cost(weight: 5) @listSize(slicingArguments: ["first", "last"])
+  """
+  The reservations of all theaters, for those who help customers, and for those who look after money. Tickets are withheld, and
+  customers from ` + "`" + `FINANCE` + "`" + `, who are not told of whom an address is either: ` + "`" + `filter.customerEmail` + "`" + ` is ` + "`" + `FORBIDDEN` + "`" + ` to them.
+  """
   reservations(
     "Page size counted from the start, at most 100; give ` + "`" + `first` + "`" + ` or ` + "`" + `last` + "`" + `."
     first: Int
@@ -2067,7 +2073,7 @@ extend type Query {
     filter: ReservationFilter
     "What the list is sorted by; ` + "`" + `NEWEST` + "`" + ` with ` + "`" + `customerEmail` + "`" + ` or ` + "`" + `showtimeId` + "`" + ` only. Cursors count for one order."
     sort: ReservationSort! = SOONEST_SHOWTIME
-  ): StaffReservationConnection! @auth(role: SUPPORT) @cost(weight: 5) @listSize(slicingArguments: ["first", "last"])
+  ): StaffReservationConnection! @auth(role: SUPPORT, also: FINANCE) @cost(weight: 5) @listSize(slicingArguments: ["first", "last"])
 }
 `, BuiltIn: false},
 	{Name: "../../schema/identity.graphqls", Input: `"A kind of work at the box office. Roles are granted at a theater or on the whole platform."
@@ -2977,7 +2983,8 @@ type RefundPolicyStep @public {
 
 """
 What a theater gives back to customers who cancel. It is agreed on when seats are held and stays the same for them, whatever
-the theater changes later. When a showtime is called off, everything comes back, whatever the policy.
+the theater changes later. When a showtime is called off, everything comes back that was paid for the seats the reservation still
+has, whatever the policy; what was kept of seats that their customer had given back before stays with the theater.
 
 What is kept of the price of a ticket is rounded down to the minor unit, ticket by ticket; all else is added up.
 """
@@ -3087,7 +3094,7 @@ type RefundPreview @auth {
   paid: Money!
   "What comes back: of seats and fees, without what is kept."
   refund: Money!
-  "What the reservation costs afterwards, with what was kept."
+  "What of the price is left with the theater afterwards: of the seats that stay, and what was kept of those that were given back, now or before."
   remaining: Money!
   "The last moment at which it is so; null when time does not matter."
   until: DateTime
@@ -3600,6 +3607,8 @@ directive @auth(
   role: Role! = CUSTOMER
   "Where the viewer must have it."
   scope: AuthScope! = PLATFORM
+  "Another role that does as well, on the whole platform."
+  also: Role
 ) on OBJECT | FIELD_DEFINITION
 
 "Where a viewer must have the role that a field takes."

@@ -191,7 +191,11 @@ func audience(own, inherited ast.DirectiveList) string {
 			if role == nil {
 				return "signed-in viewers"
 			}
-			return "viewers with the role `" + role.Value.Raw + "`" + whereOf(rule)
+			who := "viewers with the role `" + role.Value.Raw + "`" + whereOf(rule)
+			if also := rule.Arguments.ForName("also"); also != nil {
+				who += ", or with the role `" + also.Value.Raw + "`"
+			}
+			return who
 		}
 	}
 	return "whoever may read its fields"

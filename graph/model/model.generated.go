@@ -625,7 +625,7 @@ type CounterTenderInput struct {
 	Method payment.TillMethod `json:"method"`
 	// In the minor unit of the showtime's currency. `CASH`: what is handed over. `CARD`: what the terminal has taken.
 	AmountMinor int64 `json:"amountMinor"`
-	// What the terminal calls the payment, 1 to 64 characters; of `CARD` only.
+	// What the terminal calls the payment, 1 to 64 characters; of `CARD` only. Never the number of the card: it is refused.
 	TerminalReference *string `json:"terminalReference,omitempty"`
 }
 
@@ -1165,7 +1165,7 @@ type PayOutAtCounterInput struct {
 	SeatIds []string `json:"seatIds,omitempty"`
 	// How it is paid out.
 	Method payment.TillMethod `json:"method"`
-	// What the terminal calls the return, 1 to 64 characters; of `CARD` only.
+	// What the terminal calls the return, 1 to 64 characters; of `CARD` only. Never the number of the card: it is refused.
 	TerminalReference *string `json:"terminalReference,omitempty"`
 	// Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key never pays out twice.
 	IdempotencyKey string `json:"idempotencyKey"`
@@ -1579,7 +1579,7 @@ type RefundPreview struct {
 	Paid money.Money `json:"paid"`
 	// What comes back: of seats and fees, without what is kept.
 	Refund money.Money `json:"refund"`
-	// What the reservation costs afterwards, with what was kept.
+	// What of the price is left with the theater afterwards: of the seats that stay, and what was kept of those that were given back, now or before.
 	Remaining money.Money `json:"remaining"`
 	// The last moment at which it is so; null when time does not matter.
 	Until *time.Time `json:"until,omitempty"`
@@ -2293,9 +2293,10 @@ type StaffReservationEdge struct {
 	Cursor string `json:"cursor"`
 	// The reservation.
 	Node booking.Reservation `json:"node"`
-	// Whose it is; null for somebody without an account, or whose account was erased.
-	Customer     *ReservationCustomer `json:"customer,omitempty"`
-	AccountShown bool                 `json:"-"`
+	// Whose it is; null for somebody without an account, or whose account was erased, and for those who look after money.
+	Customer      *ReservationCustomer `json:"customer,omitempty"`
+	AccountShown  bool                 `json:"-"`
+	CustomerShown bool                 `json:"-"`
 }
 
 // What a swap would cost at this moment, to the minor unit.

@@ -239,15 +239,9 @@ func recordCounterTx(ctx context.Context, tx *sql.Tx, action audit.Action, viewe
 // paidAtCounter reads a reservation with how it was paid at the counter, if it was. The caller has made sure that the viewer
 // works there.
 func (s *Service) paidAtCounter(ctx context.Context, ref payment.Reference) (paid PaidAtCounter, err error) {
-	r, _, err := scan(s.db.SQL().QueryRowContext(ctx, `SELECT `+columns+` FROM reservations r WHERE r.showtime_id = $1 AND r.id = $2`, ref.ShowtimeID, ref.ID))
-	if err != nil {
-		return paid, fmt.Errorf("reading a reservation: %w", err)
-	}
-	one := []Reservation{r}
-	if err := s.complete(ctx, one); err != nil {
+	if paid.Reservation, err = s.anyReservation(ctx, ref); err != nil {
 		return paid, err
 	}
-	paid.Reservation = one[0]
 	entry, ok, err := s.payments.TakenAtCounter(ctx, ref)
 	if ok {
 		paid.Receipt = &entry

@@ -48,7 +48,8 @@ func (l Listed) CursorKey(by Sort) []string {
 type StaffReservation struct {
 	Listed
 
-	AccountShown bool // the viewer may know the customer's address and whole name
+	CustomerShown bool // the viewer may know of the customer what those see who work with them
+	AccountShown  bool // and the customer's address and whole name
 }
 
 // Period tells showtimes that are over from the others.
@@ -120,11 +121,12 @@ func (s *Service) Reservations(ctx context.Context, viewer auth.Viewer, filter F
 
 // ReservationsAt returns a page of the reservations of a theater to those who work there: FORBIDDEN, BAD_USER_INPUT.
 // Tickets are withheld, since they admit whoever has read them, unless filter names a reservation by its code, as its customer
-// does at the counter.
+// does at the counter. To those who look after money it returns them as well, always without customers and tickets.
 // Without a time, a showtime or a code it begins with the showtimes of the last 24 hours. One statement when the layouts
 // are in memory.
 func (s *Service) ReservationsAt(ctx context.Context, viewer auth.Viewer, theaterID uuid.UUID, filter Filter, by Sort, request page.Request) (page.Page[StaffReservation], error) {
-	if !viewer.Has(auth.RoleTheaterStaff, theaterID) {
+	works := viewer.Has(auth.RoleTheaterStaff, theaterID)
+	if !works && !viewer.Has(auth.RoleFinance, auth.Platform) {
 		return page.Page[StaffReservation]{}, apperr.New(apperr.Forbidden, "Your role does not allow this.")
 	}
 	filter.TheaterID = &theaterID
@@ -133,15 +135,16 @@ func (s *Service) ReservationsAt(ctx context.Context, viewer auth.Viewer, theate
 		return page.Page[StaffReservation]{}, err
 	}
 	p, err := s.list(ctx, &q, filter, by, request)
-	return staffPage(p, func(r *StaffReservation) { r.TicketsWithheld = filter.Code == nil }), err
+	return staffPage(p, func(r *StaffReservation) { r.CustomerShown, r.TicketsWithheld = works, !works || filter.Code == nil }), err
 }
 
 // AllReservations returns a page of the reservations of all theaters, or of the one customer with an address, to those who
 // help customers: FORBIDDEN, BAD_USER_INPUT. Of a customer it lists all that match filter; else it begins as ReservationsAt
-// does. Tickets are withheld: they admit whoever has read them. At most two statements when the layouts are in memory.
+// does, and is for those who look after money, too, from whom customers are withheld. Tickets are withheld: they admit whoever has read them. At most two statements when the layouts are in memory.
 func (s *Service) AllReservations(ctx context.Context, viewer auth.Viewer, email *string, filter Filter, by Sort, request page.Request) (page.Page[StaffReservation], error) {
 	var none page.Page[StaffReservation]
-	if !viewer.Has(auth.RoleSupport, auth.Platform) {
+	helps := viewer.Has(auth.RoleSupport, auth.Platform)
+	if !helps && (email != nil || !viewer.Has(auth.RoleFinance, auth.Platform)) {
 		return none, apperr.New(apperr.Forbidden, "Your role does not allow this.")
 	}
 	var q listing
@@ -164,7 +167,7 @@ func (s *Service) AllReservations(ctx context.Context, viewer auth.Viewer, email
 		q.where(`r.viewer_id = `, customer)
 	}
 	p, err := s.list(ctx, &q, filter, by, request)
-	return staffPage(p, func(r *StaffReservation) { r.AccountShown, r.TicketsWithheld = true, true }), err
+	return staffPage(p, func(r *StaffReservation) { r.CustomerShown, r.AccountShown, r.TicketsWithheld = helps, helps, true }), err
 }
 
 func staffPage(p page.Page[Listed], show func(*StaffReservation)) page.Page[StaffReservation] {

@@ -388,8 +388,23 @@ func TestService_AllReservations(t *testing.T) {
 				t.Errorf("%+v", r)
 			}
 		}
+		finance := auth.Viewer{Strong: true, Grants: unproved(auth.RoleFinance).Grants}
+		if p, err = s.booking.AllReservations(t.Context(), finance, nil, booking.Filter{}, booking.SortSoonest, everywhere); err != nil || len(p.Items) == 0 {
+			t.Errorf("finance: %+v, %v", p, err)
+		}
+		for _, r := range p.Items {
+			if r.CustomerShown || r.AccountShown || !r.TicketsWithheld {
+				t.Errorf("finance: %+v", r)
+			}
+			if one, err := s.booking.Reservation(t.Context(), finance, r.ShowtimeID, r.ID); err != nil || one.ID != r.ID || !one.TicketsWithheld {
+				t.Errorf("finance: %+v, %v", one, err)
+			}
+			if one, err := s.booking.Reservation(t.Context(), unproved(auth.RoleFinance), r.ShowtimeID, r.ID); apperr.CodeOf(err) != apperr.NotFound {
+				t.Errorf("finance, unproved: %+v, %v", one, err)
+			}
+		}
 		for name, viewer := range map[string]auth.Viewer{
-			"a customer": s.viewer, "a manager": s.manager(), "support, unproved": unproved(auth.RoleSupport), "finance": {Strong: true, Grants: unproved(auth.RoleFinance).Grants},
+			"a customer": s.viewer, "a manager": s.manager(), "support, unproved": unproved(auth.RoleSupport), "finance": finance,
 		} {
 			p, err := s.booking.AllReservations(t.Context(), viewer, &s.Users[0].Email, booking.Filter{}, booking.SortNewest, everywhere)
 			if apperr.CodeOf(err) != apperr.Forbidden || len(p.Items) != 0 {

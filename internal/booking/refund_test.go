@@ -68,10 +68,15 @@ func (h *house) cancels(t testing.TB, viewer auth.Viewer, in booking.CancelInput
 	}
 	left := r.Total.AmountMinor
 	if r.Status == booking.StatusCancelled {
-		left = 0
+		left = fixture.Get[int64](t, h.DB, `SELECT coalesce(sum(captured_minor - promised_minor), 0)::bigint FROM payments
+			WHERE showtime_id = $1 AND reservation_id = $2 AND status = 'CAPTURED'`, in.ShowtimeID, in.ReservationID)
 	}
 	if left != told.Remaining.AmountMinor {
 		t.Errorf("it costs %d afterwards, %d was told", left, told.Remaining.AmountMinor)
+	}
+	preview, err = h.booking.PreviewRefund(t.Context(), viewer, in)
+	if again := is[booking.RefundPreview](t, preview, err); again.Remaining != told.Remaining || again.Refund.AmountMinor != 0 {
+		t.Errorf("asked again, %v is left, and %v comes back; %v was told", again.Remaining, again.Refund, told.Remaining)
 	}
 	return r
 }

@@ -10,6 +10,7 @@ import (
 	"marquee/internal/apperr"
 	"marquee/internal/auth"
 	"marquee/internal/money"
+	"marquee/internal/payment"
 	"marquee/internal/pricing"
 	"marquee/internal/theater"
 )
@@ -35,7 +36,7 @@ type RefundPreview struct {
 	Kept         money.Money // once, of what would come back
 	Paid         money.Money // for all this; nothing before the reservation is paid
 	Refund       money.Money // what comes back
-	Remaining    money.Money // what the reservation costs afterwards
+	Remaining    money.Money // what of the price is left afterwards: of a reservation that is cancelled what was kept
 	Until        *time.Time  // the last moment at which it is so; nil where time does not matter
 	Steps        []RefundStep
 	ServerTime   time.Time // the database's clock
@@ -70,10 +71,8 @@ func (s *Service) PreviewRefund(ctx context.Context, viewer auth.Viewer, in Canc
 	of := func(minor int64) money.Money { return money.Money{AmountMinor: minor, Currency: r.Total.Currency} }
 	preview := RefundPreview{FeesPaid: of(0), FeesRefunded: of(0), Kept: of(0), Paid: of(0), Refund: of(0), Remaining: of(0), ServerTime: now}
 	if len(c.positions) == 0 {
-		if r.Status != StatusCancelled {
-			preview.Remaining = r.Total
-		}
-		return preview, nil
+		preview.Remaining, err = s.left(ctx, r)
+		return preview, err
 	}
 	switch refusal := c.refusal().(type) {
 	case CancellationClosed:
@@ -95,7 +94,9 @@ func (s *Service) PreviewRefund(ctx context.Context, viewer auth.Viewer, in Canc
 	}
 	preview.FeesPaid, preview.FeesRefunded, preview.Kept = of(back.OnceMinor), of(back.OnceBack), of(back.KeptOnce)
 	preview.Paid, preview.Refund = of(back.PaidMinor), of(back.TotalMinor)
-	if !c.whole {
+	if c.whole && r.Status == StatusConfirmed {
+		preview.Remaining = of(r.Total.AmountMinor - back.TotalMinor)
+	} else if !c.whole {
 		rest, err := c.rest(back.TotalMinor)
 		if err != nil {
 			return nil, err
@@ -110,6 +111,19 @@ func (s *Service) PreviewRefund(ctx context.Context, viewer auth.Viewer, in Canc
 		preview.Until = &preview.Steps[0].Until
 	}
 	return preview, err
+}
+
+// left returns what of the price of a reservation stays with the theater, as it stands.
+func (s *Service) left(ctx context.Context, r Reservation) (money.Money, error) {
+	if r.Status != StatusCancelled {
+		return r.Total, nil
+	}
+	found, err := s.payments.PaymentsByReservation(ctx, []payment.Reference{r.Reference()})
+	kept := money.Money{Currency: r.Total.Currency}
+	if p, paid := found[r.Reference()]; paid && p.Status == payment.StatusCaptured {
+		kept.AmountMinor = p.Amount.AmountMinor - p.Promised().AmountMinor - p.Carried().AmountMinor
+	}
+	return kept, err
 }
 
 // steps says what comes back of tickets from now on, step by step, to customers who cancel.
