@@ -7,7 +7,6 @@ package graph
 
 import (
 	"context"
-
 	"marquee/graph/model"
 	"marquee/internal/audit"
 	"marquee/internal/page"

@@ -7,8 +7,6 @@ package graph
 
 import (
 	"context"
-	"time"
-
 	"marquee/graph/loader"
 	"marquee/graph/model"
 	"marquee/internal/auth"
@@ -16,6 +14,7 @@ import (
 	"marquee/internal/showtime"
 	"marquee/internal/theater"
 	"marquee/internal/typeid"
+	"time"
 )
 
 func (r *mutationResolver) ExtendHold(ctx context.Context, input model.ExtendHoldInput) (model.ExtendHoldResult, error) {

@@ -8,7 +8,6 @@ package graph
 import (
 	"context"
 	"errors"
-
 	"marquee/graph/model"
 	"marquee/internal/apperr"
 	"marquee/internal/auth"

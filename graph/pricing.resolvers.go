@@ -7,9 +7,6 @@ package graph
 
 import (
 	"context"
-
-	"github.com/google/uuid"
-
 	"marquee/graph/generated"
 	"marquee/graph/loader"
 	"marquee/graph/model"
@@ -17,6 +14,8 @@ import (
 	"marquee/internal/showtime"
 	"marquee/internal/theater"
 	"marquee/internal/typeid"
+
+	"github.com/google/uuid"
 )
 
 func (r *mutationResolver) CreatePriceRule(ctx context.Context, input model.CreatePriceRuleInput) (*model.CreatePriceRulePayload, error) {

@@ -8,7 +8,6 @@ package graph
 import (
 	"context"
 	"errors"
-
 	"marquee/graph/model"
 	"marquee/internal/auth"
 	"marquee/internal/identity"

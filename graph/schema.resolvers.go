@@ -7,7 +7,6 @@ package graph
 
 import (
 	"context"
-
 	"marquee/graph/generated"
 	"marquee/graph/limit"
 	"marquee/graph/model"
