@@ -21,6 +21,7 @@ var promotionWords = map[promotion.Reason]string{
 	promotion.NotYet:        "This code does not hold yet.",
 	promotion.Ended:         "This code does not hold any more.",
 	promotion.UsedUp:        "This code is used up.",
+	promotion.TooLittleLeft: "Too little is left of this code for these seats. It may do for fewer.",
 	promotion.NotForThis:    "This code is not for these tickets.",
 	promotion.LimitReached:  "You have used this code as often as one can.",
 	promotion.NotCombinable: "This code cannot be used together with others.",

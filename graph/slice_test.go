@@ -364,7 +364,8 @@ func TestNode(t *testing.T) {
 		})
 		t.Run(typename+"_of_another_is_null", func(t *testing.T) {
 			for _, c := range []apitest.Client{nobody, stranger, admin} {
-				if n := see(t, c, id); n != nil {
+				// Whoever looks after money may, and administrators may what they may.
+				if n := see(t, c, id); n != nil && (typename != "Reservation" || c.Token != admin.Token) {
 					t.Errorf("%s sees %+v", c.User.Name, n)
 				}
 			}

@@ -261,7 +261,7 @@ func TestBK7_change_of_seats(t *testing.T) {
 		}
 		before := h.usedOf(t, code)
 		result, err := change(t, h, h.changeTo(r, 12, 13, 14, 15), r)
-		if got := is[booking.PromotionRefused](t, result, err); got.Reason != promotion.UsedUp || got.Code != "JUSTENOUGH" {
+		if got := is[booking.PromotionRefused](t, result, err); got.Reason != promotion.TooLittleLeft || got.Code != "JUSTENOUGH" {
 			t.Errorf("%+v, want the budget to be too small", got)
 		}
 		if got := h.usedOf(t, code); got != before {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -51,7 +52,7 @@ const (
 // Checked is what Reserve would make of a selection at this moment.
 type Checked struct {
 	Problems     []Problem
-	Alternatives []Suggestion // where other seats would help
+	Alternatives []Suggestion // where other seats would help; none for more than the viewer may have
 }
 
 // Reservable reports whether nothing keeps anybody from reserving the selection.
@@ -110,9 +111,10 @@ func (s *Service) Check(ctx context.Context, viewerID uuid.UUID, in CheckInput) 
 	}
 	before.leave(states)
 	checked := Checked{Problems: sale.problems(offer, len(positions)-len(before.Positions))}
+	tooMany := slices.ContainsFunc(checked.Problems, func(p Problem) bool { return p.Kind == ProblemLimit })
 	about := sel.problems(offer, layout, states, sale.now)
 	checked.Problems = append(checked.Problems, about...)
-	if !(Checked{Problems: about}).Reservable() {
+	if !tooMany && !(Checked{Problems: about}).Reservable() {
 		checked.Alternatives, err = s.instead(offer, layout, states, sel)
 	}
 	return checked, err

@@ -199,6 +199,9 @@ func TestBK7_refusals(t *testing.T) {
 	h.code(t, "PREMIUMS", func(in *promotion.Input) { in.Scope.Categories = []string{"PREMIUM"} })
 	h.code(t, "CHILDREN", func(in *promotion.Input) { in.Scope.TicketTypes = []pricing.TicketType{pricing.Child} })
 	h.code(t, "LITTLELEFT", func(in *promotion.Input) { most := int64(299); in.MaxMinor = &most })
+	h.code(t, "ALLSPENT", func(in *promotion.Input) { in.MaxMinor = new(int64(300)) })
+	spent, err := h.booking.Reserve(t.Context(), newViewer(), using(h.request(14), "ALLSPENT"))
+	is[booking.Reserved](t, spent, err)
 	h.code(t, "ONCEEACH", func(in *promotion.Input) { in.PerUser, in.Combinable = new(int32(1)), true })
 	h.code(t, "MINGLES", func(in *promotion.Input) { in.Combinable = true })
 	result, err := h.booking.Reserve(t.Context(), viewer, using(h.request(11), "ONCEEACH"))
@@ -215,7 +218,8 @@ func TestBK7_refusals(t *testing.T) {
 		{[]string{"OTHERMOVIE"}, promotion.NotForThis},
 		{[]string{"PREMIUMS"}, promotion.NotForThis},
 		{[]string{"CHILDREN"}, promotion.NotForThis},
-		{[]string{"LITTLELEFT"}, promotion.UsedUp},
+		{[]string{"LITTLELEFT"}, promotion.TooLittleLeft},
+		{[]string{"ALLSPENT"}, promotion.UsedUp},
 		{[]string{"ONCEEACH"}, promotion.LimitReached},
 		{[]string{"THISMOVIE", "MINGLES"}, promotion.NotCombinable},
 	} {

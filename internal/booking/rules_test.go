@@ -276,6 +276,21 @@ func TestService_Reserve_accessible_places(t *testing.T) {
 		result, err := h.booking.Reserve(t.Context(), newViewer(), needing(h.request(1, 2, 3)))
 		is[booking.Reserved](t, result, err)
 	})
+	t.Run("nobody_is_offered_more_than_they_may_have", func(t *testing.T) {
+		t.Parallel()
+		h := houseIn(t, db, strict)
+		eleven := h.request(1, 5, 6, 7, 8, 9, 10, 15, 16, 17, 18)
+		viewer := newViewer()
+		h.hold(t, viewer, 31, 32)
+		result, err := h.booking.Reserve(t.Context(), viewer, eleven)
+		if got, want := is[booking.LimitExceeded](t, result, err), (booking.LimitExceeded{Of: booking.LimitOfCustomer, Limit: 10, Remaining: 8}); got != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+		checked, err := h.booking.Check(t.Context(), viewer.UserID, booking.CheckInput{ShowtimeID: h.Show(), SeatIDs: eleven.SeatIDs})
+		if err != nil || len(checked.Problems) != 2 || checked.Problems[0].Kind != booking.ProblemLimit || len(checked.Alternatives) != 0 {
+			t.Errorf("%+v, %v", checked, err)
+		}
+	})
 	t.Run("a_refusal_offers_what_who_needs_one_may_have", func(t *testing.T) {
 		t.Parallel()
 		h := houseIn(t, db, strict)

@@ -172,7 +172,13 @@ func (s *Service) refusal(ctx context.Context, w wanted, c claimed) (_ refusal, 
 		return LimitExceeded{Of: LimitOfAddress, Limit: int32(s.cfg.SeatsPerAddress), Remaining: c.seatsLeft.Int32}, false, nil
 	case "TOO_MANY_BY_DEVICE":
 		return LimitExceeded{Of: LimitOfDevice, Limit: int32(s.cfg.SeatsPerDevice), Remaining: c.seatsLeft.Int32}, false, nil
-	case "TAKEN", "PROTECTED", "ALONE":
+	case "PROTECTED":
+		// The claim counts seats after this rule; nobody is offered more of them than they may have.
+		if len(w.positions) > int(w.offer.MaxSeats) {
+			sale, err := s.saleOf(ctx, w.offer, w.use.ViewerID)
+			return LimitExceeded{Of: LimitOfCustomer, Limit: w.offer.MaxSeats, Remaining: max(w.offer.MaxSeats-sale.mine, 0)}, false, err
+		}
+	case "TAKEN", "ALONE":
 	default:
 		return nil, false, fmt.Errorf("a claim was answered %q", c.outcome)
 	}

@@ -72,6 +72,7 @@ const (
 	NotYet        Reason = "NOT_YET"
 	Ended         Reason = "ENDED"
 	UsedUp        Reason = "USED_UP"
+	TooLittleLeft Reason = "TOO_LITTLE_LEFT"
 	NotForThis    Reason = "NOT_FOR_THIS"
 	LimitReached  Reason = "LIMIT_REACHED"
 	NotCombinable Reason = "NOT_COMBINABLE"

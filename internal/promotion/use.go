@@ -117,7 +117,7 @@ func (p Promotion) judge(movie uuid.UUID, early, late bool, mine int32) Reason {
 		return Ended
 	case len(p.Scope.MovieIDs) > 0 && !slices.Contains(p.Scope.MovieIDs, movie):
 		return NotForThis
-	case p.MaxUses != nil && p.UsedCount >= *p.MaxUses:
+	case p.MaxUses != nil && p.UsedCount >= *p.MaxUses, p.MaxMinor != nil && p.UsedMinor >= *p.MaxMinor:
 		return UsedUp
 	case p.PerUser != nil && mine >= *p.PerUser:
 		return LimitReached
@@ -126,8 +126,8 @@ func (p Promotion) judge(movie uuid.UUID, early, late bool, mine int32) Reason {
 	}
 }
 
-// Settle judges what usable offers take off a quote: a code that takes off nothing is not for it, and one whose budget is too
-// small for it is used up. It reports whether it refused one, so that the quote is to be made without it.
+// Settle judges what usable offers take off a quote: a code that takes off nothing is not for it, and of one whose budget
+// does not suffice nothing is used. It reports whether it refused one, so that the quote is to be made without it.
 func Settle(offers []Offer, quote pricing.Quote) (refused bool) {
 	for i := range offers {
 		o := &offers[i]
@@ -139,7 +139,7 @@ func Settle(offers []Offer, quote pricing.Quote) (refused bool) {
 		case off == 0:
 			o.Reason = NotForThis
 		case o.Promotion.MaxMinor != nil && off > *o.Promotion.MaxMinor-o.Promotion.UsedMinor:
-			o.Reason = UsedUp
+			o.Reason = TooLittleLeft
 		}
 		refused = refused || o.Reason != ""
 	}
