@@ -7,6 +7,7 @@ package graph
 
 import (
 	"context"
+
 	"marquee/graph/generated"
 	"marquee/graph/loader"
 	"marquee/graph/model"

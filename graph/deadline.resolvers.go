@@ -7,6 +7,8 @@ package graph
 
 import (
 	"context"
+	"time"
+
 	"marquee/graph/loader"
 	"marquee/graph/model"
 	"marquee/internal/auth"
@@ -14,7 +16,6 @@ import (
 	"marquee/internal/showtime"
 	"marquee/internal/theater"
 	"marquee/internal/typeid"
-	"time"
 )
 
 func (r *mutationResolver) ExtendHold(ctx context.Context, input model.ExtendHoldInput) (model.ExtendHoldResult, error) {

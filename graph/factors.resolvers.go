@@ -8,6 +8,7 @@ package graph
 import (
 	"context"
 	"errors"
+
 	"marquee/graph/model"
 	"marquee/internal/auth"
 	"marquee/internal/identity"

@@ -8,6 +8,7 @@ package graph
 import (
 	"context"
 	"errors"
+
 	"marquee/graph/generated"
 	"marquee/graph/model"
 	"marquee/internal/apperr"

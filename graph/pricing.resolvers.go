@@ -7,6 +7,9 @@ package graph
 
 import (
 	"context"
+
+	"github.com/google/uuid"
+
 	"marquee/graph/generated"
 	"marquee/graph/loader"
 	"marquee/graph/model"
@@ -14,8 +17,6 @@ import (
 	"marquee/internal/showtime"
 	"marquee/internal/theater"
 	"marquee/internal/typeid"
-
-	"github.com/google/uuid"
 )
 
 func (r *mutationResolver) CreatePriceRule(ctx context.Context, input model.CreatePriceRuleInput) (*model.CreatePriceRulePayload, error) {

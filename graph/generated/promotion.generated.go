@@ -1259,19 +1259,21 @@ func (ec *executionContext) marshalNPromotionRefusal2marqueeᚋinternalᚋpromot
 
 var (
 	unmarshalNPromotionRefusal2marqueeᚋinternalᚋpromotionᚐReason = map[string]promotion.Reason{
-		"UNKNOWN":        promotion.Unknown,
-		"NOT_YET":        promotion.NotYet,
-		"ENDED":          promotion.Ended,
-		"USED_UP":        promotion.UsedUp,
-		"NOT_FOR_THIS":   promotion.NotForThis,
-		"LIMIT_REACHED":  promotion.LimitReached,
-		"NOT_COMBINABLE": promotion.NotCombinable,
+		"UNKNOWN":         promotion.Unknown,
+		"NOT_YET":         promotion.NotYet,
+		"ENDED":           promotion.Ended,
+		"USED_UP":         promotion.UsedUp,
+		"TOO_LITTLE_LEFT": promotion.TooLittleLeft,
+		"NOT_FOR_THIS":    promotion.NotForThis,
+		"LIMIT_REACHED":   promotion.LimitReached,
+		"NOT_COMBINABLE":  promotion.NotCombinable,
 	}
 	marshalNPromotionRefusal2marqueeᚋinternalᚋpromotionᚐReason = map[promotion.Reason]string{
 		promotion.Unknown:       "UNKNOWN",
 		promotion.NotYet:        "NOT_YET",
 		promotion.Ended:         "ENDED",
 		promotion.UsedUp:        "USED_UP",
+		promotion.TooLittleLeft: "TOO_LITTLE_LEFT",
 		promotion.NotForThis:    "NOT_FOR_THIS",
 		promotion.LimitReached:  "LIMIT_REACHED",
 		promotion.NotCombinable: "NOT_COMBINABLE",
@@ -1332,19 +1334,21 @@ func (ec *executionContext) marshalOPromotionRefusal2ᚖmarqueeᚋinternalᚋpro
 
 var (
 	unmarshalOPromotionRefusal2ᚖmarqueeᚋinternalᚋpromotionᚐReason = map[string]promotion.Reason{
-		"UNKNOWN":        promotion.Unknown,
-		"NOT_YET":        promotion.NotYet,
-		"ENDED":          promotion.Ended,
-		"USED_UP":        promotion.UsedUp,
-		"NOT_FOR_THIS":   promotion.NotForThis,
-		"LIMIT_REACHED":  promotion.LimitReached,
-		"NOT_COMBINABLE": promotion.NotCombinable,
+		"UNKNOWN":         promotion.Unknown,
+		"NOT_YET":         promotion.NotYet,
+		"ENDED":           promotion.Ended,
+		"USED_UP":         promotion.UsedUp,
+		"TOO_LITTLE_LEFT": promotion.TooLittleLeft,
+		"NOT_FOR_THIS":    promotion.NotForThis,
+		"LIMIT_REACHED":   promotion.LimitReached,
+		"NOT_COMBINABLE":  promotion.NotCombinable,
 	}
 	marshalOPromotionRefusal2ᚖmarqueeᚋinternalᚋpromotionᚐReason = map[promotion.Reason]string{
 		promotion.Unknown:       "UNKNOWN",
 		promotion.NotYet:        "NOT_YET",
 		promotion.Ended:         "ENDED",
 		promotion.UsedUp:        "USED_UP",
+		promotion.TooLittleLeft: "TOO_LITTLE_LEFT",
 		promotion.NotForThis:    "NOT_FOR_THIS",
 		promotion.LimitReached:  "LIMIT_REACHED",
 		promotion.NotCombinable: "NOT_COMBINABLE",
