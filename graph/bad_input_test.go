@@ -63,7 +63,7 @@ const (
 		... on UserError { code message }
 		... on SeatsUnavailable { seats { label } alternatives { seats { label } total { formatted } } }
 		... on SeatRuleBroken { rule seats { label } }
-		... on PromotionRefused { promoCode reason }
+		... on PromotionRefused { promoCode refusal }
 		... on LimitExceeded { limit remaining }
 		... on ReservationExpired { reservation { status } }
 	} }`
@@ -94,14 +94,14 @@ const (
 		... on SwapSeatsPayload { serverTime reservation { id status total { formatted }
 			swap { state replacesId seats { label } value { formatted } fee { formatted } credit { formatted } due { formatted } } } }
 		... on UserError { code message }
-		... on SwapUnavailable { reason closedAt }
+		... on SwapUnavailable { why closedAt }
 		... on PriceTooHigh { total { formatted } }
 	} }`
 	swapPreview = `query ($in: SwapPreviewInput!) { swapPreview(input: $in) {
 		__typename
 		... on SwapPreview { value { formatted } fee { formatted } price { formatted } credit { formatted } due { formatted } comesBack { formatted } until }
 		... on UserError { code message }
-		... on SwapUnavailable { reason closedAt }
+		... on SwapUnavailable { why closedAt }
 	} }`
 	setRefundPolicy = `mutation ($in: SetRefundPolicyInput!) { setRefundPolicy(input: $in) {
 		policy { version steps { minutesBefore } }

@@ -39,7 +39,7 @@ func refusedSeats(result any) seatsRefused {
 		return showtimeClosed(r)
 	case booking.PromotionRefused:
 		return model.PromotionRefused{
-			Code: model.UserErrorCodePromotionRefused, Message: promotionWords[r.Reason], PromoCode: r.Code, Reason: r.Reason,
+			Code: model.UserErrorCodePromotionRefused, Message: promotionWords[r.Reason], PromoCode: r.Code, Refusal: r.Reason,
 		}
 	case booking.LimitExceeded:
 		return model.LimitExceeded{

@@ -53,6 +53,27 @@ func contract(schema *ast.Schema) []*ast.Definition {
 	return own
 }
 
+// TestUnions_can_be_asked_for_as_a_whole: members of a union that share the name of a field give it one type, for otherwise
+// no document that reads it of both is valid.
+func TestUnions_can_be_asked_for_as_a_whole(t *testing.T) {
+	t.Parallel()
+	schema := schemaFrom(t, "../schema")
+	for _, union := range contract(schema) {
+		if union.Kind != ast.Union {
+			continue
+		}
+		given := map[string]*ast.FieldDefinition{}
+		for _, member := range union.Types {
+			for _, field := range fieldsOf(schema.Types[member]) {
+				if other := given[field.Name]; other != nil && other.Type.String() != field.Type.String() {
+					t.Errorf("%s: %s is a %s of one member and a %s of %s", union.Name, field.Name, other.Type, field.Type, member)
+				}
+				given[field.Name] = field
+			}
+		}
+	}
+}
+
 // fieldsOf returns the fields that the contract gives a type.
 func fieldsOf(definition *ast.Definition) []*ast.FieldDefinition {
 	return slices.DeleteFunc(slices.Clone(definition.Fields), func(f *ast.FieldDefinition) bool { return strings.HasPrefix(f.Name, "__") })

@@ -72,5 +72,5 @@ var swapMessages = map[booking.SwapReason]string{
 }
 
 func swapUnavailable(r booking.SwapUnavailable) model.SwapUnavailable {
-	return model.SwapUnavailable{Code: model.UserErrorCodeSwapUnavailable, Message: swapMessages[r.Reason], Reason: r.Reason, ClosedAt: r.ClosedAt}
+	return model.SwapUnavailable{Code: model.UserErrorCodeSwapUnavailable, Message: swapMessages[r.Reason], Why: r.Reason, ClosedAt: r.ClosedAt}
 }

@@ -547,16 +547,16 @@ func (ec *executionContext) fieldContext_PromotionRefused_promoCode(_ context.Co
 	return graphql.NewScalarFieldContext("PromotionRefused", field, false, false, "String")
 }
 
-func (ec *executionContext) _PromotionRefused_reason(ctx context.Context, field graphql.CollectedField, obj *model.PromotionRefused) (ret graphql.Marshaler) {
+func (ec *executionContext) _PromotionRefused_refusal(ctx context.Context, field graphql.CollectedField, obj *model.PromotionRefused) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
 		field,
 		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_PromotionRefused_reason(ctx, field)
+			return ec.fieldContext_PromotionRefused_refusal(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Reason, nil
+			return obj.Refusal, nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v promotion.Reason) graphql.Marshaler {
@@ -566,7 +566,7 @@ func (ec *executionContext) _PromotionRefused_reason(ctx context.Context, field 
 		true,
 	)
 }
-func (ec *executionContext) fieldContext_PromotionRefused_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+func (ec *executionContext) fieldContext_PromotionRefused_refusal(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("PromotionRefused", field, false, false, "PromotionRefusal")
 }
 
@@ -1102,8 +1102,8 @@ func (ec *executionContext) _PromotionRefused(ctx context.Context, sel ast.Selec
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
-		case "reason":
-			out.Values[i] = ec._PromotionRefused_reason(ctx, field, obj)
+		case "refusal":
+			out.Values[i] = ec._PromotionRefused_refusal(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}

@@ -628,16 +628,16 @@ func (ec *executionContext) fieldContext_SwapUnavailable_message(_ context.Conte
 	return graphql.NewScalarFieldContext("SwapUnavailable", field, false, false, "String")
 }
 
-func (ec *executionContext) _SwapUnavailable_reason(ctx context.Context, field graphql.CollectedField, obj *model.SwapUnavailable) (ret graphql.Marshaler) {
+func (ec *executionContext) _SwapUnavailable_why(ctx context.Context, field graphql.CollectedField, obj *model.SwapUnavailable) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
 		field,
 		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_SwapUnavailable_reason(ctx, field)
+			return ec.fieldContext_SwapUnavailable_why(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Reason, nil
+			return obj.Why, nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v booking.SwapReason) graphql.Marshaler {
@@ -647,7 +647,7 @@ func (ec *executionContext) _SwapUnavailable_reason(ctx context.Context, field g
 		true,
 	)
 }
-func (ec *executionContext) fieldContext_SwapUnavailable_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+func (ec *executionContext) fieldContext_SwapUnavailable_why(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("SwapUnavailable", field, false, false, "SwapUnavailableReason")
 }
 
@@ -1252,8 +1252,8 @@ func (ec *executionContext) _SwapUnavailable(ctx context.Context, sel ast.Select
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
-		case "reason":
-			out.Values[i] = ec._SwapUnavailable_reason(ctx, field, obj)
+		case "why":
+			out.Values[i] = ec._SwapUnavailable_why(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}

@@ -41,6 +41,9 @@ func (a answer) respond(response *graphql.Response, maxAge time.Duration) {
 	case len(response.Data) == 0:
 		a.reject(&rejection{response: response})
 	case maxAge < time.Second || len(response.Errors) > 0:
+		if seconds, ok := retryAfter(response.Errors); ok && string(response.Data) == "null" {
+			a.w.Header().Set("Retry-After", seconds)
+		}
 		a.send(http.StatusOK, response)
 	default:
 		a.share(&graphql.Response{Data: response.Data}, maxAge)

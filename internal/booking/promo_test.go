@@ -191,11 +191,12 @@ func TestBK7_returned(t *testing.T) {
 func TestBK7_refusals(t *testing.T) {
 	t.Parallel()
 	h, viewer := newHouse(t, fixture.Plan{}), newViewer()
+	other := fixture.New(t, h.DB, fixture.Plan{}).MovieID
 	h.code(t, "EARLYBIRD", func(in *promotion.Input) { in.StartsAt = time.Now().Add(time.Minute) })
 	h.code(t, "TOOLATE", func(in *promotion.Input) { in.EndsAt = time.Now().Add(-time.Minute) })
 	h.code(t, "SWITCHEDOFF", func(in *promotion.Input) { in.Active = false })
-	h.code(t, "OTHERMOVIE", func(in *promotion.Input) { in.Scope.MovieIDs = []uuid.UUID{typeid.New()} })
-	h.code(t, "THISMOVIE", func(in *promotion.Input) { in.Scope.MovieIDs = []uuid.UUID{typeid.New(), h.MovieID} })
+	h.code(t, "OTHERMOVIE", func(in *promotion.Input) { in.Scope.MovieIDs = []uuid.UUID{other} })
+	h.code(t, "THISMOVIE", func(in *promotion.Input) { in.Scope.MovieIDs = []uuid.UUID{other, h.MovieID} })
 	h.code(t, "PREMIUMS", func(in *promotion.Input) { in.Scope.Categories = []string{"PREMIUM"} })
 	h.code(t, "CHILDREN", func(in *promotion.Input) { in.Scope.TicketTypes = []pricing.TicketType{pricing.Child} })
 	h.code(t, "LITTLELEFT", func(in *promotion.Input) { most := int64(299); in.MaxMinor = &most })

@@ -90,7 +90,9 @@ func (r Rule) Check(bad *apperr.Fields, path string) {
 		if r.Weekdays == 0 {
 			bad.Add(path+"weekdays", "Say on which days the rule holds.")
 		}
-		if r.From < 0 || r.From >= day || r.To < 1 || r.To > day || r.From == r.To {
+		if r.From == r.To && r.From != 0 {
+			bad.Add(path+"to", "The two times must differ. A whole day is from 00:00 to 24:00.")
+		} else if r.From < 0 || r.From >= day || r.To < 1 || r.To > day || r.From == r.To {
 			bad.Add(path+"to", "Say from when to when the rule holds: two times of a day, from 00:00 to 24:00.")
 		}
 	case Fee, Tax:

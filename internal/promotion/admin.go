@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -66,6 +67,9 @@ func (s *Service) Create(ctx context.Context, v auth.Viewer, theaterID uuid.UUID
 		if count >= maxPromotions {
 			return apperr.New(apperr.Conflict, "A theater has at most %d promotions.", maxPromotions)
 		}
+		if err := in.knownTx(ctx, tx); err != nil {
+			return err
+		}
 		if err := write(ctx, tx, `INSERT INTO promotions (id, theater_id, code, label, basis_points, amount_minor, starts_at, ends_at,
 				max_uses, max_minor, per_user, combinable, scope, active)
 			SELECT id, theater_id, code, label, basis_points, amount_minor, starts_at, ends_at,
@@ -98,6 +102,9 @@ func (s *Service) Update(ctx context.Context, v auth.Viewer, id uuid.UUID, in In
 		if err != nil {
 			return err
 		}
+		if err := in.knownTx(ctx, tx); err != nil {
+			return err
+		}
 		is = in.applied(was)
 		is.Version++
 		if err := write(ctx, tx, `UPDATE promotions p SET (code, label, basis_points, amount_minor, starts_at, ends_at, max_uses, max_minor, per_user, combinable, scope, active, version)
@@ -110,6 +117,31 @@ func (s *Service) Update(ctx context.Context, v auth.Viewer, id uuid.UUID, in In
 		})
 	})
 	return is, refusal(err)
+}
+
+// knownTx returns BAD_USER_INPUT that names the movies that do not exist.
+func (in *Input) knownTx(ctx context.Context, tx *sql.Tx) error {
+	if len(in.Scope.MovieIDs) == 0 {
+		return nil
+	}
+	rows, err := tx.QueryContext(ctx, `SELECT id FROM movies WHERE id = ANY ($1)`, postgres.UUIDs(in.Scope.MovieIDs))
+	if err != nil {
+		return fmt.Errorf("reading movies: %w", err)
+	}
+	known, err := postgres.Collect(rows, func(rows *sql.Rows) (id uuid.UUID, err error) {
+		err = rows.Scan(&id)
+		return id, err
+	})
+	if err != nil {
+		return err
+	}
+	var bad apperr.Fields
+	for i, id := range in.Scope.MovieIDs {
+		if !slices.Contains(known, id) {
+			bad.Add(fmt.Sprintf("input.promotion.movieIds.%d", i), "There is no such movie.")
+		}
+	}
+	return bad.Err()
 }
 
 // require returns nil for a viewer who may set the prices of a theater and has proved of late who they are; otherwise

@@ -80,6 +80,8 @@ func TestAZ3_Service(t *testing.T) {
 		"input.promotion.promoCode":             func(in *promotion.Input) { in.Code = "SHORT" },
 		"input.promotion.label":                 func(in *promotion.Input) { in.Label = "" },
 		"input.promotion.percentOffBasisPoints": func(in *promotion.Input) { in.BasisPoints = 2500 },
+		"input.promotion.startsAt":              func(in *promotion.Input) { in.StartsAt = in.StartsAt.AddDate(-100, 0, 0) },
+		"input.promotion.movieIds.0":            func(in *promotion.Input) { in.Scope.MovieIDs = []uuid.UUID{typeid.New()} },
 		"input.promotion.endsAt":                func(in *promotion.Input) { in.EndsAt = in.StartsAt },
 		"input.promotion.maxUses":               func(in *promotion.Input) { in.MaxUses = &none },
 		"input.promotion.maxUsesPerCustomer":    func(in *promotion.Input) { in.PerUser = &none },

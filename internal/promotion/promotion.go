@@ -152,7 +152,13 @@ func (in *Input) validate() error {
 	case in.AmountMinor > 0 || in.AmountMinor < -mostOff:
 		bad.Add("input.promotion.amountOffMinor", "Give 1 to %d minor units.", mostOff)
 	}
-	if in.StartsAt.Year() < 2000 || in.EndsAt.Year() > 9999 || !in.StartsAt.Before(in.EndsAt) {
+	const firstYear, lastYear = 2000, 9999
+	switch {
+	case in.StartsAt.Year() < firstYear || in.StartsAt.Year() > lastYear:
+		bad.Add("input.promotion.startsAt", "A promotion begins in the years from %d to %d.", firstYear, lastYear)
+	case in.EndsAt.Year() > lastYear:
+		bad.Add("input.promotion.endsAt", "A promotion ends in the year %d at the latest.", lastYear)
+	case !in.StartsAt.Before(in.EndsAt):
 		bad.Add("input.promotion.endsAt", "A promotion ends after it begins.")
 	}
 	if in.MaxUses != nil && *in.MaxUses < 1 {
