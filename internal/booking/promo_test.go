@@ -17,7 +17,6 @@ import (
 	"marquee/internal/dbtest/fixture"
 	"marquee/internal/pricing"
 	"marquee/internal/promotion"
-	"marquee/internal/typeid"
 )
 
 // code gives the house a promotion of a quarter off, changed as the test likes, which must work.
