@@ -129,11 +129,19 @@ func (s *Service) instead(offer *showtime.Offer, layout *theater.Layout, states 
 	return s.suggest(offer, layout, states, seating.Instead(sel.seats, offer.Adult, sel.accessible), alternatives)
 }
 
-// overridden is what the audit log keeps of seats that staff held against a rule.
+// overridden is what the audit log keeps of seats that staff held against a rule, as people call them.
 type overridden struct {
-	Seats     seatno.List `json:"seats"`
-	LeftAlone seatno.List `json:"leftAlone,omitempty"`
-	Kept      seatno.List `json:"kept,omitempty"` // for wheelchairs and companions
+	Seats     []string `json:"seats"`
+	LeftAlone []string `json:"leftAlone,omitempty"`
+	Kept      []string `json:"kept,omitempty"` // for wheelchairs and companions
+}
+
+func labels(seats []theater.Seat) []string {
+	var names []string
+	for _, seat := range seats {
+		names = append(names, seat.Label())
+	}
+	return names
 }
 
 // overrideClaimTx claims seats, for whom they are wanted, against the rules of the theater, and records it in the same transaction when they would
@@ -143,12 +151,10 @@ func (s *Service) overrideClaimTx(ctx context.Context, tx *sql.Tx, viewer auth.V
 	if err != nil || c.outcome != claimedSeats {
 		return c, err
 	}
-	act := overridden{Seats: w.positions, LeftAlone: c.alone}
+	act := overridden{Seats: labels(w.seats), LeftAlone: labels(w.layout.SeatsAt(c.alone))}
 	if until := w.keptUntil(w.offer); until.Valid && c.createdAt.Time.Before(until.Time) {
 		for _, k := range w.kept {
-			for _, seat := range k.seats {
-				act.Kept = append(act.Kept, seat.Position)
-			}
+			act.Kept = append(act.Kept, labels(k.seats)...)
 		}
 	}
 	if len(act.LeftAlone)+len(act.Kept) == 0 {
