@@ -22,7 +22,7 @@ type changed struct {
 		}
 		Seats             []struct{ Label string }
 		Alternatives      []struct{ Seats []struct{ Label string } }
-		PromoCode, Reason string
+		PromoCode, Refusal string
 	}
 }
 
@@ -78,7 +78,7 @@ func TestChangeSeats(t *testing.T) {
 	coded := changeInput(r.ID, show, 4, 5)
 	coded["promoCodes"] = []string{"nevermind"}
 	customer.Get(changeSeats, vars{"in": coded}, &refused)
-	if got := refused.ChangeSeats; got.Code != "PROMOTION_REFUSED" || got.PromoCode != "NEVERMIND" || got.Reason != "UNKNOWN" {
+	if got := refused.ChangeSeats; got.Code != "PROMOTION_REFUSED" || got.PromoCode != "NEVERMIND" || got.Refusal != "UNKNOWN" {
 		t.Errorf("a code that does not exist: %+v", got)
 	}
 	pay(t, customer, r.ID)

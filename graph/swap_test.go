@@ -16,7 +16,7 @@ type swapped struct {
 	SwapSeats struct {
 		Typename    string `json:"__typename"`
 		Code        string
-		Reason      string
+		Why         string
 		Reservation struct {
 			ID     string
 			Status string
@@ -122,7 +122,7 @@ func TestSwapSeats(t *testing.T) {
 	// Another theater's seats are no swap.
 	var refused swapped
 	customer.Get(swapSeats, vars{"in": swapRequest(bought, a.World.Showtimes[2], 9)}, &refused)
-	if refused.SwapSeats.Code != "SWAP_UNAVAILABLE" || refused.SwapSeats.Reason != "OTHER_THEATER" {
+	if refused.SwapSeats.Code != "SWAP_UNAVAILABLE" || refused.SwapSeats.Why != "OTHER_THEATER" {
 		t.Errorf("for another theater it is %+v", refused.SwapSeats)
 	}
 }
