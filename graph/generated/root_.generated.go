@@ -758,9 +758,9 @@ input ReserveSeatsInput {
   seatIds: [ID!]!
   "Whom the seats are for, each at most once; a seat that is missing is for an adult."
   ticketTypes: [SeatTicketTypeInput!]
-  "Promotion codes, at most 3. All are used, or nothing is reserved. Asking for many that do not exist is ` + "`" + `THROTTLED` + "`" + `."
+  "Promotion codes, at most 3. All are used, or nothing is reserved. Asking for many that do not exist is ` + "`" + `THROTTLED` + "`" + `; during the wait no code is looked at, valid ones neither."
   promoCodes: [String!]
-  "Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key never reserves twice."
+  "Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key within 48 hours never reserves twice."
   idempotencyKey: String!
 }
 
@@ -962,7 +962,7 @@ input PayAtCounterInput {
   reservationId: ID!
   "What the customer gives."
   tender: CounterTenderInput!
-  "Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key never pays twice."
+  "Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key within 48 hours never pays twice."
   idempotencyKey: String!
 }
 
@@ -995,7 +995,7 @@ input SellAtCounterInput {
   customerEmail: String
   "What the customer gives."
   tender: CounterTenderInput!
-  "Made by the client, 8 to 255 characters, new for each sale: repeating a request with the same key never sells twice."
+  "Made by the client, 8 to 255 characters, new for each sale: repeating a request with the same key within 48 hours never sells twice."
   idempotencyKey: String!
 }
 
@@ -1030,7 +1030,7 @@ input PayOutAtCounterInput {
   method: CounterMethod!
   "What the terminal calls the return, 1 to 64 characters; of ` + "`" + `CARD` + "`" + ` only. Never the number of the card: it is refused."
   terminalReference: String
-  "Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key never pays out twice."
+  "Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key within 48 hours never pays out twice."
   idempotencyKey: String!
 }
 
@@ -1199,7 +1199,7 @@ input ChangeSeatsInput {
   promoCodes: [String!]
   "Whether the party needs the places for wheelchairs among the seats. It is kept nowhere."
   accessibleNeed: Boolean! = false
-  "Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key never changes anything twice."
+  "Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key within 48 hours never changes anything twice."
   idempotencyKey: String!
 }
 
@@ -2340,7 +2340,7 @@ type Payment implements Node @auth {
 input PayReservationInput {
   "Id of the reservation."
   reservationId: ID!
-  "Made by the client, 8 to 255 characters, new for each attempt: repeating a request with the same key never pays twice."
+  "Made by the client, 8 to 255 characters, new for each attempt: repeating a request with the same key within 48 hours never pays twice."
   idempotencyKey: String!
 }
 
@@ -2525,7 +2525,7 @@ input QuoteInput {
   seatIds: [ID!]!
   "Whom the seats are for, each at most once; a seat that is missing is for an adult."
   ticketTypes: [SeatTicketTypeInput!]
-  "Promotion codes, at most 3; who asks with codes is signed in. Asking for many that do not exist is ` + "`" + `THROTTLED` + "`" + `."
+  "Promotion codes, at most 3; who asks with codes is signed in. Asking for many that do not exist is ` + "`" + `THROTTLED` + "`" + `; during the wait no code is looked at, valid ones neither."
   promoCodes: [String!]
 }
 
@@ -2550,7 +2550,7 @@ input PriceRuleInput {
   weekdays: [Weekday!]
   "From when on a showtime starts, wall time of the theater, ` + "`" + `18:00` + "`" + `: ` + "`" + `TIME_BAND` + "`" + `."
   from: String
-  "Before when, up to ` + "`" + `24:00` + "`" + `: ` + "`" + `TIME_BAND` + "`" + `. Not after ` + "`" + `from` + "`" + ` it is of the next day, and ` + "`" + `weekdays` + "`" + ` says when the band begins."
+  "Before when, up to ` + "`" + `24:00` + "`" + `: ` + "`" + `TIME_BAND` + "`" + `. Before ` + "`" + `from` + "`" + ` it is of the next day, and ` + "`" + `weekdays` + "`" + ` says when the band begins; never the same as ` + "`" + `from` + "`" + `: a whole day is ` + "`" + `00:00` + "`" + ` to ` + "`" + `24:00` + "`" + `."
   to: String
   "Hundredths of a percent: -10000 to 10000, not below zero for a fee or a tax. Give this or ` + "`" + `amountMinor` + "`" + `."
   percentBasisPoints: Int
@@ -2738,6 +2738,8 @@ enum PromotionRefusal {
   ENDED
   "It was used as often, or for as much, as it can be."
   USED_UP
+  "What is left of all that it may take off does not suffice for these seats, and it never takes off a part: it may for fewer."
+  TOO_LITTLE_LEFT
   "It is for other movies, seats or ticket types, or there is nothing left to take off."
   NOT_FOR_THIS
   "The viewer has used it as often as one customer can."
@@ -2770,7 +2772,7 @@ type PromotionRefused implements UserError @auth {
   "The first code that is not used."
   promoCode: String!
   "Why."
-  reason: PromotionRefusal!
+  refusal: PromotionRefusal!
 }
 
 """
@@ -3186,7 +3188,7 @@ input RefundReservationInput {
   amountMinor: BigInt
   "Why, in 1 to 500 characters, for the audit log. No personal data."
   reason: String!
-  "Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key gives nothing back twice."
+  "Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key within 48 hours gives nothing back twice."
   idempotencyKey: String!
 }
 
@@ -4239,7 +4241,7 @@ input SwapSeatsInput {
   maxDueMinor: BigInt
   "Whether the party needs the places for wheelchairs among the seats. It is kept nowhere."
   accessibleNeed: Boolean! = false
-  "Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key never holds seats twice."
+  "Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key within 48 hours never holds seats twice."
   idempotencyKey: String!
 }
 
@@ -4270,7 +4272,7 @@ type SwapUnavailable implements UserError @auth {
   "A sentence for people."
   message: String!
   "Why."
-  reason: SwapUnavailableReason!
+  why: SwapUnavailableReason!
   "Until when they could be; of ` + "`" + `TOO_LATE` + "`" + ` only."
   closedAt: DateTime
 }

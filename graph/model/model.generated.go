@@ -503,7 +503,7 @@ type ChangeSeatsInput struct {
 	PromoCodes []string `json:"promoCodes,omitempty"`
 	// Whether the party needs the places for wheelchairs among the seats. It is kept nowhere.
 	AccessibleNeed bool `json:"accessibleNeed"`
-	// Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key never changes anything twice.
+	// Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key within 48 hours never changes anything twice.
 	IdempotencyKey string `json:"idempotencyKey"`
 	// The most that all seats may cost together, in the minor unit of the showtime's currency: what the customer was shown. Anything by default.
 	MaxTotalMinor *int64 `json:"maxTotalMinor,omitempty"`
@@ -1101,7 +1101,7 @@ type PayAtCounterInput struct {
 	ReservationID string `json:"reservationId"`
 	// What the customer gives.
 	Tender CounterTenderInput `json:"tender"`
-	// Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key never pays twice.
+	// Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key within 48 hours never pays twice.
 	IdempotencyKey string `json:"idempotencyKey"`
 }
 
@@ -1167,7 +1167,7 @@ type PayOutAtCounterInput struct {
 	Method payment.TillMethod `json:"method"`
 	// What the terminal calls the return, 1 to 64 characters; of `CARD` only. Never the number of the card: it is refused.
 	TerminalReference *string `json:"terminalReference,omitempty"`
-	// Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key never pays out twice.
+	// Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key within 48 hours never pays out twice.
 	IdempotencyKey string `json:"idempotencyKey"`
 }
 
@@ -1185,7 +1185,7 @@ func (PayOutAtCounterPayload) IsPayOutAtCounterResult() {}
 type PayReservationInput struct {
 	// Id of the reservation.
 	ReservationID string `json:"reservationId"`
-	// Made by the client, 8 to 255 characters, new for each attempt: repeating a request with the same key never pays twice.
+	// Made by the client, 8 to 255 characters, new for each attempt: repeating a request with the same key within 48 hours never pays twice.
 	IdempotencyKey string `json:"idempotencyKey"`
 }
 
@@ -1291,7 +1291,7 @@ type PriceRuleInput struct {
 	Weekdays []Weekday `json:"weekdays,omitempty"`
 	// From when on a showtime starts, wall time of the theater, `18:00`: `TIME_BAND`.
 	From *string `json:"from,omitempty"`
-	// Before when, up to `24:00`: `TIME_BAND`. Not after `from` it is of the next day, and `weekdays` says when the band begins.
+	// Before when, up to `24:00`: `TIME_BAND`. Before `from` it is of the next day, and `weekdays` says when the band begins; never the same as `from`: a whole day is `00:00` to `24:00`.
 	To *string `json:"to,omitempty"`
 	// Hundredths of a percent: -10000 to 10000, not below zero for a fee or a tax. Give this or `amountMinor`.
 	PercentBasisPoints *int32 `json:"percentBasisPoints,omitempty"`
@@ -1403,7 +1403,7 @@ type PromotionRefused struct {
 	// The first code that is not used.
 	PromoCode string `json:"promoCode"`
 	// Why.
-	Reason promotion.Reason `json:"reason"`
+	Refusal promotion.Reason `json:"refusal"`
 }
 
 func (PromotionRefused) IsReserveSeatsResult() {}
@@ -1505,7 +1505,7 @@ type QuoteInput struct {
 	SeatIds []string `json:"seatIds"`
 	// Whom the seats are for, each at most once; a seat that is missing is for an adult.
 	TicketTypes []SeatTicketTypeInput `json:"ticketTypes,omitempty"`
-	// Promotion codes, at most 3; who asks with codes is signed in. Asking for many that do not exist is `THROTTLED`.
+	// Promotion codes, at most 3; who asks with codes is signed in. Asking for many that do not exist is `THROTTLED`; during the wait no code is looked at, valid ones neither.
 	PromoCodes []string `json:"promoCodes,omitempty"`
 	// Id of an unpaid reservation of the viewer that would have these seats instead of its own: its uses of codes do not count, and its codes are taken where `promoCodes` names none.
 	ReservationID *string `json:"reservationId,omitempty"`
@@ -1612,7 +1612,7 @@ type RefundReservationInput struct {
 	AmountMinor *int64 `json:"amountMinor,omitempty"`
 	// Why, in 1 to 500 characters, for the audit log. No personal data.
 	Reason string `json:"reason"`
-	// Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key gives nothing back twice.
+	// Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key within 48 hours gives nothing back twice.
 	IdempotencyKey string `json:"idempotencyKey"`
 }
 
@@ -1790,9 +1790,9 @@ type ReserveSeatsInput struct {
 	SeatIds []string `json:"seatIds"`
 	// Whom the seats are for, each at most once; a seat that is missing is for an adult.
 	TicketTypes []SeatTicketTypeInput `json:"ticketTypes,omitempty"`
-	// Promotion codes, at most 3. All are used, or nothing is reserved. Asking for many that do not exist is `THROTTLED`.
+	// Promotion codes, at most 3. All are used, or nothing is reserved. Asking for many that do not exist is `THROTTLED`; during the wait no code is looked at, valid ones neither.
 	PromoCodes []string `json:"promoCodes,omitempty"`
-	// Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key never reserves twice.
+	// Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key within 48 hours never reserves twice.
 	IdempotencyKey string `json:"idempotencyKey"`
 	// The most that all seats may cost together, in the minor unit of the showtime's currency: what the customer was shown. Anything by default.
 	MaxTotalMinor *int64 `json:"maxTotalMinor,omitempty"`
@@ -2053,7 +2053,7 @@ type SellAtCounterInput struct {
 	CustomerEmail *string `json:"customerEmail,omitempty"`
 	// What the customer gives.
 	Tender CounterTenderInput `json:"tender"`
-	// Made by the client, 8 to 255 characters, new for each sale: repeating a request with the same key never sells twice.
+	// Made by the client, 8 to 255 characters, new for each sale: repeating a request with the same key within 48 hours never sells twice.
 	IdempotencyKey string `json:"idempotencyKey"`
 }
 
@@ -2356,7 +2356,7 @@ type SwapSeatsInput struct {
 	MaxDueMinor *int64 `json:"maxDueMinor,omitempty"`
 	// Whether the party needs the places for wheelchairs among the seats. It is kept nowhere.
 	AccessibleNeed bool `json:"accessibleNeed"`
-	// Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key never holds seats twice.
+	// Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key within 48 hours never holds seats twice.
 	IdempotencyKey string `json:"idempotencyKey"`
 }
 
@@ -2385,7 +2385,7 @@ type SwapUnavailable struct {
 	// A sentence for people.
 	Message string `json:"message"`
 	// Why.
-	Reason booking.SwapReason `json:"reason"`
+	Why booking.SwapReason `json:"why"`
 	// Until when they could be; of `TOO_LATE` only.
 	ClosedAt *time.Time `json:"closedAt,omitempty"`
 }
