@@ -20,8 +20,8 @@ type changed struct {
 			Total     struct{ Formatted string }
 			HeldUntil *time.Time
 		}
-		Seats             []struct{ Label string }
-		Alternatives      []struct{ Seats []struct{ Label string } }
+		Seats              []struct{ Label string }
+		Alternatives       []struct{ Seats []struct{ Label string } }
 		PromoCode, Refusal string
 	}
 }
