@@ -17,6 +17,7 @@ import (
 	"marquee/internal/promotion"
 	"marquee/internal/seating"
 	"marquee/internal/seatno"
+	"marquee/internal/showtime"
 	"marquee/internal/theater"
 )
 
@@ -53,8 +54,28 @@ func (s *Service) Cancel(ctx context.Context, viewer auth.Viewer, in CancelInput
 	if err != nil {
 		return nil, err
 	}
+	var offer *showtime.Offer
+	if len(in.SeatIDs) > 0 {
+		if offer, err = s.showtimes.Offer(ctx, in.ShowtimeID); err != nil {
+			return nil, err
+		}
+	}
+	result, err := s.tryCancel(ctx, viewer, in, layout, offer)
+	alone, ok := errors.AsType[*leftAloneError](err)
+	if !ok {
+		return result, err
+	}
+	broken, relaxed, err := s.restBroken(ctx, offer, layout, alone)
+	if err != nil || !relaxed {
+		return broken, err
+	}
+	return s.tryCancel(ctx, viewer, in, layout, nil)
+}
+
+// tryCancel is Cancel under the rules of seats of an offer, nil for none: *leftAloneError when what is left would break one.
+func (s *Service) tryCancel(ctx context.Context, viewer auth.Viewer, in CancelInput, layout *theater.Layout, offer *showtime.Offer) (CancelResult, error) {
 	var done cancellation
-	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
+	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
 		done = cancellation{}
 		r, _, err := s.lockTx(ctx, tx, viewer.UserID, in.ShowtimeID, in.ReservationID)
 		if err != nil {
@@ -67,13 +88,8 @@ func (s *Service) Cancel(ctx context.Context, viewer auth.Viewer, in CancelInput
 		if done.refusal = c.refusal(); done.refusal != nil {
 			return nil
 		}
-		broken, err := s.leavesAlone(ctx, tx, layout, c)
-		if err != nil {
+		if err := leavesAloneTx(ctx, tx, offer, layout, c); err != nil {
 			return err
-		}
-		if len(broken.Seats) > 0 {
-			done.refusal = broken
-			return nil
 		}
 		back, err := c.refund()
 		if err != nil {
@@ -187,38 +203,6 @@ func keepsCompany(layout *theater.Layout, all, going seatno.List) error {
 		return apperr.Invalid("input.seatIds", "A companion's seat goes with the place for a wheelchair that it belongs to: choose both.")
 	}
 	return nil
-}
-
-// leavesAlone is the rule that the rest of an unpaid reservation would break; without seats, none. Who wants fewer seats passes
-// the rules as who had asked for these alone.
-func (s *Service) leavesAlone(ctx context.Context, tx *sql.Tx, layout *theater.Layout, c cancelling) (broken RuleBroken, err error) {
-	if c.whole || c.r.Status == StatusConfirmed || c.contract.calledOff {
-		return broken, nil
-	}
-	offer, err := s.showtimes.Offer(ctx, c.r.ShowtimeID)
-	if err != nil || !offer.Rules.NoSeatLeftAlone {
-		return broken, err
-	}
-	rest := slices.DeleteFunc(c.r.Positions.Sorted(), func(p int16) bool { return slices.Contains(c.positions, p) })
-	left := selectionOf(offer, layout, rest, true)
-	var found claimed
-	err = tx.QueryRowContext(ctx, `SELECT examine_seats($1, $2, '{}', $3, $4)`, c.r.ShowtimeID, c.r.ID, left.edges.Beside, left.edges.Beyond).Scan(&found.lost)
-	if err != nil {
-		return broken, fmt.Errorf("examining the seats that are left: %w", err)
-	}
-	if found.part(); len(found.alone) == 0 {
-		return broken, nil
-	}
-	states, err := s.seating.RecentStates(ctx, c.r.ShowtimeID)
-	if err != nil {
-		return broken, err
-	}
-	c.r.leave(states)
-	if left.relaxation(offer, layout, states, found.alone, c.contract.now) != "" {
-		return broken, nil
-	}
-	others, err := s.instead(offer, layout, states, left)
-	return RuleBroken{Rule: RuleSeatAlone, Seats: layout.SeatsAt(found.alone), Alternatives: others}, err
 }
 
 // cause says whose doing it is that the viewer cancels.

@@ -3,6 +3,8 @@ package booking
 import (
 	"context"
 	"database/sql"
+	"fmt"
+	"slices"
 	"time"
 
 	"marquee/internal/audit"
@@ -164,4 +166,47 @@ func (s *Service) overrideClaimTx(ctx context.Context, tx *sql.Tx, viewer auth.V
 	return c, audit.RecordTx(ctx, tx, audit.Entry{
 		Action: audit.SeatRuleOverridden, Actor: viewer.UserID, Subject: held.NodeID(), Theater: w.offer.TheaterID, After: act,
 	})
+}
+
+// leftAloneError says that seats would be left alone beside what is left of an unpaid reservation.
+type leftAloneError struct {
+	of    Reservation
+	rest  selection
+	alone seatno.List
+	now   time.Time // the database's clock
+}
+
+func (*leftAloneError) Error() string { return "booking: seats would be left alone" }
+
+// leavesAloneTx is *leftAloneError when the rest of an unpaid reservation would leave a seat alone. Who wants fewer seats passes
+// the rules as who had asked for these alone.
+func leavesAloneTx(ctx context.Context, tx *sql.Tx, offer *showtime.Offer, layout *theater.Layout, c cancelling) error {
+	if offer == nil || !offer.Rules.NoSeatLeftAlone || c.whole || c.r.Status == StatusConfirmed || c.contract.calledOff {
+		return nil
+	}
+	rest := slices.DeleteFunc(c.r.Positions.Sorted(), func(p int16) bool { return slices.Contains(c.positions, p) })
+	left := selectionOf(offer, layout, rest, true)
+	var found claimed
+	err := tx.QueryRowContext(ctx, `SELECT examine_seats($1, $2, '{}', $3, $4)`, c.r.ShowtimeID, c.r.ID, left.edges.Beside, left.edges.Beyond).Scan(&found.lost)
+	if err != nil {
+		return fmt.Errorf("examining the seats that are left: %w", err)
+	}
+	if found.part(); len(found.alone) > 0 {
+		return &leftAloneError{of: c.r, rest: left, alone: found.alone, now: c.contract.now}
+	}
+	return nil
+}
+
+// restBroken says which rule what is left of an unpaid reservation breaks, and what could be had instead; relaxed: none.
+func (s *Service) restBroken(ctx context.Context, offer *showtime.Offer, layout *theater.Layout, e *leftAloneError) (broken RuleBroken, relaxed bool, err error) {
+	states, err := s.seating.RecentStates(ctx, e.of.ShowtimeID)
+	if err != nil {
+		return broken, false, err
+	}
+	e.of.leave(states)
+	if e.rest.relaxation(offer, layout, states, e.alone, e.now) != "" {
+		return broken, true, nil
+	}
+	others, err := s.instead(offer, layout, states, e.rest)
+	return RuleBroken{Rule: RuleSeatAlone, Seats: layout.SeatsAt(e.alone), Alternatives: others}, false, err
 }

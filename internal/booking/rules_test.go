@@ -19,6 +19,7 @@ import (
 	"marquee/internal/clock"
 	"marquee/internal/dbtest"
 	"marquee/internal/dbtest/fixture"
+	"marquee/internal/postgres"
 	"marquee/internal/showtime"
 	"marquee/internal/theater"
 	"marquee/internal/typeid"
@@ -426,6 +427,25 @@ func TestService_Cancel_keeps_the_rules(t *testing.T) {
 			rest := slices.DeleteFunc(slices.Clone(test.seats), func(p int) bool { return p == test.back })
 			h.broke(t, h.request(rest...), booking.RuleSeatAlone, test.alone)
 		})
+	}
+}
+
+// TestService_Cancel_takes_one_connection: whoever holds one while waiting for another holds up everybody once all do so.
+func TestService_Cancel_takes_one_connection(t *testing.T) {
+	t.Parallel()
+	db, err := postgres.Open(t.Context(), postgres.Config{URL: dbtest.NewURL(t), MaxConns: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	h, viewer := houseIn(t, db, strict), newViewer()
+	h.Block(t, h.Show(), 14)
+	r := h.hold(t, viewer, 11, 12, 13)
+	for _, process := range []*booking.Service{h.booking, h.process(h.gateway, settings)} { // with what it needs in memory, and without
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		result, err := process.Cancel(ctx, viewer, h.seatsOf(r, 13))
+		cancel()
+		is[booking.RuleBroken](t, result, err)
 	}
 }
 
