@@ -4156,7 +4156,7 @@ extend type Query {
 `, BuiltIn: false},
 	{Name: "../../schema/swap.graphqls", Input: `"On which terms customers may swap seats that are paid for others, of the same showtime or another one of the theater."
 type SwapTerms @public {
-  "Until how many minutes before the start of the showtime whose seats are given."
+  "Until how many minutes before the start of the showtime whose seats are given. Seats of a later showtime can be given back longer than those."
   minutesBefore: Int!
   "Kept of what was paid for the seats that are given, for each swap."
   fee: Money!
@@ -4169,7 +4169,11 @@ extend type RefundPolicy {
 
 "Terms for swaps as they shall be."
 input SwapTermsInput {
-  "Until how many minutes before the start of the showtime whose seats are given: 0 to 527040, a year."
+  """
+  Until how many minutes before the start of the showtime whose seats are given: 0 to 527040, a year. What comes instead can be
+  given back on its own terms, by when its own showtime starts: with fewer minutes than the last step of ` + "`" + `steps` + "`" + ` has, who can get
+  nothing back any more can still swap for a later showtime and cancel that.
+  """
   minutesBefore: Int!
   "Kept of what was paid for the seats that are given, for each swap, in the minor unit of the theater's currency; nothing by default."
   feeMinor: BigInt

@@ -2372,7 +2372,9 @@ func (SwapSeatsPayload) IsSwapSeatsResult() {}
 
 // Terms for swaps as they shall be.
 type SwapTermsInput struct {
-	// Until how many minutes before the start of the showtime whose seats are given: 0 to 527040, a year.
+	// Until how many minutes before the start of the showtime whose seats are given: 0 to 527040, a year. What comes instead can be
+	// given back on its own terms, by when its own showtime starts: with fewer minutes than the last step of `steps` has, who can get
+	// nothing back any more can still swap for a later showtime and cancel that.
 	MinutesBefore int32 `json:"minutesBefore"`
 	// Kept of what was paid for the seats that are given, for each swap, in the minor unit of the theater's currency; nothing by default.
 	FeeMinor *int64 `json:"feeMinor,omitempty"`

@@ -43,8 +43,8 @@ func (b Bill) ExchangeOf(positions []int16, feeMinor int64) (Exchange, error) {
 func (e Exchange) Credit(priceMinor int64) int64 { return min(e.ValueMinor-e.FeeMinor, priceMinor) }
 
 // Surplus returns what comes back of tickets that are worth more than what they are exchanged for, when so much of their value
-// has been used: the share that would come back of a price, and no more than if they were cancelled, so that nobody gets by a
-// swap what a cancellation does not give. ErrUndivided.
+// has been used: the share that would come back of a price, and no more than if they were cancelled, so that a
+// swap gives back nothing that a cancellation does not. ErrUndivided.
 func (p RefundPolicy) Surplus(b Bill, positions []int16, e Exchange, usedMinor int64, terms Terms) (int64, error) {
 	cancelled, err := p.Refund(b, positions, terms)
 	if err != nil {

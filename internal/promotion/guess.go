@@ -38,17 +38,29 @@ func (s *Service) mayGuess(ctx context.Context, who uuid.UUID) error {
 	if err != nil {
 		return fmt.Errorf("reading guesses: %w", err)
 	}
+	return tooManyGuesses(began, now)
+}
+
+func tooManyGuesses(began, now time.Time) error {
 	return apperr.Throttle(began.Add(guessWindow).Sub(now), "Too many codes that do not exist.")
 }
 
-// guessed counts codes that do not exist.
+// guessed counts codes that do not exist: THROTTLED when others had used up the window meanwhile.
 func (s *Service) guessed(ctx context.Context, who uuid.UUID, wrong int) error {
 	now := s.clock.Now()
-	_, err := s.db.SQL().ExecContext(ctx, `INSERT INTO code_guesses AS g (id, wrong, began_at) VALUES ($1, $2, $3)
+	var (
+		all   int
+		began time.Time
+	)
+	err := s.db.SQL().QueryRowContext(ctx, `INSERT INTO code_guesses AS g (id, wrong, began_at) VALUES ($1, $2, $3)
 		ON CONFLICT (id) DO UPDATE SET wrong = CASE WHEN g.began_at > $4 THEN g.wrong + excluded.wrong ELSE excluded.wrong END,
-			began_at = CASE WHEN g.began_at > $4 THEN g.began_at ELSE excluded.began_at END`, who, wrong, now, now.Add(-guessWindow))
+			began_at = CASE WHEN g.began_at > $4 THEN g.began_at ELSE excluded.began_at END
+		RETURNING wrong, began_at`, who, wrong, now, now.Add(-guessWindow)).Scan(&all, &began)
 	if err != nil {
 		return fmt.Errorf("counting guesses: %w", err)
+	}
+	if all-wrong >= freeGuesses {
+		return tooManyGuesses(began, now)
 	}
 	return nil
 }

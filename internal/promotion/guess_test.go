@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -73,14 +74,20 @@ func TestService_Offers_guesses(t *testing.T) {
 	t.Run("many_at_once_are_all_counted", func(t *testing.T) {
 		customer := promotion.Use{ViewerID: typeid.New()}
 		var all sync.WaitGroup
-		for i := range 20 {
+		var answered atomic.Int32
+		for i := range 40 {
 			all.Go(func() {
-				if err := ask(customer, fmt.Sprintf("WAVE%d", i)); err != nil && apperr.CodeOf(err) != apperr.Throttled {
+				if err := ask(customer, fmt.Sprintf("WAVE%d", i)); err == nil {
+					answered.Add(1)
+				} else if apperr.CodeOf(err) != apperr.Throttled {
 					t.Error(err)
 				}
 			})
 		}
 		all.Wait()
+		if answered.Load() != 10 {
+			t.Errorf("%d wrong codes were answered, want 10", answered.Load())
+		}
 		wantWait(t, ask(customer, "AFTER"), 10*time.Minute)
 	})
 	t.Run("what_is_over_is_forgotten", func(t *testing.T) {

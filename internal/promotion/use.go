@@ -53,9 +53,11 @@ func (s *Service) Offers(ctx context.Context, use Use, codes []string) ([]Offer,
 		}
 	}
 	if unknown > 0 {
-		err = s.guessed(ctx, use.guesser(), unknown)
+		if err := s.guessed(ctx, use.guesser(), unknown); err != nil {
+			return nil, err
+		}
 	}
-	return offers, err
+	return offers, nil
 }
 
 // OffersAgain is Offers for codes that the reservation uses: nobody guesses them. One statement.
