@@ -27,7 +27,7 @@ type handover struct {
 	Positions     seatno.List
 	CreditMinor   int64            // that pays the other one
 	Sources       []payment.Source // what that is of
-	BackMinor     int64            // that goes back beside it
+	BackMinor     int64            // that goes back beside it, unless the theater calls off what is given
 	Status        string
 }
 
@@ -113,7 +113,7 @@ func (s *Service) takeHandoverTx(ctx context.Context, tx *sql.Tx, h *handover, c
 	if err != nil {
 		return err
 	}
-	// What goes back is drawn first, as OpenRefundsTx will when the attempt is captured.
+	// What goes back is drawn first, so that what is carried leaves it in the sources that OpenRefundsTx draws first.
 	_, left, err := payment.Draw(sources, h.BackMinor)
 	if err == nil {
 		h.Sources, _, err = payment.Draw(left, h.CreditMinor)
@@ -234,6 +234,9 @@ func (s *Service) finishHandover(ctx context.Context, h handover) error {
 		if err != nil {
 			return err
 		}
+		if err := calledOffTx(ctx, tx, &h, c); err != nil {
+			return err
+		}
 		return s.leaveTx(ctx, tx, &done, c, h.CreditMinor+h.BackMinor, payment.BySwap, func() error { return s.payOverTx(ctx, tx, &done, h) })
 	})
 	if err != nil {
@@ -242,19 +245,41 @@ func (s *Service) finishHandover(ctx context.Context, h handover) error {
 	return s.afterwards(ctx, h.ShowtimeID, done)
 }
 
-// payOverTx records where the money of a handover goes.
+// calledOffTx lets everything come back that does not pay the other reservation, where the showtime of the seats was called off
+// after they were taken.
+func calledOffTx(ctx context.Context, tx *sql.Tx, h *handover, c cancelling) error {
+	if !c.contract.calledOff {
+		return nil
+	}
+	worth, err := c.bill.ExchangeOf(c.positions, 0)
+	if err != nil {
+		return undivided(err)
+	}
+	if h.BackMinor, err = c.comesBack(worth, h.CreditMinor); err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE handovers SET back_minor = $3 WHERE showtime_id = $1 AND attempt_id = $2`, h.ShowtimeID, h.AttemptID, h.BackMinor)
+	if err != nil {
+		return fmt.Errorf("returning what a swap keeps: %w", err)
+	}
+	return nil
+}
+
+// payOverTx records where the money of a handover goes. What is carried is settled, source by source; what goes back is drawn
+// from what that leaves.
 func (s *Service) payOverTx(ctx context.Context, tx *sql.Tx, done *cancellation, h handover) error {
-	if h.BackMinor > 0 {
-		if err := s.promiseTx(ctx, tx, done, h.from(), h.BackMinor, payment.BySwap, h.Positions); err != nil {
+	if h.CreditMinor > 0 {
+		err := s.payments.CarryOutTx(ctx, tx, h.from(), h.To, h.Sources, payment.RefundOpening{
+			AmountMinor: h.CreditMinor, Cause: payment.BySwap, Seats: h.Positions,
+		})
+		if err != nil {
 			return err
 		}
 	}
-	if h.CreditMinor == 0 {
+	if h.BackMinor == 0 {
 		return nil
 	}
-	return s.payments.CarryOutTx(ctx, tx, h.from(), h.To, h.Sources, payment.RefundOpening{
-		AmountMinor: h.CreditMinor, Cause: payment.BySwap, Seats: h.Positions,
-	})
+	return s.promiseTx(ctx, tx, done, h.from(), h.BackMinor, payment.BySwap, h.Positions)
 }
 
 // reconcileSwaps takes over handovers whose driver has vanished, one at a time, as Reconcile does with attempts.

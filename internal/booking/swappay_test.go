@@ -225,6 +225,55 @@ func TestService_SwapSeats_under_way(t *testing.T) {
 	h.rests(t)
 }
 
+// Whose seats are called off while they are swapped gets everything back that does not pay the others: no fee is kept, and of what
+// is left over no share.
+func TestService_SwapSeats_called_off_meanwhile(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, fixture.Plan{Seats: 100, MaxSeats: 100, Showtimes: 2})
+	h.policy(t, swappable)
+	for name, test := range map[string]struct {
+		gives           func(t *testing.T, viewer auth.Viewer) booking.Reservation
+		take            int
+		credit, due     int64
+		told, comesBack int64
+	}{
+		"something_is_left": {func(t *testing.T, viewer auth.Viewer) booking.Reservation {
+			return h.buy(t, viewer, h.fresh(2)...)
+		}, 1, 1200, 0, 550, 1200},
+		"paid_by_money_of_two_attempts": {func(t *testing.T, viewer auth.Viewer) booking.Reservation {
+			o := h.buy(t, viewer, h.fresh(1)...)
+			came, _, _ := h.swaps(t, viewer, h.swapInput(o, nil, 0, h.Positions("PREMIUM")[0]))
+			return came
+		}, 2, 1700, 700, 0, 100},
+	} {
+		t.Run(name, func(t *testing.T) {
+			viewer := newViewer()
+			gave := test.gives(t, viewer)
+			held, told := h.holds(t, viewer, h.swapInput(gave, nil, 1, h.fresh(test.take)...))
+			if told.Credit != nzd(test.credit) || told.Due != nzd(test.due) || told.ComesBack != nzd(test.told) {
+				t.Fatalf("told was %+v", told)
+			}
+			before, dies := h.captured(), h.mortal(2) // when the seats are taken, and not yet given
+			died(t, func() { _, _ = dies.Pay(t.Context(), viewer, payInput(held)) })
+			h.Exec(t, `UPDATE showtimes SET status = 'CANCELLED' WHERE id = $1`, gave.ShowtimeID)
+			h.reconcile(t)
+			h.Exec(t, `UPDATE showtimes SET status = 'SCHEDULED' WHERE id = $1`, gave.ShowtimeID)
+			if got, want := h.captured()-before, test.due-test.comesBack; got != want {
+				t.Errorf("the gateway has %d more, want %d", got, want)
+			}
+			p := h.paymentOf(t, gave)
+			if p.Carried() != nzd(test.credit) || p.Refunded != nzd(test.comesBack) || p.Status != payment.StatusRefunded {
+				t.Errorf("its payment is %+v", p)
+			}
+			back := fixture.Get[int64](t, h.DB, `SELECT back_minor FROM handovers WHERE showtime_id = $1 AND reservation_id = $2`, gave.ShowtimeID, gave.ID)
+			if back != test.comesBack {
+				t.Errorf("the handover says that %d come back", back)
+			}
+			h.rests(t)
+		})
+	}
+}
+
 // mortal is a process that dies when it tells those who watch for the nth time: just after the nth commit that changed seats.
 func (h *house) mortal(n int32) *booking.Service {
 	var told atomic.Int32
