@@ -97,6 +97,7 @@ func TestSwapSeats(t *testing.T) {
 				Refunds           []struct {
 					Amount      amount
 					Cause       string
+					Method      string
 					CarriedToID *string
 				}
 			}
@@ -106,7 +107,7 @@ func TestSwapSeats(t *testing.T) {
 	customer.Get(`query ($came: ID!, $gave: ID!) {
 		came: node(id: $came) { ... on Reservation { status swap { state } payment { amount { formatted } carried { formatted } } tickets { status } } }
 		gave: node(id: $gave) { ... on Reservation { status total { formatted } swap { state } tickets { status }
-			payment { carried { formatted } refunded { formatted } refunds { amount { formatted } cause carriedToId } } } } }`,
+			payment { carried { formatted } refunded { formatted } refunds { amount { formatted } cause method carriedToId } } } } }`,
 		vars{"came": r.ID, "gave": bought}, &after)
 	if got := after.Came; got.Status != "CONFIRMED" || got.Swap.State != "DONE" || got.Payment.Amount.Formatted != "EUR 15.00" || len(got.Tickets) != 1 || got.Tickets[0].Status != "ISSUED" {
 		t.Errorf("what came is %+v", got)
@@ -116,7 +117,7 @@ func TestSwapSeats(t *testing.T) {
 		len(got.Tickets) != 2 || got.Tickets[0].Status != "REVOKED" || got.Tickets[1].Status != "ISSUED" {
 		t.Errorf("what gave is %+v", got)
 	}
-	if refunds := got.Payment.Refunds; len(refunds) != 1 || refunds[0].Cause != "SWAP" || refunds[0].CarriedToID == nil || *refunds[0].CarriedToID != r.ID {
+	if refunds := got.Payment.Refunds; len(refunds) != 1 || refunds[0].Cause != "SWAP" || refunds[0].Method != "ONLINE" || refunds[0].CarriedToID == nil || *refunds[0].CarriedToID != r.ID {
 		t.Errorf("its money is %+v", refunds)
 	}
 	// Another theater's seats are no swap.

@@ -1,6 +1,7 @@
 package booking_test
 
 import (
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -208,6 +209,50 @@ func TestService_SwapSeats_paid_at_the_counter(t *testing.T) {
 	got, err := h.booking.PayOutAtCounter(t.Context(), h.staff(), payOutInput(came, true))
 	if out := is[booking.PaidOut](t, got, err); out.Amount != nzd(1200) || h.captured() != 0 {
 		t.Errorf("%v was paid out, the gateway has %d", out.Amount, h.captured())
+	}
+	h.rests(t)
+}
+
+// Cash that a swap carried is cash: what it pays alone was paid with it, and of what it pays with other money each part goes back
+// the way it came.
+func TestService_SwapSeats_carries_cash(t *testing.T) {
+	t.Parallel()
+	h, viewer := newHouse(t, fixture.Plan{Showtimes: 2}), newViewer()
+	h.policy(t, freely)
+	held := h.hold(t, viewer, 11, 12)
+	paid, err := h.booking.PayAtCounter(t.Context(), h.staff(), counterInput(held, cash(2400)))
+	is[booking.PaidAtCounter](t, paid, err)
+	for _, test := range []struct {
+		give, take int
+		method     payment.Method
+		refunds    map[payment.Method]payment.RefundStatus
+	}{
+		{11, 11, payment.MethodCash, map[payment.Method]payment.RefundStatus{payment.MethodCash: payment.RefundPending}},
+		{12, h.Positions("PREMIUM")[0], payment.MethodOnline, map[payment.Method]payment.RefundStatus{
+			payment.MethodOnline: payment.RefundDone, payment.MethodCash: payment.RefundPending,
+		}},
+	} {
+		came, _, _ := h.swaps(t, viewer, h.swapInput(held, []int{test.give}, 1, test.take))
+		if got := h.paymentOf(t, came).Method(); got != test.method {
+			t.Errorf("what came for %d was paid %s, want %s", test.give, got, test.method)
+		}
+		h.cancels(t, viewer, cancelInput(came))
+		got := map[payment.Method]payment.RefundStatus{}
+		for _, refund := range h.paymentOf(t, came).Refunds {
+			got[refund.Method()] = refund.Status
+		}
+		if !maps.Equal(got, test.refunds) {
+			t.Errorf("of what came for %d goes back %v, want %v", test.give, got, test.refunds)
+		}
+		out, err := h.booking.PayOutAtCounter(t.Context(), h.staff(), payOutInput(came, false))
+		if out := is[booking.PaidOut](t, out, err); out.Amount != nzd(1200) {
+			t.Errorf("for %d, %v was paid out", test.give, out.Amount)
+		}
+	}
+	for _, refund := range h.paymentOf(t, held).Refunds {
+		if refund.To == nil || refund.Method() != payment.MethodCash {
+			t.Errorf("carried was %+v", refund)
+		}
 	}
 	h.rests(t)
 }

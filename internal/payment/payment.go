@@ -38,7 +38,7 @@ type Payment struct {
 	ShowtimeID    uuid.UUID
 	ID            uuid.UUID
 	ReservationID uuid.UUID
-	Gateway       string
+	Gateway       string // of the latest attempt; where that takes nothing, of the money that was carried to it
 	Status        Status
 	Amount        money.Money
 	Refunded      money.Money

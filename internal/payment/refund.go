@@ -37,7 +37,7 @@ type RefundStatus string
 
 // The states of a refund.
 const (
-	RefundPending RefundStatus = "PENDING" // the gateway is to be told, or has not answered
+	RefundPending RefundStatus = "PENDING" // the gateway is to be told, or has not answered; it waits at the counter
 	RefundDone    RefundStatus = "DONE"    // the money was given back
 )
 
@@ -210,6 +210,7 @@ func refundsOf(p Payment, text []byte) ([]Refund, error) {
 	var rows []struct {
 		ID          uuid.UUID    `json:"id"`
 		AttemptID   uuid.UUID    `json:"attemptId"`
+		Gateway     string       `json:"gateway"`
 		Number      int16        `json:"number"`
 		AmountMinor int64        `json:"amountMinor"`
 		Cause       Cause        `json:"cause"`
@@ -226,7 +227,7 @@ func refundsOf(p Payment, text []byte) ([]Refund, error) {
 	refunds := make([]Refund, len(rows))
 	for i, row := range rows {
 		refunds[i] = Refund{
-			ShowtimeID: p.ShowtimeID, ID: row.ID, PaymentID: p.ID, AttemptID: row.AttemptID, Gateway: p.Gateway, Number: row.Number,
+			ShowtimeID: p.ShowtimeID, ID: row.ID, PaymentID: p.ID, AttemptID: row.AttemptID, Gateway: row.Gateway, Number: row.Number,
 			Amount: money.Money{AmountMinor: row.AmountMinor, Currency: p.Amount.Currency}, Cause: row.Cause, Seats: row.Seats,
 			Status: row.Status, CreatedAt: row.CreatedAt,
 		}

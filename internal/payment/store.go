@@ -231,15 +231,18 @@ func (s *Service) PaymentOfViewer(ctx context.Context, viewerID uuid.UUID, ref R
 func (s *Service) payments(ctx context.Context, join string, wanted []Reference, key func(Payment) Reference, viewer uuid.NullUUID) (map[Reference]Payment, error) {
 	showtimes, ids := Columns(wanted)
 	rows, err := s.db.SQL().QueryContext(ctx, `SELECT p.showtime_id, p.id, p.reservation_id,
-			(SELECT a.gateway FROM payment_attempts a WHERE a.showtime_id = p.showtime_id AND a.payment_id = p.id ORDER BY a.number DESC LIMIT 1),
+			(SELECT coalesce(c.gateway, a.gateway) FROM payment_attempts a
+				LEFT JOIN payment_attempts c ON a.gateway = $4 AND c.showtime_id = a.showtime_id AND c.payment_id = a.payment_id AND c.number = -1
+				WHERE a.showtime_id = p.showtime_id AND a.payment_id = p.id ORDER BY a.number DESC LIMIT 1),
 			p.status, p.amount_minor, p.refunded_minor, p.currency, p.created_at,
-			(SELECT json_agg(json_build_object('id', r.id, 'attemptId', r.attempt_id, 'number', r.number, 'amountMinor', r.amount_minor, 'cause', r.cause,
+			(SELECT json_agg(json_build_object('id', r.id, 'attemptId', r.attempt_id, 'gateway', a.gateway, 'number', r.number, 'amountMinor', r.amount_minor, 'cause', r.cause,
 					'status', r.status, 'seats', array_to_json(r.seats), 'toShowtimeId', r.to_showtime_id, 'toReservationId', r.to_reservation_id,
 					'createdAt', r.created_at) ORDER BY r.created_at, r.id)
-				FROM refunds r WHERE r.showtime_id = p.showtime_id AND r.payment_id = p.id)
+				FROM refunds r JOIN payment_attempts a ON a.showtime_id = r.showtime_id AND a.id = r.attempt_id
+				WHERE r.showtime_id = p.showtime_id AND r.payment_id = p.id)
 		FROM unnest($1::uuid[], $2::uuid[]) AS wanted (showtime_id, id)
 		JOIN payments p ON p.showtime_id = wanted.showtime_id AND `+join+`
-		WHERE $3::uuid IS NULL OR p.viewer_id = $3`, showtimes, ids, viewer)
+		WHERE $3::uuid IS NULL OR p.viewer_id = $3`, showtimes, ids, viewer, NoGateway)
 	if err != nil {
 		return nil, fmt.Errorf("reading payments: %w", err)
 	}

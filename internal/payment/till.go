@@ -47,9 +47,14 @@ func AtCounter(gateway string) bool {
 }
 
 // Method returns how the payment is collected.
-func (p Payment) Method() Method {
-	if AtCounter(p.Gateway) {
-		return Method(p.Gateway)
+func (p Payment) Method() Method { return methodOf(p.Gateway) }
+
+// Method returns how the money was collected, which is how it goes back.
+func (r Refund) Method() Method { return methodOf(r.Gateway) }
+
+func methodOf(gateway string) Method {
+	if AtCounter(gateway) {
+		return Method(gateway)
 	}
 	return MethodOnline
 }
