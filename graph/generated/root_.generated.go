@@ -895,7 +895,7 @@ enum CounterMethod {
   CARD
 }
 
-"How the price of a reservation is collected."
+"How the price of a reservation is collected, and how money goes back."
 enum PaymentMethod {
   "Through a gateway, by the customer."
   ONLINE
@@ -906,7 +906,7 @@ enum PaymentMethod {
 }
 
 extend type Payment {
-  "How it is collected."
+  "How it is collected; where nothing was due for a swap, how the money was that pays it."
   method: PaymentMethod!
 }
 
@@ -3049,7 +3049,7 @@ enum RefundCause {
 
 "Where a refund stands."
 enum RefundStatus {
-  "It is on its way; the gateway is asked until it answers."
+  "It is on its way: the gateway is asked until it answers. What goes back at the counter waits there until it is paid out."
   PENDING
   "The money was given back, or pays for another reservation."
   DONE
@@ -3063,6 +3063,8 @@ type Refund @auth {
   cause: RefundCause!
   "Where it stands."
   status: RefundStatus!
+  "How it goes back: the way it was paid, also when a swap carried it here."
+  method: PaymentMethod!
   "When it was decided."
   createdAt: DateTime!
 }
@@ -5098,6 +5100,8 @@ func (ec *executionContext) childFields_Refund(ctx context.Context, field graphq
 		return ec.fieldContext_Refund_cause(ctx, field)
 	case "status":
 		return ec.fieldContext_Refund_status(ctx, field)
+	case "method":
+		return ec.fieldContext_Refund_method(ctx, field)
 	case "createdAt":
 		return ec.fieldContext_Refund_createdAt(ctx, field)
 	case "carriedToId":
