@@ -1459,13 +1459,6 @@ var (
 		Name:       "swaps",
 		Columns:    SwapsColumns,
 		PrimaryKey: []*schema.Column{SwapsColumns[0]},
-		Indexes: []*schema.Index{
-			{
-				Name:    "swaps_from_idx",
-				Unique:  false,
-				Columns: []*schema.Column{SwapsColumns[2], SwapsColumns[3]},
-			},
-		},
 	}
 	// TheatersColumns holds the columns for the "theaters" table.
 	TheatersColumns = []*schema.Column{

@@ -33,11 +33,6 @@ func (Swap) Fields() []ent.Field {
 	}
 }
 
-// Indexes of a Swap.
-func (Swap) Indexes() []ent.Index {
-	return []ent.Index{index.Fields("from_showtime_id", "from_reservation_id").StorageKey("swaps_from_idx")}
-}
-
 // Handover is seats and money of a reservation that an attempt of another one takes.
 type Handover struct{ ent.Schema }
 

@@ -25,7 +25,6 @@ CREATE TABLE swaps (
     CONSTRAINT swaps_seats_check CHECK (cardinality(seats) > 0),
     CONSTRAINT swaps_minor_check CHECK (fee_minor BETWEEN 0 AND value_minor)
 );
-CREATE INDEX swaps_from_idx ON swaps (from_showtime_id, from_reservation_id);
 
 -- Seats and money of a reservation that an attempt of another one takes, in the showtime of the one that gives. TAKEN: the
 -- attempt decides; the tickets admit nobody meanwhile, and the reservation stays as it is. DONE: they are gone. RETURNED: the
