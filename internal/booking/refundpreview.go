@@ -80,7 +80,8 @@ func (s *Service) PreviewRefund(ctx context.Context, viewer auth.Viewer, in Canc
 	case ShowtimeClosed:
 		return refusal, nil
 	}
-	if err := s.checkTickets(ctx, c); err != nil {
+	// One that a swap has taken may come back: the command tells.
+	if err := s.checkTickets(ctx, c, append(revocable(c.cause()), string(TicketSuspended))...); err != nil {
 		return nil, err
 	}
 	back, err := c.refund()
@@ -139,14 +140,14 @@ func (c contract) steps(b pricing.Bill, positions []int16, currency string) ([]R
 	return steps, nil
 }
 
-// checkTickets returns CONFLICT when a ticket that is to be cancelled has been used.
-func (s *Service) checkTickets(ctx context.Context, c cancelling) error {
+// checkTickets returns CONFLICT when a ticket that is to go is in another state than these.
+func (s *Service) checkTickets(ctx context.Context, c cancelling, states ...string) error {
 	if c.r.Status != StatusConfirmed {
 		return nil
 	}
 	var usable int
 	err := s.db.SQL().QueryRowContext(ctx, `SELECT count(*) FROM tickets WHERE showtime_id = $1 AND reservation_id = $2
-		AND seat_no = ANY ($3::smallint[]) AND status = ANY ($4::text[])`, c.r.ShowtimeID, c.r.ID, c.positions, textArray(append(revocable(c.cause()), string(TicketSuspended)))).Scan(&usable)
+		AND seat_no = ANY ($3::smallint[]) AND status = ANY ($4::text[])`, c.r.ShowtimeID, c.r.ID, c.positions, textArray(states)).Scan(&usable)
 	if err != nil {
 		return fmt.Errorf("reading tickets: %w", err)
 	}

@@ -235,11 +235,16 @@ func (s *Service) captured(ctx context.Context, a payment.Attempt, charge paymen
 	}
 }
 
-// letGo gives up an attempt whose seats are secured; they get a deadline again.
+// letGo gives up an attempt whose seats are secured; they get a deadline again. What is held for a swap that cannot be had is
+// held no longer than Config.HoldLimit from when the seats were first held, however often it is paid.
 func (s *Service) letGo(ctx context.Context, a payment.Attempt, code string) (payment.Attempt, error) {
 	next := a
 	err := s.db.InTx(ctx, func(tx *sql.Tx) (err error) {
-		if err := s.reholdTx(ctx, tx, a.ShowtimeID, a.ReservationID); err != nil {
+		var most *int64
+		if code == payment.DeclineNoSwap {
+			most = new(s.cfg.HoldLimit.Milliseconds())
+		}
+		if err := s.reholdTx(ctx, tx, a.ShowtimeID, a.ReservationID, most); err != nil {
 			return err
 		}
 		next, err = s.payments.AdvanceTx(ctx, tx, a, payment.Step{To: payment.AttemptVoidPending, DeclineCode: code})
@@ -308,13 +313,18 @@ func newTickets(n int) (ids postgres.UUIDs, codes []string) {
 	return ids, codes
 }
 
-// reholdTx gives secured seats a deadline again, no earlier than the one they had been promised; payment.ErrMoved when
-// they are not secured.
-func (s *Service) reholdTx(ctx context.Context, tx *sql.Tx, showtimeID, id uuid.UUID) error {
-	var until time.Time
-	err := tx.QueryRowContext(ctx, `UPDATE reservations SET held_until = greatest(now() + $3 * interval '1 millisecond', pay_by)
-		WHERE showtime_id = $1 AND id = $2 AND status IN ('HELD', 'RESERVED') AND held_until IS NULL RETURNING held_until`,
-		showtimeID, id, s.cfg.Hold.Milliseconds()).Scan(&until)
+// reholdTx gives secured seats a deadline again, no earlier than the one that their theater set, and at most so many
+// milliseconds, unless nil, after they were first held; where that has passed, the hold ends. payment.ErrMoved when they are not
+// secured.
+func (s *Service) reholdTx(ctx context.Context, tx *sql.Tx, showtimeID, id uuid.UUID, most *int64) error {
+	var (
+		until  time.Time
+		passed bool
+	)
+	err := tx.QueryRowContext(ctx, `UPDATE reservations
+		SET held_until = greatest(least(now() + $3 * interval '1 millisecond', created_at + $4::bigint * interval '1 millisecond'), pay_by)
+		WHERE showtime_id = $1 AND id = $2 AND status IN ('HELD', 'RESERVED') AND held_until IS NULL RETURNING held_until, held_until <= now()`,
+		showtimeID, id, s.cfg.Hold.Milliseconds(), most).Scan(&until, &passed)
 	if errors.Is(err, sql.ErrNoRows) {
 		return payment.ErrMoved
 	}
@@ -326,7 +336,10 @@ func (s *Service) reholdTx(ctx context.Context, tx *sql.Tx, showtimeID, id uuid.
 	if err != nil {
 		return fmt.Errorf("holding seats again: %w", err)
 	}
-	return nil
+	if passed {
+		_, err = s.endTx(ctx, tx, showtimeID, id, EventExpire)
+	}
+	return err
 }
 
 var codeAlphabet = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPadding(base32.NoPadding)

@@ -34,7 +34,16 @@ type SwapInput struct {
 
 // validate returns BAD_USER_INPUT as CancelInput and ReserveInput have it.
 func (in SwapInput) validate() error {
-	return errors.Join(in.Take.Validate(), givingBack(in.CancelInput.validate()))
+	return errors.Join(in.Take.Validate(), in.validateGiving())
+}
+
+// validateGiving is validate without what comes.
+func (in SwapInput) validateGiving() error {
+	var bad apperr.Fields
+	if in.MostDueMinor != nil && *in.MostDueMinor < 0 {
+		bad.Add("input.maxDueMinor", "What is due cannot be negative.")
+	}
+	return errors.Join(givingBack(in.CancelInput.validate()), bad.Err())
 }
 
 // givingBack names the field of a swap that an error about seats to cancel is about.
@@ -189,7 +198,7 @@ func (s *Service) givenFor(ctx context.Context, viewer auth.Viewer, in SwapInput
 	if err != nil || taken {
 		return g, SwapUnavailable{Reason: SwapUnderWay}, err
 	}
-	if err := s.checkTickets(ctx, g.cancelling); err != nil {
+	if err := s.checkTickets(ctx, g.cancelling, string(TicketIssued)); err != nil {
 		return g, nil, err
 	}
 	g.worth, err = g.exchange()
@@ -261,7 +270,7 @@ func (PromotionRefused) isSwapPreviewResult() {}
 // does not say. The idempotency key is not looked at. Errors are those of SwapSeats.
 func (s *Service) PreviewSwap(ctx context.Context, viewer auth.Viewer, in SwapInput) (SwapPreviewResult, error) {
 	quote := QuoteInput{SeatIDs: in.Take.SeatIDs, TicketTypes: in.Take.TicketTypes, PromoCodes: in.Take.PromoCodes}
-	if err := errors.Join(quote.Validate(), givingBack(in.CancelInput.validate())); err != nil {
+	if err := errors.Join(quote.Validate(), in.validateGiving()); err != nil {
 		return nil, err
 	}
 	g, refusal, err := s.givenFor(ctx, viewer, in)
@@ -328,11 +337,13 @@ func (s Swap) ReplacesID() string {
 func (s *Service) SwapsOf(ctx context.Context, reservations []payment.Reference) (map[payment.Reference]Swap, error) {
 	showtimes, ids := payment.Columns(reservations)
 	rows, err := s.db.SQL().QueryContext(ctx, `SELECT w.showtime_id, w.reservation_id, w.from_showtime_id, w.from_reservation_id, w.seats, w.value_minor,
-			w.fee_minor, r.amount_minor, r.currency,
+			w.fee_minor, r.amount_minor, r.currency, a.credit_minor, a.amount_minor,
 			CASE WHEN r.confirmed_at IS NOT NULL THEN 'DONE' WHEN r.ended_at IS NULL AND (r.held_until IS NULL OR r.held_until > now()) THEN 'OPEN' ELSE 'GIVEN_UP' END
 		FROM unnest($1::uuid[], $2::uuid[]) AS wanted (showtime_id, id)
 		JOIN swaps w ON w.showtime_id = wanted.showtime_id AND w.reservation_id = wanted.id
-		JOIN reservations r ON r.showtime_id = w.showtime_id AND r.id = w.reservation_id`, showtimes, ids)
+		JOIN reservations r ON r.showtime_id = w.showtime_id AND r.id = w.reservation_id
+		LEFT JOIN (payments p JOIN payment_attempts a ON a.showtime_id = p.showtime_id AND a.payment_id = p.id AND a.status = 'CAPTURED')
+			ON p.showtime_id = r.showtime_id AND p.reservation_id = r.id AND r.confirmed_at IS NOT NULL`, showtimes, ids)
 	if err != nil {
 		return nil, fmt.Errorf("reading swaps: %w", err)
 	}
@@ -346,12 +357,17 @@ func (s *Service) SwapsOf(ctx context.Context, reservations []payment.Reference)
 			worth    pricing.Exchange
 			price    int64
 			currency string
+			paid     struct{ credit, due *int64 } // by the attempt that confirmed it, whatever was given back of it since
 		)
 		err = rows.Scan(&r.of.ShowtimeID, &r.of.ID, &r.swap.From.ShowtimeID, &r.swap.From.ID, &r.positions, &worth.ValueMinor, &worth.FeeMinor,
-			&price, &currency, &r.swap.State)
+			&price, &currency, &paid.credit, &paid.due, &r.swap.State)
 		of := func(minor int64) money.Money { return money.Money{AmountMinor: minor, Currency: currency} }
 		credit := worth.Credit(price)
-		r.swap.Value, r.swap.Fee, r.swap.Credit, r.swap.Due = of(worth.ValueMinor), of(worth.FeeMinor), of(credit), of(price-credit)
+		due := price - credit
+		if paid.credit != nil {
+			credit, due = *paid.credit, *paid.due
+		}
+		r.swap.Value, r.swap.Fee, r.swap.Credit, r.swap.Due = of(worth.ValueMinor), of(worth.FeeMinor), of(credit), of(due)
 		return r, err
 	})
 	if err != nil {

@@ -21,7 +21,7 @@ var swappable = pricing.RefundPolicy{
 	Swap:  &pricing.SwapTerms{Minutes: 30, FeeMinor: 100},
 }
 
-// free is swappable that gives everything back and asks nothing.
+// freely is swappable that gives everything back and asks nothing.
 var freely = pricing.RefundPolicy{
 	Steps: []pricing.RefundStep{{Minutes: 0, BasisPoints: 10_000}}, FeesReturned: true, Swap: &pricing.SwapTerms{},
 }
@@ -182,6 +182,19 @@ func TestService_SwapSeats_again_and_again(t *testing.T) {
 	}
 }
 
+// What a swap cost stays what it was when seats of it are given back.
+func TestService_SwapsOf_cancelled_in_part(t *testing.T) {
+	t.Parallel()
+	h, viewer := newHouse(t, fixture.Plan{Showtimes: 2}), newViewer()
+	h.policy(t, freely)
+	came, _, told := h.swaps(t, viewer, h.swapInput(h.buy(t, viewer, 11, 12), nil, 1, 11, 12, 13))
+	h.cancels(t, viewer, h.seatsOf(came, 12, 13))
+	if swap := h.swapOf(t, came); swap.Credit != told.Credit || swap.Due != told.Due || swap.Due != nzd(1200) {
+		t.Errorf("the swap is %+v, told was %+v", swap, told)
+	}
+	h.rests(t)
+}
+
 // What was paid at the counter pays what it is swapped for, and is paid out there.
 func TestService_SwapSeats_paid_at_the_counter(t *testing.T) {
 	t.Parallel()
@@ -334,6 +347,11 @@ func TestService_SwapSeats_refused(t *testing.T) {
 		result, err = h.booking.SwapSeats(t.Context(), viewer, in)
 		h.cancels(t, viewer, cancelInput(is[booking.SwapHeld](t, result, err).Reservation))
 	})
+	t.Run("for_less_than_nothing", func(t *testing.T) {
+		in := h.swapInput(r, []int{12}, 1, 20)
+		in.MostDueMinor = new(int64(-1))
+		bad(t, viewer, in, apperr.BadUserInput)
+	})
 	t.Run("beyond_the_limit", func(t *testing.T) { // three are had, one of which does not count
 		result, err := h.booking.SwapSeats(t.Context(), viewer, h.swapInput(r, []int{12}, 0, 21, 22, 23))
 		if got := is[booking.LimitExceeded](t, result, err); got.Remaining != 2 {
@@ -374,7 +392,14 @@ func TestService_SwapSeats_called_off(t *testing.T) {
 	result, err := h.booking.Pay(t.Context(), viewer, payInput(before))
 	is[booking.Paid](t, result, err)
 	h.wantRefunds(t, early, "1200 SWAP DONE", "1200 SWAP DONE")
-	_, _, told = h.swaps(t, viewer, h.swapInput(late, nil, 1, h.Positions("PREMIUM")[0]))
+	in := h.swapInput(late, nil, 1, h.Positions("PREMIUM")[0])
+	h.Exec(t, `UPDATE tickets SET status = 'REDEEMED' WHERE reservation_id = $1`, late.ID)
+	preview, err := h.booking.PreviewSwap(t.Context(), viewer, in)
+	refused(t, preview, err, apperr.Conflict)
+	swapped, err := h.booking.SwapSeats(t.Context(), viewer, in)
+	refused(t, swapped, err, apperr.Conflict)
+	h.Exec(t, `UPDATE tickets SET status = 'ISSUED' WHERE reservation_id = $1`, late.ID)
+	_, _, told = h.swaps(t, viewer, in)
 	if told.Fee != nzd(0) || told.Due != nzd(600) || told.Until != nil {
 		t.Errorf("told was %+v", told)
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -177,6 +178,50 @@ func TestService_SwapSeats_gone_meanwhile(t *testing.T) {
 		h.whole(t, viewer, o)
 		h.rests(t)
 	})
+}
+
+// Who tries again and again to pay a swap that is not to be had holds its seats for no longer than anybody.
+func TestService_SwapSeats_held_no_longer(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, fixture.Plan{Seats: 100, Showtimes: 2})
+	h.policy(t, freely)
+	for name, more := range map[string]int{"nothing_due": 0, "something_due": 1} {
+		t.Run(name, func(t *testing.T) {
+			viewer := newViewer()
+			o := h.buy(t, viewer, h.fresh(1)...)
+			take := h.fresh(1 + more)
+			held, _ := h.holds(t, viewer, h.swapInput(o, nil, 1, take...))
+			h.cancels(t, viewer, cancelInput(o))
+			pays := func() booking.Reservation {
+				t.Helper()
+				result, err := h.booking.Pay(t.Context(), viewer, payInput(held))
+				declined := is[booking.Declined](t, result, err)
+				if declined.Code != payment.DeclineNoSwap {
+					t.Errorf("it is %+v", declined)
+				}
+				h.rests(t)
+				return declined.Reservation
+			}
+			h.setBack(t, held, settings.HoldLimit-2*time.Minute)
+			for range 2 {
+				got := pays()
+				if last := got.CreatedAt.Add(settings.HoldLimit); got.Status != booking.StatusHeld || !got.HeldUntil.Equal(last) {
+					t.Errorf("it is %s until %v, want %s", got.Status, got.HeldUntil, last)
+				}
+			}
+			h.setBack(t, held, 3*time.Minute)
+			if got := pays(); got.Status != booking.StatusExpired || h.swapOf(t, held).State != booking.SwapGivenUp {
+				t.Errorf("it is %+v", got)
+			}
+			result, err := h.booking.Pay(t.Context(), viewer, payInput(held))
+			is[booking.Expired](t, result, err)
+			in := h.request(take...)
+			in.ShowtimeID = held.ShowtimeID
+			reserved, err := h.booking.Reserve(t.Context(), newViewer(), in)
+			is[booking.Reserved](t, reserved, err)
+			h.rests(t)
+		})
+	}
 }
 
 // While a payment decides, nobody else touches what is given.
