@@ -1,10 +1,12 @@
 package booking_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
+	"marquee/internal/auth"
 	"marquee/internal/booking"
 	"marquee/internal/dbtest/fixture"
 )
@@ -68,6 +70,26 @@ func sellOut(t *testing.T, r *race) {
 			r.failed("sell at the counter", err)
 		})
 	}
+	breaches, err := audit(t.Context(), r.watchers.SQL(), always)
+	r.failed("audit", err)
+	r.notice(breaches...)
+}
+
+// move is customers who take other seats instead of all of theirs.
+func move(t *testing.T, r *race) {
+	t.Helper()
+	const customers, first = 10, 11
+	together(customers, func(customer int) {
+		process, viewer, seat := r.processes[len(r.processes)-1], auth.Viewer{UserID: r.Users[customer].ID}, first+4*customer
+		result, err := process.Reserve(t.Context(), viewer, r.request(seat, seat+1))
+		held, ok := result.(booking.Reserved)
+		if !ok {
+			r.notice(fmt.Sprintf("reserve: %#v, %v", result, err))
+			return
+		}
+		_, err = process.ChangeSeats(t.Context(), viewer, r.changeTo(held.Reservation, seat+2, seat+3))
+		r.failed("change", err)
+	})
 	breaches, err := audit(t.Context(), r.watchers.SQL(), always)
 	r.failed("audit", err)
 	r.notice(breaches...)
@@ -197,6 +219,7 @@ var plants = map[string]planted{
 	},
 	"a_change_keeps_what_it_gives_back": {
 		edits:   []edit{{"change_seats", `ELSIF v_seat = ANY (p_seats) THEN`, `ELSIF true THEN`}},
+		crowd:   move,
 		noticed: []string{"a claim is not its reservation's to have"},
 	},
 	"a_change_out_of_turn": {
