@@ -33,9 +33,6 @@ type ReservationResolver interface {
 	RefundPolicy(ctx context.Context, obj *booking.Reservation) (*booking.RefundPolicy, error)
 	Swap(ctx context.Context, obj *booking.Reservation) (*booking.Swap, error)
 }
-type SeatsUnavailableResolver interface {
-	Yours(ctx context.Context, obj *model.SeatsUnavailable) ([]booking.Reservation, error)
-}
 
 // endregion ************************** generated!.gotpl **************************
 
@@ -1136,38 +1133,6 @@ func (ec *executionContext) fieldContext_SeatsUnavailable_seats(_ context.Contex
 	return fc, nil
 }
 
-func (ec *executionContext) _SeatsUnavailable_yours(ctx context.Context, field graphql.CollectedField, obj *model.SeatsUnavailable) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_SeatsUnavailable_yours(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return ec.Resolvers.SeatsUnavailable().Yours(ctx, obj)
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []booking.Reservation) graphql.Marshaler {
-			return ec.marshalNReservation2ᚕmarqueeᚋinternalᚋbookingᚐReservationᚄ(ctx, selections, v)
-		},
-		true,
-		true,
-	)
-}
-func (ec *executionContext) fieldContext_SeatsUnavailable_yours(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	fc = &graphql.FieldContext{
-		Object:     "SeatsUnavailable",
-		Field:      field,
-		IsMethod:   true,
-		IsResolver: true,
-		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.childFields_Reservation(ctx, field)
-		},
-	}
-	return fc, nil
-}
-
 func (ec *executionContext) _SeatsUnavailable_alternatives(ctx context.Context, field graphql.CollectedField, obj *model.SeatsUnavailable) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1258,8 +1223,8 @@ func (ec *executionContext) _ShowtimeClosed_reason(ctx context.Context, field gr
 			return obj.Reason, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v showtime.ClosedReason) graphql.Marshaler {
-			return ec.marshalNShowtimeClosedReason2marqueeᚋinternalᚋshowtimeᚐClosedReason(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v booking.ClosedReason) graphql.Marshaler {
+			return ec.marshalNShowtimeClosedReason2marqueeᚋinternalᚋbookingᚐClosedReason(ctx, selections, v)
 		},
 		true,
 		true,
@@ -2191,28 +2156,22 @@ func (ec *executionContext) _SeatsUnavailable(ctx context.Context, sel ast.Selec
 		case "code":
 			out.Values[i] = ec._SeatsUnavailable_code(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				atomic.AddUint32(&out.Invalids, 1)
+				out.Invalids++
 			}
 		case "message":
 			out.Values[i] = ec._SeatsUnavailable_message(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				atomic.AddUint32(&out.Invalids, 1)
+				out.Invalids++
 			}
 		case "seats":
 			out.Values[i] = ec._SeatsUnavailable_seats(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				atomic.AddUint32(&out.Invalids, 1)
+				out.Invalids++
 			}
-		case "yours":
-			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
-				true, true,
-				func(ctx context.Context) graphql.Marshaler {
-					return ec._SeatsUnavailable_yours(ctx, field, obj)
-				})
 		case "alternatives":
 			out.Values[i] = ec._SeatsUnavailable_alternatives(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				atomic.AddUint32(&out.Invalids, 1)
+				out.Invalids++
 			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
@@ -2552,15 +2511,15 @@ func (ec *executionContext) marshalNSeatSuggestionReason2ᚕmarqueeᚋinternal�
 	return ret
 }
 
-func (ec *executionContext) unmarshalNShowtimeClosedReason2marqueeᚋinternalᚋshowtimeᚐClosedReason(ctx context.Context, v any) (showtime.ClosedReason, error) {
+func (ec *executionContext) unmarshalNShowtimeClosedReason2marqueeᚋinternalᚋbookingᚐClosedReason(ctx context.Context, v any) (booking.ClosedReason, error) {
 	tmp, err := graphql.UnmarshalString(v)
-	res := unmarshalNShowtimeClosedReason2marqueeᚋinternalᚋshowtimeᚐClosedReason[tmp]
+	res := unmarshalNShowtimeClosedReason2marqueeᚋinternalᚋbookingᚐClosedReason[tmp]
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNShowtimeClosedReason2marqueeᚋinternalᚋshowtimeᚐClosedReason(ctx context.Context, sel ast.SelectionSet, v showtime.ClosedReason) graphql.Marshaler {
+func (ec *executionContext) marshalNShowtimeClosedReason2marqueeᚋinternalᚋbookingᚐClosedReason(ctx context.Context, sel ast.SelectionSet, v booking.ClosedReason) graphql.Marshaler {
 	_ = sel
-	res := graphql.MarshalString(marshalNShowtimeClosedReason2marqueeᚋinternalᚋshowtimeᚐClosedReason[v])
+	res := graphql.MarshalString(marshalNShowtimeClosedReason2marqueeᚋinternalᚋbookingᚐClosedReason[v])
 	if res == graphql.Null {
 		graphql.AddInvalidNullFromMarshaler(ctx, "ShowtimeClosedReason!")
 	}
@@ -2568,15 +2527,15 @@ func (ec *executionContext) marshalNShowtimeClosedReason2marqueeᚋinternalᚋsh
 }
 
 var (
-	unmarshalNShowtimeClosedReason2marqueeᚋinternalᚋshowtimeᚐClosedReason = map[string]showtime.ClosedReason{
-		"NOT_YET_OPEN": showtime.ClosedNotYetOpen,
-		"SALES_ENDED":  showtime.ClosedSalesEnded,
-		"CANCELLED":    showtime.ClosedCancelled,
+	unmarshalNShowtimeClosedReason2marqueeᚋinternalᚋbookingᚐClosedReason = map[string]booking.ClosedReason{
+		"NOT_YET_OPEN": booking.ClosedNotYetOpen,
+		"SALES_ENDED":  booking.ClosedSalesEnded,
+		"CANCELLED":    booking.ClosedCancelled,
 	}
-	marshalNShowtimeClosedReason2marqueeᚋinternalᚋshowtimeᚐClosedReason = map[showtime.ClosedReason]string{
-		showtime.ClosedNotYetOpen: "NOT_YET_OPEN",
-		showtime.ClosedSalesEnded: "SALES_ENDED",
-		showtime.ClosedCancelled:  "CANCELLED",
+	marshalNShowtimeClosedReason2marqueeᚋinternalᚋbookingᚐClosedReason = map[booking.ClosedReason]string{
+		booking.ClosedNotYetOpen: "NOT_YET_OPEN",
+		booking.ClosedSalesEnded: "SALES_ENDED",
+		booking.ClosedCancelled:  "CANCELLED",
 	}
 )
 
@@ -2720,37 +2679,5 @@ func (ec *executionContext) marshalOSeatSuggestion2ᚕmarqueeᚋinternalᚋbooki
 
 	return ret
 }
-
-func (ec *executionContext) unmarshalOShowtimeClosedReason2ᚖmarqueeᚋinternalᚋshowtimeᚐClosedReason(ctx context.Context, v any) (*showtime.ClosedReason, error) {
-	if v == nil {
-		return nil, nil
-	}
-	tmp, err := graphql.UnmarshalString(v)
-	res := unmarshalOShowtimeClosedReason2ᚖmarqueeᚋinternalᚋshowtimeᚐClosedReason[tmp]
-	return &res, graphql.ErrorOnPath(ctx, err)
-}
-
-func (ec *executionContext) marshalOShowtimeClosedReason2ᚖmarqueeᚋinternalᚋshowtimeᚐClosedReason(ctx context.Context, sel ast.SelectionSet, v *showtime.ClosedReason) graphql.Marshaler {
-	if v == nil {
-		return graphql.Null
-	}
-	_ = sel
-	_ = ctx
-	res := graphql.MarshalString(marshalOShowtimeClosedReason2ᚖmarqueeᚋinternalᚋshowtimeᚐClosedReason[*v])
-	return res
-}
-
-var (
-	unmarshalOShowtimeClosedReason2ᚖmarqueeᚋinternalᚋshowtimeᚐClosedReason = map[string]showtime.ClosedReason{
-		"NOT_YET_OPEN": showtime.ClosedNotYetOpen,
-		"SALES_ENDED":  showtime.ClosedSalesEnded,
-		"CANCELLED":    showtime.ClosedCancelled,
-	}
-	marshalOShowtimeClosedReason2ᚖmarqueeᚋinternalᚋshowtimeᚐClosedReason = map[showtime.ClosedReason]string{
-		showtime.ClosedNotYetOpen: "NOT_YET_OPEN",
-		showtime.ClosedSalesEnded: "SALES_ENDED",
-		showtime.ClosedCancelled:  "CANCELLED",
-	}
-)
 
 // endregion ***************************** type.gotpl *****************************

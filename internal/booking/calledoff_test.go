@@ -8,7 +8,6 @@ import (
 	"marquee/internal/dbtest/fixture"
 	"marquee/internal/payment"
 	"marquee/internal/payment/gatewaytest"
-	"marquee/internal/showtime"
 )
 
 // TestCalledOff asks for money for the seats of a showtime that does not take place.
@@ -17,7 +16,7 @@ func TestCalledOff(t *testing.T) {
 	const callOff = `UPDATE showtimes SET status = 'CANCELLED' WHERE id = $1`
 	wantClosed := func(t *testing.T, result any, err error) {
 		t.Helper()
-		if closed, ok := result.(booking.ShowtimeClosed); err != nil || !ok || closed.Reason != showtime.ClosedCancelled {
+		if closed, ok := result.(booking.ShowtimeClosed); err != nil || !ok || closed.Reason != booking.ClosedCancelled {
 			t.Errorf("the result is %#v, %v; want that it was called off", result, err)
 		}
 	}
@@ -63,7 +62,7 @@ func TestCalledOff(t *testing.T) {
 		t.Parallel()
 		h, viewer := newHouse(t, fixture.Plan{}), newViewer()
 		r := h.hold(t, viewer, 11)
-		h.gateway.Next(gatewaytest.Authorize, func(ctx context.Context, _ string, effect gatewaytest.Effect) (payment.Charge, error) {
+		h.gateway.Next(gatewaytest.Authorize, func(ctx context.Context, _ string, effect gatewaytest.Effect) (gatewaytest.Answer, error) {
 			h.Exec(t, callOff, h.Show())
 			return effect(ctx)
 		})
@@ -81,12 +80,13 @@ func TestCalledOff(t *testing.T) {
 		t.Parallel()
 		h, viewer := newHouse(t, fixture.Plan{}), newViewer()
 		r := h.hold(t, viewer, 11)
-		h.gateway.Next(gatewaytest.Authorize, func(ctx context.Context, key string, effect gatewaytest.Effect) (payment.Charge, error) {
+		h.gateway.Next(gatewaytest.Authorize, func(ctx context.Context, key string, effect gatewaytest.Effect) (gatewaytest.Answer, error) {
 			h.Exec(t, callOff, h.Show())
-			if charge, err := effect(ctx); err != nil {
-				return charge, err
+			if answer, err := effect(ctx); err != nil {
+				return answer, err
 			}
-			return h.gateway.Capture(ctx, key)
+			charge, err := h.gateway.Capture(ctx, key, r.Total)
+			return gatewaytest.Answer{Charge: charge}, err
 		})
 		result, err := h.booking.Pay(t.Context(), viewer, payInput(r))
 		is[booking.Declined](t, result, err)

@@ -125,7 +125,11 @@ func (s *Service) afterwards(ctx context.Context, showtimeID uuid.UUID, done can
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
 	for _, refund := range done.refunds {
-		if err := s.giveBack(ctx, refund); err != nil {
+		err := s.giveBack(ctx, refund)
+		if errors.Is(err, errPending) {
+			continue // for the reconciler, once the lease is over
+		}
+		if err != nil {
 			s.log.WarnContext(ctx, "refund left to the reconciler", "refund", refund.ID, "attempt", refund.AttemptID, "error", err)
 			if err := s.payments.ReleaseRefund(ctx, refund); err != nil {
 				return err
@@ -219,7 +223,7 @@ func (c cancelling) refusal() CancelResult {
 		return nil
 	}
 	if !c.contract.now.Before(c.contract.startsAt) {
-		return ShowtimeClosed{Reason: showtime.ClosedSalesEnded}
+		return ShowtimeClosed{Reason: ClosedSalesEnded}
 	}
 	if c.contract.terms().Refused {
 		return CancellationClosed{ClosedAt: c.contract.closedAt()}

@@ -10,7 +10,6 @@ import (
 	"marquee/internal/dbtest/fixture"
 	"marquee/internal/payment"
 	"marquee/internal/payment/gatewaytest"
-	"marquee/internal/showtime"
 	"marquee/internal/typeid"
 )
 
@@ -219,7 +218,7 @@ func TestService_Cancel(t *testing.T) {
 		h.Exec(t, `UPDATE showtimes SET starts_at = now() - interval '1 second' WHERE id = $1`, h.Show())
 		h.hints.take()
 		result, err := h.booking.Cancel(t.Context(), viewer, cancelInput(r))
-		if got := is[booking.ShowtimeClosed](t, result, err).Reason; got != showtime.ClosedSalesEnded {
+		if got := is[booking.ShowtimeClosed](t, result, err).Reason; got != booking.ClosedSalesEnded {
 			t.Errorf("closed because %s", got)
 		}
 		if got := h.captured() - before; got != 1200 || h.letters(t, seats...) != "T" || len(h.hints.take()) != 0 {
@@ -241,8 +240,8 @@ func TestService_Cancel_refund_gone_wrong(t *testing.T) {
 		"answer_lost":   {fault: gatewaytest.AnswerLost},
 		"dies_before":   {fault: gatewaytest.DiesBefore, dies: true},
 		"dies_after":    {fault: gatewaytest.DiesAfter, dies: true},
-		"gives_back_less": {fault: gatewaytest.Says(func(c *payment.Charge) {
-			c.Refunded.AmountMinor--
+		"gives_back_less": {fault: gatewaytest.Says(func(c *gatewaytest.Answer) {
+			c.Refund.Amount.AmountMinor--
 		})},
 	} {
 		t.Run(name, func(t *testing.T) {

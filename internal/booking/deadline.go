@@ -29,15 +29,8 @@ func (s *Service) Extend(ctx context.Context, viewer auth.Viewer, in HoldInput) 
 		if r.Status != StatusHeld {
 			return false, apperr.New(apperr.Conflict, "This reservation is kept until it must be paid, and no longer.")
 		}
-		until, last := now.Add(s.cfg.Hold), r.CreatedAt.Add(s.cfg.HoldLimit)
-		limited = !r.HeldUntil.Before(last)
-		if until.After(last) {
-			until = last
-		}
-		if !until.After(*r.HeldUntil) {
-			return false, nil
-		}
-		return true, s.moveDeadlineTx(ctx, tx, in, StatusHeld, until)
+		limited = !r.HeldUntil.Before(s.lastDeadline(r))
+		return s.extendTx(ctx, tx, r, now)
 	})
 	switch {
 	case errors.Is(err, errHoldLost):
@@ -49,6 +42,21 @@ func (s *Service) Extend(ctx context.Context, viewer auth.Viewer, in HoldInput) 
 	default:
 		return Extended{Reservation: r, ServerTime: now}, nil
 	}
+}
+
+// lastDeadline is how far the deadline of a hold can be moved.
+func (s *Service) lastDeadline(r Reservation) time.Time { return r.CreatedAt.Add(s.cfg.HoldLimit) }
+
+// extendTx gives a hold its full time again, as far as lastDeadline lets it; errHoldLost when the one it has is over.
+func (s *Service) extendTx(ctx context.Context, tx *sql.Tx, r Reservation, now time.Time) (moved bool, err error) {
+	until, last := now.Add(s.cfg.Hold), s.lastDeadline(r)
+	if until.After(last) {
+		until = last
+	}
+	if !until.After(*r.HeldUntil) {
+		return false, nil
+	}
+	return true, s.moveDeadlineTx(ctx, tx, HoldInput{ShowtimeID: r.ShowtimeID, ReservationID: r.ID}, StatusHeld, until)
 }
 
 // PayLater keeps a held reservation without payment until the deadline that its theater sets. Asking twice gives the same

@@ -13,7 +13,6 @@ import (
 	"marquee/internal/auth"
 	"marquee/internal/money"
 	"marquee/internal/payment"
-	"marquee/internal/showtime"
 	"marquee/internal/typeid"
 )
 
@@ -56,9 +55,16 @@ func (s *Service) Pay(ctx context.Context, viewer auth.Viewer, in PayInput) (Pay
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
 	if opened.drive {
-		if attempt, err = s.settle(ctx, attempt); err != nil {
+		attempt, err = s.settle(ctx, attempt)
+		pause := time.Duration(0)
+		switch {
+		case errors.Is(err, errPending):
+			pause = pendingPause
+		case err != nil:
 			s.log.WarnContext(ctx, "payment attempt left to the reconciler", "attempt", attempt.ID, "status", attempt.Status, "error", err)
-			if err := s.payments.Release(ctx, attempt, 0); err != nil {
+		}
+		if err != nil {
+			if err := s.payments.Release(ctx, attempt, pause); err != nil {
 				return nil, err
 			}
 		}
@@ -68,7 +74,7 @@ func (s *Service) Pay(ctx context.Context, viewer auth.Viewer, in PayInput) (Pay
 		return nil, err
 	}
 	if opened.calledOff {
-		return ShowtimeClosed{Reason: showtime.ClosedCancelled}, nil
+		return ShowtimeClosed{Reason: ClosedCancelled}, nil
 	}
 	if opened.free {
 		return Paid{Reservation: r}, nil

@@ -266,9 +266,9 @@ func TestService_Pay_gateway(t *testing.T) {
 	h := newHouse(t, fixture.Plan{Seats: 100})
 	is := func(states ...payment.AttemptStatus) []payment.AttemptStatus { return states }
 	lostDecline := func(f *gatewaytest.Fake) gatewaytest.Fault {
-		return func(ctx context.Context, key string, effect gatewaytest.Effect) (payment.Charge, error) {
+		return func(ctx context.Context, key string, effect gatewaytest.Effect) (gatewaytest.Answer, error) {
 			_, err := f.Declines("do_not_honor")(ctx, key, effect)
-			return payment.Charge{}, errors.Join(gatewaytest.ErrNoAnswer, err)
+			return gatewaytest.Answer{}, errors.Join(gatewaytest.ErrNoAnswer, err)
 		}
 	}
 	paid := outcome{result: booking.Paid{}, stored: "CONFIRMED", attempts: is(captured), settled: "CONFIRMED", final: is(captured), captured: 1200}
@@ -319,15 +319,15 @@ func TestService_Pay_gateway(t *testing.T) {
 		},
 		"authorize_takes_the_money_unanswered": {
 			func(_ *testing.T, h *house, _ booking.Reservation) {
-				h.gateway.Next(authorize, func(ctx context.Context, key string, effect gatewaytest.Effect) (payment.Charge, error) {
+				h.gateway.Next(authorize, func(ctx context.Context, key string, effect gatewaytest.Effect) (gatewaytest.Answer, error) {
 					_, err := h.gateway.Takes(ctx, key, effect)
-					return payment.Charge{}, errors.Join(gatewaytest.ErrNoAnswer, err)
+					return gatewaytest.Answer{}, errors.Join(gatewaytest.ErrNoAnswer, err)
 				})
 			}, paid,
 		},
 		"the_hold_runs_out_and_authorize_takes_the_money": {
 			func(t *testing.T, h *house, r booking.Reservation) {
-				h.gateway.Next(authorize, func(ctx context.Context, key string, effect gatewaytest.Effect) (payment.Charge, error) {
+				h.gateway.Next(authorize, func(ctx context.Context, key string, effect gatewaytest.Effect) (gatewaytest.Answer, error) {
 					h.Expire(t, h.Show(), r.ID)
 					return h.gateway.Takes(ctx, key, effect)
 				})
@@ -341,8 +341,8 @@ func TestService_Pay_gateway(t *testing.T) {
 		},
 		"a_lapse_was_none_and_void_finds_the_money_taken": {
 			func(_ *testing.T, h *house, _ booking.Reservation) {
-				h.gateway.Next(capture, func(context.Context, string, gatewaytest.Effect) (payment.Charge, error) {
-					return payment.Charge{Status: payment.ChargeVoided}, nil
+				h.gateway.Next(capture, func(context.Context, string, gatewaytest.Effect) (gatewaytest.Answer, error) {
+					return gatewaytest.Answer{Charge: payment.Charge{Status: payment.ChargeVoided}}, nil
 				})
 				h.gateway.Next(void, h.gateway.Takes)
 			}, outcome{
@@ -364,7 +364,7 @@ func TestService_Pay_gateway(t *testing.T) {
 		},
 		"authorize_says_nonsense": {
 			func(_ *testing.T, h *house, _ booking.Reservation) {
-				h.gateway.Next(authorize, gatewaytest.Says(func(c *payment.Charge) { c.Status = "<html>" }))
+				h.gateway.Next(authorize, gatewaytest.Says(func(c *gatewaytest.Answer) { c.Status = "<html>" }))
 			}, later(started),
 		},
 		"capture_unanswered_and_lookup_finds_it_captured": {
@@ -382,17 +382,17 @@ func TestService_Pay_gateway(t *testing.T) {
 		"capture_finds_it_voided": {func(_ *testing.T, h *house, _ booking.Reservation) { h.gateway.Next(capture, h.gateway.Lapses) }, lapsed},
 		"capture_takes_less": {
 			func(_ *testing.T, h *house, _ booking.Reservation) {
-				h.gateway.Next(capture, gatewaytest.Says(func(c *payment.Charge) { c.Captured.AmountMinor-- }))
+				h.gateway.Next(capture, gatewaytest.Says(func(c *gatewaytest.Answer) { c.Captured.AmountMinor-- }))
 			}, later(authorized),
 		},
 		"capture_takes_more": {
 			func(_ *testing.T, h *house, _ booking.Reservation) {
-				h.gateway.Next(capture, gatewaytest.Says(func(c *payment.Charge) { c.Captured.AmountMinor++ }))
+				h.gateway.Next(capture, gatewaytest.Says(func(c *gatewaytest.Answer) { c.Captured.AmountMinor++ }))
 			}, later(authorized),
 		},
 		"capture_takes_another_currency": {
 			func(_ *testing.T, h *house, _ booking.Reservation) {
-				h.gateway.Next(capture, gatewaytest.Says(func(c *payment.Charge) { c.Captured.Currency = "AUD" }))
+				h.gateway.Next(capture, gatewaytest.Says(func(c *gatewaytest.Answer) { c.Captured.Currency = "AUD" }))
 			}, later(authorized),
 		},
 		"the_hold_runs_out_during_authorize": {
@@ -425,12 +425,12 @@ func TestService_Pay_gateway(t *testing.T) {
 		"the_hold_runs_out_and_void_says_it_is_authorized_still": {
 			func(t *testing.T, h *house, r booking.Reservation) {
 				h.gateway.Next(authorize, gatewaytest.After(func() { h.Expire(t, h.Show(), r.ID) }))
-				h.gateway.Next(void, gatewaytest.Says(func(c *payment.Charge) { c.Status = payment.ChargeAuthorized }))
+				h.gateway.Next(void, gatewaytest.Says(func(c *gatewaytest.Answer) { c.Status = payment.ChargeAuthorized }))
 			}, outcome{result: booking.Expired{}, stored: "HELD", attempts: is(voiding), settled: "EXPIRED", final: is(voided)},
 		},
 		"the_hold_runs_out_before_a_decline": {
 			func(t *testing.T, h *house, r booking.Reservation) {
-				h.gateway.Next(authorize, func(ctx context.Context, key string, effect gatewaytest.Effect) (payment.Charge, error) {
+				h.gateway.Next(authorize, func(ctx context.Context, key string, effect gatewaytest.Effect) (gatewaytest.Answer, error) {
 					h.Expire(t, h.Show(), r.ID)
 					return h.gateway.Declines("do_not_honor")(ctx, key, effect)
 				})
@@ -497,8 +497,8 @@ func TestService_Pay_gateway(t *testing.T) {
 }
 
 // forgets is a gateway that does not know yet what it has done.
-func forgets(context.Context, string, gatewaytest.Effect) (payment.Charge, error) {
-	return payment.Charge{}, payment.ErrNoSuchCharge
+func forgets(context.Context, string, gatewaytest.Effect) (gatewaytest.Answer, error) {
+	return gatewaytest.Answer{}, payment.ErrNoSuchCharge
 }
 
 // with is an outcome after which the sweeper finds the hold expired.
@@ -642,7 +642,7 @@ func TestService_Pay_gives_a_gateway_its_time(t *testing.T) {
 	impatient := settings
 	impatient.GatewayTimeout = 10 * time.Millisecond
 	h.booking = h.process(h.gateway, impatient)
-	silent := func(ctx context.Context, _ string, effect gatewaytest.Effect) (payment.Charge, error) {
+	silent := func(ctx context.Context, _ string, effect gatewaytest.Effect) (gatewaytest.Answer, error) {
 		charge, err := effect(ctx)
 		<-ctx.Done()
 		return charge, errors.Join(ctx.Err(), err)
@@ -819,9 +819,9 @@ func TestReconcile_beside_a_slow_driver(t *testing.T) {
 		},
 		"authorize_answered_with_what_came_later": {
 			func(g gate) gatewaytest.Fault {
-				return func(ctx context.Context, _ string, effect gatewaytest.Effect) (payment.Charge, error) {
+				return func(ctx context.Context, _ string, effect gatewaytest.Effect) (gatewaytest.Answer, error) {
 					if _, err := effect(ctx); err != nil {
-						return payment.Charge{}, err
+						return gatewaytest.Answer{}, err
 					}
 					wait(g)()
 					return effect(ctx)

@@ -6,36 +6,51 @@ import (
 	"errors"
 	"fmt"
 
+	"marquee/internal/money"
 	"marquee/internal/payment"
 )
 
 // giveBack drives a refund that the caller has leased: one call to the gateway, then one transaction. It may be repeated, for
-// the gateway knows the refund by its key. An error leaves it where it stands, for Reconcile.
+// the gateway knows the refund by its key. An error leaves it where it stands, for Reconcile: errPending when the gateway has
+// still to carry it out.
 func (s *Service) giveBack(ctx context.Context, r payment.Refund) error {
 	if r.Gateway != s.gateway.Name() {
 		return fmt.Errorf("refund %s goes through gateway %q, which this installation does not have", r.ID, r.Gateway)
 	}
-	charge, err := s.call(ctx, func(ctx context.Context) (payment.Charge, error) {
-		return s.gateway.Refund(ctx, r.AttemptKey(), r.Key(), r.Amount)
-	})
-	if err != nil {
+	if err := s.askBack(ctx, s.gateway, r.AttemptKey(), r.Key(), r.Amount); err != nil {
 		return err
 	}
-	// Others of the same attempt may go back at the same time.
-	least, err := r.Before.Add(r.Amount)
-	if err != nil {
-		return err
-	}
-	back := charge.Refunded
-	if back.Currency != r.Amount.Currency || back.AmountMinor < least.AmountMinor || back.AmountMinor > r.Captured.AmountMinor {
-		return fmt.Errorf("the gateway says that %s of %s went back of attempt %s, with refund %s of %s",
-			back.Formatted(), r.Captured.Formatted(), r.AttemptID, r.ID, r.Amount.Formatted())
-	}
-	err = s.db.InTx(ctx, func(tx *sql.Tx) error { return s.payments.FinishRefundTx(ctx, tx, r) })
+	err := s.db.InTx(ctx, func(tx *sql.Tx) error { return s.payments.FinishRefundTx(ctx, tx, r) })
 	if errors.Is(err, payment.ErrMoved) {
 		return nil // somebody else saw to it
 	}
 	return err
+}
+
+// askBack asks a gateway for a refund: nil once the money has gone back, errPending while it is on its way.
+func (s *Service) askBack(ctx context.Context, gateway payment.Gateway, key, refundKey string, amount money.Money) error {
+	refund, err := call(ctx, s, func(ctx context.Context) (payment.ChargeRefund, error) {
+		return gateway.Refund(ctx, key, refundKey, amount)
+	})
+	switch {
+	case errors.Is(err, payment.ErrRefused):
+		// There may be nothing left, since somebody has given it back by hand.
+		charge, lookupErr := call(ctx, s, func(ctx context.Context) (payment.Charge, error) { return gateway.Lookup(ctx, key) })
+		if lookupErr == nil && charge.Status == payment.ChargeCaptured && charge.Refunded == charge.Captured {
+			return nil
+		}
+		return errors.Join(err, lookupErr)
+	case err != nil:
+		return err
+	case refund.Amount != amount:
+		return fmt.Errorf("the gateway gives back %s of %s for %s", refund.Amount.Formatted(), amount.Formatted(), refundKey)
+	case refund.Status == payment.RefundDone:
+		return nil
+	case refund.Status == payment.RefundPending:
+		return errPending
+	default:
+		return fmt.Errorf("refund %s is %s at the gateway", refundKey, refund.Status)
+	}
 }
 
 // reconcileRefunds takes over refunds whose driver has vanished, one at a time, as Reconcile does with attempts.
@@ -45,7 +60,11 @@ func (s *Service) reconcileRefunds(ctx context.Context) (settled int, err error)
 		if err != nil || len(refunds) == 0 {
 			return settled, err
 		}
-		if err := s.giveBack(ctx, refunds[0]); err != nil {
+		err = s.giveBack(ctx, refunds[0])
+		if errors.Is(err, errPending) {
+			continue // until its lease is over
+		}
+		if err != nil {
 			s.log.WarnContext(ctx, "refund not given back yet", "refund", refunds[0].ID, "attempt", refunds[0].AttemptID, "error", err)
 			continue
 		}

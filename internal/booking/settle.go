@@ -19,11 +19,16 @@ import (
 
 // settle drives an attempt that the caller has leased, step by step, until it rests. Every step is one call to the
 // gateway followed by one guarded transaction, and may be repeated: a step that was done already is not done again.
-// An error leaves the attempt where it stands, for Reconcile.
+// An error leaves the attempt where it stands, for Reconcile: errPending when that is no failure.
 func (s *Service) settle(ctx context.Context, a payment.Attempt) (payment.Attempt, error) {
-	for !a.Status.Settled() {
+	return s.settleFrom(ctx, a, s.step)
+}
+
+// settleFrom is settle with another first step.
+func (s *Service) settleFrom(ctx context.Context, a payment.Attempt, step func(context.Context, payment.Attempt) (payment.Attempt, error)) (payment.Attempt, error) {
+	for ; !a.Status.Settled(); step = s.step {
 		before := a.Status
-		next, err := s.step(ctx, a)
+		next, err := step(ctx, a)
 		if errors.Is(err, payment.ErrMoved) {
 			// Someone else took the step; go on from where it led.
 			if next, err = s.payments.Attempt(ctx, a.ShowtimeID, a.ID); err == nil && next.Status == before {
@@ -45,7 +50,9 @@ func (s *Service) step(ctx context.Context, a payment.Attempt) (payment.Attempt,
 	}
 	switch a.Status {
 	case payment.AttemptStarted:
-		charge, err := s.call(ctx, func(ctx context.Context) (payment.Charge, error) { return gateway.Authorize(ctx, a.Key(), a.Amount) })
+		charge, err := call(ctx, s, func(ctx context.Context) (payment.Charge, error) {
+			return gateway.Authorize(ctx, a.Key(), payment.Request{Amount: a.Amount})
+		})
 		if err != nil {
 			// Unknown: ask before anything else. An answer to this question is as good as the lost one.
 			if charge, err = s.lookup(ctx, a); err != nil {
@@ -70,7 +77,7 @@ func (s *Service) step(ctx context.Context, a payment.Attempt) (payment.Attempt,
 		}
 		return next, err
 	case payment.AttemptVoidPending:
-		charge, err := s.call(ctx, func(ctx context.Context) (payment.Charge, error) { return gateway.Void(ctx, a.Key()) })
+		charge, err := call(ctx, s, func(ctx context.Context) (payment.Charge, error) { return gateway.Void(ctx, a.Key()) })
 		if err != nil {
 			return a, err
 		}
@@ -80,18 +87,14 @@ func (s *Service) step(ctx context.Context, a payment.Attempt) (payment.Attempt,
 		case payment.ChargeCaptured:
 			// The money was taken after all, by the gateway itself or by hand: it goes back.
 			return s.payments.Advance(ctx, a, payment.Step{To: payment.AttemptRefundPending, Reference: charge.Reference})
+		case payment.ChargeProcessing:
+			return a, errPending
 		default:
 			return a, fmt.Errorf("the gateway did not void attempt %s: it is %s", a.ID, charge.Status)
 		}
 	case payment.AttemptRefundPending:
-		charge, err := s.call(ctx, func(ctx context.Context) (payment.Charge, error) {
-			return gateway.Refund(ctx, a.Key(), a.Key()+"/refund", a.Amount)
-		})
-		if err != nil {
+		if err := s.askBack(ctx, gateway, a.Key(), a.Key()+"/refund", a.Amount); err != nil {
 			return a, err
-		}
-		if charge.Refunded != a.Amount {
-			return a, fmt.Errorf("the gateway refunded %s of %s for attempt %s", charge.Refunded.Formatted(), a.Amount.Formatted(), a.ID)
 		}
 		return s.payments.Advance(ctx, a, payment.Step{To: payment.AttemptRefunded})
 	default:
@@ -100,14 +103,14 @@ func (s *Service) step(ctx context.Context, a payment.Attempt) (payment.Attempt,
 }
 
 // call gives one conversation with the gateway its time.
-func (s *Service) call(ctx context.Context, do func(context.Context) (payment.Charge, error)) (payment.Charge, error) {
+func call[T any](ctx context.Context, s *Service, ask func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.GatewayTimeout)
 	defer cancel()
-	charge, err := do(ctx)
+	answer, err := ask(ctx)
 	if err != nil {
-		return charge, fmt.Errorf("gateway %s: %w", s.gateway.Name(), err)
+		return answer, fmt.Errorf("gateway %s: %w", s.gateway.Name(), err)
 	}
-	return charge, nil
+	return answer, nil
 }
 
 func (s *Service) lookup(ctx context.Context, a payment.Attempt) (payment.Charge, error) {
@@ -115,7 +118,7 @@ func (s *Service) lookup(ctx context.Context, a payment.Attempt) (payment.Charge
 	if err != nil {
 		return payment.Charge{}, err
 	}
-	return s.call(ctx, func(ctx context.Context) (payment.Charge, error) { return gateway.Lookup(ctx, a.Key()) })
+	return call(ctx, s, func(ctx context.Context) (payment.Charge, error) { return gateway.Lookup(ctx, a.Key()) })
 }
 
 // gatewayOf returns the gateway that an attempt goes through.
@@ -139,6 +142,8 @@ func (s *Service) authorized(ctx context.Context, a payment.Attempt, charge paym
 			code = payment.DeclineNoAnswer
 		}
 		return s.payments.Advance(ctx, a, payment.Step{To: payment.AttemptDeclined, Reference: charge.Reference, DeclineCode: code})
+	case payment.ChargeRequiresAction, payment.ChargeProcessing:
+		return s.pending(ctx, a, charge)
 	case payment.ChargeAuthorized, payment.ChargeCaptured:
 		// Captured already: a gateway that captures by itself. The seats are secured all the same, or the money goes back.
 	default:
@@ -202,7 +207,7 @@ func secured(row *sql.Row) error {
 
 // capture takes the money of an attempt whose seats are secured, and confirms its reservation with what was carried to it.
 func (s *Service) capture(ctx context.Context, gateway payment.Gateway, a payment.Attempt, carried []payment.Source) (payment.Attempt, error) {
-	charge, err := s.call(ctx, func(ctx context.Context) (payment.Charge, error) { return gateway.Capture(ctx, a.Key()) })
+	charge, err := call(ctx, s, func(ctx context.Context) (payment.Charge, error) { return gateway.Capture(ctx, a.Key(), a.Amount) })
 	if err != nil {
 		if charge, err = s.lookup(ctx, a); err != nil {
 			return a, err
@@ -354,55 +359,4 @@ func newTicketCode() string {
 // textArray is a list of plain words (states, codes) as one text[] parameter.
 func textArray(words []string) string {
 	return "{" + strings.Join(words, ",") + "}"
-}
-
-// Reconcile takes over attempts whose driver has vanished and brings each to its end. It returns how many it settled;
-// those that the gateway still says nothing about come up again after the lease. So it is with swaps and refunds. Safe on every node at
-// once.
-func (s *Service) Reconcile(ctx context.Context) (settled int, err error) {
-	for _, reconcile := range []func(context.Context) (int, error){s.reconcileAttempts, s.reconcileSwaps, s.reconcileRefunds} {
-		more, err := reconcile(ctx)
-		settled += more
-		if err != nil {
-			return settled, err
-		}
-	}
-	return settled, nil
-}
-
-// reconcileBatch bounds one round.
-const reconcileBatch = 50
-
-func (s *Service) reconcileAttempts(ctx context.Context) (settled int, err error) {
-	for range reconcileBatch {
-		// One at a time: a lease must not run out while others are being driven.
-		attempts, err := s.payments.LeaseUnsettled(ctx, 1, s.cfg.AttemptLease)
-		if err != nil || len(attempts) == 0 {
-			return settled, err
-		}
-		for _, a := range attempts {
-			if err := s.takeOver(ctx, a); err != nil {
-				s.log.WarnContext(ctx, "payment attempt not settled yet", "attempt", a.ID, "status", a.Status, "error", err)
-				continue
-			}
-			settled++
-		}
-	}
-	return settled, nil
-}
-
-// takeOver settles an attempt that was left behind. A started one is looked up first; what the gateway has never heard
-// of is given up, and the gateway is told never to accept it.
-func (s *Service) takeOver(ctx context.Context, a payment.Attempt) error {
-	if a.Status == payment.AttemptStarted && a.Gateway == s.gateway.Name() {
-		_, err := s.lookup(ctx, a)
-		if errors.Is(err, payment.ErrNoSuchCharge) {
-			a, err = s.payments.Advance(ctx, a, payment.Step{To: payment.AttemptVoidPending, DeclineCode: payment.DeclineNoAnswer})
-		}
-		if err != nil {
-			return err
-		}
-	}
-	_, err := s.settle(ctx, a)
-	return err
 }

@@ -2,6 +2,7 @@ package booking_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
@@ -11,6 +12,7 @@ import (
 	"marquee/internal/auth"
 	"marquee/internal/booking"
 	"marquee/internal/dbtest/fixture"
+	"marquee/internal/payment"
 	"marquee/internal/payment/gatewaytest"
 )
 
@@ -70,6 +72,8 @@ func (s *story) fail(rt *rapid.T) {
 		"honest": gatewaytest.Honest, "never arrives": gatewaytest.NeverArrives, "answer lost": gatewaytest.AnswerLost,
 		"dies before": gatewaytest.DiesBefore, "dies after": gatewaytest.DiesAfter,
 		"declines": s.gateway.Declines("do_not_honor"), "lapses": s.gateway.Lapses, "takes": s.gateway.Takes,
+		"requires action": s.gateway.RequiresAction(payment.Redirect{URL: "https://bank.example"}), "processes": s.gateway.Processes,
+		"refunds later":        s.gateway.RefundsLater,
 		"holds run out before": gatewaytest.Before(s.expire), "holds run out after": gatewaytest.After(s.expire),
 	}
 	names := []string{
@@ -80,7 +84,9 @@ func (s *story) fail(rt *rapid.T) {
 		possible := names
 		switch op {
 		case gatewaytest.Authorize:
-			possible = append(slices.Clone(names), "declines", "takes")
+			possible = append(slices.Clone(names), "declines", "takes", "requires action", "processes")
+		case gatewaytest.Refund:
+			possible = append(slices.Clone(names), "refunds later")
 		case gatewaytest.Void:
 			possible = append(slices.Clone(names), "takes")
 		default:
@@ -118,7 +124,7 @@ func (s *story) step(rt *rapid.T) {
 		}
 	}()
 	switch rapid.SampledFrom([]string{
-		"reserve", "reserve", "pay", "pay", "pay again", "extend", "pay later", "change", "change", "cancel", "reconcile", "sweep", "expire",
+		"reserve", "reserve", "pay", "pay", "pay again", "extend", "pay later", "change", "change", "cancel", "reconcile", "sweep", "expire", "resolve",
 	}).Draw(rt, "step") {
 	case "reserve":
 		result, err := s.node.Reserve(s.t.Context(), c.viewer, s.request(seats(rt)...))
@@ -176,6 +182,16 @@ func (s *story) step(rt *rapid.T) {
 		}
 	case "expire":
 		s.expire()
+	case "resolve":
+		s.resolve(rt)
+	}
+}
+
+// resolve lets everything be decided that waits for customers and banks. Refunds go back in the end.
+func (s *story) resolve(rt *rapid.T) {
+	charges := s.gateway.Charges()
+	for _, key := range slices.Sorted(maps.Keys(charges)) {
+		s.gateway.Resolve(key, charges[key].Status == payment.ChargeCaptured || rapid.Bool().Draw(rt, "well"))
 	}
 }
 
@@ -195,6 +211,7 @@ func (s *story) pay(rt *rapid.T, c *customer, in booking.PayInput) {
 // end heals everything and looks at what has become of it.
 func (s *story) end(rt *rapid.T) {
 	s.gateway.Heal()
+	s.resolve(rt)
 	s.reconcile(s.t)
 	if _, _, err := s.booking.Sweep(s.t.Context()); err != nil {
 		rt.Fatal(err)

@@ -13,7 +13,6 @@ import (
 	"marquee/internal/auth"
 	"marquee/internal/booking"
 	"marquee/internal/dbtest/fixture"
-	"marquee/internal/payment"
 	"marquee/internal/payment/gatewaytest"
 	"marquee/internal/typeid"
 )
@@ -244,7 +243,7 @@ func TestConfirm_refuses_what_is_not_held(t *testing.T) {
 			h := newHouse(t, fixture.Plan{})
 			viewer := newViewer()
 			r := h.hold(t, viewer, 11)
-			h.gateway.Next(gatewaytest.Capture, func(ctx context.Context, _ string, effect gatewaytest.Effect) (payment.Charge, error) {
+			h.gateway.Next(gatewaytest.Capture, func(ctx context.Context, _ string, effect gatewaytest.Effect) (gatewaytest.Answer, error) {
 				h.Exec(t, `UPDATE reservations SET status = $2, confirmed_at = CASE WHEN $2 <> 'HELD' THEN now() END,
 					held_until = CASE WHEN $2 = 'HELD' THEN now() + interval '1 hour' END,
 					ended_at = CASE WHEN $2 IN ('CANCELLED', 'EXPIRED') THEN now() END WHERE id = $1`, r.ID, status)

@@ -21,8 +21,6 @@ type Source struct {
 	Key          string    `json:"key"`          // what the gateway knows the charge by
 	ChargedMinor int64     `json:"chargedMinor"` // that the charge took
 	Minor        int64     `json:"amountMinor"`  // that is left, or drawn
-
-	back int64 // what has gone back of it already
 }
 
 // origin is the key of the charge of an attempt that carried it here; "" of one that took it itself.
@@ -59,16 +57,15 @@ func Draw(sources []Source, minor int64) (parts, left []Source, err error) {
 // caller holds the reservation's or the payment's row lock.
 func (s *Service) SourcesTx(ctx context.Context, tx *sql.Tx, of Reference) ([]Source, error) {
 	rows, err := tx.QueryContext(ctx, `SELECT a.id, a.gateway, coalesce(a.origin_key, a.id::text), coalesce(a.origin_minor, a.amount_minor),
-			a.amount_minor - coalesce(r.promised, 0), coalesce(r.back, 0)
+			a.amount_minor - coalesce(r.promised, 0)
 		FROM payments p JOIN payment_attempts a ON a.showtime_id = p.showtime_id AND a.payment_id = p.id AND a.status IN ('CAPTURED', 'CARRIED')
-		LEFT JOIN LATERAL (SELECT sum(amount_minor) AS promised, sum(amount_minor) FILTER (WHERE status = 'DONE' AND to_reservation_id IS NULL) AS back
-			FROM refunds WHERE showtime_id = a.showtime_id AND attempt_id = a.id) r ON true
+		LEFT JOIN LATERAL (SELECT sum(amount_minor) AS promised FROM refunds WHERE showtime_id = a.showtime_id AND attempt_id = a.id) r ON true
 		WHERE p.showtime_id = $1 AND p.reservation_id = $2 ORDER BY a.number DESC`, of.ShowtimeID, of.ID)
 	if err != nil {
 		return nil, fmt.Errorf("reading what pays a reservation: %w", err)
 	}
 	return postgres.Collect(rows, func(rows *sql.Rows) (source Source, err error) {
-		err = rows.Scan(&source.AttemptID, &source.Gateway, &source.Key, &source.ChargedMinor, &source.Minor, &source.back)
+		err = rows.Scan(&source.AttemptID, &source.Gateway, &source.Key, &source.ChargedMinor, &source.Minor)
 		return source, err
 	})
 }
@@ -124,13 +121,16 @@ type Nothing struct{ Currency string }
 // Name returns NoGateway.
 func (Nothing) Name() string { return NoGateway }
 
+// Capabilities are those of a gateway that is never asked for money.
+func (n Nothing) Capabilities() Capabilities { return Capabilities{Currencies: []string{n.Currency}} }
+
 // Authorize agrees.
-func (n Nothing) Authorize(context.Context, string, money.Money) (Charge, error) {
+func (n Nothing) Authorize(context.Context, string, Request) (Charge, error) {
 	return n.charge(ChargeAuthorized), nil
 }
 
 // Capture takes nothing.
-func (n Nothing) Capture(context.Context, string) (Charge, error) {
+func (n Nothing) Capture(context.Context, string, money.Money) (Charge, error) {
 	return n.charge(ChargeCaptured), nil
 }
 
@@ -138,8 +138,8 @@ func (n Nothing) Capture(context.Context, string) (Charge, error) {
 func (n Nothing) Void(context.Context, string) (Charge, error) { return n.charge(ChargeVoided), nil }
 
 // Refund is never asked for: nothing was taken.
-func (n Nothing) Refund(context.Context, string, string, money.Money) (Charge, error) {
-	return Charge{}, ErrTooMuch
+func (Nothing) Refund(context.Context, string, string, money.Money) (ChargeRefund, error) {
+	return ChargeRefund{}, ErrRefused
 }
 
 // Lookup says that nothing stands in the way.

@@ -39,6 +39,7 @@ type RefundStatus string
 const (
 	RefundPending RefundStatus = "PENDING" // the gateway is to be told, or has not answered; it waits at the counter
 	RefundDone    RefundStatus = "DONE"    // the money was given back
+	RefundFailed  RefundStatus = "FAILED"  // it could not be
 )
 
 // Refund is money of a captured attempt that goes back.
@@ -54,10 +55,8 @@ type Refund struct {
 	Seats      seatno.List // that it is for; none where money goes back for nothing that was still booked
 	Status     RefundStatus
 	CreatedAt  time.Time
-	To         *Reference  // the reservation that it pays for instead of going back; nil: it goes back
-	Origin     string      // what the gateway knows the money by, of an attempt that carried it here; "": it took it
-	Captured   money.Money // by the attempt, or the one that it was carried from
-	Before     money.Money // what had gone back of the attempt when this was read
+	To         *Reference // the reservation that it pays for instead of going back; nil: it goes back
+	Origin     string     // what the gateway knows the money by, of an attempt that carried it here; "": it took it
 }
 
 // CarriedToID returns the public id of the reservation that it pays for, nil when it goes back.
@@ -136,8 +135,7 @@ func (s *Service) OpenRefundsTx(ctx context.Context, tx *sql.Tx, of Reference, o
 		r := Refund{
 			ShowtimeID: p.ShowtimeID, ID: typeid.New(), PaymentID: p.ID, AttemptID: part.AttemptID, Gateway: part.Gateway,
 			Amount: money.Money{AmountMinor: part.Minor, Currency: p.Amount.Currency}, Cause: o.Cause, Seats: o.Seats, Status: RefundPending,
-			Origin: part.origin(), Captured: money.Money{AmountMinor: part.ChargedMinor, Currency: p.Amount.Currency},
-			Before: money.Money{AmountMinor: part.back, Currency: p.Amount.Currency},
+			Origin: part.origin(),
 		}
 		err := tx.QueryRowContext(ctx, `INSERT INTO refunds (showtime_id, id, payment_id, attempt_id, number, amount_minor, cause, seats, leased_until)
 			SELECT $1::uuid, $2::uuid, $3::uuid, $4::uuid, 1 + count(*), $5::bigint, $6::text, $7::smallint[],
@@ -173,15 +171,13 @@ func (s *Service) LeaseRefunds(ctx context.Context, limit int, lease time.Durati
 				ORDER BY leased_until LIMIT $1 FOR UPDATE SKIP LOCKED)
 			AND p.showtime_id = r.showtime_id AND p.id = r.payment_id AND a.showtime_id = r.showtime_id AND a.id = r.attempt_id
 		RETURNING r.showtime_id, r.id, r.payment_id, r.attempt_id, a.gateway, r.number, r.amount_minor, p.currency, r.cause, r.seats, r.status,
-			r.created_at, coalesce(a.origin_key, ''), coalesce(a.origin_minor, a.amount_minor), (SELECT coalesce(sum(d.amount_minor), 0)
-				FROM refunds d WHERE d.showtime_id = a.showtime_id AND d.attempt_id = a.id AND d.status = 'DONE' AND d.to_reservation_id IS NULL)`, limit, lease.Milliseconds())
+			r.created_at, coalesce(a.origin_key, '')`, limit, lease.Milliseconds())
 	if err != nil {
 		return nil, fmt.Errorf("looking for refunds: %w", err)
 	}
 	return postgres.Collect(rows, func(rows *sql.Rows) (r Refund, err error) {
 		err = rows.Scan(&r.ShowtimeID, &r.ID, &r.PaymentID, &r.AttemptID, &r.Gateway, &r.Number, &r.Amount.AmountMinor, &r.Amount.Currency,
-			&r.Cause, &r.Seats, &r.Status, &r.CreatedAt, &r.Origin, &r.Captured.AmountMinor, &r.Before.AmountMinor)
-		r.Captured.Currency, r.Before.Currency = r.Amount.Currency, r.Amount.Currency
+			&r.Cause, &r.Seats, &r.Status, &r.CreatedAt, &r.Origin)
 		return r, err
 	})
 }

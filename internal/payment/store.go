@@ -106,16 +106,6 @@ func (s *Service) UnsettledTx(ctx context.Context, tx *sql.Tx, showtimeID, reser
 	return unsettled, nil
 }
 
-// Engaged reports whether a reservation has an attempt that took money, or may yet: one that was neither declined nor let go.
-func (s *Service) Engaged(ctx context.Context, ref Reference) (engaged bool, err error) {
-	err = s.db.SQL().QueryRowContext(ctx, `SELECT EXISTS (SELECT`+attemptSource+`
-		WHERE p.showtime_id = $1 AND p.reservation_id = $2 AND a.status NOT IN ('DECLINED', 'VOIDED'))`, ref.ShowtimeID, ref.ID).Scan(&engaged)
-	if err != nil {
-		return false, fmt.Errorf("reading attempts: %w", err)
-	}
-	return engaged, nil
-}
-
 // LatestAttemptTx returns the newest attempt for a reservation; ok is false when there is none.
 func (s *Service) LatestAttemptTx(ctx context.Context, tx *sql.Tx, showtimeID, reservationID uuid.UUID) (a Attempt, ok bool, err error) {
 	a, err = scanAttempt(tx.QueryRowContext(ctx, `SELECT `+attemptColumns+attemptSource+`
@@ -156,6 +146,19 @@ func (s *Service) AdvanceTx(ctx context.Context, tx *sql.Tx, a Attempt, step Ste
 // Advance is AdvanceTx for a step that nothing else happens with.
 func (s *Service) Advance(ctx context.Context, a Attempt, step Step) (Attempt, error) {
 	return advance(ctx, s.db.SQL(), a, step)
+}
+
+// PendingTx records that the gateway has yet to say whether there are funds for a started attempt, which it knows by reference;
+// first is false when that was recorded before, or the attempt has gone on.
+func (s *Service) PendingTx(ctx context.Context, tx *sql.Tx, a Attempt, reference string) (first bool, err error) {
+	result, err := tx.ExecContext(ctx, `UPDATE payment_attempts SET gateway_reference = $3, updated_at = now()
+		WHERE showtime_id = $1 AND id = $2 AND status = 'STARTED' AND gateway_reference IS NULL`, a.ShowtimeID, a.ID, reference)
+	if err := changedOne(result, err); errors.Is(err, ErrMoved) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	return true, nil
 }
 
 type executor interface {

@@ -10,20 +10,33 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"marquee/internal/money"
 	"marquee/internal/payment"
 	"marquee/internal/typeid"
 )
 
-// Subject is a gateway under test, with amounts by which it can be made to answer in each way.
+// Subject is a gateway under test, with requests by which it can be made to answer in each way, and hands where there are no
+// customers, banks and dashboards. What its capabilities leave out, a Subject does not have.
 type Subject struct {
 	Gateway    payment.Gateway
-	Good       money.Money            // is authorized; large enough to be divided by three
-	Declined   map[string]money.Money // by decline code; at least one
-	LostAnswer money.Money            // is authorized, but the first answer is lost; zero where a gateway has no such amount
+	Good       payment.Request            // is authorized; the amount is large enough to be divided by three
+	Declined   map[string]payment.Request // by decline code; at least one
+	LostAnswer payment.Request            // is authorized, but the first answer is lost
+	Foreign    money.Money                // of a currency that the gateway does not take, if there is one
+
+	Action     payment.Request // requires an action of the customer; with Capabilities.Actions
+	Processing payment.Request // is processing, and SlowRefund pending, until Resolve; with Capabilities.Asynchronous
+	SlowRefund money.Money     // less than Good
+
+	Resolve      func(ctx context.Context, key string, well bool) error                           // does what a charge or refund waits for
+	RefundByHand func(ctx context.Context, key string, amount money.Money) error                  // at the gateway's dashboard
+	Webhook      func(ctx context.Context, key string, at time.Time) (http.Header, []byte, error) // about a charge; of payment.Webhooks
 }
 
 // Run puts a gateway through the suite. open is called once for each test and may provide the same gateway every time:
@@ -33,11 +46,37 @@ func Run(t *testing.T, open func(t *testing.T) Subject) {
 	for _, c := range checks {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			if err := c.run(t.Context(), open(t)); err != nil {
+			s := open(t)
+			if err := s.check(); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.run(t.Context(), s); err != nil {
 				t.Error(err)
 			}
 		})
 	}
+}
+
+// check says what a Subject lacks, or has too much of, for the checks to judge its gateway.
+func (s Subject) check() error {
+	caps := s.Gateway.Capabilities()
+	_, tells := s.Gateway.(payment.Webhooks)
+	for what, wrong := range map[string]bool{
+		"Declined":               len(s.Declined) == 0,
+		"LostAnswer":             s.LostAnswer == (payment.Request{}),
+		"RefundByHand":           s.RefundByHand == nil,
+		"Good, of its currency":  !caps.Takes(s.Good.Amount.Currency),
+		"Foreign":                (s.Foreign == (money.Money{})) != (caps.Currencies == nil) || caps.Takes(s.Foreign.Currency) && caps.Currencies != nil,
+		"Action":                 (s.Action == (payment.Request{})) == caps.Actions,
+		"Processing, SlowRefund": (s.Processing == (payment.Request{})) == caps.Asynchronous || (s.SlowRefund == (money.Money{})) == caps.Asynchronous,
+		"Resolve":                (s.Resolve == nil) == (caps.Actions || caps.Asynchronous),
+		"Webhook":                (s.Webhook == nil) == tells,
+	} {
+		if wrong {
+			return fmt.Errorf("the subject is not what its capabilities say: see %s", what)
+		}
+	}
+	return nil
 }
 
 // check is one demand on a gateway; its error says how the gateway falls short of it.
@@ -49,10 +88,18 @@ type check struct {
 // crowd is how many callers ask for the same thing at once.
 const crowd = 20
 
-var checks = []check{
+var checks = slices.Concat(basics, amounts, pendings, webhooks)
+
+var basics = []check{
 	{"has_a_name", func(_ context.Context, s Subject) error {
 		if s.Gateway.Name() == "" {
 			return errors.New("the gateway has no name")
+		}
+		return nil
+	}},
+	{"offers_an_instrument", func(_ context.Context, s Subject) error {
+		if len(s.Gateway.Capabilities().Instruments) == 0 {
+			return errors.New("nobody can pay with anything")
 		}
 		return nil
 	}},
@@ -98,18 +145,19 @@ var checks = []check{
 			return err
 		}
 		more := s.Good
-		more.AmountMinor *= 2
+		more.Amount.AmountMinor *= 2
 		// A gateway may refuse the contradiction or answer with the charge as it stands.
 		_, _ = s.Gateway.Authorize(ctx, key, more)
-		charge, err := s.Gateway.Capture(ctx, key)
-		return expect(charge, err, payment.ChargeCaptured, s.Good.AmountMinor, 0)
+		_, err := s.Gateway.Capture(ctx, key, more.Amount)
+		if err := refused(ctx, s, key, err, payment.ChargeAuthorized, 0); err != nil {
+			return err
+		}
+		charge, err := s.Gateway.Capture(ctx, key, s.Good.Amount)
+		return expect(charge, err, payment.ChargeCaptured, s.Good.Amount.AmountMinor, 0)
 	}},
 	{"a_decline_is_an_answer_and_final", func(ctx context.Context, s Subject) error {
-		if len(s.Declined) == 0 {
-			return errors.New("the subject has no amount that is declined")
-		}
-		for code, amount := range s.Declined {
-			if err := declines(ctx, s, code, amount); err != nil {
+		for code, request := range s.Declined {
+			if err := declines(ctx, s, code, request); err != nil {
 				return fmt.Errorf("%s: %w", code, err)
 			}
 		}
@@ -120,16 +168,16 @@ var checks = []check{
 		if _, err := s.Gateway.Authorize(ctx, key, s.Good); err != nil {
 			return err
 		}
-		charges, err := inParallel(func(int) (payment.Charge, error) { return s.Gateway.Capture(ctx, key) })
+		charges, err := inParallel(func(int) (payment.Charge, error) { return s.Gateway.Capture(ctx, key, s.Good.Amount) })
 		if err != nil {
 			return err
 		}
 		for _, charge := range charges {
-			if err := expect(charge, nil, payment.ChargeCaptured, s.Good.AmountMinor, 0); err != nil {
+			if err := expect(charge, nil, payment.ChargeCaptured, s.Good.Amount.AmountMinor, 0); err != nil {
 				return err
 			}
-			if charge.Captured != s.Good {
-				return fmt.Errorf("captured %v of %v", charge.Captured, s.Good)
+			if charge.Captured != s.Good.Amount {
+				return fmt.Errorf("captured %v of %v", charge.Captured, s.Good.Amount)
 			}
 		}
 		return unchanged(ctx, s, key, charges[0])
@@ -140,7 +188,7 @@ var checks = []check{
 			return err
 		}
 		charge, err := s.Gateway.Authorize(ctx, key, s.Good)
-		return expect(charge, err, payment.ChargeCaptured, s.Good.AmountMinor, 0)
+		return expect(charge, err, payment.ChargeCaptured, s.Good.Amount.AmountMinor, 0)
 	}},
 	{"void_lets_go_for_good", func(ctx context.Context, s Subject) error {
 		key := newKey()
@@ -185,7 +233,7 @@ var checks = []check{
 			if i%2 == 0 {
 				return s.Gateway.Void(ctx, key)
 			}
-			return s.Gateway.Capture(ctx, key)
+			return s.Gateway.Capture(ctx, key, s.Good.Amount)
 		})
 		if err != nil {
 			return err
@@ -196,7 +244,7 @@ var checks = []check{
 			}
 		}
 		if charges[0].Status == payment.ChargeCaptured {
-			return expect(charges[0], nil, payment.ChargeCaptured, s.Good.AmountMinor, 0)
+			return expect(charges[0], nil, payment.ChargeCaptured, s.Good.Amount.AmountMinor, 0)
 		}
 		return staysVoided(ctx, s, key)
 	}},
@@ -206,93 +254,16 @@ var checks = []check{
 			return err
 		}
 		charge, err := s.Gateway.Void(ctx, key)
-		return expect(charge, err, payment.ChargeCaptured, s.Good.AmountMinor, 0)
-	}},
-	{"refund_gives_back_once_per_key", func(ctx context.Context, s Subject) error {
-		key := newKey()
-		if err := capture(ctx, s, key); err != nil {
-			return err
-		}
-		charges, err := inParallel(func(int) (payment.Charge, error) { return s.Gateway.Refund(ctx, key, key+"/refund", s.Good) })
-		if err != nil {
-			return err
-		}
-		for _, charge := range charges {
-			if err := expect(charge, nil, payment.ChargeCaptured, s.Good.AmountMinor, s.Good.AmountMinor); err != nil {
-				return err
-			}
-			if charge.Refunded != s.Good {
-				return fmt.Errorf("refunded %v of %v", charge.Refunded, s.Good)
-			}
-		}
-		return unchanged(ctx, s, key, charges[0])
-	}},
-	{"parts_of_a_refund_add_up", func(ctx context.Context, s Subject) error {
-		key := newKey()
-		if err := capture(ctx, s, key); err != nil {
-			return err
-		}
-		part := s.Good
-		part.AmountMinor /= 3
-		for i := range int64(2) {
-			charge, err := s.Gateway.Refund(ctx, key, fmt.Sprintf("%s/refund/%d", key, i), part)
-			if err := expect(charge, err, payment.ChargeCaptured, s.Good.AmountMinor, (i+1)*part.AmountMinor); err != nil {
-				return err
-			}
-		}
-		return nil
-	}},
-	{"refunds_never_exceed_the_capture", func(ctx context.Context, s Subject) error {
-		key := newKey()
-		if err := capture(ctx, s, key); err != nil {
-			return err
-		}
-		var mu sync.Mutex
-		refused := 0
-		_, _ = inParallel(func(i int) (payment.Charge, error) {
-			charge, err := s.Gateway.Refund(ctx, key, fmt.Sprintf("%s/refund/%d", key, i), s.Good)
-			if err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				refused++
-			}
-			return charge, nil
-		})
-		if refused != crowd-1 {
-			return fmt.Errorf("%d of %d full refunds were refused, want all but one", refused, crowd)
-		}
-		charge, err := s.Gateway.Lookup(ctx, key)
-		return expect(charge, err, payment.ChargeCaptured, s.Good.AmountMinor, s.Good.AmountMinor)
-	}},
-	{"a_refund_above_the_capture_is_refused", func(ctx context.Context, s Subject) error {
-		key := newKey()
-		if err := capture(ctx, s, key); err != nil {
-			return err
-		}
-		more := s.Good
-		more.AmountMinor++
-		if _, err := s.Gateway.Refund(ctx, key, key+"/refund", more); err == nil {
-			return errors.New("a refund of more than was captured went through")
-		}
-		charge, err := s.Gateway.Lookup(ctx, key)
-		return expect(charge, err, payment.ChargeCaptured, s.Good.AmountMinor, 0)
-	}},
-	{"what_was_not_captured_is_not_refunded", func(ctx context.Context, s Subject) error {
-		key := newKey()
-		if _, err := s.Gateway.Authorize(ctx, key, s.Good); err != nil {
-			return err
-		}
-		if _, err := s.Gateway.Refund(ctx, key, key+"/refund", s.Good); err == nil {
-			return errors.New("a refund of an uncaptured charge went through")
-		}
-		charge, err := s.Gateway.Lookup(ctx, key)
-		return expect(charge, err, payment.ChargeAuthorized, 0, 0)
+		return expect(charge, err, payment.ChargeCaptured, s.Good.Amount.AmountMinor, 0)
 	}},
 	{"an_unknown_key_is_no_such_charge", func(ctx context.Context, s Subject) error {
 		for name, call := range map[string]func(key string) (payment.Charge, error){
 			"Lookup":  func(key string) (payment.Charge, error) { return s.Gateway.Lookup(ctx, key) },
-			"Capture": func(key string) (payment.Charge, error) { return s.Gateway.Capture(ctx, key) },
-			"Refund":  func(key string) (payment.Charge, error) { return s.Gateway.Refund(ctx, key, key+"/refund", s.Good) },
+			"Capture": func(key string) (payment.Charge, error) { return s.Gateway.Capture(ctx, key, s.Good.Amount) },
+			"Refund": func(key string) (payment.Charge, error) {
+				_, err := s.Gateway.Refund(ctx, key, key+"/refund", s.Good.Amount)
+				return payment.Charge{}, err
+			},
 		} {
 			if charge, err := call(newKey()); !errors.Is(err, payment.ErrNoSuchCharge) {
 				return fmt.Errorf("%s of an unknown key gives %+v, %v; want ErrNoSuchCharge", name, charge, fmt.Sprint(err))
@@ -301,9 +272,6 @@ var checks = []check{
 		return nil
 	}},
 	{"a_lost_answer_is_found_again", func(ctx context.Context, s Subject) error {
-		if s.LostAnswer == (money.Money{}) {
-			return nil
-		}
 		key := newKey()
 		if charge, err := s.Gateway.Authorize(ctx, key, s.LostAnswer); err == nil || errors.Is(err, payment.ErrNoSuchCharge) {
 			return fmt.Errorf("the answer was to be lost, but is %+v, %v", charge, fmt.Sprint(err))
@@ -316,8 +284,8 @@ var checks = []check{
 		if err := errors.Join(err, same(found, again)); err != nil {
 			return err
 		}
-		charge, err := s.Gateway.Capture(ctx, key)
-		return expect(charge, err, payment.ChargeCaptured, s.LostAnswer.AmountMinor, 0)
+		charge, err := s.Gateway.Capture(ctx, key, s.LostAnswer.Amount)
+		return expect(charge, err, payment.ChargeCaptured, s.LostAnswer.Amount.AmountMinor, 0)
 	}},
 	{"an_ended_context_ends_the_call", func(ctx context.Context, s Subject) error {
 		key := newKey()
@@ -328,10 +296,13 @@ var checks = []check{
 		end()
 		for name, call := range map[string]func() (payment.Charge, error){
 			"Authorize": func() (payment.Charge, error) { return s.Gateway.Authorize(ended, newKey(), s.Good) },
-			"Capture":   func() (payment.Charge, error) { return s.Gateway.Capture(ended, key) },
+			"Capture":   func() (payment.Charge, error) { return s.Gateway.Capture(ended, key, s.Good.Amount) },
 			"Void":      func() (payment.Charge, error) { return s.Gateway.Void(ended, newKey()) },
-			"Refund":    func() (payment.Charge, error) { return s.Gateway.Refund(ended, key, key+"/refund", s.Good) },
-			"Lookup":    func() (payment.Charge, error) { return s.Gateway.Lookup(ended, key) },
+			"Refund": func() (payment.Charge, error) {
+				_, err := s.Gateway.Refund(ended, key, key+"/refund", s.Good.Amount)
+				return payment.Charge{}, err
+			},
+			"Lookup": func() (payment.Charge, error) { return s.Gateway.Lookup(ended, key) },
 		} {
 			if charge, err := call(); !errors.Is(err, context.Canceled) {
 				return fmt.Errorf("%s with an ended context gives %+v, %v; want context.Canceled", name, charge, fmt.Sprint(err))
@@ -374,13 +345,13 @@ func capture(ctx context.Context, s Subject, key string) error {
 	if _, err := s.Gateway.Authorize(ctx, key, s.Good); err != nil {
 		return err
 	}
-	charge, err := s.Gateway.Capture(ctx, key)
-	return expect(charge, err, payment.ChargeCaptured, s.Good.AmountMinor, 0)
+	charge, err := s.Gateway.Capture(ctx, key, s.Good.Amount)
+	return expect(charge, err, payment.ChargeCaptured, s.Good.Amount.AmountMinor, 0)
 }
 
-func declines(ctx context.Context, s Subject, code string, amount money.Money) error {
+func declines(ctx context.Context, s Subject, code string, request payment.Request) error {
 	key := newKey()
-	charge, err := s.Gateway.Authorize(ctx, key, amount)
+	charge, err := s.Gateway.Authorize(ctx, key, request)
 	if err := expect(charge, err, payment.ChargeDeclined, 0, 0); err != nil {
 		return err
 	}
@@ -390,11 +361,11 @@ func declines(ctx context.Context, s Subject, code string, amount money.Money) e
 	if err := unchanged(ctx, s, key, charge); err != nil {
 		return err
 	}
-	again, err := s.Gateway.Authorize(ctx, key, amount)
+	again, err := s.Gateway.Authorize(ctx, key, request)
 	if err := errors.Join(err, same(charge, again)); err != nil {
 		return err
 	}
-	captured, err := s.Gateway.Capture(ctx, key)
+	captured, err := s.Gateway.Capture(ctx, key, s.Good.Amount)
 	if err := expect(captured, err, payment.ChargeDeclined, 0, 0); err != nil {
 		return err
 	}
@@ -413,7 +384,7 @@ func staysVoided(ctx context.Context, s Subject, key string) error {
 	for _, call := range []func() (payment.Charge, error){
 		func() (payment.Charge, error) { return s.Gateway.Lookup(ctx, key) },
 		func() (payment.Charge, error) { return s.Gateway.Authorize(ctx, key, s.Good) },
-		func() (payment.Charge, error) { return s.Gateway.Capture(ctx, key) },
+		func() (payment.Charge, error) { return s.Gateway.Capture(ctx, key, s.Good.Amount) },
 		func() (payment.Charge, error) { return s.Gateway.Lookup(ctx, key) },
 	} {
 		charge, err := call()
@@ -425,17 +396,17 @@ func staysVoided(ctx context.Context, s Subject, key string) error {
 }
 
 // inParallel makes a crowd of calls at once and returns all answers, or every error.
-func inParallel(call func(i int) (payment.Charge, error)) ([]payment.Charge, error) {
-	charges, errs := make([]payment.Charge, crowd), make([]error, crowd)
+func inParallel[T any](call func(i int) (T, error)) ([]T, error) {
+	answers, errs := make([]T, crowd), make([]error, crowd)
 	start := make(chan struct{})
 	var all sync.WaitGroup
 	for i := range crowd {
 		all.Go(func() {
 			<-start
-			charges[i], errs[i] = call(i)
+			answers[i], errs[i] = call(i)
 		})
 	}
 	close(start)
 	all.Wait()
-	return charges, errors.Join(errs...)
+	return answers, errors.Join(errs...)
 }

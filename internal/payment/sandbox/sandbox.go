@@ -25,9 +25,6 @@ import (
 // ErrNoAnswer is the sandbox's lost answer: the effect may or may not have happened.
 var ErrNoAnswer = errors.New("sandbox gateway: the answer was lost")
 
-// ErrRefused is returned for a refund that exceeds what was captured.
-var ErrRefused = errors.New("sandbox gateway: refused")
-
 const lostAnswer = 91
 
 // declines maps the last two digits of an amount to the reason it is declined for.
@@ -46,8 +43,14 @@ func New(db *postgres.DB) *Gateway { return &Gateway{db: db} }
 // Name returns "sandbox".
 func (*Gateway) Name() string { return "sandbox" }
 
+// Capabilities are few: it takes every currency, and decides everything at once.
+func (*Gateway) Capabilities() payment.Capabilities {
+	return payment.Capabilities{Instruments: []payment.Instrument{payment.InstrumentCard}}
+}
+
 // Authorize reserves amount, or declines it by its last two digits.
-func (g *Gateway) Authorize(ctx context.Context, key string, amount money.Money) (payment.Charge, error) {
+func (g *Gateway) Authorize(ctx context.Context, key string, request payment.Request) (payment.Charge, error) {
+	amount := request.Amount
 	status, code := payment.ChargeAuthorized, ""
 	if reason, declined := declines[amount.AmountMinor%100]; declined {
 		status, code = payment.ChargeDeclined, reason
@@ -66,11 +69,15 @@ func (g *Gateway) Authorize(ctx context.Context, key string, amount money.Money)
 }
 
 // Capture takes the whole authorized amount.
-func (g *Gateway) Capture(ctx context.Context, key string) (payment.Charge, error) {
+func (g *Gateway) Capture(ctx context.Context, key string, amount money.Money) (payment.Charge, error) {
 	charge, err := g.charge(ctx, `UPDATE sandbox_gateway.charges SET status = 'CAPTURED', captured_minor = amount_minor
-		WHERE key = $1 AND status = 'AUTHORIZED' RETURNING `+chargeColumns, key)
-	if errors.Is(err, payment.ErrNoSuchCharge) {
-		return g.Lookup(ctx, key)
+		WHERE key = $1 AND status = 'AUTHORIZED' AND amount_minor = $2 AND currency = $3 RETURNING `+chargeColumns, key, amount.AmountMinor, amount.Currency)
+	if !errors.Is(err, payment.ErrNoSuchCharge) {
+		return charge, err
+	}
+	charge, err = g.Lookup(ctx, key)
+	if err == nil && charge.Status == payment.ChargeAuthorized {
+		return payment.Charge{}, payment.ErrRefused
 	}
 	return charge, err
 }
@@ -87,11 +94,16 @@ func (g *Gateway) Void(ctx context.Context, key string) (payment.Charge, error) 
 }
 
 // Refund gives back part or all of a captured charge, once per refundKey.
-func (g *Gateway) Refund(ctx context.Context, key, refundKey string, amount money.Money) (payment.Charge, error) {
+func (g *Gateway) Refund(ctx context.Context, key, refundKey string, amount money.Money) (payment.ChargeRefund, error) {
+	if _, err := g.Lookup(ctx, key); err != nil {
+		return payment.ChargeRefund{}, err
+	}
+	if amount.AmountMinor <= 0 {
+		return payment.ChargeRefund{}, payment.ErrRefused
+	}
 	err := g.db.InTx(ctx, func(tx *sql.Tx) error {
 		result, err := tx.ExecContext(ctx, `INSERT INTO sandbox_gateway.refunds (key, charge_key, amount_minor)
-			SELECT $1, c.key, $3 FROM sandbox_gateway.charges c WHERE c.key = $2 ON CONFLICT (key) DO NOTHING`,
-			refundKey, key, amount.AmountMinor)
+			VALUES ($1, $2, $3) ON CONFLICT (key) DO NOTHING`, refundKey, key, amount.AmountMinor)
 		if err != nil {
 			return fmt.Errorf("sandbox gateway: %w", err)
 		}
@@ -107,12 +119,12 @@ func (g *Gateway) Refund(ctx context.Context, key, refundKey string, amount mone
 		if changed, err := result.RowsAffected(); err != nil || changed == 1 {
 			return err
 		}
-		return ErrRefused
+		return payment.ErrRefused
 	})
 	if err != nil {
-		return payment.Charge{}, err
+		return payment.ChargeRefund{}, err
 	}
-	return g.Lookup(ctx, key)
+	return payment.ChargeRefund{Reference: refundKey, Status: payment.RefundDone, Amount: amount}, nil
 }
 
 // Lookup says how a charge stands.

@@ -1,0 +1,116 @@
+package booking
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"marquee/internal/payment"
+)
+
+// errPending says that a charge or refund waits for its customer, for a bank or for the gateway. What is known is recorded, and
+// it is asked again.
+var errPending = errors.New("booking: pending at the gateway")
+
+// pendingPause is how long the reconciler leaves an attempt alone whose charge is pending.
+const pendingPause = 5 * time.Second
+
+// Reconcile takes over attempts whose driver has vanished and brings each to its end. It returns how many it settled;
+// those that the gateway still says nothing about come up again after the lease. So it is with swaps and refunds. Safe on every node at
+// once.
+func (s *Service) Reconcile(ctx context.Context) (settled int, err error) {
+	for _, reconcile := range []func(context.Context) (int, error){s.reconcileAttempts, s.reconcileSwaps, s.reconcileRefunds} {
+		more, err := reconcile(ctx)
+		settled += more
+		if err != nil {
+			return settled, err
+		}
+	}
+	return settled, nil
+}
+
+// reconcileBatch bounds one round.
+const reconcileBatch = 50
+
+func (s *Service) reconcileAttempts(ctx context.Context) (settled int, err error) {
+	for range reconcileBatch {
+		// One at a time: a lease must not run out while others are being driven.
+		attempts, err := s.payments.LeaseUnsettled(ctx, 1, s.cfg.AttemptLease)
+		if err != nil || len(attempts) == 0 {
+			return settled, err
+		}
+		for _, a := range attempts {
+			err := s.takeOver(ctx, a)
+			if errors.Is(err, errPending) {
+				err = s.payments.Release(ctx, a, pendingPause)
+				if err == nil {
+					continue
+				}
+			}
+			if err != nil {
+				s.log.WarnContext(ctx, "payment attempt not settled yet", "attempt", a.ID, "status", a.Status, "error", err)
+				continue
+			}
+			settled++
+		}
+	}
+	return settled, nil
+}
+
+// takeOver settles an attempt that was left behind.
+func (s *Service) takeOver(ctx context.Context, a payment.Attempt) error {
+	step := s.step
+	if a.Status == payment.AttemptStarted {
+		step = s.resume
+	}
+	_, err := s.settleFrom(ctx, a, step)
+	return err
+}
+
+// resume is the first step of a started attempt whose driver has vanished: it is looked up, and what the gateway has never heard
+// of is given up, and the gateway is told never to accept it.
+func (s *Service) resume(ctx context.Context, a payment.Attempt) (payment.Attempt, error) {
+	charge, err := s.lookup(ctx, a)
+	if errors.Is(err, payment.ErrNoSuchCharge) {
+		return s.payments.Advance(ctx, a, payment.Step{To: payment.AttemptVoidPending, DeclineCode: payment.DeclineNoAnswer})
+	}
+	if err != nil {
+		return a, err
+	}
+	return s.authorized(ctx, a, charge)
+}
+
+// pending leaves a started attempt to its customer or its gateway, who have yet to do something. The first time, its hold gets
+// its full time again, within Config.HoldLimit. When the deadline has passed, the attempt is given up.
+func (s *Service) pending(ctx context.Context, a payment.Attempt, charge payment.Charge) (payment.Attempt, error) {
+	moved := false
+	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
+		moved = false
+		r, now, err := s.lockAnyTx(ctx, tx, uuid.NullUUID{}, a.ShowtimeID, a.ReservationID)
+		if err != nil {
+			return err
+		}
+		if r.HeldUntil == nil || !r.HeldUntil.After(now) {
+			return errHoldLost
+		}
+		first, err := s.payments.PendingTx(ctx, tx, a, charge.Reference)
+		if err != nil || !first || r.Status != StatusHeld {
+			return err
+		}
+		moved, err = s.extendTx(ctx, tx, r, now)
+		return err
+	})
+	if errors.Is(err, errHoldLost) {
+		return s.payments.Advance(ctx, a, payment.Step{To: payment.AttemptVoidPending, Reference: charge.Reference})
+	}
+	if err != nil {
+		return a, err
+	}
+	if moved {
+		s.hint(a.ShowtimeID)
+	}
+	return a, errPending
+}
