@@ -93,6 +93,17 @@ func (r *reservationResolver) Tickets(ctx context.Context, obj *booking.Reservat
 	return loader.From(ctx).Tickets.Load(ctx, obj.Reference())
 }
 
+func (r *seatsUnavailableResolver) Yours(ctx context.Context, obj *model.SeatsUnavailable) ([]booking.Reservation, error) {
+	return r.holding(ctx, obj.ShowtimeID, obj.Seats)
+}
+
 func (r *Resolver) Reservation() generated.ReservationResolver { return &reservationResolver{r} }
 
-type reservationResolver struct{ *Resolver }
+func (r *Resolver) SeatsUnavailable() generated.SeatsUnavailableResolver {
+	return &seatsUnavailableResolver{r}
+}
+
+type (
+	reservationResolver      struct{ *Resolver }
+	seatsUnavailableResolver struct{ *Resolver }
+)

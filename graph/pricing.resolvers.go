@@ -99,7 +99,7 @@ func (r *queryResolver) Quote(ctx context.Context, input model.QuoteInput) (*mod
 		return nil, err
 	}
 	return &model.Quote{
-		Lines: quoted.Lines, Total: quoted.Total, Validity: validity, Promotions: mapped(quoted.Promotions, quotedPromotion),
+		Lines: quoted.Lines, Total: quoted.Total, Validity: validity, SaleClosed: quoted.Closed, Promotions: mapped(quoted.Promotions, quotedPromotion),
 		Quoted: quoted,
 	}, nil
 }

@@ -32,6 +32,7 @@ func refusedSeats(result any) seatsRefused {
 		return model.SeatsUnavailable{
 			Code:         model.UserErrorCodeSeatsUnavailable,
 			Message:      takenMessage,
+			ShowtimeID:   r.ShowtimeID,
 			Seats:        r.Seats,
 			Alternatives: r.Alternatives,
 		}

@@ -1,12 +1,19 @@
 package graph
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"time"
 
+	"github.com/google/uuid"
+
 	"marquee/graph/model"
+	"marquee/internal/auth"
 	"marquee/internal/booking"
+	"marquee/internal/seatno"
+	"marquee/internal/showtime"
+	"marquee/internal/theater"
 )
 
 // The sentences of refusals that a check of a selection gives before, and a reservation when it comes to it.
@@ -21,10 +28,10 @@ var ruleMessages = map[booking.Rule]string{
 	booking.RuleCompanion:  "A companion's seat goes with the place for a wheelchair beside it.",
 }
 
-var closedMessages = map[booking.ClosedReason]string{
-	booking.ClosedNotYetOpen: "Sales for this showtime have not begun.",
-	booking.ClosedSalesEnded: "Sales for this showtime have ended.",
-	booking.ClosedCancelled:  "This showtime was called off.",
+var closedMessages = map[showtime.ClosedReason]string{
+	showtime.ClosedNotYetOpen: "Sales for this showtime have not begun.",
+	showtime.ClosedSalesEnded: "Sales for this showtime have ended.",
+	showtime.ClosedCancelled:  "This showtime was called off.",
 }
 
 func limitMessage(l booking.LimitExceeded) string {
@@ -41,11 +48,26 @@ func limitMessage(l booking.LimitExceeded) string {
 // seconds is a time to wait, rounded up.
 func seconds(wait time.Duration) int32 { return int32(math.Ceil(max(wait.Seconds(), 1))) }
 
-// selectionCheck encodes what booking would make of a selection.
-func selectionCheck(checked booking.Checked) *model.SelectionCheck {
-	return &model.SelectionCheck{
-		Reservable: checked.Reservable(), Problems: mapped(checked.Problems, selectionProblem), Alternatives: checked.Alternatives,
+// selectionCheck encodes what booking would make of a selection of seats of a showtime.
+func selectionCheck(showtimeID uuid.UUID, checked booking.Checked) *model.SelectionCheck {
+	problems := mapped(checked.Problems, selectionProblem)
+	for i := range problems {
+		problems[i].ShowtimeID = showtimeID
 	}
+	return &model.SelectionCheck{Reservable: checked.Reservable(), Problems: problems, Alternatives: checked.Alternatives}
+}
+
+// holding returns the viewer's own reservations that have any of these seats.
+func (r *Resolver) holding(ctx context.Context, showtimeID uuid.UUID, seats []theater.Seat) ([]booking.Reservation, error) {
+	viewer, ok := auth.ViewerFrom(ctx)
+	if !ok {
+		return nil, nil
+	}
+	positions := make(seatno.List, len(seats))
+	for i, seat := range seats {
+		positions[i] = seat.Position
+	}
+	return r.Services.Booking.Holding(ctx, viewer.UserID, showtimeID, positions)
 }
 
 func selectionProblem(p booking.Problem) model.SelectionProblem {

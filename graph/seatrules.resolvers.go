@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"marquee/graph/generated"
 	"marquee/graph/loader"
 	"marquee/graph/model"
 	"marquee/internal/auth"
@@ -67,9 +68,22 @@ func (r *queryResolver) ValidateSelection(ctx context.Context, input model.Valid
 	if err != nil {
 		return nil, err
 	}
-	return selectionCheck(checked), nil
+	return selectionCheck(showtimeID, checked), nil
+}
+
+func (r *selectionProblemResolver) Yours(ctx context.Context, obj *model.SelectionProblem) ([]booking.Reservation, error) {
+	if obj.Code != model.UserErrorCodeSeatsUnavailable {
+		return nil, nil
+	}
+	return r.holding(ctx, obj.ShowtimeID, obj.Seats)
 }
 
 func (r *theaterResolver) SeatRules(ctx context.Context, obj *theater.Theater) (*showtime.SeatRules, error) {
 	return loader.From(ctx).SeatRules.Load(ctx, obj.ID)
 }
+
+func (r *Resolver) SelectionProblem() generated.SelectionProblemResolver {
+	return &selectionProblemResolver{r}
+}
+
+type selectionProblemResolver struct{ *Resolver }

@@ -67,6 +67,10 @@ func (r *showtimeResolver) Prices(ctx context.Context, obj *showtime.Showtime) (
 	return mapped(prices, seatPrice), err
 }
 
+func (r *showtimeResolver) SaleClosed(ctx context.Context, obj *showtime.Showtime) (*showtime.ClosedReason, error) {
+	return r.Services.Showtime.Closed(obj.Sale), nil
+}
+
 func (r *Resolver) Showtime() generated.ShowtimeResolver { return &showtimeResolver{r} }
 
 type showtimeResolver struct{ *Resolver }

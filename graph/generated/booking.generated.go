@@ -33,6 +33,9 @@ type ReservationResolver interface {
 	RefundPolicy(ctx context.Context, obj *booking.Reservation) (*booking.RefundPolicy, error)
 	Swap(ctx context.Context, obj *booking.Reservation) (*booking.Swap, error)
 }
+type SeatsUnavailableResolver interface {
+	Yours(ctx context.Context, obj *model.SeatsUnavailable) ([]booking.Reservation, error)
+}
 
 // endregion ************************** generated!.gotpl **************************
 
@@ -1133,6 +1136,38 @@ func (ec *executionContext) fieldContext_SeatsUnavailable_seats(_ context.Contex
 	return fc, nil
 }
 
+func (ec *executionContext) _SeatsUnavailable_yours(ctx context.Context, field graphql.CollectedField, obj *model.SeatsUnavailable) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SeatsUnavailable_yours(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.SeatsUnavailable().Yours(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []booking.Reservation) graphql.Marshaler {
+			return ec.marshalNReservation2ᚕmarqueeᚋinternalᚋbookingᚐReservationᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SeatsUnavailable_yours(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SeatsUnavailable",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Reservation(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _SeatsUnavailable_alternatives(ctx context.Context, field graphql.CollectedField, obj *model.SeatsUnavailable) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1223,8 +1258,8 @@ func (ec *executionContext) _ShowtimeClosed_reason(ctx context.Context, field gr
 			return obj.Reason, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v booking.ClosedReason) graphql.Marshaler {
-			return ec.marshalNShowtimeClosedReason2marqueeᚋinternalᚋbookingᚐClosedReason(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v showtime.ClosedReason) graphql.Marshaler {
+			return ec.marshalNShowtimeClosedReason2marqueeᚋinternalᚋshowtimeᚐClosedReason(ctx, selections, v)
 		},
 		true,
 		true,
@@ -2156,22 +2191,28 @@ func (ec *executionContext) _SeatsUnavailable(ctx context.Context, sel ast.Selec
 		case "code":
 			out.Values[i] = ec._SeatsUnavailable_code(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "message":
 			out.Values[i] = ec._SeatsUnavailable_message(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "seats":
 			out.Values[i] = ec._SeatsUnavailable_seats(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "yours":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._SeatsUnavailable_yours(ctx, field, obj)
+				})
 		case "alternatives":
 			out.Values[i] = ec._SeatsUnavailable_alternatives(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
@@ -2511,15 +2552,15 @@ func (ec *executionContext) marshalNSeatSuggestionReason2ᚕmarqueeᚋinternal�
 	return ret
 }
 
-func (ec *executionContext) unmarshalNShowtimeClosedReason2marqueeᚋinternalᚋbookingᚐClosedReason(ctx context.Context, v any) (booking.ClosedReason, error) {
+func (ec *executionContext) unmarshalNShowtimeClosedReason2marqueeᚋinternalᚋshowtimeᚐClosedReason(ctx context.Context, v any) (showtime.ClosedReason, error) {
 	tmp, err := graphql.UnmarshalString(v)
-	res := unmarshalNShowtimeClosedReason2marqueeᚋinternalᚋbookingᚐClosedReason[tmp]
+	res := unmarshalNShowtimeClosedReason2marqueeᚋinternalᚋshowtimeᚐClosedReason[tmp]
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNShowtimeClosedReason2marqueeᚋinternalᚋbookingᚐClosedReason(ctx context.Context, sel ast.SelectionSet, v booking.ClosedReason) graphql.Marshaler {
+func (ec *executionContext) marshalNShowtimeClosedReason2marqueeᚋinternalᚋshowtimeᚐClosedReason(ctx context.Context, sel ast.SelectionSet, v showtime.ClosedReason) graphql.Marshaler {
 	_ = sel
-	res := graphql.MarshalString(marshalNShowtimeClosedReason2marqueeᚋinternalᚋbookingᚐClosedReason[v])
+	res := graphql.MarshalString(marshalNShowtimeClosedReason2marqueeᚋinternalᚋshowtimeᚐClosedReason[v])
 	if res == graphql.Null {
 		graphql.AddInvalidNullFromMarshaler(ctx, "ShowtimeClosedReason!")
 	}
@@ -2527,15 +2568,15 @@ func (ec *executionContext) marshalNShowtimeClosedReason2marqueeᚋinternalᚋbo
 }
 
 var (
-	unmarshalNShowtimeClosedReason2marqueeᚋinternalᚋbookingᚐClosedReason = map[string]booking.ClosedReason{
-		"NOT_YET_OPEN": booking.ClosedNotYetOpen,
-		"SALES_ENDED":  booking.ClosedSalesEnded,
-		"CANCELLED":    booking.ClosedCancelled,
+	unmarshalNShowtimeClosedReason2marqueeᚋinternalᚋshowtimeᚐClosedReason = map[string]showtime.ClosedReason{
+		"NOT_YET_OPEN": showtime.ClosedNotYetOpen,
+		"SALES_ENDED":  showtime.ClosedSalesEnded,
+		"CANCELLED":    showtime.ClosedCancelled,
 	}
-	marshalNShowtimeClosedReason2marqueeᚋinternalᚋbookingᚐClosedReason = map[booking.ClosedReason]string{
-		booking.ClosedNotYetOpen: "NOT_YET_OPEN",
-		booking.ClosedSalesEnded: "SALES_ENDED",
-		booking.ClosedCancelled:  "CANCELLED",
+	marshalNShowtimeClosedReason2marqueeᚋinternalᚋshowtimeᚐClosedReason = map[showtime.ClosedReason]string{
+		showtime.ClosedNotYetOpen: "NOT_YET_OPEN",
+		showtime.ClosedSalesEnded: "SALES_ENDED",
+		showtime.ClosedCancelled:  "CANCELLED",
 	}
 )
 
@@ -2679,5 +2720,37 @@ func (ec *executionContext) marshalOSeatSuggestion2ᚕmarqueeᚋinternalᚋbooki
 
 	return ret
 }
+
+func (ec *executionContext) unmarshalOShowtimeClosedReason2ᚖmarqueeᚋinternalᚋshowtimeᚐClosedReason(ctx context.Context, v any) (*showtime.ClosedReason, error) {
+	if v == nil {
+		return nil, nil
+	}
+	tmp, err := graphql.UnmarshalString(v)
+	res := unmarshalOShowtimeClosedReason2ᚖmarqueeᚋinternalᚋshowtimeᚐClosedReason[tmp]
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOShowtimeClosedReason2ᚖmarqueeᚋinternalᚋshowtimeᚐClosedReason(ctx context.Context, sel ast.SelectionSet, v *showtime.ClosedReason) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalString(marshalOShowtimeClosedReason2ᚖmarqueeᚋinternalᚋshowtimeᚐClosedReason[*v])
+	return res
+}
+
+var (
+	unmarshalOShowtimeClosedReason2ᚖmarqueeᚋinternalᚋshowtimeᚐClosedReason = map[string]showtime.ClosedReason{
+		"NOT_YET_OPEN": showtime.ClosedNotYetOpen,
+		"SALES_ENDED":  showtime.ClosedSalesEnded,
+		"CANCELLED":    showtime.ClosedCancelled,
+	}
+	marshalOShowtimeClosedReason2ᚖmarqueeᚋinternalᚋshowtimeᚐClosedReason = map[showtime.ClosedReason]string{
+		showtime.ClosedNotYetOpen: "NOT_YET_OPEN",
+		showtime.ClosedSalesEnded: "SALES_ENDED",
+		showtime.ClosedCancelled:  "CANCELLED",
+	}
+)
 
 // endregion ***************************** type.gotpl *****************************

@@ -8,6 +8,7 @@ import (
 	"marquee/internal/booking"
 	"marquee/internal/money"
 	"marquee/internal/pricing"
+	"marquee/internal/showtime"
 	"math"
 	"strconv"
 	"sync/atomic"
@@ -556,6 +557,29 @@ func (ec *executionContext) _Quote_validity(ctx context.Context, field graphql.C
 }
 func (ec *executionContext) fieldContext_Quote_validity(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Quote", field, false, false, "String")
+}
+
+func (ec *executionContext) _Quote_saleClosed(ctx context.Context, field graphql.CollectedField, obj *model.Quote) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Quote_saleClosed(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.SaleClosed, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *showtime.ClosedReason) graphql.Marshaler {
+			return ec.marshalOShowtimeClosedReason2ᚖmarqueeᚋinternalᚋshowtimeᚐClosedReason(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Quote_saleClosed(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Quote", field, false, false, "ShowtimeClosedReason")
 }
 
 func (ec *executionContext) _Quote_promotions(ctx context.Context, field graphql.CollectedField, obj *model.Quote) (ret graphql.Marshaler) {
@@ -1280,6 +1304,11 @@ func (ec *executionContext) _Quote(ctx context.Context, sel ast.SelectionSet, ob
 		case "validity":
 			out.Values[i] = ec._Quote_validity(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "saleClosed":
+			out.Values[i] = ec._Quote_saleClosed(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "promotions":

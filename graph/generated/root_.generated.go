@@ -30,6 +30,8 @@ type ResolverRoot interface {
 	RoleGrant() RoleGrantResolver
 	Screen() ScreenResolver
 	SeatMap() SeatMapResolver
+	SeatsUnavailable() SeatsUnavailableResolver
+	SelectionProblem() SelectionProblemResolver
 	Session() SessionResolver
 	Showtime() ShowtimeResolver
 	StaffReservationEdge() StaffReservationEdgeResolver
@@ -772,7 +774,7 @@ type ReserveSeatsPayload @auth {
   serverTime: DateTime!
 }
 
-"At least one of the seats belongs to someone else; nothing was reserved."
+"At least one of the seats is not free; nothing was reserved."
 type SeatsUnavailable implements UserError @auth {
   "Always ` + "`" + `SEATS_UNAVAILABLE` + "`" + `."
   code: UserErrorCode!
@@ -780,6 +782,8 @@ type SeatsUnavailable implements UserError @auth {
   message: String!
   "The seats that are lost."
   seats: [Seat!]! @listSize(assumedSize: 10)
+  "Those of the viewer's own reservations that have any of them, made in another window, say; of others nothing is told."
+  yours: [Reservation!]! @cost(weight: 2) @listSize(assumedSize: 1)
   "Up to three other selections of the same size that are free, the best for who wanted those first: near to them and like them."
   alternatives: [SeatSuggestion!]! @listSize(assumedSize: 3)
 }
@@ -857,8 +861,8 @@ type ReservationEdge @auth {
 extend type Query {
   """
   The best seats that a party could take, the best selection first and none overlapping another; fewer than wanted, or
-  none, when there are no more. Nothing is held: reserve what you like, and expect others to do so too. ` + "`" + `NOT_FOUND` + "`" + ` when
-  there is no such showtime.
+  none, when there are no more, and none of a showtime that is not on sale: its ` + "`" + `saleClosed` + "`" + ` says why. Nothing is held:
+  reserve what you like, and expect others to do so too. ` + "`" + `NOT_FOUND` + "`" + ` when there is no such showtime.
   """
   bestAvailable("The party." input: BestAvailableInput!): [SeatSuggestion!] @public @listSize(assumedSize: 10) @cost(weight: 10)
   "The viewer's reservations."
@@ -1215,12 +1219,12 @@ type ChangeSeatsPayload @auth {
 union ChangeSeatsResult = ChangeSeatsPayload | PromotionRefused | SeatsUnavailable | SeatRuleBroken | ShowtimeClosed | LimitExceeded | ReservationExpired
 
 extend input QuoteInput {
-  "Id of an unpaid reservation of the viewer that would have these seats instead of its own: its uses of codes do not count, and its codes are taken where ` + "`" + `promoCodes` + "`" + ` names none."
+  "Id of an unpaid reservation of the viewer that would have these seats instead of its own: its uses of codes do not count, and its codes are taken where ` + "`" + `promoCodes` + "`" + ` names none. ` + "`" + `CONFLICT` + "`" + ` where ` + "`" + `changeSeats` + "`" + ` would answer so: it is not unpaid any more, or a payment is under way."
   reservationId: ID
 }
 
 extend input ValidateSelectionInput {
-  "Id of an unpaid reservation of the viewer that would have these seats instead of its own: those count as free, and what ` + "`" + `changeSeats` + "`" + ` would refuse is said."
+  "Id of an unpaid reservation of the viewer that would have these seats instead of its own: those count as free, and what ` + "`" + `changeSeats` + "`" + ` would refuse is said. ` + "`" + `CONFLICT` + "`" + ` where that would answer so: it is not unpaid any more, or a payment is under way."
   reservationId: ID
 }
 
@@ -2507,6 +2511,8 @@ type Quote @public {
   total: Money!
   "Until when it holds, in words for people."
   validity: String!
+  "Why nobody can reserve the seats at this moment, which are priced all the same; null while the showtime is on sale."
+  saleClosed: ShowtimeClosedReason
 }
 
 "Whom a seat is for."
@@ -4005,6 +4011,8 @@ type SelectionProblem @public {
   rule: SeatRule
   "The seats that it is about: those that are lost, left alone, or kept for others. Empty where it is about none."
   seats: [Seat!]! @listSize(assumedSize: 4)
+  "Those of the viewer's own reservations that have any of the seats, for ` + "`" + `SEATS_UNAVAILABLE` + "`" + `; of others nothing is told, and nothing to who is not signed in."
+  yours: [Reservation!]! @cost(weight: 2) @listSize(assumedSize: 1)
   "Why it refuses nothing at this moment; null where it does."
   relaxed: SeatRuleRelaxation
 }
@@ -4015,7 +4023,7 @@ type SelectionCheck @public {
   reservable: Boolean!
   "All that speaks against the selection, what is relaxed too; empty for a good one."
   problems: [SelectionProblem!]! @listSize(assumedSize: 4)
-  "Where other seats would help: up to three selections of the same size, those first that have most of the wanted seats and are near to them."
+  "Where other seats would help, of a showtime that is on sale: up to three selections of the same size, those first that have most of the wanted seats and are near to them."
   alternatives: [SeatSuggestion!]! @listSize(assumedSize: 3)
 }
 
@@ -4064,6 +4072,8 @@ type Showtime implements Node @public {
   prices: [SeatPrice!]! @listSize(assumedSize: 6)
   "When sales end."
   salesCloseAt: DateTime!
+  "Why nobody can reserve its seats at this moment; null while it is on sale."
+  saleClosed: ShowtimeClosedReason
   "How many seats one customer may have."
   maxSeatsPerCustomer: Int!
 }
@@ -5056,6 +5066,8 @@ func (ec *executionContext) childFields_Quote(ctx context.Context, field graphql
 		return ec.fieldContext_Quote_total(ctx, field)
 	case "validity":
 		return ec.fieldContext_Quote_validity(ctx, field)
+	case "saleClosed":
+		return ec.fieldContext_Quote_saleClosed(ctx, field)
 	case "promotions":
 		return ec.fieldContext_Quote_promotions(ctx, field)
 	case "refundSteps":
@@ -5556,6 +5568,8 @@ func (ec *executionContext) childFields_SelectionProblem(ctx context.Context, fi
 		return ec.fieldContext_SelectionProblem_rule(ctx, field)
 	case "seats":
 		return ec.fieldContext_SelectionProblem_seats(ctx, field)
+	case "yours":
+		return ec.fieldContext_SelectionProblem_yours(ctx, field)
 	case "relaxed":
 		return ec.fieldContext_SelectionProblem_relaxed(ctx, field)
 	}
@@ -5656,6 +5670,8 @@ func (ec *executionContext) childFields_Showtime(ctx context.Context, field grap
 		return ec.fieldContext_Showtime_prices(ctx, field)
 	case "salesCloseAt":
 		return ec.fieldContext_Showtime_salesCloseAt(ctx, field)
+	case "saleClosed":
+		return ec.fieldContext_Showtime_saleClosed(ctx, field)
 	case "maxSeatsPerCustomer":
 		return ec.fieldContext_Showtime_maxSeatsPerCustomer(ctx, field)
 	case "payBy":

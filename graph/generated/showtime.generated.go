@@ -29,6 +29,8 @@ type ShowtimeResolver interface {
 
 	Prices(ctx context.Context, obj *showtime.Showtime) ([]model.SeatPrice, error)
 
+	SaleClosed(ctx context.Context, obj *showtime.Showtime) (*showtime.ClosedReason, error)
+
 	PayBy(ctx context.Context, obj *showtime.Showtime) (*time.Time, error)
 	RefundPolicy(ctx context.Context, obj *showtime.Showtime) (*booking.RefundPolicy, error)
 }
@@ -484,6 +486,29 @@ func (ec *executionContext) _Showtime_salesCloseAt(ctx context.Context, field gr
 }
 func (ec *executionContext) fieldContext_Showtime_salesCloseAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Showtime", field, false, false, "DateTime")
+}
+
+func (ec *executionContext) _Showtime_saleClosed(ctx context.Context, field graphql.CollectedField, obj *showtime.Showtime) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Showtime_saleClosed(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Showtime().SaleClosed(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *showtime.ClosedReason) graphql.Marshaler {
+			return ec.marshalOShowtimeClosedReason2ᚖmarqueeᚋinternalᚋshowtimeᚐClosedReason(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Showtime_saleClosed(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Showtime", field, true, true, "ShowtimeClosedReason")
 }
 
 func (ec *executionContext) _Showtime_maxSeatsPerCustomer(ctx context.Context, field graphql.CollectedField, obj *showtime.Showtime) (ret graphql.Marshaler) {
@@ -1045,6 +1070,12 @@ func (ec *executionContext) _Showtime(ctx context.Context, sel ast.SelectionSet,
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "saleClosed":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Showtime_saleClosed(ctx, field, obj)
+				})
 		case "maxSeatsPerCustomer":
 			out.Values[i] = ec._Showtime_maxSeatsPerCustomer(ctx, field, obj)
 			if out.Values[i] == graphql.Null {

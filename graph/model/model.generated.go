@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/google/uuid"
 )
 
 // A challenge for the account's passkeys, or that there is no sign-in to make one for.
@@ -1489,6 +1490,8 @@ type Quote struct {
 	Total money.Money `json:"total"`
 	// Until when it holds, in words for people.
 	Validity string `json:"validity"`
+	// Why nobody can reserve the seats at this moment, which are priced all the same; null while the showtime is on sale.
+	SaleClosed *showtime.ClosedReason `json:"saleClosed,omitempty"`
 	// What each code does, in the order of the codes. The lines have what all that are used take off.
 	Promotions []QuotedPromotion `json:"promotions"`
 	// What would come back when all of it were held now, paid, and given back: step by step; empty when nobody can give it back.
@@ -1507,7 +1510,7 @@ type QuoteInput struct {
 	TicketTypes []SeatTicketTypeInput `json:"ticketTypes,omitempty"`
 	// Promotion codes, at most 3; who asks with codes is signed in. Asking for many that do not exist is `THROTTLED`; during the wait no code is looked at, valid ones neither.
 	PromoCodes []string `json:"promoCodes,omitempty"`
-	// Id of an unpaid reservation of the viewer that would have these seats instead of its own: its uses of codes do not count, and its codes are taken where `promoCodes` names none.
+	// Id of an unpaid reservation of the viewer that would have these seats instead of its own: its uses of codes do not count, and its codes are taken where `promoCodes` names none. `CONFLICT` where `changeSeats` would answer so: it is not unpaid any more, or a payment is under way.
 	ReservationID *string `json:"reservationId,omitempty"`
 }
 
@@ -1969,7 +1972,7 @@ type SeatTicketTypeInput struct {
 	Type pricing.TicketType `json:"type"`
 }
 
-// At least one of the seats belongs to someone else; nothing was reserved.
+// At least one of the seats is not free; nothing was reserved.
 type SeatsUnavailable struct {
 	// Always `SEATS_UNAVAILABLE`.
 	Code UserErrorCode `json:"code"`
@@ -1977,8 +1980,12 @@ type SeatsUnavailable struct {
 	Message string `json:"message"`
 	// The seats that are lost.
 	Seats []theater.Seat `json:"seats"`
+	// Those of the viewer's own reservations that have any of them, made in another window, say; of others nothing is told.
+	Yours []booking.Reservation `json:"yours"`
 	// Up to three other selections of the same size that are free, the best for who wanted those first: near to them and like them.
 	Alternatives []booking.Suggestion `json:"alternatives"`
+	// of the seats
+	ShowtimeID uuid.UUID `json:"-"`
 }
 
 func (SeatsUnavailable) IsUserError() {}
@@ -2017,7 +2024,7 @@ type SelectionCheck struct {
 	Reservable bool `json:"reservable"`
 	// All that speaks against the selection, what is relaxed too; empty for a good one.
 	Problems []SelectionProblem `json:"problems"`
-	// Where other seats would help: up to three selections of the same size, those first that have most of the wanted seats and are near to them.
+	// Where other seats would help, of a showtime that is on sale: up to three selections of the same size, those first that have most of the wanted seats and are near to them.
 	Alternatives []booking.Suggestion `json:"alternatives"`
 }
 
@@ -2031,8 +2038,12 @@ type SelectionProblem struct {
 	Rule *booking.Rule `json:"rule,omitempty"`
 	// The seats that it is about: those that are lost, left alone, or kept for others. Empty where it is about none.
 	Seats []theater.Seat `json:"seats"`
+	// Those of the viewer's own reservations that have any of the seats, for `SEATS_UNAVAILABLE`; of others nothing is told, and nothing to who is not signed in.
+	Yours []booking.Reservation `json:"yours"`
 	// Why it refuses nothing at this moment; null where it does.
 	Relaxed *booking.Relaxation `json:"relaxed,omitempty"`
+	// of the selection
+	ShowtimeID uuid.UUID `json:"-"`
 }
 
 // Seats to sell at the counter.
@@ -2174,7 +2185,7 @@ type ShowtimeClosed struct {
 	// A sentence for people.
 	Message string `json:"message"`
 	// Why.
-	Reason booking.ClosedReason `json:"reason"`
+	Reason showtime.ClosedReason `json:"reason"`
 }
 
 func (ShowtimeClosed) IsUserError() {}
@@ -2590,7 +2601,7 @@ type ValidateSelectionInput struct {
 	SeatIds []string `json:"seatIds"`
 	// Whether the party needs the places for wheelchairs among the seats.
 	AccessibleNeed bool `json:"accessibleNeed"`
-	// Id of an unpaid reservation of the viewer that would have these seats instead of its own: those count as free, and what `changeSeats` would refuse is said.
+	// Id of an unpaid reservation of the viewer that would have these seats instead of its own: those count as free, and what `changeSeats` would refuse is said. `CONFLICT` where that would answer so: it is not unpaid any more, or a payment is under way.
 	ReservationID *string `json:"reservationId,omitempty"`
 }
 

@@ -54,8 +54,9 @@ func (in BestInput) validate(offer *showtime.Offer) error {
 }
 
 // Best returns the best seats that a party could take, the best selection first, none overlapping another; fewer than
-// asked for, or none, when there are no more. Nothing is held. NOT_FOUND for an unknown showtime, BAD_USER_INPUT. What
-// others took within the last 20 ms may be among them. One statement at most.
+// asked for, or none, when there are no more, and none of a showtime that is not on sale. Nothing is held. NOT_FOUND for an
+// unknown showtime, BAD_USER_INPUT. What others took within the last 20 ms may be among them, and that sales were stopped
+// within the last minute may be missing. One statement at most.
 func (s *Service) Best(ctx context.Context, in BestInput) ([]Suggestion, error) {
 	offer, err := s.showtimes.Offer(ctx, in.ShowtimeID)
 	if err != nil {
@@ -63,6 +64,9 @@ func (s *Service) Best(ctx context.Context, in BestInput) ([]Suggestion, error) 
 	}
 	if err := in.validate(offer); err != nil {
 		return nil, err
+	}
+	if offer.Closed(s.clock.Now()) != "" {
+		return []Suggestion{}, nil
 	}
 	layout, err := s.seating.Layout(ctx, in.ShowtimeID)
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"marquee/internal/pricing"
 	"marquee/internal/seating"
 	"marquee/internal/seatno"
+	"marquee/internal/showtime"
 	"marquee/internal/theater"
 	"marquee/internal/typeid"
 )
@@ -175,16 +176,6 @@ type Suggestion struct {
 	Reasons []seating.Reason
 }
 
-// ClosedReason is why a showtime is not on sale.
-type ClosedReason string
-
-// The reasons.
-const (
-	ClosedNotYetOpen ClosedReason = "NOT_YET_OPEN"
-	ClosedSalesEnded ClosedReason = "SALES_ENDED"
-	ClosedCancelled  ClosedReason = "CANCELLED"
-)
-
 // LimitOf is whom a limit of seats is for.
 type LimitOf string
 
@@ -209,11 +200,12 @@ const (
 type (
 	// SeatsUnavailable says that seats belong to someone else, and what could be had instead.
 	SeatsUnavailable struct {
+		ShowtimeID   uuid.UUID
 		Seats        []theater.Seat
 		Alternatives []Suggestion
 	}
 	// ShowtimeClosed says that the showtime is not on sale.
-	ShowtimeClosed struct{ Reason ClosedReason }
+	ShowtimeClosed struct{ Reason showtime.ClosedReason }
 	// LimitExceeded says that the viewer would have more seats than one customer may, or one address, or one device.
 	LimitExceeded struct {
 		Of               LimitOf

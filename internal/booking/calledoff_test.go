@@ -8,6 +8,7 @@ import (
 	"marquee/internal/dbtest/fixture"
 	"marquee/internal/payment"
 	"marquee/internal/payment/gatewaytest"
+	"marquee/internal/showtime"
 )
 
 // TestCalledOff asks for money for the seats of a showtime that does not take place.
@@ -16,7 +17,7 @@ func TestCalledOff(t *testing.T) {
 	const callOff = `UPDATE showtimes SET status = 'CANCELLED' WHERE id = $1`
 	wantClosed := func(t *testing.T, result any, err error) {
 		t.Helper()
-		if closed, ok := result.(booking.ShowtimeClosed); err != nil || !ok || closed.Reason != booking.ClosedCancelled {
+		if closed, ok := result.(booking.ShowtimeClosed); err != nil || !ok || closed.Reason != showtime.ClosedCancelled {
 			t.Errorf("the result is %#v, %v; want that it was called off", result, err)
 		}
 	}

@@ -223,7 +223,7 @@ func (c cancelling) refusal() CancelResult {
 		return nil
 	}
 	if !c.contract.now.Before(c.contract.startsAt) {
-		return ShowtimeClosed{Reason: ClosedSalesEnded}
+		return ShowtimeClosed{Reason: showtime.ClosedSalesEnded}
 	}
 	if c.contract.terms().Refused {
 		return CancellationClosed{ClosedAt: c.contract.closedAt()}

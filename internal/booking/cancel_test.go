@@ -10,6 +10,7 @@ import (
 	"marquee/internal/dbtest/fixture"
 	"marquee/internal/payment"
 	"marquee/internal/payment/gatewaytest"
+	"marquee/internal/showtime"
 	"marquee/internal/typeid"
 )
 
@@ -218,7 +219,7 @@ func TestService_Cancel(t *testing.T) {
 		h.Exec(t, `UPDATE showtimes SET starts_at = now() - interval '1 second' WHERE id = $1`, h.Show())
 		h.hints.take()
 		result, err := h.booking.Cancel(t.Context(), viewer, cancelInput(r))
-		if got := is[booking.ShowtimeClosed](t, result, err).Reason; got != booking.ClosedSalesEnded {
+		if got := is[booking.ShowtimeClosed](t, result, err).Reason; got != showtime.ClosedSalesEnded {
 			t.Errorf("closed because %s", got)
 		}
 		if got := h.captured() - before; got != 1200 || h.letters(t, seats...) != "T" || len(h.hints.take()) != 0 {

@@ -109,7 +109,7 @@ func (s *Service) tryChange(ctx context.Context, viewer auth.Viewer, in ChangeIn
 	case "NOT_OPEN":
 		return nil, false, errNotChangeable()
 	case "PAYING":
-		return nil, false, apperr.New(apperr.Conflict, "A payment for this reservation is under way, or was given back. Try again in a moment, or cancel the reservation.")
+		return nil, false, errPaying()
 	case changedSeats, "REPLAYED", "EXPIRED":
 		if c.outcome == changedSeats {
 			s.hint(in.ShowtimeID)
@@ -125,6 +125,22 @@ func (s *Service) tryChange(ctx context.Context, viewer auth.Viewer, in ChangeIn
 		return s.tryChange(ctx, viewer, in, relaxed)
 	}
 	return refusal, false, err
+}
+
+// changeable is the CONFLICT that ChangeSeats would answer for a reservation, whatever the seats. One statement.
+func (s *Service) changeable(ctx context.Context, r Reservation) error {
+	if _, open := r.Status.After(EventChange); !open {
+		return errNotChangeable()
+	}
+	paying, err := s.payments.Engaged(ctx, r.Reference())
+	if err == nil && (paying || r.HeldUntil == nil) {
+		err = errPaying()
+	}
+	return err
+}
+
+func errPaying() error {
+	return apperr.New(apperr.Conflict, "A payment for this reservation is under way, or was given back. Try again in a moment, or cancel the reservation.")
 }
 
 // changedSeats is the outcome of a change that succeeds.

@@ -15,6 +15,7 @@ import (
 	"marquee/internal/payment"
 	"marquee/internal/payment/gatewaytest"
 	"marquee/internal/pricing"
+	"marquee/internal/showtime"
 )
 
 // changeTo asks for other seats for a hold under a fresh key.
@@ -227,9 +228,9 @@ func TestService_ChangeSeats(t *testing.T) {
 		if got := is[booking.Changed](t, result, err).Reservation; got.Total != nzd(2600) {
 			t.Errorf("it costs %v, want the price of this moment", got.Total)
 		}
-		for change, want := range map[string]booking.ClosedReason{
-			`UPDATE showtime_sales SET opens_at = now() + interval '1 hour'`: booking.ClosedNotYetOpen,
-			`UPDATE showtime_sales SET status = 'CLOSED'`:                    booking.ClosedSalesEnded,
+		for change, want := range map[string]showtime.ClosedReason{
+			`UPDATE showtime_sales SET opens_at = now() + interval '1 hour'`: showtime.ClosedNotYetOpen,
+			`UPDATE showtime_sales SET status = 'CLOSED'`:                    showtime.ClosedSalesEnded,
 		} {
 			h := houseAgain(h)
 			h.Exec(t, change)
@@ -259,6 +260,13 @@ func TestService_ChangeSeats(t *testing.T) {
 			h.gateway.Next(op, gatewaytest.Before(func() {
 				result, err := h.booking.ChangeSeats(t.Context(), viewer, h.changeTo(r, seats[1]))
 				refused(t, result, err, apperr.Conflict)
+				asked := booking.CheckInput{ShowtimeID: r.ShowtimeID, SeatIDs: h.SeatIDs(seats[1]), Instead: r.ID}
+				checked, err := h.booking.Check(t.Context(), viewer.UserID, asked)
+				refused(t, checked, err, apperr.Conflict)
+				quoted, err := h.booking.Quote(t.Context(), booking.QuoteInput{
+					ShowtimeID: r.ShowtimeID, SeatIDs: h.SeatIDs(seats[1]), ViewerID: viewer.UserID, Instead: r.ID,
+				})
+				refused(t, quoted, err, apperr.Conflict)
 			}))
 		}
 		result, err := h.booking.Pay(t.Context(), viewer, payInput(r))

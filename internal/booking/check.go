@@ -29,12 +29,12 @@ type CheckInput struct {
 // Problem is something that speaks against a selection.
 type Problem struct {
 	Kind    ProblemKind
-	Rule    Rule           // of ProblemRule
-	Seats   []theater.Seat // that it is about: lost ones, those left alone, those kept for others
-	Relaxed Relaxation     // of ProblemRule: why it keeps nobody from reserving; "": it does
-	Closed  ClosedReason   // of ProblemClosed
-	Limit   LimitExceeded  // of ProblemLimit
-	Wait    time.Duration  // of ProblemCoolingDown
+	Rule    Rule                  // of ProblemRule
+	Seats   []theater.Seat        // that it is about: lost ones, those left alone, those kept for others
+	Relaxed Relaxation            // of ProblemRule: why it keeps nobody from reserving; "": it does
+	Closed  showtime.ClosedReason // of ProblemClosed
+	Limit   LimitExceeded         // of ProblemLimit
+	Wait    time.Duration         // of ProblemCoolingDown
 }
 
 // ProblemKind is which refusal of Reserve a problem would become.
@@ -52,7 +52,7 @@ const (
 // Checked is what Reserve would make of a selection at this moment.
 type Checked struct {
 	Problems     []Problem
-	Alternatives []Suggestion // where other seats would help; none for more than the viewer may have
+	Alternatives []Suggestion // where other seats would help; none for more than the viewer may have, nor while nobody can have any
 }
 
 // Reservable reports whether nothing keeps anybody from reserving the selection.
@@ -67,7 +67,7 @@ func (c Checked) Reservable() bool {
 
 // Check says what Reserve would refuse, or ChangeSeats, and why, without holding anything: all of it, not the first alone.
 // The viewer is uuid.Nil where nobody is signed in, who is asked neither what they have nor to wait; addresses are not asked
-// about, nor codes. NOT_FOUND, BAD_USER_INPUT and CONFLICT as these. Three statements, four of a change.
+// about, nor codes. NOT_FOUND, BAD_USER_INPUT and CONFLICT as these. Three statements, five of a change.
 func (s *Service) Check(ctx context.Context, viewerID uuid.UUID, in CheckInput) (Checked, error) {
 	var bad apperr.Fields
 	checkSeats(&bad, in.SeatIDs, nil)
@@ -100,8 +100,8 @@ func (s *Service) Check(ctx context.Context, viewerID uuid.UUID, in CheckInput) 
 		if before, _, err = s.reservation(ctx, viewerID, in.ShowtimeID, in.Instead); err != nil {
 			return Checked{}, err
 		}
-		if _, open := before.Status.After(EventChange); !open {
-			return Checked{}, errNotChangeable()
+		if err := s.changeable(ctx, before); err != nil {
+			return Checked{}, err
 		}
 		sale.ready = sql.NullTime{} // who changes seats holds none in vain
 	}
@@ -111,10 +111,10 @@ func (s *Service) Check(ctx context.Context, viewerID uuid.UUID, in CheckInput) 
 	}
 	before.leave(states)
 	checked := Checked{Problems: sale.problems(offer, len(positions)-len(before.Positions))}
-	tooMany := slices.ContainsFunc(checked.Problems, func(p Problem) bool { return p.Kind == ProblemLimit })
+	hopeless := slices.ContainsFunc(checked.Problems, func(p Problem) bool { return p.Kind == ProblemLimit || p.Kind == ProblemClosed })
 	about := sel.problems(offer, layout, states, sale.now)
 	checked.Problems = append(checked.Problems, about...)
-	if !tooMany && !(Checked{Problems: about}).Reservable() {
+	if !hopeless && !(Checked{Problems: about}).Reservable() {
 		checked.Alternatives, err = s.instead(offer, layout, states, sel)
 	}
 	return checked, err
@@ -150,17 +150,17 @@ func (sel selection) problems(offer *showtime.Offer, layout *theater.Layout, sta
 
 // sale is how a showtime's sale stands for a viewer.
 type sale struct {
-	now, opens, closes time.Time
-	status             string
-	cancelled          bool
-	mine               int32
-	ready              sql.NullTime // when the last of the holds that ended in vain is forgotten
+	showtime.Sale
+
+	now   time.Time
+	mine  int32
+	ready sql.NullTime // when the last of the holds that ended in vain is forgotten
 }
 
 // saleOf reads it by the database's clock. One statement.
 func (s *Service) saleOf(ctx context.Context, offer *showtime.Offer, viewerID uuid.UUID) (sale, error) {
 	var one sale
-	err := s.db.SQL().QueryRowContext(ctx, `SELECT now(), sale.opens_at, sale.closes_at, sale.status, s.status = 'CANCELLED',
+	err := s.db.SQL().QueryRowContext(ctx, `SELECT now(), sale.opens_at, sale.closes_at, sale.status <> 'OPEN', s.status = 'CANCELLED',
 			(SELECT coalesce(sum(cardinality(r.seats)), 0) FROM reservations r
 				WHERE r.showtime_id = sale.showtime_id AND r.viewer_id = $2
 				  AND r.status IN ('HELD', 'RESERVED', 'CONFIRMED') AND (r.held_until IS NULL OR r.held_until > now())),
@@ -170,7 +170,7 @@ func (s *Service) saleOf(ctx context.Context, offer *showtime.Offer, viewerID uu
 				ORDER BY 1 DESC OFFSET greatest($3 - 1, 0) LIMIT 1)
 		FROM showtime_sales sale JOIN showtimes s ON s.id = sale.showtime_id WHERE sale.showtime_id = $1`,
 		offer.ShowtimeID, viewerID, s.cfg.IdleHolds, s.cfg.IdleWindow.Milliseconds()).
-		Scan(&one.now, &one.opens, &one.closes, &one.status, &one.cancelled, &one.mine, &one.ready)
+		Scan(&one.now, &one.SalesOpenAt, &one.SalesCloseAt, &one.Stopped, &one.CalledOff, &one.mine, &one.ready)
 	if errors.Is(err, sql.ErrNoRows) {
 		return one, apperr.Missing("showtime")
 	}
@@ -183,14 +183,8 @@ func (s *Service) saleOf(ctx context.Context, offer *showtime.Offer, viewerID uu
 // problems are those that no other seats would help against, where the viewer would have so many more.
 func (s sale) problems(offer *showtime.Offer, seats int) []Problem {
 	var found []Problem
-	switch {
-	case s.status == "OPEN" && s.opens.After(s.now) && s.closes.After(s.now):
-		found = append(found, Problem{Kind: ProblemClosed, Closed: ClosedNotYetOpen})
-	case s.status == "OPEN" && s.closes.After(s.now):
-	case s.cancelled:
-		found = append(found, Problem{Kind: ProblemClosed, Closed: ClosedCancelled})
-	default:
-		found = append(found, Problem{Kind: ProblemClosed, Closed: ClosedSalesEnded})
+	if why := s.Closed(s.now); why != "" {
+		found = append(found, Problem{Kind: ProblemClosed, Closed: why})
 	}
 	if s.ready.Valid {
 		found = append(found, Problem{Kind: ProblemCoolingDown, Wait: s.ready.Time.Sub(s.now)})

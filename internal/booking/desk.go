@@ -14,6 +14,7 @@ import (
 	"marquee/internal/auth"
 	"marquee/internal/money"
 	"marquee/internal/payment"
+	"marquee/internal/showtime"
 	"marquee/internal/words"
 )
 
@@ -153,7 +154,7 @@ func (s *Service) PayAtCounter(ctx context.Context, viewer auth.Viewer, in Count
 	case errors.Is(err, errHoldLost):
 		err = &refusedCounterError{Expired{}}
 	case errors.Is(err, errCalledOff):
-		err = &refusedCounterError{ShowtimeClosed{Reason: ClosedCancelled}}
+		err = &refusedCounterError{ShowtimeClosed{Reason: showtime.ClosedCancelled}}
 	}
 	refused, isRefusal := errors.AsType[*refusedCounterError](err)
 	if err != nil && !isRefusal {

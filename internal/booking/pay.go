@@ -13,6 +13,7 @@ import (
 	"marquee/internal/auth"
 	"marquee/internal/money"
 	"marquee/internal/payment"
+	"marquee/internal/showtime"
 	"marquee/internal/typeid"
 )
 
@@ -74,7 +75,7 @@ func (s *Service) Pay(ctx context.Context, viewer auth.Viewer, in PayInput) (Pay
 		return nil, err
 	}
 	if opened.calledOff {
-		return ShowtimeClosed{Reason: ClosedCancelled}, nil
+		return ShowtimeClosed{Reason: showtime.ClosedCancelled}, nil
 	}
 	if opened.free {
 		return Paid{Reservation: r}, nil

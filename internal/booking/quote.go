@@ -45,7 +45,8 @@ func (in QuoteInput) Validate() error {
 type Quoted struct {
 	Lines      []Line
 	Total      money.Money
-	Promotions []QuotedPromotion // by the order of the codes
+	Promotions []QuotedPromotion      // by the order of the codes
+	Closed     *showtime.ClosedReason // why nobody can have them at this moment; nil: somebody can
 
 	// For QuotedRefund.
 	showtimeID uuid.UUID
@@ -55,8 +56,8 @@ type Quoted struct {
 
 // Quote returns what seats cost, free or not: nothing is held, and the price may change until they are. NOT_FOUND for
 // an unknown showtime or reservation, BAD_USER_INPUT for a seat that is not one of the showtime's, or not for sale,
-// CONFLICT for a reservation whose seats cannot be changed. What the theater changed within the last minute may be missing.
-// No statement when the showtime is in memory, but one for codes and one for a reservation.
+// CONFLICT for a reservation whose seats ChangeSeats would not change. What the theater changed within the last minute may be
+// missing. No statement when the showtime is in memory, but one for codes and two for a reservation.
 func (s *Service) Quote(ctx context.Context, in QuoteInput) (Quoted, error) {
 	if err := in.Validate(); err != nil {
 		return Quoted{}, err
@@ -68,12 +69,14 @@ func (s *Service) Quote(ctx context.Context, in QuoteInput) (Quoted, error) {
 	if err != nil {
 		return Quoted{}, err
 	}
-	if _, open := w.before.Status.After(EventChange); in.Instead != uuid.Nil && !open {
-		return Quoted{}, errNotChangeable()
+	if in.Instead != uuid.Nil {
+		if err := s.changeable(ctx, w.before); err != nil {
+			return Quoted{}, err
+		}
 	}
 	quoted := Quoted{
 		Lines: linesOf(w.quote.Lines, w.offer.Currency), Total: w.quote.Total,
-		showtimeID: in.ShowtimeID, lines: w.quote.Lines, items: itemsOf(w.seats, w.types),
+		Closed: s.showtimes.Closed(w.offer.Sale), showtimeID: in.ShowtimeID, lines: w.quote.Lines, items: itemsOf(w.seats, w.types),
 	}
 	for _, o := range w.promos {
 		quoted.Promotions = append(quoted.Promotions, QuotedPromotion{

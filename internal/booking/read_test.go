@@ -8,9 +8,11 @@ import (
 	"github.com/google/uuid"
 
 	"marquee/internal/apperr"
+	"marquee/internal/booking"
 	"marquee/internal/dbtest"
 	"marquee/internal/dbtest/fixture"
 	"marquee/internal/payment"
+	"marquee/internal/seatno"
 	"marquee/internal/typeid"
 )
 
@@ -36,6 +38,35 @@ func TestService_Reservation(t *testing.T) {
 	show, id, err := typeid.DecodeIn(typeid.Reservation, r.NodeID())
 	if err != nil || show != r.ShowtimeID || id != r.ID {
 		t.Errorf("%s names %s, %s, %v", r.NodeID(), show, id, err)
+	}
+}
+
+// TestAZ1_Service_Holding asks who has seats: viewers learn of their own reservations, while they live.
+func TestAZ1_Service_Holding(t *testing.T) {
+	t.Parallel()
+	h, viewer, other := newHouse(t, fixture.Plan{Showtimes: 2}), newViewer(), newViewer()
+	held, paid, gone, over := h.hold(t, viewer, 11, 12), h.buy(t, viewer, 13), h.hold(t, viewer, 14), h.hold(t, viewer, 15)
+	h.hold(t, other, 16)
+	if _, err := h.booking.Cancel(t.Context(), viewer, cancelInput(gone)); err != nil {
+		t.Fatal(err)
+	}
+	h.Expire(t, over.ShowtimeID, over.ID)
+	for name, c := range map[string]struct {
+		viewer, showtime uuid.UUID
+		want             []booking.Reservation
+	}{
+		"the_viewer":      {viewer.UserID, h.Show(), []booking.Reservation{held, paid}},
+		"somebody_else":   {newViewer().UserID, h.Show(), nil},
+		"nobody":          {uuid.Nil, h.Show(), nil},
+		"another_evening": {viewer.UserID, h.Showtimes[1].ID, nil},
+	} {
+		found, err := h.booking.Holding(t.Context(), c.viewer, c.showtime, seatno.List{12, 13, 14, 15, 16})
+		if diff := cmp.Diff(c.want, found, sameInstant); err != nil || diff != "" {
+			t.Errorf("%s: %v, %s", name, err, diff)
+		}
+	}
+	if found, err := h.booking.Holding(t.Context(), viewer.UserID, h.Show(), seatno.List{16, 17}); err != nil || len(found) != 0 {
+		t.Errorf("of others' seats: %+v, %v", found, err)
 	}
 }
 

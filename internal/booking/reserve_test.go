@@ -20,6 +20,7 @@ import (
 	"marquee/internal/money"
 	"marquee/internal/postgres"
 	"marquee/internal/pricing"
+	"marquee/internal/showtime"
 	"marquee/internal/theater"
 	"marquee/internal/typeid"
 )
@@ -254,20 +255,23 @@ func TestService_Reserve_closed_showtime(t *testing.T) {
 	db := dbtest.New(t)
 	for name, test := range map[string]struct {
 		statement string
-		want      booking.ClosedReason
+		want      showtime.ClosedReason
 	}{
-		"not_yet_open": {`UPDATE showtime_sales SET opens_at = now() + interval '1 minute' WHERE showtime_id = $1`, booking.ClosedNotYetOpen},
-		"ended":        {`UPDATE showtime_sales SET closes_at = now() - interval '1 second' WHERE showtime_id = $1`, booking.ClosedSalesEnded},
-		"closed":       {`UPDATE showtime_sales SET status = 'CLOSED' WHERE showtime_id = $1`, booking.ClosedSalesEnded},
+		"not_yet_open": {`UPDATE showtime_sales SET opens_at = now() + interval '1 minute' WHERE showtime_id = $1`, showtime.ClosedNotYetOpen},
+		"ended":        {`UPDATE showtime_sales SET closes_at = now() - interval '1 second' WHERE showtime_id = $1`, showtime.ClosedSalesEnded},
+		"closed":       {`UPDATE showtime_sales SET status = 'CLOSED' WHERE showtime_id = $1`, showtime.ClosedSalesEnded},
 		"cancelled": {
 			`WITH cancelled AS (UPDATE showtimes SET status = 'CANCELLED' WHERE id = $1)
-				UPDATE showtime_sales SET status = 'CLOSED' WHERE showtime_id = $1`, booking.ClosedCancelled,
+				UPDATE showtime_sales SET status = 'CLOSED' WHERE showtime_id = $1`, showtime.ClosedCancelled,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := houseIn(t, db, fixture.Plan{})
 			h.hold(t, newViewer(), 11) // what is in memory does not keep the doors open
+			if quoted, err := h.booking.Quote(t.Context(), asked(h.request(12))); err != nil || quoted.Closed != nil {
+				t.Errorf("the quote before is %+v, %v", quoted, err)
+			}
 			h.Exec(t, test.statement, h.Show())
 			result, err := h.booking.Reserve(t.Context(), newViewer(), h.request(12))
 			if got := is[booking.ShowtimeClosed](t, result, err).Reason; got != test.want {
@@ -275,6 +279,20 @@ func TestService_Reserve_closed_showtime(t *testing.T) {
 			}
 			if got := h.letters(t, 12); got != "A" {
 				t.Errorf("the seat is %s", got)
+			}
+			// Who asks before is told the same, and offered nothing.
+			h = houseAgain(h)
+			quoted, err := h.booking.Quote(t.Context(), asked(h.request(12)))
+			if err != nil || quoted.Closed == nil || *quoted.Closed != test.want || quoted.Total != nzd(1200) {
+				t.Errorf("the quote is %+v, %v", quoted, err)
+			}
+			best, err := h.booking.Best(t.Context(), booking.BestInput{ShowtimeID: h.Show(), Seats: 2, Limit: 3})
+			if err != nil || len(best) != 0 {
+				t.Errorf("the best seats are %+v, %v", best, err)
+			}
+			checked, err := h.booking.Check(t.Context(), uuid.Nil, booking.CheckInput{ShowtimeID: h.Show(), SeatIDs: h.SeatIDs(11)})
+			if err != nil || len(checked.Problems) != 2 || checked.Problems[0].Closed != test.want || len(checked.Alternatives) != 0 {
+				t.Errorf("the check is %+v, %v", checked, err)
 			}
 		})
 	}

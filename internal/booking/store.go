@@ -16,6 +16,7 @@ import (
 	"marquee/internal/payment"
 	"marquee/internal/postgres"
 	"marquee/internal/pricing"
+	"marquee/internal/seatno"
 	"marquee/internal/theater"
 )
 
@@ -41,6 +42,26 @@ func scan(row interface{ Scan(...any) error }) (r Reservation, now time.Time, er
 	}
 	r.Lines, r.Types, r.PromoCodes = linesOf(r.Stored, r.Total.Currency), pricing.TypesOf(r.Stored), pricing.CodesOf(r.Stored)
 	return r, now, nil
+}
+
+// Holding returns the viewer's own live reservations that have any of the seats at these positions of a showtime, the first
+// made first. One statement.
+func (s *Service) Holding(ctx context.Context, viewerID, showtimeID uuid.UUID, positions seatno.List) ([]Reservation, error) {
+	rows, err := s.db.SQL().QueryContext(ctx, `SELECT `+columns+` FROM reservations r
+		WHERE r.showtime_id = $1 AND r.viewer_id = $2 AND r.seats && $3
+		  AND r.status IN ('HELD', 'RESERVED', 'CONFIRMED') AND (r.held_until IS NULL OR r.held_until > now()) ORDER BY r.created_at, r.id`,
+		showtimeID, viewerID, positions)
+	if err != nil {
+		return nil, fmt.Errorf("reading who has seats: %w", err)
+	}
+	found, err := postgres.Collect(rows, func(rows *sql.Rows) (Reservation, error) {
+		r, _, err := scan(rows)
+		return r, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, s.complete(ctx, found)
 }
 
 // complete fills in the seats of reservations, from the layouts in memory.

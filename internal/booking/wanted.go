@@ -162,7 +162,7 @@ type refusal interface {
 func (s *Service) refusal(ctx context.Context, w wanted, c claimed) (_ refusal, relaxed bool, err error) {
 	switch c.outcome {
 	case "NOT_YET_OPEN":
-		return ShowtimeClosed{Reason: ClosedNotYetOpen}, false, nil
+		return ShowtimeClosed{Reason: showtime.ClosedNotYetOpen}, false, nil
 	case "CLOSED":
 		reason, err := s.closedReason(ctx, w.offer.ShowtimeID)
 		return ShowtimeClosed{Reason: reason}, false, err
@@ -199,7 +199,7 @@ func (s *Service) refusal(ctx context.Context, w wanted, c claimed) (_ refusal, 
 	case err != nil:
 		return nil, false, err
 	case c.outcome == "TAKEN":
-		return SeatsUnavailable{Seats: w.layout.SeatsAt(c.lost), Alternatives: others}, false, nil
+		return SeatsUnavailable{ShowtimeID: w.offer.ShowtimeID, Seats: w.layout.SeatsAt(c.lost), Alternatives: others}, false, nil
 	case c.outcome == "PROTECTED":
 		return RuleBroken{Rule: w.kept[0].rule, Seats: w.kept[0].seats, Alternatives: others}, false, nil
 	default:
@@ -207,12 +207,12 @@ func (s *Service) refusal(ctx context.Context, w wanted, c claimed) (_ refusal, 
 	}
 }
 
-func (s *Service) closedReason(ctx context.Context, showtimeID uuid.UUID) (ClosedReason, error) {
+func (s *Service) closedReason(ctx context.Context, showtimeID uuid.UUID) (showtime.ClosedReason, error) {
 	found, err := s.showtimes.ShowtimesByID(ctx, []uuid.UUID{showtimeID})
 	if err == nil && found[showtimeID].Status == showtime.StatusCancelled {
-		return ClosedCancelled, nil
+		return showtime.ClosedCancelled, nil
 	}
-	return ClosedSalesEnded, err
+	return showtime.ClosedSalesEnded, err
 }
 
 // hasLost reports whether somebody else was first, at a seat, a code or the key, or waited for what this command had: to

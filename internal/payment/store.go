@@ -106,6 +106,16 @@ func (s *Service) UnsettledTx(ctx context.Context, tx *sql.Tx, showtimeID, reser
 	return unsettled, nil
 }
 
+// Engaged reports whether a reservation has an attempt that took money, or may yet: one that was neither declined nor let go.
+func (s *Service) Engaged(ctx context.Context, ref Reference) (engaged bool, err error) {
+	err = s.db.SQL().QueryRowContext(ctx, `SELECT EXISTS (SELECT`+attemptSource+`
+		WHERE p.showtime_id = $1 AND p.reservation_id = $2 AND a.status NOT IN ('DECLINED', 'VOIDED'))`, ref.ShowtimeID, ref.ID).Scan(&engaged)
+	if err != nil {
+		return false, fmt.Errorf("reading attempts: %w", err)
+	}
+	return engaged, nil
+}
+
 // LatestAttemptTx returns the newest attempt for a reservation; ok is false when there is none.
 func (s *Service) LatestAttemptTx(ctx context.Context, tx *sql.Tx, showtimeID, reservationID uuid.UUID) (a Attempt, ok bool, err error) {
 	a, err = scanAttempt(tx.QueryRowContext(ctx, `SELECT `+attemptColumns+attemptSource+`

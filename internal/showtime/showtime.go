@@ -19,22 +19,21 @@ import (
 
 // Showtime is one projection of a movie on a screen.
 type Showtime struct {
-	ID           uuid.UUID
-	MovieID      uuid.UUID
-	TheaterID    uuid.UUID
-	ScreenID     uuid.UUID
-	LayoutID     uuid.UUID
-	StartsAt     time.Time
-	EndsAt       time.Time
-	Zone         *time.Location // the theater's
-	Format       string
-	Language     string  // BCP 47
-	Subtitles    *string // BCP 47
-	Status       Status
-	Currency     string
-	SalesOpenAt  time.Time
-	SalesCloseAt time.Time
-	MaxSeats     int32 // per customer
+	ID        uuid.UUID
+	MovieID   uuid.UUID
+	TheaterID uuid.UUID
+	ScreenID  uuid.UUID
+	LayoutID  uuid.UUID
+	StartsAt  time.Time
+	EndsAt    time.Time
+	Zone      *time.Location // the theater's
+	Format    string
+	Language  string  // BCP 47
+	Subtitles *string // BCP 47
+	Status    Status
+	Currency  string
+	Sale
+	MaxSeats int32 // per customer
 }
 
 // NodeID returns the showtime's public id.
@@ -57,6 +56,38 @@ const (
 	StatusScheduled Status = "SCHEDULED"
 	StatusCancelled Status = "CANCELLED"
 )
+
+// Sale is when seats of a showtime are sold, and whether.
+type Sale struct {
+	SalesOpenAt  time.Time
+	SalesCloseAt time.Time
+	Stopped      bool // before its end
+	CalledOff    bool // the showtime is
+}
+
+// ClosedReason is why a showtime is not on sale.
+type ClosedReason string
+
+// The reasons.
+const (
+	ClosedNotYetOpen ClosedReason = "NOT_YET_OPEN"
+	ClosedSalesEnded ClosedReason = "SALES_ENDED"
+	ClosedCancelled  ClosedReason = "CANCELLED"
+)
+
+// Closed returns why nobody can have seats at a moment; "" while they are on sale.
+func (s Sale) Closed(now time.Time) ClosedReason {
+	switch {
+	case s.CalledOff:
+		return ClosedCancelled
+	case s.Stopped, !now.Before(s.SalesCloseAt):
+		return ClosedSalesEnded
+	case now.Before(s.SalesOpenAt):
+		return ClosedNotYetOpen
+	default:
+		return ""
+	}
+}
 
 // CursorName is what cursors of showtime lists are signed for.
 const CursorName = "showtimes:starts"
@@ -100,6 +131,8 @@ type Price struct {
 // Offer is what is needed to quote seats of a showtime and to judge a selection of them. It is shared between requests:
 // do not change it.
 type Offer struct {
+	Sale
+
 	ShowtimeID   uuid.UUID
 	TheaterID    uuid.UUID
 	StartsAt     time.Time

@@ -55,7 +55,10 @@ func NewService(db *postgres.DB, c clock.Clock) *Service {
 }
 
 const columns = `s.id, s.movie_id, s.theater_id, s.screen_id, s.layout_id, s.starts_at, s.ends_at, t.time_zone, s.format,
-	s.language, s.subtitles, s.status, sale.currency, sale.opens_at, sale.closes_at, sale.max_seats`
+	s.language, s.subtitles, s.status, sale.currency, sale.max_seats, ` + saleColumns
+
+// saleColumns are those of Sale, in the order of its fields.
+const saleColumns = `sale.opens_at, sale.closes_at, sale.status <> 'OPEN', s.status = 'CANCELLED'`
 
 const source = ` FROM showtimes s JOIN theaters t ON t.id = s.theater_id JOIN showtime_sales sale ON sale.showtime_id = s.id`
 
@@ -224,7 +227,7 @@ func (s *Service) remembered(id uuid.UUID) (*Offer, bool) {
 // readOffers reads prices, rules and version in one statement, so that they are of one moment.
 func (s *Service) readOffers(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*Offer, error) {
 	rows, err := s.db.SQL().QueryContext(ctx, `SELECT s.id, s.theater_id, s.layout_id, s.format, s.starts_at, t.time_zone, sale.currency, sale.price_version, sale.max_seats,
-			`+seatRuleColumns+`,
+			`+saleColumns+`, `+seatRuleColumns+`,
 			(SELECT json_object_agg(p.category, p.amount_minor) FROM price_tiers p WHERE p.showtime_id = s.id),
 			(SELECT json_agg(json_build_object('kind', r.kind, 'label', r.label, 'ticketType', r.ticket_type, 'format', r.format,
 					'weekdays', r.weekdays, 'from', r.from_minute, 'to', r.to_minute, 'basisPoints', r.basis_points, 'amountMinor', r.amount_minor,
@@ -257,7 +260,7 @@ func (s *Service) scanOffer(rows *sql.Rows) (*Offer, error) {
 		prices, told []byte // JSON; nil: none
 	)
 	into := []any{&o.ShowtimeID, &o.TheaterID, &o.LayoutID, &format, &o.StartsAt, &zone, &o.Currency, &o.PriceVersion, &o.MaxSeats}
-	if err := rows.Scan(slices.Concat(into, seatRules.fields(), []any{&prices, &told})...); err != nil {
+	if err := rows.Scan(slices.Concat(into, saleFields(&o.Sale), seatRules.fields(), []any{&prices, &told})...); err != nil {
 		return nil, err
 	}
 	o.Rules = seatRules.orDefault()
@@ -299,6 +302,19 @@ func (s *Service) restrict(q *query, f Filter) {
 	}
 }
 
+// saleFields are where saleColumns are read into.
+func saleFields(s *Sale) []any {
+	return []any{&s.SalesOpenAt, &s.SalesCloseAt, &s.Stopped, &s.CalledOff}
+}
+
+// Closed returns why seats of a sale cannot be had at this moment; nil while they can.
+func (s *Service) Closed(sale Sale) *ClosedReason {
+	if why := sale.Closed(s.clock.Now()); why != "" {
+		return &why
+	}
+	return nil
+}
+
 // query is an SQL text under construction with its arguments.
 type query struct {
 	text strings.Builder
@@ -329,7 +345,8 @@ func (s *Service) scan(rows *sql.Rows, leading ...any) (Showtime, error) {
 	var one Showtime
 	var zone string
 	into := append(leading, &one.ID, &one.MovieID, &one.TheaterID, &one.ScreenID, &one.LayoutID, &one.StartsAt, &one.EndsAt, &zone,
-		&one.Format, &one.Language, &one.Subtitles, &one.Status, &one.Currency, &one.SalesOpenAt, &one.SalesCloseAt, &one.MaxSeats)
+		&one.Format, &one.Language, &one.Subtitles, &one.Status, &one.Currency, &one.MaxSeats)
+	into = append(into, saleFields(&one.Sale)...)
 	if err := rows.Scan(into...); err != nil {
 		return Showtime{}, err
 	}

@@ -31,10 +31,6 @@ type house struct {
 	made, told int // changes, and those of them that the canary has been told
 }
 
-// ahead is how many changes may wait to be taken in: one that is being read, one that is being told, and one so that the
-// server never waits for the next.
-const ahead = 3
-
 // openHouse joins the cluster of a server.
 func openHouse(ctx context.Context, db *postgres.DB, cluster, address string) (_ *house, err error) {
 	h := &house{showtime: uuid.MustParse(showtimeKey)}
@@ -70,7 +66,8 @@ func openHouse(ctx context.Context, db *postgres.DB, cluster, address string) (_
 	return h, err
 }
 
-// block makes a change and waits until the server has taken in those before it, but for a few.
+// block makes a change and waits until the server has taken it in: the server would tell of two changes that wait for
+// one read in one message, and messages are what is counted.
 func (h *house) block(c change) error {
 	ctx, done := context.WithTimeout(context.Background(), connectLimit)
 	defer done()
@@ -83,7 +80,7 @@ func (h *house) block(c change) error {
 	}
 	h.feed.Hint(h.showtime)
 	h.made++
-	return h.hear(ctx, func() bool { return h.told >= h.made-ahead })
+	return h.hear(ctx, func() bool { return h.told == h.made })
 }
 
 // hear reads what the canary is told until a condition holds.

@@ -12,8 +12,9 @@
 // from another node of the cluster.
 //
 // Marquee hands on at most one delta in MARQUEE_LIVE_INTERVAL, 50 ms by default, so that it would never be asked for more
-// than 20 events a second. The benchmark sets it to the least there is, and sends events no faster than they can become
-// deltas of their own: changes that come faster become one message, and messages are what is counted.
+// than 20 events a second. The benchmark sets it to the least there is, and makes the next change when the server has taken
+// in the one before it, so that each becomes a delta of its own: changes that come faster become one message, and messages
+// are what is counted.
 //
 // With -feed it asks another question, of Marquee alone: how soon the watchers of a hot showtime see what is reserved.
 //

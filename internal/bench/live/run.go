@@ -21,8 +21,9 @@ type side interface {
 	stop(ctx context.Context) error
 }
 
-// inFlight is how many events may be on their way at once when they flow as fast as they are delivered.
-const inFlight = 16
+// inFlight is how many events may be on their way at once when they flow as fast as they are delivered: enough that a server
+// which writes what it has in rounds always has something, and fewer than lie between two changes of a seat.
+const inFlight = 48
 
 // result is what a phase came to.
 type result struct {
