@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -33,6 +35,15 @@ func timeLimit(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*apitest.Patience)
 	t.Cleanup(cancel)
 	return ctx
+}
+
+// elsewhere is the command for another process of this binary, which runs one test and is told by variables. What it keeps
+// in temporary folders goes away with t: by itself a process that is killed would leave it.
+func elsewhere(ctx context.Context, t *testing.T, test string, variables ...string) *exec.Cmd {
+	t.Helper()
+	process := exec.CommandContext(ctx, os.Args[0], "-test.run=^"+test+"$")
+	process.Env = slices.Concat(os.Environ(), []string{"TMPDIR=" + t.TempDir()}, variables)
+	return process
 }
 
 func open(t *testing.T, url string) *postgres.DB {

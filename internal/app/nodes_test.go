@@ -85,9 +85,8 @@ func newNodes(t *testing.T) *nodes {
 		http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: apitest.Patience},
 	}
 	n.start = func() *exec.Cmd {
-		process := exec.CommandContext(context.WithoutCancel(t.Context()), os.Args[0], "-test.run=^TestNodeChild$")
-		process.Env = append(os.Environ(), nodeDatabase+"="+string(n.Config.DatabaseURL), nodeKeyset+"="+dbtest.Keyset(),
-			nodeData+"="+n.Config.DataDir, nodeListen+"="+n.other, nodeCluster+"="+there, nodePeer+"="+here)
+		process := elsewhere(context.WithoutCancel(t.Context()), t, "TestNodeChild", nodeDatabase+"="+string(n.Config.DatabaseURL),
+			nodeKeyset+"="+dbtest.Keyset(), nodeData+"="+n.Config.DataDir, nodeListen+"="+n.other, nodeCluster+"="+there, nodePeer+"="+here)
 		if err := process.Start(); err != nil {
 			t.Errorf("start a node: %v", err)
 		}

@@ -44,8 +44,7 @@ func TestReencryptChild(t *testing.T) {
 func reencryptElsewhere(t *testing.T, database config.Secret, keyset string) (process *exec.Cmd, said *output) {
 	t.Helper()
 	said = &output{}
-	process = exec.CommandContext(timeLimit(t), os.Args[0], "-test.run=^TestReencryptChild$")
-	process.Env = append(os.Environ(), reencryptDatabase+"="+string(database), reencryptKeyset+"="+keyset)
+	process = elsewhere(timeLimit(t), t, "TestReencryptChild", reencryptDatabase+"="+string(database), reencryptKeyset+"="+keyset)
 	process.Stdout, process.Stderr = said, said
 	if err := process.Start(); err != nil {
 		t.Fatal(err)
