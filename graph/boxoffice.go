@@ -5,6 +5,7 @@ import (
 
 	"marquee/graph/model"
 	"marquee/internal/booking"
+	"marquee/internal/payment"
 	"marquee/internal/typeid"
 )
 
@@ -29,7 +30,7 @@ func saleInput(input model.SellAtCounterInput) (in booking.SaleInput, err error)
 }
 
 func payOutInput(input model.PayOutAtCounterInput) (in booking.PayOutInput, err error) {
-	in = booking.PayOutInput{Cancel: input.Cancel, Method: input.Method, IdempotencyKey: input.IdempotencyKey}
+	in = booking.PayOutInput{Cancel: input.Cancel, Method: input.Method, OtherMethod: input.OtherMethod, IdempotencyKey: input.IdempotencyKey}
 	if input.TerminalReference != nil {
 		in.Terminal = *input.TerminalReference
 	}
@@ -37,10 +38,20 @@ func payOutInput(input model.PayOutAtCounterInput) (in booking.PayOutInput, err 
 	return in, err
 }
 
+var payOutMethods = map[payment.TillMethod]string{
+	payment.TillCash: "This was paid in cash and goes back in cash.",
+	payment.TillCard: "This was paid by card and goes back by card, at the terminal.",
+}
+
 // payOutAtCounterResult encodes what booking made of a return.
 func payOutAtCounterResult(result booking.PayOutResult) (model.PayOutAtCounterResult, error) {
-	if r, ok := result.(booking.PaidOut); ok {
+	switch r := result.(type) {
+	case booking.PaidOut:
 		return model.PayOutAtCounterPayload{Reservation: r.Reservation, PaidOut: r.Amount}, nil
+	case booking.PayOutMethodRefused:
+		return model.PayOutMethodRefused{
+			Code: model.UserErrorCodePayOutMethodRefused, Message: payOutMethods[r.Method], Method: r.Method, Due: r.Due,
+		}, nil
 	}
 	// What is left are the refusals of cancelling.
 	if refusal, ok := result.(booking.CancelResult); ok {

@@ -8,6 +8,8 @@ package graph
 import (
 	"context"
 
+	"marquee/graph/generated"
+	"marquee/graph/loader"
 	"marquee/graph/model"
 	"marquee/internal/auth"
 	"marquee/internal/booking"
@@ -61,3 +63,14 @@ func (r *mutationResolver) SellAtCounter(ctx context.Context, input model.SellAt
 	}
 	return sellAtCounterResult(result)
 }
+
+func (r *sellAtCounterPayloadResolver) Customer(ctx context.Context, obj *model.SellAtCounterPayload) (*model.ReservationCustomer, error) {
+	customer, err := loader.From(ctx).Customer.Load(ctx, obj.Reservation.ViewerID)
+	return atTheater(customer), err
+}
+
+func (r *Resolver) SellAtCounterPayload() generated.SellAtCounterPayloadResolver {
+	return &sellAtCounterPayloadResolver{r}
+}
+
+type sellAtCounterPayloadResolver struct{ *Resolver }

@@ -6,9 +6,18 @@ import (
 	"marquee/graph/model"
 	"marquee/internal/apperr"
 	"marquee/internal/booking"
+	"marquee/internal/identity"
 	"marquee/internal/page"
 	"marquee/internal/typeid"
 )
+
+// atTheater encodes a customer for those who work at a theater; nil: there is none.
+func atTheater(customer *identity.User) *model.ReservationCustomer {
+	if customer == nil {
+		return nil
+	}
+	return &model.ReservationCustomer{Name: customer.ShortName()}
+}
 
 // idFilter decodes an id of a filter, where it is given, into what keeps it.
 func idFilter(into **uuid.UUID, kind typeid.Kind, path string, id *string) (err error) {

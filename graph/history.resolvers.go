@@ -72,7 +72,7 @@ func (r *staffReservationEdgeResolver) Customer(ctx context.Context, obj *model.
 	if obj.AccountShown {
 		return &model.ReservationCustomer{Name: customer.Name, Email: &customer.Email}, nil
 	}
-	return &model.ReservationCustomer{Name: customer.ShortName()}, nil
+	return atTheater(customer), nil
 }
 
 func (r *Resolver) StaffReservationEdge() generated.StaffReservationEdgeResolver {

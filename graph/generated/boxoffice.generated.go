@@ -19,6 +19,10 @@ import (
 
 // region    ************************** generated!.gotpl **************************
 
+type SellAtCounterPayloadResolver interface {
+	Customer(ctx context.Context, obj *model.SellAtCounterPayload) (*model.ReservationCustomer, error)
+}
+
 // endregion ************************** generated!.gotpl **************************
 
 // region    ***************************** args.gotpl *****************************
@@ -297,6 +301,107 @@ func (ec *executionContext) fieldContext_PayOutAtCounterPayload_paidOut(_ contex
 	return fc, nil
 }
 
+func (ec *executionContext) _PayOutMethodRefused_code(ctx context.Context, field graphql.CollectedField, obj *model.PayOutMethodRefused) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PayOutMethodRefused_code(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Code, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.UserErrorCode) graphql.Marshaler {
+			return ec.marshalNUserErrorCode2marqueeᚋgraphᚋmodelᚐUserErrorCode(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PayOutMethodRefused_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PayOutMethodRefused", field, false, false, "UserErrorCode")
+}
+
+func (ec *executionContext) _PayOutMethodRefused_message(ctx context.Context, field graphql.CollectedField, obj *model.PayOutMethodRefused) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PayOutMethodRefused_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PayOutMethodRefused_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PayOutMethodRefused", field, false, false, "String")
+}
+
+func (ec *executionContext) _PayOutMethodRefused_method(ctx context.Context, field graphql.CollectedField, obj *model.PayOutMethodRefused) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PayOutMethodRefused_method(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Method, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v payment.TillMethod) graphql.Marshaler {
+			return ec.marshalNCounterMethod2marqueeᚋinternalᚋpaymentᚐTillMethod(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PayOutMethodRefused_method(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PayOutMethodRefused", field, false, false, "CounterMethod")
+}
+
+func (ec *executionContext) _PayOutMethodRefused_due(ctx context.Context, field graphql.CollectedField, obj *model.PayOutMethodRefused) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PayOutMethodRefused_due(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Due, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v money.Money) graphql.Marshaler {
+			return ec.marshalNMoney2marqueeᚋinternalᚋmoneyᚐMoney(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PayOutMethodRefused_due(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "PayOutMethodRefused",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Money(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _PaymentUnderWay_code(ctx context.Context, field graphql.CollectedField, obj *model.PaymentUnderWay) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -434,6 +539,38 @@ func (ec *executionContext) fieldContext_SellAtCounterPayload_receipt(_ context.
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_CounterReceipt(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _SellAtCounterPayload_customer(ctx context.Context, field graphql.CollectedField, obj *model.SellAtCounterPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SellAtCounterPayload_customer(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.SellAtCounterPayload().Customer(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.ReservationCustomer) graphql.Marshaler {
+			return ec.marshalOReservationCustomer2ᚖmarqueeᚋgraphᚋmodelᚐReservationCustomer(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_SellAtCounterPayload_customer(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SellAtCounterPayload",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ReservationCustomer(ctx, field)
 		},
 	}
 	return fc, nil
@@ -679,8 +816,11 @@ func (ec *executionContext) unmarshalInputPayOutAtCounterInput(ctx context.Conte
 	if _, present := asMap["cancel"]; !present {
 		asMap["cancel"] = false
 	}
+	if _, present := asMap["otherMethod"]; !present {
+		asMap["otherMethod"] = false
+	}
 
-	fieldsInOrder := [...]string{"reservationId", "cancel", "seatIds", "method", "terminalReference", "idempotencyKey"}
+	fieldsInOrder := [...]string{"reservationId", "cancel", "seatIds", "method", "otherMethod", "terminalReference", "idempotencyKey"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -715,6 +855,13 @@ func (ec *executionContext) unmarshalInputPayOutAtCounterInput(ctx context.Conte
 				return it, err
 			}
 			it.Method = data
+		case "otherMethod":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("otherMethod"))
+			data, err := ec.unmarshalNBoolean2bool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.OtherMethod = data
 		case "terminalReference":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("terminalReference"))
 			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
@@ -914,6 +1061,13 @@ func (ec *executionContext) _PayOutAtCounterResult(ctx context.Context, sel ast.
 			return graphql.Null
 		}
 		return ec._ShowtimeClosed(ctx, sel, obj)
+	case model.PayOutMethodRefused:
+		return ec._PayOutMethodRefused(ctx, sel, &obj)
+	case *model.PayOutMethodRefused:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._PayOutMethodRefused(ctx, sel, obj)
 	case model.CancellationClosed:
 		return ec._CancellationClosed(ctx, sel, &obj)
 	case *model.CancellationClosed:
@@ -1139,6 +1293,54 @@ func (ec *executionContext) _PayOutAtCounterPayload(ctx context.Context, sel ast
 	return out
 }
 
+var payOutMethodRefusedImplementors = []string{"PayOutMethodRefused", "UserError", "PayOutAtCounterResult"}
+
+func (ec *executionContext) _PayOutMethodRefused(ctx context.Context, sel ast.SelectionSet, obj *model.PayOutMethodRefused) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, payOutMethodRefusedImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("PayOutMethodRefused")
+		case "code":
+			out.Values[i] = ec._PayOutMethodRefused_code(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "message":
+			out.Values[i] = ec._PayOutMethodRefused_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "method":
+			out.Values[i] = ec._PayOutMethodRefused_method(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "due":
+			out.Values[i] = ec._PayOutMethodRefused_due(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var paymentUnderWayImplementors = []string{"PaymentUnderWay", "UserError", "PayAtCounterResult"}
 
 func (ec *executionContext) _PaymentUnderWay(ctx context.Context, sel ast.SelectionSet, obj *model.PaymentUnderWay) graphql.Marshaler {
@@ -1196,13 +1398,19 @@ func (ec *executionContext) _SellAtCounterPayload(ctx context.Context, sel ast.S
 		case "reservation":
 			out.Values[i] = ec._SellAtCounterPayload_reservation(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "receipt":
 			out.Values[i] = ec._SellAtCounterPayload_receipt(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "customer":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._SellAtCounterPayload_customer(ctx, field, obj)
+				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}

@@ -32,6 +32,7 @@ type ResolverRoot interface {
 	SeatMap() SeatMapResolver
 	SeatsUnavailable() SeatsUnavailableResolver
 	SelectionProblem() SelectionProblemResolver
+	SellAtCounterPayload() SellAtCounterPayloadResolver
 	Session() SessionResolver
 	Showtime() ShowtimeResolver
 	StaffReservationEdge() StaffReservationEdgeResolver
@@ -995,7 +996,7 @@ input SellAtCounterInput {
   accessibleNeed: Boolean! = false
   "Sell against the theater's rules for selections of seats. It is recorded."
   overrideSeatRules: Boolean! = false
-  "Address of the account that gets the seats; if no account has it, or without one, nobody's does."
+  "Address of the account that gets the seats; if no account has it, or without one, nobody's does: ` + "`" + `customer` + "`" + ` of the answer tells."
   customerEmail: String
   "What the customer gives."
   tender: CounterTenderInput!
@@ -1009,6 +1010,11 @@ type SellAtCounterPayload @auth(role: THEATER_STAFF, scope: THEATER) {
   reservation: Reservation!
   "How it was paid; null where nothing was to be paid."
   receipt: CounterReceipt
+  """
+  Whose account has the seats, as ` + "`" + `theaterReservations` + "`" + ` tells it; null where no account has them: no address was given, or
+  nobody's account has it, so ask the customer to spell it. Each sale stands in the audit log with who made it.
+  """
+  customer: ReservationCustomer
 }
 
 "How a sale at the counter went."
@@ -1030,8 +1036,10 @@ input PayOutAtCounterInput {
   cancel: Boolean! = false
   "Ids of the seats that are given back; all of the reservation by default."
   seatIds: [ID!]
-  "How it is paid out."
+  "How it is paid out: the way it was paid."
   method: CounterMethod!
+  "Pays it out by ` + "`" + `method` + "`" + ` though it was paid in the other way; for managers of the theater only, ` + "`" + `FORBIDDEN` + "`" + ` to others. It is recorded."
+  otherMethod: Boolean! = false
   "What the terminal calls the return, 1 to 64 characters; of ` + "`" + `CARD` + "`" + ` only. Never the number of the card: it is refused."
   terminalReference: String
   "Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key within 48 hours never pays out twice."
@@ -1046,10 +1054,24 @@ type PayOutAtCounterPayload @auth(role: THEATER_STAFF, scope: THEATER) {
   paidOut: Money!
 }
 
+"What is due was paid in another way and goes back like that; nothing was done. A manager may decide otherwise, by ` + "`" + `otherMethod` + "`" + `."
+type PayOutMethodRefused implements UserError @auth(role: THEATER_STAFF, scope: THEATER) {
+  "Always ` + "`" + `PAY_OUT_METHOD_REFUSED` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+  "How it was paid."
+  method: CounterMethod!
+  "What is due, or would be with what was to be given back."
+  due: Money!
+}
+
 "How a return at the counter went."
-union PayOutAtCounterResult = PayOutAtCounterPayload | ShowtimeClosed | CancellationClosed
+union PayOutAtCounterResult = PayOutAtCounterPayload | PayOutMethodRefused | ShowtimeClosed | CancellationClosed
 
 extend enum UserErrorCode {
+  "What is due at the counter goes back the way it was paid."
+  PAY_OUT_METHOD_REFUSED
   "What was given at the counter does not pay what is due."
   TENDER_REFUSED
   "The customer is paying at this moment, or money is on its way back."
@@ -1197,7 +1219,7 @@ input ChangeSeatsInput {
   reservationId: ID!
   "Ids of the seats that it is to have, each once: those that it keeps and those that come in. All of them or none."
   seatIds: [ID!]!
-  "Whom the seats are for, each at most once; a seat that is missing is for an adult. By default seats that it keeps are for whom they were."
+  "Whom the seats are for, each at most once; a seat that is missing is for an adult. By default seats that it keeps are for whom they were, and where it is to have as many seats as before, those that come in are, by position, for whom those that go were; of more or fewer they are for adults."
   ticketTypes: [SeatTicketTypeInput!]
   "Promotion codes to use instead of those that the reservation uses, at most 3; an empty list: none. Those that it uses stay by default."
   promoCodes: [String!]

@@ -6294,6 +6294,13 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			return graphql.Null
 		}
 		return ec._PaymentDeclined(ctx, sel, obj)
+	case model.PayOutMethodRefused:
+		return ec._PayOutMethodRefused(ctx, sel, &obj)
+	case *model.PayOutMethodRefused:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._PayOutMethodRefused(ctx, sel, obj)
 	case model.PayLaterUnavailable:
 		return ec._PayLaterUnavailable(ctx, sel, &obj)
 	case *model.PayLaterUnavailable:

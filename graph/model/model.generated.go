@@ -498,7 +498,7 @@ type ChangeSeatsInput struct {
 	ReservationID string `json:"reservationId"`
 	// Ids of the seats that it is to have, each once: those that it keeps and those that come in. All of them or none.
 	SeatIds []string `json:"seatIds"`
-	// Whom the seats are for, each at most once; a seat that is missing is for an adult. By default seats that it keeps are for whom they were.
+	// Whom the seats are for, each at most once; a seat that is missing is for an adult. By default seats that it keeps are for whom they were, and where it is to have as many seats as before, those that come in are, by position, for whom those that go were; of more or fewer they are for adults.
 	TicketTypes []SeatTicketTypeInput `json:"ticketTypes,omitempty"`
 	// Promotion codes to use instead of those that the reservation uses, at most 3; an empty list: none. Those that it uses stay by default.
 	PromoCodes []string `json:"promoCodes,omitempty"`
@@ -1164,8 +1164,10 @@ type PayOutAtCounterInput struct {
 	Cancel bool `json:"cancel"`
 	// Ids of the seats that are given back; all of the reservation by default.
 	SeatIds []string `json:"seatIds,omitempty"`
-	// How it is paid out.
+	// How it is paid out: the way it was paid.
 	Method payment.TillMethod `json:"method"`
+	// Pays it out by `method` though it was paid in the other way; for managers of the theater only, `FORBIDDEN` to others. It is recorded.
+	OtherMethod bool `json:"otherMethod"`
 	// What the terminal calls the return, 1 to 64 characters; of `CARD` only. Never the number of the card: it is refused.
 	TerminalReference *string `json:"terminalReference,omitempty"`
 	// Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key within 48 hours never pays out twice.
@@ -1181,6 +1183,22 @@ type PayOutAtCounterPayload struct {
 }
 
 func (PayOutAtCounterPayload) IsPayOutAtCounterResult() {}
+
+// What is due was paid in another way and goes back like that; nothing was done. A manager may decide otherwise, by `otherMethod`.
+type PayOutMethodRefused struct {
+	// Always `PAY_OUT_METHOD_REFUSED`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+	// How it was paid.
+	Method payment.TillMethod `json:"method"`
+	// What is due, or would be with what was to be given back.
+	Due money.Money `json:"due"`
+}
+
+func (PayOutMethodRefused) IsUserError() {}
+
+func (PayOutMethodRefused) IsPayOutAtCounterResult() {}
 
 // A reservation to pay.
 type PayReservationInput struct {
@@ -2060,7 +2078,7 @@ type SellAtCounterInput struct {
 	AccessibleNeed bool `json:"accessibleNeed"`
 	// Sell against the theater's rules for selections of seats. It is recorded.
 	OverrideSeatRules bool `json:"overrideSeatRules"`
-	// Address of the account that gets the seats; if no account has it, or without one, nobody's does.
+	// Address of the account that gets the seats; if no account has it, or without one, nobody's does: `customer` of the answer tells.
 	CustomerEmail *string `json:"customerEmail,omitempty"`
 	// What the customer gives.
 	Tender CounterTenderInput `json:"tender"`
@@ -2074,6 +2092,9 @@ type SellAtCounterPayload struct {
 	Reservation booking.Reservation `json:"reservation"`
 	// How it was paid; null where nothing was to be paid.
 	Receipt *payment.TillEntry `json:"receipt,omitempty"`
+	// Whose account has the seats, as `theaterReservations` tells it; null where no account has them: no address was given, or
+	// nobody's account has it, so ask the customer to spell it. Each sale stands in the audit log with who made it.
+	Customer *ReservationCustomer `json:"customer,omitempty"`
 }
 
 func (SellAtCounterPayload) IsSellAtCounterResult() {}
@@ -2825,6 +2846,8 @@ const (
 	UserErrorCodePaymentPending UserErrorCode = "PAYMENT_PENDING"
 	// Another account has the username, or one that looks like it.
 	UserErrorCodeUsernameTaken UserErrorCode = "USERNAME_TAKEN"
+	// What is due at the counter goes back the way it was paid.
+	UserErrorCodePayOutMethodRefused UserErrorCode = "PAY_OUT_METHOD_REFUSED"
 	// What was given at the counter does not pay what is due.
 	UserErrorCodeTenderRefused UserErrorCode = "TENDER_REFUSED"
 	// The customer is paying at this moment, or money is on its way back.
@@ -2883,6 +2906,7 @@ var AllUserErrorCode = []UserErrorCode{
 	UserErrorCodePaymentDeclined,
 	UserErrorCodePaymentPending,
 	UserErrorCodeUsernameTaken,
+	UserErrorCodePayOutMethodRefused,
 	UserErrorCodeTenderRefused,
 	UserErrorCodePaymentUnderWay,
 	UserErrorCodeProviderSignInFailed,
@@ -2904,7 +2928,7 @@ var AllUserErrorCode = []UserErrorCode{
 
 func (e UserErrorCode) IsValid() bool {
 	switch e {
-	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeInvalidProof, UserErrorCodeAccountDisabled, UserErrorCodeTooManyGrants, UserErrorCodeLastAdmin, UserErrorCodeSessionEnded, UserErrorCodeLinkExpired, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodePromotionRefused, UserErrorCodeReservationExpired, UserErrorCodeHoldLimitReached, UserErrorCodePayLaterUnavailable, UserErrorCodeCancellationClosed, UserErrorCodeSwapUnavailable, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending, UserErrorCodeUsernameTaken, UserErrorCodeTenderRefused, UserErrorCodePaymentUnderWay, UserErrorCodeProviderSignInFailed, UserErrorCodeAccountExists, UserErrorCodeProviderEmailUnverified, UserErrorCodeProviderLinkTaken, UserErrorCodeLastWayToSignIn, UserErrorCodeNoPassword, UserErrorCodePriceTooHigh, UserErrorCodeReservationsAhead, UserErrorCodeAccountInOffice, UserErrorCodeTicketRequired, UserErrorCodeAlreadyReviewed, UserErrorCodeReviewHidden, UserErrorCodeReviewReported, UserErrorCodeSeatRuleBroken, UserErrorCodeCoolingDown:
+	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeInvalidProof, UserErrorCodeAccountDisabled, UserErrorCodeTooManyGrants, UserErrorCodeLastAdmin, UserErrorCodeSessionEnded, UserErrorCodeLinkExpired, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodePromotionRefused, UserErrorCodeReservationExpired, UserErrorCodeHoldLimitReached, UserErrorCodePayLaterUnavailable, UserErrorCodeCancellationClosed, UserErrorCodeSwapUnavailable, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending, UserErrorCodeUsernameTaken, UserErrorCodePayOutMethodRefused, UserErrorCodeTenderRefused, UserErrorCodePaymentUnderWay, UserErrorCodeProviderSignInFailed, UserErrorCodeAccountExists, UserErrorCodeProviderEmailUnverified, UserErrorCodeProviderLinkTaken, UserErrorCodeLastWayToSignIn, UserErrorCodeNoPassword, UserErrorCodePriceTooHigh, UserErrorCodeReservationsAhead, UserErrorCodeAccountInOffice, UserErrorCodeTicketRequired, UserErrorCodeAlreadyReviewed, UserErrorCodeReviewHidden, UserErrorCodeReviewReported, UserErrorCodeSeatRuleBroken, UserErrorCodeCoolingDown:
 		return true
 	}
 	return false

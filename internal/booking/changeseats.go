@@ -22,7 +22,7 @@ type ChangeInput struct {
 	ShowtimeID     uuid.UUID
 	ReservationID  uuid.UUID
 	SeatIDs        []uuid.UUID // all that it is to have
-	TicketTypes    []SeatType  // of seats that are not an adult's; nil: of seats that it keeps those that they have
+	TicketTypes    []SeatType  // of seats that are not an adult's; nil: those that its seats have
 	PromoCodes     []string    // nil: those that it uses
 	MostMinor      *int64      // that all may cost together; nil: anything
 	AccessibleNeed bool        // the party needs the places for wheelchairs that it asks for

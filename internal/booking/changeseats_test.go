@@ -1,11 +1,13 @@
 package booking_test
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"sync"
 	"testing"
 
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
 	"marquee/internal/apperr"
@@ -16,6 +18,7 @@ import (
 	"marquee/internal/payment/gatewaytest"
 	"marquee/internal/pricing"
 	"marquee/internal/showtime"
+	"marquee/internal/theater"
 )
 
 // changeTo asks for other seats for a hold under a fresh key.
@@ -107,6 +110,51 @@ func TestService_ChangeSeats(t *testing.T) {
 		refused(t, other, err, apperr.IdempotencyKeyReused)
 		h.rests(t)
 	})
+	t.Run("seats_are_for_whom_those_were_that_they_come_for", func(t *testing.T) {
+		const a, c, s = pricing.Adult, pricing.Child, pricing.Student
+		seats := h.fresh(8)
+		for name, test := range map[string]struct {
+			had, gets  []int // of seats
+			types, now []pricing.TicketType
+		}{
+			"all others":            {[]int{0, 1, 2}, []int{3, 4, 5}, []pricing.TicketType{c, a, s}, []pricing.TicketType{c, a, s}},
+			"one aside":             {[]int{0, 1, 2}, []int{1, 2, 3}, []pricing.TicketType{c, a, s}, []pricing.TicketType{a, s, c}},
+			"one aside to the left": {[]int{3, 4}, []int{2, 3}, []pricing.TicketType{a, s}, []pricing.TicketType{s, a}},
+			"more":                  {[]int{0, 1}, []int{2, 3, 4}, []pricing.TicketType{c, s}, []pricing.TicketType{a, a, a}},
+			"fewer":                 {[]int{0, 1, 2}, []int{2, 3}, []pricing.TicketType{c, a, s}, []pricing.TicketType{s, a}},
+			"the same":              {[]int{0, 1}, []int{0, 1}, []pricing.TicketType{a, c}, []pricing.TicketType{a, c}},
+		} {
+			viewer := newViewer()
+			pick := func(of []int) (positions []int) {
+				for _, i := range of {
+					positions = append(positions, seats[i])
+				}
+				return positions
+			}
+			in := h.request(pick(test.had)...)
+			for i, of := range test.types {
+				in.TicketTypes = append(in.TicketTypes, booking.SeatType{SeatID: in.SeatIDs[i], Type: of})
+			}
+			result, err := h.booking.Reserve(t.Context(), viewer, in)
+			r := is[booking.Reserved](t, result, err).Reservation
+			asked := h.changeTo(r, pick(test.gets)...)
+			quoted, err := h.booking.Quote(t.Context(), booking.QuoteInput{ShowtimeID: r.ShowtimeID, SeatIDs: asked.SeatIDs, ViewerID: viewer.UserID, Instead: r.ID})
+			if err != nil {
+				t.Fatal(err)
+			}
+			changed, err := h.booking.ChangeSeats(t.Context(), viewer, asked)
+			got := is[booking.Changed](t, changed, err).Reservation
+			if !slices.EqualFunc(got.Seats, test.now, func(seat theater.Seat, of pricing.TicketType) bool { return cmp.Or(got.Types[seat.Position], a) == of }) {
+				t.Errorf("%s: the types are %v, want %v", name, got.Types, test.now)
+			}
+			if diff := gocmp.Diff(quoted.Lines, got.Lines); diff != "" {
+				t.Errorf("%s: %s", name, diff)
+			}
+			if _, err := h.booking.Cancel(t.Context(), viewer, cancelInput(got)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
 	t.Run("seats_that_it_keeps_are_for_whom_they_were", func(t *testing.T) {
 		viewer, seats := newViewer(), h.fresh(3)
 		in := h.request(seats[0], seats[1])
@@ -117,7 +165,7 @@ func TestService_ChangeSeats(t *testing.T) {
 		for range 2 { // the second time it is what was done already
 			changed, err := h.booking.ChangeSeats(t.Context(), viewer, change)
 			got := is[booking.Changed](t, changed, err).Reservation
-			if want := map[int16]pricing.TicketType{int16(seats[0]): pricing.Child}; !maps.Equal(got.Types, want) {
+			if want := map[int16]pricing.TicketType{int16(seats[0]): pricing.Child, int16(seats[2]): pricing.Student}; !maps.Equal(got.Types, want) {
 				t.Errorf("the types are %v, want %v", got.Types, want)
 			}
 		}

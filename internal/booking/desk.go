@@ -148,7 +148,7 @@ func (s *Service) PayAtCounter(ctx context.Context, viewer auth.Viewer, in Count
 			return err
 		}
 		done = true
-		return recordCounterTx(ctx, tx, audit.CounterPaid, viewer, theaterID, r, in.Tender.Method, r.Total)
+		return recordCounterTx(ctx, tx, audit.CounterPaid, viewer, theaterID, r, takenFor(r, in.Tender.Method))
 	})
 	switch {
 	case errors.Is(err, errHoldLost):
@@ -228,13 +228,16 @@ type counted struct {
 	Method   payment.TillMethod `json:"method"`
 	Minor    int64              `json:"amountMinor"`
 	Currency string             `json:"currency"`
+	PaidBy   payment.TillMethod `json:"paidBy,omitempty"` // of money that goes back in another way than it came
 }
 
-func recordCounterTx(ctx context.Context, tx *sql.Tx, action audit.Action, viewer auth.Viewer, theaterID uuid.UUID, r Reservation, method payment.TillMethod, amount money.Money) error {
-	return audit.RecordTx(ctx, tx, audit.Entry{
-		Action: action, Actor: viewer.UserID, Subject: r.NodeID(), Theater: theaterID,
-		After: counted{Method: method, Minor: amount.AmountMinor, Currency: amount.Currency},
-	})
+func recordCounterTx(ctx context.Context, tx *sql.Tx, action audit.Action, viewer auth.Viewer, theaterID uuid.UUID, r Reservation, act counted) error {
+	return audit.RecordTx(ctx, tx, audit.Entry{Action: action, Actor: viewer.UserID, Subject: r.NodeID(), Theater: theaterID, After: act})
+}
+
+// takenFor is what is recorded of the price of a reservation that was taken.
+func takenFor(r Reservation, method payment.TillMethod) counted {
+	return counted{Method: method, Minor: r.Total.AmountMinor, Currency: r.Total.Currency}
 }
 
 // paidAtCounter reads a reservation with how it was paid at the counter, if it was. The caller has made sure that the viewer

@@ -21,6 +21,7 @@ type PayOutInput struct {
 	Cancel         bool // the customer gives it back first, or the seats of SeatIDs
 	Method         payment.TillMethod
 	Terminal       string // what the terminal calls the return; of a card only
+	OtherMethod    bool   `json:",omitempty"` // by a manager: in another way than it was paid
 	IdempotencyKey string
 }
 
@@ -44,12 +45,19 @@ type PaidOut struct {
 	Amount      money.Money // by this command; nothing where the policy gives nothing back
 }
 
-// PayOutResult is PaidOut, ShowtimeClosed or CancellationClosed.
+// PayOutMethodRefused says that what is due goes back in another way, that in which it was paid; nothing was done.
+type PayOutMethodRefused struct {
+	Method payment.TillMethod
+	Due    money.Money
+}
+
+// PayOutResult is PaidOut, PayOutMethodRefused, ShowtimeClosed or CancellationClosed.
 type PayOutResult interface{ isPayOutResult() }
 
-func (PaidOut) isPayOutResult()            {}
-func (ShowtimeClosed) isPayOutResult()     {}
-func (CancellationClosed) isPayOutResult() {}
+func (PaidOut) isPayOutResult()             {}
+func (PayOutMethodRefused) isPayOutResult() {}
+func (ShowtimeClosed) isPayOutResult()      {}
+func (CancellationClosed) isPayOutResult()  {}
 
 // refusedPayOutError carries a refusal out of a transaction that keeps nothing.
 type refusedPayOutError struct{ PayOutResult }
@@ -58,9 +66,12 @@ func (*refusedPayOutError) Error() string { return "booking: a return at the cou
 
 // PayOutAtCounter pays out at the counter what is due back of a reservation that was paid there: what was promised to the
 // customer before, and, when they give it back at the counter, what its refund policy gives them for it, as Cancel has it.
+// Money goes back the way it came, or a card's charge would leave the till as cash; only managers of the theater may pay it out
+// otherwise.
 // Seats, tickets and the money in the till change together. Repeating it with the same key pays nothing again. NOT_FOUND when
-// the reservation is missing or of a theater where the viewer does not work, BAD_USER_INPUT, IDEMPOTENCY_KEY_REUSED, and what
-// Cancel answers; CONFLICT when it was not paid at the counter, or nothing is due. It is recorded.
+// the reservation is missing or of a theater where the viewer does not work, BAD_USER_INPUT, IDEMPOTENCY_KEY_REUSED, FORBIDDEN
+// for OtherMethod by who is no manager, and what Cancel answers; CONFLICT when it was not paid at the counter, or nothing is
+// due. It is recorded.
 func (s *Service) PayOutAtCounter(ctx context.Context, viewer auth.Viewer, in PayOutInput) (PayOutResult, error) {
 	if err := in.Validate(); err != nil {
 		return nil, err
@@ -68,6 +79,9 @@ func (s *Service) PayOutAtCounter(ctx context.Context, viewer auth.Viewer, in Pa
 	theaterID, err := s.deskOf(ctx, viewer, in.ShowtimeID)
 	if err != nil {
 		return nil, err
+	}
+	if in.OtherMethod && !viewer.Has(auth.RoleTheaterManager, theaterID) {
+		return nil, apperr.New(apperr.Forbidden, "Only managers of the theater may pay out in another way than was paid.")
 	}
 	asked, err := s.fingerprintOf(in)
 	if err != nil {
@@ -104,13 +118,20 @@ func (s *Service) PayOutAtCounter(ctx context.Context, viewer auth.Viewer, in Pa
 				return err
 			}
 		}
-		if err := s.payOutTx(ctx, tx, viewer, theaterID, r, in, &out.Amount); err != nil {
+		otherwise, err := s.payOutTx(ctx, tx, viewer, theaterID, r, in, &out.Amount)
+		switch {
+		case err != nil:
 			return err
-		}
-		if out.Amount.AmountMinor == 0 && !done.freed {
+		case otherwise && !in.OtherMethod:
+			return &refusedPayOutError{PayOutMethodRefused{Method: in.Method.Instead(), Due: out.Amount}}
+		case out.Amount.AmountMinor == 0 && !done.freed:
 			return apperr.New(apperr.Conflict, "Nothing of this reservation is to be paid out.")
 		}
-		return recordCounterTx(ctx, tx, audit.CounterPaidOut, viewer, theaterID, r, in.Method, out.Amount)
+		act := counted{Method: in.Method, Minor: out.Amount.AmountMinor, Currency: out.Amount.Currency}
+		if otherwise {
+			act.PaidBy = in.Method.Instead()
+		}
+		return recordCounterTx(ctx, tx, audit.CounterPaidOut, viewer, theaterID, r, act)
 	})
 	if refusal, ok := errors.AsType[*refusedPayOutError](err); ok {
 		return refusal.PayOutResult, nil
@@ -146,15 +167,17 @@ func (s *Service) returnTx(ctx context.Context, tx *sql.Tx, done *cancellation, 
 	return s.cancelTx(ctx, tx, done, c, back.TotalMinor, c.cause())
 }
 
-// payOutTx takes out of the till whatever is due of a reservation, and adds it to sum.
-func (s *Service) payOutTx(ctx context.Context, tx *sql.Tx, viewer auth.Viewer, theaterID uuid.UUID, r Reservation, in PayOutInput, sum *money.Money) error {
+// payOutTx takes out of the till whatever is due of a reservation, and adds it to sum. otherwise says that it was paid in
+// another way.
+func (s *Service) payOutTx(ctx context.Context, tx *sql.Tx, viewer auth.Viewer, theaterID uuid.UUID, r Reservation, in PayOutInput, sum *money.Money) (otherwise bool, err error) {
 	due, err := s.payments.DueAtCounterTx(ctx, tx, r.Reference())
 	if err != nil {
-		return err
+		return false, err
 	}
 	for _, refund := range due {
+		otherwise = otherwise || refund.Gateway != in.Method.Gateway()
 		if err := s.payments.FinishRefundTx(ctx, tx, refund); err != nil {
-			return err
+			return false, err
 		}
 		_, err := s.payments.RecordTillTx(ctx, tx, payment.TillEntry{
 			ShowtimeID: r.ShowtimeID, PaymentID: refund.PaymentID, RefundID: uuid.NullUUID{UUID: refund.ID, Valid: true},
@@ -162,11 +185,11 @@ func (s *Service) payOutTx(ctx context.Context, tx *sql.Tx, viewer auth.Viewer, 
 			Amount: refund.Amount, Given: refund.Amount, Terminal: in.Terminal, Key: in.IdempotencyKey,
 		})
 		if err != nil {
-			return err
+			return false, err
 		}
 		if *sum, err = sum.Add(refund.Amount); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return nil
+	return otherwise, nil
 }

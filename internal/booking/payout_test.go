@@ -18,6 +18,15 @@ func payOutInput(r booking.Reservation, cancel bool) booking.PayOutInput {
 	return booking.PayOutInput{CancelInput: cancelInput(r), Cancel: cancel, Method: payment.TillCash, IdempotencyKey: newKey()}
 }
 
+// payOutBy is payOutInput for money that goes back in a way.
+func payOutBy(method payment.TillMethod, r booking.Reservation, cancel bool) booking.PayOutInput {
+	in := payOutInput(r, cancel)
+	if in.Method = method; method == payment.TillCard {
+		in.Terminal = "T1-000124"
+	}
+	return in
+}
+
 // soldAtCounter sells seats of the first showtime to somebody who is not known.
 func (h *house) soldAtCounter(t testing.TB, positions ...int) booking.Reservation {
 	t.Helper()
@@ -72,9 +81,7 @@ func TestService_PayOutAtCounter(t *testing.T) {
 		if settled := h.reconcile(t); settled != 0 || h.paymentOf(t, r).Status != payment.StatusRefundPending {
 			t.Errorf("the reconciler settled %d; the payment is %+v", settled, h.paymentOf(t, r))
 		}
-		back := payOutInput(r, false)
-		back.Method, back.Terminal = payment.TillCard, "T1-000124"
-		got, err := h.booking.PayOutAtCounter(t.Context(), staff, back)
+		got, err := h.booking.PayOutAtCounter(t.Context(), staff, payOutBy(payment.TillCard, r, false))
 		if out := is[booking.PaidOut](t, got, err); out.Amount.AmountMinor != 1200 {
 			t.Errorf("%+v", out)
 		}
@@ -82,6 +89,41 @@ func TestService_PayOutAtCounter(t *testing.T) {
 			t.Errorf("the gateway was asked: %v", calls)
 		}
 		h.rests(t)
+	})
+	t.Run("BK8_the_way_it_was_paid", func(t *testing.T) {
+		for _, tender := range []booking.Tender{cash(1200), card(1200)} {
+			seats, other := h.fresh(1), tender.Method.Instead()
+			sold, err := h.booking.SellAtCounter(t.Context(), staff, h.saleInput(tender, seats...))
+			r := is[booking.PaidAtCounter](t, sold, err).Reservation
+			got, err := h.booking.PayOutAtCounter(t.Context(), staff, payOutBy(other, r, true))
+			if no := is[booking.PayOutMethodRefused](t, got, err); no.Method != tender.Method || no.Due != nzd(1200) {
+				t.Errorf("%+v", no)
+			}
+			byStaff := payOutBy(other, r, true)
+			byStaff.OtherMethod = true
+			got, err = h.booking.PayOutAtCounter(t.Context(), staff, byStaff)
+			refused(t, got, err, apperr.Forbidden)
+			if h.stored(t, r) != "CONFIRMED" || h.letters(t, seats...) != "T" || h.till(t, r) != "1 of 1200" || h.audited(t, "counter.paid_out", r) != 0 {
+				t.Errorf("it is %s, %s in the till", h.stored(t, r), h.till(t, r))
+			}
+			h.rests(t)
+			in, paidBy := payOutBy(tender.Method, r, true), ""
+			if tender.Method == payment.TillCard { // and as a manager decides otherwise
+				in, paidBy = byStaff, "CARD"
+				staff := worker(auth.RoleTheaterManager, h.TheaterID)
+				got, err = h.booking.PayOutAtCounter(t.Context(), staff, in)
+			} else {
+				got, err = h.booking.PayOutAtCounter(t.Context(), staff, in)
+			}
+			if out := is[booking.PaidOut](t, got, err); out.Amount != nzd(1200) || h.stored(t, r) != "CANCELLED" || h.letters(t, seats...) != "A" {
+				t.Errorf("%+v", out)
+			}
+			if said := fixture.Get[string](t, h.DB, `SELECT coalesce(after ->> 'paidBy', '') FROM audit_entries
+				WHERE action = 'counter.paid_out' AND subject = $1`, r.NodeID()); said != paidBy {
+				t.Errorf("recorded is that it was paid by %q, want %q", said, paidBy)
+			}
+			h.rests(t)
+		}
 	})
 	for name, cancelledBefore := range map[string]bool{"clerks_pay_out_once": false, "clerks_pay_out_once_what_was_cancelled_elsewhere": true} {
 		t.Run(name, func(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"marquee/internal/auth"
 	"marquee/internal/booking"
 	"marquee/internal/dbtest/fixture"
+	"marquee/internal/payment"
 	"marquee/internal/postgres"
 )
 
@@ -45,7 +46,7 @@ func (r *race) buyAtCounter(t *testing.T, random *rand.Rand, customer fixture.Us
 	case booking.PaidAtCounter:
 		r.tally.sold.Add(1)
 		r.tell(result.Reservation, toldPaid)
-		r.comeBack(t, random, result.Reservation)
+		r.comeBack(t, random, result.Reservation, payment.TillCash)
 	case booking.SeatsUnavailable, booking.LimitExceeded:
 		r.tally.refused.Add(1)
 	default:
@@ -75,12 +76,12 @@ func (r *race) payAtCounter(t *testing.T, random *rand.Rand, held booking.Reserv
 			r.conflict("pay at the counter", err)
 		}
 	})
-	r.comeBack(t, random, held)
+	r.comeBack(t, random, held, price.Method)
 }
 
 // comeBack is a customer who wants back what was paid at the counter, all of it or a seat, and whom two clerks serve at once.
 // Some have cancelled at home and only come for the money.
-func (r *race) comeBack(t *testing.T, random *rand.Rand, bought booking.Reservation) {
+func (r *race) comeBack(t *testing.T, random *rand.Rand, bought booking.Reservation, method payment.TillMethod) {
 	process, clerks := r.processes[random.IntN(len(r.processes))], [2]auth.Viewer{r.clerk(random), r.clerk(random)}
 	some := len(bought.Seats) > 1 && random.IntN(2) == 0
 	atHome := random.IntN(2) == 0
@@ -91,7 +92,7 @@ func (r *race) comeBack(t *testing.T, random *rand.Rand, bought booking.Reservat
 		r.cancel(t, process, viewerOf(bought), bought)
 	}
 	together(len(clerks), func(i int) {
-		in := payOutInput(bought, !atHome)
+		in := payOutBy(method, bought, !atHome)
 		if some && !atHome {
 			in.SeatIDs = []uuid.UUID{bought.Seats[len(bought.Seats)-1].ID}
 		}
@@ -116,21 +117,27 @@ func (r *race) comeBack(t *testing.T, random *rand.Rand, bought booking.Reservat
 // payOutTheRest gives every customer of the counters what they are promised: no program does.
 func (r *race) payOutTheRest(t *testing.T, process *booking.Service) {
 	t.Helper()
-	const due = `SELECT DISTINCT p.reservation_id FROM refunds f JOIN payments p ON p.showtime_id = f.showtime_id AND p.id = f.payment_id
+	const due = `SELECT DISTINCT p.reservation_id, CASE a.gateway WHEN 'COUNTER_CARD' THEN 'CARD' ELSE 'CASH' END FROM refunds f
+		JOIN payments p ON p.showtime_id = f.showtime_id AND p.id = f.payment_id
+		JOIN payment_attempts a ON a.showtime_id = f.showtime_id AND a.id = f.attempt_id
 		WHERE f.status = 'PENDING' AND f.leased_until = 'infinity'`
 	rows, err := r.DB.SQL().QueryContext(t.Context(), due)
 	if err != nil {
 		t.Fatal(err)
 	}
-	owed, err := postgres.Collect(rows, func(rows *sql.Rows) (id uuid.UUID, err error) {
-		err = rows.Scan(&id)
-		return id, err
+	type debt struct {
+		to     uuid.UUID
+		method payment.TillMethod
+	}
+	owed, err := postgres.Collect(rows, func(rows *sql.Rows) (d debt, err error) {
+		err = rows.Scan(&d.to, &d.method)
+		return d, err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, id := range owed {
-		in := payOutInput(booking.Reservation{ShowtimeID: r.Show(), ID: id}, false)
+	for _, d := range owed {
+		in := payOutBy(d.method, booking.Reservation{ShowtimeID: r.Show(), ID: d.to}, false)
 		result, err := process.PayOutAtCounter(t.Context(), r.clerks[0], in)
 		is[booking.PaidOut](t, result, err)
 	}

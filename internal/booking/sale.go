@@ -191,7 +191,7 @@ func (s *Service) sellTx(ctx context.Context, tx *sql.Tx, in counterSale, w want
 	if err := in.command.rememberTx(ctx, tx, r.ID); err != nil {
 		return id, err
 	}
-	return r.ID, recordCounterTx(ctx, tx, audit.CounterSold, in.viewer, w.offer.TheaterID, r, in.Tender.Method, r.Total)
+	return r.ID, recordCounterTx(ctx, tx, audit.CounterSold, in.viewer, w.offer.TheaterID, r, takenFor(r, in.Tender.Method))
 }
 
 // notSold says why a claim was not granted; again asks for another try.

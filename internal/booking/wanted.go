@@ -25,7 +25,7 @@ type wish struct {
 	promotion.Use // of a change, its reservation, which gives its seats and the uses of its codes back
 
 	seatIDs    []uuid.UUID
-	types      []SeatType // nil: of seats that the reservation keeps those that they have
+	types      []SeatType // nil: those that the seats of the reservation have
 	codes      []string   // nil: those that the reservation uses
 	accessible bool
 }
@@ -79,11 +79,22 @@ func (s *Service) wantedOf(ctx context.Context, in wish) (w wanted, err error) {
 	return w, err
 }
 
-// typesAt are the ticket types of those of the reservation's seats that are at the positions.
+// typesAt are the ticket types of the reservation's seats when it has those at the positions instead: seats that it keeps are
+// for whom they were, and of as many seats as it has the others are, by position, for those whose seats they come for.
 func (r Reservation) typesAt(positions seatno.List) map[int16]pricing.TicketType {
-	kept := maps.Clone(r.Types)
-	maps.DeleteFunc(kept, func(position int16, _ pricing.TicketType) bool { return !slices.Contains(positions, position) })
-	return kept
+	types := maps.Clone(r.Types)
+	isIn := func(list seatno.List) func(int16) bool {
+		return func(position int16) bool { return slices.Contains(list, position) }
+	}
+	left := slices.DeleteFunc(r.Positions.Sorted(), isIn(positions))
+	come := slices.DeleteFunc(positions.Sorted(), isIn(r.Positions))
+	for i, position := range left {
+		if of, ok := types[position]; ok && len(left) == len(come) {
+			types[come[i]] = of
+		}
+		delete(types, position)
+	}
+	return types
 }
 
 func positionsOf(layout *theater.Layout, seatIDs []uuid.UUID) (seatno.List, error) {

@@ -41,6 +41,14 @@ func (m TillMethod) Gateway() string {
 	return string(MethodCash)
 }
 
+// Instead returns the other way over the counter.
+func (m TillMethod) Instead() TillMethod {
+	if m == TillCard {
+		return TillCash
+	}
+	return TillCard
+}
+
 // AtCounter reports whether what goes through a gateway goes over the counter, and never to a program.
 func AtCounter(gateway string) bool {
 	return gateway == string(MethodCash) || gateway == string(MethodCard)
@@ -145,10 +153,10 @@ func (s *Service) PaidOutTx(ctx context.Context, tx *sql.Tx, ref Reference, key 
 	return minor, nil
 }
 
-// DueAtCounterTx returns what is to be paid out at the counter of a reservation that was paid there, the first promised
-// first. The caller holds the reservation's row lock.
+// DueAtCounterTx returns what is to be paid out at the counter of a reservation that was paid there, with how it was, the first
+// promised first. The caller holds the reservation's row lock.
 func (s *Service) DueAtCounterTx(ctx context.Context, tx *sql.Tx, ref Reference) ([]Refund, error) {
-	rows, err := tx.QueryContext(ctx, `SELECT r.showtime_id, r.id, r.payment_id, r.amount_minor, p.currency FROM payments p
+	rows, err := tx.QueryContext(ctx, `SELECT r.showtime_id, r.id, r.payment_id, a.gateway, r.amount_minor, p.currency FROM payments p
 		JOIN refunds r ON r.showtime_id = p.showtime_id AND r.payment_id = p.id
 		JOIN payment_attempts a ON a.showtime_id = r.showtime_id AND a.id = r.attempt_id
 		WHERE p.showtime_id = $1 AND p.reservation_id = $2 AND a.gateway IN ($3, $4) AND r.status = 'PENDING' ORDER BY r.number`,
@@ -157,7 +165,7 @@ func (s *Service) DueAtCounterTx(ctx context.Context, tx *sql.Tx, ref Reference)
 		return nil, fmt.Errorf("reading what is due at the counter: %w", err)
 	}
 	return postgres.Collect(rows, func(rows *sql.Rows) (r Refund, err error) {
-		err = rows.Scan(&r.ShowtimeID, &r.ID, &r.PaymentID, &r.Amount.AmountMinor, &r.Amount.Currency)
+		err = rows.Scan(&r.ShowtimeID, &r.ID, &r.PaymentID, &r.Gateway, &r.Amount.AmountMinor, &r.Amount.Currency)
 		return r, err
 	})
 }

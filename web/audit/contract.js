@@ -25,7 +25,7 @@ const values = {
     ...['Profile', 'EmailChange', 'SignInProvider', 'PasskeyChallenge', 'RoleGrant', 'StaffMember'],
     ...['ReviewAspects', 'ReviewRating', 'ReviewEdit', 'ReviewReportCount', 'TicketRequired', 'AlreadyReviewed', 'ReviewHidden', 'ReviewReported'],
     // What staff may know of a reservation.
-    ...['ReservationCustomer', 'CounterReceipt', 'TenderRefused', 'PaymentUnderWay'],
+    ...['ReservationCustomer', 'CounterReceipt', 'TenderRefused', 'PayOutMethodRefused', 'PaymentUnderWay'],
     // Terms of a theater.
     ...['PayLaterPolicy', 'RefundPolicy', 'RefundPolicyStep', 'RefundStep', 'Refund', 'SeatRefund', 'RefundPreview', 'SwapTerms', 'Swap', 'SwapPreview'],
     // What a mutation did, beside a refusal.
