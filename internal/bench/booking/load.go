@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"marquee/internal/bench/server"
 	"marquee/internal/bench/wire"
@@ -22,6 +23,7 @@ type result struct {
 	latencies                 []time.Duration // of every request, or of reserving and paying together; ascending
 	elapsed                   time.Duration
 	cpu                       time.Duration // of the API's process; 0 where there is none
+	client                    time.Duration // processor time of the load generator
 }
 
 func (r *result) attempts() int { return r.reserved + r.refused + r.failed }
@@ -101,6 +103,10 @@ func (l *load) run(ctx context.Context, s scenario, clients int, duration time.D
 	if err != nil {
 		return nil, err
 	}
+	own, err := ownCPU()
+	if err != nil {
+		return nil, err
+	}
 	start := time.Now()
 	group, ctx := errgroup.WithContext(ctx)
 	for _, c := range crew {
@@ -114,7 +120,11 @@ func (l *load) run(ctx context.Context, s scenario, clients int, duration time.D
 	if err != nil {
 		return nil, err
 	}
-	total.cpu = after - before
+	ownAfter, err := ownCPU()
+	if err != nil {
+		return nil, err
+	}
+	total.cpu, total.client = after-before, ownAfter-own
 	for _, c := range crew {
 		total.merge(&c.result)
 	}
@@ -173,4 +183,13 @@ func (c *client) run(ctx context.Context, paid bool, until time.Time) error {
 		begun = answered
 	}
 	return ctx.Err()
+}
+
+// ownCPU is the processor time that this program has used.
+func ownCPU() (time.Duration, error) {
+	var used unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &used); err != nil {
+		return 0, fmt.Errorf("read the processor time of this program: %w", err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano()), nil
 }

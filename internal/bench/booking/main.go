@@ -39,6 +39,7 @@ type settings struct {
 	bar      float64
 	late     float64
 	profile  string
+	only     string
 }
 
 func main() {
@@ -61,6 +62,7 @@ func parse(args []string) (settings, error) {
 	flags.Float64Var(&s.bar, "bar", 0.65, "least `ratio` of the API to the database alone")
 	flags.Float64Var(&s.late, "late", 2.5, "most `times` that the API's slowest hundredth of reservations may take of the database's")
 	flags.StringVar(&s.profile, "profile", "", "`folder` for CPU profiles of the API under load; none by default")
+	flags.StringVar(&s.only, "only", "", "the `scenario` to run; all by default")
 	short := flags.Bool("short", false, "a minute's version: two runs of each side")
 	if err := flags.Parse(args); err != nil {
 		return s, err
@@ -74,6 +76,9 @@ func parse(args []string) (settings, error) {
 			return s, fmt.Errorf("-clients must be numbers from 1 to %d with commas between them, not %q", mostClients, *clients)
 		}
 		s.clients = append(s.clients, n)
+	}
+	if s.only != "" && !slices.ContainsFunc(scenarios, func(one scenario) bool { return one.name == s.only }) {
+		return s, fmt.Errorf("-only must be a scenario, not %q", s.only)
 	}
 	// More would run out of seats that nobody has asked for.
 	const longest = 8 * time.Second
@@ -156,6 +161,9 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	}
 	r := report{bar: s.bar, late: s.late}
 	for _, scenario := range scenarios {
+		if s.only != "" && s.only != scenario.name {
+			continue
+		}
 		pairs, err := b.play(ctx, scenario)
 		if err != nil {
 			fmt.Fprintln(out, "RESULT errors=1 verdict=failed")

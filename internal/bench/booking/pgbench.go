@@ -100,6 +100,7 @@ func (f *floor) once(ctx context.Context, script string, clients, seconds int) (
 	if r.latencies, err = readLatencies(prefix); err != nil {
 		return nil, err
 	}
+	r.client = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	done := r.refused
 	if err := f.db.SQL().QueryRowContext(ctx, `SELECT count(*) FROM reservations`).Scan(&r.reserved); err != nil {
 		return nil, fmt.Errorf("count the reservations: %w", err)

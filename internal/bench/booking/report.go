@@ -31,13 +31,12 @@ func (p *pair) ratio(rate func(*result) float64) float64 {
 	return median(ratios)
 }
 
-// cpu is what the API's process spends on a request in milliseconds, on reserving and paying together where both are
-// done.
-func (p *pair) cpu() float64 {
+// perRequest is what a process spends on a request in milliseconds, on reserving and paying together where both are done.
+func perRequest(runs []*result, of func(*result) time.Duration) float64 {
 	var spent time.Duration
 	attempts := 0
-	for _, r := range p.api {
-		spent += r.cpu
+	for _, r := range runs {
+		spent += of(r)
 		attempts += r.attempts()
 	}
 	return spent.Seconds() * 1000 / float64(attempts)
@@ -64,14 +63,14 @@ type report struct {
 // print writes the table and the result line, and returns an error unless everything holds.
 func (r report) print(out io.Writer, took time.Duration) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "scenario\tclients\tside\trequests/s\treserved/s\trefused\tp50 ms\tp99 ms\tof requests\tof reserved\tof p99\tCPU ms\t")
+	fmt.Fprintln(table, "scenario\tclients\tside\trequests/s\treserved/s\trefused\tp50 ms\tp99 ms\tclient CPU ms\tof requests\tof reserved\tof p99\tAPI CPU ms\t")
 	line := []string{"RESULT"}
 	var total audit
 	var errs []error
 	for _, p := range r.pairs {
 		requests, ratio := p.ratio((*result).attemptsPerSecond), p.ratio((*result).reservedPerSecond)
 		late := float64(slowest(p.api)) / float64(slowest(p.floor))
-		cpu := p.cpu()
+		cpu := perRequest(p.api, func(r *result) time.Duration { return r.cpu })
 		printSide(table, p, "pgbench", p.floor, "\t\t\t")
 		printSide(table, p, "api", p.api, fmt.Sprintf("%.2f\t%.2f\t%.2f\t%.2f", requests, ratio, late, cpu))
 		line = append(line, fmt.Sprintf("ratio_%[1]s=%.2[2]f p99_%[1]s=%.2[3]f cpu_ms_%[1]s=%.2[4]f", p.name(), ratio, late, cpu))
@@ -111,6 +110,6 @@ func printSide(out io.Writer, p *pair, side string, runs []*result, ratios strin
 	}
 	all := together(runs)
 	milliseconds := func(percent int) float64 { return float64(percentile(all, percent)) / float64(time.Millisecond) }
-	fmt.Fprintf(out, "%s\t%d\t%s\t%.0f\t%.0f\t%.0f%%\t%.1f\t%.1f\t%s\t\n", p.scenario.name, p.clients, side,
-		median(attempts), median(kept), 100*float64(refused)/float64(asked), milliseconds(50), milliseconds(99), ratios)
+	fmt.Fprintf(out, "%s\t%d\t%s\t%.0f\t%.0f\t%.0f%%\t%.1f\t%.1f\t%.2f\t%s\t\n", p.scenario.name, p.clients, side,
+		median(attempts), median(kept), 100*float64(refused)/float64(asked), milliseconds(50), milliseconds(99), perRequest(runs, func(r *result) time.Duration { return r.client }), ratios)
 }
