@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -14,6 +15,7 @@ import (
 
 	"marquee/ent"
 	"marquee/internal/postgres"
+	"marquee/internal/pricing"
 	"marquee/internal/typeid"
 )
 
@@ -60,7 +62,7 @@ func Load(ctx context.Context, db *postgres.DB, today time.Time) (Summary, error
 		if err := l.films(films); err != nil {
 			return fmt.Errorf("loading films: %w", err)
 		}
-		if err := l.theaters(world); err != nil {
+		if err := l.theaters(world, today); err != nil {
 			return fmt.Errorf("loading theaters: %w", err)
 		}
 		n, err := l.showtimes(Plan(world, films, today, Days, seed))
@@ -182,7 +184,8 @@ func known(text string) *string {
 	return &text
 }
 
-func (l *loader) theaters(world []Theater) error {
+// theaters writes the theaters, whose refund policies hold from a moment before anybody can hold seats there.
+func (l *loader) theaters(world []Theater, today time.Time) error {
 	for _, t := range world {
 		theaterID := typeid.New()
 		err := l.client.Theater.Create().SetID(theaterID).SetName(t.Name).SetAddress(t.Address).SetCity(t.City).
@@ -199,6 +202,9 @@ func (l *loader) theaters(world []Theater) error {
 				return fmt.Errorf("price rule %q: %w", r.Label, err)
 			}
 		}
+		if err := l.refundPolicy(theaterID, t.Refunds, today); err != nil {
+			return fmt.Errorf("refund policy: %w", err)
+		}
 		for _, s := range t.Screens {
 			p := place{
 				theater: theaterID, screen: typeid.New(), layout: typeid.New(),
@@ -211,6 +217,16 @@ func (l *loader) theaters(world []Theater) error {
 		}
 	}
 	return nil
+}
+
+func (l *loader) refundPolicy(theater uuid.UUID, p pricing.RefundPolicy, from time.Time) error {
+	steps, err := json.Marshal(p.Steps)
+	if err != nil {
+		return err
+	}
+	return l.client.RefundPolicy.Create().SetTheaterID(theater).SetID(1).SetSteps(steps).SetLateWithoutRefund(p.LateWithoutRefund).
+		SetKeptPerTicketMinor(p.KeptPerTicketMinor).SetKeptOnceMinor(p.KeptOnceMinor).SetFeesReturned(p.FeesReturned).
+		SetSwapMinutes(p.Swap.Minutes).SetSwapFeeMinor(p.Swap.FeeMinor).SetHoldsFrom(from).Exec(l.ctx)
 }
 
 func (l *loader) screen(p place, s Screen) error {

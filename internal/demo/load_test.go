@@ -56,6 +56,14 @@ func TestLoad_and_TopUp(t *testing.T) {
 			}
 		}
 	})
+	t.Run("who_buys_now_can_give_back_and_swap", func(t *testing.T) {
+		got := count(t, db, `SELECT count(*) FROM theaters t JOIN refund_policies p ON p.theater_id = t.id
+			WHERE p.holds_from <= now() AND p.steps = '[{"minutes": 60, "basisPoints": 10000}, {"minutes": 0, "basisPoints": 5000}]'
+				AND p.fees_returned AND p.swap_minutes = 120 AND p.swap_fee_minor = 0`)
+		if got != summary.Theaters {
+			t.Errorf("%d theaters have the policy of the demo world", got)
+		}
+	})
 	t.Run("one_screen_declines_on_purpose", func(t *testing.T) {
 		got := count(t, db, `SELECT count(DISTINCT s.screen_id) FROM showtimes s JOIN price_tiers p ON p.showtime_id = s.id
 			WHERE p.amount_minor % 100 IN (5, 51, 54, 91)`)

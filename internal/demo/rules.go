@@ -35,3 +35,13 @@ func priceRules() map[string][]pricing.Rule {
 		},
 	}
 }
+
+// refundPolicy is that of every theater: all comes back until an hour before the start and half of it until the start, and
+// seats are swapped for nothing until two hours before.
+func refundPolicy() pricing.RefundPolicy {
+	return pricing.RefundPolicy{
+		Steps:        []pricing.RefundStep{{Minutes: 60, BasisPoints: 10000}, {Minutes: 0, BasisPoints: 5000}},
+		FeesReturned: true,
+		Swap:         &pricing.SwapTerms{Minutes: 120},
+	}
+}

@@ -26,6 +26,7 @@ type Theater struct {
 	Opens, Closes time.Duration // wall time since local midnight; Closes may pass 24 hours, not Opens + 24
 	Screens       []Screen
 	Rules         []pricing.Rule
+	Refunds       pricing.RefundPolicy
 }
 
 // Screen is one auditorium.
@@ -53,7 +54,7 @@ func World() []Theater {
 	theaters := make([]Theater, len(sites))
 	for i, site := range sites {
 		theaters[i] = site.Theater
-		theaters[i].Rules = rules[site.Key]
+		theaters[i].Rules, theaters[i].Refunds = rules[site.Key], refundPolicy()
 		theaters[i].Screens = make([]Screen, len(site.screens))
 		for j, plan := range site.screens {
 			theaters[i].Screens[j] = plan.screen(fmt.Sprintf("%s-%d", site.Key, j+1), site.tariff)

@@ -123,6 +123,11 @@ func TestWorld_rules_are_rules(t *testing.T) {
 		if len(theater.Rules) > 0 {
 			with++
 		}
+		var odd apperr.Fields
+		theater.Refunds.Check(&odd, theater.Key+" ")
+		if err := odd.Err(); err != nil || theater.Refunds.Swap == nil || theater.Refunds.Swap.FeeMinor%50 != 0 {
+			t.Errorf("%s: %+v: %v", theater.Key, theater.Refunds, err)
+		}
 		for _, rule := range theater.Rules {
 			var bad apperr.Fields
 			rule.Check(&bad, theater.Key+" "+rule.Label+": ")
