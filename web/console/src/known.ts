@@ -1,4 +1,6 @@
 import type { Answer, Api } from './api';
+import type { Filled } from './filled';
+import meDocument from './operations/me.graphql?raw';
 import seatsDocument from './operations/seats.graphql?raw';
 import showtimesDocument from './operations/showtimes.graphql?raw';
 import type { DemoSignIn } from './settings';
@@ -16,17 +18,31 @@ interface ShowtimesData {
       id: string;
       status: string;
       maxSeatsPerCustomer: number;
+      theater: { id: string };
     }[];
   };
+}
+
+interface MeData {
+  me: { grants: readonly { theater: { id: string } | null }[] } | null;
 }
 
 interface SeatsData {
   bestAvailable: readonly { seats: readonly { id: string }[] }[];
 }
 
+/** Seats that are free at a showtime, and its theater where that is known. */
+interface Found {
+  readonly theaterId: string | undefined;
+  readonly showtimeId: string;
+  readonly seatIds: readonly string[];
+}
+
+/** The mutations after which other seats are free. */
+const claiming = ['reserveSeats', 'changeSeats', 'swapSeats', 'sellAtCounter'];
 const seatsTogether = 2;
 const showtimesToTry = 8;
-const hoursAhead = 2;
+const hoursAhead = 3; // swaps end earlier than sales
 
 /**
  * Ids that make the examples work without copying: an open showtime, its best free seats, and the viewer's latest
@@ -36,6 +52,8 @@ export class Known {
   readonly #api: Api;
   readonly #listeners = new Set<() => void>();
   #values: Values = { showtimeId: '', seatIds: [], reservationId: '' };
+  #theaterId: string | undefined; // of the showtime, where it was told
+  #workplace: Promise<string | undefined> | undefined; // of this viewer, once it was asked for
 
   constructor(api: Api) {
     this.#api = api;
@@ -48,52 +66,85 @@ export class Known {
 
   readonly snapshot = (): Values => this.#values;
 
-  /** Looks for seats that are free, first at the showtime that is known. What the server refuses leaves all as it is. */
+  /**
+   * Looks for seats that are free, first at the showtime that is known; for who works at a theater, at that one. What the
+   * server refuses leaves all as it is.
+   */
   async lookUp(): Promise<void> {
+    this.#workplace ??= this.#findWorkplace();
+    const workplace = this.#workplace;
     try {
-      const { showtimeId } = this.#values;
-      const here = showtimeId === '' ? [] : await this.#freeSeats(showtimeId);
-      if (here.length > 0) {
-        if (here.join() !== this.#values.seatIds.join()) {
-          this.#change({ seatIds: here });
-        }
-        return;
+      const found = await this.#findSeats(await workplace);
+      if (found === null || workplace !== this.#workplace) {
+        return; // nothing is free, or somebody else has signed in meanwhile
       }
-      const from = new Date(Date.now() + hoursAhead * 3_600_000).toISOString();
-      const { data } = await this.#api.post<ShowtimesData>({
-        query: showtimesDocument,
-        variables: { from, first: showtimesToTry },
-      });
-      for (const { id, status, maxSeatsPerCustomer } of data?.showtimes.nodes ?? []) {
-        if (status === 'SCHEDULED' && maxSeatsPerCustomer >= seatsTogether) {
-          const seatIds = await this.#freeSeats(id);
-          if (seatIds.length > 0) {
-            this.#change({ showtimeId: id, seatIds });
-            return;
-          }
-        }
+      this.#theaterId = found.theaterId;
+      const { showtimeId, seatIds } = this.#values;
+      if (found.showtimeId !== showtimeId || found.seatIds.join() !== seatIds.join()) {
+        this.#change({ showtimeId: found.showtimeId, seatIds: found.seatIds });
       }
     } catch {
       // The examples show empty ids; running one says what is wrong with the server.
+      this.#workplace = undefined;
     }
   }
 
   /** Takes the ids that later examples need from the answer to an operation that a user ran. */
   learn({ data }: Answer): void {
-    const reserved = text(data, 'reserveSeats', 'reservation', 'id');
-    const newest = text(data, 'myReservations', 'nodes', '0', 'id');
-    const reservationId = reserved ?? newest;
-    if (reservationId !== undefined && reservationId !== this.#values.reservationId) {
-      this.#change({ reservationId });
+    const reservation =
+      at(data, 'reserveSeats', 'reservation') ??
+      at(data, 'swapSeats', 'reservation') ??
+      at(data, 'myReservations', 'nodes', '0');
+    const { reservationId, showtimeId } = this.#values;
+    const id = text(reservation, 'id') ?? reservationId;
+    const of = text(reservation, 'showtime', 'id') ?? showtimeId;
+    if (of !== showtimeId) {
+      this.#theaterId = undefined;
+      this.#change({ reservationId: id, showtimeId: of, seatIds: [] });
+    } else if (id !== reservationId) {
+      this.#change({ reservationId: id });
     }
-    if (at(data, 'reserveSeats') !== undefined || at(data, 'changeSeats') !== undefined) {
+    if (of !== showtimeId || claiming.some((mutation) => at(data, mutation) !== undefined)) {
       void this.lookUp();
     }
   }
 
   /** Forgets what belongs to a viewer. */
   forgetViewer(): void {
+    this.#workplace = undefined;
     this.#change({ reservationId: '' });
+  }
+
+  /** The theater that the viewer has a role at; undefined for everybody else. */
+  async #findWorkplace(): Promise<string | undefined> {
+    const { data } = await this.#api.post<MeData>({ query: meDocument });
+    return data?.me?.grants.find(({ theater }) => theater !== null)?.theater?.id;
+  }
+
+  /** Seats that are free, at the showtime that is known unless it is of another theater than is wanted. */
+  async #findSeats(wanted: string | undefined): Promise<Found | null> {
+    const { showtimeId } = this.#values;
+    const theaterId = this.#theaterId;
+    if (showtimeId !== '' && (wanted === undefined || wanted === theaterId)) {
+      const seatIds = await this.#freeSeats(showtimeId);
+      if (seatIds.length > 0) {
+        return { theaterId, showtimeId, seatIds };
+      }
+    }
+    const from = new Date(Date.now() + hoursAhead * 3_600_000).toISOString();
+    const { data } = await this.#api.post<ShowtimesData>({
+      query: showtimesDocument,
+      variables: { from, theaterId: wanted, first: showtimesToTry },
+    });
+    for (const { id, status, maxSeatsPerCustomer, theater } of data?.showtimes.nodes ?? []) {
+      if (status === 'SCHEDULED' && maxSeatsPerCustomer >= seatsTogether) {
+        const seatIds = await this.#freeSeats(id);
+        if (seatIds.length > 0) {
+          return { theaterId: theater.id, showtimeId: id, seatIds };
+        }
+      }
+    }
+    return null;
   }
 
   /** The best seats for a small party, which no rule of the theater forbids; none when there are not enough. */
@@ -135,8 +186,7 @@ function randomLetters(): string {
 export interface Filling {
   readonly known: Known;
   readonly signIn: DemoSignIn | undefined;
-  /** What was filled in, as JSON: such values may be replaced later, those of a user never. */
-  readonly filled: Set<string>;
+  readonly filled: Filled;
 }
 
 /**
@@ -168,13 +218,13 @@ export function fill(variables: string, { known, signIn, filled }: Filling, { re
     }
     return Object.fromEntries(
       Object.entries(value).map(([name, inner]) => {
-        const isOpen = isEmpty(inner) || (renew && filled.has(JSON.stringify(inner)));
+        const isOpen = isEmpty(inner) || (renew && filled.has(inner));
         const suggestion = isOpen ? suggestions[name]?.(value) : undefined;
         if (suggestion === undefined || isEmpty(suggestion)) {
           return [name, visit(inner)];
         }
         changed = true;
-        filled.add(JSON.stringify(suggestion));
+        filled.add(suggestion);
         return [name, suggestion];
       }),
     );

@@ -14,6 +14,7 @@ import { Bar } from './bar';
 import { examples } from './examples';
 import { examplesPlugin, VariableFiller } from './examples-plugin';
 import { createFetcher } from './fetcher';
+import { Filled } from './filled';
 import { fill, type Filling, Known } from './known';
 import { Renewal } from './renewal';
 import { Session } from './session';
@@ -38,13 +39,13 @@ async function start(root: HTMLElement): Promise<void> {
     if (account !== session.account) {
       account = session.account;
       known.forgetViewer();
-      if (access.isOpen && known.snapshot().showtimeId === '') {
+      if (access.isOpen) {
         void known.lookUp();
       }
     }
   });
   const sockets = new Sockets(session, renewal);
-  const filling = { known, signIn: settings.signIns[0], filled: new Set<string>() };
+  const filling = { known, signIn: settings.signIns[0], filled: new Filled(window.localStorage) };
   createRoot(root).render(
     <StrictMode>
       <Console {...{ access, api, filling, session, settings, sockets }} />

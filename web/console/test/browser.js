@@ -4,202 +4,15 @@
 // content security policy.
 import { createHmac } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
-import path from 'node:path';
 
 import { chromium } from 'playwright-core';
 
 import { Refused, withMarquee } from '../../audit/marquee.js';
+import { ConsolePage, must, openPage, pictures, Watch } from './page.js';
 import { spaStory } from './spa.js';
 
-const pictures = path.resolve(import.meta.dirname, '../../../build/console');
-const examples = 11; // that the console opens with, a tab each
+const examples = 16; // that the console opens with, a tab each
 const accounts = 3; // of them make accounts and sessions, which production leaves to others
-const patience = 20_000; // for a step; nothing takes that long on a machine that works
-
-/** What the page did that a quiet page does not do. */
-class Watch {
-  foreign = [];
-  errors = [];
-  breaches = [];
-  sockets = [];
-
-  constructor(address) {
-    this.address = address;
-  }
-
-  async follow(context) {
-    context.on('request', (request) => this.#visit(request.url()));
-    context.on('weberror', (error) => this.errors.push(error.error().message));
-    context.on('console', (message) => {
-      if (message.type() === 'error') {
-        this.errors.push(message.text());
-      }
-    });
-    await context.exposeBinding('reportBreach', (_, breach) => this.breaches.push(breach));
-    await context.addInitScript(() => {
-      document.addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) =>
-        window.reportBreach(`${violatedDirective} ${blockedURI}`),
-      );
-    });
-    context.on('page', (page) =>
-      page.on('websocket', (socket) => {
-        this.#visit(socket.url());
-        this.sockets.push(socket);
-      }),
-    );
-  }
-
-  #visit(text) {
-    const url = new URL(text);
-    if (!['data:', 'blob:'].includes(url.protocol) && url.host !== this.address) {
-      this.foreign.push(text);
-    }
-  }
-}
-
-/** The page as a person sees it. */
-class ConsolePage {
-  constructor(page) {
-    this.page = page;
-    this.bar = page.getByRole('banner');
-    this.tabs = page.getByRole('tab');
-  }
-
-  /** What an editor shows, from the top; the editor itself keeps its lines in any order and wraps long ones. */
-  async text(region) {
-    const lines = await this.page.locator(`${region} .view-lines`).first().evaluate((all) =>
-      [...all.children]
-        .sort((one, other) => Number.parseFloat(one.style.top) - Number.parseFloat(other.style.top))
-        .map((line) => line.textContent),
-    );
-    return lines.join('\n').replaceAll('\u00a0', ' ');
-  }
-
-  async until(what, holds) {
-    for (const late = Date.now() + patience; ; await this.page.waitForTimeout(20)) {
-      const seen = await holds();
-      if (seen) {
-        return seen;
-      }
-      if (Date.now() > late) {
-        throw new Error(`${what}: it does not come to that; the answer reads\n${await this.text('.graphiql-response')}`);
-      }
-    }
-  }
-
-  /** Brings a tab to the front and returns the variables it shows, once they are filled. */
-  async open(name) {
-    await this.page.getByRole('tablist').getByRole('button', { name, exact: true }).click();
-    return this.until(`the variables of ${name}`, async () => {
-      const shown = await this.text('[aria-label="Variables"]');
-      return !/""|\[\]/.test(shown) && /^\{[^]*\}$/.test(shown) && shown;
-    });
-  }
-
-  async run() {
-    await this.page.getByRole('button', { name: /^(Execute|Stop) query/ }).click();
-  }
-
-  /** Runs what is in front and waits for an answer that has the pattern, and never for one with errors. */
-  async answer(what, pattern) {
-    return this.until(what, async () => {
-      const shown = await this.text('.graphiql-response');
-      if (/"errors": \[/.test(shown)) {
-        throw new Error(`${what}: refused\n${shown}`);
-      }
-      return pattern.test(shown) && shown;
-    });
-  }
-
-  async example(name, pattern) {
-    const variables = await this.open(name);
-    await this.run();
-    await this.answer(name, pattern);
-    return variables;
-  }
-
-  /** Writes the variables of the tab in front. */
-  async fillVariables(values) {
-    await this.page.locator('[aria-label="Variables"] .view-lines').first().click();
-    await this.page.keyboard.press('ControlOrMeta+A');
-    await this.page.keyboard.insertText(JSON.stringify(values, null, 2));
-    await this.page.keyboard.press('ControlOrMeta+Shift+End'); // brackets that the editor has closed by itself
-    await this.page.keyboard.press('Delete');
-    await this.until('the variables', async () => (await this.text('[aria-label="Variables"]')).includes(values.input.token));
-  }
-
-  async signIn(email, password) {
-    const form = this.page.getByRole('form', { name: 'Sign in' });
-    await form.getByLabel('E-mail').fill(email);
-    await form.getByLabel('Password').fill(password);
-    await form.getByRole('button', { name: 'Sign in', exact: true }).click();
-  }
-
-  async prove(text) {
-    const form = this.page.getByRole('form', { name: 'Second factor' });
-    await form.getByLabel('Code').fill(text);
-    await form.getByRole('button', { name: 'Prove' }).click();
-  }
-
-  async shows(...texts) {
-    await this.until(`the bar shows ${texts}`, async () => {
-      const shown = await this.bar.innerText();
-      return texts.every((text) => shown.includes(text));
-    });
-  }
-
-  async signOut() {
-    await this.bar.getByRole('button', { name: 'Sign out' }).click();
-    await this.shows('Demo');
-  }
-
-  stored() {
-    return this.page.evaluate(() => JSON.parse(window.sessionStorage.getItem('marquee:session') ?? 'null'));
-  }
-
-  /** Loads the page again as one that finds the session so changed. */
-  async restart(changes) {
-    await this.page.evaluate((all) => {
-      const kept = JSON.parse(window.sessionStorage.getItem('marquee:session'));
-      window.sessionStorage.setItem('marquee:session', JSON.stringify({ ...kept, ...all }));
-    }, changes);
-    await this.page.reload();
-  }
-
-  /** Whether a text is kept where a later visit or another tab could read it. */
-  keepsBeyondTheTab(text) {
-    return this.page.evaluate((one) => JSON.stringify(window.localStorage).includes(one) || document.cookie !== '', text);
-  }
-
-  /** Takes a picture once the editors have coloured what they show and found no fault in it. */
-  async picture(name) {
-    await this.until('a settled page', () =>
-      this.page.evaluate(() => {
-        const tokens = document.querySelectorAll('.graphiql-query-editor .view-line span[class^=mtk]');
-        const colours = new Set([...tokens].map((token) => token.className));
-        return colours.size > 1 && document.querySelector('.squiggly-error') === null;
-      }),
-    );
-    await this.snap(name);
-  }
-
-  async snap(name) {
-    const file = path.join(pictures, name);
-    await this.page.screenshot({ path: file });
-    console.log(`           picture  ${path.relative(process.cwd(), file)}`);
-  }
-}
-
-/** A page in a browser of its own, which remembers nothing, watched from its first request. */
-async function openPage(browser, watch, answers = {}) {
-  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, colorScheme: 'light' });
-  context.setDefaultTimeout(patience);
-  await watch.follow(context);
-  for (const [url, json] of Object.entries(answers)) {
-    await context.route(url, (route) => route.fulfill({ json }));
-  }
-  return context.newPage();
-}
 
 /** The code that an authenticator app shows, some periods from now. */
 function code(secret, periods = 0) {
@@ -210,12 +23,6 @@ function code(secret, periods = 0) {
   const key = Buffer.from(bits.match(/.{8}/g).map((octet) => Number.parseInt(octet, 2)));
   const mac = createHmac('sha1', key).update(counter).digest();
   return String((mac.readUInt32BE(mac[19] & 0xf) & 0x7fffffff) % 1_000_000).padStart(6, '0');
-}
-
-function must(holds, otherwise) {
-  if (!holds) {
-    throw new Error(otherwise);
-  }
 }
 
 /** The story, step by step. */
@@ -335,6 +142,7 @@ function story(server, watch, page, browser) {
       await at.run();
       await at.answer('ConfirmSignUp', /"token":\s+"eyJ/);
       await at.shows('Vera Visitor');
+      await at.example('QuoteSeats', /"total": \{\s+"formatted": "\w{3} [\d.]+"[^]*"refundSteps": \[\s+\{/);
       await at.open('ReserveSeats');
       await at.until('seats that are free', async () => {
         // A page that was loaded again may have chosen another showtime.
@@ -347,7 +155,15 @@ function story(server, watch, page, browser) {
       await at.run();
       await at.answer('ReserveSeats', /"status": "HELD"/);
       await at.example('PayReservation', /"status": "CONFIRMED"/);
-      await at.example('MyReservations', /"status": "CONFIRMED"/);
+      await at.example('RefundPreview', /"steps": \[\s+\{/);
+      await at.example('SwapPreview', /"comesBack"/);
+      await at.example('SwapSeats', /"status": "HELD"/);
+      const [coming] = /res_\w+/.exec(await at.text('.graphiql-response'));
+      await at.open('PayReservation');
+      await at.until('the reservation that comes', async () => (await at.text('[aria-label="Variables"]')).includes(coming));
+      await at.run();
+      await at.answer('PayReservation', new RegExp(`"${coming}",\\s+"status": "CONFIRMED"`));
+      await at.example('MyReservations', /"status": "CONFIRMED"[^]*"status": "CANCELLED"/);
       await at.example('CancelReservation', /"status": "CANCELLED"/);
       await at.example('NodeById', /"__typename": "Showtime"/);
       await at.signOut();
@@ -359,10 +175,27 @@ function story(server, watch, page, browser) {
       await at.bar.getByRole('button', { name: 'Customer' }).click();
       await at.shows('Casey Customer');
       await page.getByRole('button', { name: 'Show Examples' }).click();
+      await at.snap('examples-light.png');
       await page.getByRole('region', { name: 'Examples' }).getByRole('button', { name: 'ReserveSeats' }).click();
       await at.until('one more tab', async () => (await at.tabs.count()) === examples + 1);
       await at.run();
       await at.answer('ReserveSeats', /"status": "HELD"/);
+      await at.signOut();
+    }],
+    ['a manager sells at the counter of their theater', async () => {
+      await at.bar.getByRole('button', { name: 'Theater manager' }).click();
+      await at.shows('Morgan Manager');
+      await at.open('SellAtCounter');
+      const seller = server.visitor();
+      ({ token: seller.token } = await at.stored());
+      const { me } = await seller.ask('{ me { grants { theater { id } } } }');
+      await at.until('a showtime there', async () => {
+        const [id] = (await at.text('[aria-label="Variables"]')).match(/sho_\w+/);
+        const { node } = await seller.ask('query ($id: ID!) { node(id: $id) { ... on Showtime { theater { id } } } }', { id });
+        return node.theater.id === me.grants[0].theater.id;
+      });
+      await at.run();
+      await at.answer('SellAtCounter', /"change": \{\s+"formatted": "GBP [\d.]+"/);
       await at.signOut();
     }],
     ['one click signs the administrator in, in the dark', async () => {
@@ -503,7 +336,7 @@ await withMarquee(async (server) => {
   let steps = [];
   try {
     const page = await openPage(browser, watch);
-    steps = [...story(server, watch, page, browser), ...spaStory(server, browser, must)];
+    steps = [...story(server, watch, page, browser), ...spaStory(server, browser)];
     for (const [name, step] of steps) {
       const start = Date.now();
       try {

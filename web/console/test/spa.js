@@ -1,5 +1,7 @@
 // What only a browser can show of the API: sessions in cookies, which scripts and other sites cannot use, and passkeys of
 // a device, here the virtual one of Chromium. The steps run in a page of the API's own site.
+import { must } from './page.js';
+
 const socketProtocol = 'graphql-transport-ws';
 
 /** Runs inside the page: sends an operation as a single-page app does, and returns the answer with its status. */
@@ -44,7 +46,7 @@ const signInDocument = `mutation ($email: String!, $password: String!) { signIn(
   __typename ... on SessionPayload { token refreshToken user { email } } ... on UserError { message } } }`;
 
 /** The steps: name, and what throws when it does not hold. */
-export function spaStory(server, browser, must) {
+export function spaStory(server, browser) {
   const account = { email: 'customer@marquee.example', password: 'customer at the movies' };
   const site = `http://localhost:${server.address.split(':')[1]}`;
   let context;
