@@ -112,7 +112,7 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger, seams Seams) 
 		return nil, err
 	}
 	a.closers.add(a.listeners.Close)
-	if a.db, err = openDatabase(ctx, cfg, log, seams.OnStatement, &a.closers); err != nil {
+	if a.db, err = openDatabase(ctx, cfg, serverName, log, seams.OnStatement, &a.closers); err != nil {
 		return nil, err
 	}
 	if a.vault, err = openVault(cfg); err != nil {

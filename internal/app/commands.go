@@ -158,12 +158,16 @@ func (u demoUser) secret() string {
 func today() time.Time { return time.Now().UTC() }
 
 // Demo replaces the catalogue, the theaters and all reservations by a fresh demo world. It refuses to do so in
-// production.
+// production, and while a server uses the database: what that keeps in memory, and whoever is buying, would be of a world that
+// is gone.
 func (c Command) Demo(ctx context.Context) error {
 	if c.Config.Env == config.Production {
 		return errors.New("the demo world replaces the catalogue and all reservations: it is not loaded with MARQUEE_ENV=production")
 	}
 	return c.withDatabase(ctx, func(db *postgres.DB) error {
+		if err := refuseBesideServers(ctx, db); err != nil {
+			return err
+		}
 		if err := c.migrate(ctx, db); err != nil {
 			return err
 		}
@@ -301,7 +305,7 @@ func (c Command) Healthcheck(ctx context.Context) (err error) {
 func (c Command) withDatabase(ctx context.Context, do func(*postgres.DB) error) (err error) {
 	var opened closers
 	defer func() { err = errors.Join(err, opened.close()) }()
-	db, err := openDatabase(ctx, c.Config, c.Log, nil, &opened)
+	db, err := openDatabase(ctx, c.Config, commandName, c.Log, nil, &opened)
 	if err != nil {
 		return err
 	}

@@ -225,6 +225,24 @@ func TestCommand_Demo(t *testing.T) {
 			t.Errorf("%s movies", n)
 		}
 	})
+	t.Run("not_beside_a_server", func(t *testing.T) {
+		t.Parallel()
+		cfg := configuration(t, dbtest.NewURL(t))
+		db := open(t, string(cfg.DatabaseURL))
+		s := serve(t, cfg, true)
+		if _, err := db.SQL().ExecContext(t.Context(), `INSERT INTO movies (id, title) VALUES (gen_random_uuid(), 'Ours')`); err != nil {
+			t.Fatal(err)
+		}
+		c, _ := command(cfg)
+		sentence(t, c.Demo(timeLimit(t)), "a server is using this database")
+		if n := texts(t, db, countMovies)[0]; n != "1" {
+			t.Errorf("%s movies", n)
+		}
+		s.end(t)
+		if err := c.Demo(timeLimit(t)); err != nil {
+			t.Errorf("when the server has ended: %v", err)
+		}
+	})
 }
 
 func TestCommand_migrations(t *testing.T) {

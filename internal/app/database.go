@@ -18,9 +18,29 @@ import (
 // databaseName is the database in a private cluster.
 const databaseName = "marquee"
 
-// openDatabase connects to the configured database, or to the private cluster in the data folder, which it starts when
-// nobody has.
-func openDatabase(ctx context.Context, cfg config.Config, log *slog.Logger, onStatement func(string), c *closers) (*postgres.DB, error) {
+// What the program calls its sessions at the database.
+const (
+	serverName  = "marquee server"
+	commandName = "marquee"
+)
+
+// refuseBesideServers returns an error when a server is using the database at this moment.
+func refuseBesideServers(ctx context.Context, db *postgres.DB) error {
+	var servers int
+	err := db.SQL().QueryRowContext(ctx, `SELECT count(*) FROM pg_stat_activity
+		WHERE datname = current_database() AND application_name = $1`, serverName).Scan(&servers)
+	if err != nil {
+		return fmt.Errorf("looking for servers: %w", err)
+	}
+	if servers > 0 {
+		return errors.New("a server is using this database, and would lose it under its hands: stop it first")
+	}
+	return nil
+}
+
+// openDatabase connects to the configured database, under a name for its sessions, or to the private cluster in the data
+// folder, which it starts when nobody has.
+func openDatabase(ctx context.Context, cfg config.Config, name string, log *slog.Logger, onStatement func(string), c *closers) (*postgres.DB, error) {
 	address := string(cfg.DatabaseURL)
 	if address == "" {
 		cluster, err := local.Start(ctx, local.Options{Dir: filepath.Join(cfg.DataDir, "postgres"), BinDir: cfg.PostgresBin, Log: log})
@@ -34,7 +54,7 @@ func openDatabase(ctx context.Context, cfg config.Config, log *slog.Logger, onSt
 		address = cluster.URL(databaseName)
 	}
 	db, err := postgres.Open(ctx, postgres.Config{
-		URL: address, MaxConns: cfg.DatabaseConns, ApplicationName: "marquee", OnStatement: onStatement,
+		URL: address, MaxConns: cfg.DatabaseConns, ApplicationName: name, OnStatement: onStatement,
 	})
 	if err != nil {
 		return nil, err
