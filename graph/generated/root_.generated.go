@@ -661,7 +661,10 @@ type Reservation implements Node @auth {
 type PriceLine @public {
   "Which step of the price it is. The total is the sum of all lines but those of kind ` + "`" + `INCLUDED_TAX` + "`" + `."
   kind: PriceLineKind!
-  "What the line is for: ` + "`" + `2 x Adult, Standard` + "`" + `."
+  """
+  What the line is for, in English: ` + "`" + `2 x Adult, Standard` + "`" + `; what rules and promotions change by the label that the theater gave
+  them. Who speaks another language makes its own words of ` + "`" + `kind` + "`" + `, ` + "`" + `category` + "`" + `, ` + "`" + `ticketType` + "`" + ` and ` + "`" + `quantity` + "`" + `.
+  """
   description: String!
   "Seat category it is for; of ` + "`" + `SEATS` + "`" + ` only."
   category: SeatCategory
@@ -2568,11 +2571,11 @@ extend type Query {
 input PriceRuleInput {
   "What it is about."
   kind: PriceRuleKind!
-  "The words on its line of a price, 1 to 60 characters."
+  "The words on its line of a price, 1 to 60 characters; in English, as its other lines are."
   label: String!
   "For whom: ` + "`" + `TICKET_TYPE` + "`" + `."
   ticketType: TicketType
-  "Of which format, as showtimes have it: ` + "`" + `FORMAT` + "`" + `."
+  "Of which format, spelled as showtimes have it: ` + "`" + `FORMAT` + "`" + `. One of which the theater has no showtime, past or to come, is refused unless the rule is inactive."
   format: String
   "On which days: ` + "`" + `TIME_BAND` + "`" + `."
   weekdays: [Weekday!]
@@ -2853,7 +2856,7 @@ extend type Theater {
 input PromotionInput {
   "What customers type in: 6 to 32 letters and digits. Short codes are guessed."
   promoCode: String!
-  "The words on its line of a price, 1 to 60 characters."
+  "The words on its line of a price, 1 to 60 characters; in English, as its other lines are."
   label: String!
   "Hundredths of a percent off the price of each ticket: 1 to 10000. Give this or ` + "`" + `amountOffMinor` + "`" + `."
   percentOffBasisPoints: Int

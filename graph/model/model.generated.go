@@ -1300,11 +1300,11 @@ type PriceRule struct {
 type PriceRuleInput struct {
 	// What it is about.
 	Kind pricing.Kind `json:"kind"`
-	// The words on its line of a price, 1 to 60 characters.
+	// The words on its line of a price, 1 to 60 characters; in English, as its other lines are.
 	Label string `json:"label"`
 	// For whom: `TICKET_TYPE`.
 	TicketType *pricing.TicketType `json:"ticketType,omitempty"`
-	// Of which format, as showtimes have it: `FORMAT`.
+	// Of which format, spelled as showtimes have it: `FORMAT`. One of which the theater has no showtime, past or to come, is refused unless the rule is inactive.
 	Format *string `json:"format,omitempty"`
 	// On which days: `TIME_BAND`.
 	Weekdays []Weekday `json:"weekdays,omitempty"`
@@ -1385,7 +1385,7 @@ type Promotion struct {
 type PromotionInput struct {
 	// What customers type in: 6 to 32 letters and digits. Short codes are guessed.
 	PromoCode string `json:"promoCode"`
-	// The words on its line of a price, 1 to 60 characters.
+	// The words on its line of a price, 1 to 60 characters; in English, as its other lines are.
 	Label string `json:"label"`
 	// Hundredths of a percent off the price of each ticket: 1 to 10000. Give this or `amountOffMinor`.
 	PercentOffBasisPoints *int32 `json:"percentOffBasisPoints,omitempty"`

@@ -6,18 +6,18 @@ import (
 	"marquee/internal/pricing"
 )
 
-// priceRules are the rules of those theaters that have some, by key. The sandbox gateway reads the last two digits of an
+// priceRules are the rules of those theaters that have some, by key, in English as the other lines of a price are. The sandbox gateway reads the last two digits of an
 // amount, so all that changes a total is a multiple of 50.
 func priceRules() map[string][]pricing.Rule {
 	weekend := pricing.DaysOf(time.Friday, time.Saturday, time.Sunday)
 	return map[string][]pricing.Rule{
 		"berlin-spreebogen": {
-			{Kind: pricing.ByType, Label: "Kind", TicketType: pricing.Child, AmountMinor: -400},
-			{Kind: pricing.ByType, Label: "Studierende", TicketType: pricing.Student, AmountMinor: -200},
-			{Kind: pricing.ByType, Label: "Ab 65", TicketType: pricing.Senior, AmountMinor: -150},
-			{Kind: pricing.ByFormat, Label: "3D-Zuschlag", Format: Format3D, AmountMinor: 250},
-			{Kind: pricing.ByTime, Label: "Wochenendabend", Weekdays: weekend, From: 18 * 60, To: 2 * 60, AmountMinor: 100},
-			{Kind: pricing.Tax, Label: "MwSt. 7 %", BasisPoints: 700, Included: true},
+			{Kind: pricing.ByType, Label: "Child", TicketType: pricing.Child, AmountMinor: -400},
+			{Kind: pricing.ByType, Label: "Student", TicketType: pricing.Student, AmountMinor: -200},
+			{Kind: pricing.ByType, Label: "65 and over", TicketType: pricing.Senior, AmountMinor: -150},
+			{Kind: pricing.ByFormat, Label: "3D surcharge", Format: Format3D, AmountMinor: 250},
+			{Kind: pricing.ByTime, Label: "Weekend evening", Weekdays: weekend, From: 18 * 60, To: 2 * 60, AmountMinor: 100},
+			{Kind: pricing.Tax, Label: "VAT 7%", BasisPoints: 700, Included: true},
 		},
 		"tokyo-hoshinoza": {
 			{Kind: pricing.ByType, Label: "Child", TicketType: pricing.Child, AmountMinor: -900},

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -43,6 +45,30 @@ func (in *PriceRuleInput) validate() error {
 	var bad apperr.Fields
 	in.Rule.Check(&bad, "input.rule.")
 	return bad.Err()
+}
+
+// shownTx returns BAD_USER_INPUT for a rule that is to hold for a format of which the theater has no showtime, past or to come:
+// spelled otherwise it would hold for none, and nobody would notice.
+func (in *PriceRuleInput) shownTx(ctx context.Context, tx *sql.Tx, theaterID uuid.UUID) error {
+	if in.Rule.Kind != pricing.ByFormat || !in.Active {
+		return nil
+	}
+	rows, err := tx.QueryContext(ctx, `SELECT DISTINCT format FROM showtimes WHERE theater_id = $1 ORDER BY format`, theaterID)
+	if err != nil {
+		return fmt.Errorf("reading formats: %w", err)
+	}
+	shown, err := postgres.Collect(rows, func(rows *sql.Rows) (format string, err error) {
+		err = rows.Scan(&format)
+		return format, err
+	})
+	switch {
+	case err != nil || slices.Contains(shown, in.Rule.Format):
+		return err
+	case len(shown) == 0:
+		return apperr.Invalid("input.rule.format", "This theater has no showtimes yet. Let the rule hold when it has some of this format.")
+	default:
+		return apperr.Invalid("input.rule.format", "This theater has no showtime of this format, but of %s.", strings.Join(shown, ", "))
+	}
 }
 
 // requirePricing returns nil for a viewer who may set the prices of a theater and has proved of late who they are;
@@ -106,6 +132,9 @@ func (s *Service) CreatePriceRule(ctx context.Context, v auth.Viewer, theaterID 
 	}
 	made := PriceRule{ID: typeid.New(), TheaterID: theaterID, Rule: in.Rule, Active: in.Active}
 	err := s.changeRules(ctx, theaterID, func(tx *sql.Tx) error {
+		if err := in.shownTx(ctx, tx, theaterID); err != nil {
+			return err
+		}
 		var count int
 		if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM price_rules WHERE theater_id = $1`, theaterID).Scan(&count); err != nil {
 			return err
@@ -136,6 +165,9 @@ func (s *Service) UpdatePriceRule(ctx context.Context, v auth.Viewer, id uuid.UU
 	is := PriceRule{ID: id, TheaterID: was.TheaterID, Rule: in.Rule, Active: in.Active}
 	err = s.changeRules(ctx, was.TheaterID, func(tx *sql.Tx) error {
 		if was, err = lockRuleTx(ctx, tx, id); err != nil {
+			return err
+		}
+		if err := in.shownTx(ctx, tx, was.TheaterID); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, `UPDATE price_rules SET (`+ruleColumns+`)

@@ -198,6 +198,41 @@ func TestAZ3_Service_price_rules(t *testing.T) {
 
 func errOf(_ showtime.PriceRule, err error) error { return err }
 
+// TestService_price_rules_of_formats sets rules for formats: one of which the theater has no showtime would hold for nothing.
+func TestService_price_rules_of_formats(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	admin := worker(auth.RoleAdmin, auth.Platform)
+	b.show(b.movie, b.berlin, time.Now().AddDate(0, 0, -30).Truncate(time.Second), nil) // in IMAX
+	of := func(format string) showtime.PriceRuleInput {
+		return active(pricing.Rule{Kind: pricing.ByFormat, Label: "Large", Format: format, AmountMinor: 300})
+	}
+	made, err := b.CreatePriceRule(t.Context(), admin, b.berlin.theater, of("IMAX"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	waits := of("3D")
+	waits.Active = false
+	for _, at := range []place{b.berlin, b.sydney} {
+		if _, err := b.CreatePriceRule(t.Context(), admin, at.theater, waits); err != nil {
+			t.Errorf("a rule that waits for its showtimes: %v", err)
+		}
+	}
+	before := fixture.Get[int](t, b.db, `SELECT count(*) FROM audit_entries`)
+	for name, err := range map[string]error{
+		"spelled otherwise":        errOf(b.CreatePriceRule(t.Context(), admin, b.berlin.theater, of("Imax"))),
+		"changed to what is not":   errOf(b.UpdatePriceRule(t.Context(), admin, made.ID, of("3D"))),
+		"shown by another theater": errOf(b.CreatePriceRule(t.Context(), admin, b.sydney.theater, of("IMAX"))),
+	} {
+		if e, ok := errors.AsType[*apperr.Error](err); !ok || e.Code != apperr.BadUserInput || len(e.Fields) != 1 || e.Fields[0].Path != "input.rule.format" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if after := fixture.Get[int](t, b.db, `SELECT count(*) FROM audit_entries`); after != before {
+		t.Errorf("%d changes were recorded", after-before)
+	}
+}
+
 // TestService_Offer_rules makes sure that the hours of a rule are those of the theater's clock, and that an offer knows
 // what an adult pays in the end.
 func TestService_Offer_rules(t *testing.T) {
@@ -212,6 +247,8 @@ func TestService_Offer_rules(t *testing.T) {
 		{Kind: pricing.Tax, Label: "Tax", BasisPoints: 1000},
 	}
 	for _, at := range []place{b.berlin, b.sydney} {
+		glasses := b.show(b.movie, at, noon.Add(5*time.Hour), nil)
+		b.must(b.client.Showtime.UpdateOneID(glasses).SetFormat("3D").Exec)
 		for _, rule := range rules {
 			if _, err := b.CreatePriceRule(t.Context(), worker(auth.RoleAdmin, auth.Platform), at.theater, active(rule)); err != nil {
 				t.Fatal(err)
