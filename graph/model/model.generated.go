@@ -2382,7 +2382,9 @@ type SwapSeatsInput struct {
 	SeatIds []string `json:"seatIds"`
 	// Whom the seats are for, each at most once; a seat that is missing is for an adult.
 	TicketTypes []SeatTicketTypeInput `json:"ticketTypes,omitempty"`
-	// Promotion codes, at most 3. All are used, or nothing is held. Asking for many that do not exist is `THROTTLED`.
+	// Promotion codes, at most 3. All are used, or nothing is held. A code that the reservation uses can be named again: where it
+	// gives all its seats, its use does not count for `maxUsesPerCustomer` beside this one, and goes back when the swap is paid. Until
+	// then the code's other limits count both. Asking for many that do not exist is `THROTTLED`.
 	PromoCodes []string `json:"promoCodes,omitempty"`
 	// The most that may be due, in the minor unit of the showtime's currency; anything by default. For more nothing is held.
 	MaxDueMinor *int64 `json:"maxDueMinor,omitempty"`

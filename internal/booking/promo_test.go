@@ -329,3 +329,57 @@ func TestBK7_per_customer(t *testing.T) {
 	}
 	h.wantUsed(t, twice, 2, 600)
 }
+
+// A code that one customer has once goes over with the seats: what goes for all that comes does not count beside it.
+func TestBK7_SwapSeats_code_for_one_use(t *testing.T) {
+	t.Parallel()
+	h, viewer := newHouse(t, fixture.Plan{Showtimes: 2}), newViewer()
+	h.policy(t, freely)
+	code := h.code(t, "ONLYONCE", func(in *promotion.Input) { in.PerUser = new(int32(1)) })
+	reserved, err := h.booking.Reserve(t.Context(), viewer, using(h.request(11, 12), "ONLYONCE"))
+	r := is[booking.Reserved](t, reserved, err).Reservation
+	result, err := h.booking.Pay(t.Context(), viewer, payInput(r))
+	is[booking.Paid](t, result, err)
+	swap := func(give []int, take ...int) booking.SwapInput {
+		in := h.swapInput(r, give, 1, take...)
+		in.Take = using(in.Take, "ONLYONCE")
+		return in
+	}
+	refusedOnce := func(result any, err error) {
+		t.Helper()
+		if got := is[booking.PromotionRefused](t, result, err); got.Reason != promotion.LimitReached {
+			t.Errorf("refused is %+v", got)
+		}
+	}
+
+	// What stays has the code, so some of its seats leave none.
+	some, err := h.booking.SwapSeats(t.Context(), viewer, swap([]int{11}, 11))
+	refusedOnce(some, err)
+	preview, err := h.booking.PreviewSwap(t.Context(), viewer, swap([]int{11}, 11))
+	refusedOnce(preview, err)
+
+	// Given up, a swap leaves everything as it was.
+	held, told := h.holds(t, viewer, swap([]int{11, 12}, 11, 12))
+	if held.Total != nzd(1800) || told.Due != nzd(0) {
+		t.Errorf("%v are due of %v", told.Due, held.Total)
+	}
+	h.wantUsed(t, code, 2, 1200)
+	second, err := h.booking.SwapSeats(t.Context(), viewer, swap([]int{11, 12}, 13, 14))
+	refusedOnce(second, err)
+	other, err := h.booking.Reserve(t.Context(), viewer, using(h.request(20), "ONLYONCE"))
+	refusedOnce(other, err)
+	h.cancels(t, viewer, cancelInput(held))
+	h.wantUsed(t, code, 1, 600)
+
+	held, _ = h.holds(t, viewer, swap([]int{11, 12}, 11, 12))
+	changed, err := h.booking.ChangeSeats(t.Context(), viewer, h.changeTo(held, 12, 13))
+	if got := is[booking.Changed](t, changed, err).Reservation; got.Total != nzd(1800) {
+		t.Errorf("other seats cost %v", got.Total)
+	}
+	result, err = h.booking.Pay(t.Context(), viewer, payInput(held))
+	is[booking.Paid](t, result, err)
+	h.wantUsed(t, code, 1, 600)
+	other, err = h.booking.Reserve(t.Context(), viewer, using(h.request(20), "ONLYONCE"))
+	refusedOnce(other, err)
+	h.rests(t)
+}

@@ -57,7 +57,7 @@ type Quoted struct {
 // Quote returns what seats cost, free or not: nothing is held, and the price may change until they are. NOT_FOUND for
 // an unknown showtime or reservation, BAD_USER_INPUT for a seat that is not one of the showtime's, or not for sale,
 // CONFLICT for a reservation whose seats ChangeSeats would not change. What the theater changed within the last minute may be
-// missing. No statement when the showtime is in memory, but one for codes and two for a reservation.
+// missing. No statement when the showtime is in memory, but one for codes, two for a reservation, and one for its codes.
 func (s *Service) Quote(ctx context.Context, in QuoteInput) (Quoted, error) {
 	if err := in.Validate(); err != nil {
 		return Quoted{}, err

@@ -136,7 +136,7 @@ func contested[Result any](ask func() (result Result, again bool, err error)) (R
 // was lost. relaxed says that the seats may leave others alone.
 func (s *Service) tryReserve(ctx context.Context, viewer auth.Viewer, in ReserveInput, relaxed bool) (result ReserveResult, again bool, err error) {
 	w, err := s.wantedOf(ctx, wish{
-		Use:     promotion.Use{ViewerID: viewer.UserID, ShowtimeID: in.ShowtimeID},
+		Use:     promotion.Use{ViewerID: viewer.UserID, ShowtimeID: in.ShowtimeID, GivesID: in.swap.goes()},
 		seatIDs: in.SeatIDs, types: in.TicketTypes, codes: in.PromoCodes, accessible: in.AccessibleNeed,
 	})
 	if err != nil {

@@ -64,6 +64,25 @@ type giving struct {
 	command string
 }
 
+// goes returns the reservation that gives, if it gives all that it has; uuid.Nil: it stays, or there is none.
+func (g *giving) goes() uuid.UUID {
+	if g == nil || !g.whole {
+		return uuid.Nil
+	}
+	return g.from.ID
+}
+
+// givenUpFor returns the reservation that goes when one that is held for a swap is paid, as giving.goes does.
+func (s *Service) givenUpFor(ctx context.Context, showtimeID, reservationID uuid.UUID) (goes uuid.UUID, err error) {
+	err = s.db.SQL().QueryRowContext(ctx, `SELECT f.id FROM swaps w
+		JOIN reservations f ON f.showtime_id = w.from_showtime_id AND f.id = w.from_reservation_id AND f.seats <@ w.seats
+		WHERE w.showtime_id = $1 AND w.reservation_id = $2`, showtimeID, reservationID).Scan(&goes)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return goes, fmt.Errorf("reading a swap: %w", err)
+	}
+	return goes, nil
+}
+
 // recordTx notes what a reservation that was just held is swapped for.
 func (g *giving) recordTx(ctx context.Context, tx *sql.Tx, showtimeID, reservationID uuid.UUID) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO swaps (showtime_id, reservation_id, from_showtime_id, from_reservation_id, seats, value_minor, fee_minor)
@@ -281,7 +300,7 @@ func (s *Service) PreviewSwap(ctx context.Context, viewer auth.Viewer, in SwapIn
 		return unavailable, nil
 	}
 	w, err := s.wantedOf(ctx, wish{
-		Use:     promotion.Use{ViewerID: viewer.UserID, ShowtimeID: in.Take.ShowtimeID},
+		Use:     promotion.Use{ViewerID: viewer.UserID, ShowtimeID: in.Take.ShowtimeID, GivesID: g.goes()},
 		seatIDs: in.Take.SeatIDs, types: in.Take.TicketTypes, codes: in.Take.PromoCodes,
 	})
 	if err != nil {

@@ -71,7 +71,12 @@ func (s *Service) wantedOf(ctx context.Context, in wish) (w wanted, err error) {
 		w.types = w.before.typesAt(positions)
 	}
 	if len(in.codes) > 0 {
-		if w.promos, err = look(ctx, in.Use, promotion.Clean(in.codes)); err != nil {
+		if in.ReservationID != uuid.Nil {
+			if w.use.GivesID, err = s.givenUpFor(ctx, in.ShowtimeID, in.ReservationID); err != nil {
+				return w, err
+			}
+		}
+		if w.promos, err = look(ctx, w.use, promotion.Clean(in.codes)); err != nil {
 			return w, err
 		}
 	}

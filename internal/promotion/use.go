@@ -64,11 +64,11 @@ func (s *Service) Offers(ctx context.Context, use Use, codes []string) ([]Offer,
 func (s *Service) OffersAgain(ctx context.Context, use Use, codes []string) ([]Offer, error) {
 	rows, err := s.db.SQL().QueryContext(ctx, `SELECT to_jsonb(p), s.movie_id, p.starts_at > now(), p.ends_at <= now(),
 			(SELECT count(*) FROM promotion_redemptions r
-				WHERE r.id = p.id AND r.viewer_id = $2 AND r.reservation_id <> $3 AND r.returned_at IS NULL), own.amount_minor
+				WHERE r.id = p.id AND r.viewer_id = $2 AND r.reservation_id NOT IN ($3, $5) AND r.returned_at IS NULL), own.amount_minor
 		FROM showtimes s JOIN promotions p ON p.theater_id = s.theater_id
 		LEFT JOIN promotion_redemptions own ON own.showtime_id = s.id AND own.reservation_id = $3 AND own.id = p.id AND own.returned_at IS NULL
 		WHERE s.id = $1 AND p.code = ANY ($4::text[])`,
-		use.ShowtimeID, use.ViewerID, use.ReservationID, "{"+strings.Join(slices.DeleteFunc(slices.Clone(codes), impossible), ",")+"}")
+		use.ShowtimeID, use.ViewerID, use.ReservationID, "{"+strings.Join(slices.DeleteFunc(slices.Clone(codes), impossible), ",")+"}", use.GivesID)
 	if err != nil {
 		return nil, fmt.Errorf("reading promotions: %w", err)
 	}
@@ -151,6 +151,10 @@ func Settle(offers []Offer, quote pricing.Quote) (refused bool) {
 // Use is who uses promotions for what. A reservation that is yet to be has no id.
 type Use struct {
 	ViewerID, ShowtimeID, ReservationID uuid.UUID
+
+	// GivesID is a reservation of the viewer that ends when this one is paid: its uses do not count for what one customer may
+	// have, and for what all may have until they are given back.
+	GivesID uuid.UUID
 
 	StaffID uuid.UUID // who names the codes for the customer; of nobody when they do so themselves
 }
@@ -262,8 +266,8 @@ func useTx(ctx context.Context, tx *sql.Tx, use Use, p Promotion, off int64) err
 	// The row is locked: no other use of the viewer can come between counting and writing.
 	done, err := tx.ExecContext(ctx, `INSERT INTO promotion_redemptions (showtime_id, reservation_id, id, viewer_id, amount_minor)
 		SELECT $1, $2, $3, $4, $5 WHERE $6::integer IS NULL OR $6 >
-			(SELECT count(*) FROM promotion_redemptions r WHERE r.id = $3 AND r.viewer_id = $4 AND r.returned_at IS NULL)`,
-		use.ShowtimeID, use.ReservationID, p.ID, use.ViewerID, off, p.PerUser)
+			(SELECT count(*) FROM promotion_redemptions r WHERE r.id = $3 AND r.viewer_id = $4 AND r.reservation_id <> $7 AND r.returned_at IS NULL)`,
+		use.ShowtimeID, use.ReservationID, p.ID, use.ViewerID, off, p.PerUser, use.GivesID)
 	if err != nil {
 		return fmt.Errorf("writing the use of a promotion: %w", err)
 	}
