@@ -29,7 +29,8 @@ COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certifica
 COPY --from=build /out/marquee /usr/local/bin/marquee
 
 # A number, so that an orchestrator can see that it is not root without reading /etc/passwd. The
-# root file system may be read-only: all state is in the database.
+# root file system may be read-only: all state is in the database, but for the journal of
+# a sandbox gateway.
 USER 65532:65532
 ENV MARQUEE_ENV=production \
     MARQUEE_LISTEN=:8080 \

@@ -54,10 +54,11 @@ var cli struct {
 		Reencrypt struct{} `cmd:"" help:"Move everything to the primary key, online; may be ended and started again."`
 		Retire    struct{} `cmd:"" help:"Disable the keys before the primary one, once nothing needs them."`
 	} `cmd:"" help:"Change the keys that personal data is sealed with."`
-	ListErasures   struct{}         `cmd:"" help:"List the ids of erased accounts, to keep beside a backup."`
-	ReplayErasures struct{}         `cmd:"" help:"After a restore: erase again whom the backup has brought back, those listed on standard input too."`
-	Healthcheck    struct{}         `cmd:"" help:"Ask the server on this machine whether it is ready."`
-	Version        kong.VersionFlag `help:"Print the version."`
+	ListErasures   struct{}           `cmd:"" help:"List the ids of erased accounts, to keep beside a backup."`
+	ReplayErasures struct{}           `cmd:"" help:"After a restore: erase again whom the backup has brought back, those listed on standard input too."`
+	SandboxGateway app.SandboxGateway `cmd:"" help:"Serve a payment gateway that moves no money, and does wrong what it is told to."`
+	Healthcheck    struct{}           `cmd:"" help:"Ask the server on this machine whether it is ready."`
+	Version        kong.VersionFlag   `help:"Print the version."`
 }
 
 // roleFlags name a role of somebody.
@@ -94,6 +95,9 @@ func main() {
 func run(ctx context.Context, command string) error {
 	if command == "keys new" { // it needs no configuration, being a part of one
 		return app.NewKeyset(os.Stdout)
+	}
+	if command == "sandbox-gateway" { // nor does it: it is no part of an installation
+		return action(app.Command{Log: slog.New(app.LogHandler(os.Stderr, slog.LevelInfo))}, command)(ctx)
 	}
 	if action(app.Command{}, command) == nil {
 		return fmt.Errorf("there is no command %q: marquee --help lists them", command)
@@ -145,6 +149,8 @@ func action(c app.Command, command string) func(context.Context) error {
 		return c.KeysReencrypt
 	case "keys retire":
 		return c.KeysRetire
+	case "sandbox-gateway":
+		return func(ctx context.Context) error { return cli.SandboxGateway.Run(ctx, c.Log) }
 	case "healthcheck":
 		return c.Healthcheck
 	default:

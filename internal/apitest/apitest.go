@@ -28,6 +28,8 @@ import (
 	"marquee/internal/app"
 	"marquee/internal/config"
 	"marquee/internal/dbtest"
+	"marquee/internal/payment/sandbox"
+	bank "marquee/internal/payment/sandbox/server"
 )
 
 const (
@@ -47,6 +49,7 @@ type options struct {
 	bare      bool
 	cuttable  bool
 	otherData string
+	bank      *bank.Server
 }
 
 // With changes the configuration. Addresses, the folder and the database are set already.
@@ -87,6 +90,7 @@ func Beside(a *App) Option {
 	return func(o *options) {
 		o.bare = true
 		o.otherData = a.Config.DataDir
+		o.bank = a.Bank
 		o.config.DatabaseURL = a.Config.DatabaseURL
 	}
 }
@@ -98,6 +102,7 @@ type App struct {
 
 	Config config.Config
 	World  World
+	Bank   *bank.Server // the payment gateway, which knows BankKey; nodes beside each other share one
 
 	URL    string // of the public listener, without a path
 	OpsURL string // of the operators' listener
@@ -127,7 +132,13 @@ func New(t testing.TB, opts ...Option) *App {
 	if o.config.DatabaseURL == "" {
 		o.config.DatabaseURL = config.Secret(dbtest.NewURL(t))
 	}
-	a := &App{t: t, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: Patience}}
+	if o.bank == nil {
+		o.bank = newBank(t)
+	}
+	if o.seams.Gateway == nil {
+		o.seams.Gateway = sandbox.New(sandbox.Config{URL: "http://sandbox", Key: BankKey, Transport: o.bank.Transport()})
+	}
+	a := &App{t: t, Bank: o.bank, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: Patience}}
 	if o.cuttable {
 		a.line = newLine(t, string(o.config.DatabaseURL))
 		o.config.DatabaseURL = config.Secret(a.line.url)

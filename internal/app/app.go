@@ -35,7 +35,6 @@ import (
 	"marquee/internal/notify"
 	"marquee/internal/page"
 	"marquee/internal/payment"
-	"marquee/internal/payment/sandbox"
 	"marquee/internal/peer"
 	"marquee/internal/postgres"
 	"marquee/internal/privacy"
@@ -54,7 +53,7 @@ import (
 // Seams are what tests replace; the zero value is the real thing.
 type Seams struct {
 	Clock       clock.Clock
-	Gateway     func(*postgres.DB) payment.Gateway
+	Gateway     payment.Gateway  // nil: what the configuration names
 	OnStatement func(sql string) // told of every SQL statement
 	LoaderWait  time.Duration
 	Still       bool // no periodic work beside the requests
@@ -63,9 +62,6 @@ type Seams struct {
 func (s Seams) withDefaults() Seams {
 	if s.Clock == nil {
 		s.Clock = clock.System{}
-	}
-	if s.Gateway == nil {
-		s.Gateway = func(db *postgres.DB) payment.Gateway { return sandbox.New(db) }
 	}
 	return s
 }
@@ -128,6 +124,11 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger, seams Seams) 
 	if err != nil {
 		return nil, err
 	}
+	if seams.Gateway == nil {
+		if seams.Gateway, err = openGateway(cfg, seams.Clock, log, &a.closers); err != nil {
+			return nil, err
+		}
+	}
 	hints, err := bus.Start(ctx, bus.Config{
 		ClusterListen: cfg.ClusterListen, Peers: cfg.ClusterPeers, ClusterPassword: string(cfg.ClusterPassword), Log: log,
 	})
@@ -177,7 +178,7 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	}
 	a.closers.add(func() error { feed.Close(); return nil })
 	a.Booking = booking.NewService(booking.Deps{
-		DB: a.db, Showtimes: showtimes, Seating: seats, Payments: payments, Promotions: a.promos, Gateway: seams.Gateway(a.db),
+		DB: a.db, Showtimes: showtimes, Seating: seats, Payments: payments, Promotions: a.promos, Gateway: seams.Gateway,
 		Hint: func(id uuid.UUID) { feed.Hint(id) }, Clock: seams.Clock, Source: a.source, Account: a.Identity.KeyByEmail, Log: a.log,
 	}, booking.Config{
 		Hold: a.cfg.Hold, HoldLimit: a.cfg.HoldLimit, GatewayTimeout: gatewayTimeout, AttemptLease: attemptLease,

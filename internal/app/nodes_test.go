@@ -2,11 +2,13 @@ package app_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"slices"
@@ -36,6 +38,7 @@ const (
 	nodeListen   = "MARQUEE_TEST_NODE_LISTEN"
 	nodeCluster  = "MARQUEE_TEST_NODE_CLUSTER"
 	nodePeer     = "MARQUEE_TEST_NODE_PEER"
+	nodeBank     = "MARQUEE_TEST_NODE_BANK"
 )
 
 // TestNodeChild is what another process does that a test has started; by itself it does nothing.
@@ -48,6 +51,7 @@ func TestNodeChild(t *testing.T) {
 	cfg := configuration(t, database)
 	cfg.Keyset, cfg.DataDir, cfg.Listen = config.Secret(os.Getenv(nodeKeyset)), os.Getenv(nodeData), os.Getenv(nodeListen)
 	cfg.Demo, cfg.DatabaseConns = new(false), nodeConns
+	cfg.SandboxURL, cfg.SandboxKey, cfg.SandboxSecret = os.Getenv(nodeBank), apitest.BankKey, apitest.BankKey
 	inCluster(os.Getenv(nodeCluster), os.Getenv(nodePeer))(&cfg)
 	a, err := app.New(t.Context(), cfg, slog.New(slog.DiscardHandler), app.Seams{})
 	if err != nil {
@@ -84,9 +88,11 @@ func newNodes(t *testing.T) *nodes {
 		App: apitest.New(t, apitest.Bare(), apitest.With(inCluster(here, there))), other: spare(t),
 		http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: apitest.Patience},
 	}
+	bank := httptest.NewServer(n.Bank)
+	t.Cleanup(bank.Close)
 	n.start = func() *exec.Cmd {
 		process := elsewhere(context.WithoutCancel(t.Context()), t, "TestNodeChild", nodeDatabase+"="+string(n.Config.DatabaseURL),
-			nodeKeyset+"="+dbtest.Keyset(), nodeData+"="+n.Config.DataDir, nodeListen+"="+n.other, nodeCluster+"="+there, nodePeer+"="+here)
+			nodeKeyset+"="+dbtest.Keyset(), nodeData+"="+n.Config.DataDir, nodeListen+"="+n.other, nodeCluster+"="+there, nodePeer+"="+here, nodeBank+"="+bank.URL)
 		if err := process.Start(); err != nil {
 			t.Errorf("start a node: %v", err)
 		}
@@ -310,10 +316,15 @@ func (c *contest) judge(t *testing.T) {
 			t.Errorf("a customer was told %s of a reservation that is %s", kind, status)
 		}
 	}
+	books, err := json.Marshal(c.Bank.Charges())
+	if err != nil {
+		t.Fatal(err)
+	}
 	differ := fixture.Get[int](t, c.DB(), `SELECT count(*) FROM payment_attempts a
 		JOIN payments p ON p.showtime_id = a.showtime_id AND p.id = a.payment_id
-		FULL JOIN sandbox_gateway.charges c ON c.key = a.id::text
-		WHERE coalesce(c.captured_minor - c.refunded_minor, 0) <> CASE WHEN a.status = 'CAPTURED' THEN a.amount_minor - p.refunded_minor ELSE 0 END`)
+		FULL JOIN jsonb_to_recordset($1) AS c (key text, "capturedMinor" bigint, "refundedMinor" bigint) ON c.key = a.id::text
+		WHERE coalesce(c."capturedMinor" - c."refundedMinor", 0) <> CASE WHEN a.status = 'CAPTURED' THEN a.amount_minor - p.refunded_minor ELSE 0 END`,
+		string(books))
 	if differ != 0 {
 		t.Errorf("%d charges differ from the attempts they are for", differ)
 	}

@@ -116,7 +116,8 @@ func Marquee() House {
 		{Path: "internal/pricing", Uses: leaves, Bans: []string{"database/sql", "net"}},
 		domain("internal/promotion", "internal/pricing"),
 		domain("internal/payment"),
-		{Path: "internal/payment/sandbox", Uses: append(slices.Clone(leaves), "internal/payment", "internal/postgres")},
+		{Path: "internal/payment/sandbox", Uses: append(slices.Clone(leaves), "internal/payment"), Bans: []string{"database/sql"}},
+		{Path: "internal/payment/sandbox/server", Uses: append(slices.Clone(leaves), "internal/payment", "internal/payment/sandbox"), Bans: []string{"database/sql"}},
 		domain("internal/payment/gatewaytest", "internal/payment"),
 		domain("internal/booking", toBooking...),
 		domain("internal/review", toReview...),
@@ -151,7 +152,8 @@ func Marquee() House {
 
 		{Path: "internal/gqlclient", Uses: leaves},
 		{Path: "internal/smoke", Uses: append(slices.Clone(outside), "internal/bench/server")},
-		{Path: "internal/bench", Uses: append(slices.Clone(outside), "internal/bench/server", "internal/bench/wire", "internal/identity")},
+		{Path: "internal/bench", Uses: append(slices.Clone(outside), "internal/bench/server", "internal/bench/wire", "internal/identity",
+			"internal/payment/sandbox", "internal/payment/sandbox/server")},
 		{Path: "internal/bench/server", Uses: append(slices.Clone(outside), "internal/vault")},
 		{Path: "internal/bench/wire", Uses: leaves},
 		// The live benchmark hints as another node of the cluster would.
@@ -170,7 +172,8 @@ func Marquee() House {
 		Rooms:  rooms,
 		TestSupport: []string{
 			"internal/apitest", "internal/dbtest", "internal/dbtest/fixture", "internal/dbtest/rulebook", "internal/gqlclient",
-			"internal/identity/openid/openidtest", "internal/payment/gatewaytest", "internal/payment/sandbox", "internal/postgres/local",
+			"internal/identity/openid/openidtest", "internal/payment/gatewaytest", "internal/payment/sandbox",
+			"internal/payment/sandbox/server", "internal/postgres/local",
 		},
 		Guards: []Guard{
 			{Import: "marquee/ent/schema", In: []string{"ent"}},

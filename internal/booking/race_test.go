@@ -19,7 +19,7 @@ import (
 	"marquee/internal/dbtest/fixture"
 	"marquee/internal/dbtest/rulebook"
 	"marquee/internal/payment"
-	"marquee/internal/payment/sandbox"
+	bank "marquee/internal/payment/sandbox/server"
 	"marquee/internal/postgres"
 )
 
@@ -52,7 +52,7 @@ func TestRace(t *testing.T) {
 type race struct {
 	*house
 	seed      uint64
-	bank      *postgres.DB
+	bank      *bank.Server
 	watchers  *postgres.DB // a pool of their own, past the crowd
 	processes []*booking.Service
 	clerks    []auth.Viewer
@@ -85,7 +85,7 @@ type tally struct {
 
 func newRace(t *testing.T) *race {
 	t.Helper()
-	// Waiting is no fault here, however slow the machine is; and the bank is another house.
+	// Waiting is no fault here, however slow the machine is.
 	url := dbtest.NewURL(t)
 	patient := func() *postgres.DB {
 		db, err := postgres.Open(t.Context(), postgres.Config{URL: url, MaxConns: 8, StatementTimeout: patience, LockTimeout: patience})
@@ -103,9 +103,9 @@ func newRace(t *testing.T) *race {
 	h := houseIn(t, patient(), fixture.Plan{Seats: raceSeats, MaxSeats: mostSeats, Users: racers / 2, Prices: map[string]int64{
 		"STANDARD": 1091, "PREMIUM": 1951, "LOVE_SEAT": 2014, "WHEELCHAIR": 1054, "COMPANION": 0,
 	}})
-	r := &race{house: h, seed: rand.Uint64(), bank: patient(), watchers: patient(), told: map[payment.Reference]answer{}}
+	r := &race{house: h, seed: rand.Uint64(), bank: newBank(t), watchers: patient(), told: map[payment.Reference]answer{}}
 	for _, hold := range []time.Duration{time.Millisecond, 20 * time.Millisecond, 10 * time.Minute, 10 * time.Minute} {
-		r.processes = append(r.processes, h.process(sandbox.New(r.bank), booking.Config{
+		r.processes = append(r.processes, h.process(r.gateway(), booking.Config{
 			Hold: hold, HoldLimit: 2 * hold, GatewayTimeout: patience, AttemptLease: 10 * patience,
 		}))
 	}

@@ -2,23 +2,24 @@ package booking_test
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
+	"log/slog"
 	"maps"
+	"path/filepath"
 	"slices"
 	"testing"
 
+	"marquee/internal/clock"
 	"marquee/internal/dbtest/fixture"
-	"marquee/internal/money"
 	"marquee/internal/payment"
 	"marquee/internal/payment/sandbox"
-	"marquee/internal/postgres"
+	bank "marquee/internal/payment/sandbox/server"
 )
 
 // settle ends the holds that are left and lets the reconciler finish.
 func (r *race) settle(t *testing.T) {
 	t.Helper()
-	last := r.process(sandbox.New(r.bank), settings)
+	last := r.process(r.gateway(), settings)
 	r.payOutTheRest(t, last)
 	r.endLeases(t)
 	for left := 1; left > 0; {
@@ -47,7 +48,7 @@ func (r *race) judge(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	books := bankBooks(t, r.bank)
+	books := bankBooks(r.bank)
 	unequal, err := compareBooks(ctx, r.DB.SQL(), books)
 	if err != nil {
 		t.Fatal(err)
@@ -68,32 +69,53 @@ func (r *race) judge(t *testing.T) []string {
 			breaches = append(breaches, fmt.Sprintf("a customer was told %q of reservation %s, which is %s", what, ref.ID, status))
 		}
 	}
-	if n := r.tally.deadlocks.Load() + int64(r.DB.Stats().TxRetries) + int64(r.bank.Stats().TxRetries); n != 0 {
+	if n := r.tally.deadlocks.Load() + int64(r.DB.Stats().TxRetries); n != 0 {
 		breaches = append(breaches, fmt.Sprintf("%d deadlocks", n))
 	}
 	return breaches
 }
 
-func bankBooks(t *testing.T, bank *postgres.DB) map[string]payment.Charge {
+// bankKey is what the bank lets processes in with.
+const bankKey = "the key of a bank for tests"
+
+// newBank starts a gateway that all processes of a race share.
+func newBank(t *testing.T) *bank.Server {
 	t.Helper()
-	rows, err := bank.SQL().QueryContext(t.Context(), `SELECT key, status, captured_minor, refunded_minor, currency FROM sandbox_gateway.charges`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	books := map[string]payment.Charge{}
-	_, err = postgres.Collect(rows, func(rows *sql.Rows) (struct{}, error) {
-		var key, currency string
-		var charge payment.Charge
-		err := rows.Scan(&key, &charge.Status, &charge.Captured.AmountMinor, &charge.Refunded.AmountMinor, &currency)
-		charge.Captured, charge.Refunded = money.Money{AmountMinor: charge.Captured.AmountMinor, Currency: currency},
-			money.Money{AmountMinor: charge.Refunded.AmountMinor, Currency: currency}
-		books[key] = charge
-		return struct{}{}, err
+	b, err := bank.Open(bank.Options{
+		Journal: filepath.Join(t.TempDir(), bank.JournalName), Key: bankKey, Clock: clock.System{}, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+// gateway is a line of a process to the bank.
+func (r *race) gateway() payment.Gateway {
+	return sandbox.New(sandbox.Config{URL: "http://sandbox", Key: bankKey, Transport: r.bank.Transport()})
+}
+
+func bankBooks(b *bank.Server) map[string]payment.Charge {
+	books := map[string]payment.Charge{}
+	for _, charge := range b.Charges() {
+		books[charge.Key] = charge.Told()
+	}
 	return books
+}
+
+// lostAnswers counts the charges whose first answer was lost.
+func (r *race) lostAnswers() (n int64) {
+	for _, charge := range r.bank.Charges() {
+		if charge.AmountMinor%100 == 91 {
+			n++
+		}
+	}
+	return n
 }
 
 func (r *race) report(t *testing.T) {
@@ -113,7 +135,7 @@ func (r *race) provesSomething(t *testing.T, claims int64) {
 		"changes of seats": n.changed.Load(), "changes that came too late": n.unchanged.Load(),
 		"declines": n.declined.Load(), "holds that ran out on the way": n.expired.Load(), "cancellations": n.cancelled.Load(), "seats given back": n.lessened.Load(),
 		"snapshots": n.snapshots.Load() / 10, "sums": n.sums.Load() / 10,
-		"lost answers":  fixture.Get[int64](t, r.bank, `SELECT count(*) FROM sandbox_gateway.charges WHERE amount_minor % 100 = 91`),
+		"lost answers":  r.lostAnswers(),
 		"expired holds": fixture.Get[int64](t, r.DB, `SELECT count(*) FROM reservations WHERE status = 'EXPIRED'`),
 		"sold seats":    fixture.Get[int64](t, r.DB, `SELECT count(*) FROM tickets WHERE status = 'ISSUED'`),
 	}

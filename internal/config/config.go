@@ -41,6 +41,9 @@ type Config struct {
 	TrustedProxies  []netip.Prefix `env:"MARQUEE_TRUSTED_PROXIES"`
 	Demo            *bool          `env:"MARQUEE_DEMO"`
 	Gateway         string         `env:"MARQUEE_GATEWAY"`
+	SandboxURL      string         `env:"MARQUEE_SANDBOX_URL"`
+	SandboxKey      Secret         `env:"MARQUEE_SANDBOX_KEY"`
+	SandboxSecret   Secret         `env:"MARQUEE_SANDBOX_WEBHOOK_SECRET"`
 	PublicURL       string         `env:"MARQUEE_PUBLIC_URL"`
 	SMTPURL         Secret         `env:"MARQUEE_SMTP_URL"`
 	MailFrom        string         `env:"MARQUEE_MAIL_FROM"`
@@ -244,9 +247,7 @@ func (c Config) Validate() error {
 		bad("MARQUEE_DATABASE_CONNS must be between 0 (chosen by itself) and 1000")
 	}
 	problems = append(problems, c.judgeDurations()...)
-	if c.Gateway != "" && c.Gateway != "sandbox" {
-		bad("MARQUEE_GATEWAY must be sandbox, not %q", c.Gateway)
-	}
+	problems = append(problems, c.judgeGateway()...)
 	for _, origin := range c.AllowedOrigins {
 		if u, err := url.Parse(origin); err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" || strings.Contains(origin, "*") {
 			bad("MARQUEE_ALLOWED_ORIGINS must list origins like https://tickets.example, not %q", origin)
@@ -265,6 +266,26 @@ func (c Config) Validate() error {
 		bad("MARQUEE_SECRET_KEY must be at least 32 bytes in base64: make one with openssl rand -base64 32")
 	}
 	return errors.Join(append(problems, c.validatePersisted(), c.validateOperation(), c.validateRates(), c.validateHolds(), c.validateReviewers(), c.validateMail(), c.validateProviders(), c.validateProduction())...)
+}
+
+// judgeGateway returns what is wrong with the payment gateway.
+func (c Config) judgeGateway() (problems []error) {
+	bad := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+	if c.Gateway != "" && c.Gateway != "sandbox" {
+		bad("MARQUEE_GATEWAY must be sandbox, not %q", c.Gateway)
+	}
+	if c.SandboxURL != "" {
+		if u, err := url.Parse(c.SandboxURL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil {
+			bad("MARQUEE_SANDBOX_URL must be like http://127.0.0.1:8090, not %q", c.SandboxURL)
+		}
+		if c.SandboxKey == "" || c.SandboxSecret == "" {
+			bad("MARQUEE_SANDBOX_URL needs MARQUEE_SANDBOX_KEY and MARQUEE_SANDBOX_WEBHOOK_SECRET, those of the gateway there")
+		}
+	}
+	if c.ClusterListen != "" && c.SandboxURL == "" {
+		bad("MARQUEE_CLUSTER_LISTEN needs MARQUEE_SANDBOX_URL: the nodes of a cluster share one sandbox gateway, marquee sandbox-gateway")
+	}
+	return problems
 }
 
 // judgeDurations returns what is wrong with settings that say how long something takes.
@@ -375,6 +396,7 @@ func (c Config) validateProduction() error {
 		{c.MailFrom == "", "MARQUEE_MAIL_FROM is needed in production: whom mails come from"},
 		{c.SecretKey != "" && !c.keyIsRandom(), "MARQUEE_SECRET_KEY is not random: make one with openssl rand -base64 32"},
 		{c.ClusterPassword != "" && len(c.ClusterPassword) < clusterPasswordBytes, "MARQUEE_CLUSTER_PASSWORD must have at least 16 characters in production: make one with openssl rand -hex 32"},
+		{c.SandboxURL != "" && min(len(c.SandboxKey), len(c.SandboxSecret)) < clusterPasswordBytes, "MARQUEE_SANDBOX_KEY and MARQUEE_SANDBOX_WEBHOOK_SECRET must have at least 16 characters in production: make them with openssl rand -hex 32"},
 		{c.LoadsDemo(), "MARQUEE_DEMO must not be set in production: the passwords of the demo accounts are no secret"},
 	} {
 		if need.missing {

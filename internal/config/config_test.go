@@ -118,6 +118,7 @@ func TestFromEnvironment(t *testing.T) {
 			"MARQUEE_SECRET_KEY": "rdWXzjNnb2nGf6NPBNMcoMNBUIhsIqLKqT7TVB8DZsQ=", "MARQUEE_PUBLIC_URL": "https://tickets.example",
 			"MARQUEE_SMTP_URL": "smtps://u:p@mail.example", "MARQUEE_MAIL_FROM": "tickets@marquee.example",
 			"MARQUEE_CLUSTER_LISTEN": ":6222", "MARQUEE_CLUSTER_PASSWORD": "0f1e2d3c4b5a69788796a5b4c3d2e1f0",
+			"MARQUEE_SANDBOX_URL": "http://sandbox:8090", "MARQUEE_SANDBOX_KEY": "9788796a5b4c3d2e", "MARQUEE_SANDBOX_WEBHOOK_SECRET": "c3d2e1f00f1e2d3c",
 		}
 		if _, err := config.FromEnvironment(production); err != nil {
 			t.Fatalf("a whole configuration: %v", err)
@@ -131,6 +132,8 @@ func TestFromEnvironment(t *testing.T) {
 			"MARQUEE_KEYSET":           {""},
 			"MARQUEE_SMTP_URL":         {"", "smtp://u:p@h?tls=off"},
 			"MARQUEE_CLUSTER_PASSWORD": {"", "secret", "marquee"},
+
+			"MARQUEE_SANDBOX_KEY": {"", "secret"}, "MARQUEE_SANDBOX_WEBHOOK_SECRET": {"", "secret"},
 		}
 		for _, field := range reflect.VisibleFields(reflect.TypeFor[config.Config]()) {
 			if name := field.Tag.Get("env"); field.Type == reflect.TypeFor[config.Secret]() && refused[name] == nil {

@@ -105,10 +105,9 @@ func unknowable(table string, change atlas.Change) bool {
 func Inventory(ctx context.Context, db *postgres.DB) ([]string, error) {
 	rows, err := db.SQL().QueryContext(ctx, `
 		SELECT format('%s %s', conrelid::regclass, conname) || ' ' || pg_get_constraintdef(oid) FROM pg_constraint
-			WHERE connamespace IN ('public'::regnamespace, 'sandbox_gateway'::regnamespace)
-				AND conrelid <> 0 AND conrelid::regclass::text <> 'goose_db_version'
+			WHERE connamespace = 'public'::regnamespace AND conrelid <> 0 AND conrelid::regclass::text <> 'goose_db_version'
 		UNION ALL
-		SELECT indexdef FROM pg_indexes WHERE schemaname IN ('public', 'sandbox_gateway') AND tablename <> 'goose_db_version'
+		SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'goose_db_version'
 		UNION ALL
 		SELECT format('FUNCTION %s(%s) md5 %s', p.proname, pg_get_function_identity_arguments(p.oid), md5(p.prosrc)) FROM pg_proc p
 			WHERE p.pronamespace = 'public'::regnamespace

@@ -60,11 +60,11 @@ const keyless = `SELECT count(*) FROM reservations r
 	FULL JOIN (SELECT * FROM idempotency_keys WHERE operation = 'RESERVE') k ON k.showtime_id = r.showtime_id AND k.reservation_id = r.id AND k.viewer_id = r.viewer_id
 	WHERE k.key IS NULL OR r.id IS NULL`
 
-const unpaid = `SELECT (SELECT count(*) FROM sandbox_gateway.charges c LEFT JOIN payment_attempts a ON a.id::text = c.key
+const unpaid = `SELECT (SELECT count(*) FROM bench_gateway.charges c LEFT JOIN payment_attempts a ON a.id::text = c.key
 		WHERE c.captured_minor > 0 AND a.status IS DISTINCT FROM 'CAPTURED') + count(*) FROM reservations r
 	LEFT JOIN payments p ON p.showtime_id = r.showtime_id AND p.reservation_id = r.id
 	LEFT JOIN payment_attempts a ON a.showtime_id = p.showtime_id AND a.payment_id = p.id
-	LEFT JOIN sandbox_gateway.charges c ON c.key = a.id::text
+	LEFT JOIN bench_gateway.charges c ON c.key = a.id::text
 	WHERE r.status <> 'CONFIRMED' OR p.status IS DISTINCT FROM 'CAPTURED' OR p.captured_minor IS DISTINCT FROM r.amount_minor
 		OR a.status IS DISTINCT FROM 'CAPTURED' OR c.captured_minor IS DISTINCT FROM r.amount_minor
 		OR cardinality(r.seats) <> (SELECT count(*) FROM tickets t WHERE t.showtime_id = r.showtime_id AND t.reservation_id = r.id AND t.status = 'ISSUED')`

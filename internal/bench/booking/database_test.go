@@ -80,7 +80,7 @@ func TestFloor_Run(t *testing.T) {
 			continue
 		}
 		write(t, db, `DELETE FROM tickets WHERE id = (SELECT id FROM tickets ORDER BY id LIMIT 1)`)
-		write(t, db, `INSERT INTO sandbox_gateway.charges (key, reference, amount_minor, captured_minor, currency, status)
+		write(t, db, `INSERT INTO bench_gateway.charges (key, reference, amount_minor, captured_minor, currency, status)
 			VALUES ('nobody''s', 'sbx_nobody', 1, 1, 'EUR', 'CAPTURED')`)
 		if found, err := examine(ctx, db, s); err != nil || found.unpaid != 2 {
 			t.Errorf("without a ticket, and with money that is nobody's, %s left %+v, %v", s.name, found, err)

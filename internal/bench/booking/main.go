@@ -112,6 +112,7 @@ type bench struct {
 	db     *postgres.DB
 	floor  *floor
 	names  *names
+	told   int64 // entries of the sandbox's journal that were examined
 }
 
 func run(ctx context.Context, args []string, out io.Writer) (err error) {
@@ -238,7 +239,7 @@ func (b *bench) serve(s scenario) (_ *server.Server, logPath string, err error) 
 			"MARQUEE_PUBLIC_URL":   "http://localhost:8080",
 			"MARQUEE_SMTP_URL":     "smtp://localhost:25?tls=off",
 			"MARQUEE_MAIL_FROM":    "bench@marquee.example",
-			"MARQUEE_DATA_DIR":     filepath.Join(b.dir, "data"),
+			"MARQUEE_DATA_DIR":     b.data(),
 			"MARQUEE_DATABASE_URL": b.url,
 			"MARQUEE_KEYSET":       b.keyset,
 			"MARQUEE_SECRET_KEY":   base64.StdEncoding.EncodeToString(secret),
@@ -285,6 +286,9 @@ func (b *bench) measure(ctx context.Context, s scenario, clients int, duration t
 	}
 	r, err := run(ctx, s, clients, duration)
 	if err != nil {
+		return nil, err
+	}
+	if err := b.copyCharges(ctx); err != nil {
 		return nil, err
 	}
 	if sum == nil {

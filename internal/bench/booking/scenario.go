@@ -69,18 +69,18 @@ func (s scenario) script(clients int) string {
 	return b.String()
 }
 
-// payment is what the API and the sandbox gateway write of a payment that succeeds, transaction by transaction. What
-// the API reads beside it is not among it.
+// payment is what the API and a gateway write of a payment that succeeds, transaction by transaction: the API's sandbox brings as
+// many lines of its journal to disk. What the API reads beside it is not among it.
 var payment = strings.NewReplacer(
 	"$showtime", sqlKey(kindShowtime, ":showtime::int"), "$reservation", ":reservation_id::uuid",
 	"$viewer", sqlKey(kindViewer, ":viewer::int"), "$new", newKeySQL, "$attempt", ":attempt_id::uuid",
 	"$code", `upper(left(replace(gen_random_uuid()::text, '-', ''), 25))`,
 ).Replace(`SELECT outcome, attempt_id, payment_id, gateway, amount_minor, currency, status, decline_code, credit_minor FROM pay_reservation($showtime, $reservation, $viewer,
 	'pay-' || lpad(to_hex(:key::bigint), 16, '0'), '\x` + strings.Repeat("5a", 32) + `'::bytea, $new, $new, 'sandbox', 60000) \gset
-INSERT INTO sandbox_gateway.charges (key, reference, amount_minor, currency, status)
+INSERT INTO bench_gateway.charges (key, reference, amount_minor, currency, status)
 	VALUES (:attempt_id::text, 'sbx_' || $new::text, :amount::bigint, '` + currency + `', 'AUTHORIZED') ON CONFLICT (key) DO NOTHING;
 SELECT secure_for_attempt($showtime, $reservation, $attempt, 'sbx_' || :attempt_id::text);
-UPDATE sandbox_gateway.charges SET status = 'CAPTURED', captured_minor = amount_minor WHERE key = :attempt_id::text AND status = 'AUTHORIZED';
+UPDATE bench_gateway.charges SET status = 'CAPTURED', captured_minor = amount_minor WHERE key = :attempt_id::text AND status = 'AUTHORIZED';
 SELECT confirm_for_attempt($showtime, $reservation, $attempt, '{HELD,RESERVED}'::text[], (ARRAY[` + times(mostSeats, "$new") + `])[1 : :count::int],
 	(ARRAY[` + times(mostSeats, "$code") + `])[1 : :count::int]);
 `)

@@ -148,6 +148,13 @@ func worldStatements() []string {
 		`INSERT INTO sessions (id, user_id, salt, renewed_at, expires_at)
 			SELECT ` + sqlKey(kindSession, "n") + `, ` + sqlKey(kindViewer, "n") + `, '\x00', now(), now() + interval '1 day'
 			FROM ` + series(viewers),
+		// What a gateway writes: by the script of pgbench, in two statements that commit by themselves, or, when the API was asked,
+		// copied from the journal of its sandbox to be examined alike.
+		`CREATE SCHEMA bench_gateway`,
+		`CREATE TABLE bench_gateway.charges (
+			key text PRIMARY KEY, reference text NOT NULL UNIQUE, amount_minor bigint NOT NULL, currency text NOT NULL, status text NOT NULL,
+			captured_minor bigint NOT NULL DEFAULT 0, created_at timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP,
+			CHECK (status IN ('AUTHORIZED', 'DECLINED', 'CAPTURED', 'VOIDED')), CHECK (amount_minor >= 0 AND captured_minor BETWEEN 0 AND amount_minor))`,
 		`VACUUM (ANALYZE)`,
 	}
 }
@@ -157,7 +164,7 @@ func worldStatements() []string {
 func reset(ctx context.Context, db *postgres.DB) error {
 	for _, statement := range []string{
 		// In the order in which the end of a hold locks them: a sweeper may be at work.
-		`TRUNCATE reservations, seat_claims, idempotency_keys, payments, payment_attempts, refunds, till_entries, swaps, handovers, tickets, promotion_redemptions, sandbox_gateway.charges, sandbox_gateway.refunds`,
+		`TRUNCATE reservations, seat_claims, idempotency_keys, payments, payment_attempts, refunds, till_entries, swaps, handovers, tickets, promotion_redemptions, bench_gateway.charges`,
 		`CHECKPOINT`,
 	} {
 		if _, err := db.SQL().ExecContext(ctx, statement); err != nil {

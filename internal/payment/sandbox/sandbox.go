@@ -1,150 +1,180 @@
 // Package sandbox is a payment gateway that moves no money: for development, demonstrations and tests.
 //
-// It keeps books of its own in the schema sandbox_gateway, written on its own connection and never in a transaction of
-// Marquee's, so that they bear witness to what a real gateway would have done. Amounts decide the outcome, by their
-// last two digits in minor units; the numbers are the response codes of ISO 8583:
+// This is the side of whoever asks; the gateway itself is in the package server, a process of its own or a part of this one.
+// Amounts decide the outcome, by their last two digits in minor units; the numbers are the response codes of ISO 8583:
 //
 //	05  declined: do_not_honor
 //	51  declined: insufficient_funds
 //	54  declined: expired_card
 //	91  the charge is authorized, but the answer is lost
+//
+// So do TokenChallenge and TokenSlow, and whatever the gateway has been told to do wrong.
 package sandbox
 
 import (
+	"bytes"
 	"context"
-	"database/sql"
+	"crypto/hmac"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
 
 	"marquee/internal/money"
 	"marquee/internal/payment"
-	"marquee/internal/postgres"
-	"marquee/internal/typeid"
 )
 
-// ErrNoAnswer is the sandbox's lost answer: the effect may or may not have happened.
-var ErrNoAnswer = errors.New("sandbox gateway: the answer was lost")
-
-const lostAnswer = 91
-
-// declines maps the last two digits of an amount to the reason it is declined for.
-var declines = map[int64]string{5: "do_not_honor", 51: "insufficient_funds", 54: "expired_card"}
-
-// Gateway is the sandbox. It is safe for concurrent use, also by several processes on one database.
-type Gateway struct {
-	db *postgres.DB
+// Config says where the sandbox is.
+type Config struct {
+	URL       string // without a slash at the end
+	Key       string // that it lets in
+	Secret    string // that it signs webhooks with
+	Transport http.RoundTripper
 }
 
-var _ payment.Gateway = (*Gateway)(nil)
+// Gateway is a client of the sandbox. It is safe for concurrent use.
+type Gateway struct {
+	cfg  Config
+	http *http.Client
+}
 
-// New returns a sandbox that keeps its books in db.
-func New(db *postgres.DB) *Gateway { return &Gateway{db: db} }
+var (
+	_ payment.Gateway  = (*Gateway)(nil)
+	_ payment.Webhooks = (*Gateway)(nil)
+)
+
+// New returns a client.
+func New(cfg Config) *Gateway {
+	return &Gateway{cfg: cfg, http: &http.Client{
+		Transport: cfg.Transport,
+		// What a gateway says is an answer or it is none.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
 
 // Name returns "sandbox".
 func (*Gateway) Name() string { return "sandbox" }
 
-// Capabilities are few: it takes every currency, and decides everything at once.
+// Capabilities are all that there are, in every currency.
 func (*Gateway) Capabilities() payment.Capabilities {
-	return payment.Capabilities{Instruments: []payment.Instrument{payment.InstrumentCard}}
+	return payment.Capabilities{
+		Instruments: []payment.Instrument{payment.InstrumentCard}, Actions: true, Asynchronous: true, PartialCapture: true, SignedTime: true,
+	}
 }
 
-// Authorize reserves amount, or declines it by its last two digits.
+// Authorize reserves the amount, or does what its last two digits or the token say.
 func (g *Gateway) Authorize(ctx context.Context, key string, request payment.Request) (payment.Charge, error) {
-	amount := request.Amount
-	status, code := payment.ChargeAuthorized, ""
-	if reason, declined := declines[amount.AmountMinor%100]; declined {
-		status, code = payment.ChargeDeclined, reason
-	}
-	charge, err := g.charge(ctx, `INSERT INTO sandbox_gateway.charges (key, reference, amount_minor, currency, status, decline_code)
-		VALUES ($1, $2, $3, $4, $5, nullif($6, '')) ON CONFLICT (key) DO NOTHING RETURNING `+chargeColumns,
-		key, "sbx_"+typeid.New().String(), amount.AmountMinor, amount.Currency, status, code)
-	switch {
-	case errors.Is(err, payment.ErrNoSuchCharge):
-		return g.Lookup(ctx, key) // it was asked before
-	case err == nil && amount.AmountMinor%100 == lostAnswer:
-		return payment.Charge{}, ErrNoAnswer
-	default:
-		return charge, err
-	}
+	return g.charge(ctx, http.MethodPut, key, "", Amount{
+		AmountMinor: request.Amount.AmountMinor, Currency: request.Amount.Currency, Token: request.Token, ReturnURL: request.ReturnURL,
+	})
 }
 
-// Capture takes the whole authorized amount.
+// Capture takes an amount of an authorized charge.
 func (g *Gateway) Capture(ctx context.Context, key string, amount money.Money) (payment.Charge, error) {
-	charge, err := g.charge(ctx, `UPDATE sandbox_gateway.charges SET status = 'CAPTURED', captured_minor = amount_minor
-		WHERE key = $1 AND status = 'AUTHORIZED' AND amount_minor = $2 AND currency = $3 RETURNING `+chargeColumns, key, amount.AmountMinor, amount.Currency)
-	if !errors.Is(err, payment.ErrNoSuchCharge) {
-		return charge, err
-	}
-	charge, err = g.Lookup(ctx, key)
-	if err == nil && charge.Status == payment.ChargeAuthorized {
-		return payment.Charge{}, payment.ErrRefused
-	}
-	return charge, err
+	return g.charge(ctx, http.MethodPost, key, "/capture", Amount{AmountMinor: amount.AmountMinor, Currency: amount.Currency})
 }
 
-// Void lets go of an uncaptured charge; an unknown key is marked so that it can never be authorized.
+// Void lets go of a charge that is not captured; an unknown key can never be authorized.
 func (g *Gateway) Void(ctx context.Context, key string) (payment.Charge, error) {
-	_, err := g.db.SQL().ExecContext(ctx, `INSERT INTO sandbox_gateway.charges AS c (key, reference, amount_minor, currency, status)
-		VALUES ($1, $2, 0, 'XXX', 'VOIDED')
-		ON CONFLICT (key) DO UPDATE SET status = 'VOIDED' WHERE c.status = 'AUTHORIZED'`, key, "sbx_"+typeid.New().String())
-	if err != nil {
-		return payment.Charge{}, fmt.Errorf("sandbox gateway: %w", err)
-	}
-	return g.Lookup(ctx, key)
+	return g.charge(ctx, http.MethodPost, key, "/void", nil)
 }
 
 // Refund gives back part or all of a captured charge, once per refundKey.
 func (g *Gateway) Refund(ctx context.Context, key, refundKey string, amount money.Money) (payment.ChargeRefund, error) {
-	if _, err := g.Lookup(ctx, key); err != nil {
-		return payment.ChargeRefund{}, err
-	}
-	if amount.AmountMinor <= 0 {
-		return payment.ChargeRefund{}, payment.ErrRefused
-	}
-	err := g.db.InTx(ctx, func(tx *sql.Tx) error {
-		result, err := tx.ExecContext(ctx, `INSERT INTO sandbox_gateway.refunds (key, charge_key, amount_minor)
-			VALUES ($1, $2, $3) ON CONFLICT (key) DO NOTHING`, refundKey, key, amount.AmountMinor)
-		if err != nil {
-			return fmt.Errorf("sandbox gateway: %w", err)
-		}
-		if made, err := result.RowsAffected(); err != nil || made == 0 {
-			return err
-		}
-		result, err = tx.ExecContext(ctx, `UPDATE sandbox_gateway.charges SET refunded_minor = refunded_minor + $2
-			WHERE key = $1 AND status = 'CAPTURED' AND currency = $3 AND refunded_minor + $2 <= captured_minor`,
-			key, amount.AmountMinor, amount.Currency)
-		if err != nil {
-			return fmt.Errorf("sandbox gateway: %w", err)
-		}
-		if changed, err := result.RowsAffected(); err != nil || changed == 1 {
-			return err
-		}
-		return payment.ErrRefused
-	})
-	if err != nil {
-		return payment.ChargeRefund{}, err
-	}
-	return payment.ChargeRefund{Reference: refundKey, Status: payment.RefundDone, Amount: amount}, nil
+	var refund Refund
+	err := g.ask(ctx, http.MethodPost, key, "/refunds", Amount{Key: refundKey, AmountMinor: amount.AmountMinor, Currency: amount.Currency}, &refund)
+	return refund.Told(), err
 }
 
 // Lookup says how a charge stands.
 func (g *Gateway) Lookup(ctx context.Context, key string) (payment.Charge, error) {
-	return g.charge(ctx, `SELECT `+chargeColumns+` FROM sandbox_gateway.charges WHERE key = $1`, key)
+	return g.charge(ctx, http.MethodGet, key, "", nil)
 }
 
-const chargeColumns = `reference, status, coalesce(decline_code, ''), captured_minor, refunded_minor, currency`
+func (g *Gateway) charge(ctx context.Context, method, key, call string, in any) (payment.Charge, error) {
+	var charge Charge
+	if err := g.ask(ctx, method, key, call, in, &charge); err != nil {
+		return payment.Charge{}, err
+	}
+	if charge.Key != key {
+		return payment.Charge{}, fmt.Errorf("sandbox gateway: asked for charge %s, told of %s", key, charge.Key)
+	}
+	return charge.Told(), nil
+}
 
-// charge returns what a statement says of a charge, ErrNoSuchCharge when nothing.
-func (g *Gateway) charge(ctx context.Context, statement string, args ...any) (payment.Charge, error) {
-	var c payment.Charge
-	err := g.db.SQL().QueryRowContext(ctx, statement, args...).
-		Scan(&c.Reference, &c.Status, &c.DeclineCode, &c.Captured.AmountMinor, &c.Refunded.AmountMinor, &c.Captured.Currency)
-	if errors.Is(err, sql.ErrNoRows) {
-		return payment.Charge{}, payment.ErrNoSuchCharge
+// maxAnswer is more than an answer has.
+const maxAnswer = 64 << 10
+
+// ask makes one call and reads its answer into out. Whatever is not such an answer says nothing.
+func (g *Gateway) ask(ctx context.Context, method, key, call string, in, out any) (err error) {
+	body := []byte(nil)
+	if in != nil {
+		if body, err = json.Marshal(in); err != nil {
+			return fmt.Errorf("sandbox gateway: %w", err)
+		}
 	}
+	request, err := http.NewRequestWithContext(ctx, method, g.cfg.URL+"/v1/charges/"+url.PathEscape(key)+call, bytes.NewReader(body))
 	if err != nil {
-		return payment.Charge{}, fmt.Errorf("sandbox gateway: %w", err)
+		return fmt.Errorf("sandbox gateway: %w", err)
 	}
-	c.Refunded.Currency = c.Captured.Currency
-	return c, nil
+	request.Header.Set("Authorization", "Bearer "+g.cfg.Key)
+	request.Header.Set("Content-Type", "application/json")
+	response, err := g.http.Do(request)
+	if err != nil {
+		return fmt.Errorf("sandbox gateway: %w", err)
+	}
+	defer func() { err = errors.Join(err, response.Body.Close()) }()
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
+	if err != nil {
+		return fmt.Errorf("sandbox gateway: %w", err)
+	}
+	if kind, _, err := mime.ParseMediaType(response.Header.Get("Content-Type")); err != nil || kind != "application/json" || len(text) > maxAnswer {
+		return fmt.Errorf("sandbox gateway: %s with %d bytes of %q is no answer", response.Status, len(text), kind)
+	}
+	if response.StatusCode == http.StatusOK {
+		if err := json.Unmarshal(text, out); err != nil {
+			return fmt.Errorf("sandbox gateway: %w", err)
+		}
+		return nil
+	}
+	var problem Problem
+	if err := json.Unmarshal(text, &problem); err != nil {
+		return fmt.Errorf("sandbox gateway: %s: %w", response.Status, err)
+	}
+	switch {
+	case problem.Code == NoSuchCharge && response.StatusCode == http.StatusNotFound:
+		return payment.ErrNoSuchCharge
+	case problem.Code == Refused && response.StatusCode == http.StatusUnprocessableEntity:
+		return payment.ErrRefused
+	default:
+		return fmt.Errorf("sandbox gateway: %s: %s", response.Status, problem.Code)
+	}
+}
+
+// Verify returns the event of a webhook that the sandbox signed in the last minutes.
+func (g *Gateway) Verify(header http.Header, body []byte, now time.Time) (payment.Event, error) {
+	signature := header.Get(SignatureHeader)
+	seconds, _, _ := strings.Cut(strings.TrimPrefix(signature, "t="), ",")
+	signed, err := strconv.ParseInt(seconds, 10, 64)
+	if err != nil {
+		return payment.Event{}, payment.ErrForged
+	}
+	at := time.Unix(signed, 0)
+	if !hmac.Equal([]byte(Sign(g.cfg.Secret, body, at)), []byte(signature)) || now.Sub(at).Abs() > payment.WebhookAge {
+		return payment.Event{}, payment.ErrForged
+	}
+	var notice Notice
+	if err := json.Unmarshal(body, &notice); err != nil {
+		return payment.Event{}, errors.Join(payment.ErrForged, err)
+	}
+	return payment.Event{
+		ID: notice.ID, Kind: notice.Kind, Key: notice.Charge.Key, Reference: notice.Charge.Reference, OccurredAt: notice.OccurredAt,
+		Charge: new(notice.Charge.Told()),
+	}, nil
 }

@@ -1,88 +1,59 @@
 package sandbox_test
 
 import (
-	"context"
 	"errors"
-	"os"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
 	"testing"
 
-	"marquee/internal/dbtest"
-	"marquee/internal/dbtest/fixture"
 	"marquee/internal/money"
 	"marquee/internal/payment"
-	"marquee/internal/payment/gatewaytest"
 	"marquee/internal/payment/sandbox"
 )
 
-func TestMain(m *testing.M) { os.Exit(dbtest.Main(m)) }
-
-func nzd(minor int64) money.Money { return money.Money{AmountMinor: minor, Currency: "NZD"} }
-
-func TestGateway_conforms(t *testing.T) {
+// TestGateway_believes_no_stranger: what is not the sandbox's answer says nothing, however it looks; nothing else is asked.
+func TestGateway_believes_no_stranger(t *testing.T) {
 	t.Parallel()
-	db := dbtest.New(t)
-	gatewaytest.Run(t, func(*testing.T) gatewaytest.Subject {
-		return gatewaytest.Subject{
-			Gateway: sandbox.New(db),
-			Good:    payment.Request{Amount: nzd(1200)},
-			Declined: map[string]payment.Request{
-				"do_not_honor": {Amount: nzd(1205)}, "insufficient_funds": {Amount: nzd(1251)}, "expired_card": {Amount: nzd(1254)},
-			},
-			LostAnswer: payment.Request{Amount: nzd(1291)},
-			RefundByHand: func(_ context.Context, key string, amount money.Money) error {
-				_, err := db.SQL().ExecContext(t.Context(), `UPDATE sandbox_gateway.charges SET refunded_minor = refunded_minor + $2 WHERE key = $1`,
-					key, amount.AmountMinor)
-				return err
-			},
-		}
-	})
-}
-
-func TestGateway_Refund(t *testing.T) {
-	t.Parallel()
-	g := sandbox.New(dbtest.New(t))
-	for _, key := range []string{"dollars", "declined"} {
-		amount := map[string]money.Money{"dollars": nzd(1200), "declined": nzd(1205)}[key]
-		if _, err := g.Authorize(t.Context(), key, payment.Request{Amount: amount}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := g.Capture(t.Context(), key, amount); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Run("a_declined_charge_has_nothing_to_give_back", func(t *testing.T) {
-		t.Parallel()
-		if _, err := g.Refund(t.Context(), "declined", "declined/refund", nzd(1)); !errors.Is(err, payment.ErrRefused) {
-			t.Errorf("error %v, want ErrRefused", err)
-		}
-	})
-	t.Run("a_refused_key_may_be_used_again", func(t *testing.T) {
-		t.Parallel()
-		if _, err := g.Refund(t.Context(), "dollars", "dollars/again", nzd(9999)); !errors.Is(err, payment.ErrRefused) {
-			t.Fatalf("error %v, want ErrRefused", err)
-		}
-		refund, err := g.Refund(t.Context(), "dollars", "dollars/again", nzd(100))
-		if err != nil || refund.Amount != nzd(100) {
-			t.Errorf("refunded %v, %v; want 100", refund.Amount, err)
-		}
-	})
-}
-
-// The books are what audits compare Marquee's own with: they must not lean on them.
-func TestGateway_keeps_its_own_books(t *testing.T) {
-	t.Parallel()
-	db := dbtest.New(t)
-	g := sandbox.New(db)
-	if _, err := g.Authorize(t.Context(), "key", payment.Request{Amount: nzd(1200)}); err != nil {
-		t.Fatal(err)
-	}
-	// Another process on the same database sees the same books.
-	if charge, err := sandbox.New(db).Lookup(t.Context(), "key"); err != nil || charge.Status != payment.ChargeAuthorized {
-		t.Errorf("another process finds %+v, %v", charge, err)
-	}
-	const foreign = `SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND connamespace = 'sandbox_gateway'::regnamespace
-		AND confrelid NOT IN (SELECT oid FROM pg_class WHERE relnamespace = 'sandbox_gateway'::regnamespace)`
-	if n := fixture.Get[int](t, db, foreign); n != 0 {
-		t.Errorf("%d foreign keys lead out of the sandbox", n)
+	for name, test := range map[string]struct {
+		status int
+		kind   string
+		body   string
+	}{
+		"a_page":                    {200, "text/html", "<html>Welcome to our hotel</html>"},
+		"a_page_that_is_not_there":  {404, "text/html", "<html>Not found</html>"},
+		"no_such_charge_of_another": {200, "application/json", `{"code":"NO_SUCH_CHARGE"}`},
+		"a_refusal_of_another":      {403, "application/json", `{"code":"REFUSED"}`},
+		"an_empty_refusal":          {422, "application/json", `{}`},
+		"ten_megabytes":             {200, "application/json", `{"key":"key","status":"AUTHORIZED","reference":"` + strings.Repeat("x", 10<<20) + `"}`},
+		"half_an_answer":            {200, "application/json", `{"key":"key","status":"AUTHO`},
+		"another_charge":            {200, "application/json", `{"key":"yek","status":"AUTHORIZED"}`},
+		"a_failure":                 {500, "application/json", `{"code":"NOT_WRITTEN"}`},
+		"a_way_to_somewhere_else":   {302, "application/json", `{"key":"key","status":"AUTHORIZED"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var elsewhere atomic.Int32
+			web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/elsewhere" {
+					elsewhere.Add(1)
+				}
+				w.Header().Set("Content-Type", test.kind)
+				w.Header().Set("Location", "/elsewhere")
+				w.WriteHeader(test.status)
+				_, _ = w.Write([]byte(test.body)) // a client that has read enough hangs up
+			}))
+			defer web.Close()
+			lines := &http.Transport{DisableKeepAlives: true}
+			g := sandbox.New(sandbox.Config{URL: web.URL, Key: "key", Transport: lines})
+			charge, err := g.Authorize(t.Context(), "key", payment.Request{Amount: money.Money{AmountMinor: 1200, Currency: "NZD"}})
+			if err == nil || errors.Is(err, payment.ErrNoSuchCharge) || errors.Is(err, payment.ErrRefused) || charge != (payment.Charge{}) {
+				t.Errorf("it is told %+v, %v", charge, err)
+			}
+			if elsewhere.Load() != 0 {
+				t.Error("it followed")
+			}
+		})
 	}
 }
