@@ -118,6 +118,10 @@ func Marquee() House {
 		domain("internal/payment"),
 		{Path: "internal/payment/sandbox", Uses: append(slices.Clone(leaves), "internal/payment"), Bans: []string{"database/sql"}},
 		{Path: "internal/payment/sandbox/server", Uses: append(slices.Clone(leaves), "internal/payment", "internal/payment/sandbox"), Bans: []string{"database/sql"}},
+		{
+			Path: "internal/payment/stripe", Uses: append(slices.Clone(leaves), "internal/payment"), Bans: []string{"database/sql"},
+			Modules: []string{"github.com/google/uuid", "github.com/stripe/stripe-go/v85"},
+		},
 		domain("internal/payment/gatewaytest", "internal/payment"),
 		domain("internal/booking", toBooking...),
 		domain("internal/review", toReview...),
@@ -200,6 +204,7 @@ func Marquee() House {
 			{Import: "github.com/nats-io", In: []string{"internal/bus"}},
 			{Import: "github.com/wneessen/go-mail", In: []string{"internal/notify"}},
 			{Import: "github.com/tink-crypto/tink-go", In: []string{"internal/vault"}},
+			{Import: "github.com/stripe/stripe-go", In: []string{"internal/payment/stripe"}},
 		},
 	}
 }
