@@ -125,6 +125,8 @@ func TestHouse_Check(t *testing.T) {
 		"booking takes payment":                      {"marquee/internal/booking", "marquee/internal/payment", !test, ""},
 		"booking picks a gateway":                    {"marquee/internal/booking", "marquee/internal/payment/sandbox", !test, "may not import internal/payment/sandbox"},
 		"a gateway serves payment":                   {"marquee/internal/payment/sandbox", "marquee/internal/payment", !test, ""},
+		"a gateway reads tables":                     {"marquee/internal/payment/razorpay", "database/sql", !test, "may not import database/sql"},
+		"a thin client takes a module":               {"marquee/internal/payment/razorpay", "github.com/google/uuid", !test, "module that its room does not name"},
 		"a conformance suite in production":          {"marquee/internal/booking", "marquee/internal/payment/gatewaytest", !test, "may not import"},
 		"a conformance suite in tests":               {"marquee/internal/booking", "marquee/internal/payment/gatewaytest", test, ""},
 		"theater goes uphill":                        {"marquee/internal/theater", "marquee/internal/showtime", !test, "may not import"},

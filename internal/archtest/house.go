@@ -122,6 +122,10 @@ func Marquee() House {
 			Path: "internal/payment/stripe", Uses: append(slices.Clone(leaves), "internal/payment"), Bans: []string{"database/sql"},
 			Modules: []string{"github.com/google/uuid", "github.com/stripe/stripe-go/v85"},
 		},
+		{
+			Path: "internal/payment/razorpay", Uses: append(slices.Clone(leaves), "internal/payment"), Bans: []string{"database/sql", "math/rand"},
+			Modules: []string{},
+		},
 		domain("internal/payment/gatewaytest", "internal/payment"),
 		domain("internal/booking", toBooking...),
 		domain("internal/review", toReview...),
