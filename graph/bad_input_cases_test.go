@@ -379,6 +379,12 @@ func (w *badWorld) payments() []badInput {
 		{name: "pay with the key of another request", who: w.customer, query: payReservation, vars: vars{"in": vars{
 			"reservationId": reservationOf(w), "idempotencyKey": w.usedKey,
 		}}},
+		{name: "pay with the number of a card", who: w.customer, query: payReservation, vars: vars{"in": vars{
+			"reservationId": w.held, "idempotencyKey": "12345678", "paymentToken": "4242-4242-4242-4242",
+		}}},
+		{name: "pay and go to a program", who: w.customer, query: payReservation, vars: vars{"in": vars{
+			"reservationId": w.held, "idempotencyKey": "12345678", "returnUrl": "javascript:alert(1)",
+		}}},
 		cancellation("cancel expired", w.expired),
 		cancellation("cancel someone else's", w.alien),
 		cancellation("cancel unknown", unknown),

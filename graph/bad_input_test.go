@@ -49,7 +49,7 @@ const (
 		... on UserError { code message }
 		... on ReservationExpired { reservation { status } }
 		... on PaymentDeclined { declineCode reservation { status } }
-		... on PaymentPending { reservation { status } }
+		... on PaymentPending { reservation { status } nextStep { __typename ... on PaymentRedirect { url } ... on PaymentClientConfirmation { publicKey clientSecret } } }
 	} }`
 	cancelReservation = `mutation ($in: CancelReservationInput!) { cancelReservation(input: $in) {
 		__typename

@@ -256,3 +256,11 @@ var linkExpired = model.LinkExpired{
 var invalidCredentials = model.InvalidCredentials{
 	Code: model.UserErrorCodeInvalidCredentials, Message: "The e-mail address, the username or the password is wrong.",
 }
+
+// orEmpty returns a text, "" where there is none.
+func orEmpty(text *string) string {
+	if text == nil {
+		return ""
+	}
+	return *text
+}

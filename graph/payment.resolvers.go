@@ -23,7 +23,10 @@ func (r *mutationResolver) PayReservation(ctx context.Context, input model.PayRe
 	if err != nil {
 		return nil, err
 	}
-	result, err := r.Services.Booking.Pay(ctx, viewer, booking.PayInput{ShowtimeID: showtimeID, ReservationID: id, IdempotencyKey: input.IdempotencyKey})
+	result, err := r.Services.Booking.Pay(ctx, viewer, booking.PayInput{
+		ShowtimeID: showtimeID, ReservationID: id, IdempotencyKey: input.IdempotencyKey,
+		Token: orEmpty(input.PaymentToken), ReturnURL: orEmpty(input.ReturnURL),
+	})
 	if err != nil {
 		return nil, err
 	}

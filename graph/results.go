@@ -7,6 +7,7 @@ import (
 	"marquee/graph/limit"
 	"marquee/graph/model"
 	"marquee/internal/booking"
+	"marquee/internal/payment"
 )
 
 // rateLimit encodes what an operation was charged, and how its caller stands.
@@ -104,10 +105,22 @@ func payReservationResult(result booking.PayResult) (model.PayReservationResult,
 		return model.PaymentPending{
 			Code:        model.UserErrorCodePaymentPending,
 			Message:     "The payment is under way. It comes to its end by itself; ask again in a moment.",
-			Reservation: r.Reservation, ServerTime: r.ServerTime,
+			Reservation: r.Reservation, ServerTime: r.ServerTime, NextStep: nextStep(r.Next),
 		}, nil
 	default:
 		return nil, fmt.Errorf("graph: no answer for %T", result)
+	}
+}
+
+// nextStep encodes what a customer has to do; nil for nothing.
+func nextStep(next payment.NextStep) model.PaymentNextStep {
+	switch next := next.(type) {
+	case payment.Redirect:
+		return model.PaymentRedirect{URL: next.URL}
+	case payment.ConfirmOnClient:
+		return model.PaymentClientConfirmation{PublicKey: next.PublicKey, ClientSecret: next.ClientSecret}
+	default:
+		return nil
 	}
 }
 

@@ -33,6 +33,10 @@ type paid struct {
 	PayReservation struct {
 		Typename    string `json:"__typename"`
 		DeclineCode string
+		NextStep    struct {
+			Typename string `json:"__typename"`
+			URL      string
+		}
 		Reservation struct {
 			Status    string
 			HeldUntil *time.Time
@@ -247,6 +251,35 @@ func TestDecline(t *testing.T) {
 	c.Get(payReservation, vars{"in": vars{"reservationId": id, "idempotencyKey": "a first card"}}, &out)
 	if p := out.PayReservation; p.Typename != "PaymentDeclined" || p.DeclineCode != "insufficient_funds" || p.Reservation.Status != "HELD" {
 		t.Errorf("declined: %+v", p)
+	}
+}
+
+// TestNextStep pays with an instrument whose bank wants to see the customer.
+func TestNextStep(t *testing.T) {
+	t.Parallel()
+	a := apitest.New(t)
+	show, c := a.World.Showtimes[0], a.Customer()
+	in := vars{"reservationId": reserve(t, c, show, 1), "idempotencyKey": "a first card", "paymentToken": "tok_challenge", "returnUrl": "https://tickets.example/paid"}
+	pay := func() paid {
+		var out paid
+		c.Get(payReservation, vars{"in": in}, &out)
+		return out
+	}
+	for range 2 {
+		p := pay().PayReservation
+		if p.Typename != "PaymentPending" || p.NextStep.Typename != "PaymentRedirect" || !strings.HasPrefix(p.NextStep.URL, "https://bank.example/confirm/") {
+			t.Fatalf("while the bank waits: %+v", p)
+		}
+	}
+	if _, err := a.Bank.Resolve(a.Bank.Charges()[0].Key, true); err != nil {
+		t.Fatal(err)
+	}
+	if p := pay().PayReservation; p.Typename != "PayReservationPayload" || p.Reservation.Status != "CONFIRMED" {
+		t.Errorf("back from the bank: %+v", p)
+	}
+	in["paymentToken"] = "tok_other"
+	if refused := c.Refused(payReservation, vars{"in": in}); gqlclient.CodeOf(refused) != apperr.IdempotencyKeyReused {
+		t.Errorf("another card with the same key: %v", refused)
 	}
 }
 

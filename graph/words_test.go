@@ -64,6 +64,8 @@ func TestWords(t *testing.T) {
 			"reservationId": w.held, "idempotencyKey": "words-00002",
 			"tender": vars{"method": "CARD", "amountMinor": "950"},
 		}, "tender"},
+		"PayReservationInput.paymentToken":       at(w.customer, "payReservation", vars{"reservationId": w.held, "idempotencyKey": "words-00004"}),
+		"PayReservationInput.returnUrl":          at(w.customer, "payReservation", vars{"reservationId": w.held, "idempotencyKey": "words-00004"}),
 		"PayOutAtCounterInput.terminalReference": at(w.admin, "payOutAtCounter", vars{"reservationId": w.paid, "method": "CARD", "idempotencyKey": "words-00003"}),
 	}
 	for _, field := range textsOf(schemaFrom(t, "../schema")) {

@@ -303,6 +303,52 @@ func (ec *executionContext) fieldContext_Payment_carried(_ context.Context, fiel
 	return fc, nil
 }
 
+func (ec *executionContext) _PaymentClientConfirmation_publicKey(ctx context.Context, field graphql.CollectedField, obj *model.PaymentClientConfirmation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PaymentClientConfirmation_publicKey(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PublicKey, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PaymentClientConfirmation_publicKey(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PaymentClientConfirmation", field, false, false, "String")
+}
+
+func (ec *executionContext) _PaymentClientConfirmation_clientSecret(ctx context.Context, field graphql.CollectedField, obj *model.PaymentClientConfirmation) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PaymentClientConfirmation_clientSecret(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ClientSecret, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PaymentClientConfirmation_clientSecret(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PaymentClientConfirmation", field, false, false, "String")
+}
+
 func (ec *executionContext) _PaymentDeclined_code(ctx context.Context, field graphql.CollectedField, obj *model.PaymentDeclined) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -528,6 +574,52 @@ func (ec *executionContext) fieldContext_PaymentPending_serverTime(_ context.Con
 	return graphql.NewScalarFieldContext("PaymentPending", field, false, false, "DateTime")
 }
 
+func (ec *executionContext) _PaymentPending_nextStep(ctx context.Context, field graphql.CollectedField, obj *model.PaymentPending) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PaymentPending_nextStep(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.NextStep, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.PaymentNextStep) graphql.Marshaler {
+			return ec.marshalOPaymentNextStep2marqueeᚋgraphᚋmodelᚐPaymentNextStep(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_PaymentPending_nextStep(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PaymentPending", field, false, false, "PaymentNextStep")
+}
+
+func (ec *executionContext) _PaymentRedirect_url(ctx context.Context, field graphql.CollectedField, obj *model.PaymentRedirect) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PaymentRedirect_url(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.URL, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PaymentRedirect_url(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PaymentRedirect", field, false, false, "String")
+}
+
 func (ec *executionContext) _ReservationExpired_code(ctx context.Context, field graphql.CollectedField, obj *model.ReservationExpired) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -621,7 +713,7 @@ func (ec *executionContext) unmarshalInputPayReservationInput(ctx context.Contex
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"reservationId", "idempotencyKey"}
+	fieldsInOrder := [...]string{"reservationId", "idempotencyKey", "paymentToken", "returnUrl"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -642,6 +734,20 @@ func (ec *executionContext) unmarshalInputPayReservationInput(ctx context.Contex
 				return it, err
 			}
 			it.IdempotencyKey = data
+		case "paymentToken":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("paymentToken"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.PaymentToken = data
+		case "returnUrl":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("returnUrl"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ReturnURL = data
 		}
 	}
 	return it, nil
@@ -707,6 +813,33 @@ func (ec *executionContext) _PayReservationResult(ctx context.Context, sel ast.S
 			return typedObj
 		} else {
 			panic(fmt.Errorf("unexpected type %T; non-generated variants of PayReservationResult must implement graphql.Marshaler", obj))
+		}
+	}
+}
+
+func (ec *executionContext) _PaymentNextStep(ctx context.Context, sel ast.SelectionSet, obj model.PaymentNextStep) graphql.Marshaler {
+	switch obj := (obj).(type) {
+	case nil:
+		return graphql.Null
+	case model.PaymentRedirect:
+		return ec._PaymentRedirect(ctx, sel, &obj)
+	case *model.PaymentRedirect:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._PaymentRedirect(ctx, sel, obj)
+	case model.PaymentClientConfirmation:
+		return ec._PaymentClientConfirmation(ctx, sel, &obj)
+	case *model.PaymentClientConfirmation:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._PaymentClientConfirmation(ctx, sel, obj)
+	default:
+		if typedObj, ok := obj.(graphql.Marshaler); ok {
+			return typedObj
+		} else {
+			panic(fmt.Errorf("unexpected type %T; non-generated variants of PaymentNextStep must implement graphql.Marshaler", obj))
 		}
 	}
 }
@@ -821,6 +954,44 @@ func (ec *executionContext) _Payment(ctx context.Context, sel ast.SelectionSet, 
 	return out
 }
 
+var paymentClientConfirmationImplementors = []string{"PaymentClientConfirmation", "PaymentNextStep"}
+
+func (ec *executionContext) _PaymentClientConfirmation(ctx context.Context, sel ast.SelectionSet, obj *model.PaymentClientConfirmation) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, paymentClientConfirmationImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("PaymentClientConfirmation")
+		case "publicKey":
+			out.Values[i] = ec._PaymentClientConfirmation_publicKey(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "clientSecret":
+			out.Values[i] = ec._PaymentClientConfirmation_clientSecret(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var paymentDeclinedImplementors = []string{"PaymentDeclined", "UserError", "PayReservationResult"}
 
 func (ec *executionContext) _PaymentDeclined(ctx context.Context, sel ast.SelectionSet, obj *model.PaymentDeclined) graphql.Marshaler {
@@ -902,6 +1073,44 @@ func (ec *executionContext) _PaymentPending(ctx context.Context, sel ast.Selecti
 			}
 		case "serverTime":
 			out.Values[i] = ec._PaymentPending_serverTime(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "nextStep":
+			out.Values[i] = ec._PaymentPending_nextStep(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var paymentRedirectImplementors = []string{"PaymentRedirect", "PaymentNextStep"}
+
+func (ec *executionContext) _PaymentRedirect(ctx context.Context, sel ast.SelectionSet, obj *model.PaymentRedirect) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, paymentRedirectImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("PaymentRedirect")
+		case "url":
+			out.Values[i] = ec._PaymentRedirect_url(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -1019,6 +1228,13 @@ func (ec *executionContext) marshalOPayment2ᚖmarqueeᚋinternalᚋpaymentᚐPa
 		return graphql.Null
 	}
 	return ec._Payment(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOPaymentNextStep2marqueeᚋgraphᚋmodelᚐPaymentNextStep(ctx context.Context, sel ast.SelectionSet, v model.PaymentNextStep) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._PaymentNextStep(ctx, sel, v)
 }
 
 // endregion ***************************** type.gotpl *****************************

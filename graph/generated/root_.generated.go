@@ -2371,6 +2371,10 @@ input PayReservationInput {
   reservationId: ID!
   "Made by the client, 8 to 255 characters, new for each attempt: repeating a request with the same key within 48 hours never pays twice."
   idempotencyKey: String!
+  "What the gateway's own form calls the card or account to pay with. Never the number of a card, which is refused. Without it the gateway asks the customer, if it has to."
+  paymentToken: String
+  "Where pages of the gateway send the customer back to, ` + "`" + `https://…` + "`" + `. There, ask again with the same key."
+  returnUrl: String
 }
 
 "The reservation is paid and its tickets are issued."
@@ -2403,7 +2407,24 @@ type PaymentDeclined implements UserError @auth {
   serverTime: DateTime!
 }
 
-"The gateway did not say how it went. The payment settles by itself within a minute or so; ask again with the same key."
+"The customer goes to a page of the gateway or the bank, and confirms there."
+type PaymentRedirect @auth {
+  "Where."
+  url: String!
+}
+
+"The gateway's own program in the customer's browser or app confirms."
+type PaymentClientConfirmation @auth {
+  "Names the account at the gateway; no secret."
+  publicKey: String!
+  "Opens this payment and no other: for the customer alone."
+  clientSecret: String!
+}
+
+"What the customer has to do before a payment goes on."
+union PaymentNextStep = PaymentRedirect | PaymentClientConfirmation
+
+"It is not decided yet how it goes. Where there is a ` + "`" + `nextStep` + "`" + `, the customer does it; then, or else in a moment, ask again with the same key. The payment settles by itself too."
 type PaymentPending implements UserError @auth {
   "Always ` + "`" + `PAYMENT_PENDING` + "`" + `."
   code: UserErrorCode!
@@ -2413,6 +2434,8 @@ type PaymentPending implements UserError @auth {
   reservation: Reservation!
   "The server's clock, to count down to ` + "`" + `heldUntil` + "`" + ` by."
   serverTime: DateTime!
+  "What the customer has to do, until ` + "`" + `heldUntil` + "`" + `; null when there is nothing but to wait."
+  nextStep: PaymentNextStep
 }
 
 "How a payment went."

@@ -137,6 +137,11 @@ type PayReservationResult interface {
 	IsPayReservationResult()
 }
 
+// What the customer has to do before a payment goes on.
+type PaymentNextStep interface {
+	IsPaymentNextStep()
+}
+
 // How a proof in a session went.
 type ProveAgainResult interface {
 	IsProveAgainResult()
@@ -1206,6 +1211,10 @@ type PayReservationInput struct {
 	ReservationID string `json:"reservationId"`
 	// Made by the client, 8 to 255 characters, new for each attempt: repeating a request with the same key within 48 hours never pays twice.
 	IdempotencyKey string `json:"idempotencyKey"`
+	// What the gateway's own form calls the card or account to pay with. Never the number of a card, which is refused. Without it the gateway asks the customer, if it has to.
+	PaymentToken *string `json:"paymentToken,omitempty"`
+	// Where pages of the gateway send the customer back to, `https://…`. There, ask again with the same key.
+	ReturnURL *string `json:"returnUrl,omitempty"`
 }
 
 // The reservation is paid and its tickets are issued.
@@ -1215,6 +1224,16 @@ type PayReservationPayload struct {
 }
 
 func (PayReservationPayload) IsPayReservationResult() {}
+
+// The gateway's own program in the customer's browser or app confirms.
+type PaymentClientConfirmation struct {
+	// Names the account at the gateway; no secret.
+	PublicKey string `json:"publicKey"`
+	// Opens this payment and no other: for the customer alone.
+	ClientSecret string `json:"clientSecret"`
+}
+
+func (PaymentClientConfirmation) IsPaymentNextStep() {}
 
 // The issuer refused, or the gateway never answered and was told to let go. The seats stay held until their deadline: try again with a new key.
 type PaymentDeclined struct {
@@ -1234,7 +1253,7 @@ func (PaymentDeclined) IsUserError() {}
 
 func (PaymentDeclined) IsPayReservationResult() {}
 
-// The gateway did not say how it went. The payment settles by itself within a minute or so; ask again with the same key.
+// It is not decided yet how it goes. Where there is a `nextStep`, the customer does it; then, or else in a moment, ask again with the same key. The payment settles by itself too.
 type PaymentPending struct {
 	// Always `PAYMENT_PENDING`.
 	Code UserErrorCode `json:"code"`
@@ -1244,11 +1263,21 @@ type PaymentPending struct {
 	Reservation booking.Reservation `json:"reservation"`
 	// The server's clock, to count down to `heldUntil` by.
 	ServerTime time.Time `json:"serverTime"`
+	// What the customer has to do, until `heldUntil`; null when there is nothing but to wait.
+	NextStep PaymentNextStep `json:"nextStep,omitempty"`
 }
 
 func (PaymentPending) IsUserError() {}
 
 func (PaymentPending) IsPayReservationResult() {}
+
+// The customer goes to a page of the gateway or the bank, and confirms there.
+type PaymentRedirect struct {
+	// Where.
+	URL string `json:"url"`
+}
+
+func (PaymentRedirect) IsPaymentNextStep() {}
 
 // The customer is paying at this moment, or money of theirs is on its way back; nothing was done. It settles by itself within a minute or so.
 type PaymentUnderWay struct {

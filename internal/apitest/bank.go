@@ -16,7 +16,7 @@ const BankKey = "the key of a bank for tests"
 func newBank(t testing.TB) *bank.Server {
 	t.Helper()
 	b, err := bank.Open(bank.Options{
-		Journal: filepath.Join(t.TempDir(), bank.JournalName), Key: BankKey, Clock: clock.System{}, Log: slog.New(slog.DiscardHandler),
+		Journal: filepath.Join(t.TempDir(), bank.JournalName), Key: BankKey, Pages: "https://bank.example", Clock: clock.System{}, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatalf("start the payment gateway: %v", err)

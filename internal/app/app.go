@@ -79,6 +79,7 @@ type App struct {
 	sealer    *audit.Sealer
 	post      *notify.Worker
 	mailbox   *notify.Mailbox // nil: a mail server takes the mails
+	bankPages http.Handler    // nil: the gateway is elsewhere
 	still     bool
 	promos    *promotion.Service
 
@@ -125,7 +126,8 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger, seams Seams) 
 		return nil, err
 	}
 	if seams.Gateway == nil {
-		if seams.Gateway, err = openGateway(cfg, seams.Clock, log, &a.closers); err != nil {
+		seams.Gateway, a.bankPages, err = openGateway(cfg, "http://"+a.OpsAddress().String(), seams.Clock, log, &a.closers)
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -213,6 +215,7 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	options := httpserver.Options{
 		Listeners:      a.listeners,
 		GraphQL:        graph.NewHandler(resolver, endpoint),
+		BankPages:      a.bankPages,
 		KeySet:         keySet(a.Identity.PublicKeys, a.log),
 		Metrics:        a.metrics.handler(),
 		Authenticate:   a.Identity.Authenticate,

@@ -18,8 +18,9 @@ import (
 	"marquee/internal/payment/sandbox/server"
 )
 
-// openGateway returns the gateway that the configuration names: a sandbox in another process, or one in this.
-func openGateway(cfg config.Config, c clock.Clock, log *slog.Logger, closers *closers) (payment.Gateway, error) {
+// openGateway returns the gateway that the configuration names: a sandbox in another process, or one in this, with the handler
+// of the pages on which its customers confirm charges, below that address.
+func openGateway(cfg config.Config, address string, c clock.Clock, log *slog.Logger, closers *closers) (payment.Gateway, http.Handler, error) {
 	if cfg.SandboxURL != "" {
 		// All calls go to one host.
 		const connections = 64
@@ -27,17 +28,17 @@ func openGateway(cfg config.Config, c clock.Clock, log *slog.Logger, closers *cl
 		closers.add(func() error { lines.CloseIdleConnections(); return nil })
 		return sandbox.New(sandbox.Config{
 			URL: cfg.SandboxURL, Key: string(cfg.SandboxKey), Secret: string(cfg.SandboxSecret), Transport: lines,
-		}), nil
+		}), nil, nil
 	}
 	key, secret := rand.Text(), rand.Text()
 	bank, err := server.Open(server.Options{
-		Journal: filepath.Join(cfg.DataDir, server.JournalName), Key: key, Secret: secret, Clock: c, Log: log,
+		Journal: filepath.Join(cfg.DataDir, server.JournalName), Key: key, Pages: address, Secret: secret, Clock: c, Log: log,
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	closers.add(bank.Close)
-	return sandbox.New(sandbox.Config{URL: "http://sandbox", Key: key, Secret: secret, Transport: bank.Transport()}), nil
+	return sandbox.New(sandbox.Config{URL: "http://sandbox", Key: key, Secret: secret, Transport: bank.Transport()}), bank, nil
 }
 
 // SandboxGateway is the command line of a sandbox gateway.

@@ -237,10 +237,11 @@ type (
 	CancellationClosed struct {
 		ClosedAt *time.Time // nil: it never did
 	}
-	// Pending says that the gateway has not said yet how it went.
+	// Pending says that it is not decided yet how it goes.
 	Pending struct {
 		Reservation Reservation
 		ServerTime  time.Time
+		Next        payment.NextStep // what the customer has to do for that; nil: nothing
 	}
 )
 

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net/url"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,6 +16,7 @@ import (
 	"marquee/internal/payment"
 	"marquee/internal/showtime"
 	"marquee/internal/typeid"
+	"marquee/internal/words"
 )
 
 // PayInput asks to pay a reservation.
@@ -22,19 +24,51 @@ type PayInput struct {
 	ShowtimeID     uuid.UUID
 	ReservationID  uuid.UUID
 	IdempotencyKey string
+	Token          string // what the gateway's form calls the customer's instrument; "": the gateway asks, if it has to
+	ReturnURL      string // where the gateway's pages send the customer back to; "": nowhere
 }
 
-// Validate returns BAD_USER_INPUT when there is no usable key.
+// maxToken and maxReturnURL are more than gateways and pages need.
+const (
+	maxToken     = 255
+	maxReturnURL = 2048
+)
+
+// Validate returns BAD_USER_INPUT when there is no usable key, for a token that could be the number of a card, and for an address
+// that is none.
 func (in PayInput) Validate() error {
 	var bad apperr.Fields
 	checkKey(&bad, in.IdempotencyKey)
+	if in.Token != "" {
+		words.Check(&bad, "input.paymentToken", in.Token, maxToken, "Give what the gateway's form made of the card or account, 1 to %d characters.")
+	}
+	if in.ReturnURL != "" {
+		checkReturnURL(&bad, in.ReturnURL)
+	}
 	return bad.Err()
+}
+
+// checkReturnURL records what keeps an address from being one that customers are sent back to.
+func checkReturnURL(bad *apperr.Fields, address string) {
+	const path = "input.returnUrl"
+	u, err := url.Parse(address)
+	switch {
+	case words.HoldsCardNumber(address):
+		words.CheckCardNumber(bad, path, address)
+	case err != nil, len(address) > maxReturnURL, u.Host == "", u.User != nil, u.Scheme != "https" && (u.Scheme != "http" || u.Hostname() != "localhost"):
+		bad.Add(path, "Give an address that begins with https://.")
+	}
 }
 
 // payOperation is what the keys of payments are stored for.
 const payOperation = "PAY"
 
-func (in PayInput) fingerprint() []byte { return fingerprint(payOperation, in.ReservationID, nil) }
+func (in PayInput) fingerprint() []byte {
+	if in.Token == "" && in.ReturnURL == "" {
+		return fingerprint(payOperation, in.ReservationID, nil)
+	}
+	return fingerprint(payOperation+" "+in.Token+" "+in.ReturnURL, in.ReservationID, nil)
+}
 
 // Pay collects the price of a held reservation and issues its tickets. Repeating it with the same key tells how that
 // attempt stands; paying what is paid already changes nothing and says so. NOT_FOUND when the reservation is missing
@@ -55,8 +89,9 @@ func (s *Service) Pay(ctx context.Context, viewer auth.Viewer, in PayInput) (Pay
 	// answer says how it did.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
-	if opened.drive {
-		attempt, err = s.settle(ctx, attempt)
+	switch {
+	case opened.drive:
+		attempt, err = s.settleFrom(ctx, attempt, func(ctx context.Context, a payment.Attempt) (payment.Attempt, error) { return s.authorize(ctx, a, in) })
 		pause := time.Duration(0)
 		switch {
 		case errors.Is(err, errPending):
@@ -69,7 +104,12 @@ func (s *Service) Pay(ctx context.Context, viewer auth.Viewer, in PayInput) (Pay
 				return nil, err
 			}
 		}
+	case attempt.Status == payment.AttemptStarted && attempt.ID != uuid.Nil:
+		if attempt, err = s.lookAgain(ctx, attempt); err != nil && !errors.Is(err, errPending) {
+			s.log.WarnContext(ctx, "payment attempt not looked up", "attempt", attempt.ID, "error", err)
+		}
 	}
+	pending, _ := errors.AsType[pendingError](err)
 	r, now, err := s.reservation(ctx, viewer.UserID, in.ShowtimeID, in.ReservationID)
 	if err != nil {
 		return nil, err
@@ -80,11 +120,11 @@ func (s *Service) Pay(ctx context.Context, viewer auth.Viewer, in PayInput) (Pay
 	if opened.free {
 		return Paid{Reservation: r}, nil
 	}
-	return payResult(opened, attempt, r, now), nil
+	return payResult(opened, attempt, r, now, pending.next), nil
 }
 
-// payResult says how an attempt stands; now is the database's clock.
-func payResult(opened opened, attempt payment.Attempt, r Reservation, now time.Time) PayResult {
+// payResult says how an attempt stands; now is the database's clock, next what its customer has to do.
+func payResult(opened opened, attempt payment.Attempt, r Reservation, now time.Time, next payment.NextStep) PayResult {
 	switch {
 	case opened.expired:
 		return Expired{Reservation: r}
@@ -100,7 +140,7 @@ func payResult(opened opened, attempt payment.Attempt, r Reservation, now time.T
 	case attempt.Status == payment.AttemptVoided, attempt.Status == payment.AttemptVoidPending:
 		return Expired{Reservation: r}
 	default:
-		return Pending{Reservation: r, ServerTime: now}
+		return Pending{Reservation: r, ServerTime: now, Next: next}
 	}
 }
 

@@ -5,26 +5,29 @@ import (
 	"testing"
 	"time"
 
+	"marquee/internal/apperr"
 	"marquee/internal/booking"
 	"marquee/internal/dbtest/fixture"
 	"marquee/internal/payment"
 	"marquee/internal/payment/gatewaytest"
 )
 
-// waiting returns the ways in which a charge can be pending.
-func waiting(f *gatewaytest.Fake) map[string]gatewaytest.Fault {
-	return map[string]gatewaytest.Fault{
-		"the_customer_is_sent_away": f.RequiresAction(payment.Redirect{URL: "https://bank.example/challenge"}),
-		"the_client_has_to_confirm": f.RequiresAction(payment.ConfirmOnClient{PublicKey: "pk", ClientSecret: "secret"}),
-		"the_bank_takes_its_time":   f.Processes,
-	}
+// steps are what customers have to do while a charge is pending.
+var steps = map[string]payment.NextStep{
+	"the_customer_is_sent_away": payment.Redirect{URL: "https://bank.example/challenge"},
+	"the_client_has_to_confirm": payment.ConfirmOnClient{PublicKey: "pk", ClientSecret: "secret"},
+	"the_bank_takes_its_time":   nil,
 }
 
 // TestService_Pay_pending leads payments on whose charge nothing is decided when they are made.
 func TestService_Pay_pending(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, fixture.Plan{Seats: 100})
-	for name, fault := range waiting(h.gateway) {
+	for name, step := range steps {
+		fault := h.gateway.RequiresAction(step)
+		if step == nil {
+			fault = h.gateway.Processes
+		}
 		for end, test := range map[string]struct {
 			meanwhile func(r booking.Reservation, key string)
 			attempt   payment.AttemptStatus
@@ -59,7 +62,9 @@ func TestService_Pay_pending(t *testing.T) {
 				in := payInput(r)
 				for range 2 {
 					result, err := h.booking.Pay(t.Context(), viewer, in)
-					is[booking.Pending](t, result, err)
+					if next := is[booking.Pending](t, result, err).Next; next != step {
+						t.Errorf("the customer has %#v to do, want %#v", next, step)
+					}
 					h.wantAttempts(t, r, payment.AttemptStarted)
 					if n := h.reconcile(t); n != 0 {
 						t.Errorf("%d settled while nothing is decided", n)
@@ -88,6 +93,48 @@ func TestService_Pay_pending(t *testing.T) {
 				h.rests(t)
 			})
 		}
+	}
+}
+
+// TestService_Pay_back_from_the_bank: who comes back asks again and need not wait, however it ended; who never left learns nothing.
+func TestService_Pay_back_from_the_bank(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, fixture.Plan{})
+	for name, test := range map[string]struct {
+		well   bool
+		status string
+	}{"well": {true, "CONFIRMED"}, "badly": {false, "HELD"}} {
+		t.Run(name, func(t *testing.T) {
+			viewer := newViewer()
+			r := h.hold(t, viewer, h.fresh(1)...)
+			h.gateway.Next(gatewaytest.Authorize, h.gateway.RequiresAction(steps["the_customer_is_sent_away"]))
+			in := payInput(r)
+			in.Token, in.ReturnURL = "tok_1", "https://tickets.example/paid"
+			result, err := h.booking.Pay(t.Context(), viewer, in)
+			is[booking.Pending](t, result, err)
+			h.gateway.Resolve(fixture.Get[string](t, h.DB, `SELECT a.id FROM payment_attempts a JOIN payments p ON p.id = a.payment_id WHERE p.reservation_id = $1`, r.ID), test.well)
+			ask := func() (decided bool) {
+				result, err := h.booking.Pay(t.Context(), viewer, in)
+				_, paid := result.(booking.Paid)
+				_, declined := result.(booking.Declined)
+				if err != nil || paid && !test.well || declined && test.well {
+					t.Errorf("back from the bank: %#v, %v", result, err)
+				}
+				return paid || declined
+			}
+			// In as many tabs as they like: one of them finds out, others may be asked to wait for it.
+			together(4, func(int) { ask() })
+			if !ask() {
+				t.Error("it is not decided")
+			}
+			h.wantStored(t, "in the end", r, test.status)
+			other := in
+			other.Token = "tok_2"
+			if _, err := h.booking.Pay(t.Context(), viewer, other); apperr.CodeOf(err) != apperr.IdempotencyKeyReused {
+				t.Errorf("another card with the same key: %v", err)
+			}
+			h.rests(t)
+		})
 	}
 }
 

@@ -11,9 +11,18 @@ import (
 	"marquee/internal/payment"
 )
 
-// errPending says that a charge or refund waits for its customer, for a bank or for the gateway. What is known is recorded, and
+// pendingError says that a charge or refund waits for its customer, for a bank or for the gateway. What is known is recorded, and
 // it is asked again.
-var errPending = errors.New("booking: pending at the gateway")
+type pendingError struct {
+	next payment.NextStep // that the customer has to do; nil: none
+}
+
+func (pendingError) Error() string { return "booking: pending at the gateway" }
+
+// Is lets errPending stand for every one.
+func (pendingError) Is(target error) bool { return target == errPending }
+
+var errPending error = pendingError{}
 
 // pendingPause is how long the reconciler leaves an attempt alone whose charge is pending.
 const pendingPause = 5 * time.Second
@@ -43,7 +52,7 @@ func (s *Service) reconcileAttempts(ctx context.Context) (settled int, err error
 			return settled, err
 		}
 		for _, a := range attempts {
-			err := s.takeOver(ctx, a)
+			_, err := s.settle(ctx, a)
 			if errors.Is(err, errPending) {
 				err = s.payments.Release(ctx, a, pendingPause)
 				if err == nil {
@@ -60,14 +69,23 @@ func (s *Service) reconcileAttempts(ctx context.Context) (settled int, err error
 	return settled, nil
 }
 
-// takeOver settles an attempt that was left behind.
-func (s *Service) takeOver(ctx context.Context, a payment.Attempt) error {
-	step := s.step
-	if a.Status == payment.AttemptStarted {
-		step = s.resume
+// lookAgain tells how an attempt stands whose charge was pending when it was last looked at, and takes it as far as it goes: its
+// customer, who is back from a page of the bank, need not wait for the reconciler. Others are left to who drives them.
+func (s *Service) lookAgain(ctx context.Context, a payment.Attempt) (payment.Attempt, error) {
+	pending, err := s.payments.IsPending(ctx, a)
+	if err != nil {
+		return a, err
 	}
-	_, err := s.settleFrom(ctx, a, step)
-	return err
+	if !pending { // it may have gone on since
+		return s.payments.Attempt(ctx, a.ShowtimeID, a.ID)
+	}
+	charge, err := s.lookup(ctx, a)
+	if err != nil {
+		return a, err
+	}
+	return s.settleFrom(ctx, a, func(ctx context.Context, a payment.Attempt) (payment.Attempt, error) {
+		return s.authorized(ctx, a, charge)
+	})
 }
 
 // resume is the first step of a started attempt whose driver has vanished: it is looked up, and what the gateway has never heard
@@ -112,5 +130,5 @@ func (s *Service) pending(ctx context.Context, a payment.Attempt, charge payment
 	if moved {
 		s.hint(a.ShowtimeID)
 	}
-	return a, errPending
+	return a, pendingError{next: charge.Next}
 }

@@ -50,16 +50,7 @@ func (s *Service) step(ctx context.Context, a payment.Attempt) (payment.Attempt,
 	}
 	switch a.Status {
 	case payment.AttemptStarted:
-		charge, err := call(ctx, s, func(ctx context.Context) (payment.Charge, error) {
-			return gateway.Authorize(ctx, a.Key(), payment.Request{Amount: a.Amount})
-		})
-		if err != nil {
-			// Unknown: ask before anything else. An answer to this question is as good as the lost one.
-			if charge, err = s.lookup(ctx, a); err != nil {
-				return a, err
-			}
-		}
-		return s.authorized(ctx, a, charge)
+		return s.resume(ctx, a)
 	case payment.AttemptAuthorized:
 		if a.CreditMinor == nil {
 			return s.capture(ctx, gateway, a, nil)
@@ -100,6 +91,24 @@ func (s *Service) step(ctx context.Context, a payment.Attempt) (payment.Attempt,
 	default:
 		return a, fmt.Errorf("attempt %s rests at %s", a.ID, a.Status)
 	}
+}
+
+// authorize is the first step of an attempt: the gateway is asked to reserve the funds, as the customer wants them taken.
+func (s *Service) authorize(ctx context.Context, a payment.Attempt, in PayInput) (payment.Attempt, error) {
+	gateway, err := s.gatewayOf(a)
+	if err != nil {
+		return a, err
+	}
+	charge, err := call(ctx, s, func(ctx context.Context) (payment.Charge, error) {
+		return gateway.Authorize(ctx, a.Key(), payment.Request{Amount: a.Amount, Token: in.Token, ReturnURL: in.ReturnURL})
+	})
+	if err != nil {
+		// Unknown: ask before anything else. An answer to this question is as good as the lost one.
+		if charge, err = s.lookup(ctx, a); err != nil {
+			return a, err
+		}
+	}
+	return s.authorized(ctx, a, charge)
 }
 
 // call gives one conversation with the gateway its time.

@@ -29,6 +29,7 @@ type Options struct {
 	OpsConsole     http.Handler // the same for administrators, on the operators' listener; nil: none
 	OpsGraphQL     http.Handler // the endpoint of OpsConsole, which answers administrators only
 	Mailbox        http.Handler // mails that were kept instead of sent, on the operators' listener; nil: none
+	BankPages      http.Handler // of a sandbox gateway in this process, on the operators' listener, below /confirm/; nil: none
 	KeySet         http.Handler // what access tokens are verified with
 	Metrics        http.Handler
 	Authenticate   func(ctx context.Context, token string) (auth.Viewer, error)
@@ -198,6 +199,9 @@ func (s *Server) opsHandler() http.Handler {
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	if s.o.Mailbox != nil {
 		mux.Handle("GET /mailbox", s.o.Mailbox)
+	}
+	if s.o.BankPages != nil {
+		mux.Handle("/confirm/", s.o.BankPages)
 	}
 	if s.o.OpsConsole != nil {
 		mux.Handle("/", s.observe(s.secure(s.o.OpsConsole)))

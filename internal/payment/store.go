@@ -171,6 +171,16 @@ func (s *Service) PendingTx(ctx context.Context, tx *sql.Tx, a Attempt, referenc
 	return true, nil
 }
 
+// IsPending reports whether PendingTx has recorded a started attempt, and nothing has come of it yet.
+func (s *Service) IsPending(ctx context.Context, a Attempt) (pending bool, err error) {
+	err = s.db.SQL().QueryRowContext(ctx, `SELECT status = 'STARTED' AND gateway_reference IS NOT NULL FROM payment_attempts
+		WHERE showtime_id = $1 AND id = $2`, a.ShowtimeID, a.ID).Scan(&pending)
+	if err != nil {
+		return false, fmt.Errorf("reading an attempt: %w", err)
+	}
+	return pending, nil
+}
+
 type executor interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
