@@ -23,6 +23,7 @@ import (
 	"marquee/ent/handover"
 	"marquee/ent/idempotencykey"
 	"marquee/ent/knowndevice"
+	"marquee/ent/ledgertransfer"
 	"marquee/ent/mail"
 	"marquee/ent/mailedtoken"
 	"marquee/ent/movie"
@@ -98,6 +99,8 @@ type Client struct {
 	IdempotencyKey *IdempotencyKeyClient
 	// KnownDevice is the client for interacting with the KnownDevice builders.
 	KnownDevice *KnownDeviceClient
+	// LedgerTransfer is the client for interacting with the LedgerTransfer builders.
+	LedgerTransfer *LedgerTransferClient
 	// Mail is the client for interacting with the Mail builders.
 	Mail *MailClient
 	// MailedToken is the client for interacting with the MailedToken builders.
@@ -193,6 +196,7 @@ func (c *Client) init() {
 	c.Handover = NewHandoverClient(c.config)
 	c.IdempotencyKey = NewIdempotencyKeyClient(c.config)
 	c.KnownDevice = NewKnownDeviceClient(c.config)
+	c.LedgerTransfer = NewLedgerTransferClient(c.config)
 	c.Mail = NewMailClient(c.config)
 	c.MailedToken = NewMailedTokenClient(c.config)
 	c.Movie = NewMovieClient(c.config)
@@ -333,6 +337,7 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 		Handover:            NewHandoverClient(cfg),
 		IdempotencyKey:      NewIdempotencyKeyClient(cfg),
 		KnownDevice:         NewKnownDeviceClient(cfg),
+		LedgerTransfer:      NewLedgerTransferClient(cfg),
 		Mail:                NewMailClient(cfg),
 		MailedToken:         NewMailedTokenClient(cfg),
 		Movie:               NewMovieClient(cfg),
@@ -400,6 +405,7 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 		Handover:            NewHandoverClient(cfg),
 		IdempotencyKey:      NewIdempotencyKeyClient(cfg),
 		KnownDevice:         NewKnownDeviceClient(cfg),
+		LedgerTransfer:      NewLedgerTransferClient(cfg),
 		Mail:                NewMailClient(cfg),
 		MailedToken:         NewMailedTokenClient(cfg),
 		Movie:               NewMovieClient(cfg),
@@ -467,13 +473,13 @@ func (c *Client) Use(hooks ...Hook) {
 	for _, n := range []interface{ Use(...Hook) }{
 		c.AuditEntry, c.Ceremony, c.CodeGuess, c.EmailChange, c.Erasure, c.Factor,
 		c.FederatedIdentity, c.Genre, c.Guess, c.Handover, c.IdempotencyKey,
-		c.KnownDevice, c.Mail, c.MailedToken, c.Movie, c.MovieRating, c.PayLaterPolicy,
-		c.Payment, c.PaymentAttempt, c.PriceRule, c.PriceTier, c.Profile, c.Promotion,
-		c.PromotionRedemption, c.ProviderFlow, c.RecoveryCode, c.Refund,
-		c.RefundPolicy, c.Reservation, c.Review, c.ReviewEdit, c.ReviewReport,
-		c.ReviewVote, c.RoleGrant, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout,
-		c.SeatRules, c.Session, c.SessionRevocation, c.Showtime, c.ShowtimeSale,
-		c.Swap, c.Theater, c.Ticket, c.TillEntry, c.User,
+		c.KnownDevice, c.LedgerTransfer, c.Mail, c.MailedToken, c.Movie, c.MovieRating,
+		c.PayLaterPolicy, c.Payment, c.PaymentAttempt, c.PriceRule, c.PriceTier,
+		c.Profile, c.Promotion, c.PromotionRedemption, c.ProviderFlow, c.RecoveryCode,
+		c.Refund, c.RefundPolicy, c.Reservation, c.Review, c.ReviewEdit,
+		c.ReviewReport, c.ReviewVote, c.RoleGrant, c.Screen, c.Seat, c.SeatClaim,
+		c.SeatLayout, c.SeatRules, c.Session, c.SessionRevocation, c.Showtime,
+		c.ShowtimeSale, c.Swap, c.Theater, c.Ticket, c.TillEntry, c.User,
 	} {
 		n.Use(hooks...)
 	}
@@ -485,13 +491,13 @@ func (c *Client) Intercept(interceptors ...Interceptor) {
 	for _, n := range []interface{ Intercept(...Interceptor) }{
 		c.AuditEntry, c.Ceremony, c.CodeGuess, c.EmailChange, c.Erasure, c.Factor,
 		c.FederatedIdentity, c.Genre, c.Guess, c.Handover, c.IdempotencyKey,
-		c.KnownDevice, c.Mail, c.MailedToken, c.Movie, c.MovieRating, c.PayLaterPolicy,
-		c.Payment, c.PaymentAttempt, c.PriceRule, c.PriceTier, c.Profile, c.Promotion,
-		c.PromotionRedemption, c.ProviderFlow, c.RecoveryCode, c.Refund,
-		c.RefundPolicy, c.Reservation, c.Review, c.ReviewEdit, c.ReviewReport,
-		c.ReviewVote, c.RoleGrant, c.Screen, c.Seat, c.SeatClaim, c.SeatLayout,
-		c.SeatRules, c.Session, c.SessionRevocation, c.Showtime, c.ShowtimeSale,
-		c.Swap, c.Theater, c.Ticket, c.TillEntry, c.User,
+		c.KnownDevice, c.LedgerTransfer, c.Mail, c.MailedToken, c.Movie, c.MovieRating,
+		c.PayLaterPolicy, c.Payment, c.PaymentAttempt, c.PriceRule, c.PriceTier,
+		c.Profile, c.Promotion, c.PromotionRedemption, c.ProviderFlow, c.RecoveryCode,
+		c.Refund, c.RefundPolicy, c.Reservation, c.Review, c.ReviewEdit,
+		c.ReviewReport, c.ReviewVote, c.RoleGrant, c.Screen, c.Seat, c.SeatClaim,
+		c.SeatLayout, c.SeatRules, c.Session, c.SessionRevocation, c.Showtime,
+		c.ShowtimeSale, c.Swap, c.Theater, c.Ticket, c.TillEntry, c.User,
 	} {
 		n.Intercept(interceptors...)
 	}
@@ -524,6 +530,8 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.IdempotencyKey.mutate(ctx, m)
 	case *KnownDeviceMutation:
 		return c.KnownDevice.mutate(ctx, m)
+	case *LedgerTransferMutation:
+		return c.LedgerTransfer.mutate(ctx, m)
 	case *MailMutation:
 		return c.Mail.mutate(ctx, m)
 	case *MailedTokenMutation:
@@ -2306,6 +2314,139 @@ func (c *KnownDeviceClient) mutate(ctx context.Context, m *KnownDeviceMutation) 
 		return (&KnownDeviceDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
 	default:
 		return nil, fmt.Errorf("ent: unknown KnownDevice mutation op: %q", m.Op())
+	}
+}
+
+// LedgerTransferClient is a client for the LedgerTransfer schema.
+type LedgerTransferClient struct {
+	config
+}
+
+// NewLedgerTransferClient returns a client for the LedgerTransfer from the given config.
+func NewLedgerTransferClient(c config) *LedgerTransferClient {
+	return &LedgerTransferClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `ledgertransfer.Hooks(f(g(h())))`.
+func (c *LedgerTransferClient) Use(hooks ...Hook) {
+	c.hooks.LedgerTransfer = append(c.hooks.LedgerTransfer, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `ledgertransfer.Intercept(f(g(h())))`.
+func (c *LedgerTransferClient) Intercept(interceptors ...Interceptor) {
+	c.inters.LedgerTransfer = append(c.inters.LedgerTransfer, interceptors...)
+}
+
+// Create returns a builder for creating a LedgerTransfer entity.
+func (c *LedgerTransferClient) Create() *LedgerTransferCreate {
+	mutation := newLedgerTransferMutation(c.config, OpCreate)
+	return &LedgerTransferCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of LedgerTransfer entities.
+func (c *LedgerTransferClient) CreateBulk(builders ...*LedgerTransferCreate) *LedgerTransferCreateBulk {
+	return &LedgerTransferCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *LedgerTransferClient) MapCreateBulk(slice any, setFunc func(*LedgerTransferCreate, int)) *LedgerTransferCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &LedgerTransferCreateBulk{err: fmt.Errorf("calling to LedgerTransferClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*LedgerTransferCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &LedgerTransferCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for LedgerTransfer.
+func (c *LedgerTransferClient) Update() *LedgerTransferUpdate {
+	mutation := newLedgerTransferMutation(c.config, OpUpdate)
+	return &LedgerTransferUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *LedgerTransferClient) UpdateOne(_m *LedgerTransfer) *LedgerTransferUpdateOne {
+	mutation := newLedgerTransferMutation(c.config, OpUpdateOne, withLedgerTransfer(_m))
+	return &LedgerTransferUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *LedgerTransferClient) UpdateOneID(id uuid.UUID) *LedgerTransferUpdateOne {
+	mutation := newLedgerTransferMutation(c.config, OpUpdateOne, withLedgerTransferID(id))
+	return &LedgerTransferUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for LedgerTransfer.
+func (c *LedgerTransferClient) Delete() *LedgerTransferDelete {
+	mutation := newLedgerTransferMutation(c.config, OpDelete)
+	return &LedgerTransferDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *LedgerTransferClient) DeleteOne(_m *LedgerTransfer) *LedgerTransferDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *LedgerTransferClient) DeleteOneID(id uuid.UUID) *LedgerTransferDeleteOne {
+	builder := c.Delete().Where(ledgertransfer.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &LedgerTransferDeleteOne{builder}
+}
+
+// Query returns a query builder for LedgerTransfer.
+func (c *LedgerTransferClient) Query() *LedgerTransferQuery {
+	return &LedgerTransferQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeLedgerTransfer},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a LedgerTransfer entity by its id.
+func (c *LedgerTransferClient) Get(ctx context.Context, id uuid.UUID) (*LedgerTransfer, error) {
+	return c.Query().Where(ledgertransfer.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *LedgerTransferClient) GetX(ctx context.Context, id uuid.UUID) *LedgerTransfer {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *LedgerTransferClient) Hooks() []Hook {
+	return c.hooks.LedgerTransfer
+}
+
+// Interceptors returns the client interceptors.
+func (c *LedgerTransferClient) Interceptors() []Interceptor {
+	return c.inters.LedgerTransfer
+}
+
+func (c *LedgerTransferClient) mutate(ctx context.Context, m *LedgerTransferMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&LedgerTransferCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&LedgerTransferUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&LedgerTransferUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&LedgerTransferDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown LedgerTransfer mutation op: %q", m.Op())
 	}
 }
 
@@ -7501,23 +7642,23 @@ func (c *UserClient) mutate(ctx context.Context, m *UserMutation) (Value, error)
 type (
 	hooks struct {
 		AuditEntry, Ceremony, CodeGuess, EmailChange, Erasure, Factor,
-		FederatedIdentity, Genre, Guess, Handover, IdempotencyKey, KnownDevice, Mail,
-		MailedToken, Movie, MovieRating, PayLaterPolicy, Payment, PaymentAttempt,
-		PriceRule, PriceTier, Profile, Promotion, PromotionRedemption, ProviderFlow,
-		RecoveryCode, Refund, RefundPolicy, Reservation, Review, ReviewEdit,
-		ReviewReport, ReviewVote, RoleGrant, Screen, Seat, SeatClaim, SeatLayout,
-		SeatRules, Session, SessionRevocation, Showtime, ShowtimeSale, Swap, Theater,
-		Ticket, TillEntry, User []ent.Hook
+		FederatedIdentity, Genre, Guess, Handover, IdempotencyKey, KnownDevice,
+		LedgerTransfer, Mail, MailedToken, Movie, MovieRating, PayLaterPolicy, Payment,
+		PaymentAttempt, PriceRule, PriceTier, Profile, Promotion, PromotionRedemption,
+		ProviderFlow, RecoveryCode, Refund, RefundPolicy, Reservation, Review,
+		ReviewEdit, ReviewReport, ReviewVote, RoleGrant, Screen, Seat, SeatClaim,
+		SeatLayout, SeatRules, Session, SessionRevocation, Showtime, ShowtimeSale,
+		Swap, Theater, Ticket, TillEntry, User []ent.Hook
 	}
 	inters struct {
 		AuditEntry, Ceremony, CodeGuess, EmailChange, Erasure, Factor,
-		FederatedIdentity, Genre, Guess, Handover, IdempotencyKey, KnownDevice, Mail,
-		MailedToken, Movie, MovieRating, PayLaterPolicy, Payment, PaymentAttempt,
-		PriceRule, PriceTier, Profile, Promotion, PromotionRedemption, ProviderFlow,
-		RecoveryCode, Refund, RefundPolicy, Reservation, Review, ReviewEdit,
-		ReviewReport, ReviewVote, RoleGrant, Screen, Seat, SeatClaim, SeatLayout,
-		SeatRules, Session, SessionRevocation, Showtime, ShowtimeSale, Swap, Theater,
-		Ticket, TillEntry, User []ent.Interceptor
+		FederatedIdentity, Genre, Guess, Handover, IdempotencyKey, KnownDevice,
+		LedgerTransfer, Mail, MailedToken, Movie, MovieRating, PayLaterPolicy, Payment,
+		PaymentAttempt, PriceRule, PriceTier, Profile, Promotion, PromotionRedemption,
+		ProviderFlow, RecoveryCode, Refund, RefundPolicy, Reservation, Review,
+		ReviewEdit, ReviewReport, ReviewVote, RoleGrant, Screen, Seat, SeatClaim,
+		SeatLayout, SeatRules, Session, SessionRevocation, Showtime, ShowtimeSale,
+		Swap, Theater, Ticket, TillEntry, User []ent.Interceptor
 	}
 )
 

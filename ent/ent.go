@@ -18,6 +18,7 @@ import (
 	"marquee/ent/handover"
 	"marquee/ent/idempotencykey"
 	"marquee/ent/knowndevice"
+	"marquee/ent/ledgertransfer"
 	"marquee/ent/mail"
 	"marquee/ent/mailedtoken"
 	"marquee/ent/movie"
@@ -132,6 +133,7 @@ func checkColumn(t, c string) error {
 			handover.Table:            handover.ValidColumn,
 			idempotencykey.Table:      idempotencykey.ValidColumn,
 			knowndevice.Table:         knowndevice.ValidColumn,
+			ledgertransfer.Table:      ledgertransfer.ValidColumn,
 			mail.Table:                mail.ValidColumn,
 			mailedtoken.Table:         mailedtoken.ValidColumn,
 			movie.Table:               movie.ValidColumn,

@@ -10,6 +10,7 @@ import (
 	"marquee/ent/guess"
 	"marquee/ent/handover"
 	"marquee/ent/idempotencykey"
+	"marquee/ent/ledgertransfer"
 	"marquee/ent/mail"
 	"marquee/ent/mailedtoken"
 	"marquee/ent/movie"
@@ -108,6 +109,12 @@ func init() {
 	idempotencykeyDescCreatedAt := idempotencykeyFields[8].Descriptor()
 	// idempotencykey.DefaultCreatedAt holds the default value on creation for the created_at field.
 	idempotencykey.DefaultCreatedAt = idempotencykeyDescCreatedAt.Default.(func() time.Time)
+	ledgertransferFields := schema.LedgerTransfer{}.Fields()
+	_ = ledgertransferFields
+	// ledgertransferDescCreatedAt is the schema descriptor for created_at field.
+	ledgertransferDescCreatedAt := ledgertransferFields[11].Descriptor()
+	// ledgertransfer.DefaultCreatedAt holds the default value on creation for the created_at field.
+	ledgertransfer.DefaultCreatedAt = ledgertransferDescCreatedAt.Default.(func() time.Time)
 	mailFields := schema.Mail{}.Fields()
 	_ = mailFields
 	// mailDescState is the schema descriptor for state field.

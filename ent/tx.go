@@ -38,6 +38,8 @@ type Tx struct {
 	IdempotencyKey *IdempotencyKeyClient
 	// KnownDevice is the client for interacting with the KnownDevice builders.
 	KnownDevice *KnownDeviceClient
+	// LedgerTransfer is the client for interacting with the LedgerTransfer builders.
+	LedgerTransfer *LedgerTransferClient
 	// Mail is the client for interacting with the Mail builders.
 	Mail *MailClient
 	// MailedToken is the client for interacting with the MailedToken builders.
@@ -253,6 +255,7 @@ func (tx *Tx) init() {
 	tx.Handover = NewHandoverClient(tx.config)
 	tx.IdempotencyKey = NewIdempotencyKeyClient(tx.config)
 	tx.KnownDevice = NewKnownDeviceClient(tx.config)
+	tx.LedgerTransfer = NewLedgerTransferClient(tx.config)
 	tx.Mail = NewMailClient(tx.config)
 	tx.MailedToken = NewMailedTokenClient(tx.config)
 	tx.Movie = NewMovieClient(tx.config)

@@ -435,6 +435,8 @@ func anything(t *ast.Type, schema *ast.Schema) string {
 		return `"1"`
 	case t.NamedType == "DateTime":
 		return `"2026-11-22T19:30:00Z"`
+	case t.NamedType == "Date":
+		return `"2026-11-22"`
 	case t.NamedType == "Boolean":
 		return "true"
 	default:

@@ -344,6 +344,9 @@ func TestA8_AZ1_AZ3_two_tenants(t *testing.T) {
 		"Query.theaterReservations(theaterId)": {
 			{operation: `query ($id: ID!) { theaterReservations(theaterId: $id, first: 5) { nodes { id } } }`, theirs: thing(func(t *testing.T) string { theirs.held(t); return theirs.theater.ID() }, &theirs.manager)},
 		},
+		"Query.theaterStatement(theaterId)": {
+			{operation: `query ($id: ID!) { theaterStatement(theaterId: $id, day: "2026-01-01") { day } }`, theirs: thing(func(t *testing.T) string { theirs.held(t); return theirs.theater.ID() }, &theirs.manager)},
+		},
 		"Query.theaterReservations(filter.showtimeId)": {{operation: ourReservations("showtimeId"), theirs: thing(func(t *testing.T) string { theirs.held(t); return theirs.shows[0].ID() }, nil)}},
 		"Query.theaterReservations(filter.screenId)": {
 			{operation: ourReservations("screenId"), theirs: thing(func(t *testing.T) string { theirs.held(t); return theirs.theater.Screens[0].ID() }, nil)},

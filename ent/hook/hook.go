@@ -152,6 +152,18 @@ func (f KnownDeviceFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value,
 	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.KnownDeviceMutation", m)
 }
 
+// The LedgerTransferFunc type is an adapter to allow the use of ordinary
+// function as LedgerTransfer mutator.
+type LedgerTransferFunc func(context.Context, *ent.LedgerTransferMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f LedgerTransferFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.LedgerTransferMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.LedgerTransferMutation", m)
+}
+
 // The MailFunc type is an adapter to allow the use of ordinary
 // function as Mail mutator.
 type MailFunc func(context.Context, *ent.MailMutation) (ent.Value, error)

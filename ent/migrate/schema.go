@@ -420,6 +420,39 @@ var (
 			},
 		},
 	}
+	// LedgerTransfersColumns holds the columns for the "ledger_transfers" table.
+	LedgerTransfersColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "showtime_id", Type: field.TypeUUID},
+		{Name: "theater_id", Type: field.TypeUUID},
+		{Name: "payment_id", Type: field.TypeUUID},
+		{Name: "subject_id", Type: field.TypeUUID},
+		{Name: "kind", Type: field.TypeString, Size: 2147483647},
+		{Name: "debit", Type: field.TypeString, Size: 2147483647},
+		{Name: "credit", Type: field.TypeString, Size: 2147483647},
+		{Name: "gateway", Type: field.TypeString, Size: 2147483647},
+		{Name: "amount_minor", Type: field.TypeInt64},
+		{Name: "currency", Type: field.TypeString, Size: 2147483647},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
+	}
+	// LedgerTransfersTable holds the schema information for the "ledger_transfers" table.
+	LedgerTransfersTable = &schema.Table{
+		Name:       "ledger_transfers",
+		Columns:    LedgerTransfersColumns,
+		PrimaryKey: []*schema.Column{LedgerTransfersColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "ledger_transfers_subject_key",
+				Unique:  true,
+				Columns: []*schema.Column{LedgerTransfersColumns[1], LedgerTransfersColumns[4], LedgerTransfersColumns[5]},
+			},
+			{
+				Name:    "ledger_transfers_theater_idx",
+				Unique:  false,
+				Columns: []*schema.Column{LedgerTransfersColumns[2], LedgerTransfersColumns[11]},
+			},
+		},
+	}
 	// MailsColumns holds the columns for the "mails" table.
 	MailsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
@@ -1633,6 +1666,7 @@ var (
 		HandoversTable,
 		IdempotencyKeysTable,
 		KnownDevicesTable,
+		LedgerTransfersTable,
 		MailsTable,
 		MailedTokensTable,
 		MoviesTable,
@@ -1706,6 +1740,9 @@ func init() {
 	KnownDevicesTable.ForeignKeys[0].RefTable = UsersTable
 	KnownDevicesTable.Annotation = &entsql.Annotation{
 		Table: "known_devices",
+	}
+	LedgerTransfersTable.Annotation = &entsql.Annotation{
+		Table: "ledger_transfers",
 	}
 	MailsTable.Annotation = &entsql.Annotation{
 		Table: "mails",

@@ -42,6 +42,9 @@ type IdempotencyKey func(*sql.Selector)
 // KnownDevice is the predicate function for knowndevice builders.
 type KnownDevice func(*sql.Selector)
 
+// LedgerTransfer is the predicate function for ledgertransfer builders.
+type LedgerTransfer func(*sql.Selector)
+
 // Mail is the predicate function for mail builders.
 type Mail func(*sql.Selector)
 

@@ -60,7 +60,44 @@ func compareBooks(ctx context.Context, q rulebook.Querier, books map[string]paym
 	for _, key := range slices.Sorted(maps.Keys(unknown)) {
 		differences = append(differences, fmt.Sprintf("books differ: the gateway has %+v for %s, of which nothing is known here", unknown[key], key))
 	}
+	if len(differences) > 0 {
+		return differences, nil
+	}
+	ledger, err := ledgerAtGateways(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	for _, charge := range books {
+		ledger[charge.Captured.Currency] -= charge.Captured.AmountMinor - charge.Refunded.AmountMinor
+	}
+	for _, currency := range slices.Sorted(maps.Keys(ledger)) {
+		if ledger[currency] != 0 {
+			differences = append(differences, fmt.Sprintf("books differ: the ledger has %d %s more at the gateway than the gateway has", ledger[currency], currency))
+		}
+	}
 	return differences, nil
+}
+
+// ledgerAtGateways is what the ledger says that gateways have, by currency.
+func ledgerAtGateways(ctx context.Context, q rulebook.Querier) (map[string]int64, error) {
+	rows, err := q.QueryContext(ctx, `SELECT currency, sum(CASE 'GATEWAY' WHEN debit THEN amount_minor WHEN credit THEN -amount_minor ELSE 0 END)
+		FROM ledger_transfers WHERE gateway NOT LIKE 'COUNTER%' GROUP BY currency`)
+	if err != nil {
+		return nil, err
+	}
+	type balance struct {
+		currency string
+		minor    int64
+	}
+	balances, err := postgres.Collect(rows, func(rows *sql.Rows) (b balance, err error) {
+		err = rows.Scan(&b.currency, &b.minor)
+		return b, err
+	})
+	ledger := map[string]int64{}
+	for _, b := range balances {
+		ledger[b.currency] = b.minor
+	}
+	return ledger, err
 }
 
 func agrees(a payment.Attempt, back int64, charge payment.Charge) bool {
@@ -127,10 +164,13 @@ func TestAudit(t *testing.T) {
 		"seats are secured without an authorized payment, or not secured with one": {`UPDATE reservations SET held_until = NULL`},
 		"the till has not what was taken at the counter":                           {`UPDATE payment_attempts SET gateway = 'COUNTER_CASH' WHERE status = 'CAPTURED'`},
 		"the till has not paid out what was given back at the counter": {
-			`DROP INDEX till_entries_refund_key`,
+			`DROP INDEX till_entries_refund_key`, `DROP INDEX ledger_transfers_subject_key`,
 			`INSERT INTO till_entries SELECT showtime_id, gen_random_uuid(), payment_id, refund_id, theater_id, staff_id, kind, method, amount_minor, given_minor,
 				terminal_reference, idempotency_key, created_at FROM till_entries WHERE kind = 'PAID_OUT'`,
 		},
+		"the ledger lacks money that was moved": {`ALTER TABLE ledger_transfers DISABLE TRIGGER ledger_transfers_stay`, `DELETE FROM ledger_transfers WHERE kind = 'PROMISED'`},
+		"the ledger has money that was not moved": {`INSERT INTO ledger_transfers (showtime_id, id, theater_id, payment_id, subject_id, kind, debit, credit, gateway, amount_minor, currency)
+			SELECT showtime_id, gen_random_uuid(), theater_id, payment_id, payment_id, kind, debit, credit, gateway, amount_minor, currency FROM ledger_transfers WHERE kind = 'PROMISED'`},
 		"an attempt is not settled":                 {`UPDATE payment_attempts SET status = 'VOID_PENDING' WHERE status = 'CAPTURED'`},
 		"a payment of an ended reservation is open": {`UPDATE payments SET status = 'REFUND_PENDING', refunded_minor = 0 WHERE status = 'REFUNDED'`},
 		"captures are not the confirmed totals":     {`UPDATE reservations SET amount_minor = amount_minor + 1 WHERE status = 'CONFIRMED'`},
@@ -148,6 +188,7 @@ func TestAudit(t *testing.T) {
 			back_minor, sources, status, leased_until, created_at FROM handovers`},
 		"a seat that was swapped is still had":                             {`UPDATE reservations SET status = 'CONFIRMED', ended_at = NULL WHERE status = 'CANCELLED'`},
 		"a ticket admits that a swap has taken, or does not that none has": {`UPDATE tickets SET status = 'SUSPENDED' WHERE status = 'ISSUED'`},
+		"money of a swap is between two reservations":                      {`ALTER TABLE ledger_transfers DISABLE TRIGGER ledger_transfers_stay`, `DELETE FROM ledger_transfers WHERE kind = 'CARRIED_IN'`},
 		"a swap is not settled":                                            {`UPDATE handovers SET status = 'TAKEN'`},
 	}
 	rules := slices.Concat(always, atRest)

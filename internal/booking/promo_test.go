@@ -162,6 +162,10 @@ func TestBK7_returned(t *testing.T) {
 					t.Error(err)
 				}
 			})
+			// A sweep passes by what a command has locked, and comes again.
+			if _, _, err := h.booking.Sweep(t.Context()); err != nil {
+				t.Error(err)
+			}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -22,7 +22,7 @@ import (
 
 // core are the tables whose primary key is composite, those of the booking core first; ent knows one id column only.
 var core = []string{
-	"showtime_sales", "reservations", "seat_claims", "idempotency_keys", "payments", "payment_attempts", "refunds", "till_entries", "tickets", "promotion_redemptions", "movie_ratings",
+	"showtime_sales", "reservations", "seat_claims", "idempotency_keys", "payments", "payment_attempts", "refunds", "till_entries", "ledger_transfers", "tickets", "promotion_redemptions", "movie_ratings",
 	"refund_policies", "swaps", "handovers",
 }
 

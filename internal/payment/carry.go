@@ -85,13 +85,17 @@ func (s *Service) CarryOutTx(ctx context.Context, tx *sql.Tx, of, to Reference, 
 		return fmt.Errorf("carrying money: %w", err)
 	}
 	for _, part := range parts {
+		id := typeid.New()
 		_, err := tx.ExecContext(ctx, `INSERT INTO refunds (showtime_id, id, payment_id, attempt_id, number, amount_minor, cause, seats, status,
 				leased_until, done_at, to_showtime_id, to_reservation_id)
 			SELECT $1::uuid, $2::uuid, $3::uuid, $4::uuid, 1 + count(*), $5::bigint, $6::text, $7::smallint[], 'DONE', now(), now(), $8::uuid, $9::uuid
 			FROM refunds WHERE showtime_id = $1 AND attempt_id = $4`,
-			of.ShowtimeID, typeid.New(), paymentID, part.AttemptID, part.Minor, o.Cause, o.Seats, to.ShowtimeID, to.ID)
+			of.ShowtimeID, id, paymentID, part.AttemptID, part.Minor, o.Cause, o.Seats, to.ShowtimeID, to.ID)
 		if err != nil {
 			return fmt.Errorf("recording what was carried: %w", err)
+		}
+		if err := recordTx(ctx, tx, transfer{of.ShowtimeID, paymentID, id, CarriedOut, part.Gateway, part.Minor}); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -100,12 +104,16 @@ func (s *Service) CarryOutTx(ctx context.Context, tx *sql.Tx, of, to Reference, 
 // CarryInTx records the money that an attempt of a swap brings with it, in the transaction in which it is captured.
 func (s *Service) CarryInTx(ctx context.Context, tx *sql.Tx, a Attempt, parts []Source) error {
 	for i, part := range parts {
+		id := typeid.New()
 		_, err := tx.ExecContext(ctx, `INSERT INTO payment_attempts (showtime_id, id, payment_id, number, status, gateway, amount_minor, origin_key, origin_minor,
 				idempotency_key, leased_until)
 			VALUES ($1, $2, $3, $4, 'CARRIED', $5, $6, $7, $8, $9, now())`,
-			a.ShowtimeID, typeid.New(), a.PaymentID, -1-i, part.Gateway, part.Minor, part.Key, part.ChargedMinor, a.ID.String())
+			a.ShowtimeID, id, a.PaymentID, -1-i, part.Gateway, part.Minor, part.Key, part.ChargedMinor, a.ID.String())
 		if err != nil {
 			return fmt.Errorf("recording what is carried: %w", err)
+		}
+		if err := recordTx(ctx, tx, transfer{a.ShowtimeID, a.PaymentID, id, CarriedIn, part.Gateway, part.Minor}); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -145,6 +145,9 @@ func (s *Service) OpenRefundsTx(ctx context.Context, tx *sql.Tx, of Reference, o
 		if err != nil {
 			return nil, fmt.Errorf("recording a refund: %w", err)
 		}
+		if err := recordTx(ctx, tx, transfer{r.ShowtimeID, r.PaymentID, r.ID, Promised, r.Gateway, part.Minor}); err != nil {
+			return nil, err
+		}
 		refunds[i] = r
 	}
 	return refunds, nil
@@ -156,6 +159,11 @@ func (s *Service) FinishRefundTx(ctx context.Context, tx *sql.Tx, r Refund) erro
 		r.ShowtimeID, r.ID)
 	if err := changedOne(result, err); err != nil {
 		return err
+	}
+	if !AtCounter(r.Gateway) { // there the till says which way it went
+		if err := recordTx(ctx, tx, transfer{r.ShowtimeID, r.PaymentID, r.ID, Returned, r.Gateway, r.Amount.AmountMinor}); err != nil {
+			return err
+		}
 	}
 	return changedOne(tx.ExecContext(ctx, `UPDATE payments SET refunded_minor = refunded_minor + $3, updated_at = now(),
 			status = CASE WHEN refunded_minor + $3 = captured_minor THEN 'REFUNDED' ELSE status END

@@ -117,7 +117,10 @@ func (s *Service) RecordTillTx(ctx context.Context, tx *sql.Tx, e TillEntry) (Ti
 	if err != nil {
 		return e, fmt.Errorf("recording money at the counter: %w", err)
 	}
-	return e, nil
+	if e.Kind == TillPaidOut {
+		err = recordTx(ctx, tx, transfer{e.ShowtimeID, e.PaymentID, e.RefundID.UUID, Returned, e.Method.Gateway(), e.Amount.AmountMinor})
+	}
+	return e, err
 }
 
 // TakenAtCounter returns how a reservation was paid at the counter; ok is false when it was not. The caller has made sure

@@ -26,6 +26,7 @@ const values = {
     ...['ReviewAspects', 'ReviewRating', 'ReviewEdit', 'ReviewReportCount', 'TicketRequired', 'AlreadyReviewed', 'ReviewHidden', 'ReviewReported'],
     // What staff may know of a reservation.
     ...['ReservationCustomer', 'CounterReceipt', 'TenderRefused', 'PayOutMethodRefused', 'PaymentUnderWay'],
+    ...['TheaterStatement', 'StatementMovement', 'StatementBalance'],
     // Terms of a theater.
     ...['PayLaterPolicy', 'RefundPolicy', 'RefundPolicyStep', 'RefundStep', 'Refund', 'SeatRefund', 'RefundPreview', 'SwapTerms', 'Swap', 'SwapPreview'],
     // What a mutation did, beside a refusal.

@@ -24,6 +24,19 @@ type Rule struct {
 const live = `WITH live AS (SELECT * FROM reservations WHERE status = 'CONFIRMED' OR status IN ('HELD', 'RESERVED')
 	AND (held_until IS NULL OR held_until > clock_timestamp())) `
 
+// moved is what the rows that move money say of it, as the ledger has to have it.
+const moved = `WITH moved AS (
+	SELECT showtime_id, id AS subject_id, 'TAKEN' AS kind, gateway, amount_minor FROM payment_attempts WHERE status = 'CAPTURED' AND amount_minor > 0
+	UNION ALL SELECT showtime_id, id, 'TAKEN_IN_VAIN', gateway, amount_minor FROM payment_attempts WHERE status IN ('REFUND_PENDING', 'REFUNDED')
+	UNION ALL SELECT showtime_id, id, 'RETURNED', gateway, amount_minor FROM payment_attempts WHERE status = 'REFUNDED'
+	UNION ALL SELECT showtime_id, id, 'CARRIED_IN', gateway, amount_minor FROM payment_attempts WHERE status = 'CARRIED'
+	UNION ALL SELECT r.showtime_id, r.id, CASE WHEN r.to_reservation_id IS NULL THEN 'PROMISED' ELSE 'CARRIED_OUT' END, a.gateway, r.amount_minor
+		FROM refunds r JOIN payment_attempts a ON a.showtime_id = r.showtime_id AND a.id = r.attempt_id
+	UNION ALL SELECT r.showtime_id, r.id, 'RETURNED', coalesce('COUNTER_' || t.method, a.gateway), r.amount_minor
+		FROM refunds r JOIN payment_attempts a ON a.showtime_id = r.showtime_id AND a.id = r.attempt_id
+		LEFT JOIN till_entries t ON t.showtime_id = r.showtime_id AND t.refund_id = r.id WHERE r.status = 'DONE' AND r.to_reservation_id IS NULL),
+	booked AS (SELECT showtime_id, subject_id, kind, gateway, amount_minor FROM ledger_transfers) `
+
 // Always returns the rules that every snapshot keeps, whatever is under way.
 func Always() []Rule {
 	return []Rule{
@@ -136,12 +149,16 @@ func Always() []Rule {
 		FULL JOIN (SELECT showtime_id, refund_id, sum(amount_minor) AS sum FROM till_entries WHERE kind = 'PAID_OUT' GROUP BY showtime_id, refund_id) o
 			ON o.showtime_id = f.showtime_id AND o.refund_id = f.id
 		WHERE CASE WHEN f.status = 'DONE' THEN f.amount_minor END IS DISTINCT FROM o.sum`},
+		{"the ledger lacks money that was moved", moved + `SELECT format('%s of %s', kind, subject_id) FROM (TABLE moved EXCEPT ALL TABLE booked) AS d`},
+		{"the ledger has money that was not moved", moved + `SELECT format('%s of %s', kind, subject_id) FROM (TABLE booked EXCEPT ALL TABLE moved) AS d`},
 	}
 }
 
 // AtRest returns the rules that hold besides when nothing is under way, expired holds are swept and payments settled.
 func AtRest() []Rule {
 	return []Rule{
+		{"money of a swap is between two reservations", `SELECT format('%s %s', sum(CASE kind WHEN 'CARRIED_OUT' THEN amount_minor WHEN 'CARRIED_IN' THEN -amount_minor END), currency)
+		FROM ledger_transfers GROUP BY currency HAVING sum(CASE kind WHEN 'CARRIED_OUT' THEN amount_minor WHEN 'CARRIED_IN' THEN -amount_minor END) <> 0`},
 		{"an attempt is not settled", `SELECT format('%s attempt %s', status, id) FROM payment_attempts
 		WHERE status NOT IN ('CAPTURED', 'DECLINED', 'VOIDED', 'REFUNDED', 'CARRIED')`},
 		{"a swap is not settled", `SELECT format('handover of %s', reservation_id) FROM handovers WHERE status = 'TAKEN'`},
