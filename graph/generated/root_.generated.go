@@ -38,6 +38,7 @@ type ResolverRoot interface {
 	StaffReservationEdge() StaffReservationEdgeResolver
 	Subscription() SubscriptionResolver
 	Theater() TheaterResolver
+	TheaterStatement() TheaterStatementResolver
 	User() UserResolver
 }
 
@@ -2334,6 +2335,82 @@ union SignInResult = SessionPayload | SecondFactorRequired | InvalidCredentials 
 
 "How a change of the password went."
 union ChangePasswordResult = ChangePasswordPayload | InvalidCredentials
+`, BuiltIn: false},
+	{Name: "../../schema/ledger.graphqls", Input: `"How money moves between the accounts of a theater."
+enum MoneyMovement {
+  "It was taken for seats: ` + "`" + `GATEWAY` + "`" + ` has more, ` + "`" + `SALES` + "`" + ` too."
+  TAKEN
+  "It was taken too late, or without us, and all of it goes back: ` + "`" + `GATEWAY` + "`" + ` has more, ` + "`" + `RETURNS` + "`" + ` too."
+  TAKEN_IN_VAIN
+  "It is to go back to a customer: ` + "`" + `SALES` + "`" + ` has less, ` + "`" + `RETURNS` + "`" + ` more."
+  PROMISED
+  "It went back to a customer: ` + "`" + `RETURNS` + "`" + ` has less, ` + "`" + `GATEWAY` + "`" + ` too."
+  RETURNED
+  "It left for another reservation of a swap: ` + "`" + `SALES` + "`" + ` has less, ` + "`" + `CARRIED` + "`" + ` more."
+  CARRIED_OUT
+  "It came from another reservation of a swap: ` + "`" + `CARRIED` + "`" + ` has less, ` + "`" + `SALES` + "`" + ` more."
+  CARRIED_IN
+}
+
+"An account that a theater has in each currency. What it has in all accounts ` + "`" + `GATEWAY` + "`" + ` is what it has in the other three together."
+enum LedgerAccount {
+  "What a gateway has taken and not given back; cash and cards at the counter are two gateways."
+  GATEWAY
+  "What stands for seats."
+  SALES
+  "What is owed back to customers."
+  RETURNS
+  "What is on its way between two reservations of a swap; at a moment when none is under way it is 0, seen over all theaters."
+  CARRIED
+}
+
+"All that moved alike on a day."
+type StatementMovement @auth {
+  "How it moved."
+  kind: MoneyMovement!
+  "The gateway that it went through, ` + "`" + `COUNTER_CASH` + "`" + ` and ` + "`" + `COUNTER_CARD` + "`" + ` at the counter; of carried money the one that took it."
+  gateway: String!
+  "How many times."
+  count: Int!
+  "All of it together."
+  amount: Money!
+}
+
+"What an account had at the end of a day."
+type StatementBalance @auth {
+  "The account."
+  account: LedgerAccount!
+  "Of ` + "`" + `GATEWAY` + "`" + `, which one; null else."
+  gateway: String
+  "What it had; ` + "`" + `SALES` + "`" + ` is below 0 where more was promised back than was taken."
+  amount: Money!
+}
+
+"A day of a theater's money, from the ledger, which is only ever added to: the statement of a day that is over stays as it is."
+type TheaterStatement @auth {
+  "The theater."
+  theater: Theater!
+  "The day."
+  day: Date!
+  "When the day began where the theater stands."
+  startsAt: DateTime!
+  "When it ended, or ends."
+  endsAt: DateTime!
+  "What moved, by currency, gateway and kind."
+  movements: [StatementMovement!]! @listSize(assumedSize: 20)
+  "What the accounts had at the end, by currency, account and gateway; those that nothing has moved yet are left out."
+  balances: [StatementBalance!]! @listSize(assumedSize: 10)
+}
+
+extend type Query {
+  "A day of a theater's money, for its managers and for those who look after money."
+  theaterStatement(
+    "Id of the theater."
+    theaterId: ID!
+    "The calendar day where the theater stands."
+    day: Date!
+  ): TheaterStatement! @auth(role: THEATER_MANAGER, scope: THEATER, also: FINANCE) @cost(weight: 10)
+}
 `, BuiltIn: false},
 	{Name: "../../schema/payment.graphqls", Input: `"Where a payment stands."
 enum PaymentStatus {
@@ -5826,6 +5903,32 @@ func (ec *executionContext) childFields_StaffReservationEdge(ctx context.Context
 	return nil, fmt.Errorf("no field named %q was found under type StaffReservationEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_StatementBalance(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "account":
+		return ec.fieldContext_StatementBalance_account(ctx, field)
+	case "gateway":
+		return ec.fieldContext_StatementBalance_gateway(ctx, field)
+	case "amount":
+		return ec.fieldContext_StatementBalance_amount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StatementBalance", field.Name)
+}
+
+func (ec *executionContext) childFields_StatementMovement(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kind":
+		return ec.fieldContext_StatementMovement_kind(ctx, field)
+	case "gateway":
+		return ec.fieldContext_StatementMovement_gateway(ctx, field)
+	case "count":
+		return ec.fieldContext_StatementMovement_count(ctx, field)
+	case "amount":
+		return ec.fieldContext_StatementMovement_amount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StatementMovement", field.Name)
+}
+
 func (ec *executionContext) childFields_Swap(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "state":
@@ -5920,6 +6023,24 @@ func (ec *executionContext) childFields_TheaterEdge(ctx context.Context, field g
 		return ec.fieldContext_TheaterEdge_node(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type TheaterEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_TheaterStatement(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "theater":
+		return ec.fieldContext_TheaterStatement_theater(ctx, field)
+	case "day":
+		return ec.fieldContext_TheaterStatement_day(ctx, field)
+	case "startsAt":
+		return ec.fieldContext_TheaterStatement_startsAt(ctx, field)
+	case "endsAt":
+		return ec.fieldContext_TheaterStatement_endsAt(ctx, field)
+	case "movements":
+		return ec.fieldContext_TheaterStatement_movements(ctx, field)
+	case "balances":
+		return ec.fieldContext_TheaterStatement_balances(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TheaterStatement", field.Name)
 }
 
 func (ec *executionContext) childFields_Ticket(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
