@@ -16,11 +16,17 @@ import (
 	"marquee/internal/payment"
 	"marquee/internal/payment/sandbox"
 	"marquee/internal/payment/sandbox/server"
+	"marquee/internal/payment/stripe"
 )
 
-// openGateway returns the gateway that the configuration names: a sandbox in another process, or one in this, with the handler
-// of the pages on which its customers confirm charges, below that address.
+// openGateway returns the gateway that the configuration names: Stripe, a sandbox in another process, or one in this, with the
+// handler of the pages on which its customers confirm charges, below that address.
 func openGateway(cfg config.Config, address string, c clock.Clock, log *slog.Logger, closers *closers) (payment.Gateway, http.Handler, error) {
+	if cfg.Gateway == stripe.Name {
+		return stripe.New(stripe.Options{
+			SecretKey: string(cfg.StripeKey), PublishableKey: cfg.StripePublishableKey, WebhookSecret: string(cfg.StripeWebhookSecret), Clock: c,
+		}), nil, nil
+	}
 	if cfg.SandboxURL != "" {
 		// All calls go to one host.
 		const connections = 64

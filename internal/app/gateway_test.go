@@ -2,8 +2,11 @@ package app_test
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"log/slog"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -32,6 +35,23 @@ func TestApp_own_gateway(t *testing.T) {
 		_ = second.Close()
 	} else if !strings.Contains(err.Error(), "MARQUEE_SANDBOX_URL") {
 		t.Errorf("the second is told %v", err)
+	}
+	if err := a.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestApp_stripe: with an account at Stripe the program needs no sandbox, and asks nobody before there is something to pay.
+func TestApp_stripe(t *testing.T) {
+	t.Parallel()
+	cfg := configuration(t, dbtest.NewURL(t))
+	cfg.Gateway, cfg.StripeKey, cfg.StripePublishableKey, cfg.StripeWebhookSecret = "stripe", "sk_test_1", "pk_test_1", "whsec_1"
+	a, err := app.New(timeLimit(t), cfg, slog.New(slog.DiscardHandler), app.Seams{Still: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(cfg.DataDir, server.JournalName)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("there is a sandbox beside Stripe: %v", err)
 	}
 	if err := a.Close(); err != nil {
 		t.Error(err)

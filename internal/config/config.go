@@ -75,6 +75,10 @@ type Config struct {
 	SeatsPerDevice  int           `env:"MARQUEE_SEATS_PER_DEVICE" envDefault:"20"`
 	IdleHolds       int           `env:"MARQUEE_IDLE_HOLDS" envDefault:"6"`
 	IdleWindow      time.Duration `env:"MARQUEE_IDLE_WINDOW" envDefault:"1h"`
+	// The account at Stripe.
+	StripeKey            Secret `env:"MARQUEE_STRIPE_KEY"`
+	StripePublishableKey string `env:"MARQUEE_STRIPE_PUBLISHABLE_KEY"`
+	StripeWebhookSecret  Secret `env:"MARQUEE_STRIPE_WEBHOOK_SECRET"`
 }
 
 // maxRate is more than a machine can serve.
@@ -268,26 +272,6 @@ func (c Config) Validate() error {
 	return errors.Join(append(problems, c.validatePersisted(), c.validateOperation(), c.validateRates(), c.validateHolds(), c.validateReviewers(), c.validateMail(), c.validateProviders(), c.validateProduction())...)
 }
 
-// judgeGateway returns what is wrong with the payment gateway.
-func (c Config) judgeGateway() (problems []error) {
-	bad := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
-	if c.Gateway != "" && c.Gateway != "sandbox" {
-		bad("MARQUEE_GATEWAY must be sandbox, not %q", c.Gateway)
-	}
-	if c.SandboxURL != "" {
-		if u, err := url.Parse(c.SandboxURL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil {
-			bad("MARQUEE_SANDBOX_URL must be like http://127.0.0.1:8090, not %q", c.SandboxURL)
-		}
-		if c.SandboxKey == "" || c.SandboxSecret == "" {
-			bad("MARQUEE_SANDBOX_URL needs MARQUEE_SANDBOX_KEY and MARQUEE_SANDBOX_WEBHOOK_SECRET, those of the gateway there")
-		}
-	}
-	if c.ClusterListen != "" && c.SandboxURL == "" {
-		bad("MARQUEE_CLUSTER_LISTEN needs MARQUEE_SANDBOX_URL: the nodes of a cluster share one sandbox gateway, marquee sandbox-gateway")
-	}
-	return problems
-}
-
 // judgeDurations returns what is wrong with settings that say how long something takes.
 func (c Config) judgeDurations() (problems []error) {
 	bad := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
@@ -390,12 +374,14 @@ func (c Config) validateProduction() error {
 		{c.DatabaseURL == "", "MARQUEE_DATABASE_URL is needed in production"},
 		{c.SecretKey == "", "MARQUEE_SECRET_KEY is needed in production: make one with openssl rand -base64 32"},
 		{c.Keyset == "" && c.KeysetFile == "", "MARQUEE_KEYSET_FILE or MARQUEE_KEYSET is needed in production: make a keyset with marquee keys new"},
-		{c.Gateway == "", "MARQUEE_GATEWAY is needed in production: sandbox, which moves no money, is the only one there is"},
+		{c.Gateway == "", "MARQUEE_GATEWAY is needed in production: stripe, or sandbox, which moves no money"},
 		{c.PublicURL == "", "MARQUEE_PUBLIC_URL is needed in production: what links in mails begin with"},
 		{c.SMTPURL == "", "MARQUEE_SMTP_URL is needed in production: accounts are opened and recovered by mail"},
 		{c.MailFrom == "", "MARQUEE_MAIL_FROM is needed in production: whom mails come from"},
 		{c.SecretKey != "" && !c.keyIsRandom(), "MARQUEE_SECRET_KEY is not random: make one with openssl rand -base64 32"},
 		{c.ClusterPassword != "" && len(c.ClusterPassword) < clusterPasswordBytes, "MARQUEE_CLUSTER_PASSWORD must have at least 16 characters in production: make one with openssl rand -hex 32"},
+		{strings.Contains(string(c.StripeKey), "_test_"), "MARQUEE_STRIPE_KEY must be a live one in production: test keys move no money"},
+		{strings.Contains(c.StripePublishableKey, "_test_"), "MARQUEE_STRIPE_PUBLISHABLE_KEY must be a live one in production: test keys move no money"},
 		{c.SandboxURL != "" && min(len(c.SandboxKey), len(c.SandboxSecret)) < clusterPasswordBytes, "MARQUEE_SANDBOX_KEY and MARQUEE_SANDBOX_WEBHOOK_SECRET must have at least 16 characters in production: make them with openssl rand -hex 32"},
 		{c.LoadsDemo(), "MARQUEE_DEMO must not be set in production: the passwords of the demo accounts are no secret"},
 	} {

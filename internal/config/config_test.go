@@ -134,6 +134,10 @@ func TestFromEnvironment(t *testing.T) {
 			"MARQUEE_CLUSTER_PASSWORD": {"", "secret", "marquee"},
 
 			"MARQUEE_SANDBOX_KEY": {"", "secret"}, "MARQUEE_SANDBOX_WEBHOOK_SECRET": {"", "secret"},
+
+			"MARQUEE_STRIPE_KEY":             {"secret", "pk_live_1234567890", "sk_test_1234567890", "rk_test_1234567890"},
+			"MARQUEE_STRIPE_PUBLISHABLE_KEY": {"secret", "sk_live_1234567890", "pk_test_1234567890"},
+			"MARQUEE_STRIPE_WEBHOOK_SECRET":  {"secret", "sk_live_1234567890"},
 		}
 		for _, field := range reflect.VisibleFields(reflect.TypeFor[config.Config]()) {
 			if name := field.Tag.Get("env"); field.Type == reflect.TypeFor[config.Secret]() && refused[name] == nil {
@@ -150,6 +154,26 @@ func TestFromEnvironment(t *testing.T) {
 					t.Errorf("%s is told: %v", name, err)
 				}
 			}
+		}
+	})
+	t.Run("stripe_needs_an_account_and_no_sandbox", func(t *testing.T) {
+		t.Parallel()
+		account := map[string]string{
+			"MARQUEE_GATEWAY": "stripe", "MARQUEE_STRIPE_KEY": "sk_test_1", "MARQUEE_STRIPE_PUBLISHABLE_KEY": "pk_test_1", "MARQUEE_STRIPE_WEBHOOK_SECRET": "whsec_1",
+			"MARQUEE_CLUSTER_LISTEN": ":6222", "MARQUEE_CLUSTER_PASSWORD": "secret",
+		}
+		if _, err := config.FromEnvironment(account); err != nil {
+			t.Errorf("a whole account: %v", err)
+		}
+		for _, name := range []string{"MARQUEE_STRIPE_KEY", "MARQUEE_STRIPE_PUBLISHABLE_KEY", "MARQUEE_STRIPE_WEBHOOK_SECRET"} {
+			variables := maps.Clone(account)
+			delete(variables, name)
+			if _, err := config.FromEnvironment(variables); err == nil || !strings.Contains(err.Error(), name) {
+				t.Errorf("without %s: %v", name, err)
+			}
+		}
+		if _, err := config.FromEnvironment(map[string]string{"MARQUEE_GATEWAY": "strip"}); err == nil || !strings.Contains(err.Error(), "MARQUEE_GATEWAY") {
+			t.Errorf("error %v", err)
 		}
 	})
 	t.Run("persisted_documents", func(t *testing.T) {

@@ -1,0 +1,50 @@
+package config
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// judgeGateway returns what is wrong with the payment gateway.
+func (c Config) judgeGateway() (problems []error) {
+	bad := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+	switch c.Gateway {
+	case "", "sandbox":
+		if c.ClusterListen != "" && c.SandboxURL == "" {
+			bad("MARQUEE_CLUSTER_LISTEN needs MARQUEE_SANDBOX_URL: the nodes of a cluster share one sandbox gateway, marquee sandbox-gateway")
+		}
+	case "stripe":
+		if c.StripeKey == "" || c.StripePublishableKey == "" || c.StripeWebhookSecret == "" {
+			bad("MARQUEE_GATEWAY=stripe needs MARQUEE_STRIPE_KEY, MARQUEE_STRIPE_PUBLISHABLE_KEY and MARQUEE_STRIPE_WEBHOOK_SECRET")
+		}
+	default:
+		bad("MARQUEE_GATEWAY must be sandbox or stripe, not %q", c.Gateway)
+	}
+	if c.SandboxURL != "" {
+		if u, err := url.Parse(c.SandboxURL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil {
+			bad("MARQUEE_SANDBOX_URL must be like http://127.0.0.1:8090, not %q", c.SandboxURL)
+		}
+		if c.SandboxKey == "" || c.SandboxSecret == "" {
+			bad("MARQUEE_SANDBOX_URL needs MARQUEE_SANDBOX_KEY and MARQUEE_SANDBOX_WEBHOOK_SECRET, those of the gateway there")
+		}
+	}
+	return append(problems, c.judgeStripeKeys()...)
+}
+
+// judgeStripeKeys returns which keys of Stripe are none of their kind. One that is secret in the place of the publishable one
+// would be shown to everybody.
+func (c Config) judgeStripeKeys() (problems []error) {
+	for name, key := range map[string]struct{ value, prefixes string }{
+		"MARQUEE_STRIPE_KEY":             {string(c.StripeKey), "sk_ rk_"},
+		"MARQUEE_STRIPE_PUBLISHABLE_KEY": {c.StripePublishableKey, "pk_"},
+		"MARQUEE_STRIPE_WEBHOOK_SECRET":  {string(c.StripeWebhookSecret), "whsec_"},
+	} {
+		begins := func(prefix string) bool { return strings.HasPrefix(key.value, prefix) }
+		if key.value != "" && !slices.ContainsFunc(strings.Fields(key.prefixes), begins) {
+			problems = append(problems, fmt.Errorf("%s must begin with %s", name, strings.ReplaceAll(key.prefixes, " ", " or ")))
+		}
+	}
+	return problems
+}
