@@ -14,15 +14,21 @@ import (
 	"marquee/internal/clock"
 	"marquee/internal/config"
 	"marquee/internal/payment"
+	"marquee/internal/payment/razorpay"
 	"marquee/internal/payment/sandbox"
 	"marquee/internal/payment/sandbox/server"
 	"marquee/internal/payment/stripe"
 )
 
-// openGateway returns the gateway that the configuration names: Stripe, a sandbox in another process, or one in this, with the
-// handler of the pages on which its customers confirm charges, below that address.
+// openGateway returns the gateway that the configuration names: Stripe, Razorpay, a sandbox in another process, or one in this,
+// with the handler of the pages on which its customers confirm charges, below that address.
 func openGateway(cfg config.Config, address string, c clock.Clock, log *slog.Logger, closers *closers) (payment.Gateway, http.Handler, error) {
-	if cfg.Gateway == stripe.Name {
+	switch cfg.Gateway {
+	case razorpay.Name:
+		return razorpay.New(razorpay.Config{
+			KeyID: cfg.RazorpayKeyID, KeySecret: string(cfg.RazorpayKeySecret), WebhookSecret: string(cfg.RazorpayWebhookSecret),
+		}), nil, nil
+	case stripe.Name:
 		return stripe.New(stripe.Options{
 			SecretKey: string(cfg.StripeKey), PublishableKey: cfg.StripePublishableKey, WebhookSecret: string(cfg.StripeWebhookSecret), Clock: c,
 		}), nil, nil

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"marquee/internal/app"
+	"marquee/internal/config"
 	"marquee/internal/dbtest"
 	"marquee/internal/money"
 	"marquee/internal/payment"
@@ -41,20 +42,33 @@ func TestApp_own_gateway(t *testing.T) {
 	}
 }
 
-// TestApp_stripe: with an account at Stripe the program needs no sandbox, and asks nobody before there is something to pay.
-func TestApp_stripe(t *testing.T) {
+// TestApp_account: with an account at a gateway the program needs no sandbox, and asks nobody before there is something to pay.
+func TestApp_account(t *testing.T) {
 	t.Parallel()
-	cfg := configuration(t, dbtest.NewURL(t))
-	cfg.Gateway, cfg.StripeKey, cfg.StripePublishableKey, cfg.StripeWebhookSecret = "stripe", "sk_test_1", "pk_test_1", "whsec_1"
-	a, err := app.New(timeLimit(t), cfg, slog.New(slog.DiscardHandler), app.Seams{Still: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(filepath.Join(cfg.DataDir, server.JournalName)); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("there is a sandbox beside Stripe: %v", err)
-	}
-	if err := a.Close(); err != nil {
-		t.Error(err)
+	for gateway, sign := range map[string]func(cfg *config.Config){
+		"stripe": func(cfg *config.Config) {
+			cfg.StripeKey, cfg.StripePublishableKey, cfg.StripeWebhookSecret = "sk_test_1", "pk_test_1", "whsec_1"
+		},
+		"razorpay": func(cfg *config.Config) {
+			cfg.RazorpayKeyID, cfg.RazorpayKeySecret, cfg.RazorpayWebhookSecret = "rzp_test_1", "s", "w"
+		},
+	} {
+		t.Run(gateway, func(t *testing.T) {
+			t.Parallel()
+			cfg := configuration(t, dbtest.NewURL(t))
+			cfg.Gateway = gateway
+			sign(&cfg)
+			a, err := app.New(timeLimit(t), cfg, slog.New(slog.DiscardHandler), app.Seams{Still: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := os.Stat(filepath.Join(cfg.DataDir, server.JournalName)); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("there is a sandbox beside %s: %v", gateway, err)
+			}
+			if err := a.Close(); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

@@ -79,6 +79,10 @@ type Config struct {
 	StripeKey            Secret `env:"MARQUEE_STRIPE_KEY"`
 	StripePublishableKey string `env:"MARQUEE_STRIPE_PUBLISHABLE_KEY"`
 	StripeWebhookSecret  Secret `env:"MARQUEE_STRIPE_WEBHOOK_SECRET"`
+	// The account at Razorpay.
+	RazorpayKeyID         string `env:"MARQUEE_RAZORPAY_KEY_ID"`
+	RazorpayKeySecret     Secret `env:"MARQUEE_RAZORPAY_KEY_SECRET"`
+	RazorpayWebhookSecret Secret `env:"MARQUEE_RAZORPAY_WEBHOOK_SECRET"`
 }
 
 // maxRate is more than a machine can serve.
@@ -374,15 +378,18 @@ func (c Config) validateProduction() error {
 		{c.DatabaseURL == "", "MARQUEE_DATABASE_URL is needed in production"},
 		{c.SecretKey == "", "MARQUEE_SECRET_KEY is needed in production: make one with openssl rand -base64 32"},
 		{c.Keyset == "" && c.KeysetFile == "", "MARQUEE_KEYSET_FILE or MARQUEE_KEYSET is needed in production: make a keyset with marquee keys new"},
-		{c.Gateway == "", "MARQUEE_GATEWAY is needed in production: stripe, or sandbox, which moves no money"},
+		{c.Gateway == "", "MARQUEE_GATEWAY is needed in production: stripe, razorpay, or sandbox, which moves no money"},
 		{c.PublicURL == "", "MARQUEE_PUBLIC_URL is needed in production: what links in mails begin with"},
 		{c.SMTPURL == "", "MARQUEE_SMTP_URL is needed in production: accounts are opened and recovered by mail"},
 		{c.MailFrom == "", "MARQUEE_MAIL_FROM is needed in production: whom mails come from"},
 		{c.SecretKey != "" && !c.keyIsRandom(), "MARQUEE_SECRET_KEY is not random: make one with openssl rand -base64 32"},
-		{c.ClusterPassword != "" && len(c.ClusterPassword) < clusterPasswordBytes, "MARQUEE_CLUSTER_PASSWORD must have at least 16 characters in production: make one with openssl rand -hex 32"},
+		{tooShort(c.ClusterPassword), "MARQUEE_CLUSTER_PASSWORD must have at least 16 characters in production: make one with openssl rand -hex 32"},
 		{strings.Contains(string(c.StripeKey), "_test_"), "MARQUEE_STRIPE_KEY must be a live one in production: test keys move no money"},
 		{strings.Contains(c.StripePublishableKey, "_test_"), "MARQUEE_STRIPE_PUBLISHABLE_KEY must be a live one in production: test keys move no money"},
-		{c.SandboxURL != "" && min(len(c.SandboxKey), len(c.SandboxSecret)) < clusterPasswordBytes, "MARQUEE_SANDBOX_KEY and MARQUEE_SANDBOX_WEBHOOK_SECRET must have at least 16 characters in production: make them with openssl rand -hex 32"},
+		{strings.HasPrefix(c.RazorpayKeyID, "rzp_test_"), "MARQUEE_RAZORPAY_KEY_ID must be a live one in production: test keys move no money"},
+		{tooShort(c.RazorpayKeySecret), "MARQUEE_RAZORPAY_KEY_SECRET is shorter than those that Razorpay makes"},
+		{tooShort(c.RazorpayWebhookSecret), "MARQUEE_RAZORPAY_WEBHOOK_SECRET must have at least 16 characters in production: make one with openssl rand -hex 32"},
+		{c.SandboxURL != "" && min(len(c.SandboxKey), len(c.SandboxSecret)) < sharedSecretBytes, "MARQUEE_SANDBOX_KEY and MARQUEE_SANDBOX_WEBHOOK_SECRET must have at least 16 characters in production: make them with openssl rand -hex 32"},
 		{c.LoadsDemo(), "MARQUEE_DEMO must not be set in production: the passwords of the demo accounts are no secret"},
 	} {
 		if need.missing {
@@ -392,8 +399,11 @@ func (c Config) validateProduction() error {
 	return errors.Join(problems...)
 }
 
-// clusterPasswordBytes is the least length of the password between nodes in production.
-const clusterPasswordBytes = 16
+// sharedSecretBytes is the least length in production of a secret that another process has as well.
+const sharedSecretBytes = 16
+
+// tooShort reports whether a secret that is set could be guessed.
+func tooShort(s Secret) bool { return s != "" && len(s) < sharedSecretBytes }
 
 // keyIsRandom reports whether the secret key looks drawn by lot, unlike those that stand in tests and examples: rows of one
 // byte, of a few, or of all in order. Of 32 random bytes not one key in 10^12 fails. A key that cannot be read is told of

@@ -138,6 +138,10 @@ func TestFromEnvironment(t *testing.T) {
 			"MARQUEE_STRIPE_KEY":             {"secret", "pk_live_1234567890", "sk_test_1234567890", "rk_test_1234567890"},
 			"MARQUEE_STRIPE_PUBLISHABLE_KEY": {"secret", "sk_live_1234567890", "pk_test_1234567890"},
 			"MARQUEE_STRIPE_WEBHOOK_SECRET":  {"secret", "sk_live_1234567890"},
+
+			"MARQUEE_RAZORPAY_KEY_ID":         {"secret", "a secret of Razorpay", "rzp_test_1234567890"},
+			"MARQUEE_RAZORPAY_KEY_SECRET":     {"secret", "rzp_live_1234567890"},
+			"MARQUEE_RAZORPAY_WEBHOOK_SECRET": {"secret"},
 		}
 		for _, field := range reflect.VisibleFields(reflect.TypeFor[config.Config]()) {
 			if name := field.Tag.Get("env"); field.Type == reflect.TypeFor[config.Secret]() && refused[name] == nil {
@@ -174,6 +178,27 @@ func TestFromEnvironment(t *testing.T) {
 		}
 		if _, err := config.FromEnvironment(map[string]string{"MARQUEE_GATEWAY": "strip"}); err == nil || !strings.Contains(err.Error(), "MARQUEE_GATEWAY") {
 			t.Errorf("error %v", err)
+		}
+	})
+	t.Run("razorpay_needs_an_account_and_no_sandbox", func(t *testing.T) {
+		t.Parallel()
+		account := map[string]string{
+			"MARQUEE_GATEWAY": "razorpay", "MARQUEE_RAZORPAY_KEY_ID": "rzp_test_1", "MARQUEE_RAZORPAY_KEY_SECRET": "s", "MARQUEE_RAZORPAY_WEBHOOK_SECRET": "w",
+			"MARQUEE_CLUSTER_LISTEN": ":6222", "MARQUEE_CLUSTER_PASSWORD": "secret",
+		}
+		c, err := config.FromEnvironment(account)
+		if err != nil {
+			t.Errorf("a whole account: %v", err)
+		}
+		if c.RazorpayKeySecret.String() != "******" || c.RazorpayWebhookSecret.String() != "******" {
+			t.Error("a secret prints")
+		}
+		for _, name := range []string{"MARQUEE_RAZORPAY_KEY_ID", "MARQUEE_RAZORPAY_KEY_SECRET", "MARQUEE_RAZORPAY_WEBHOOK_SECRET"} {
+			variables := maps.Clone(account)
+			delete(variables, name)
+			if _, err := config.FromEnvironment(variables); err == nil || !strings.Contains(err.Error(), name) {
+				t.Errorf("without %s: %v", name, err)
+			}
 		}
 	})
 	t.Run("persisted_documents", func(t *testing.T) {

@@ -19,8 +19,12 @@ func (c Config) judgeGateway() (problems []error) {
 		if c.StripeKey == "" || c.StripePublishableKey == "" || c.StripeWebhookSecret == "" {
 			bad("MARQUEE_GATEWAY=stripe needs MARQUEE_STRIPE_KEY, MARQUEE_STRIPE_PUBLISHABLE_KEY and MARQUEE_STRIPE_WEBHOOK_SECRET")
 		}
+	case "razorpay":
+		if c.RazorpayKeyID == "" || c.RazorpayKeySecret == "" || c.RazorpayWebhookSecret == "" {
+			bad("MARQUEE_GATEWAY=razorpay needs MARQUEE_RAZORPAY_KEY_ID, MARQUEE_RAZORPAY_KEY_SECRET and MARQUEE_RAZORPAY_WEBHOOK_SECRET")
+		}
 	default:
-		bad("MARQUEE_GATEWAY must be sandbox or stripe, not %q", c.Gateway)
+		bad("MARQUEE_GATEWAY must be sandbox, stripe or razorpay, not %q", c.Gateway)
 	}
 	if c.SandboxURL != "" {
 		if u, err := url.Parse(c.SandboxURL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil {
@@ -29,6 +33,13 @@ func (c Config) judgeGateway() (problems []error) {
 		if c.SandboxKey == "" || c.SandboxSecret == "" {
 			bad("MARQUEE_SANDBOX_URL needs MARQUEE_SANDBOX_KEY and MARQUEE_SANDBOX_WEBHOOK_SECRET, those of the gateway there")
 		}
+	}
+	// A secret in the place of the id would be shown to everybody.
+	if c.RazorpayKeyID != "" && !strings.HasPrefix(c.RazorpayKeyID, "rzp_") {
+		bad("MARQUEE_RAZORPAY_KEY_ID must begin with rzp_")
+	}
+	if strings.HasPrefix(string(c.RazorpayKeySecret), "rzp_") {
+		bad("MARQUEE_RAZORPAY_KEY_SECRET is the id of a key, not its secret")
 	}
 	return append(problems, c.judgeStripeKeys()...)
 }

@@ -79,8 +79,11 @@ func New(cfg Config) *Gateway {
 	}}
 }
 
-// Name returns "razorpay".
-func (*Gateway) Name() string { return "razorpay" }
+// Name is what attempts store to find this gateway again.
+const Name = "razorpay"
+
+// Name returns Name.
+func (*Gateway) Name() string { return Name }
 
 // Capabilities are what the API can do; what an account may take is settled with Razorpay. Webhooks carry no signed time.
 func (*Gateway) Capabilities() payment.Capabilities {
