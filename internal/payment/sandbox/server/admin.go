@@ -1,7 +1,6 @@
 package server
 
 import (
-	"errors"
 	"html/template"
 	"net/http"
 
@@ -22,7 +21,7 @@ func (s *Server) Heal() { s.faults.heal() }
 
 // Resolve brings what is pending of a charge to its end, its refunds included: well or not.
 func (s *Server) Resolve(key string, well bool) (sandbox.Charge, error) {
-	return s.books.resolve(key, well, "authentication_failed")
+	return s.books.resolve(key, well)
 }
 
 // RefundByHand gives money of a charge back as somebody does at the dashboard.
@@ -120,8 +119,8 @@ func (s *Server) confirm(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "Accept or refuse.", http.StatusBadRequest)
 		return
 	}
-	charge, err := s.Resolve(key, said == "accept")
-	if err != nil && !errors.Is(err, payment.ErrRefused) {
+	charge, err := s.books.confirm(key, said == "accept")
+	if err != nil {
 		http.Error(w, "The bank is closed.", http.StatusInternalServerError)
 		return
 	}

@@ -200,8 +200,8 @@ func (b *books) lookup(key string) (sandbox.Charge, error) {
 	return b.change(key, func(*account) (*account, *sandbox.Refund, error) { return nil, nil, nil })
 }
 
-// resolve brings what is pending of a charge to its end: well, or declined with the code. Refunds too, one after the other.
-func (b *books) resolve(key string, well bool, code string) (charge sandbox.Charge, err error) {
+// resolve brings what is pending of a charge to its end: well, or declined. Refunds too, one after the other.
+func (b *books) resolve(key string, well bool) (charge sandbox.Charge, err error) {
 	for left := true; left && err == nil; {
 		charge, err = b.change(key, func(a *account) (*account, *sandbox.Refund, error) {
 			left = false
@@ -213,18 +213,34 @@ func (b *books) resolve(key string, well bool, code string) (charge sandbox.Char
 				refund := a.resolved(*pending[0], well)
 				return a, refund, nil
 			}
-			switch {
-			case !a.charge.Status.Pending():
+			if !a.charge.Status.Pending() {
 				return nil, nil, nil
-			case well:
-				a.charge.Status = payment.ChargeAuthorized
-			default:
-				a.charge.Status, a.charge.DeclineCode = payment.ChargeDeclined, code
 			}
+			a.decide(well)
 			return a, nil, nil
 		})
 	}
 	return charge, err
+}
+
+// confirm takes the answer of a customer to what their charge asks of them: nothing where it asks nothing.
+func (b *books) confirm(key string, well bool) (sandbox.Charge, error) {
+	return b.change(key, func(a *account) (*account, *sandbox.Refund, error) {
+		if a == nil || a.charge.Status != payment.ChargeRequiresAction {
+			return nil, nil, nil
+		}
+		a.decide(well)
+		return a, nil, nil
+	})
+}
+
+// decide ends what is pending of the account's charge. The caller holds the lock.
+func (a *account) decide(well bool) {
+	if well {
+		a.charge.Status = payment.ChargeAuthorized
+	} else {
+		a.charge.Status, a.charge.DeclineCode = payment.ChargeDeclined, "authentication_failed"
+	}
 }
 
 // resolved returns a refund of the account that has come to its end. The caller holds the lock.
