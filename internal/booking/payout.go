@@ -13,6 +13,7 @@ import (
 	"marquee/internal/auth"
 	"marquee/internal/money"
 	"marquee/internal/payment"
+	"marquee/internal/theater"
 )
 
 // PayOutInput asks to pay out at the counter what is due back of a reservation that was paid there.
@@ -80,6 +81,10 @@ func (s *Service) PayOutAtCounter(ctx context.Context, viewer auth.Viewer, in Pa
 	if err != nil {
 		return nil, err
 	}
+	layout, err := s.layoutOf(ctx, in.ShowtimeID)
+	if err != nil {
+		return nil, err
+	}
 	if in.OtherMethod && !viewer.Has(auth.RoleTheaterManager, theaterID) {
 		return nil, apperr.New(apperr.Forbidden, "Only managers of the theater may pay out in another way than was paid.")
 	}
@@ -114,7 +119,7 @@ func (s *Service) PayOutAtCounter(ctx context.Context, viewer auth.Viewer, in Pa
 			return apperr.New(apperr.Conflict, "This reservation was not paid at the counter.")
 		}
 		if in.Cancel {
-			if err := s.returnTx(ctx, tx, &done, r, in.SeatIDs); err != nil {
+			if err := s.returnTx(ctx, tx, &done, layout, r, in.SeatIDs); err != nil {
 				return err
 			}
 		}
@@ -148,11 +153,7 @@ func (s *Service) PayOutAtCounter(ctx context.Context, viewer auth.Viewer, in Pa
 }
 
 // returnTx cancels a reservation, or some of its seats, as its customer may.
-func (s *Service) returnTx(ctx context.Context, tx *sql.Tx, done *cancellation, r Reservation, seatIDs []uuid.UUID) error {
-	layout, err := s.layoutOf(ctx, r.ShowtimeID)
-	if err != nil {
-		return err
-	}
+func (s *Service) returnTx(ctx context.Context, tx *sql.Tx, done *cancellation, layout *theater.Layout, r Reservation, seatIDs []uuid.UUID) error {
 	c, err := cancellingOf(ctx, tx, layout, r, seatIDs)
 	if err != nil || len(c.positions) == 0 {
 		return err

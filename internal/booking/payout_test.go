@@ -1,13 +1,16 @@
 package booking_test
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"marquee/internal/apperr"
 	"marquee/internal/auth"
 	"marquee/internal/booking"
+	"marquee/internal/dbtest"
 	"marquee/internal/dbtest/fixture"
 	"marquee/internal/payment"
 	"marquee/internal/postgres"
@@ -190,6 +193,21 @@ func TestService_PayOutAtCounter(t *testing.T) {
 		is[booking.ShowtimeClosed](t, got, err)
 		h.rests(t)
 	})
+}
+
+// TestService_PayOutAtCounter_with_one_connection makes sure that a return which holds a connection waits for no other one: all
+// connections of a node could be waiting like that.
+func TestService_PayOutAtCounter_with_one_connection(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, fixture.Plan{Seats: 100}, dbtest.With(func(c *postgres.Config) { c.MaxConns = 1 }))
+	r := h.soldAtCounter(t, h.fresh(1)...)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	// In a process that has nothing in memory yet.
+	got, err := h.process(h.gateway, settings).PayOutAtCounter(ctx, h.staff(), payOutInput(r, true))
+	if out := is[booking.PaidOut](t, got, err); out.Amount.AmountMinor != 1200 || out.Reservation.Status != booking.StatusCancelled {
+		t.Errorf("%+v", out)
+	}
 }
 
 // What the database itself refuses to keep of money at the counter, whoever writes it.
