@@ -242,3 +242,23 @@ func TestService_Cancel_pending_refund(t *testing.T) {
 		h.wantRefunds(t, r, "1200 CUSTOMER PENDING")
 	})
 }
+
+// TestService_Pay_refused holds that a gateway's refusal is an answer: nothing is looked up, nothing waits, and another
+// attempt may follow at once.
+func TestService_Pay_refused(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, fixture.Plan{})
+	viewer := newViewer()
+	r := h.hold(t, viewer, 11)
+	h.gateway.Next(gatewaytest.Authorize, func(context.Context, string, gatewaytest.Effect) (gatewaytest.Answer, error) {
+		return gatewaytest.Answer{}, payment.ErrRefused
+	})
+	result, err := h.booking.Pay(t.Context(), viewer, payInput(r))
+	if got := is[booking.Declined](t, result, err); got.Code != payment.DeclineRefused {
+		t.Errorf("%+v", got)
+	}
+	h.wantAttempts(t, r, payment.AttemptDeclined)
+	result, err = h.booking.Pay(t.Context(), viewer, payInput(r))
+	is[booking.Paid](t, result, err)
+	h.rests(t)
+}

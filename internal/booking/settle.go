@@ -102,7 +102,10 @@ func (s *Service) authorize(ctx context.Context, a payment.Attempt, in PayInput)
 	charge, err := call(ctx, s, func(ctx context.Context) (payment.Charge, error) {
 		return gateway.Authorize(ctx, a.Key(), payment.Request{Amount: a.Amount, Token: in.Token, ReturnURL: in.ReturnURL})
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, payment.ErrRefused):
+		charge = payment.Charge{Status: payment.ChargeDeclined, DeclineCode: payment.DeclineRefused}
+	case err != nil:
 		// Unknown: ask before anything else. An answer to this question is as good as the lost one.
 		if charge, err = s.lookup(ctx, a); err != nil {
 			return a, err

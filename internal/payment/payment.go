@@ -95,6 +95,9 @@ func (s AttemptStatus) Settled() bool {
 // gateway is told to let go of whatever it may have reserved.
 const DeclineNoAnswer = "gateway_no_answer"
 
+// DeclineRefused is the decline code of an attempt for an amount that the gateway never charges.
+const DeclineRefused = "gateway_refused"
+
 // DeclineNoSwap is the decline code of an attempt that was given up because the seats that were to be swapped cannot be any
 // more. The gateway is told to let go.
 const DeclineNoSwap = "swap_unavailable"
