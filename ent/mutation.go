@@ -13529,6 +13529,8 @@ type PaymentAttemptMutation struct {
 	origin_key        *string
 	origin_minor      *int64
 	addorigin_minor   *int64
+	taken_minor       *int64
+	addtaken_minor    *int64
 	status            *string
 	gateway_reference *string
 	decline_code      *string
@@ -14055,6 +14057,76 @@ func (m *PaymentAttemptMutation) ResetOriginMinor() {
 	delete(m.clearedFields, paymentattempt.FieldOriginMinor)
 }
 
+// SetTakenMinor sets the "taken_minor" field.
+func (m *PaymentAttemptMutation) SetTakenMinor(i int64) {
+	m.taken_minor = &i
+	m.addtaken_minor = nil
+}
+
+// TakenMinor returns the value of the "taken_minor" field in the mutation.
+func (m *PaymentAttemptMutation) TakenMinor() (r int64, exists bool) {
+	v := m.taken_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldTakenMinor returns the old "taken_minor" field's value of the PaymentAttempt entity.
+// If the PaymentAttempt object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PaymentAttemptMutation) OldTakenMinor(ctx context.Context) (v *int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldTakenMinor is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldTakenMinor requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldTakenMinor: %w", err)
+	}
+	return oldValue.TakenMinor, nil
+}
+
+// AddTakenMinor adds i to the "taken_minor" field.
+func (m *PaymentAttemptMutation) AddTakenMinor(i int64) {
+	if m.addtaken_minor != nil {
+		*m.addtaken_minor += i
+	} else {
+		m.addtaken_minor = &i
+	}
+}
+
+// AddedTakenMinor returns the value that was added to the "taken_minor" field in this mutation.
+func (m *PaymentAttemptMutation) AddedTakenMinor() (r int64, exists bool) {
+	v := m.addtaken_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ClearTakenMinor clears the value of the "taken_minor" field.
+func (m *PaymentAttemptMutation) ClearTakenMinor() {
+	m.taken_minor = nil
+	m.addtaken_minor = nil
+	m.clearedFields[paymentattempt.FieldTakenMinor] = struct{}{}
+}
+
+// TakenMinorCleared returns if the "taken_minor" field was cleared in this mutation.
+func (m *PaymentAttemptMutation) TakenMinorCleared() bool {
+	_, ok := m.clearedFields[paymentattempt.FieldTakenMinor]
+	return ok
+}
+
+// ResetTakenMinor resets all changes to the "taken_minor" field.
+func (m *PaymentAttemptMutation) ResetTakenMinor() {
+	m.taken_minor = nil
+	m.addtaken_minor = nil
+	delete(m.clearedFields, paymentattempt.FieldTakenMinor)
+}
+
 // SetStatus sets the "status" field.
 func (m *PaymentAttemptMutation) SetStatus(s string) {
 	m.status = &s
@@ -14367,7 +14439,7 @@ func (m *PaymentAttemptMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *PaymentAttemptMutation) Fields() []string {
-	fields := make([]string, 0, 15)
+	fields := make([]string, 0, 16)
 	if m.showtime_id != nil {
 		fields = append(fields, paymentattempt.FieldShowtimeID)
 	}
@@ -14391,6 +14463,9 @@ func (m *PaymentAttemptMutation) Fields() []string {
 	}
 	if m.origin_minor != nil {
 		fields = append(fields, paymentattempt.FieldOriginMinor)
+	}
+	if m.taken_minor != nil {
+		fields = append(fields, paymentattempt.FieldTakenMinor)
 	}
 	if m.status != nil {
 		fields = append(fields, paymentattempt.FieldStatus)
@@ -14437,6 +14512,8 @@ func (m *PaymentAttemptMutation) Field(name string) (ent.Value, bool) {
 		return m.OriginKey()
 	case paymentattempt.FieldOriginMinor:
 		return m.OriginMinor()
+	case paymentattempt.FieldTakenMinor:
+		return m.TakenMinor()
 	case paymentattempt.FieldStatus:
 		return m.Status()
 	case paymentattempt.FieldGatewayReference:
@@ -14476,6 +14553,8 @@ func (m *PaymentAttemptMutation) OldField(ctx context.Context, name string) (ent
 		return m.OldOriginKey(ctx)
 	case paymentattempt.FieldOriginMinor:
 		return m.OldOriginMinor(ctx)
+	case paymentattempt.FieldTakenMinor:
+		return m.OldTakenMinor(ctx)
 	case paymentattempt.FieldStatus:
 		return m.OldStatus(ctx)
 	case paymentattempt.FieldGatewayReference:
@@ -14555,6 +14634,13 @@ func (m *PaymentAttemptMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetOriginMinor(v)
 		return nil
+	case paymentattempt.FieldTakenMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetTakenMinor(v)
+		return nil
 	case paymentattempt.FieldStatus:
 		v, ok := value.(string)
 		if !ok {
@@ -14624,6 +14710,9 @@ func (m *PaymentAttemptMutation) AddedFields() []string {
 	if m.addorigin_minor != nil {
 		fields = append(fields, paymentattempt.FieldOriginMinor)
 	}
+	if m.addtaken_minor != nil {
+		fields = append(fields, paymentattempt.FieldTakenMinor)
+	}
 	return fields
 }
 
@@ -14640,6 +14729,8 @@ func (m *PaymentAttemptMutation) AddedField(name string) (ent.Value, bool) {
 		return m.AddedCreditMinor()
 	case paymentattempt.FieldOriginMinor:
 		return m.AddedOriginMinor()
+	case paymentattempt.FieldTakenMinor:
+		return m.AddedTakenMinor()
 	}
 	return nil, false
 }
@@ -14677,6 +14768,13 @@ func (m *PaymentAttemptMutation) AddField(name string, value ent.Value) error {
 		}
 		m.AddOriginMinor(v)
 		return nil
+	case paymentattempt.FieldTakenMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddTakenMinor(v)
+		return nil
 	}
 	return fmt.Errorf("unknown PaymentAttempt numeric field %s", name)
 }
@@ -14693,6 +14791,9 @@ func (m *PaymentAttemptMutation) ClearedFields() []string {
 	}
 	if m.FieldCleared(paymentattempt.FieldOriginMinor) {
 		fields = append(fields, paymentattempt.FieldOriginMinor)
+	}
+	if m.FieldCleared(paymentattempt.FieldTakenMinor) {
+		fields = append(fields, paymentattempt.FieldTakenMinor)
 	}
 	if m.FieldCleared(paymentattempt.FieldGatewayReference) {
 		fields = append(fields, paymentattempt.FieldGatewayReference)
@@ -14722,6 +14823,9 @@ func (m *PaymentAttemptMutation) ClearField(name string) error {
 		return nil
 	case paymentattempt.FieldOriginMinor:
 		m.ClearOriginMinor()
+		return nil
+	case paymentattempt.FieldTakenMinor:
+		m.ClearTakenMinor()
 		return nil
 	case paymentattempt.FieldGatewayReference:
 		m.ClearGatewayReference()
@@ -14760,6 +14864,9 @@ func (m *PaymentAttemptMutation) ResetField(name string) error {
 		return nil
 	case paymentattempt.FieldOriginMinor:
 		m.ResetOriginMinor()
+		return nil
+	case paymentattempt.FieldTakenMinor:
+		m.ResetTakenMinor()
 		return nil
 	case paymentattempt.FieldStatus:
 		m.ResetStatus()

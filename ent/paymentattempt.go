@@ -34,6 +34,8 @@ type PaymentAttempt struct {
 	OriginKey *string `json:"origin_key,omitempty"`
 	// that was taken then
 	OriginMinor *int64 `json:"origin_minor,omitempty"`
+	// what the gateway took of what goes back whole
+	TakenMinor *int64 `json:"taken_minor,omitempty"`
 	// Status holds the value of the "status" field.
 	Status string `json:"status,omitempty"`
 	// GatewayReference holds the value of the "gateway_reference" field.
@@ -56,7 +58,7 @@ func (*PaymentAttempt) scanValues(columns []string) ([]any, error) {
 	values := make([]any, len(columns))
 	for i := range columns {
 		switch columns[i] {
-		case paymentattempt.FieldNumber, paymentattempt.FieldAmountMinor, paymentattempt.FieldCreditMinor, paymentattempt.FieldOriginMinor:
+		case paymentattempt.FieldNumber, paymentattempt.FieldAmountMinor, paymentattempt.FieldCreditMinor, paymentattempt.FieldOriginMinor, paymentattempt.FieldTakenMinor:
 			values[i] = new(sql.NullInt64)
 		case paymentattempt.FieldGateway, paymentattempt.FieldOriginKey, paymentattempt.FieldStatus, paymentattempt.FieldGatewayReference, paymentattempt.FieldDeclineCode, paymentattempt.FieldIdempotencyKey:
 			values[i] = new(sql.NullString)
@@ -135,6 +137,13 @@ func (_m *PaymentAttempt) assignValues(columns []string, values []any) error {
 			} else if value.Valid {
 				_m.OriginMinor = new(int64)
 				*_m.OriginMinor = value.Int64
+			}
+		case paymentattempt.FieldTakenMinor:
+			if value, ok := values[i].(*sql.NullInt64); !ok {
+				return fmt.Errorf("unexpected type %T for field taken_minor", values[i])
+			} else if value.Valid {
+				_m.TakenMinor = new(int64)
+				*_m.TakenMinor = value.Int64
 			}
 		case paymentattempt.FieldStatus:
 			if value, ok := values[i].(*sql.NullString); !ok {
@@ -243,6 +252,11 @@ func (_m *PaymentAttempt) String() string {
 	builder.WriteString(", ")
 	if v := _m.OriginMinor; v != nil {
 		builder.WriteString("origin_minor=")
+		builder.WriteString(fmt.Sprintf("%v", *v))
+	}
+	builder.WriteString(", ")
+	if v := _m.TakenMinor; v != nil {
+		builder.WriteString("taken_minor=")
 		builder.WriteString(fmt.Sprintf("%v", *v))
 	}
 	builder.WriteString(", ")

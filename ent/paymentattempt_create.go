@@ -96,6 +96,20 @@ func (_c *PaymentAttemptCreate) SetNillableOriginMinor(v *int64) *PaymentAttempt
 	return _c
 }
 
+// SetTakenMinor sets the "taken_minor" field.
+func (_c *PaymentAttemptCreate) SetTakenMinor(v int64) *PaymentAttemptCreate {
+	_c.mutation.SetTakenMinor(v)
+	return _c
+}
+
+// SetNillableTakenMinor sets the "taken_minor" field if the given value is not nil.
+func (_c *PaymentAttemptCreate) SetNillableTakenMinor(v *int64) *PaymentAttemptCreate {
+	if v != nil {
+		_c.SetTakenMinor(*v)
+	}
+	return _c
+}
+
 // SetStatus sets the "status" field.
 func (_c *PaymentAttemptCreate) SetStatus(v string) *PaymentAttemptCreate {
 	_c.mutation.SetStatus(v)
@@ -315,6 +329,10 @@ func (_c *PaymentAttemptCreate) createSpec() (*PaymentAttempt, *sqlgraph.CreateS
 		_spec.SetField(paymentattempt.FieldOriginMinor, field.TypeInt64, value)
 		_node.OriginMinor = &value
 	}
+	if value, ok := _c.mutation.TakenMinor(); ok {
+		_spec.SetField(paymentattempt.FieldTakenMinor, field.TypeInt64, value)
+		_node.TakenMinor = &value
+	}
 	if value, ok := _c.mutation.Status(); ok {
 		_spec.SetField(paymentattempt.FieldStatus, field.TypeString, value)
 		_node.Status = value
@@ -518,6 +536,30 @@ func (u *PaymentAttemptUpsert) AddOriginMinor(v int64) *PaymentAttemptUpsert {
 // ClearOriginMinor clears the value of the "origin_minor" field.
 func (u *PaymentAttemptUpsert) ClearOriginMinor() *PaymentAttemptUpsert {
 	u.SetNull(paymentattempt.FieldOriginMinor)
+	return u
+}
+
+// SetTakenMinor sets the "taken_minor" field.
+func (u *PaymentAttemptUpsert) SetTakenMinor(v int64) *PaymentAttemptUpsert {
+	u.Set(paymentattempt.FieldTakenMinor, v)
+	return u
+}
+
+// UpdateTakenMinor sets the "taken_minor" field to the value that was provided on create.
+func (u *PaymentAttemptUpsert) UpdateTakenMinor() *PaymentAttemptUpsert {
+	u.SetExcluded(paymentattempt.FieldTakenMinor)
+	return u
+}
+
+// AddTakenMinor adds v to the "taken_minor" field.
+func (u *PaymentAttemptUpsert) AddTakenMinor(v int64) *PaymentAttemptUpsert {
+	u.Add(paymentattempt.FieldTakenMinor, v)
+	return u
+}
+
+// ClearTakenMinor clears the value of the "taken_minor" field.
+func (u *PaymentAttemptUpsert) ClearTakenMinor() *PaymentAttemptUpsert {
+	u.SetNull(paymentattempt.FieldTakenMinor)
 	return u
 }
 
@@ -803,6 +845,34 @@ func (u *PaymentAttemptUpsertOne) UpdateOriginMinor() *PaymentAttemptUpsertOne {
 func (u *PaymentAttemptUpsertOne) ClearOriginMinor() *PaymentAttemptUpsertOne {
 	return u.Update(func(s *PaymentAttemptUpsert) {
 		s.ClearOriginMinor()
+	})
+}
+
+// SetTakenMinor sets the "taken_minor" field.
+func (u *PaymentAttemptUpsertOne) SetTakenMinor(v int64) *PaymentAttemptUpsertOne {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.SetTakenMinor(v)
+	})
+}
+
+// AddTakenMinor adds v to the "taken_minor" field.
+func (u *PaymentAttemptUpsertOne) AddTakenMinor(v int64) *PaymentAttemptUpsertOne {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.AddTakenMinor(v)
+	})
+}
+
+// UpdateTakenMinor sets the "taken_minor" field to the value that was provided on create.
+func (u *PaymentAttemptUpsertOne) UpdateTakenMinor() *PaymentAttemptUpsertOne {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.UpdateTakenMinor()
+	})
+}
+
+// ClearTakenMinor clears the value of the "taken_minor" field.
+func (u *PaymentAttemptUpsertOne) ClearTakenMinor() *PaymentAttemptUpsertOne {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.ClearTakenMinor()
 	})
 }
 
@@ -1269,6 +1339,34 @@ func (u *PaymentAttemptUpsertBulk) UpdateOriginMinor() *PaymentAttemptUpsertBulk
 func (u *PaymentAttemptUpsertBulk) ClearOriginMinor() *PaymentAttemptUpsertBulk {
 	return u.Update(func(s *PaymentAttemptUpsert) {
 		s.ClearOriginMinor()
+	})
+}
+
+// SetTakenMinor sets the "taken_minor" field.
+func (u *PaymentAttemptUpsertBulk) SetTakenMinor(v int64) *PaymentAttemptUpsertBulk {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.SetTakenMinor(v)
+	})
+}
+
+// AddTakenMinor adds v to the "taken_minor" field.
+func (u *PaymentAttemptUpsertBulk) AddTakenMinor(v int64) *PaymentAttemptUpsertBulk {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.AddTakenMinor(v)
+	})
+}
+
+// UpdateTakenMinor sets the "taken_minor" field to the value that was provided on create.
+func (u *PaymentAttemptUpsertBulk) UpdateTakenMinor() *PaymentAttemptUpsertBulk {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.UpdateTakenMinor()
+	})
+}
+
+// ClearTakenMinor clears the value of the "taken_minor" field.
+func (u *PaymentAttemptUpsertBulk) ClearTakenMinor() *PaymentAttemptUpsertBulk {
+	return u.Update(func(s *PaymentAttemptUpsert) {
+		s.ClearTakenMinor()
 	})
 }
 

@@ -174,6 +174,33 @@ func (_u *PaymentAttemptUpdate) ClearOriginMinor() *PaymentAttemptUpdate {
 	return _u
 }
 
+// SetTakenMinor sets the "taken_minor" field.
+func (_u *PaymentAttemptUpdate) SetTakenMinor(v int64) *PaymentAttemptUpdate {
+	_u.mutation.ResetTakenMinor()
+	_u.mutation.SetTakenMinor(v)
+	return _u
+}
+
+// SetNillableTakenMinor sets the "taken_minor" field if the given value is not nil.
+func (_u *PaymentAttemptUpdate) SetNillableTakenMinor(v *int64) *PaymentAttemptUpdate {
+	if v != nil {
+		_u.SetTakenMinor(*v)
+	}
+	return _u
+}
+
+// AddTakenMinor adds value to the "taken_minor" field.
+func (_u *PaymentAttemptUpdate) AddTakenMinor(v int64) *PaymentAttemptUpdate {
+	_u.mutation.AddTakenMinor(v)
+	return _u
+}
+
+// ClearTakenMinor clears the value of the "taken_minor" field.
+func (_u *PaymentAttemptUpdate) ClearTakenMinor() *PaymentAttemptUpdate {
+	_u.mutation.ClearTakenMinor()
+	return _u
+}
+
 // SetStatus sets the "status" field.
 func (_u *PaymentAttemptUpdate) SetStatus(v string) *PaymentAttemptUpdate {
 	_u.mutation.SetStatus(v)
@@ -358,6 +385,15 @@ func (_u *PaymentAttemptUpdate) sqlSave(ctx context.Context) (_node int, err err
 	}
 	if _u.mutation.OriginMinorCleared() {
 		_spec.ClearField(paymentattempt.FieldOriginMinor, field.TypeInt64)
+	}
+	if value, ok := _u.mutation.TakenMinor(); ok {
+		_spec.SetField(paymentattempt.FieldTakenMinor, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.AddedTakenMinor(); ok {
+		_spec.AddField(paymentattempt.FieldTakenMinor, field.TypeInt64, value)
+	}
+	if _u.mutation.TakenMinorCleared() {
+		_spec.ClearField(paymentattempt.FieldTakenMinor, field.TypeInt64)
 	}
 	if value, ok := _u.mutation.Status(); ok {
 		_spec.SetField(paymentattempt.FieldStatus, field.TypeString, value)
@@ -546,6 +582,33 @@ func (_u *PaymentAttemptUpdateOne) AddOriginMinor(v int64) *PaymentAttemptUpdate
 // ClearOriginMinor clears the value of the "origin_minor" field.
 func (_u *PaymentAttemptUpdateOne) ClearOriginMinor() *PaymentAttemptUpdateOne {
 	_u.mutation.ClearOriginMinor()
+	return _u
+}
+
+// SetTakenMinor sets the "taken_minor" field.
+func (_u *PaymentAttemptUpdateOne) SetTakenMinor(v int64) *PaymentAttemptUpdateOne {
+	_u.mutation.ResetTakenMinor()
+	_u.mutation.SetTakenMinor(v)
+	return _u
+}
+
+// SetNillableTakenMinor sets the "taken_minor" field if the given value is not nil.
+func (_u *PaymentAttemptUpdateOne) SetNillableTakenMinor(v *int64) *PaymentAttemptUpdateOne {
+	if v != nil {
+		_u.SetTakenMinor(*v)
+	}
+	return _u
+}
+
+// AddTakenMinor adds value to the "taken_minor" field.
+func (_u *PaymentAttemptUpdateOne) AddTakenMinor(v int64) *PaymentAttemptUpdateOne {
+	_u.mutation.AddTakenMinor(v)
+	return _u
+}
+
+// ClearTakenMinor clears the value of the "taken_minor" field.
+func (_u *PaymentAttemptUpdateOne) ClearTakenMinor() *PaymentAttemptUpdateOne {
+	_u.mutation.ClearTakenMinor()
 	return _u
 }
 
@@ -763,6 +826,15 @@ func (_u *PaymentAttemptUpdateOne) sqlSave(ctx context.Context) (_node *PaymentA
 	}
 	if _u.mutation.OriginMinorCleared() {
 		_spec.ClearField(paymentattempt.FieldOriginMinor, field.TypeInt64)
+	}
+	if value, ok := _u.mutation.TakenMinor(); ok {
+		_spec.SetField(paymentattempt.FieldTakenMinor, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.AddedTakenMinor(); ok {
+		_spec.AddField(paymentattempt.FieldTakenMinor, field.TypeInt64, value)
+	}
+	if _u.mutation.TakenMinorCleared() {
+		_spec.ClearField(paymentattempt.FieldTakenMinor, field.TypeInt64)
 	}
 	if value, ok := _u.mutation.Status(); ok {
 		_spec.SetField(paymentattempt.FieldStatus, field.TypeString, value)

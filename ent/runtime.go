@@ -184,11 +184,11 @@ func init() {
 	paymentattemptFields := schema.PaymentAttempt{}.Fields()
 	_ = paymentattemptFields
 	// paymentattemptDescStatus is the schema descriptor for status field.
-	paymentattemptDescStatus := paymentattemptFields[9].Descriptor()
+	paymentattemptDescStatus := paymentattemptFields[10].Descriptor()
 	// paymentattempt.DefaultStatus holds the default value on creation for the status field.
 	paymentattempt.DefaultStatus = paymentattemptDescStatus.Default.(string)
 	// paymentattemptDescCreatedAt is the schema descriptor for created_at field.
-	paymentattemptDescCreatedAt := paymentattemptFields[14].Descriptor()
+	paymentattemptDescCreatedAt := paymentattemptFields[15].Descriptor()
 	// paymentattempt.DefaultCreatedAt holds the default value on creation for the created_at field.
 	paymentattempt.DefaultCreatedAt = paymentattemptDescCreatedAt.Default.(func() time.Time)
 	priceruleFields := schema.PriceRule{}.Fields()

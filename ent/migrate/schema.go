@@ -624,6 +624,7 @@ var (
 		{Name: "credit_minor", Type: field.TypeInt64, Nullable: true},
 		{Name: "origin_key", Type: field.TypeString, Nullable: true, Size: 2147483647},
 		{Name: "origin_minor", Type: field.TypeInt64, Nullable: true},
+		{Name: "taken_minor", Type: field.TypeInt64, Nullable: true},
 		{Name: "status", Type: field.TypeString, Size: 2147483647, Default: "STARTED"},
 		{Name: "gateway_reference", Type: field.TypeString, Nullable: true, Size: 2147483647},
 		{Name: "decline_code", Type: field.TypeString, Nullable: true, Size: 2147483647},
@@ -654,7 +655,7 @@ var (
 			{
 				Name:    "payment_attempts_unsettled_idx",
 				Unique:  false,
-				Columns: []*schema.Column{PaymentAttemptsColumns[13]},
+				Columns: []*schema.Column{PaymentAttemptsColumns[14]},
 				Annotation: &entsql.IndexAnnotation{
 					Where: "(status = ANY (ARRAY['STARTED'::text, 'AUTHORIZED'::text, 'VOID_PENDING'::text, 'REFUND_PENDING'::text]))",
 				},

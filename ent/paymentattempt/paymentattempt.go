@@ -29,6 +29,8 @@ const (
 	FieldOriginKey = "origin_key"
 	// FieldOriginMinor holds the string denoting the origin_minor field in the database.
 	FieldOriginMinor = "origin_minor"
+	// FieldTakenMinor holds the string denoting the taken_minor field in the database.
+	FieldTakenMinor = "taken_minor"
 	// FieldStatus holds the string denoting the status field in the database.
 	FieldStatus = "status"
 	// FieldGatewayReference holds the string denoting the gateway_reference field in the database.
@@ -58,6 +60,7 @@ var Columns = []string{
 	FieldCreditMinor,
 	FieldOriginKey,
 	FieldOriginMinor,
+	FieldTakenMinor,
 	FieldStatus,
 	FieldGatewayReference,
 	FieldDeclineCode,
@@ -130,6 +133,11 @@ func ByOriginKey(opts ...sql.OrderTermOption) OrderOption {
 // ByOriginMinor orders the results by the origin_minor field.
 func ByOriginMinor(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldOriginMinor, opts...).ToFunc()
+}
+
+// ByTakenMinor orders the results by the taken_minor field.
+func ByTakenMinor(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldTakenMinor, opts...).ToFunc()
 }
 
 // ByStatus orders the results by the status field.

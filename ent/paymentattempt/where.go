@@ -95,6 +95,11 @@ func OriginMinor(v int64) predicate.PaymentAttempt {
 	return predicate.PaymentAttempt(sql.FieldEQ(FieldOriginMinor, v))
 }
 
+// TakenMinor applies equality check predicate on the "taken_minor" field. It's identical to TakenMinorEQ.
+func TakenMinor(v int64) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldEQ(FieldTakenMinor, v))
+}
+
 // Status applies equality check predicate on the "status" field. It's identical to StatusEQ.
 func Status(v string) predicate.PaymentAttempt {
 	return predicate.PaymentAttempt(sql.FieldEQ(FieldStatus, v))
@@ -528,6 +533,56 @@ func OriginMinorIsNil() predicate.PaymentAttempt {
 // OriginMinorNotNil applies the NotNil predicate on the "origin_minor" field.
 func OriginMinorNotNil() predicate.PaymentAttempt {
 	return predicate.PaymentAttempt(sql.FieldNotNull(FieldOriginMinor))
+}
+
+// TakenMinorEQ applies the EQ predicate on the "taken_minor" field.
+func TakenMinorEQ(v int64) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldEQ(FieldTakenMinor, v))
+}
+
+// TakenMinorNEQ applies the NEQ predicate on the "taken_minor" field.
+func TakenMinorNEQ(v int64) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldNEQ(FieldTakenMinor, v))
+}
+
+// TakenMinorIn applies the In predicate on the "taken_minor" field.
+func TakenMinorIn(vs ...int64) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldIn(FieldTakenMinor, vs...))
+}
+
+// TakenMinorNotIn applies the NotIn predicate on the "taken_minor" field.
+func TakenMinorNotIn(vs ...int64) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldNotIn(FieldTakenMinor, vs...))
+}
+
+// TakenMinorGT applies the GT predicate on the "taken_minor" field.
+func TakenMinorGT(v int64) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldGT(FieldTakenMinor, v))
+}
+
+// TakenMinorGTE applies the GTE predicate on the "taken_minor" field.
+func TakenMinorGTE(v int64) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldGTE(FieldTakenMinor, v))
+}
+
+// TakenMinorLT applies the LT predicate on the "taken_minor" field.
+func TakenMinorLT(v int64) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldLT(FieldTakenMinor, v))
+}
+
+// TakenMinorLTE applies the LTE predicate on the "taken_minor" field.
+func TakenMinorLTE(v int64) predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldLTE(FieldTakenMinor, v))
+}
+
+// TakenMinorIsNil applies the IsNil predicate on the "taken_minor" field.
+func TakenMinorIsNil() predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldIsNull(FieldTakenMinor))
+}
+
+// TakenMinorNotNil applies the NotNil predicate on the "taken_minor" field.
+func TakenMinorNotNil() predicate.PaymentAttempt {
+	return predicate.PaymentAttempt(sql.FieldNotNull(FieldTakenMinor))
 }
 
 // StatusEQ applies the EQ predicate on the "status" field.

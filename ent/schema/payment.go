@@ -57,6 +57,7 @@ func (PaymentAttempt) Fields() []ent.Field {
 		field.Int64("credit_minor").Optional().Nillable().Comment("of a swap: what comes with the amount"),
 		field.Text("origin_key").Optional().Nillable().Comment("what the gateway knows money by that was carried here"),
 		field.Int64("origin_minor").Optional().Nillable().Comment("that was taken then"),
+		field.Int64("taken_minor").Optional().Nillable().Comment("what the gateway took of what goes back whole"),
 		field.Text("status").Default("STARTED"),
 		field.Text("gateway_reference").Optional().Nillable(),
 		field.Text("decline_code").Optional().Nillable(),

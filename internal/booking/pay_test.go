@@ -380,20 +380,20 @@ func TestService_Pay_gateway(t *testing.T) {
 			}, later(authorized),
 		},
 		"capture_finds_it_voided": {func(_ *testing.T, h *house, _ booking.Reservation) { h.gateway.Next(capture, h.gateway.Lapses) }, lapsed},
-		"capture_takes_less": {
+		"capture_says_that_it_took_less": {
 			func(_ *testing.T, h *house, _ booking.Reservation) {
 				h.gateway.Next(capture, gatewaytest.Says(func(c *gatewaytest.Answer) { c.Captured.AmountMinor-- }))
-			}, later(authorized),
+			}, paid,
 		},
-		"capture_takes_more": {
+		"capture_says_that_it_took_more": {
 			func(_ *testing.T, h *house, _ booking.Reservation) {
 				h.gateway.Next(capture, gatewaytest.Says(func(c *gatewaytest.Answer) { c.Captured.AmountMinor++ }))
-			}, later(authorized),
+			}, paid,
 		},
-		"capture_takes_another_currency": {
+		"capture_says_that_it_took_another_currency": {
 			func(_ *testing.T, h *house, _ booking.Reservation) {
 				h.gateway.Next(capture, gatewaytest.Says(func(c *gatewaytest.Answer) { c.Captured.Currency = "AUD" }))
-			}, later(authorized),
+			}, paid,
 		},
 		"the_hold_runs_out_during_authorize": {
 			func(t *testing.T, h *house, r booking.Reservation) {

@@ -262,3 +262,50 @@ func TestService_Pay_refused(t *testing.T) {
 	is[booking.Paid](t, result, err)
 	h.rests(t)
 }
+
+// TestService_Pay_wrong_amount: of whatever a gateway takes instead of the price all goes back, be it less, more or nothing,
+// and also when somebody has given back some of it by hand; the seats can be paid again meanwhile.
+func TestService_Pay_wrong_amount(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, fixture.Plan{})
+	key := func(t *testing.T, r booking.Reservation) string {
+		t.Helper()
+		return fixture.Get[string](t, h.DB, `SELECT a.id FROM payment_attempts a JOIN payments p ON p.id = a.payment_id WHERE p.reservation_id = $1`, r.ID)
+	}
+	for name, test := range map[string]struct{ taken, byHand int64 }{
+		"less": {600, 0}, "more": {1800, 0}, "nothing": {0, 0}, "some_of_it_went_back_by_hand": {700, 300}, "all_of_it_did": {700, 700},
+	} {
+		t.Run(name, func(t *testing.T) {
+			viewer, before := newViewer(), h.captured()
+			r := h.hold(t, viewer, h.fresh(1)...)
+			h.gateway.Next(gatewaytest.Capture, h.gateway.TakesInstead(nzd(test.taken)))
+			// The refund has to wait, so that somebody can be quicker.
+			h.gateway.Next(gatewaytest.Refund, gatewaytest.NeverArrives)
+			result, err := h.booking.Pay(t.Context(), viewer, payInput(r))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, ok := result.(booking.Declined); ok && got.Code != payment.DeclineWrongAmount {
+				t.Errorf("%+v", got)
+			}
+			h.wantStored(t, "after the capture", r, "HELD")
+			if test.byHand > 0 {
+				if err := h.gateway.RefundByHand(key(t, r), nzd(test.byHand)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			h.gateway.Heal()
+			h.reconcile(t)
+			h.wantAttempts(t, r, payment.AttemptRefunded)
+			if got := h.captured() - before; got != 0 {
+				t.Errorf("the gateway has kept %d", got)
+			}
+			result, err = h.booking.Pay(t.Context(), viewer, payInput(r))
+			is[booking.Paid](t, result, err)
+			if got := h.captured() - before; got != 1200 {
+				t.Errorf("the gateway has %d, want 1200", got)
+			}
+			h.rests(t)
+		})
+	}
+}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"marquee/internal/money"
 	"marquee/internal/payment"
 	"marquee/internal/postgres"
 	"marquee/internal/typeid"
@@ -77,15 +78,23 @@ func (s *Service) step(ctx context.Context, a payment.Attempt) (payment.Attempt,
 			return s.payments.Advance(ctx, a, payment.Step{To: payment.AttemptVoided})
 		case payment.ChargeCaptured:
 			// The money was taken after all, by the gateway itself or by hand: it goes back.
-			return s.payments.Advance(ctx, a, payment.Step{To: payment.AttemptRefundPending, Reference: charge.Reference})
+			return s.payments.Advance(ctx, a, payment.Step{To: payment.AttemptRefundPending, Reference: charge.Reference, TakenMinor: &charge.Captured.AmountMinor})
 		case payment.ChargeProcessing:
 			return a, errPending
 		default:
 			return a, fmt.Errorf("the gateway did not void attempt %s: it is %s", a.ID, charge.Status)
 		}
 	case payment.AttemptRefundPending:
-		if err := s.askBack(ctx, gateway, a.Key(), a.Key()+"/refund", a.Amount); err != nil {
+		charge, err := s.lookup(ctx, a)
+		if err != nil {
 			return a, err
+		}
+		// Somebody may have given back some of it by hand.
+		left := money.Money{AmountMinor: charge.Captured.AmountMinor - charge.Refunded.AmountMinor, Currency: charge.Captured.Currency}
+		if left.AmountMinor > 0 {
+			if err := s.askBack(ctx, gateway, a.Key(), a.Key()+"/refund", left); err != nil {
+				return a, err
+			}
 		}
 		return s.payments.Advance(ctx, a, payment.Step{To: payment.AttemptRefunded})
 	default:
@@ -165,7 +174,7 @@ func (s *Service) authorized(ctx context.Context, a payment.Attempt, charge paym
 	if isCalledOff := errors.Is(err, errCalledOff); isCalledOff || errors.Is(err, errHoldLost) {
 		back := payment.Step{To: payment.AttemptVoidPending, Reference: charge.Reference}
 		if charge.Status == payment.ChargeCaptured {
-			back.To = payment.AttemptRefundPending
+			back.To, back.TakenMinor = payment.AttemptRefundPending, &charge.Captured.AmountMinor
 		}
 		if isCalledOff {
 			back.DeclineCode = declineCalledOff
@@ -220,7 +229,7 @@ func secured(row *sql.Row) error {
 // capture takes the money of an attempt whose seats are secured, and confirms its reservation with what was carried to it.
 func (s *Service) capture(ctx context.Context, gateway payment.Gateway, a payment.Attempt, carried []payment.Source) (payment.Attempt, error) {
 	charge, err := call(ctx, s, func(ctx context.Context) (payment.Charge, error) { return gateway.Capture(ctx, a.Key(), a.Amount) })
-	if err != nil {
+	if err != nil || charge.Status == payment.ChargeCaptured && charge.Captured != a.Amount {
 		if charge, err = s.lookup(ctx, a); err != nil {
 			return a, err
 		}
@@ -232,8 +241,11 @@ func (s *Service) capture(ctx context.Context, gateway payment.Gateway, a paymen
 func (s *Service) captured(ctx context.Context, a payment.Attempt, charge payment.Charge, carried []payment.Source) (payment.Attempt, error) {
 	switch charge.Status {
 	case payment.ChargeCaptured:
-		if charge.Captured != a.Amount {
+		if charge.Captured.Currency != a.Amount.Currency {
 			return a, fmt.Errorf("the gateway captured %s of %s for attempt %s", charge.Captured.Formatted(), a.Amount.Formatted(), a.ID)
+		}
+		if charge.Captured != a.Amount {
+			return s.letGo(ctx, a, payment.DeclineWrongAmount)
 		}
 		next, err := s.confirmFor(ctx, a, carried)
 		if err == nil {

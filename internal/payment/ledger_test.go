@@ -96,7 +96,9 @@ func TestLedger_stays(t *testing.T) {
 		`INSERT INTO ledger_transfers SELECT showtime_id, gen_random_uuid(), theater_id, payment_id, gen_random_uuid(), kind, credit, debit, gateway, amount_minor, currency, created_at FROM ledger_transfers`:  "ledger_transfers_kind_check",
 		`INSERT INTO ledger_transfers SELECT showtime_id, gen_random_uuid(), theater_id, payment_id, gen_random_uuid(), kind, debit, credit, gateway, -amount_minor, currency, created_at FROM ledger_transfers`: "ledger_transfers_amount_check",
 		`INSERT INTO ledger_transfers SELECT showtime_id, gen_random_uuid(), theater_id, payment_id, subject_id, kind, debit, credit, gateway, amount_minor, currency, created_at FROM ledger_transfers`:         "ledger_transfers_subject_key",
-		`SET session_replication_role = replica; DELETE FROM ledger_transfers`: stays,
+		`SELECT record_transfer(showtime_id, gen_random_uuid(), gen_random_uuid(), 'TAKEN', 'fake', 1) FROM ledger_transfers`:                                                                                    "of no payment",
+		`SELECT record_transfer(showtime_id, payment_id, gen_random_uuid(), 'LOST', 'fake', 1) FROM ledger_transfers`:                                                                                            "of no payment",
+		`SET session_replication_role = replica; DELETE FROM ledger_transfers`:                                                                                                                                   stays,
 	} {
 		tx, err := l.DB.SQL().BeginTx(t.Context(), nil)
 		if err != nil {

@@ -98,6 +98,10 @@ const DeclineNoAnswer = "gateway_no_answer"
 // DeclineRefused is the decline code of an attempt for an amount that the gateway never charges.
 const DeclineRefused = "gateway_refused"
 
+// DeclineWrongAmount is the decline code of an attempt of which the gateway took another amount than it was asked for. All that
+// it took goes back.
+const DeclineWrongAmount = "wrong_amount_taken"
+
 // DeclineNoSwap is the decline code of an attempt that was given up because the seats that were to be swapped cannot be any
 // more. The gateway is told to let go.
 const DeclineNoSwap = "swap_unavailable"

@@ -134,6 +134,7 @@ type Step struct {
 	To          AttemptStatus
 	Reference   string // the gateway's id, when it became known
 	DeclineCode string
+	TakenMinor  *int64 // to REFUND_PENDING: what the gateway took; nil: the amount of the attempt
 }
 
 // After returns the attempt as it stands once it has taken a step; a step that the table of states does not have is a defect.
@@ -190,7 +191,8 @@ func advance(ctx context.Context, on executor, a Attempt, step Step) (Attempt, e
 	if err != nil {
 		return a, err
 	}
-	_, err = on.ExecContext(ctx, `SELECT advance_attempt($1, $2, $3, $4, $5, $6)`, a.ShowtimeID, a.ID, a.Status, step.To, step.Reference, step.DeclineCode)
+	_, err = on.ExecContext(ctx, `SELECT advance_attempt($1, $2, $3, $4, $5, $6, $7)`, a.ShowtimeID, a.ID, a.Status, step.To, step.Reference, step.DeclineCode,
+		step.TakenMinor)
 	if err != nil {
 		return a, Moved(fmt.Errorf("advancing an attempt: %w", err))
 	}

@@ -212,6 +212,7 @@ func Tables() []Table {
 				{"number", Activity},
 				{"gateway", Money},
 				{"amount_minor", Money},
+				{"taken_minor", Money},
 				{"credit_minor", Money},
 				{"origin_key", Identifier},
 				{"origin_minor", Money},

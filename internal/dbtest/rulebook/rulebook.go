@@ -27,8 +27,8 @@ const live = `WITH live AS (SELECT * FROM reservations WHERE status = 'CONFIRMED
 // moved is what the rows that move money say of it, as the ledger has to have it.
 const moved = `WITH moved AS (
 	SELECT showtime_id, id AS subject_id, 'TAKEN' AS kind, gateway, amount_minor FROM payment_attempts WHERE status = 'CAPTURED' AND amount_minor > 0
-	UNION ALL SELECT showtime_id, id, 'TAKEN_IN_VAIN', gateway, amount_minor FROM payment_attempts WHERE status IN ('REFUND_PENDING', 'REFUNDED')
-	UNION ALL SELECT showtime_id, id, 'RETURNED', gateway, amount_minor FROM payment_attempts WHERE status = 'REFUNDED'
+	UNION ALL SELECT showtime_id, id, 'TAKEN_IN_VAIN', gateway, coalesce(taken_minor, amount_minor) FROM payment_attempts WHERE status IN ('REFUND_PENDING', 'REFUNDED') AND coalesce(taken_minor, amount_minor) > 0
+	UNION ALL SELECT showtime_id, id, 'RETURNED', gateway, coalesce(taken_minor, amount_minor) FROM payment_attempts WHERE status = 'REFUNDED' AND coalesce(taken_minor, amount_minor) > 0
 	UNION ALL SELECT showtime_id, id, 'CARRIED_IN', gateway, amount_minor FROM payment_attempts WHERE status = 'CARRIED'
 	UNION ALL SELECT r.showtime_id, r.id, CASE WHEN r.to_reservation_id IS NULL THEN 'PROMISED' ELSE 'CARRIED_OUT' END, a.gateway, r.amount_minor
 		FROM refunds r JOIN payment_attempts a ON a.showtime_id = r.showtime_id AND a.id = r.attempt_id

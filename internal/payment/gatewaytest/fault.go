@@ -133,6 +133,18 @@ func (f *Fake) Takes(ctx context.Context, key string, effect Effect) (Answer, er
 	return answer, err
 }
 
+// TakesInstead is a Fault of Capture: the gateway takes another amount than it is asked for.
+func (f *Fake) TakesInstead(amount money.Money) Fault {
+	return func(ctx context.Context, key string, effect Effect) (Answer, error) {
+		f.mu.Lock()
+		if a, ok := f.charges[key]; ok {
+			a.capture(amount)
+		}
+		f.mu.Unlock()
+		return effect(ctx)
+	}
+}
+
 // take captures a charge if it is authorized, and returns it.
 func (f *Fake) take(key string) (charge payment.Charge, ok bool) {
 	f.mu.Lock()
