@@ -309,3 +309,28 @@ func TestService_Pay_wrong_amount(t *testing.T) {
 		})
 	}
 }
+
+// TestService_Pay_taken_is_given_back holds that money which a gateway took counts as given back only when it says so of the
+// charge that has it: an answer that knows of no capture settles nothing.
+func TestService_Pay_taken_is_given_back(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, fixture.Plan{})
+	viewer := newViewer()
+	r := h.hold(t, viewer, 11)
+	h.gateway.Next(gatewaytest.Capture, h.gateway.TakesInstead(nzd(600)))
+	stale := gatewaytest.Says(func(a *gatewaytest.Answer) {
+		a.Charge = payment.Charge{Reference: a.Reference, Status: payment.ChargeAuthorized}
+	})
+	h.gateway.Next(gatewaytest.Lookup, gatewaytest.Honest, stale)
+	result, err := h.booking.Pay(t.Context(), viewer, payInput(r))
+	if got := is[booking.Declined](t, result, err); got.Code != payment.DeclineWrongAmount {
+		t.Errorf("%+v", got)
+	}
+	h.wantAttempts(t, r, payment.AttemptRefundPending)
+	h.reconcile(t)
+	h.wantAttempts(t, r, payment.AttemptRefunded)
+	if got := h.captured(); got != 0 {
+		t.Errorf("the gateway has kept %d", got)
+	}
+	h.rests(t)
+}

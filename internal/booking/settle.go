@@ -89,6 +89,9 @@ func (s *Service) step(ctx context.Context, a payment.Attempt) (payment.Attempt,
 		if err != nil {
 			return a, err
 		}
+		if charge.Status != payment.ChargeCaptured {
+			return a, fmt.Errorf("the gateway says that attempt %s is %s, of which it took money", a.ID, charge.Status)
+		}
 		// Somebody may have given back some of it by hand.
 		left := money.Money{AmountMinor: charge.Captured.AmountMinor - charge.Refunded.AmountMinor, Currency: charge.Captured.Currency}
 		if left.AmountMinor > 0 {
