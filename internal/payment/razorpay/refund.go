@@ -59,7 +59,7 @@ func receipt(refundKey string) string {
 }
 
 // Refund gives back an amount the way it came, at normal speed: the instant one costs a fee. A refund that Razorpay does not
-// make for now, as when the account has too little, is an Error, and may be asked for again.
+// make while the account has too little is an Error, and may be asked for again.
 func (g *Gateway) Refund(ctx context.Context, key, refundKey string, amount money.Money) (payment.ChargeRefund, error) {
 	release, err := g.turns.take(ctx, key)
 	if err != nil {
