@@ -142,7 +142,7 @@ function story(server, watch, page, browser) {
       await at.run();
       await at.answer('ConfirmSignUp', /"token":\s+"eyJ/);
       await at.shows('Vera Visitor');
-      await at.example('QuoteSeats', /"total": \{\s+"formatted": "\w{3} [\d.]+"[^]*"refundSteps": \[\s+\{/);
+      await at.example('QuoteSeats', /"total": \{\s+"formatted": "\w{3} [\d.,]+"[^]*"refundSteps": \[\s+\{/);
       await at.open('ReserveSeats');
       await at.until('seats that are free', async () => {
         // A page that was loaded again may have chosen another showtime.
