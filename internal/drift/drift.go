@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	atlas "ariga.io/atlas/sql/schema"
 	"entgo.io/ent/dialect/sql/schema"
@@ -30,10 +31,15 @@ var core = []string{
 // many-to-many edge, where nulls are equal.
 var onlyInSQL = []string{"movies_release_idx", "price_rules_taxes_excl", "showtimes_overlap_excl", "movie_genres_genre_idx", "role_grants_key"}
 
+// planning: ent's generated tables are shared by the whole process, and a plan writes into them.
+var planning sync.Mutex
+
 // Plan returns the statements that ent would run to make the database look like its schema, "" for none. What ent
 // cannot express is not drift: checks, foreign keys between composite or core keys, composite primary keys, indexes on
 // expressions. Inventory covers those.
 func Plan(ctx context.Context, db *postgres.DB) (string, error) {
+	planning.Lock()
+	defer planning.Unlock()
 	var plan bytes.Buffer
 	err := ent.Over(db.SQL()).Schema.WriteTo(ctx, &plan,
 		schema.WithDropColumn(true), schema.WithDropIndex(true), schema.WithForeignKeys(true),
