@@ -28,6 +28,7 @@ import (
 	"marquee/internal/app"
 	"marquee/internal/config"
 	"marquee/internal/dbtest"
+	"marquee/internal/payment"
 	"marquee/internal/payment/sandbox"
 	bank "marquee/internal/payment/sandbox/server"
 )
@@ -135,8 +136,8 @@ func New(t testing.TB, opts ...Option) *App {
 	if o.bank == nil {
 		o.bank = newBank(t)
 	}
-	if o.seams.Gateway == nil {
-		o.seams.Gateway = sandbox.New(sandbox.Config{URL: "http://sandbox", Key: BankKey, Transport: o.bank.Transport()})
+	if o.seams.Gateways == nil {
+		o.seams.Gateways = payment.NewGateways([]payment.Gateway{sandbox.New(sandbox.Config{URL: "http://sandbox", Key: BankKey, Transport: o.bank.Transport()})})
 	}
 	a := &App{t: t, Bank: o.bank, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: Patience}}
 	if o.cuttable {

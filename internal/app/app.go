@@ -53,8 +53,8 @@ import (
 // Seams are what tests replace; the zero value is the real thing.
 type Seams struct {
 	Clock       clock.Clock
-	Gateway     payment.Gateway  // nil: what the configuration names
-	OnStatement func(sql string) // told of every SQL statement
+	Gateways    *payment.Gateways // nil: what the configuration names
+	OnStatement func(sql string)  // told of every SQL statement
 	LoaderWait  time.Duration
 	Still       bool // no periodic work beside the requests
 }
@@ -125,8 +125,8 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger, seams Seams) 
 	if err != nil {
 		return nil, err
 	}
-	if seams.Gateway == nil {
-		seams.Gateway, a.bankPages, err = openGateway(cfg, "http://"+a.OpsAddress().String(), seams.Clock, log, &a.closers)
+	if seams.Gateways == nil {
+		seams.Gateways, a.bankPages, err = openGateways(cfg, "http://"+a.OpsAddress().String(), seams.Clock, log, &a.closers)
 		if err != nil {
 			return nil, err
 		}
@@ -180,7 +180,7 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	}
 	a.closers.add(func() error { feed.Close(); return nil })
 	a.Booking = booking.NewService(booking.Deps{
-		DB: a.db, Showtimes: showtimes, Seating: seats, Payments: payments, Promotions: a.promos, Gateway: seams.Gateway,
+		DB: a.db, Showtimes: showtimes, Seating: seats, Payments: payments, Promotions: a.promos, Gateways: seams.Gateways,
 		Hint: func(id uuid.UUID) { feed.Hint(id) }, Clock: seams.Clock, Source: a.source, Account: a.Identity.KeyByEmail, Log: a.log,
 	}, booking.Config{
 		Hold: a.cfg.Hold, HoldLimit: a.cfg.HoldLimit, GatewayTimeout: gatewayTimeout, AttemptLease: attemptLease,

@@ -20,19 +20,44 @@ import (
 	"marquee/internal/payment/stripe"
 )
 
-// openGateway returns the gateway that the configuration names: Stripe, Razorpay, a sandbox in another process, or one in this,
-// with the handler of the pages on which its customers confirm charges, below that address.
-func openGateway(cfg config.Config, address string, c clock.Clock, log *slog.Logger, closers *closers) (payment.Gateway, http.Handler, error) {
-	switch cfg.Gateway {
-	case razorpay.Name:
-		return razorpay.New(razorpay.Config{
-			KeyID: cfg.RazorpayKeyID, KeySecret: string(cfg.RazorpayKeySecret), WebhookSecret: string(cfg.RazorpayWebhookSecret),
-		}), nil, nil
-	case stripe.Name:
-		return stripe.New(stripe.Options{
-			SecretKey: string(cfg.StripeKey), PublishableKey: cfg.StripePublishableKey, WebhookSecret: string(cfg.StripeWebhookSecret), Clock: c,
-		}), nil, nil
+// openGateways returns the gateways that are set up, with the handler of the pages, below an address, on which customers of a
+// sandbox in this process confirm charges; nil where there is none.
+func openGateways(cfg config.Config, address string, c clock.Clock, log *slog.Logger, closers *closers) (*payment.Gateways, http.Handler, error) {
+	var pages http.Handler
+	open := func(names []string) (gateways []payment.Gateway, err error) {
+		for _, name := range names {
+			var gateway payment.Gateway
+			switch name {
+			case stripe.Name:
+				gateway = stripe.New(stripe.Options{
+					SecretKey: string(cfg.StripeKey), PublishableKey: cfg.StripePublishableKey, WebhookSecret: string(cfg.StripeWebhookSecret), Clock: c,
+				})
+			case razorpay.Name:
+				gateway = razorpay.New(razorpay.Config{
+					KeyID: cfg.RazorpayKeyID, KeySecret: string(cfg.RazorpayKeySecret), WebhookSecret: string(cfg.RazorpayWebhookSecret),
+				})
+			default:
+				if gateway, pages, err = openSandbox(cfg, address, c, log, closers); err != nil {
+					return nil, err
+				}
+			}
+			gateways = append(gateways, gateway)
+		}
+		return gateways, nil
 	}
+	offered, err := open(cfg.OfferedGateways())
+	if err != nil {
+		return nil, nil, err
+	}
+	others, err := open(cfg.OtherGateways())
+	if err != nil {
+		return nil, nil, err
+	}
+	return payment.NewGateways(offered, others...), pages, nil
+}
+
+// openSandbox returns a sandbox in another process, or one in this with the handler of its pages.
+func openSandbox(cfg config.Config, address string, c clock.Clock, log *slog.Logger, closers *closers) (payment.Gateway, http.Handler, error) {
 	if cfg.SandboxURL != "" {
 		// All calls go to one host.
 		const connections = 64

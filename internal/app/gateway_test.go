@@ -56,7 +56,7 @@ func TestApp_account(t *testing.T) {
 		t.Run(gateway, func(t *testing.T) {
 			t.Parallel()
 			cfg := configuration(t, dbtest.NewURL(t))
-			cfg.Gateway = gateway
+			cfg.Gateways = []string{gateway}
 			sign(&cfg)
 			a, err := app.New(timeLimit(t), cfg, slog.New(slog.DiscardHandler), app.Seams{Still: true})
 			if err != nil {

@@ -71,15 +71,24 @@ func (h *house) process(gateway payment.Gateway, cfg booking.Config) *booking.Se
 	return h.processTelling(gateway, cfg, h.hints.add)
 }
 
+// processOf is process with several gateways.
+func (h *house) processOf(gateways *payment.Gateways) *booking.Service {
+	return booking.NewService(h.deps(gateways, h.hints.add), settings)
+}
+
 // processTelling is process with a line of its own to those who watch.
 func (h *house) processTelling(gateway payment.Gateway, cfg booking.Config, hint func(uuid.UUID)) *booking.Service {
+	return booking.NewService(h.deps(payment.NewGateways([]payment.Gateway{gateway}), hint), cfg)
+}
+
+func (h *house) deps(gateways *payment.Gateways, hint func(uuid.UUID)) booking.Deps {
 	showtimes := showtime.NewService(h.DB, clock.System{})
-	return booking.NewService(booking.Deps{
-		DB: h.DB, Showtimes: showtimes, Payments: payment.NewService(h.DB), Gateway: gateway,
+	return booking.Deps{
+		DB: h.DB, Showtimes: showtimes, Payments: payment.NewService(h.DB), Gateways: gateways,
 		Promotions: promotion.NewService(h.DB, clock.System{}),
 		Seating:    seating.NewService(h.DB, showtimes, theater.NewService(ent.Over(h.DB.SQL()))),
 		Hint:       hint, Clock: clock.System{}, Source: source, Account: h.account, Log: slog.New(slog.DiscardHandler),
-	}, cfg)
+	}
 }
 
 // account finds a customer of the world by the address.

@@ -206,7 +206,7 @@ func (s *Service) payReservation(ctx context.Context, on querier, viewer auth.Vi
 	err = on.QueryRowContext(ctx, `SELECT outcome, attempt_id, payment_id, gateway, amount_minor, currency, status, decline_code, credit_minor
 		FROM pay_reservation($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 		in.ShowtimeID, in.ReservationID, viewer.UserID, in.IdempotencyKey, in.fingerprint(), typeid.New(), typeid.New(),
-		s.gateway.Name(), s.cfg.AttemptLease.Milliseconds()).
+		s.gateways.Offered()[0].Name(), s.cfg.AttemptLease.Milliseconds()).
 		Scan(&outcome, &attemptID, &paymentID, &gateway, &amount, &currency, &status, &declineCode, &credit)
 	if err != nil {
 		return "", payment.Attempt{}, payment.Moved(fmt.Errorf("opening a payment: %w", err))

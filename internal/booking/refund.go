@@ -14,13 +14,14 @@ import (
 // the gateway knows the refund by its key. An error leaves it where it stands, for Reconcile: errPending when the gateway has
 // still to carry it out.
 func (s *Service) giveBack(ctx context.Context, r payment.Refund) error {
-	if r.Gateway != s.gateway.Name() {
-		return fmt.Errorf("refund %s goes through gateway %q, which this installation does not have", r.ID, r.Gateway)
-	}
-	if err := s.askBack(ctx, s.gateway, r.AttemptKey(), r.Key(), r.Amount); err != nil {
+	gateway, err := s.gateways.Named(r.Gateway)
+	if err != nil {
 		return err
 	}
-	err := s.db.InTx(ctx, func(tx *sql.Tx) error { return s.payments.FinishRefundTx(ctx, tx, r) })
+	if err := s.askBack(ctx, gateway, r.AttemptKey(), r.Key(), r.Amount); err != nil {
+		return err
+	}
+	err = s.db.InTx(ctx, func(tx *sql.Tx) error { return s.payments.FinishRefundTx(ctx, tx, r) })
 	if errors.Is(err, payment.ErrMoved) {
 		return nil // somebody else saw to it
 	}
@@ -29,13 +30,13 @@ func (s *Service) giveBack(ctx context.Context, r payment.Refund) error {
 
 // askBack asks a gateway for a refund: nil once the money has gone back, errPending while it is on its way.
 func (s *Service) askBack(ctx context.Context, gateway payment.Gateway, key, refundKey string, amount money.Money) error {
-	refund, err := call(ctx, s, func(ctx context.Context) (payment.ChargeRefund, error) {
+	refund, err := call(ctx, s, gateway, func(ctx context.Context) (payment.ChargeRefund, error) {
 		return gateway.Refund(ctx, key, refundKey, amount)
 	})
 	switch {
 	case errors.Is(err, payment.ErrRefused):
 		// There may be nothing left, since somebody has given it back by hand.
-		charge, lookupErr := call(ctx, s, func(ctx context.Context) (payment.Charge, error) { return gateway.Lookup(ctx, key) })
+		charge, lookupErr := call(ctx, s, gateway, func(ctx context.Context) (payment.Charge, error) { return gateway.Lookup(ctx, key) })
 		if lookupErr == nil && charge.Status == payment.ChargeCaptured && charge.Refunded == charge.Captured {
 			return nil
 		}

@@ -38,7 +38,7 @@ type Service struct {
 	seating   *seating.Service
 	payments  *payment.Service
 	promos    *promotion.Service
-	gateway   payment.Gateway
+	gateways  *payment.Gateways
 	hint      func(showtimeID uuid.UUID)
 	clock     clock.Clock
 	source    func(address string) []byte
@@ -54,7 +54,7 @@ type Deps struct {
 	Seating    *seating.Service
 	Payments   *payment.Service
 	Promotions *promotion.Service
-	Gateway    payment.Gateway
+	Gateways   *payment.Gateways
 	Hint       func(showtimeID uuid.UUID)  // called after each commit that changed seats; must not block
 	Clock      clock.Clock                 // for suggestions, which may be a moment off; deadlines are the database's
 	Source     func(address string) []byte // a keyed hash, by which requests from one place are counted
@@ -66,7 +66,7 @@ type Deps struct {
 // NewService returns a Service.
 func NewService(d Deps, cfg Config) *Service {
 	return &Service{
-		db: d.DB, showtimes: d.Showtimes, seating: d.Seating, payments: d.Payments, promos: d.Promotions, gateway: d.Gateway,
+		db: d.DB, showtimes: d.Showtimes, seating: d.Seating, payments: d.Payments, promos: d.Promotions, gateways: d.Gateways,
 		hint: d.Hint, clock: d.Clock, source: d.Source, account: d.Account, log: d.Log, cfg: cfg,
 	}
 }

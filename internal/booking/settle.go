@@ -69,7 +69,7 @@ func (s *Service) step(ctx context.Context, a payment.Attempt) (payment.Attempt,
 		}
 		return next, err
 	case payment.AttemptVoidPending:
-		charge, err := call(ctx, s, func(ctx context.Context) (payment.Charge, error) { return gateway.Void(ctx, a.Key()) })
+		charge, err := call(ctx, s, gateway, func(ctx context.Context) (payment.Charge, error) { return gateway.Void(ctx, a.Key()) })
 		if err != nil {
 			return a, err
 		}
@@ -111,7 +111,7 @@ func (s *Service) authorize(ctx context.Context, a payment.Attempt, in PayInput)
 	if err != nil {
 		return a, err
 	}
-	charge, err := call(ctx, s, func(ctx context.Context) (payment.Charge, error) {
+	charge, err := call(ctx, s, gateway, func(ctx context.Context) (payment.Charge, error) {
 		return gateway.Authorize(ctx, a.Key(), payment.Request{Amount: a.Amount, Token: in.Token, ReturnURL: in.ReturnURL})
 	})
 	switch {
@@ -126,13 +126,13 @@ func (s *Service) authorize(ctx context.Context, a payment.Attempt, in PayInput)
 	return s.authorized(ctx, a, charge)
 }
 
-// call gives one conversation with the gateway its time.
-func call[T any](ctx context.Context, s *Service, ask func(context.Context) (T, error)) (T, error) {
+// call gives one conversation with a gateway its time.
+func call[T any](ctx context.Context, s *Service, gateway payment.Gateway, ask func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.GatewayTimeout)
 	defer cancel()
 	answer, err := ask(ctx)
 	if err != nil {
-		return answer, fmt.Errorf("gateway %s: %w", s.gateway.Name(), err)
+		return answer, fmt.Errorf("gateway %s: %w", gateway.Name(), err)
 	}
 	return answer, nil
 }
@@ -142,19 +142,15 @@ func (s *Service) lookup(ctx context.Context, a payment.Attempt) (payment.Charge
 	if err != nil {
 		return payment.Charge{}, err
 	}
-	return call(ctx, s, func(ctx context.Context) (payment.Charge, error) { return gateway.Lookup(ctx, a.Key()) })
+	return call(ctx, s, gateway, func(ctx context.Context) (payment.Charge, error) { return gateway.Lookup(ctx, a.Key()) })
 }
 
-// gatewayOf returns the gateway that an attempt goes through.
+// gatewayOf returns the gateway that an attempt goes through, or payment.ErrNoGateway.
 func (s *Service) gatewayOf(a payment.Attempt) (payment.Gateway, error) {
-	switch a.Gateway {
-	case s.gateway.Name():
-		return s.gateway, nil
-	case payment.NoGateway:
+	if a.Gateway == payment.NoGateway {
 		return payment.Nothing{Currency: a.Amount.Currency}, nil
-	default:
-		return nil, fmt.Errorf("attempt %s went through gateway %q, which this installation does not have", a.ID, a.Gateway)
 	}
+	return s.gateways.Named(a.Gateway)
 }
 
 // authorized acts on what the gateway says of a started attempt.
@@ -231,7 +227,7 @@ func secured(row *sql.Row) error {
 
 // capture takes the money of an attempt whose seats are secured, and confirms its reservation with what was carried to it.
 func (s *Service) capture(ctx context.Context, gateway payment.Gateway, a payment.Attempt, carried []payment.Source) (payment.Attempt, error) {
-	charge, err := call(ctx, s, func(ctx context.Context) (payment.Charge, error) { return gateway.Capture(ctx, a.Key(), a.Amount) })
+	charge, err := call(ctx, s, gateway, func(ctx context.Context) (payment.Charge, error) { return gateway.Capture(ctx, a.Key(), a.Amount) })
 	if err != nil || charge.Status == payment.ChargeCaptured && charge.Captured != a.Amount {
 		if charge, err = s.lookup(ctx, a); err != nil {
 			return a, err

@@ -40,7 +40,7 @@ type Config struct {
 	AllowedOrigins  []string       `env:"MARQUEE_ALLOWED_ORIGINS"`
 	TrustedProxies  []netip.Prefix `env:"MARQUEE_TRUSTED_PROXIES"`
 	Demo            *bool          `env:"MARQUEE_DEMO"`
-	Gateway         string         `env:"MARQUEE_GATEWAY"`
+	Gateways        []string       `env:"MARQUEE_GATEWAYS"`
 	SandboxURL      string         `env:"MARQUEE_SANDBOX_URL"`
 	SandboxKey      Secret         `env:"MARQUEE_SANDBOX_KEY"`
 	SandboxSecret   Secret         `env:"MARQUEE_SANDBOX_WEBHOOK_SECRET"`
@@ -255,7 +255,7 @@ func (c Config) Validate() error {
 		bad("MARQUEE_DATABASE_CONNS must be between 0 (chosen by itself) and 1000")
 	}
 	problems = append(problems, c.judgeDurations()...)
-	problems = append(problems, c.judgeGateway()...)
+	problems = append(problems, c.judgeGateways()...)
 	for _, origin := range c.AllowedOrigins {
 		if u, err := url.Parse(origin); err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" || strings.Contains(origin, "*") {
 			bad("MARQUEE_ALLOWED_ORIGINS must list origins like https://tickets.example, not %q", origin)
@@ -378,7 +378,7 @@ func (c Config) validateProduction() error {
 		{c.DatabaseURL == "", "MARQUEE_DATABASE_URL is needed in production"},
 		{c.SecretKey == "", "MARQUEE_SECRET_KEY is needed in production: make one with openssl rand -base64 32"},
 		{c.Keyset == "" && c.KeysetFile == "", "MARQUEE_KEYSET_FILE or MARQUEE_KEYSET is needed in production: make a keyset with marquee keys new"},
-		{c.Gateway == "", "MARQUEE_GATEWAY is needed in production: stripe, razorpay, or sandbox, which moves no money"},
+		{len(c.Gateways) == 0, "MARQUEE_GATEWAYS is needed in production: stripe, razorpay, or sandbox, which moves no money"},
 		{c.PublicURL == "", "MARQUEE_PUBLIC_URL is needed in production: what links in mails begin with"},
 		{c.SMTPURL == "", "MARQUEE_SMTP_URL is needed in production: accounts are opened and recovered by mail"},
 		{c.MailFrom == "", "MARQUEE_MAIL_FROM is needed in production: whom mails come from"},

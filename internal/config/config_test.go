@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -114,7 +115,7 @@ func TestFromEnvironment(t *testing.T) {
 	t.Run("production_refuses_the_secrets_of_development", func(t *testing.T) {
 		t.Parallel()
 		production := map[string]string{
-			"MARQUEE_ENV": "production", "MARQUEE_DATABASE_URL": "postgres://u:p@h/d", "MARQUEE_KEYSET": "k", "MARQUEE_GATEWAY": "sandbox",
+			"MARQUEE_ENV": "production", "MARQUEE_DATABASE_URL": "postgres://u:p@h/d", "MARQUEE_KEYSET": "k", "MARQUEE_GATEWAYS": "sandbox",
 			"MARQUEE_SECRET_KEY": "rdWXzjNnb2nGf6NPBNMcoMNBUIhsIqLKqT7TVB8DZsQ=", "MARQUEE_PUBLIC_URL": "https://tickets.example",
 			"MARQUEE_SMTP_URL": "smtps://u:p@mail.example", "MARQUEE_MAIL_FROM": "tickets@marquee.example",
 			"MARQUEE_CLUSTER_LISTEN": ":6222", "MARQUEE_CLUSTER_PASSWORD": "0f1e2d3c4b5a69788796a5b4c3d2e1f0",
@@ -163,7 +164,7 @@ func TestFromEnvironment(t *testing.T) {
 	t.Run("stripe_needs_an_account_and_no_sandbox", func(t *testing.T) {
 		t.Parallel()
 		account := map[string]string{
-			"MARQUEE_GATEWAY": "stripe", "MARQUEE_STRIPE_KEY": "sk_test_1", "MARQUEE_STRIPE_PUBLISHABLE_KEY": "pk_test_1", "MARQUEE_STRIPE_WEBHOOK_SECRET": "whsec_1",
+			"MARQUEE_GATEWAYS": "stripe", "MARQUEE_STRIPE_KEY": "sk_test_1", "MARQUEE_STRIPE_PUBLISHABLE_KEY": "pk_test_1", "MARQUEE_STRIPE_WEBHOOK_SECRET": "whsec_1",
 			"MARQUEE_CLUSTER_LISTEN": ":6222", "MARQUEE_CLUSTER_PASSWORD": "secret",
 		}
 		if _, err := config.FromEnvironment(account); err != nil {
@@ -176,14 +177,14 @@ func TestFromEnvironment(t *testing.T) {
 				t.Errorf("without %s: %v", name, err)
 			}
 		}
-		if _, err := config.FromEnvironment(map[string]string{"MARQUEE_GATEWAY": "strip"}); err == nil || !strings.Contains(err.Error(), "MARQUEE_GATEWAY") {
+		if _, err := config.FromEnvironment(map[string]string{"MARQUEE_GATEWAYS": "strip"}); err == nil || !strings.Contains(err.Error(), "MARQUEE_GATEWAYS") {
 			t.Errorf("error %v", err)
 		}
 	})
 	t.Run("razorpay_needs_an_account_and_no_sandbox", func(t *testing.T) {
 		t.Parallel()
 		account := map[string]string{
-			"MARQUEE_GATEWAY": "razorpay", "MARQUEE_RAZORPAY_KEY_ID": "rzp_test_1", "MARQUEE_RAZORPAY_KEY_SECRET": "s", "MARQUEE_RAZORPAY_WEBHOOK_SECRET": "w",
+			"MARQUEE_GATEWAYS": "razorpay", "MARQUEE_RAZORPAY_KEY_ID": "rzp_test_1", "MARQUEE_RAZORPAY_KEY_SECRET": "s", "MARQUEE_RAZORPAY_WEBHOOK_SECRET": "w",
 			"MARQUEE_CLUSTER_LISTEN": ":6222", "MARQUEE_CLUSTER_PASSWORD": "secret",
 		}
 		c, err := config.FromEnvironment(account)
@@ -198,6 +199,35 @@ func TestFromEnvironment(t *testing.T) {
 			delete(variables, name)
 			if _, err := config.FromEnvironment(variables); err == nil || !strings.Contains(err.Error(), name) {
 				t.Errorf("without %s: %v", name, err)
+			}
+		}
+	})
+	t.Run("several_gateways", func(t *testing.T) {
+		t.Parallel()
+		accounts := map[string]string{
+			"MARQUEE_STRIPE_KEY": "sk_test_1", "MARQUEE_STRIPE_PUBLISHABLE_KEY": "pk_test_1", "MARQUEE_STRIPE_WEBHOOK_SECRET": "whsec_1",
+			"MARQUEE_RAZORPAY_KEY_ID": "rzp_test_1", "MARQUEE_RAZORPAY_KEY_SECRET": "s", "MARQUEE_RAZORPAY_WEBHOOK_SECRET": "w",
+		}
+		for list, want := range map[string]struct{ offered, others []string }{
+			"":                        {[]string{"sandbox"}, []string{"razorpay", "stripe"}},
+			"razorpay":                {[]string{"razorpay"}, []string{"stripe"}},
+			"stripe,razorpay,sandbox": {[]string{"stripe", "razorpay", "sandbox"}, nil},
+		} {
+			variables := maps.Clone(accounts)
+			variables["MARQUEE_GATEWAYS"] = list
+			c, err := config.FromEnvironment(variables)
+			if err != nil || !slices.Equal(c.OfferedGateways(), want.offered) || !slices.Equal(c.OtherGateways(), want.others) {
+				t.Errorf("%q offers %v and has %v: %v", list, c.OfferedGateways(), c.OtherGateways(), err)
+			}
+		}
+		delete(accounts, "MARQUEE_STRIPE_WEBHOOK_SECRET")
+		for list, named := range map[string]string{
+			"stripe,stripe": "twice", "stripe,paypal": `"paypal"`, "razorpay": "MARQUEE_STRIPE_WEBHOOK_SECRET", // which is half an account
+		} {
+			variables := maps.Clone(accounts)
+			variables["MARQUEE_GATEWAYS"] = list
+			if _, err := config.FromEnvironment(variables); err == nil || !strings.Contains(err.Error(), named) {
+				t.Errorf("%q: %v", list, err)
 			}
 		}
 	})
@@ -226,7 +256,7 @@ func TestFromEnvironment(t *testing.T) {
 		_, err := config.FromEnvironment(map[string]string{"MARQUEE_ENV": "production"})
 		if err == nil || !strings.Contains(err.Error(), "MARQUEE_DATABASE_URL") || !strings.Contains(err.Error(), "MARQUEE_SECRET_KEY") ||
 			!strings.Contains(err.Error(), "MARQUEE_KEYSET_FILE") ||
-			!strings.Contains(err.Error(), "MARQUEE_GATEWAY") {
+			!strings.Contains(err.Error(), "MARQUEE_GATEWAYS") {
 			t.Errorf("error = %v", err)
 		}
 		for _, name := range []string{"MARQUEE_PUBLIC_URL", "MARQUEE_SMTP_URL", "MARQUEE_MAIL_FROM"} {

@@ -7,24 +7,61 @@ import (
 	"strings"
 )
 
-// judgeGateway returns what is wrong with the payment gateway.
-func (c Config) judgeGateway() (problems []error) {
+// The payment gateways, as MARQUEE_GATEWAYS names them.
+const (
+	sandboxGateway  = "sandbox"
+	stripeGateway   = "stripe"
+	razorpayGateway = "razorpay"
+)
+
+// OfferedGateways returns the names of the gateways that payments are begun at, the preferred one first.
+func (c Config) OfferedGateways() []string {
+	if len(c.Gateways) == 0 {
+		return []string{sandboxGateway}
+	}
+	return c.Gateways
+}
+
+// OtherGateways returns the names of the gateways that are set up without being offered: what was begun there is brought to its
+// end. The sandbox inside the program is none of them, since what it knows goes with it.
+func (c Config) OtherGateways() (names []string) {
+	offered := c.OfferedGateways()
+	for name, isSetUp := range map[string]bool{
+		sandboxGateway: c.SandboxURL != "", stripeGateway: c.StripeKey != "", razorpayGateway: c.RazorpayKeyID != "",
+	} {
+		if isSetUp && !slices.Contains(offered, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// judgeGateways returns what is wrong with the payment gateways.
+func (c Config) judgeGateways() (problems []error) {
 	bad := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
-	switch c.Gateway {
-	case "", "sandbox":
-		if c.ClusterListen != "" && c.SandboxURL == "" {
-			bad("MARQUEE_CLUSTER_LISTEN needs MARQUEE_SANDBOX_URL: the nodes of a cluster share one sandbox gateway, marquee sandbox-gateway")
+	for i, name := range c.Gateways {
+		if slices.Contains(c.Gateways[:i], name) {
+			bad("MARQUEE_GATEWAYS names %s twice", name)
 		}
-	case "stripe":
-		if c.StripeKey == "" || c.StripePublishableKey == "" || c.StripeWebhookSecret == "" {
-			bad("MARQUEE_GATEWAY=stripe needs MARQUEE_STRIPE_KEY, MARQUEE_STRIPE_PUBLISHABLE_KEY and MARQUEE_STRIPE_WEBHOOK_SECRET")
+	}
+	for _, name := range slices.Concat(c.OfferedGateways(), c.OtherGateways()) {
+		switch name {
+		case sandboxGateway:
+			if c.ClusterListen != "" && c.SandboxURL == "" {
+				bad("MARQUEE_CLUSTER_LISTEN needs MARQUEE_SANDBOX_URL: the nodes of a cluster share one sandbox gateway, marquee sandbox-gateway")
+			}
+		case stripeGateway:
+			if c.StripeKey == "" || c.StripePublishableKey == "" || c.StripeWebhookSecret == "" {
+				bad("the gateway stripe needs MARQUEE_STRIPE_KEY, MARQUEE_STRIPE_PUBLISHABLE_KEY and MARQUEE_STRIPE_WEBHOOK_SECRET")
+			}
+		case razorpayGateway:
+			if c.RazorpayKeyID == "" || c.RazorpayKeySecret == "" || c.RazorpayWebhookSecret == "" {
+				bad("the gateway razorpay needs MARQUEE_RAZORPAY_KEY_ID, MARQUEE_RAZORPAY_KEY_SECRET and MARQUEE_RAZORPAY_WEBHOOK_SECRET")
+			}
+		default:
+			bad("MARQUEE_GATEWAYS must list some of sandbox, stripe and razorpay, not %q", name)
 		}
-	case "razorpay":
-		if c.RazorpayKeyID == "" || c.RazorpayKeySecret == "" || c.RazorpayWebhookSecret == "" {
-			bad("MARQUEE_GATEWAY=razorpay needs MARQUEE_RAZORPAY_KEY_ID, MARQUEE_RAZORPAY_KEY_SECRET and MARQUEE_RAZORPAY_WEBHOOK_SECRET")
-		}
-	default:
-		bad("MARQUEE_GATEWAY must be sandbox, stripe or razorpay, not %q", c.Gateway)
 	}
 	if c.SandboxURL != "" {
 		if u, err := url.Parse(c.SandboxURL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil {

@@ -235,7 +235,7 @@ func (b *bench) serve(s scenario) (_ *server.Server, logPath string, err error) 
 		Args:   []string{"--empty"},
 		Env: map[string]string{
 			"MARQUEE_ENV":          "production",
-			"MARQUEE_GATEWAY":      "sandbox",
+			"MARQUEE_GATEWAYS":     "sandbox",
 			"MARQUEE_PUBLIC_URL":   "http://localhost:8080",
 			"MARQUEE_SMTP_URL":     "smtp://localhost:25?tls=off",
 			"MARQUEE_MAIL_FROM":    "bench@marquee.example",

@@ -83,7 +83,7 @@ func startProduct(ctx context.Context, s settings, at place, deadline time.Time)
 		Args:   []string{"--empty"},
 		Env: map[string]string{
 			"MARQUEE_ENV":              "production",
-			"MARQUEE_GATEWAY":          "sandbox",
+			"MARQUEE_GATEWAYS":         "sandbox",
 			"MARQUEE_PUBLIC_URL":       "http://localhost:8080",
 			"MARQUEE_SMTP_URL":         "smtp://localhost:25?tls=off",
 			"MARQUEE_MAIL_FROM":        "bench@marquee.example",

@@ -31,6 +31,7 @@ type Call struct {
 // Fake is an honest gateway in memory; each call goes through the next Fault that was set for it. It is safe for
 // concurrent use.
 type Fake struct {
+	name    string
 	mu      sync.Mutex
 	charges map[string]*account
 	faults  map[Op][]Fault
@@ -50,13 +51,16 @@ var (
 	_ payment.Webhooks = (*Fake)(nil)
 )
 
-// NewFake returns a Fake with empty books and no faults.
-func NewFake() *Fake {
-	return &Fake{charges: map[string]*account{}, faults: map[Op][]Fault{}}
+// NewFake returns a Fake with empty books and no faults, whose name is "fake".
+func NewFake() *Fake { return NewFakeNamed("fake") }
+
+// NewFakeNamed is NewFake for one of several.
+func NewFakeNamed(name string) *Fake {
+	return &Fake{name: name, charges: map[string]*account{}, faults: map[Op][]Fault{}}
 }
 
-// Name returns "fake".
-func (*Fake) Name() string { return "fake" }
+// Name returns the name that it was given.
+func (f *Fake) Name() string { return f.name }
 
 // Capabilities returns all that there are.
 func (*Fake) Capabilities() payment.Capabilities {
@@ -125,7 +129,7 @@ func (f *Fake) open(key string, charge payment.Charge) *account {
 	if a, ok := f.charges[key]; ok {
 		return a
 	}
-	charge.Reference = "fake_" + typeid.New().String()
+	charge.Reference = f.name + "_" + typeid.New().String()
 	a := &account{charge: charge, refunds: map[string]*payment.ChargeRefund{}}
 	f.charges[key] = a
 	return a
