@@ -99,6 +99,9 @@ func Marquee() House {
 		// Every domain records what is done in it.
 		{Path: "internal/audit", Uses: append(slices.Clone(leaves), "ent", "internal/postgres"), Bans: []string{"math/rand"}},
 
+		// Work that is done later, for whoever is above.
+		{Path: "internal/jobs", Uses: append(slices.Clone(leaves), "internal/audit", "internal/postgres")},
+
 		// Domains tell people by mail what happened.
 		{Path: "internal/notify", Uses: append(slices.Clone(leaves), "internal/postgres", "internal/vault")},
 
@@ -206,6 +209,8 @@ func Marquee() House {
 			{Import: "github.com/coreos/go-oidc", In: []string{"internal/identity/openid"}},
 			{Import: "golang.org/x/oauth2", In: []string{"internal/identity/openid"}},
 			{Import: "github.com/nats-io", In: []string{"internal/bus"}},
+			{Import: "github.com/jackc/pgx", In: []string{"internal/jobs"}},
+			{Import: "github.com/riverqueue/river", In: []string{"internal/jobs"}},
 			{Import: "github.com/wneessen/go-mail", In: []string{"internal/notify"}},
 			{Import: "github.com/tink-crypto/tink-go", In: []string{"internal/vault"}},
 			{Import: "github.com/stripe/stripe-go", In: []string{"internal/payment/stripe"}},

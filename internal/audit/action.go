@@ -46,6 +46,8 @@ const (
 	CounterPaidOut       Action = "counter.paid_out"
 	RefundPolicySet      Action = "refund_policy.set"
 	ReservationRefunded  Action = "reservation.refunded"
+	JobRetried           Action = "job.retried"
+	JobCancelled         Action = "job.cancelled"
 )
 
 // Meaning says in a sentence when an action is recorded; "" for one that is not listed here.
@@ -131,6 +133,10 @@ func (a Action) Meaning() string {
 		return "A theater was told what to give back to customers who cancel."
 	case ReservationRefunded:
 		return "Staff cancelled a reservation, or some of its seats, for its customer or gave back money that had been kept; it says how much, and the reason given."
+	case JobRetried:
+		return "An administrator had a job of the program done at once; it says which kind, and how often it had been tried."
+	case JobCancelled:
+		return "An administrator cancelled a job of the program; it says which kind."
 	case PayLaterPolicySet:
 		return "A theater was told on which terms its customers may reserve without payment, or that they may not."
 	default:

@@ -61,7 +61,8 @@ func Plan(ctx context.Context, db *postgres.DB) (string, error) {
 // versions is the table of the migrations themselves.
 const versions = "goose_db_version"
 
-// Strangers returns the tables that ent's schema does not have, which Plan does not look at.
+// Strangers returns the tables that ent's schema does not have, which Plan does not look at; those of the job queue have a schema of
+// their own, and a test in package jobs.
 func Strangers(ctx context.Context, db *postgres.DB) ([]string, error) {
 	rows, err := db.SQL().QueryContext(ctx, `SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1`)
 	if err != nil {
@@ -107,16 +108,17 @@ func unknowable(table string, change atlas.Change) bool {
 	}
 }
 
-// Inventory lists every constraint, index, function and trigger of the schema as PostgreSQL prints them, sorted.
+// Inventory lists every constraint, index, function and trigger of the schema, and of that of the job queue, as PostgreSQL prints
+// them, sorted.
 func Inventory(ctx context.Context, db *postgres.DB) ([]string, error) {
 	rows, err := db.SQL().QueryContext(ctx, `
 		SELECT format('%s %s', conrelid::regclass, conname) || ' ' || pg_get_constraintdef(oid) FROM pg_constraint
-			WHERE connamespace = 'public'::regnamespace AND conrelid <> 0 AND conrelid::regclass::text <> 'goose_db_version'
+			WHERE connamespace IN ('public'::regnamespace, 'river'::regnamespace) AND conrelid <> 0 AND conrelid::regclass::text <> 'goose_db_version'
 		UNION ALL
-		SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'goose_db_version'
+		SELECT indexdef FROM pg_indexes WHERE schemaname IN ('public', 'river') AND tablename <> 'goose_db_version'
 		UNION ALL
-		SELECT format('FUNCTION %s(%s) md5 %s', p.proname, pg_get_function_identity_arguments(p.oid), md5(p.prosrc)) FROM pg_proc p
-			WHERE p.pronamespace = 'public'::regnamespace
+		SELECT format('FUNCTION %s(%s) md5 %s', p.oid::regproc, pg_get_function_identity_arguments(p.oid), md5(p.prosrc)) FROM pg_proc p
+			WHERE p.pronamespace IN ('public'::regnamespace, 'river'::regnamespace)
 				AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
 		UNION ALL
 		SELECT pg_get_triggerdef(oid) || ' enabled ' || tgenabled::text FROM pg_trigger WHERE NOT tgisinternal

@@ -38,6 +38,7 @@ const (
 
 // connector opens connections for the pool. It is shared by all of them.
 type connector struct {
+	url         string
 	config      pq.Config
 	onStatement func(sql string)
 	grace       time.Duration
@@ -65,7 +66,7 @@ func newConnector(cfg Config) (*connector, error) {
 	} else if config.ApplicationName == "" {
 		config.ApplicationName = defaultApplicationName
 	}
-	c := &connector{config: config, onStatement: cfg.OnStatement, grace: cancelGrace}
+	c := &connector{url: cfg.URL, config: config, onStatement: cfg.OnStatement, grace: cancelGrace}
 	c.setLimits(cfg.StatementTimeout, cfg.LockTimeout, cfg.IdleInTxTimeout)
 	return c, nil
 }
@@ -93,7 +94,7 @@ func (c *connector) setLimits(statement, lock, idleInTx time.Duration) {
 // forMigrations returns a connector to the same database whose statements may take as long as they need, while their
 // locks must be granted soon: a migration that waits for a lock makes everyone behind it wait as well.
 func (c *connector) forMigrations() *connector {
-	m := &connector{config: c.config.Clone(), grace: c.grace}
+	m := &connector{url: c.url, config: c.config.Clone(), grace: c.grace}
 	m.config.ApplicationName += " migrations"
 	m.setLimits(0, migrationLockTimeout, 0)
 	return m

@@ -16,6 +16,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -96,6 +97,24 @@ func open(ctx context.Context, connector *connector, maxConns int) (*DB, error) 
 
 // SQL returns the pool, for single statements and for libraries. Transactions belong in InTx.
 func (db *DB) SQL() *sql.DB { return db.pool }
+
+// Session is how the connections of a pool are made, for a library that makes connections of its own.
+type Session struct {
+	URL             string // with the password
+	ApplicationName string
+	ConnectTimeout  time.Duration
+	MaxAge          time.Duration     // of a connection
+	Settings        map[string]string // that the server is told at the start, the limits among them
+}
+
+// Session returns how connections to the database are made.
+func (db *DB) Session() Session {
+	c := &db.connector.config
+	return Session{
+		URL: db.connector.url, ApplicationName: c.ApplicationName, ConnectTimeout: c.ConnectTimeout, MaxAge: maxConnAge,
+		Settings: maps.Clone(c.Runtime),
+	}
+}
 
 // Close closes every connection. It waits for statements that the server has begun to process.
 func (db *DB) Close() error {

@@ -461,5 +461,12 @@ func Impersonal() map[string]string {
 		"pay_later_policies": "theater_id lead_minutes max_open updated_at",
 		"refund_policies":    "theater_id version steps late_without_refund kept_per_ticket_minor kept_once_minor fees_returned holds_from swap_minutes swap_fee_minor",
 		"showtime_sales":     "showtime_id status opens_at closes_at seat_count max_seats currency price_version",
+		// Jobs know what they are about by ids.
+		"river.river_job": `id state attempt max_attempts attempted_at created_at finalized_at scheduled_at priority args attempted_by errors kind metadata
+			queue tags unique_key unique_states`,
+		"river.river_leader":       "elected_at expires_at leader_id name",
+		"river.river_queue":        "name created_at metadata paused_at updated_at",
+		"river.river_notification": "id created_at payload topic",
+		"river.river_migration":    "line version created_at",
 	}
 }
