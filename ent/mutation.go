@@ -20825,6 +20825,12 @@ type RefundMutation struct {
 	done_at           *time.Time
 	to_showtime_id    *uuid.UUID
 	to_reservation_id *uuid.UUID
+	try               *int16
+	addtry            *int16
+	failure_code      *string
+	by_hand_minor     *int64
+	addby_hand_minor  *int64
+	destination       *string
 	clearedFields     map[string]struct{}
 	done              bool
 	oldValue          func(context.Context) (*Refund, error)
@@ -21482,6 +21488,203 @@ func (m *RefundMutation) ResetToReservationID() {
 	delete(m.clearedFields, refund.FieldToReservationID)
 }
 
+// SetTry sets the "try" field.
+func (m *RefundMutation) SetTry(i int16) {
+	m.try = &i
+	m.addtry = nil
+}
+
+// Try returns the value of the "try" field in the mutation.
+func (m *RefundMutation) Try() (r int16, exists bool) {
+	v := m.try
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldTry returns the old "try" field's value of the Refund entity.
+// If the Refund object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RefundMutation) OldTry(ctx context.Context) (v int16, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldTry is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldTry requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldTry: %w", err)
+	}
+	return oldValue.Try, nil
+}
+
+// AddTry adds i to the "try" field.
+func (m *RefundMutation) AddTry(i int16) {
+	if m.addtry != nil {
+		*m.addtry += i
+	} else {
+		m.addtry = &i
+	}
+}
+
+// AddedTry returns the value that was added to the "try" field in this mutation.
+func (m *RefundMutation) AddedTry() (r int16, exists bool) {
+	v := m.addtry
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetTry resets all changes to the "try" field.
+func (m *RefundMutation) ResetTry() {
+	m.try = nil
+	m.addtry = nil
+}
+
+// SetFailureCode sets the "failure_code" field.
+func (m *RefundMutation) SetFailureCode(s string) {
+	m.failure_code = &s
+}
+
+// FailureCode returns the value of the "failure_code" field in the mutation.
+func (m *RefundMutation) FailureCode() (r string, exists bool) {
+	v := m.failure_code
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldFailureCode returns the old "failure_code" field's value of the Refund entity.
+// If the Refund object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RefundMutation) OldFailureCode(ctx context.Context) (v *string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldFailureCode is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldFailureCode requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldFailureCode: %w", err)
+	}
+	return oldValue.FailureCode, nil
+}
+
+// ClearFailureCode clears the value of the "failure_code" field.
+func (m *RefundMutation) ClearFailureCode() {
+	m.failure_code = nil
+	m.clearedFields[refund.FieldFailureCode] = struct{}{}
+}
+
+// FailureCodeCleared returns if the "failure_code" field was cleared in this mutation.
+func (m *RefundMutation) FailureCodeCleared() bool {
+	_, ok := m.clearedFields[refund.FieldFailureCode]
+	return ok
+}
+
+// ResetFailureCode resets all changes to the "failure_code" field.
+func (m *RefundMutation) ResetFailureCode() {
+	m.failure_code = nil
+	delete(m.clearedFields, refund.FieldFailureCode)
+}
+
+// SetByHandMinor sets the "by_hand_minor" field.
+func (m *RefundMutation) SetByHandMinor(i int64) {
+	m.by_hand_minor = &i
+	m.addby_hand_minor = nil
+}
+
+// ByHandMinor returns the value of the "by_hand_minor" field in the mutation.
+func (m *RefundMutation) ByHandMinor() (r int64, exists bool) {
+	v := m.by_hand_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldByHandMinor returns the old "by_hand_minor" field's value of the Refund entity.
+// If the Refund object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RefundMutation) OldByHandMinor(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldByHandMinor is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldByHandMinor requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldByHandMinor: %w", err)
+	}
+	return oldValue.ByHandMinor, nil
+}
+
+// AddByHandMinor adds i to the "by_hand_minor" field.
+func (m *RefundMutation) AddByHandMinor(i int64) {
+	if m.addby_hand_minor != nil {
+		*m.addby_hand_minor += i
+	} else {
+		m.addby_hand_minor = &i
+	}
+}
+
+// AddedByHandMinor returns the value that was added to the "by_hand_minor" field in this mutation.
+func (m *RefundMutation) AddedByHandMinor() (r int64, exists bool) {
+	v := m.addby_hand_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetByHandMinor resets all changes to the "by_hand_minor" field.
+func (m *RefundMutation) ResetByHandMinor() {
+	m.by_hand_minor = nil
+	m.addby_hand_minor = nil
+}
+
+// SetDestination sets the "destination" field.
+func (m *RefundMutation) SetDestination(s string) {
+	m.destination = &s
+}
+
+// Destination returns the value of the "destination" field in the mutation.
+func (m *RefundMutation) Destination() (r string, exists bool) {
+	v := m.destination
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldDestination returns the old "destination" field's value of the Refund entity.
+// If the Refund object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RefundMutation) OldDestination(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldDestination is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldDestination requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldDestination: %w", err)
+	}
+	return oldValue.Destination, nil
+}
+
+// ResetDestination resets all changes to the "destination" field.
+func (m *RefundMutation) ResetDestination() {
+	m.destination = nil
+}
+
 // Where appends a list predicates to the RefundMutation builder.
 func (m *RefundMutation) Where(ps ...predicate.Refund) {
 	m.predicates = append(m.predicates, ps...)
@@ -21516,7 +21719,7 @@ func (m *RefundMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *RefundMutation) Fields() []string {
-	fields := make([]string, 0, 13)
+	fields := make([]string, 0, 17)
 	if m.showtime_id != nil {
 		fields = append(fields, refund.FieldShowtimeID)
 	}
@@ -21556,6 +21759,18 @@ func (m *RefundMutation) Fields() []string {
 	if m.to_reservation_id != nil {
 		fields = append(fields, refund.FieldToReservationID)
 	}
+	if m.try != nil {
+		fields = append(fields, refund.FieldTry)
+	}
+	if m.failure_code != nil {
+		fields = append(fields, refund.FieldFailureCode)
+	}
+	if m.by_hand_minor != nil {
+		fields = append(fields, refund.FieldByHandMinor)
+	}
+	if m.destination != nil {
+		fields = append(fields, refund.FieldDestination)
+	}
 	return fields
 }
 
@@ -21590,6 +21805,14 @@ func (m *RefundMutation) Field(name string) (ent.Value, bool) {
 		return m.ToShowtimeID()
 	case refund.FieldToReservationID:
 		return m.ToReservationID()
+	case refund.FieldTry:
+		return m.Try()
+	case refund.FieldFailureCode:
+		return m.FailureCode()
+	case refund.FieldByHandMinor:
+		return m.ByHandMinor()
+	case refund.FieldDestination:
+		return m.Destination()
 	}
 	return nil, false
 }
@@ -21625,6 +21848,14 @@ func (m *RefundMutation) OldField(ctx context.Context, name string) (ent.Value, 
 		return m.OldToShowtimeID(ctx)
 	case refund.FieldToReservationID:
 		return m.OldToReservationID(ctx)
+	case refund.FieldTry:
+		return m.OldTry(ctx)
+	case refund.FieldFailureCode:
+		return m.OldFailureCode(ctx)
+	case refund.FieldByHandMinor:
+		return m.OldByHandMinor(ctx)
+	case refund.FieldDestination:
+		return m.OldDestination(ctx)
 	}
 	return nil, fmt.Errorf("unknown Refund field %s", name)
 }
@@ -21725,6 +21956,34 @@ func (m *RefundMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetToReservationID(v)
 		return nil
+	case refund.FieldTry:
+		v, ok := value.(int16)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetTry(v)
+		return nil
+	case refund.FieldFailureCode:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetFailureCode(v)
+		return nil
+	case refund.FieldByHandMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetByHandMinor(v)
+		return nil
+	case refund.FieldDestination:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetDestination(v)
+		return nil
 	}
 	return fmt.Errorf("unknown Refund field %s", name)
 }
@@ -21739,6 +21998,12 @@ func (m *RefundMutation) AddedFields() []string {
 	if m.addamount_minor != nil {
 		fields = append(fields, refund.FieldAmountMinor)
 	}
+	if m.addtry != nil {
+		fields = append(fields, refund.FieldTry)
+	}
+	if m.addby_hand_minor != nil {
+		fields = append(fields, refund.FieldByHandMinor)
+	}
 	return fields
 }
 
@@ -21751,6 +22016,10 @@ func (m *RefundMutation) AddedField(name string) (ent.Value, bool) {
 		return m.AddedNumber()
 	case refund.FieldAmountMinor:
 		return m.AddedAmountMinor()
+	case refund.FieldTry:
+		return m.AddedTry()
+	case refund.FieldByHandMinor:
+		return m.AddedByHandMinor()
 	}
 	return nil, false
 }
@@ -21774,6 +22043,20 @@ func (m *RefundMutation) AddField(name string, value ent.Value) error {
 		}
 		m.AddAmountMinor(v)
 		return nil
+	case refund.FieldTry:
+		v, ok := value.(int16)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddTry(v)
+		return nil
+	case refund.FieldByHandMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddByHandMinor(v)
+		return nil
 	}
 	return fmt.Errorf("unknown Refund numeric field %s", name)
 }
@@ -21790,6 +22073,9 @@ func (m *RefundMutation) ClearedFields() []string {
 	}
 	if m.FieldCleared(refund.FieldToReservationID) {
 		fields = append(fields, refund.FieldToReservationID)
+	}
+	if m.FieldCleared(refund.FieldFailureCode) {
+		fields = append(fields, refund.FieldFailureCode)
 	}
 	return fields
 }
@@ -21813,6 +22099,9 @@ func (m *RefundMutation) ClearField(name string) error {
 		return nil
 	case refund.FieldToReservationID:
 		m.ClearToReservationID()
+		return nil
+	case refund.FieldFailureCode:
+		m.ClearFailureCode()
 		return nil
 	}
 	return fmt.Errorf("unknown Refund nullable field %s", name)
@@ -21860,6 +22149,18 @@ func (m *RefundMutation) ResetField(name string) error {
 		return nil
 	case refund.FieldToReservationID:
 		m.ResetToReservationID()
+		return nil
+	case refund.FieldTry:
+		m.ResetTry()
+		return nil
+	case refund.FieldFailureCode:
+		m.ResetFailureCode()
+		return nil
+	case refund.FieldByHandMinor:
+		m.ResetByHandMinor()
+		return nil
+	case refund.FieldDestination:
+		m.ResetDestination()
 		return nil
 	}
 	return fmt.Errorf("unknown Refund field %s", name)

@@ -45,7 +45,15 @@ type Refund struct {
 	ToShowtimeID *uuid.UUID `json:"to_showtime_id,omitempty"`
 	// ToReservationID holds the value of the "to_reservation_id" field.
 	ToReservationID *uuid.UUID `json:"to_reservation_id,omitempty"`
-	selectValues    sql.SelectValues
+	// Try holds the value of the "try" field.
+	Try int16 `json:"try,omitempty"`
+	// of the try before the present one, or of the last
+	FailureCode *string `json:"failure_code,omitempty"`
+	// of the amount, what was given back at the gateway's dashboard
+	ByHandMinor int64 `json:"by_hand_minor,omitempty"`
+	// Destination holds the value of the "destination" field.
+	Destination  string `json:"destination,omitempty"`
+	selectValues sql.SelectValues
 }
 
 // scanValues returns the types for scanning values from sql.Rows.
@@ -57,9 +65,9 @@ func (*Refund) scanValues(columns []string) ([]any, error) {
 			values[i] = &sql.NullScanner{S: new(uuid.UUID)}
 		case refund.FieldSeats:
 			values[i] = new(seatno.List)
-		case refund.FieldNumber, refund.FieldAmountMinor:
+		case refund.FieldNumber, refund.FieldAmountMinor, refund.FieldTry, refund.FieldByHandMinor:
 			values[i] = new(sql.NullInt64)
-		case refund.FieldCause, refund.FieldStatus:
+		case refund.FieldCause, refund.FieldStatus, refund.FieldFailureCode, refund.FieldDestination:
 			values[i] = new(sql.NullString)
 		case refund.FieldLeasedUntil, refund.FieldCreatedAt, refund.FieldDoneAt:
 			values[i] = new(sql.NullTime)
@@ -167,6 +175,31 @@ func (_m *Refund) assignValues(columns []string, values []any) error {
 				_m.ToReservationID = new(uuid.UUID)
 				*_m.ToReservationID = *value.S.(*uuid.UUID)
 			}
+		case refund.FieldTry:
+			if value, ok := values[i].(*sql.NullInt64); !ok {
+				return fmt.Errorf("unexpected type %T for field try", values[i])
+			} else if value.Valid {
+				_m.Try = int16(value.Int64)
+			}
+		case refund.FieldFailureCode:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field failure_code", values[i])
+			} else if value.Valid {
+				_m.FailureCode = new(string)
+				*_m.FailureCode = value.String
+			}
+		case refund.FieldByHandMinor:
+			if value, ok := values[i].(*sql.NullInt64); !ok {
+				return fmt.Errorf("unexpected type %T for field by_hand_minor", values[i])
+			} else if value.Valid {
+				_m.ByHandMinor = value.Int64
+			}
+		case refund.FieldDestination:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field destination", values[i])
+			} else if value.Valid {
+				_m.Destination = value.String
+			}
 		default:
 			_m.selectValues.Set(columns[i], values[i])
 		}
@@ -247,6 +280,20 @@ func (_m *Refund) String() string {
 		builder.WriteString("to_reservation_id=")
 		builder.WriteString(fmt.Sprintf("%v", *v))
 	}
+	builder.WriteString(", ")
+	builder.WriteString("try=")
+	builder.WriteString(fmt.Sprintf("%v", _m.Try))
+	builder.WriteString(", ")
+	if v := _m.FailureCode; v != nil {
+		builder.WriteString("failure_code=")
+		builder.WriteString(*v)
+	}
+	builder.WriteString(", ")
+	builder.WriteString("by_hand_minor=")
+	builder.WriteString(fmt.Sprintf("%v", _m.ByHandMinor))
+	builder.WriteString(", ")
+	builder.WriteString("destination=")
+	builder.WriteString(_m.Destination)
 	builder.WriteByte(')')
 	return builder.String()
 }

@@ -143,6 +143,62 @@ func (_c *RefundCreate) SetNillableToReservationID(v *uuid.UUID) *RefundCreate {
 	return _c
 }
 
+// SetTry sets the "try" field.
+func (_c *RefundCreate) SetTry(v int16) *RefundCreate {
+	_c.mutation.SetTry(v)
+	return _c
+}
+
+// SetNillableTry sets the "try" field if the given value is not nil.
+func (_c *RefundCreate) SetNillableTry(v *int16) *RefundCreate {
+	if v != nil {
+		_c.SetTry(*v)
+	}
+	return _c
+}
+
+// SetFailureCode sets the "failure_code" field.
+func (_c *RefundCreate) SetFailureCode(v string) *RefundCreate {
+	_c.mutation.SetFailureCode(v)
+	return _c
+}
+
+// SetNillableFailureCode sets the "failure_code" field if the given value is not nil.
+func (_c *RefundCreate) SetNillableFailureCode(v *string) *RefundCreate {
+	if v != nil {
+		_c.SetFailureCode(*v)
+	}
+	return _c
+}
+
+// SetByHandMinor sets the "by_hand_minor" field.
+func (_c *RefundCreate) SetByHandMinor(v int64) *RefundCreate {
+	_c.mutation.SetByHandMinor(v)
+	return _c
+}
+
+// SetNillableByHandMinor sets the "by_hand_minor" field if the given value is not nil.
+func (_c *RefundCreate) SetNillableByHandMinor(v *int64) *RefundCreate {
+	if v != nil {
+		_c.SetByHandMinor(*v)
+	}
+	return _c
+}
+
+// SetDestination sets the "destination" field.
+func (_c *RefundCreate) SetDestination(v string) *RefundCreate {
+	_c.mutation.SetDestination(v)
+	return _c
+}
+
+// SetNillableDestination sets the "destination" field if the given value is not nil.
+func (_c *RefundCreate) SetNillableDestination(v *string) *RefundCreate {
+	if v != nil {
+		_c.SetDestination(*v)
+	}
+	return _c
+}
+
 // SetID sets the "id" field.
 func (_c *RefundCreate) SetID(v uuid.UUID) *RefundCreate {
 	_c.mutation.SetID(v)
@@ -192,6 +248,18 @@ func (_c *RefundCreate) defaults() {
 		v := refund.DefaultCreatedAt()
 		_c.mutation.SetCreatedAt(v)
 	}
+	if _, ok := _c.mutation.Try(); !ok {
+		v := refund.DefaultTry
+		_c.mutation.SetTry(v)
+	}
+	if _, ok := _c.mutation.ByHandMinor(); !ok {
+		v := refund.DefaultByHandMinor
+		_c.mutation.SetByHandMinor(v)
+	}
+	if _, ok := _c.mutation.Destination(); !ok {
+		v := refund.DefaultDestination
+		_c.mutation.SetDestination(v)
+	}
 }
 
 // check runs all checks and user-defined validators on the builder.
@@ -222,6 +290,15 @@ func (_c *RefundCreate) check() error {
 	}
 	if _, ok := _c.mutation.LeasedUntil(); !ok {
 		return &ValidationError{Name: "leased_until", err: errors.New(`ent: missing required field "Refund.leased_until"`)}
+	}
+	if _, ok := _c.mutation.Try(); !ok {
+		return &ValidationError{Name: "try", err: errors.New(`ent: missing required field "Refund.try"`)}
+	}
+	if _, ok := _c.mutation.ByHandMinor(); !ok {
+		return &ValidationError{Name: "by_hand_minor", err: errors.New(`ent: missing required field "Refund.by_hand_minor"`)}
+	}
+	if _, ok := _c.mutation.Destination(); !ok {
+		return &ValidationError{Name: "destination", err: errors.New(`ent: missing required field "Refund.destination"`)}
 	}
 	return nil
 }
@@ -310,6 +387,22 @@ func (_c *RefundCreate) createSpec() (*Refund, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.ToReservationID(); ok {
 		_spec.SetField(refund.FieldToReservationID, field.TypeUUID, value)
 		_node.ToReservationID = &value
+	}
+	if value, ok := _c.mutation.Try(); ok {
+		_spec.SetField(refund.FieldTry, field.TypeInt16, value)
+		_node.Try = value
+	}
+	if value, ok := _c.mutation.FailureCode(); ok {
+		_spec.SetField(refund.FieldFailureCode, field.TypeString, value)
+		_node.FailureCode = &value
+	}
+	if value, ok := _c.mutation.ByHandMinor(); ok {
+		_spec.SetField(refund.FieldByHandMinor, field.TypeInt64, value)
+		_node.ByHandMinor = value
+	}
+	if value, ok := _c.mutation.Destination(); ok {
+		_spec.SetField(refund.FieldDestination, field.TypeString, value)
+		_node.Destination = value
 	}
 	return _node, _spec
 }
@@ -522,6 +615,72 @@ func (u *RefundUpsert) UpdateToReservationID() *RefundUpsert {
 // ClearToReservationID clears the value of the "to_reservation_id" field.
 func (u *RefundUpsert) ClearToReservationID() *RefundUpsert {
 	u.SetNull(refund.FieldToReservationID)
+	return u
+}
+
+// SetTry sets the "try" field.
+func (u *RefundUpsert) SetTry(v int16) *RefundUpsert {
+	u.Set(refund.FieldTry, v)
+	return u
+}
+
+// UpdateTry sets the "try" field to the value that was provided on create.
+func (u *RefundUpsert) UpdateTry() *RefundUpsert {
+	u.SetExcluded(refund.FieldTry)
+	return u
+}
+
+// AddTry adds v to the "try" field.
+func (u *RefundUpsert) AddTry(v int16) *RefundUpsert {
+	u.Add(refund.FieldTry, v)
+	return u
+}
+
+// SetFailureCode sets the "failure_code" field.
+func (u *RefundUpsert) SetFailureCode(v string) *RefundUpsert {
+	u.Set(refund.FieldFailureCode, v)
+	return u
+}
+
+// UpdateFailureCode sets the "failure_code" field to the value that was provided on create.
+func (u *RefundUpsert) UpdateFailureCode() *RefundUpsert {
+	u.SetExcluded(refund.FieldFailureCode)
+	return u
+}
+
+// ClearFailureCode clears the value of the "failure_code" field.
+func (u *RefundUpsert) ClearFailureCode() *RefundUpsert {
+	u.SetNull(refund.FieldFailureCode)
+	return u
+}
+
+// SetByHandMinor sets the "by_hand_minor" field.
+func (u *RefundUpsert) SetByHandMinor(v int64) *RefundUpsert {
+	u.Set(refund.FieldByHandMinor, v)
+	return u
+}
+
+// UpdateByHandMinor sets the "by_hand_minor" field to the value that was provided on create.
+func (u *RefundUpsert) UpdateByHandMinor() *RefundUpsert {
+	u.SetExcluded(refund.FieldByHandMinor)
+	return u
+}
+
+// AddByHandMinor adds v to the "by_hand_minor" field.
+func (u *RefundUpsert) AddByHandMinor(v int64) *RefundUpsert {
+	u.Add(refund.FieldByHandMinor, v)
+	return u
+}
+
+// SetDestination sets the "destination" field.
+func (u *RefundUpsert) SetDestination(v string) *RefundUpsert {
+	u.Set(refund.FieldDestination, v)
+	return u
+}
+
+// UpdateDestination sets the "destination" field to the value that was provided on create.
+func (u *RefundUpsert) UpdateDestination() *RefundUpsert {
+	u.SetExcluded(refund.FieldDestination)
 	return u
 }
 
@@ -765,6 +924,83 @@ func (u *RefundUpsertOne) UpdateToReservationID() *RefundUpsertOne {
 func (u *RefundUpsertOne) ClearToReservationID() *RefundUpsertOne {
 	return u.Update(func(s *RefundUpsert) {
 		s.ClearToReservationID()
+	})
+}
+
+// SetTry sets the "try" field.
+func (u *RefundUpsertOne) SetTry(v int16) *RefundUpsertOne {
+	return u.Update(func(s *RefundUpsert) {
+		s.SetTry(v)
+	})
+}
+
+// AddTry adds v to the "try" field.
+func (u *RefundUpsertOne) AddTry(v int16) *RefundUpsertOne {
+	return u.Update(func(s *RefundUpsert) {
+		s.AddTry(v)
+	})
+}
+
+// UpdateTry sets the "try" field to the value that was provided on create.
+func (u *RefundUpsertOne) UpdateTry() *RefundUpsertOne {
+	return u.Update(func(s *RefundUpsert) {
+		s.UpdateTry()
+	})
+}
+
+// SetFailureCode sets the "failure_code" field.
+func (u *RefundUpsertOne) SetFailureCode(v string) *RefundUpsertOne {
+	return u.Update(func(s *RefundUpsert) {
+		s.SetFailureCode(v)
+	})
+}
+
+// UpdateFailureCode sets the "failure_code" field to the value that was provided on create.
+func (u *RefundUpsertOne) UpdateFailureCode() *RefundUpsertOne {
+	return u.Update(func(s *RefundUpsert) {
+		s.UpdateFailureCode()
+	})
+}
+
+// ClearFailureCode clears the value of the "failure_code" field.
+func (u *RefundUpsertOne) ClearFailureCode() *RefundUpsertOne {
+	return u.Update(func(s *RefundUpsert) {
+		s.ClearFailureCode()
+	})
+}
+
+// SetByHandMinor sets the "by_hand_minor" field.
+func (u *RefundUpsertOne) SetByHandMinor(v int64) *RefundUpsertOne {
+	return u.Update(func(s *RefundUpsert) {
+		s.SetByHandMinor(v)
+	})
+}
+
+// AddByHandMinor adds v to the "by_hand_minor" field.
+func (u *RefundUpsertOne) AddByHandMinor(v int64) *RefundUpsertOne {
+	return u.Update(func(s *RefundUpsert) {
+		s.AddByHandMinor(v)
+	})
+}
+
+// UpdateByHandMinor sets the "by_hand_minor" field to the value that was provided on create.
+func (u *RefundUpsertOne) UpdateByHandMinor() *RefundUpsertOne {
+	return u.Update(func(s *RefundUpsert) {
+		s.UpdateByHandMinor()
+	})
+}
+
+// SetDestination sets the "destination" field.
+func (u *RefundUpsertOne) SetDestination(v string) *RefundUpsertOne {
+	return u.Update(func(s *RefundUpsert) {
+		s.SetDestination(v)
+	})
+}
+
+// UpdateDestination sets the "destination" field to the value that was provided on create.
+func (u *RefundUpsertOne) UpdateDestination() *RefundUpsertOne {
+	return u.Update(func(s *RefundUpsert) {
+		s.UpdateDestination()
 	})
 }
 
@@ -1175,6 +1411,83 @@ func (u *RefundUpsertBulk) UpdateToReservationID() *RefundUpsertBulk {
 func (u *RefundUpsertBulk) ClearToReservationID() *RefundUpsertBulk {
 	return u.Update(func(s *RefundUpsert) {
 		s.ClearToReservationID()
+	})
+}
+
+// SetTry sets the "try" field.
+func (u *RefundUpsertBulk) SetTry(v int16) *RefundUpsertBulk {
+	return u.Update(func(s *RefundUpsert) {
+		s.SetTry(v)
+	})
+}
+
+// AddTry adds v to the "try" field.
+func (u *RefundUpsertBulk) AddTry(v int16) *RefundUpsertBulk {
+	return u.Update(func(s *RefundUpsert) {
+		s.AddTry(v)
+	})
+}
+
+// UpdateTry sets the "try" field to the value that was provided on create.
+func (u *RefundUpsertBulk) UpdateTry() *RefundUpsertBulk {
+	return u.Update(func(s *RefundUpsert) {
+		s.UpdateTry()
+	})
+}
+
+// SetFailureCode sets the "failure_code" field.
+func (u *RefundUpsertBulk) SetFailureCode(v string) *RefundUpsertBulk {
+	return u.Update(func(s *RefundUpsert) {
+		s.SetFailureCode(v)
+	})
+}
+
+// UpdateFailureCode sets the "failure_code" field to the value that was provided on create.
+func (u *RefundUpsertBulk) UpdateFailureCode() *RefundUpsertBulk {
+	return u.Update(func(s *RefundUpsert) {
+		s.UpdateFailureCode()
+	})
+}
+
+// ClearFailureCode clears the value of the "failure_code" field.
+func (u *RefundUpsertBulk) ClearFailureCode() *RefundUpsertBulk {
+	return u.Update(func(s *RefundUpsert) {
+		s.ClearFailureCode()
+	})
+}
+
+// SetByHandMinor sets the "by_hand_minor" field.
+func (u *RefundUpsertBulk) SetByHandMinor(v int64) *RefundUpsertBulk {
+	return u.Update(func(s *RefundUpsert) {
+		s.SetByHandMinor(v)
+	})
+}
+
+// AddByHandMinor adds v to the "by_hand_minor" field.
+func (u *RefundUpsertBulk) AddByHandMinor(v int64) *RefundUpsertBulk {
+	return u.Update(func(s *RefundUpsert) {
+		s.AddByHandMinor(v)
+	})
+}
+
+// UpdateByHandMinor sets the "by_hand_minor" field to the value that was provided on create.
+func (u *RefundUpsertBulk) UpdateByHandMinor() *RefundUpsertBulk {
+	return u.Update(func(s *RefundUpsert) {
+		s.UpdateByHandMinor()
+	})
+}
+
+// SetDestination sets the "destination" field.
+func (u *RefundUpsertBulk) SetDestination(v string) *RefundUpsertBulk {
+	return u.Update(func(s *RefundUpsert) {
+		s.SetDestination(v)
+	})
+}
+
+// UpdateDestination sets the "destination" field to the value that was provided on create.
+func (u *RefundUpsertBulk) UpdateDestination() *RefundUpsertBulk {
+	return u.Update(func(s *RefundUpsert) {
+		s.UpdateDestination()
 	})
 }
 

@@ -209,6 +209,82 @@ func (_u *RefundUpdate) ClearToReservationID() *RefundUpdate {
 	return _u
 }
 
+// SetTry sets the "try" field.
+func (_u *RefundUpdate) SetTry(v int16) *RefundUpdate {
+	_u.mutation.ResetTry()
+	_u.mutation.SetTry(v)
+	return _u
+}
+
+// SetNillableTry sets the "try" field if the given value is not nil.
+func (_u *RefundUpdate) SetNillableTry(v *int16) *RefundUpdate {
+	if v != nil {
+		_u.SetTry(*v)
+	}
+	return _u
+}
+
+// AddTry adds value to the "try" field.
+func (_u *RefundUpdate) AddTry(v int16) *RefundUpdate {
+	_u.mutation.AddTry(v)
+	return _u
+}
+
+// SetFailureCode sets the "failure_code" field.
+func (_u *RefundUpdate) SetFailureCode(v string) *RefundUpdate {
+	_u.mutation.SetFailureCode(v)
+	return _u
+}
+
+// SetNillableFailureCode sets the "failure_code" field if the given value is not nil.
+func (_u *RefundUpdate) SetNillableFailureCode(v *string) *RefundUpdate {
+	if v != nil {
+		_u.SetFailureCode(*v)
+	}
+	return _u
+}
+
+// ClearFailureCode clears the value of the "failure_code" field.
+func (_u *RefundUpdate) ClearFailureCode() *RefundUpdate {
+	_u.mutation.ClearFailureCode()
+	return _u
+}
+
+// SetByHandMinor sets the "by_hand_minor" field.
+func (_u *RefundUpdate) SetByHandMinor(v int64) *RefundUpdate {
+	_u.mutation.ResetByHandMinor()
+	_u.mutation.SetByHandMinor(v)
+	return _u
+}
+
+// SetNillableByHandMinor sets the "by_hand_minor" field if the given value is not nil.
+func (_u *RefundUpdate) SetNillableByHandMinor(v *int64) *RefundUpdate {
+	if v != nil {
+		_u.SetByHandMinor(*v)
+	}
+	return _u
+}
+
+// AddByHandMinor adds value to the "by_hand_minor" field.
+func (_u *RefundUpdate) AddByHandMinor(v int64) *RefundUpdate {
+	_u.mutation.AddByHandMinor(v)
+	return _u
+}
+
+// SetDestination sets the "destination" field.
+func (_u *RefundUpdate) SetDestination(v string) *RefundUpdate {
+	_u.mutation.SetDestination(v)
+	return _u
+}
+
+// SetNillableDestination sets the "destination" field if the given value is not nil.
+func (_u *RefundUpdate) SetNillableDestination(v *string) *RefundUpdate {
+	if v != nil {
+		_u.SetDestination(*v)
+	}
+	return _u
+}
+
 // Mutation returns the RefundMutation object of the builder.
 func (_u *RefundUpdate) Mutation() *RefundMutation {
 	return _u.mutation
@@ -303,6 +379,27 @@ func (_u *RefundUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	}
 	if _u.mutation.ToReservationIDCleared() {
 		_spec.ClearField(refund.FieldToReservationID, field.TypeUUID)
+	}
+	if value, ok := _u.mutation.Try(); ok {
+		_spec.SetField(refund.FieldTry, field.TypeInt16, value)
+	}
+	if value, ok := _u.mutation.AddedTry(); ok {
+		_spec.AddField(refund.FieldTry, field.TypeInt16, value)
+	}
+	if value, ok := _u.mutation.FailureCode(); ok {
+		_spec.SetField(refund.FieldFailureCode, field.TypeString, value)
+	}
+	if _u.mutation.FailureCodeCleared() {
+		_spec.ClearField(refund.FieldFailureCode, field.TypeString)
+	}
+	if value, ok := _u.mutation.ByHandMinor(); ok {
+		_spec.SetField(refund.FieldByHandMinor, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.AddedByHandMinor(); ok {
+		_spec.AddField(refund.FieldByHandMinor, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.Destination(); ok {
+		_spec.SetField(refund.FieldDestination, field.TypeString, value)
 	}
 	_spec.AddModifiers(_u.modifiers...)
 	if _node, err = sqlgraph.UpdateNodes(ctx, _u.driver, _spec); err != nil {
@@ -504,6 +601,82 @@ func (_u *RefundUpdateOne) ClearToReservationID() *RefundUpdateOne {
 	return _u
 }
 
+// SetTry sets the "try" field.
+func (_u *RefundUpdateOne) SetTry(v int16) *RefundUpdateOne {
+	_u.mutation.ResetTry()
+	_u.mutation.SetTry(v)
+	return _u
+}
+
+// SetNillableTry sets the "try" field if the given value is not nil.
+func (_u *RefundUpdateOne) SetNillableTry(v *int16) *RefundUpdateOne {
+	if v != nil {
+		_u.SetTry(*v)
+	}
+	return _u
+}
+
+// AddTry adds value to the "try" field.
+func (_u *RefundUpdateOne) AddTry(v int16) *RefundUpdateOne {
+	_u.mutation.AddTry(v)
+	return _u
+}
+
+// SetFailureCode sets the "failure_code" field.
+func (_u *RefundUpdateOne) SetFailureCode(v string) *RefundUpdateOne {
+	_u.mutation.SetFailureCode(v)
+	return _u
+}
+
+// SetNillableFailureCode sets the "failure_code" field if the given value is not nil.
+func (_u *RefundUpdateOne) SetNillableFailureCode(v *string) *RefundUpdateOne {
+	if v != nil {
+		_u.SetFailureCode(*v)
+	}
+	return _u
+}
+
+// ClearFailureCode clears the value of the "failure_code" field.
+func (_u *RefundUpdateOne) ClearFailureCode() *RefundUpdateOne {
+	_u.mutation.ClearFailureCode()
+	return _u
+}
+
+// SetByHandMinor sets the "by_hand_minor" field.
+func (_u *RefundUpdateOne) SetByHandMinor(v int64) *RefundUpdateOne {
+	_u.mutation.ResetByHandMinor()
+	_u.mutation.SetByHandMinor(v)
+	return _u
+}
+
+// SetNillableByHandMinor sets the "by_hand_minor" field if the given value is not nil.
+func (_u *RefundUpdateOne) SetNillableByHandMinor(v *int64) *RefundUpdateOne {
+	if v != nil {
+		_u.SetByHandMinor(*v)
+	}
+	return _u
+}
+
+// AddByHandMinor adds value to the "by_hand_minor" field.
+func (_u *RefundUpdateOne) AddByHandMinor(v int64) *RefundUpdateOne {
+	_u.mutation.AddByHandMinor(v)
+	return _u
+}
+
+// SetDestination sets the "destination" field.
+func (_u *RefundUpdateOne) SetDestination(v string) *RefundUpdateOne {
+	_u.mutation.SetDestination(v)
+	return _u
+}
+
+// SetNillableDestination sets the "destination" field if the given value is not nil.
+func (_u *RefundUpdateOne) SetNillableDestination(v *string) *RefundUpdateOne {
+	if v != nil {
+		_u.SetDestination(*v)
+	}
+	return _u
+}
+
 // Mutation returns the RefundMutation object of the builder.
 func (_u *RefundUpdateOne) Mutation() *RefundMutation {
 	return _u.mutation
@@ -628,6 +801,27 @@ func (_u *RefundUpdateOne) sqlSave(ctx context.Context) (_node *Refund, err erro
 	}
 	if _u.mutation.ToReservationIDCleared() {
 		_spec.ClearField(refund.FieldToReservationID, field.TypeUUID)
+	}
+	if value, ok := _u.mutation.Try(); ok {
+		_spec.SetField(refund.FieldTry, field.TypeInt16, value)
+	}
+	if value, ok := _u.mutation.AddedTry(); ok {
+		_spec.AddField(refund.FieldTry, field.TypeInt16, value)
+	}
+	if value, ok := _u.mutation.FailureCode(); ok {
+		_spec.SetField(refund.FieldFailureCode, field.TypeString, value)
+	}
+	if _u.mutation.FailureCodeCleared() {
+		_spec.ClearField(refund.FieldFailureCode, field.TypeString)
+	}
+	if value, ok := _u.mutation.ByHandMinor(); ok {
+		_spec.SetField(refund.FieldByHandMinor, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.AddedByHandMinor(); ok {
+		_spec.AddField(refund.FieldByHandMinor, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.Destination(); ok {
+		_spec.SetField(refund.FieldDestination, field.TypeString, value)
 	}
 	_spec.AddModifiers(_u.modifiers...)
 	_node = &Refund{config: _u.config}

@@ -287,6 +287,18 @@ func init() {
 	refundDescCreatedAt := refundFields[10].Descriptor()
 	// refund.DefaultCreatedAt holds the default value on creation for the created_at field.
 	refund.DefaultCreatedAt = refundDescCreatedAt.Default.(func() time.Time)
+	// refundDescTry is the schema descriptor for try field.
+	refundDescTry := refundFields[14].Descriptor()
+	// refund.DefaultTry holds the default value on creation for the try field.
+	refund.DefaultTry = refundDescTry.Default.(int16)
+	// refundDescByHandMinor is the schema descriptor for by_hand_minor field.
+	refundDescByHandMinor := refundFields[16].Descriptor()
+	// refund.DefaultByHandMinor holds the default value on creation for the by_hand_minor field.
+	refund.DefaultByHandMinor = refundDescByHandMinor.Default.(int64)
+	// refundDescDestination is the schema descriptor for destination field.
+	refundDescDestination := refundFields[17].Descriptor()
+	// refund.DefaultDestination holds the default value on creation for the destination field.
+	refund.DefaultDestination = refundDescDestination.Default.(string)
 	reservationFields := schema.Reservation{}.Fields()
 	_ = reservationFields
 	// reservationDescStatus is the schema descriptor for status field.

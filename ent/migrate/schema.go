@@ -907,6 +907,10 @@ var (
 		{Name: "done_at", Type: field.TypeTime, Nullable: true},
 		{Name: "to_showtime_id", Type: field.TypeUUID, Nullable: true},
 		{Name: "to_reservation_id", Type: field.TypeUUID, Nullable: true},
+		{Name: "try", Type: field.TypeInt16, Default: 1},
+		{Name: "failure_code", Type: field.TypeString, Nullable: true, Size: 2147483647},
+		{Name: "by_hand_minor", Type: field.TypeInt64, Default: 0},
+		{Name: "destination", Type: field.TypeString, Size: 2147483647, Default: "ORIGINAL"},
 	}
 	// RefundsTable holds the schema information for the "refunds" table.
 	RefundsTable = &schema.Table{
@@ -930,6 +934,14 @@ var (
 				Columns: []*schema.Column{RefundsColumns[9]},
 				Annotation: &entsql.IndexAnnotation{
 					Where: "(status = 'PENDING'::text)",
+				},
+			},
+			{
+				Name:    "refunds_failed_idx",
+				Unique:  false,
+				Columns: []*schema.Column{RefundsColumns[10]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "(status = 'FAILED'::text)",
 				},
 			},
 		},

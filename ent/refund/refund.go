@@ -39,6 +39,14 @@ const (
 	FieldToShowtimeID = "to_showtime_id"
 	// FieldToReservationID holds the string denoting the to_reservation_id field in the database.
 	FieldToReservationID = "to_reservation_id"
+	// FieldTry holds the string denoting the try field in the database.
+	FieldTry = "try"
+	// FieldFailureCode holds the string denoting the failure_code field in the database.
+	FieldFailureCode = "failure_code"
+	// FieldByHandMinor holds the string denoting the by_hand_minor field in the database.
+	FieldByHandMinor = "by_hand_minor"
+	// FieldDestination holds the string denoting the destination field in the database.
+	FieldDestination = "destination"
 	// Table holds the table name of the refund in the database.
 	Table = "refunds"
 )
@@ -59,6 +67,10 @@ var Columns = []string{
 	FieldDoneAt,
 	FieldToShowtimeID,
 	FieldToReservationID,
+	FieldTry,
+	FieldFailureCode,
+	FieldByHandMinor,
+	FieldDestination,
 }
 
 // ValidColumn reports if the column name is valid (part of the table columns).
@@ -76,6 +88,12 @@ var (
 	DefaultStatus string
 	// DefaultCreatedAt holds the default value on creation for the "created_at" field.
 	DefaultCreatedAt func() time.Time
+	// DefaultTry holds the default value on creation for the "try" field.
+	DefaultTry int16
+	// DefaultByHandMinor holds the default value on creation for the "by_hand_minor" field.
+	DefaultByHandMinor int64
+	// DefaultDestination holds the default value on creation for the "destination" field.
+	DefaultDestination string
 )
 
 // OrderOption defines the ordering options for the Refund queries.
@@ -149,4 +167,24 @@ func ByToShowtimeID(opts ...sql.OrderTermOption) OrderOption {
 // ByToReservationID orders the results by the to_reservation_id field.
 func ByToReservationID(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldToReservationID, opts...).ToFunc()
+}
+
+// ByTry orders the results by the try field.
+func ByTry(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldTry, opts...).ToFunc()
+}
+
+// ByFailureCode orders the results by the failure_code field.
+func ByFailureCode(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldFailureCode, opts...).ToFunc()
+}
+
+// ByByHandMinor orders the results by the by_hand_minor field.
+func ByByHandMinor(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldByHandMinor, opts...).ToFunc()
+}
+
+// ByDestination orders the results by the destination field.
+func ByDestination(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldDestination, opts...).ToFunc()
 }

@@ -121,6 +121,26 @@ func ToReservationID(v uuid.UUID) predicate.Refund {
 	return predicate.Refund(sql.FieldEQ(FieldToReservationID, v))
 }
 
+// Try applies equality check predicate on the "try" field. It's identical to TryEQ.
+func Try(v int16) predicate.Refund {
+	return predicate.Refund(sql.FieldEQ(FieldTry, v))
+}
+
+// FailureCode applies equality check predicate on the "failure_code" field. It's identical to FailureCodeEQ.
+func FailureCode(v string) predicate.Refund {
+	return predicate.Refund(sql.FieldEQ(FieldFailureCode, v))
+}
+
+// ByHandMinor applies equality check predicate on the "by_hand_minor" field. It's identical to ByHandMinorEQ.
+func ByHandMinor(v int64) predicate.Refund {
+	return predicate.Refund(sql.FieldEQ(FieldByHandMinor, v))
+}
+
+// Destination applies equality check predicate on the "destination" field. It's identical to DestinationEQ.
+func Destination(v string) predicate.Refund {
+	return predicate.Refund(sql.FieldEQ(FieldDestination, v))
+}
+
 // ShowtimeIDEQ applies the EQ predicate on the "showtime_id" field.
 func ShowtimeIDEQ(v uuid.UUID) predicate.Refund {
 	return predicate.Refund(sql.FieldEQ(FieldShowtimeID, v))
@@ -719,6 +739,226 @@ func ToReservationIDIsNil() predicate.Refund {
 // ToReservationIDNotNil applies the NotNil predicate on the "to_reservation_id" field.
 func ToReservationIDNotNil() predicate.Refund {
 	return predicate.Refund(sql.FieldNotNull(FieldToReservationID))
+}
+
+// TryEQ applies the EQ predicate on the "try" field.
+func TryEQ(v int16) predicate.Refund {
+	return predicate.Refund(sql.FieldEQ(FieldTry, v))
+}
+
+// TryNEQ applies the NEQ predicate on the "try" field.
+func TryNEQ(v int16) predicate.Refund {
+	return predicate.Refund(sql.FieldNEQ(FieldTry, v))
+}
+
+// TryIn applies the In predicate on the "try" field.
+func TryIn(vs ...int16) predicate.Refund {
+	return predicate.Refund(sql.FieldIn(FieldTry, vs...))
+}
+
+// TryNotIn applies the NotIn predicate on the "try" field.
+func TryNotIn(vs ...int16) predicate.Refund {
+	return predicate.Refund(sql.FieldNotIn(FieldTry, vs...))
+}
+
+// TryGT applies the GT predicate on the "try" field.
+func TryGT(v int16) predicate.Refund {
+	return predicate.Refund(sql.FieldGT(FieldTry, v))
+}
+
+// TryGTE applies the GTE predicate on the "try" field.
+func TryGTE(v int16) predicate.Refund {
+	return predicate.Refund(sql.FieldGTE(FieldTry, v))
+}
+
+// TryLT applies the LT predicate on the "try" field.
+func TryLT(v int16) predicate.Refund {
+	return predicate.Refund(sql.FieldLT(FieldTry, v))
+}
+
+// TryLTE applies the LTE predicate on the "try" field.
+func TryLTE(v int16) predicate.Refund {
+	return predicate.Refund(sql.FieldLTE(FieldTry, v))
+}
+
+// FailureCodeEQ applies the EQ predicate on the "failure_code" field.
+func FailureCodeEQ(v string) predicate.Refund {
+	return predicate.Refund(sql.FieldEQ(FieldFailureCode, v))
+}
+
+// FailureCodeNEQ applies the NEQ predicate on the "failure_code" field.
+func FailureCodeNEQ(v string) predicate.Refund {
+	return predicate.Refund(sql.FieldNEQ(FieldFailureCode, v))
+}
+
+// FailureCodeIn applies the In predicate on the "failure_code" field.
+func FailureCodeIn(vs ...string) predicate.Refund {
+	return predicate.Refund(sql.FieldIn(FieldFailureCode, vs...))
+}
+
+// FailureCodeNotIn applies the NotIn predicate on the "failure_code" field.
+func FailureCodeNotIn(vs ...string) predicate.Refund {
+	return predicate.Refund(sql.FieldNotIn(FieldFailureCode, vs...))
+}
+
+// FailureCodeGT applies the GT predicate on the "failure_code" field.
+func FailureCodeGT(v string) predicate.Refund {
+	return predicate.Refund(sql.FieldGT(FieldFailureCode, v))
+}
+
+// FailureCodeGTE applies the GTE predicate on the "failure_code" field.
+func FailureCodeGTE(v string) predicate.Refund {
+	return predicate.Refund(sql.FieldGTE(FieldFailureCode, v))
+}
+
+// FailureCodeLT applies the LT predicate on the "failure_code" field.
+func FailureCodeLT(v string) predicate.Refund {
+	return predicate.Refund(sql.FieldLT(FieldFailureCode, v))
+}
+
+// FailureCodeLTE applies the LTE predicate on the "failure_code" field.
+func FailureCodeLTE(v string) predicate.Refund {
+	return predicate.Refund(sql.FieldLTE(FieldFailureCode, v))
+}
+
+// FailureCodeContains applies the Contains predicate on the "failure_code" field.
+func FailureCodeContains(v string) predicate.Refund {
+	return predicate.Refund(sql.FieldContains(FieldFailureCode, v))
+}
+
+// FailureCodeHasPrefix applies the HasPrefix predicate on the "failure_code" field.
+func FailureCodeHasPrefix(v string) predicate.Refund {
+	return predicate.Refund(sql.FieldHasPrefix(FieldFailureCode, v))
+}
+
+// FailureCodeHasSuffix applies the HasSuffix predicate on the "failure_code" field.
+func FailureCodeHasSuffix(v string) predicate.Refund {
+	return predicate.Refund(sql.FieldHasSuffix(FieldFailureCode, v))
+}
+
+// FailureCodeIsNil applies the IsNil predicate on the "failure_code" field.
+func FailureCodeIsNil() predicate.Refund {
+	return predicate.Refund(sql.FieldIsNull(FieldFailureCode))
+}
+
+// FailureCodeNotNil applies the NotNil predicate on the "failure_code" field.
+func FailureCodeNotNil() predicate.Refund {
+	return predicate.Refund(sql.FieldNotNull(FieldFailureCode))
+}
+
+// FailureCodeEqualFold applies the EqualFold predicate on the "failure_code" field.
+func FailureCodeEqualFold(v string) predicate.Refund {
+	return predicate.Refund(sql.FieldEqualFold(FieldFailureCode, v))
+}
+
+// FailureCodeContainsFold applies the ContainsFold predicate on the "failure_code" field.
+func FailureCodeContainsFold(v string) predicate.Refund {
+	return predicate.Refund(sql.FieldContainsFold(FieldFailureCode, v))
+}
+
+// ByHandMinorEQ applies the EQ predicate on the "by_hand_minor" field.
+func ByHandMinorEQ(v int64) predicate.Refund {
+	return predicate.Refund(sql.FieldEQ(FieldByHandMinor, v))
+}
+
+// ByHandMinorNEQ applies the NEQ predicate on the "by_hand_minor" field.
+func ByHandMinorNEQ(v int64) predicate.Refund {
+	return predicate.Refund(sql.FieldNEQ(FieldByHandMinor, v))
+}
+
+// ByHandMinorIn applies the In predicate on the "by_hand_minor" field.
+func ByHandMinorIn(vs ...int64) predicate.Refund {
+	return predicate.Refund(sql.FieldIn(FieldByHandMinor, vs...))
+}
+
+// ByHandMinorNotIn applies the NotIn predicate on the "by_hand_minor" field.
+func ByHandMinorNotIn(vs ...int64) predicate.Refund {
+	return predicate.Refund(sql.FieldNotIn(FieldByHandMinor, vs...))
+}
+
+// ByHandMinorGT applies the GT predicate on the "by_hand_minor" field.
+func ByHandMinorGT(v int64) predicate.Refund {
+	return predicate.Refund(sql.FieldGT(FieldByHandMinor, v))
+}
+
+// ByHandMinorGTE applies the GTE predicate on the "by_hand_minor" field.
+func ByHandMinorGTE(v int64) predicate.Refund {
+	return predicate.Refund(sql.FieldGTE(FieldByHandMinor, v))
+}
+
+// ByHandMinorLT applies the LT predicate on the "by_hand_minor" field.
+func ByHandMinorLT(v int64) predicate.Refund {
+	return predicate.Refund(sql.FieldLT(FieldByHandMinor, v))
+}
+
+// ByHandMinorLTE applies the LTE predicate on the "by_hand_minor" field.
+func ByHandMinorLTE(v int64) predicate.Refund {
+	return predicate.Refund(sql.FieldLTE(FieldByHandMinor, v))
+}
+
+// DestinationEQ applies the EQ predicate on the "destination" field.
+func DestinationEQ(v string) predicate.Refund {
+	return predicate.Refund(sql.FieldEQ(FieldDestination, v))
+}
+
+// DestinationNEQ applies the NEQ predicate on the "destination" field.
+func DestinationNEQ(v string) predicate.Refund {
+	return predicate.Refund(sql.FieldNEQ(FieldDestination, v))
+}
+
+// DestinationIn applies the In predicate on the "destination" field.
+func DestinationIn(vs ...string) predicate.Refund {
+	return predicate.Refund(sql.FieldIn(FieldDestination, vs...))
+}
+
+// DestinationNotIn applies the NotIn predicate on the "destination" field.
+func DestinationNotIn(vs ...string) predicate.Refund {
+	return predicate.Refund(sql.FieldNotIn(FieldDestination, vs...))
+}
+
+// DestinationGT applies the GT predicate on the "destination" field.
+func DestinationGT(v string) predicate.Refund {
+	return predicate.Refund(sql.FieldGT(FieldDestination, v))
+}
+
+// DestinationGTE applies the GTE predicate on the "destination" field.
+func DestinationGTE(v string) predicate.Refund {
+	return predicate.Refund(sql.FieldGTE(FieldDestination, v))
+}
+
+// DestinationLT applies the LT predicate on the "destination" field.
+func DestinationLT(v string) predicate.Refund {
+	return predicate.Refund(sql.FieldLT(FieldDestination, v))
+}
+
+// DestinationLTE applies the LTE predicate on the "destination" field.
+func DestinationLTE(v string) predicate.Refund {
+	return predicate.Refund(sql.FieldLTE(FieldDestination, v))
+}
+
+// DestinationContains applies the Contains predicate on the "destination" field.
+func DestinationContains(v string) predicate.Refund {
+	return predicate.Refund(sql.FieldContains(FieldDestination, v))
+}
+
+// DestinationHasPrefix applies the HasPrefix predicate on the "destination" field.
+func DestinationHasPrefix(v string) predicate.Refund {
+	return predicate.Refund(sql.FieldHasPrefix(FieldDestination, v))
+}
+
+// DestinationHasSuffix applies the HasSuffix predicate on the "destination" field.
+func DestinationHasSuffix(v string) predicate.Refund {
+	return predicate.Refund(sql.FieldHasSuffix(FieldDestination, v))
+}
+
+// DestinationEqualFold applies the EqualFold predicate on the "destination" field.
+func DestinationEqualFold(v string) predicate.Refund {
+	return predicate.Refund(sql.FieldEqualFold(FieldDestination, v))
+}
+
+// DestinationContainsFold applies the ContainsFold predicate on the "destination" field.
+func DestinationContainsFold(v string) predicate.Refund {
+	return predicate.Refund(sql.FieldContainsFold(FieldDestination, v))
 }
 
 // And groups predicates with the AND operator between them.

@@ -36,7 +36,7 @@ func (RefundPolicy) Fields() []ent.Field {
 	}
 }
 
-// Refund is money that goes back of an attempt that was captured in order.
+// Refund is money that goes back of an attempt.
 type Refund struct{ ent.Schema }
 
 // Annotations of a Refund.
@@ -59,6 +59,10 @@ func (Refund) Fields() []ent.Field {
 		field.Time("done_at").Optional().Nillable(),
 		field.UUID("to_showtime_id", uuid.UUID{}).Optional().Nillable().Comment("of the reservation that it pays for instead of going back"),
 		field.UUID("to_reservation_id", uuid.UUID{}).Optional().Nillable(),
+		field.Int16("try").Default(1),
+		field.Text("failure_code").Optional().Nillable().Comment("of the try before the present one, or of the last"),
+		field.Int64("by_hand_minor").Default(0).Comment("of the amount, what was given back at the gateway's dashboard"),
+		field.Text("destination").Default("ORIGINAL"),
 	}
 }
 
@@ -68,5 +72,6 @@ func (Refund) Indexes() []ent.Index {
 		index.Fields("showtime_id", "attempt_id", "number").Unique().StorageKey("refunds_number_key"),
 		index.Fields("showtime_id", "payment_id").StorageKey("refunds_payment_idx"),
 		index.Fields("leased_until").StorageKey("refunds_unsettled_idx").Annotations(entsql.IndexWhere("(status = 'PENDING'::text)")),
+		index.Fields("created_at").StorageKey("refunds_failed_idx").Annotations(entsql.IndexWhere("(status = 'FAILED'::text)")),
 	}
 }

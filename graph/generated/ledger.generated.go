@@ -587,18 +587,20 @@ func (ec *executionContext) marshalNMoneyMovement2marqueeᚋinternalᚋpayment�
 
 var (
 	unmarshalNMoneyMovement2marqueeᚋinternalᚋpaymentᚐMovement = map[string]payment.Movement{
-		"TAKEN":         payment.Taken,
-		"TAKEN_IN_VAIN": payment.TakenInVain,
-		"PROMISED":      payment.Promised,
-		"RETURNED":      payment.Returned,
-		"CARRIED_OUT":   payment.CarriedOut,
-		"CARRIED_IN":    payment.CarriedIn,
+		"TAKEN":            payment.Taken,
+		"TAKEN_IN_VAIN":    payment.TakenInVain,
+		"PROMISED":         payment.Promised,
+		"RETURNED":         payment.Returned,
+		"RETURNED_BY_HAND": payment.ByHand,
+		"CARRIED_OUT":      payment.CarriedOut,
+		"CARRIED_IN":       payment.CarriedIn,
 	}
 	marshalNMoneyMovement2marqueeᚋinternalᚋpaymentᚐMovement = map[payment.Movement]string{
 		payment.Taken:       "TAKEN",
 		payment.TakenInVain: "TAKEN_IN_VAIN",
 		payment.Promised:    "PROMISED",
 		payment.Returned:    "RETURNED",
+		payment.ByHand:      "RETURNED_BY_HAND",
 		payment.CarriedOut:  "CARRIED_OUT",
 		payment.CarriedIn:   "CARRIED_IN",
 	}

@@ -163,7 +163,7 @@ func (ec *executionContext) _Refund_status(ctx context.Context, field graphql.Co
 			return ec.fieldContext_Refund_status(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Status, nil
+			return obj.Shown(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v payment.RefundStatus) graphql.Marshaler {
@@ -174,7 +174,7 @@ func (ec *executionContext) _Refund_status(ctx context.Context, field graphql.Co
 	)
 }
 func (ec *executionContext) fieldContext_Refund_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("Refund", field, false, false, "RefundStatus")
+	return graphql.NewScalarFieldContext("Refund", field, true, false, "RefundStatus")
 }
 
 func (ec *executionContext) _Refund_method(ctx context.Context, field graphql.CollectedField, obj *payment.Refund) (ret graphql.Marshaler) {
@@ -1990,12 +1990,14 @@ var (
 		"THEATER":  payment.ByTheater,
 		"GOODWILL": payment.Goodwill,
 		"SWAP":     payment.BySwap,
+		"IN_VAIN":  payment.InVain,
 	}
 	marshalNRefundCause2marqueeᚋinternalᚋpaymentᚐCause = map[payment.Cause]string{
 		payment.ByCustomer: "CUSTOMER",
 		payment.ByTheater:  "THEATER",
 		payment.Goodwill:   "GOODWILL",
 		payment.BySwap:     "SWAP",
+		payment.InVain:     "IN_VAIN",
 	}
 )
 
@@ -2099,10 +2101,12 @@ func (ec *executionContext) marshalNRefundStatus2marqueeᚋinternalᚋpaymentᚐ
 var (
 	unmarshalNRefundStatus2marqueeᚋinternalᚋpaymentᚐRefundStatus = map[string]payment.RefundStatus{
 		"PENDING": payment.RefundPending,
+		"DELAYED": payment.RefundFailed,
 		"DONE":    payment.RefundDone,
 	}
 	marshalNRefundStatus2marqueeᚋinternalᚋpaymentᚐRefundStatus = map[payment.RefundStatus]string{
 		payment.RefundPending: "PENDING",
+		payment.RefundFailed:  "DELAYED",
 		payment.RefundDone:    "DONE",
 	}
 )

@@ -2346,6 +2346,8 @@ enum MoneyMovement {
   PROMISED
   "It went back to a customer: ` + "`" + `RETURNS` + "`" + ` has less, ` + "`" + `GATEWAY` + "`" + ` too."
   RETURNED
+  "It went back to a customer without this program, at the gateway's own dashboard: ` + "`" + `RETURNS` + "`" + ` has less, ` + "`" + `GATEWAY` + "`" + ` too."
+  RETURNED_BY_HAND
   "It left for another reservation of a swap: ` + "`" + `SALES` + "`" + ` has less, ` + "`" + `CARRIED` + "`" + ` more."
   CARRIED_OUT
   "It came from another reservation of a swap: ` + "`" + `CARRIED` + "`" + ` has less, ` + "`" + `SALES` + "`" + ` more."
@@ -3176,12 +3178,16 @@ enum RefundCause {
   GOODWILL
   "The customer swapped the seats: it is left over, or pays for the others."
   SWAP
+  "It was taken too late, twice or in another amount than the price: all of it goes back."
+  IN_VAIN
 }
 
 "Where a refund stands."
 enum RefundStatus {
   "It is on its way: the gateway is asked until it answers. What goes back at the counter waits there until it is paid out."
   PENDING
+  "It did not go back at once: the gateway could not give it back. It is tried again, and in the end the theater sees to it; nobody needs to do anything."
+  DELAYED
   "The money was given back, or pays for another reservation."
   DONE
 }

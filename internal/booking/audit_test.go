@@ -13,6 +13,7 @@ import (
 	"marquee/internal/dbtest/fixture"
 	"marquee/internal/dbtest/rulebook"
 	"marquee/internal/payment"
+	"marquee/internal/payment/gatewaytest"
 	"marquee/internal/postgres"
 )
 
@@ -131,6 +132,9 @@ func TestAudit(t *testing.T) {
 	}
 	paidOut, err := h.booking.PayOutAtCounter(t.Context(), h.staff(), payOutInput(h.soldAtCounter(t, 16), true))
 	is[booking.PaidOut](t, paidOut, err)
+	h.gateway.Next(gatewaytest.Capture, h.gateway.TakesInstead(nzd(600)))
+	wrong, err := h.booking.Pay(t.Context(), viewer, payInput(h.hold(t, viewer, 17)))
+	is[booking.Declined](t, wrong, err)
 	h.rests(t)
 
 	drop := func(table, constraint string) string {
@@ -160,6 +164,7 @@ func TestAudit(t *testing.T) {
 		"a payment's figures do not fit its state":                {`UPDATE payments SET status = 'CAPTURED' WHERE status = 'REFUNDED'`},
 		"a payment does not follow its attempts":                  {`UPDATE payments SET status = 'PENDING' WHERE status = 'CAPTURED'`},
 		"refunds are not what their payment says":                 {`UPDATE payments SET refunded_minor = refunded_minor - 1 WHERE status = 'REFUNDED'`},
+		"what was taken in vain has not the refund that it needs": {`UPDATE refunds SET amount_minor = amount_minor - 1 WHERE cause = 'IN_VAIN'`},
 		"the lines of a reservation are not its price":            {`UPDATE reservations SET amount_minor = amount_minor + 1 WHERE status = 'HELD'`},
 		"a refund is not settled":                                 {`UPDATE refunds SET status = 'PENDING', done_at = NULL`},
 		"two attempts of a payment can take money": {`DROP INDEX payment_attempts_live_key`, `INSERT INTO payment_attempts (showtime_id, id, payment_id, number, gateway, amount_minor, status, idempotency_key, leased_until)

@@ -129,6 +129,10 @@ func (s *Service) afterwards(ctx context.Context, showtimeID uuid.UUID, done can
 		if errors.Is(err, errPending) {
 			continue // for the reconciler, once the lease is over
 		}
+		if _, failed := errors.AsType[failedRefundError](err); failed {
+			s.log.WarnContext(ctx, "refund failed", "refund", refund.ID, "attempt", refund.AttemptID, "error", err)
+			continue // for the reconciler, after its pause
+		}
 		if err != nil {
 			s.log.WarnContext(ctx, "refund left to the reconciler", "refund", refund.ID, "attempt", refund.AttemptID, "error", err)
 			if err := s.payments.ReleaseRefund(ctx, refund); err != nil {
@@ -318,7 +322,7 @@ func (s *Service) promiseTx(ctx context.Context, tx *sql.Tx, done *cancellation,
 		return fmt.Errorf("reservation %s: %w", of.ID, err)
 	}
 	for _, refund := range refunds {
-		if !payment.AtCounter(refund.Gateway) { // what was paid at the counter waits to be paid out there
+		if !refund.AtCounter() { // what was paid at the counter waits to be paid out there
 			done.refunds = append(done.refunds, refund)
 		}
 	}

@@ -183,12 +183,12 @@ func (s *Service) payOutTx(ctx context.Context, tx *sql.Tx, viewer auth.Viewer, 
 		_, err := s.payments.RecordTillTx(ctx, tx, payment.TillEntry{
 			ShowtimeID: r.ShowtimeID, PaymentID: refund.PaymentID, RefundID: uuid.NullUUID{UUID: refund.ID, Valid: true},
 			TheaterID: theaterID, StaffID: viewer.UserID, Kind: payment.TillPaidOut, Method: in.Method,
-			Amount: refund.Amount, Given: refund.Amount, Terminal: in.Terminal, Key: in.IdempotencyKey,
+			Amount: refund.Due(), Given: refund.Due(), Terminal: in.Terminal, Key: in.IdempotencyKey,
 		})
 		if err != nil {
 			return false, err
 		}
-		if *sum, err = sum.Add(refund.Amount); err != nil {
+		if *sum, err = sum.Add(refund.Due()); err != nil {
 			return false, err
 		}
 	}

@@ -219,7 +219,11 @@ func TestService_Cancel_pending_refund(t *testing.T) {
 		h.wantRefunds(t, r, "1200 CUSTOMER PENDING")
 		if p := h.paymentOf(t, r); p.Status != payment.StatusRefundPending || p.Refunded != nzd(0) {
 			t.Errorf("the payment is %+v", p)
+		} else if p.Refunds[0].Shown() != payment.RefundFailed {
+			t.Errorf("its customer is told %s", p.Refunds[0].Shown())
 		}
+		h.reconcile(t)
+		h.wantRefunds(t, r, "1200 CUSTOMER DONE")
 	})
 	t.Run("that_went_back_by_hand_is_done", func(t *testing.T) {
 		viewer := newViewer()
@@ -231,7 +235,7 @@ func TestService_Cancel_pending_refund(t *testing.T) {
 		is[booking.Cancelled](t, result, err)
 		h.wantRefunds(t, r, "1200 CUSTOMER DONE")
 	})
-	t.Run("of_which_a_part_went_back_by_hand_is_not", func(t *testing.T) {
+	t.Run("of_which_a_part_went_back_by_hand_is_asked_for_the_rest", func(t *testing.T) {
 		viewer := newViewer()
 		r := h.buy(t, viewer, h.fresh(1)...)
 		if err := h.gateway.RefundByHand(key(t, r), nzd(200)); err != nil {
@@ -239,8 +243,17 @@ func TestService_Cancel_pending_refund(t *testing.T) {
 		}
 		result, err := h.booking.Cancel(t.Context(), viewer, cancelInput(r))
 		is[booking.Cancelled](t, result, err)
-		h.wantRefunds(t, r, "1200 CUSTOMER PENDING")
+		h.wantRefunds(t, r, "1200 CUSTOMER DONE")
+		if charge := h.gateway.Charges()[key(t, r)]; charge.Refunded != nzd(1200) {
+			t.Errorf("%v went back", charge.Refunded)
+		}
+		byHand := fixture.Get[string](t, h.DB, `SELECT string_agg(kind || ' ' || l.amount_minor, ', ' ORDER BY kind) FROM ledger_transfers l JOIN refunds r ON r.id = l.subject_id
+			JOIN payments p ON p.id = r.payment_id WHERE p.reservation_id = $1`, r.ID)
+		if byHand != "PROMISED 1200, RETURNED 1000, RETURNED_BY_HAND 200" {
+			t.Errorf("the ledger has %s", byHand)
+		}
 	})
+	h.rests(t)
 }
 
 // TestService_Pay_refused holds that a gateway's refusal is an answer: nothing is looked up, nothing waits, and another
@@ -318,6 +331,9 @@ func TestService_Pay_taken_is_given_back(t *testing.T) {
 	viewer := newViewer()
 	r := h.hold(t, viewer, 11)
 	h.gateway.Next(gatewaytest.Capture, h.gateway.TakesInstead(nzd(600)))
+	h.gateway.Next(gatewaytest.Refund, func(context.Context, string, gatewaytest.Effect) (gatewaytest.Answer, error) {
+		return gatewaytest.Answer{}, payment.ErrRefused
+	})
 	stale := gatewaytest.Says(func(a *gatewaytest.Answer) {
 		a.Charge = payment.Charge{Reference: a.Reference, Status: payment.ChargeAuthorized}
 	})

@@ -27,7 +27,7 @@ func (r *race) settle(t *testing.T) {
 			t.Fatal(err)
 		}
 		const unsettled = `SELECT (SELECT count(*) FROM payment_attempts WHERE leased_until < now()
-				AND status IN ('STARTED', 'AUTHORIZED', 'VOID_PENDING', 'REFUND_PENDING'))
+				AND status IN ('STARTED', 'AUTHORIZED', 'VOID_PENDING'))
 			+ (SELECT count(*) FROM handovers WHERE leased_until < now() AND status = 'TAKEN')
 			+ (SELECT count(*) FROM refunds WHERE leased_until < now() AND status = 'PENDING')`
 		left = fixture.Get[int](t, r.DB, unsettled)

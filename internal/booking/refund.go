@@ -5,20 +5,40 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"marquee/internal/money"
 	"marquee/internal/payment"
 )
 
-// giveBack drives a refund that the caller has leased: one call to the gateway, then one transaction. It may be repeated, for
-// the gateway knows the refund by its key. An error leaves it where it stands, for Reconcile: errPending when the gateway has
-// still to carry it out.
+// refundPauses are the times between the tries of a refund; after the last, a failed refund rests until somebody decides.
+var refundPauses = []time.Duration{time.Minute, 10 * time.Minute, time.Hour, 6 * time.Hour}
+
+// Codes of failed refunds where the gateway gives no reason.
+const (
+	refundUnexplained = "gateway_failed"
+	refundRefused     = "gateway_refused"
+	refundUnknown     = "no_such_charge"
+)
+
+// failedRefundError says that a try of a refund has failed for good. What is known is recorded.
+type failedRefundError struct{ code string }
+
+func (e failedRefundError) Error() string { return "booking: a try of a refund has failed: " + e.code }
+
+// giveBack drives a pending refund that the caller has leased until the gateway has answered, and records that. It may be
+// repeated, for the gateway knows each try by its key. An error leaves the refund for Reconcile: errPending when the gateway has
+// still to carry it out, failedRefundError when it is tried again later, or no more.
 func (s *Service) giveBack(ctx context.Context, r payment.Refund) error {
 	gateway, err := s.gateways.Named(r.Gateway)
 	if err != nil {
 		return err
 	}
-	if err := s.askBack(ctx, gateway, r.AttemptKey(), r.Key(), r.Amount); err != nil {
+	r, err = s.askBack(ctx, gateway, r)
+	if failed, ok := errors.AsType[failedRefundError](err); ok {
+		return errors.Join(err, s.refundFailed(ctx, r, failed.code))
+	}
+	if err != nil {
 		return err
 	}
 	err = s.db.InTx(ctx, func(tx *sql.Tx) error { return s.payments.FinishRefundTx(ctx, tx, r) })
@@ -28,30 +48,101 @@ func (s *Service) giveBack(ctx context.Context, r payment.Refund) error {
 	return err
 }
 
-// askBack asks a gateway for a refund: nil once the money has gone back, errPending while it is on its way.
-func (s *Service) askBack(ctx context.Context, gateway payment.Gateway, key, refundKey string, amount money.Money) error {
-	refund, err := call(ctx, s, gateway, func(ctx context.Context) (payment.ChargeRefund, error) {
-		return gateway.Refund(ctx, key, refundKey, amount)
-	})
-	switch {
-	case errors.Is(err, payment.ErrRefused):
-		// There may be nothing left, since somebody has given it back by hand.
-		charge, lookupErr := call(ctx, s, gateway, func(ctx context.Context) (payment.Charge, error) { return gateway.Lookup(ctx, key) })
-		if lookupErr == nil && charge.Status == payment.ChargeCaptured && charge.Refunded == charge.Captured {
-			return nil
+// refundFailed lets a refund be tried again after a pause that grows, or rest when that was the last try.
+func (s *Service) refundFailed(ctx context.Context, r payment.Refund, code string) (err error) {
+	if tried := int(r.Try); tried <= len(refundPauses) {
+		err = s.payments.TryAgain(ctx, r, code, refundPauses[tried-1])
+	} else if err = s.payments.FailRefund(ctx, r, code); err == nil {
+		s.log.ErrorContext(ctx, "refund failed for good: somebody must decide how it goes back", "refund", r.ID, "attempt", r.AttemptID, "code", code)
+	}
+	if errors.Is(err, payment.ErrMoved) {
+		return nil
+	}
+	return err
+}
+
+// askBack asks a gateway for what is due of a refund: nil once the money has gone back. Of what it refuses since somebody gave
+// it back by hand, that is stored, and the rest asked for; the refund is returned as it stands then.
+func (s *Service) askBack(ctx context.Context, gateway payment.Gateway, r payment.Refund) (payment.Refund, error) {
+	if r.Try > 1 {
+		back, err := s.wentBack(ctx, gateway, r, r.Try-1)
+		if back || err != nil {
+			return r, err
 		}
-		return errors.Join(err, lookupErr)
-	case err != nil:
-		return err
-	case refund.Amount != amount:
-		return fmt.Errorf("the gateway gives back %s of %s for %s", refund.Amount.Formatted(), amount.Formatted(), refundKey)
+	}
+	for r.Due().AmountMinor > 0 {
+		due := r.Due()
+		refund, err := call(ctx, s, gateway, func(ctx context.Context) (payment.ChargeRefund, error) {
+			return gateway.Refund(ctx, r.AttemptKey(), r.Key(r.Try), due)
+		})
+		switch {
+		case errors.Is(err, payment.ErrRefused):
+			// Who asked at the same time may have got it.
+			if back, err := s.wentBack(ctx, gateway, r, r.Try); back || err != nil {
+				return r, err
+			}
+			left, err := s.leftOf(ctx, gateway, r)
+			if err != nil {
+				return r, err
+			}
+			if left >= due.AmountMinor {
+				return r, failedRefundError{refundRefused}
+			}
+			if r, err = s.payments.GivenByHand(ctx, r, r.Amount.AmountMinor-left); err != nil {
+				return r, err
+			}
+		case errors.Is(err, payment.ErrNoSuchCharge):
+			return r, failedRefundError{refundUnknown}
+		case err != nil:
+			return r, err
+		default:
+			return r, answered(refund, due, r.Key(r.Try))
+		}
+	}
+	return r, nil
+}
+
+// wentBack reports whether a try of a refund has given the money back: never, when it failed or the gateway does not know it.
+func (s *Service) wentBack(ctx context.Context, gateway payment.Gateway, r payment.Refund, try int16) (bool, error) {
+	found, err := call(ctx, s, gateway, func(ctx context.Context) (payment.ChargeRefund, error) {
+		return gateway.LookupRefund(ctx, r.AttemptKey(), r.Key(try))
+	})
+	if errors.Is(err, payment.ErrNoSuchRefund) || err == nil && found.Status == payment.RefundFailed {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	err = answered(found, r.Due(), r.Key(try))
+	return err == nil, err
+}
+
+// answered acts on what a gateway says of a refund: nil once the money has gone back.
+func answered(refund payment.ChargeRefund, due money.Money, key string) error {
+	switch {
+	case refund.Amount != due:
+		return fmt.Errorf("the gateway gives back %s of %s for %s", refund.Amount.Formatted(), due.Formatted(), key)
 	case refund.Status == payment.RefundDone:
 		return nil
-	case refund.Status == payment.RefundPending:
-		return errPending
+	case refund.Status == payment.RefundFailed && refund.Code == "":
+		return failedRefundError{refundUnexplained}
+	case refund.Status == payment.RefundFailed:
+		return failedRefundError{refund.Code}
 	default:
-		return fmt.Errorf("refund %s is %s at the gateway", refundKey, refund.Status)
+		return errPending
 	}
+}
+
+// leftOf returns what a gateway still has of the money of a refund, in minor units.
+func (s *Service) leftOf(ctx context.Context, gateway payment.Gateway, r payment.Refund) (int64, error) {
+	charge, err := call(ctx, s, gateway, func(ctx context.Context) (payment.Charge, error) { return gateway.Lookup(ctx, r.AttemptKey()) })
+	if err != nil {
+		return 0, err
+	}
+	if charge.Status != payment.ChargeCaptured {
+		return 0, fmt.Errorf("the gateway says that attempt %s is %s, of which it took money", r.AttemptID, charge.Status)
+	}
+	return charge.Captured.AmountMinor - charge.Refunded.AmountMinor, nil
 }
 
 // reconcileRefunds takes over refunds whose driver has vanished, one at a time, as Reconcile does with attempts.

@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"marquee/internal/money"
 	"marquee/internal/payment"
 	"marquee/internal/postgres"
 	"marquee/internal/typeid"
@@ -85,21 +84,17 @@ func (s *Service) step(ctx context.Context, a payment.Attempt) (payment.Attempt,
 			return a, fmt.Errorf("the gateway did not void attempt %s: it is %s", a.ID, charge.Status)
 		}
 	case payment.AttemptRefundPending:
-		charge, err := s.lookup(ctx, a)
+		refund, taken, err := s.payments.RefundInVain(ctx, a)
 		if err != nil {
 			return a, err
 		}
-		if charge.Status != payment.ChargeCaptured {
-			return a, fmt.Errorf("the gateway says that attempt %s is %s, of which it took money", a.ID, charge.Status)
+		if !taken {
+			return s.payments.Advance(ctx, a, payment.Step{To: payment.AttemptRefunded})
 		}
-		// Somebody may have given back some of it by hand.
-		left := money.Money{AmountMinor: charge.Captured.AmountMinor - charge.Refunded.AmountMinor, Currency: charge.Captured.Currency}
-		if left.AmountMinor > 0 {
-			if err := s.askBack(ctx, gateway, a.Key(), a.Key()+"/refund", left); err != nil {
-				return a, err
-			}
+		if err := s.giveBack(ctx, refund); err != nil {
+			return a, err
 		}
-		return s.payments.Advance(ctx, a, payment.Step{To: payment.AttemptRefunded})
+		return s.payments.Attempt(ctx, a.ShowtimeID, a.ID)
 	default:
 		return a, fmt.Errorf("attempt %s rests at %s", a.ID, a.Status)
 	}

@@ -150,6 +150,11 @@ func (Nothing) Refund(context.Context, string, string, money.Money) (ChargeRefun
 	return ChargeRefund{}, ErrRefused
 }
 
+// LookupRefund finds none.
+func (Nothing) LookupRefund(context.Context, string, string) (ChargeRefund, error) {
+	return ChargeRefund{}, ErrNoSuchRefund
+}
+
 // Lookup says that nothing stands in the way.
 func (n Nothing) Lookup(context.Context, string) (Charge, error) {
 	return n.charge(ChargeAuthorized), nil

@@ -15,6 +15,8 @@ import (
 var (
 	// ErrNoSuchCharge is returned by a gateway that has never heard of a key.
 	ErrNoSuchCharge = errors.New("payment: the gateway knows no such charge")
+	// ErrNoSuchRefund is returned by a gateway that knows the charge, and has never heard of the refund's key.
+	ErrNoSuchRefund = errors.New("payment: the gateway knows no such refund")
 	// ErrRefused is returned for what a gateway does not do: nothing has changed, and asking again changes nothing.
 	ErrRefused = errors.New("payment: the gateway refuses")
 )
@@ -71,6 +73,7 @@ type Request struct {
 type ChargeRefund struct {
 	Reference string       // the gateway's own id
 	Status    RefundStatus // RefundFailed is final: whoever tries again uses another key
+	Code      string       // why it failed, in the gateway's words, if it says so
 	Amount    money.Money
 }
 
@@ -101,7 +104,7 @@ func (c Capabilities) Takes(currency string) bool {
 }
 
 // Gateway moves money. Every call may be repeated with the same key and has its effect once. An error other than
-// ErrNoSuchCharge and ErrRefused says nothing about whether the effect happened. Implementations are safe for concurrent
+// ErrNoSuchCharge, ErrNoSuchRefund and ErrRefused says nothing about whether the effect happened. Implementations are safe for concurrent
 // use, honour ctx, and never run inside a database transaction of the caller.
 type Gateway interface {
 	// Name is what attempts store to find the gateway again.
@@ -123,6 +126,8 @@ type Gateway interface {
 	Refund(ctx context.Context, key, refundKey string, amount money.Money) (ChargeRefund, error)
 	// Lookup says how a charge stands, or ErrNoSuchCharge.
 	Lookup(ctx context.Context, key string) (Charge, error)
+	// LookupRefund says how a refund of a charge stands, and makes none: ErrNoSuchCharge, ErrNoSuchRefund.
+	LookupRefund(ctx context.Context, key, refundKey string) (ChargeRefund, error)
 }
 
 // ErrForged is returned for a webhook that the gateway did not sign as it is, or not lately.

@@ -22,12 +22,13 @@ type Movement string
 
 // The movements. Each is written in the transaction that records what moves the money.
 const (
-	Taken       Movement = "TAKEN"         // for seats
-	TakenInVain Movement = "TAKEN_IN_VAIN" // too late, or without us: all of it goes back
-	Promised    Movement = "PROMISED"      // back to a customer
-	Returned    Movement = "RETURNED"      // to a customer, of what was promised or taken in vain
-	CarriedOut  Movement = "CARRIED_OUT"   // to another reservation of a swap
-	CarriedIn   Movement = "CARRIED_IN"    // from one
+	Taken       Movement = "TAKEN"            // for seats
+	TakenInVain Movement = "TAKEN_IN_VAIN"    // too late, or without us: all of it goes back
+	Promised    Movement = "PROMISED"         // back to a customer
+	Returned    Movement = "RETURNED"         // to a customer, of what was promised or taken in vain
+	ByHand      Movement = "RETURNED_BY_HAND" // the same, by somebody at the gateway's own dashboard
+	CarriedOut  Movement = "CARRIED_OUT"      // to another reservation of a swap
+	CarriedIn   Movement = "CARRIED_IN"       // from one
 )
 
 // LedgerAccount is an account that a theater has in each currency.
@@ -47,6 +48,7 @@ var entries = map[Movement]struct{ debit, credit LedgerAccount }{
 	TakenInVain: {AtGateway, Returns},
 	Promised:    {Sales, Returns},
 	Returned:    {Returns, AtGateway},
+	ByHand:      {Returns, AtGateway},
 	CarriedOut:  {Sales, Carried},
 	CarriedIn:   {Carried, Sales},
 }

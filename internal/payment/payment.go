@@ -6,7 +6,10 @@
 //
 // Money that was captured in order goes back by refunds, as many as are asked for, each known to the gateway by a key of its
 // own; the attempt stays captured. All refunds of a payment together never pass what was captured: a check of the table.
-// Money that a gateway took without us goes back whole, as a step of its attempt.
+// Money that a gateway took without us goes back whole, by a refund too, which has the id of the attempt and brings it to its end.
+//
+// A refund can fail. Each try has a key of its own, and its number is stored before the gateway is asked; the next is made only
+// when the gateway says that the one before has failed. What was tried in vain often enough rests as failed, still promised.
 //
 // What a payment is for (seats, tickets), when its steps happen and how much goes back is the business of booking.
 package payment

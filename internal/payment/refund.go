@@ -30,6 +30,7 @@ const (
 	ByTheater  Cause = "THEATER"  // the showtime was called off, or something else was the theater's doing
 	Goodwill   Cause = "GOODWILL" // the theater owed nothing and gave it all the same
 	BySwap     Cause = "SWAP"     // the customer swapped the seats
+	InVain     Cause = "IN_VAIN"  // it was taken too late, or without us: a step of its attempt
 )
 
 // RefundStatus is where a refund stands.
@@ -39,10 +40,20 @@ type RefundStatus string
 const (
 	RefundPending RefundStatus = "PENDING" // the gateway is to be told, or has not answered; it waits at the counter
 	RefundDone    RefundStatus = "DONE"    // the money was given back
-	RefundFailed  RefundStatus = "FAILED"  // it could not be
+	RefundFailed  RefundStatus = "FAILED"  // it could not be, however often it was tried: somebody decides how it goes back
 )
 
-// Refund is money of a captured attempt that goes back.
+// Destination is how a refund goes back.
+type Destination string
+
+// The destinations.
+const (
+	ToOriginal    Destination = "ORIGINAL"        // the way it was paid
+	ToStoreCredit Destination = "STORE_CREDIT"    // to what the customer has with the theater
+	ToCash        Destination = "CASH_AT_COUNTER" // over the counter of the theater
+)
+
+// Refund is money of an attempt that goes back.
 type Refund struct {
 	ShowtimeID uuid.UUID
 	ID         uuid.UUID
@@ -57,6 +68,29 @@ type Refund struct {
 	CreatedAt  time.Time
 	To         *Reference // the reservation that it pays for instead of going back; nil: it goes back
 	Origin     string     // what the gateway knows the money by, of an attempt that carried it here; "": it took it
+
+	Destination Destination
+	Try         int16       // from 1; each has a key of its own
+	Code        string      // why the try before failed, or the last where it has failed; "": none did
+	ByHand      money.Money // of the amount, what somebody gave back without us, at the gateway's own dashboard
+}
+
+// Due returns what the gateway is asked for.
+func (r Refund) Due() money.Money {
+	return money.Money{AmountMinor: r.Amount.AmountMinor - r.ByHand.AmountMinor, Currency: r.Amount.Currency}
+}
+
+// AtCounter reports whether it goes back over the counter, where no program drives it.
+func (r Refund) AtCounter() bool {
+	return r.Destination == ToCash || r.Destination == ToOriginal && AtCounter(r.Gateway)
+}
+
+// Shown returns where it stands for its customer: what was tried in vain is delayed, whether or not it is tried again.
+func (r Refund) Shown() RefundStatus {
+	if r.Status == RefundPending && r.Try > 1 {
+		return RefundFailed
+	}
+	return r.Status
 }
 
 // CarriedToID returns the public id of the reservation that it pays for, nil when it goes back.
@@ -70,21 +104,26 @@ func (r Refund) CarriedToID() *string {
 // AttemptKey is what the gateway knows the attempt by that took the money.
 func (r Refund) AttemptKey() string { return cmp.Or(r.Origin, r.AttemptID.String()) }
 
-// Key is what the gateway knows the refund by. The first of an attempt has the key that a return of the whole has; money that
-// was carried may go back from several reservations, so its refunds name the attempt that has it.
-func (r Refund) Key() string {
+// Key is what the gateway knows a try of the refund by. The first of an attempt has the key that a return of the whole has;
+// money that was carried may go back from several reservations, so its refunds name the attempt that has it.
+func (r Refund) Key(try int16) string {
 	key := r.AttemptKey() + "/refund"
-	if r.Origin != "" {
-		return key + "/" + r.AttemptID.String() + "/" + strconv.Itoa(int(r.Number))
-	}
-	if r.Number > 1 {
+	switch {
+	case r.Origin != "":
+		key += "/" + r.AttemptID.String() + "/" + strconv.Itoa(int(r.Number))
+	case r.Number > 1:
 		key += "/" + strconv.Itoa(int(r.Number))
+	}
+	if try > 1 {
+		key += "/try/" + strconv.Itoa(int(try))
 	}
 	return key
 }
 
-// Promised returns what all refunds of the payment come to, those on their way included.
-func (p Payment) Promised() money.Money { return p.sum(func(r Refund) bool { return r.To == nil }) }
+// Promised returns what all refunds of the payment come to, those on their way included, but for what was taken in vain.
+func (p Payment) Promised() money.Money {
+	return p.sum(func(r Refund) bool { return r.To == nil && r.Cause != InVain })
+}
 
 // Carried returns what of the payment pays for other reservations.
 func (p Payment) Carried() money.Money { return p.sum(func(r Refund) bool { return r.To != nil }) }
@@ -135,7 +174,7 @@ func (s *Service) OpenRefundsTx(ctx context.Context, tx *sql.Tx, of Reference, o
 		r := Refund{
 			ShowtimeID: p.ShowtimeID, ID: typeid.New(), PaymentID: p.ID, AttemptID: part.AttemptID, Gateway: part.Gateway,
 			Amount: money.Money{AmountMinor: part.Minor, Currency: p.Amount.Currency}, Cause: o.Cause, Seats: o.Seats, Status: RefundPending,
-			Origin: part.origin(),
+			Origin: part.origin(), Destination: ToOriginal, Try: 1, ByHand: money.Money{Currency: p.Amount.Currency},
 		}
 		err := tx.QueryRowContext(ctx, `INSERT INTO refunds (showtime_id, id, payment_id, attempt_id, number, amount_minor, cause, seats, leased_until)
 			SELECT $1::uuid, $2::uuid, $3::uuid, $4::uuid, 1 + count(*), $5::bigint, $6::text, $7::smallint[],
@@ -153,17 +192,25 @@ func (s *Service) OpenRefundsTx(ctx context.Context, tx *sql.Tx, of Reference, o
 	return refunds, nil
 }
 
-// FinishRefundTx records that a gateway gave a refund back: ErrMoved when that was recorded before.
+// FinishRefundTx records that a refund was given back: ErrMoved when that was recorded before.
 func (s *Service) FinishRefundTx(ctx context.Context, tx *sql.Tx, r Refund) error {
+	if r.Cause == InVain {
+		// Not of what was captured in order: the attempt has it.
+		_, err := advance(ctx, tx, Attempt{ShowtimeID: r.ShowtimeID, ID: r.AttemptID, Status: AttemptRefundPending}, Step{To: AttemptRefunded})
+		return err
+	}
 	result, err := tx.ExecContext(ctx, `UPDATE refunds SET status = 'DONE', done_at = now() WHERE showtime_id = $1 AND id = $2 AND status = 'PENDING'`,
 		r.ShowtimeID, r.ID)
 	if err := changedOne(result, err); err != nil {
 		return err
 	}
-	if !AtCounter(r.Gateway) { // there the till says which way it went
-		if err := recordTx(ctx, tx, transfer{r.ShowtimeID, r.PaymentID, r.ID, Returned, r.Gateway, r.Amount.AmountMinor}); err != nil {
+	if !r.AtCounter() { // there the till says which way it went
+		if err := recordTx(ctx, tx, transfer{r.ShowtimeID, r.PaymentID, r.ID, Returned, r.Gateway, r.Due().AmountMinor}); err != nil {
 			return err
 		}
+	}
+	if err := recordTx(ctx, tx, transfer{r.ShowtimeID, r.PaymentID, r.ID, ByHand, r.Gateway, r.ByHand.AmountMinor}); err != nil {
+		return err
 	}
 	return changedOne(tx.ExecContext(ctx, `UPDATE payments SET refunded_minor = refunded_minor + $3, updated_at = now(),
 			status = CASE WHEN refunded_minor + $3 = captured_minor THEN 'REFUNDED' ELSE status END
@@ -178,16 +225,59 @@ func (s *Service) LeaseRefunds(ctx context.Context, limit int, lease time.Durati
 		WHERE (r.showtime_id, r.id) IN (SELECT showtime_id, id FROM refunds WHERE status = 'PENDING' AND leased_until < now()
 				ORDER BY leased_until LIMIT $1 FOR UPDATE SKIP LOCKED)
 			AND p.showtime_id = r.showtime_id AND p.id = r.payment_id AND a.showtime_id = r.showtime_id AND a.id = r.attempt_id
-		RETURNING r.showtime_id, r.id, r.payment_id, r.attempt_id, a.gateway, r.number, r.amount_minor, p.currency, r.cause, r.seats, r.status,
-			r.created_at, coalesce(a.origin_key, '')`, limit, lease.Milliseconds())
+		RETURNING `+refundColumns, limit, lease.Milliseconds())
 	if err != nil {
 		return nil, fmt.Errorf("looking for refunds: %w", err)
 	}
-	return postgres.Collect(rows, func(rows *sql.Rows) (r Refund, err error) {
-		err = rows.Scan(&r.ShowtimeID, &r.ID, &r.PaymentID, &r.AttemptID, &r.Gateway, &r.Number, &r.Amount.AmountMinor, &r.Amount.Currency,
-			&r.Cause, &r.Seats, &r.Status, &r.CreatedAt, &r.Origin)
-		return r, err
-	})
+	return postgres.Collect(rows, func(rows *sql.Rows) (Refund, error) { return scanRefund(rows) })
+}
+
+const refundColumns = `r.showtime_id, r.id, r.payment_id, r.attempt_id, a.gateway, r.number, r.amount_minor, p.currency, r.cause, r.seats, r.status,
+	r.created_at, coalesce(a.origin_key, ''), r.destination, r.try, coalesce(r.failure_code, ''), r.by_hand_minor`
+
+const refundSource = ` FROM refunds r JOIN payments p ON p.showtime_id = r.showtime_id AND p.id = r.payment_id
+	JOIN payment_attempts a ON a.showtime_id = r.showtime_id AND a.id = r.attempt_id`
+
+func scanRefund(row interface{ Scan(...any) error }) (r Refund, err error) {
+	err = row.Scan(&r.ShowtimeID, &r.ID, &r.PaymentID, &r.AttemptID, &r.Gateway, &r.Number, &r.Amount.AmountMinor, &r.Amount.Currency,
+		&r.Cause, &r.Seats, &r.Status, &r.CreatedAt, &r.Origin, &r.Destination, &r.Try, &r.Code, &r.ByHand.AmountMinor)
+	r.ByHand.Currency = r.Amount.Currency
+	return r, err
+}
+
+// RefundInVain returns the refund of what an attempt took in vain; ok is false when it took nothing.
+func (s *Service) RefundInVain(ctx context.Context, a Attempt) (r Refund, ok bool, err error) {
+	r, err = scanRefund(s.db.SQL().QueryRowContext(ctx, `SELECT `+refundColumns+refundSource+` WHERE r.showtime_id = $1 AND r.id = $2`, a.ShowtimeID, a.ID))
+	if errors.Is(err, sql.ErrNoRows) {
+		return r, false, nil
+	}
+	if err != nil {
+		return r, false, fmt.Errorf("reading a refund: %w", err)
+	}
+	return r, true, nil
+}
+
+// GivenByHand records, before the rest is asked for, that so much of a pending refund somebody gave back without us, and returns
+// it as it stands then. ErrMoved when it is not where r stands.
+func (s *Service) GivenByHand(ctx context.Context, r Refund, minor int64) (Refund, error) {
+	result, err := s.db.SQL().ExecContext(ctx, `UPDATE refunds SET by_hand_minor = $5
+		WHERE showtime_id = $1 AND id = $2 AND status = 'PENDING' AND try = $3 AND by_hand_minor = $4`,
+		r.ShowtimeID, r.ID, r.Try, r.ByHand.AmountMinor, minor)
+	r.ByHand.AmountMinor = minor
+	return r, changedOne(result, err)
+}
+
+// TryAgain records that a try of a pending refund has failed for good, so that the next is made under its own key once a time
+// has passed. ErrMoved when r is not at that try.
+func (s *Service) TryAgain(ctx context.Context, r Refund, code string, after time.Duration) error {
+	return changedOne(s.db.SQL().ExecContext(ctx, `UPDATE refunds SET try = try + 1, failure_code = $4, leased_until = now() + $5 * interval '1 millisecond'
+		WHERE showtime_id = $1 AND id = $2 AND status = 'PENDING' AND try = $3`, r.ShowtimeID, r.ID, r.Try, code, after.Milliseconds()))
+}
+
+// FailRefund records that the last try of a pending refund has failed for good. ErrMoved when r is not at that try.
+func (s *Service) FailRefund(ctx context.Context, r Refund, code string) error {
+	return changedOne(s.db.SQL().ExecContext(ctx, `UPDATE refunds SET status = 'FAILED', failure_code = $4
+		WHERE showtime_id = $1 AND id = $2 AND status = 'PENDING' AND try = $3`, r.ShowtimeID, r.ID, r.Try, code))
 }
 
 // ReleaseRefund lets go of a refund's lease, so that the reconciler takes it up.
@@ -221,6 +311,8 @@ func refundsOf(p Payment, text []byte) ([]Refund, error) {
 		Status      RefundStatus `json:"status"`
 		Seats       seatno.List  `json:"seats"`
 		CreatedAt   time.Time    `json:"createdAt"`
+		Destination Destination  `json:"destination"`
+		Try         int16        `json:"try"`
 
 		ToShowtimeID    *uuid.UUID `json:"toShowtimeId"`
 		ToReservationID *uuid.UUID `json:"toReservationId"`
@@ -233,7 +325,7 @@ func refundsOf(p Payment, text []byte) ([]Refund, error) {
 		refunds[i] = Refund{
 			ShowtimeID: p.ShowtimeID, ID: row.ID, PaymentID: p.ID, AttemptID: row.AttemptID, Gateway: row.Gateway, Number: row.Number,
 			Amount: money.Money{AmountMinor: row.AmountMinor, Currency: p.Amount.Currency}, Cause: row.Cause, Seats: row.Seats,
-			Status: row.Status, CreatedAt: row.CreatedAt,
+			Status: row.Status, CreatedAt: row.CreatedAt, Destination: row.Destination, Try: row.Try,
 		}
 		if row.ToReservationID != nil {
 			refunds[i].To = &Reference{ShowtimeID: *row.ToShowtimeID, ID: *row.ToReservationID}

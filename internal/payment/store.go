@@ -205,6 +205,7 @@ func (s *Service) LeaseUnsettled(ctx context.Context, limit int, lease time.Dura
 	type key struct{ showtime, id uuid.UUID }
 	rows, err := s.db.SQL().QueryContext(ctx, `SELECT showtime_id, id FROM payment_attempts
 		WHERE status IN ('STARTED', 'AUTHORIZED', 'VOID_PENDING', 'REFUND_PENDING') AND leased_until < now()
+			AND (status <> 'REFUND_PENDING' OR taken_minor = 0) -- what was taken has a refund with a lease of its own
 		ORDER BY leased_until LIMIT $1`, limit)
 	if err != nil {
 		return nil, fmt.Errorf("looking for unsettled attempts: %w", err)
@@ -272,7 +273,7 @@ func (s *Service) payments(ctx context.Context, join string, wanted []Reference,
 			p.status, p.amount_minor, p.refunded_minor, p.currency, p.created_at,
 			(SELECT json_agg(json_build_object('id', r.id, 'attemptId', r.attempt_id, 'gateway', a.gateway, 'number', r.number, 'amountMinor', r.amount_minor, 'cause', r.cause,
 					'status', r.status, 'seats', array_to_json(r.seats), 'toShowtimeId', r.to_showtime_id, 'toReservationId', r.to_reservation_id,
-					'createdAt', r.created_at) ORDER BY r.created_at, r.id)
+					'createdAt', r.created_at, 'destination', r.destination, 'try', r.try) ORDER BY r.created_at, r.id)
 				FROM refunds r JOIN payment_attempts a ON a.showtime_id = r.showtime_id AND a.id = r.attempt_id
 				WHERE r.showtime_id = p.showtime_id AND r.payment_id = p.id)
 		FROM unnest($1::uuid[], $2::uuid[]) AS wanted (showtime_id, id)

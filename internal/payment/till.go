@@ -156,19 +156,14 @@ func (s *Service) PaidOutTx(ctx context.Context, tx *sql.Tx, ref Reference, key 
 	return minor, nil
 }
 
-// DueAtCounterTx returns what is to be paid out at the counter of a reservation that was paid there, with how it was, the first
-// promised first. The caller holds the reservation's row lock.
+// DueAtCounterTx returns what is to be paid out at the counter of a reservation, with how it was paid, the first promised first. The caller holds the reservation's row lock.
 func (s *Service) DueAtCounterTx(ctx context.Context, tx *sql.Tx, ref Reference) ([]Refund, error) {
-	rows, err := tx.QueryContext(ctx, `SELECT r.showtime_id, r.id, r.payment_id, a.gateway, r.amount_minor, p.currency FROM payments p
-		JOIN refunds r ON r.showtime_id = p.showtime_id AND r.payment_id = p.id
-		JOIN payment_attempts a ON a.showtime_id = r.showtime_id AND a.id = r.attempt_id
-		WHERE p.showtime_id = $1 AND p.reservation_id = $2 AND a.gateway IN ($3, $4) AND r.status = 'PENDING' ORDER BY r.number`,
-		ref.ShowtimeID, ref.ID, MethodCash, MethodCard)
+	rows, err := tx.QueryContext(ctx, `SELECT `+refundColumns+refundSource+`
+		WHERE p.showtime_id = $1 AND p.reservation_id = $2 AND r.status = 'PENDING'
+			AND (r.destination = $5 OR r.destination = $6 AND a.gateway IN ($3, $4)) ORDER BY r.number`,
+		ref.ShowtimeID, ref.ID, MethodCash, MethodCard, ToCash, ToOriginal)
 	if err != nil {
 		return nil, fmt.Errorf("reading what is due at the counter: %w", err)
 	}
-	return postgres.Collect(rows, func(rows *sql.Rows) (r Refund, err error) {
-		err = rows.Scan(&r.ShowtimeID, &r.ID, &r.PaymentID, &r.Gateway, &r.Amount.AmountMinor, &r.Amount.Currency)
-		return r, err
-	})
+	return postgres.Collect(rows, func(rows *sql.Rows) (Refund, error) { return scanRefund(rows) })
 }

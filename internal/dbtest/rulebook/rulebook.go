@@ -28,13 +28,14 @@ const live = `WITH live AS (SELECT * FROM reservations WHERE status = 'CONFIRMED
 const moved = `WITH moved AS (
 	SELECT showtime_id, id AS subject_id, 'TAKEN' AS kind, gateway, amount_minor FROM payment_attempts WHERE status = 'CAPTURED' AND amount_minor > 0
 	UNION ALL SELECT showtime_id, id, 'TAKEN_IN_VAIN', gateway, coalesce(taken_minor, amount_minor) FROM payment_attempts WHERE status IN ('REFUND_PENDING', 'REFUNDED') AND coalesce(taken_minor, amount_minor) > 0
-	UNION ALL SELECT showtime_id, id, 'RETURNED', gateway, coalesce(taken_minor, amount_minor) FROM payment_attempts WHERE status = 'REFUNDED' AND coalesce(taken_minor, amount_minor) > 0
 	UNION ALL SELECT showtime_id, id, 'CARRIED_IN', gateway, amount_minor FROM payment_attempts WHERE status = 'CARRIED'
 	UNION ALL SELECT r.showtime_id, r.id, CASE WHEN r.to_reservation_id IS NULL THEN 'PROMISED' ELSE 'CARRIED_OUT' END, a.gateway, r.amount_minor
+		FROM refunds r JOIN payment_attempts a ON a.showtime_id = r.showtime_id AND a.id = r.attempt_id WHERE r.cause <> 'IN_VAIN'
+	UNION ALL SELECT r.showtime_id, r.id, 'RETURNED', coalesce('COUNTER_' || t.method, CASE r.destination WHEN 'STORE_CREDIT' THEN 'credit' ELSE a.gateway END), r.amount_minor - r.by_hand_minor
 		FROM refunds r JOIN payment_attempts a ON a.showtime_id = r.showtime_id AND a.id = r.attempt_id
-	UNION ALL SELECT r.showtime_id, r.id, 'RETURNED', coalesce('COUNTER_' || t.method, a.gateway), r.amount_minor
-		FROM refunds r JOIN payment_attempts a ON a.showtime_id = r.showtime_id AND a.id = r.attempt_id
-		LEFT JOIN till_entries t ON t.showtime_id = r.showtime_id AND t.refund_id = r.id WHERE r.status = 'DONE' AND r.to_reservation_id IS NULL),
+		LEFT JOIN till_entries t ON t.showtime_id = r.showtime_id AND t.refund_id = r.id WHERE r.status = 'DONE' AND r.to_reservation_id IS NULL AND r.by_hand_minor < r.amount_minor
+	UNION ALL SELECT r.showtime_id, r.id, 'RETURNED_BY_HAND', a.gateway, r.by_hand_minor
+		FROM refunds r JOIN payment_attempts a ON a.showtime_id = r.showtime_id AND a.id = r.attempt_id WHERE r.status = 'DONE' AND r.by_hand_minor > 0),
 	booked AS (SELECT showtime_id, subject_id, kind, gateway, amount_minor FROM ledger_transfers) `
 
 // Always returns the rules that every snapshot keeps, whatever is under way.
@@ -101,7 +102,7 @@ func Always() []Rule {
 			coalesce(r.promised, 0), p.promised_minor, coalesce(r.done, 0), p.refunded_minor)
 		FROM payments p JOIN payment_attempts a ON a.showtime_id = p.showtime_id AND a.payment_id = p.id AND a.status = 'CAPTURED'
 		LEFT JOIN (SELECT showtime_id, payment_id, sum(amount_minor) AS promised, sum(amount_minor) FILTER (WHERE status = 'DONE') AS done
-			FROM refunds GROUP BY showtime_id, payment_id) r ON r.showtime_id = p.showtime_id AND r.payment_id = p.id
+			FROM refunds WHERE cause <> 'IN_VAIN' GROUP BY showtime_id, payment_id) r ON r.showtime_id = p.showtime_id AND r.payment_id = p.id
 		WHERE (coalesce(r.promised, 0), coalesce(r.done, 0)) <> (p.promised_minor, p.refunded_minor)`},
 		{"the lines of a reservation are not its price", `SELECT format('%s reservation %s of %s has lines of %s', r.status, r.id, r.amount_minor, l.sum)
 		FROM reservations r, LATERAL (SELECT sum((line ->> 'amountMinor')::bigint) AS sum FROM jsonb_array_elements(r.lines) AS line
@@ -114,9 +115,14 @@ func Always() []Rule {
 		LEFT JOIN payment_attempts a ON a.showtime_id = p.showtime_id AND a.payment_id = p.id AND a.status = 'AUTHORIZED'
 		WHERE (r.status IN ('HELD', 'RESERVED') AND r.held_until IS NULL) <> (a.id IS NOT NULL)`},
 		{"more goes back of an attempt than it has", `SELECT format('attempt %s of %s promises %s', a.id, a.amount_minor, r.promised) FROM payment_attempts a
-		JOIN (SELECT showtime_id, attempt_id, sum(amount_minor) AS promised FROM refunds GROUP BY showtime_id, attempt_id) r
+		JOIN (SELECT showtime_id, attempt_id, sum(amount_minor) AS promised FROM refunds WHERE cause <> 'IN_VAIN' GROUP BY showtime_id, attempt_id) r
 			ON r.showtime_id = a.showtime_id AND r.attempt_id = a.id
 		WHERE r.promised > a.amount_minor OR a.status NOT IN ('CAPTURED', 'CARRIED')`},
+		{"what was taken in vain has not the refund that it needs", `SELECT format('%s attempt %s, %s refund of %s', a.status, a.id, r.status, r.amount_minor)
+		FROM (SELECT *, coalesce(taken_minor, amount_minor) AS taken FROM payment_attempts WHERE status IN ('REFUND_PENDING', 'REFUNDED')) a
+		FULL JOIN (SELECT * FROM refunds WHERE cause = 'IN_VAIN') r ON r.showtime_id = a.showtime_id AND r.id = a.id AND r.attempt_id = a.id
+		WHERE CASE WHEN a.id IS NULL THEN true WHEN a.taken = 0 THEN r.id IS NOT NULL
+			ELSE r.id IS NULL OR r.amount_minor <> a.taken OR (r.status = 'DONE') <> (a.status = 'REFUNDED') END`},
 		{"a swap pays with money that it does not have", `SELECT format('%s attempt %s with %s: %s carried, handover of %s %s', a.status, a.id, a.credit_minor, c.carried, h.credit_minor, h.status)
 		FROM payment_attempts a JOIN payments p ON p.showtime_id = a.showtime_id AND p.id = a.payment_id
 		LEFT JOIN handovers h ON h.to_showtime_id = a.showtime_id AND h.attempt_id = a.id AND h.status IN ('TAKEN', 'DONE')
@@ -144,11 +150,11 @@ func Always() []Rule {
 		FULL JOIN (SELECT * FROM till_entries WHERE kind = 'TAKEN') e ON e.showtime_id = p.showtime_id AND e.payment_id = p.id
 		WHERE CASE WHEN a.gateway LIKE 'COUNTER%' THEN p.captured_minor END IS DISTINCT FROM e.amount_minor`},
 		{"the till has not paid out what was given back at the counter", `SELECT format('%s refund %s of %s, %s out of the till', f.status, f.id, f.amount_minor, o.sum)
-		FROM (SELECT f.* FROM refunds f JOIN payment_attempts a ON a.showtime_id = f.showtime_id AND a.id = f.attempt_id AND a.gateway LIKE 'COUNTER%'
-			WHERE f.to_reservation_id IS NULL) f
+		FROM (SELECT f.* FROM refunds f JOIN payment_attempts a ON a.showtime_id = f.showtime_id AND a.id = f.attempt_id
+			WHERE f.to_reservation_id IS NULL AND (f.destination = 'CASH_AT_COUNTER' OR f.destination = 'ORIGINAL' AND a.gateway LIKE 'COUNTER%')) f
 		FULL JOIN (SELECT showtime_id, refund_id, sum(amount_minor) AS sum FROM till_entries WHERE kind = 'PAID_OUT' GROUP BY showtime_id, refund_id) o
 			ON o.showtime_id = f.showtime_id AND o.refund_id = f.id
-		WHERE CASE WHEN f.status = 'DONE' THEN f.amount_minor END IS DISTINCT FROM o.sum`},
+		WHERE CASE WHEN f.status = 'DONE' THEN nullif(f.amount_minor - f.by_hand_minor, 0) END IS DISTINCT FROM o.sum`},
 		{"the ledger lacks money that was moved", moved + `SELECT format('%s of %s', kind, subject_id) FROM (TABLE moved EXCEPT ALL TABLE booked) AS d`},
 		{"the ledger has money that was not moved", moved + `SELECT format('%s of %s', kind, subject_id) FROM (TABLE booked EXCEPT ALL TABLE moved) AS d`},
 	}

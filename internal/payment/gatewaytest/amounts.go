@@ -83,6 +83,32 @@ var amounts = []check{
 		charge, err := s.Gateway.Lookup(ctx, key)
 		return expect(charge, err, payment.ChargeCaptured, s.Good.Amount.AmountMinor, s.Good.Amount.AmountMinor)
 	}},
+	{"a_refund_is_found_by_its_key", func(ctx context.Context, s Subject) error {
+		key := newKey()
+		if found, err := s.Gateway.LookupRefund(ctx, key, key+"/refund"); !errors.Is(err, payment.ErrNoSuchCharge) {
+			return fmt.Errorf("a refund of an unknown charge is %+v, %w; want ErrNoSuchCharge", found, orNone(err))
+		}
+		if err := capture(ctx, s, key); err != nil {
+			return err
+		}
+		for range 2 { // who looks does not open one
+			if found, err := s.Gateway.LookupRefund(ctx, key, key+"/refund"); !errors.Is(err, payment.ErrNoSuchRefund) {
+				return fmt.Errorf("an unknown refund is %+v, %w; want ErrNoSuchRefund", found, orNone(err))
+			}
+		}
+		made, err := s.Gateway.Refund(ctx, key, key+"/refund", third(s))
+		if err := expectRefund(made, err, payment.RefundDone, third(s)); err != nil {
+			return err
+		}
+		found, err := s.Gateway.LookupRefund(ctx, key, key+"/refund")
+		if err != nil || found != made {
+			return fmt.Errorf("one key has the refunds %+v and %+v: %w", made, found, orNone(err))
+		}
+		if _, err := s.Gateway.LookupRefund(ctx, key, key+"/refund/2"); !errors.Is(err, payment.ErrNoSuchRefund) {
+			return fmt.Errorf("another refund of the charge gives %w; want ErrNoSuchRefund", orNone(err))
+		}
+		return nil
+	}},
 	{"parts_of_a_refund_add_up", func(ctx context.Context, s Subject) error {
 		key, part := newKey(), third(s)
 		if err := capture(ctx, s, key); err != nil {

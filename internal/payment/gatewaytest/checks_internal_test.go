@@ -103,6 +103,9 @@ func TestChecks_find_each_fault(t *testing.T) {
 		"refund_gives_back_once_per_key": {refund: func(f *Fake, ctx context.Context, key, refundKey string, amount money.Money) (payment.ChargeRefund, error) {
 			return f.Refund(ctx, key, refundKey+newKey(), amount)
 		}},
+		"a_refund_is_found_by_its_key": {find: func(f *Fake, ctx context.Context, key, refundKey string) (payment.ChargeRefund, error) {
+			return f.Refund(ctx, key, refundKey, money.Money{AmountMinor: good.Amount.AmountMinor / 3, Currency: good.Amount.Currency})
+		}},
 		"parts_of_a_refund_add_up": {refund: func(f *Fake, ctx context.Context, key, _ string, amount money.Money) (payment.ChargeRefund, error) {
 			return f.Refund(ctx, key, key, amount)
 		}},

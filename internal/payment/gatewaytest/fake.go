@@ -20,6 +20,8 @@ const (
 	Void      Op = "Void"
 	Refund    Op = "Refund"
 	Lookup    Op = "Lookup"
+
+	LookupRefund Op = "LookupRefund"
 )
 
 // Call is one entry of a Fake's journal.
@@ -43,7 +45,8 @@ type account struct {
 	charge  payment.Charge
 	amount  money.Money
 	refunds map[string]*payment.ChargeRefund
-	later   bool // what is refunded stays pending
+	later   bool   // what is refunded stays pending
+	fails   string // what is refunded fails, for this reason
 }
 
 var (
@@ -119,6 +122,22 @@ func (f *Fake) Refund(ctx context.Context, key, refundKey string, amount money.M
 	return answer.Refund, err
 }
 
+// LookupRefund says how a refund stands.
+func (f *Fake) LookupRefund(ctx context.Context, key, refundKey string) (payment.ChargeRefund, error) {
+	answer, err := f.answer(ctx, LookupRefund, key, func() (answer Answer, err error) {
+		a, ok := f.charges[key]
+		if !ok {
+			return answer, payment.ErrNoSuchCharge
+		}
+		r, ok := a.refunds[refundKey]
+		if !ok {
+			return answer, payment.ErrNoSuchRefund
+		}
+		return Answer{Charge: a.charge, Refund: *r}, nil
+	})
+	return answer.Refund, err
+}
+
 // Lookup says how a charge stands.
 func (f *Fake) Lookup(ctx context.Context, key string) (payment.Charge, error) {
 	return f.change(ctx, Lookup, key, func(*account) error { return nil })
@@ -159,9 +178,12 @@ func (a *account) refund(key string, amount money.Money) (payment.ChargeRefund, 
 	}
 	r := &payment.ChargeRefund{Reference: "fake_" + typeid.New().String(), Status: payment.RefundDone, Amount: amount}
 	a.refunds[key] = r
-	if a.later {
+	switch {
+	case a.fails != "":
+		r.Status, r.Code = payment.RefundFailed, a.fails
+	case a.later:
 		r.Status = payment.RefundPending
-	} else {
+	default:
 		a.charge.Refunded.AmountMinor += amount.AmountMinor
 	}
 	return *r, nil

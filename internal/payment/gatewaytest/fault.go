@@ -159,16 +159,26 @@ func (f *Fake) take(key string) (charge payment.Charge, ok bool) {
 
 // RefundsLater is a Fault of Refund: what is opened by it stays pending until Resolve.
 func (f *Fake) RefundsLater(ctx context.Context, key string, effect Effect) (Answer, error) {
-	f.later(key, true)
-	defer f.later(key, false)
+	f.refunding(key, func(a *account) { a.later = true })
+	defer f.refunding(key, func(a *account) { a.later = false })
 	return effect(ctx)
 }
 
-func (f *Fake) later(key string, later bool) {
+// RefundFails is a Fault of Refund: what is opened by it fails.
+func (f *Fake) RefundFails(code string) Fault {
+	return func(ctx context.Context, key string, effect Effect) (Answer, error) {
+		f.refunding(key, func(a *account) { a.fails = code })
+		defer f.refunding(key, func(a *account) { a.fails = "" })
+		return effect(ctx)
+	}
+}
+
+// refunding sets how the refunds of a charge go that are opened from here on.
+func (f *Fake) refunding(key string, set func(*account)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if a, ok := f.charges[key]; ok {
-		a.later = later
+		set(a)
 	}
 }
 
@@ -189,7 +199,7 @@ func (f *Fake) Resolve(key string, well bool) {
 			r.Status = payment.RefundDone
 			a.charge.Refunded.AmountMinor += r.Amount.AmountMinor
 		case r.Status == payment.RefundPending:
-			r.Status = payment.RefundFailed
+			r.Status, r.Code = payment.RefundFailed, "account_closed"
 		}
 	}
 }

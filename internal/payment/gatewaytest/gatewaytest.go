@@ -303,6 +303,10 @@ var basics = []check{
 				return payment.Charge{}, err
 			},
 			"Lookup": func() (payment.Charge, error) { return s.Gateway.Lookup(ended, key) },
+			"LookupRefund": func() (payment.Charge, error) {
+				_, err := s.Gateway.LookupRefund(ended, key, key+"/refund")
+				return payment.Charge{}, err
+			},
 		} {
 			if charge, err := call(); !errors.Is(err, context.Canceled) {
 				return fmt.Errorf("%s with an ended context gives %+v, %v; want context.Canceled", name, charge, fmt.Sprint(err))

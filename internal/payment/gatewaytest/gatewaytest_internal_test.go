@@ -27,6 +27,7 @@ type bent struct {
 	void      func(f *Fake, ctx context.Context, key string) (payment.Charge, error)
 	refund    func(f *Fake, ctx context.Context, key, refundKey string, amount money.Money) (payment.ChargeRefund, error)
 	lookup    func(f *Fake, ctx context.Context, key string) (payment.Charge, error)
+	find      func(f *Fake, ctx context.Context, key, refundKey string) (payment.ChargeRefund, error)
 	verify    func(f *Fake, header http.Header, body []byte, now time.Time) (payment.Event, error)
 }
 
@@ -128,6 +129,13 @@ func (b *bent) Lookup(ctx context.Context, key string) (payment.Charge, error) {
 		return b.lookup(b.Fake, ctx, key)
 	}
 	return b.Fake.Lookup(ctx, key)
+}
+
+func (b *bent) LookupRefund(ctx context.Context, key, refundKey string) (payment.ChargeRefund, error) {
+	if b.find != nil {
+		return b.find(b.Fake, ctx, key, refundKey)
+	}
+	return b.Fake.LookupRefund(ctx, key, refundKey)
 }
 
 func (b *bent) Verify(header http.Header, body []byte, now time.Time) (payment.Event, error) {

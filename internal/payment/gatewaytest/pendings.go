@@ -118,6 +118,9 @@ var pendings = []check{
 		if err := expectRefund(refund, err, payment.RefundDone, s.SlowRefund); err != nil {
 			return err
 		}
+		if found, err := s.Gateway.LookupRefund(ctx, key, key+"/refund"); err != nil || found != refund {
+			return fmt.Errorf("the refund %+v is found as %+v: %w", refund, found, orNone(err))
+		}
 		charge, err := s.Gateway.Lookup(ctx, key)
 		return expect(charge, err, payment.ChargeCaptured, s.Good.Amount.AmountMinor, s.SlowRefund.AmountMinor)
 	}},
@@ -135,6 +138,9 @@ var pendings = []check{
 		refund, err := s.Gateway.Refund(ctx, key, key+"/refund", s.SlowRefund)
 		if err := expectRefund(refund, err, payment.RefundFailed, s.SlowRefund); err != nil {
 			return err
+		}
+		if found, err := s.Gateway.LookupRefund(ctx, key, key+"/refund"); err != nil || found != refund {
+			return fmt.Errorf("the refund %+v is found as %+v: %w", refund, found, orNone(err))
 		}
 		charge, err := s.Gateway.Lookup(ctx, key)
 		if err := expect(charge, err, payment.ChargeCaptured, s.Good.Amount.AmountMinor, 0); err != nil {

@@ -108,6 +108,26 @@ func (g *Gateway) Refund(ctx context.Context, key, refundKey string, amount mone
 	return fresh.answer(p.Currency)
 }
 
+// LookupRefund finds a refund by its receipt in the list of the payment's refunds.
+func (g *Gateway) LookupRefund(ctx context.Context, key, refundKey string) (payment.ChargeRefund, error) {
+	r, err := g.read(ctx, key)
+	if err != nil {
+		return payment.ChargeRefund{}, err
+	}
+	p, paid := r.leading()
+	if !paid {
+		return payment.ChargeRefund{}, payment.ErrNoSuchRefund
+	}
+	made, err := g.refunds(ctx, p.ID)
+	if err != nil {
+		return payment.ChargeRefund{}, err
+	}
+	if i := slices.IndexFunc(made, func(one refund) bool { return one.Receipt == receipt(refundKey) }); i >= 0 {
+		return made[i].answer(p.Currency)
+	}
+	return payment.ChargeRefund{}, payment.ErrNoSuchRefund
+}
+
 // allows returns ErrRefused for an amount that cannot be given back beside the refunds that were made.
 func (p charged) allows(amount money.Money, made []refund) error {
 	left := p.Amount - total(made, payment.RefundDone) - total(made, payment.RefundPending)

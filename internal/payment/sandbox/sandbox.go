@@ -92,6 +92,13 @@ func (g *Gateway) Refund(ctx context.Context, key, refundKey string, amount mone
 	return refund.Told(), err
 }
 
+// LookupRefund says how a refund stands.
+func (g *Gateway) LookupRefund(ctx context.Context, key, refundKey string) (payment.ChargeRefund, error) {
+	var refund Refund
+	err := g.ask(ctx, http.MethodGet, key, "/refunds?key="+url.QueryEscape(refundKey), nil, &refund)
+	return refund.Told(), err
+}
+
 // Lookup says how a charge stands.
 func (g *Gateway) Lookup(ctx context.Context, key string) (payment.Charge, error) {
 	return g.charge(ctx, http.MethodGet, key, "", nil)
@@ -150,6 +157,8 @@ func (g *Gateway) ask(ctx context.Context, method, key, call string, in, out any
 	switch {
 	case problem.Code == NoSuchCharge && response.StatusCode == http.StatusNotFound:
 		return payment.ErrNoSuchCharge
+	case problem.Code == NoSuchRefund && response.StatusCode == http.StatusNotFound:
+		return payment.ErrNoSuchRefund
 	case problem.Code == Refused && response.StatusCode == http.StatusUnprocessableEntity:
 		return payment.ErrRefused
 	default:

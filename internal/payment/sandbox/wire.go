@@ -46,13 +46,16 @@ type Refund struct {
 	ChargeKey   string               `json:"chargeKey"`
 	Reference   string               `json:"reference"`
 	Status      payment.RefundStatus `json:"status"`
+	FailureCode string               `json:"failureCode,omitempty"`
 	AmountMinor int64                `json:"amountMinor"`
 	Currency    string               `json:"currency"`
 }
 
 // Told returns the refund as Marquee knows refunds.
 func (r Refund) Told() payment.ChargeRefund {
-	return payment.ChargeRefund{Reference: r.Reference, Status: r.Status, Amount: money.Money{AmountMinor: r.AmountMinor, Currency: r.Currency}}
+	return payment.ChargeRefund{
+		Reference: r.Reference, Status: r.Status, Code: r.FailureCode, Amount: money.Money{AmountMinor: r.AmountMinor, Currency: r.Currency},
+	}
 }
 
 // Amount is what calls send.
@@ -72,6 +75,7 @@ type Problem struct {
 // The codes of problems that are definite.
 const (
 	NoSuchCharge = "NO_SUCH_CHARGE"
+	NoSuchRefund = "NO_SUCH_REFUND"
 	Refused      = "REFUSED"
 )
 

@@ -3,6 +3,7 @@ package stripe
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	sdk "github.com/stripe/stripe-go/v85"
 
@@ -51,6 +52,23 @@ func (g *Gateway) Refund(ctx context.Context, key, refundKey string, amount mone
 	return chargeRefund(refund)
 }
 
+// LookupRefund finds a refund by its metadata in the list of the intent's refunds.
+func (g *Gateway) LookupRefund(ctx context.Context, key, refundKey string) (payment.ChargeRefund, error) {
+	intent, err := g.known(ctx, key)
+	if err != nil {
+		return payment.ChargeRefund{}, err
+	}
+	refunds, err := g.refunds(ctx, intent.ID)
+	if err != nil {
+		return payment.ChargeRefund{}, err
+	}
+	i := slices.IndexFunc(refunds, func(refund *sdk.Refund) bool { return refund.Metadata[refundField] == refundKey })
+	if i < 0 {
+		return payment.ChargeRefund{}, payment.ErrNoSuchRefund
+	}
+	return chargeRefund(refunds[i])
+}
+
 // releases are the reasons of what Stripe lists among refunds and is none: funds let go of that were never captured.
 var releases = map[sdk.RefundReason]bool{"partial_capture": true, sdk.RefundReasonExpiredUncapturedCharge: true}
 
@@ -76,7 +94,7 @@ func chargeRefund(refund *sdk.Refund) (payment.ChargeRefund, error) {
 	if err != nil {
 		return payment.ChargeRefund{}, err
 	}
-	return payment.ChargeRefund{Reference: refund.ID, Status: statusOf(refund), Amount: amount}, nil
+	return payment.ChargeRefund{Reference: refund.ID, Status: statusOf(refund), Code: string(refund.FailureReason), Amount: amount}, nil
 }
 
 func statusOf(refund *sdk.Refund) payment.RefundStatus {

@@ -159,7 +159,7 @@ func (b *books) void(key string) (sandbox.Charge, error) {
 }
 
 // refund opens a refund of a captured charge, unless there is one, and says how it stands.
-func (b *books) refund(key string, in sandbox.Amount, status payment.RefundStatus) (sandbox.Refund, error) {
+func (b *books) refund(key string, in sandbox.Amount, status payment.RefundStatus, code string) (sandbox.Refund, error) {
 	var told sandbox.Refund
 	_, err := b.change(key, func(a *account) (*account, *sandbox.Refund, error) {
 		if a == nil {
@@ -176,12 +176,28 @@ func (b *books) refund(key string, in sandbox.Amount, status payment.RefundStatu
 		if in.Key == "" || in.Currency != a.charge.Currency || in.AmountMinor <= 0 || in.AmountMinor > left {
 			return nil, nil, payment.ErrRefused
 		}
-		r := &sandbox.Refund{Key: in.Key, ChargeKey: key, Reference: newReference(), Status: status, AmountMinor: in.AmountMinor, Currency: in.Currency}
+		r := &sandbox.Refund{Key: in.Key, ChargeKey: key, Reference: newReference(), Status: status, FailureCode: code, AmountMinor: in.AmountMinor, Currency: in.Currency}
 		if status == payment.RefundDone {
 			a.charge.RefundedMinor += in.AmountMinor
 		}
 		told = *r
 		return a, r, nil
+	})
+	return told, err
+}
+
+// lookupRefund says how a refund of a charge stands.
+func (b *books) lookupRefund(key, refundKey string) (told sandbox.Refund, err error) {
+	_, err = b.change(key, func(a *account) (*account, *sandbox.Refund, error) {
+		if a == nil {
+			return nil, nil, payment.ErrNoSuchCharge
+		}
+		known, ok := a.refunds[refundKey]
+		if !ok {
+			return nil, nil, payment.ErrNoSuchRefund
+		}
+		told = *known
+		return nil, nil, nil
 	})
 	return told, err
 }
@@ -243,11 +259,14 @@ func (a *account) decide(well bool) {
 	}
 }
 
+// refundFailed is why a refund fails that was pending.
+const refundFailed = "account_closed"
+
 // resolved returns a refund of the account that has come to its end. The caller holds the lock.
 func (a *account) resolved(r sandbox.Refund, well bool) *sandbox.Refund {
-	r.Status = payment.RefundFailed
+	r.Status, r.FailureCode = payment.RefundFailed, refundFailed
 	if well {
-		r.Status = payment.RefundDone
+		r.Status, r.FailureCode = payment.RefundDone, ""
 		a.charge.RefundedMinor += r.AmountMinor
 	}
 	return &r

@@ -33,7 +33,7 @@ const (
 	FailAfter  Deed = "FAIL_AFTER"  // the line breaks when it has
 	Hang       Deed = "HANG"        // nothing happens, and nobody answers
 	Delay      Deed = "DELAY"       // everything happens, Fault.DelayMillis later; webhooks too
-	Decline    Deed = "DECLINE"     // of Authorize, with Fault.Code
+	Decline    Deed = "DECLINE"     // of Authorize and Refund, which fails: with Fault.Code
 	Challenge  Deed = "CHALLENGE"   // of Authorize: the customer has to confirm on a page
 	Pend       Deed = "PEND"        // of Authorize and Refund: it is pending
 	Partial    Deed = "PARTIAL"     // of Capture: half of it is taken
@@ -46,7 +46,7 @@ const (
 var deeds = map[Deed][]Op{
 	FailBefore: {Authorize, Capture, Void, Refund, Lookup}, FailAfter: {Authorize, Capture, Void, Refund, Lookup},
 	Hang: {Authorize, Capture, Void, Refund, Lookup}, Delay: ops,
-	Decline: {Authorize}, Challenge: {Authorize}, Pend: {Authorize, Refund}, Partial: {Capture},
+	Decline: {Authorize, Refund}, Challenge: {Authorize}, Pend: {Authorize, Refund}, Partial: {Capture},
 	Lose: {Webhook}, Duplicate: {Webhook}, Reorder: {Webhook},
 }
 

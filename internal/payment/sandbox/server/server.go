@@ -92,7 +92,7 @@ func (s *Server) routes() {
 	for pattern, call := range map[string]http.HandlerFunc{
 		"PUT /v1/charges/{key}": call(s, Authorize, s.authorize), "GET /v1/charges/{key}": call(s, Lookup, s.lookup),
 		"POST /v1/charges/{key}/capture": call(s, Capture, s.capture), "POST /v1/charges/{key}/void": call(s, Void, s.void),
-		"POST /v1/charges/{key}/refunds": call(s, Refund, s.refund),
+		"POST /v1/charges/{key}/refunds": call(s, Refund, s.refund), "GET /v1/charges/{key}/refunds": call(s, Lookup, s.lookupRefund),
 
 		"GET /admin/charges": s.list, "POST /admin/faults": s.addFault, "DELETE /admin/faults": s.heal,
 		"POST /admin/charges/{key}/resolve": s.resolve, "POST /admin/charges/{key}/dispute": s.dispute,
@@ -123,6 +123,9 @@ func call[T any](s *Server, op Op, do func(key string, in sandbox.Amount, fault 
 		var in sandbox.Amount
 		if (op == Authorize || op == Capture || op == Refund) && !decode(w, r, &in) {
 			return
+		}
+		if refund := r.URL.Query().Get("key"); op == Lookup && refund != "" {
+			in.Key = refund
 		}
 		key := r.PathValue("key")
 		fault := s.faults.next(op, key, in.AmountMinor)
@@ -190,11 +193,18 @@ func (s *Server) void(key string, _ sandbox.Amount, _ Fault) (sandbox.Charge, er
 }
 
 func (s *Server) refund(key string, in sandbox.Amount, fault Fault) (sandbox.Refund, error) {
-	status := payment.RefundDone
-	if fault.Do == Pend {
-		status = payment.RefundPending
+	switch fault.Do {
+	case Pend:
+		return s.books.refund(key, in, payment.RefundPending, "")
+	case Decline:
+		return s.books.refund(key, in, payment.RefundFailed, fault.Code)
+	default:
+		return s.books.refund(key, in, payment.RefundDone, "")
 	}
-	return s.books.refund(key, in, status)
+}
+
+func (s *Server) lookupRefund(key string, in sandbox.Amount, _ Fault) (sandbox.Refund, error) {
+	return s.books.lookupRefund(key, in.Key)
 }
 
 func (s *Server) lookup(key string, _ sandbox.Amount, _ Fault) (sandbox.Charge, error) {
@@ -221,6 +231,8 @@ func reply(w http.ResponseWriter, out any, err error) {
 		answer(w, http.StatusOK, out)
 	case errors.Is(err, payment.ErrNoSuchCharge):
 		answer(w, http.StatusNotFound, sandbox.Problem{Code: sandbox.NoSuchCharge})
+	case errors.Is(err, payment.ErrNoSuchRefund):
+		answer(w, http.StatusNotFound, sandbox.Problem{Code: sandbox.NoSuchRefund})
 	case errors.Is(err, payment.ErrRefused):
 		answer(w, http.StatusUnprocessableEntity, sandbox.Problem{Code: sandbox.Refused})
 	default:
