@@ -1241,7 +1241,7 @@ type PaymentDeclined struct {
 	Code UserErrorCode `json:"code"`
 	// A sentence for people.
 	Message string `json:"message"`
-	// The gateway's reason, like `insufficient_funds`, or one of these. `gateway_refused`: it never charges such an amount. `wrong_amount_taken`: it took another amount, which goes back. `showtime_called_off`: the showtime was called off while it was paid. `swap_unavailable`: the seats that were to be swapped were given back, used or swapped meanwhile, or their showtime has started.
+	// The gateway's reason, like `insufficient_funds`, or one of these. `gateway_refused`: it never charges such an amount. `gateway_unavailable`: it could not be reached, and nothing was taken. `wrong_amount_taken`: it took another amount, which goes back. `showtime_called_off`: the showtime was called off while it was paid. `swap_unavailable`: the seats that were to be swapped were given back, used or swapped meanwhile, or their showtime has started.
 	DeclineCode string `json:"declineCode"`
 	// The reservation.
 	Reservation booking.Reservation `json:"reservation"`

@@ -82,6 +82,8 @@ type App struct {
 	bankPages http.Handler    // nil: the gateway is elsewhere
 	still     bool
 	promos    *promotion.Service
+	payments  *payment.Service
+	gateways  *payment.Gateways
 
 	Identity *identity.Service
 	Booking  *booking.Service
@@ -172,7 +174,11 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	theaters := theater.NewService(client)
 	showtimes := showtime.NewService(a.db, seams.Clock)
 	seats := seating.NewService(a.db, showtimes, theaters)
-	payments := payment.NewService(a.db)
+	a.payments, a.gateways = payment.NewService(a.db), seams.Gateways
+	a.metrics.watchGateways(a.gateways)
+	a.gateways.Watch(func(name string, healthy bool) {
+		a.log.Warn("a gateway's health changed", "gateway", name, "healthy", healthy)
+	})
 	a.promos = promotion.NewService(a.db, seams.Clock)
 	feed, err := seatfeed.New(seatfeed.Config{Source: seats.States, Bus: hints, Window: a.cfg.LiveInterval, Log: a.log})
 	if err != nil {
@@ -180,7 +186,7 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	}
 	a.closers.add(func() error { feed.Close(); return nil })
 	a.Booking = booking.NewService(booking.Deps{
-		DB: a.db, Showtimes: showtimes, Seating: seats, Payments: payments, Promotions: a.promos, Gateways: seams.Gateways,
+		DB: a.db, Showtimes: showtimes, Seating: seats, Payments: a.payments, Promotions: a.promos, Gateways: a.gateways,
 		Hint: func(id uuid.UUID) { feed.Hint(id) }, Clock: seams.Clock, Source: a.source, Account: a.Identity.KeyByEmail, Log: a.log,
 	}, booking.Config{
 		Hold: a.cfg.Hold, HoldLimit: a.cfg.HoldLimit, GatewayTimeout: gatewayTimeout, AttemptLease: attemptLease,
@@ -197,7 +203,7 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	resolver := &graph.Resolver{
 		Services: graph.Services{
 			Identity: a.Identity, Catalog: catalog.NewService(client, seams.Clock), Theater: theaters, Showtime: showtimes,
-			Seating: seats, Booking: a.Booking, Payment: payments, Promotion: a.promos, Privacy: a.Privacy, Review: reviews, Feed: feed, Audit: audit.NewLog(client),
+			Seating: seats, Booking: a.Booking, Payment: a.payments, Promotion: a.promos, Privacy: a.Privacy, Review: reviews, Feed: feed, Audit: audit.NewLog(client),
 		},
 		Cursors:    page.NewSigner(key),
 		LoaderWait: seams.LoaderWait,

@@ -14,26 +14,36 @@ const (
 	revocationsEvery  = time.Second
 	keysetEvery       = time.Second
 	reconcileEvery    = 5 * time.Second
+	strandedEvery     = time.Minute
 	sealEvery         = 10 * time.Second
 	housekeepingEvery = time.Hour
 )
 
 // background does the periodic work of this node until ctx ends. Every job is safe to run on all nodes at once.
 func (a *App) background(ctx context.Context) {
-	var wait sync.WaitGroup
-	for _, job := range []struct {
+	type job struct {
 		name  string
 		every time.Duration
 		run   func(context.Context) error
-	}{
+	}
+	jobs := []job{
 		{"sweep", sweepEvery, a.sweep},
 		{"mail", mailEvery, a.DeliverMail},
 		{"revocations", revocationsEvery, a.Identity.SyncRevocations},
 		{"keyset", keysetEvery, func(context.Context) error { return a.vault.Refresh() }},
-		{"reconcile", reconcileEvery, a.reconcile},
+		{"reconcile swaps", reconcileEvery, func(ctx context.Context) error { return a.reconciled(a.Booking.ReconcileSwaps(ctx)) }},
+		{"stranded payments", strandedEvery, a.lookForStranded},
 		{"audit", sealEvery, a.sealer.Seal},
 		{"housekeeping", housekeepingEvery, a.Housekeeping},
-	} {
+	}
+	// Each gateway has a job of its own, so that one that hangs keeps no other waiting.
+	for _, gateway := range a.gateways.Names() {
+		jobs = append(jobs, job{"reconcile " + gateway, reconcileEvery, func(ctx context.Context) error {
+			return a.reconciled(a.Booking.ReconcileAt(ctx, gateway))
+		}})
+	}
+	var wait sync.WaitGroup
+	for _, job := range jobs {
 		wait.Go(func() {
 			for {
 				// A little noise keeps the nodes of a cluster from working in step.
@@ -66,10 +76,24 @@ func (a *App) sweep(ctx context.Context) error {
 	return nil
 }
 
-func (a *App) reconcile(ctx context.Context) error {
-	settled, err := a.Booking.Reconcile(ctx)
+// reconciled counts what a round of the reconciler settled.
+func (a *App) reconciled(settled int, err error) error {
 	a.metrics.reconciled.Add(float64(settled))
 	return err
+}
+
+// lookForStranded tells operators of payments that nobody brings to their end, since their gateway is not set up.
+func (a *App) lookForStranded(ctx context.Context) error {
+	stranded, err := a.payments.Stranded(ctx, a.gateways.Names())
+	if err != nil {
+		return err
+	}
+	a.metrics.stranded.Reset()
+	for gateway, count := range stranded {
+		a.metrics.stranded.WithLabelValues(gateway).Set(float64(count))
+		a.log.WarnContext(ctx, "payments wait for a gateway that is not set up", "gateway", gateway, "attempts_and_refunds", count)
+	}
+	return nil
 }
 
 // Housekeeping deletes what is past the time for which it is kept, as the classification in package privacy says, and

@@ -12,6 +12,7 @@ import (
 	"marquee/internal/audit"
 	"marquee/internal/identity"
 	"marquee/internal/notify"
+	"marquee/internal/payment"
 	"marquee/internal/postgres"
 )
 
@@ -22,6 +23,7 @@ type metrics struct {
 	operations          *prometheus.HistogramVec
 	expired, reconciled prometheus.Counter
 	mails               *prometheus.CounterVec
+	stranded            *prometheus.GaugeVec
 }
 
 var latencyBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
@@ -44,12 +46,15 @@ func newMetrics(db *postgres.DB) *metrics {
 		mails: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "marquee_mails_total", Help: "Attempts of this node to send a mail, by kind and outcome.",
 		}, []string{"kind", "outcome"}),
+		stranded: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "marquee_payments_stranded", Help: "Unsettled attempts and refunds of all nodes at a gateway that this node does not have.",
+		}, []string{"gateway"}),
 	}
 	m.registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewDBStatsCollector(db.SQL(), "marquee"),
-		m.requests, m.operations, m.expired, m.reconciled, m.mails,
+		m.requests, m.operations, m.expired, m.reconciled, m.mails, m.stranded,
 	)
 	return m
 }
@@ -74,6 +79,26 @@ func (m *metrics) watchAudit(s *audit.Sealer) {
 			return 0
 		}),
 	)
+}
+
+// watchGateways shows how this node's gateways are.
+func (m *metrics) watchGateways(gateways *payment.Gateways) {
+	for i, gateway := range gateways.Health() {
+		labels := prometheus.Labels{"gateway": gateway.Name}
+		m.registry.MustRegister(
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Name: "marquee_gateway_healthy", Help: "1 while payments are begun at a gateway, 0 while its calls fail.", ConstLabels: labels,
+			}, func() float64 {
+				if gateways.Health()[i].Healthy {
+					return 1
+				}
+				return 0
+			}),
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Name: "marquee_gateway_calls_in_flight", Help: "Calls to a gateway that are not answered yet.", ConstLabels: labels,
+			}, func() float64 { return float64(gateways.Health()[i].InFlight) }),
+		)
+	}
 }
 
 // watchPasswords shows who signs in: a queue that stays full is a flood, or a machine that is too small.

@@ -213,6 +213,7 @@ func Marquee() House {
 			{Import: "github.com/riverqueue/river", In: []string{"internal/jobs"}},
 			{Import: "github.com/wneessen/go-mail", In: []string{"internal/notify"}},
 			{Import: "github.com/tink-crypto/tink-go", In: []string{"internal/vault"}},
+			{Import: "github.com/sony/gobreaker", In: []string{"internal/payment"}},
 			{Import: "github.com/stripe/stripe-go", In: []string{"internal/payment/stripe"}},
 		},
 	}

@@ -54,8 +54,8 @@ func compareBooks(ctx context.Context, q rulebook.Querier, books map[string]paym
 	for _, a := range attempts {
 		charge, known := books[a.Key()]
 		delete(unknown, a.Key())
-		if !known && a.DeclineCode == payment.DeclineRefused {
-			continue // the gateway keeps nothing of what it refuses
+		if !known && (a.DeclineCode == payment.DeclineRefused || a.DeclineCode == payment.DeclineUnreached) {
+			continue // the gateway keeps nothing of what it refuses, or never heard of
 		}
 		if !known || !agrees(a.Attempt, a.back, charge) {
 			differences = append(differences, fmt.Sprintf("books differ: %s attempt %s of %v is %+v at the gateway", a.Status, a.ID, a.Amount, charge))

@@ -284,7 +284,7 @@ func (s *Service) payOverTx(ctx context.Context, tx *sql.Tx, done *cancellation,
 
 // reconcileSwaps takes over handovers whose driver has vanished, one at a time, as Reconcile does with attempts.
 func (s *Service) reconcileSwaps(ctx context.Context) (settled int, err error) {
-	for range reconcileBatch {
+	for range reconcileBatches {
 		rows, err := s.db.SQL().QueryContext(ctx, `UPDATE handovers h SET leased_until = now() + $1 * interval '1 millisecond'
 			WHERE (h.showtime_id, h.attempt_id) IN (SELECT showtime_id, attempt_id FROM handovers WHERE status = 'TAKEN' AND leased_until < now()
 				ORDER BY leased_until LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING `+handoverColumns, s.cfg.AttemptLease.Milliseconds())

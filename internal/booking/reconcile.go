@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -27,13 +28,91 @@ var errPending error = pendingError{}
 // pendingPause is how long the reconciler leaves an attempt alone whose charge is pending.
 const pendingPause = 5 * time.Second
 
+const (
+	// reconcileWidth is how many attempts or refunds are driven beside each other.
+	reconcileWidth = 8
+	// reconcileBatches bounds one round.
+	reconcileBatches = 50
+)
+
 // Reconcile takes over attempts whose driver has vanished and brings each to its end. It returns how many it settled;
 // those that the gateway still says nothing about come up again after the lease. So it is with swaps and refunds. Safe on every node at
 // once.
 func (s *Service) Reconcile(ctx context.Context) (settled int, err error) {
-	for _, reconcile := range []func(context.Context) (int, error){s.reconcileAttempts, s.reconcileSwaps, s.reconcileRefunds} {
-		more, err := reconcile(ctx)
-		settled += more
+	gateways := s.gateways.Names()
+	attempts, err := sideBySide(ctx, gateways, s.reconcileAttempts)
+	if err != nil {
+		return attempts, err
+	}
+	swaps, err := s.ReconcileSwaps(ctx)
+	if err != nil {
+		return attempts + swaps, err
+	}
+	refunds, err := sideBySide(ctx, gateways, s.reconcileRefunds)
+	return attempts + swaps + refunds, err
+}
+
+// ReconcileAt is Reconcile for the attempts and refunds of one gateway, so that another which hangs delays none.
+func (s *Service) ReconcileAt(ctx context.Context, gateway string) (settled int, err error) {
+	settled, err = s.reconcileAttempts(ctx, gateway)
+	if err != nil {
+		return settled, err
+	}
+	refunds, err := s.reconcileRefunds(ctx, gateway)
+	return settled + refunds, err
+}
+
+// ReconcileSwaps is Reconcile for what goes through no gateway: attempts that take nothing, and handovers.
+func (s *Service) ReconcileSwaps(ctx context.Context) (settled int, err error) {
+	settled, err = s.reconcileAttempts(ctx, payment.NoGateway)
+	if err != nil {
+		return settled, err
+	}
+	swaps, err := s.reconcileSwaps(ctx)
+	return settled + swaps, err
+}
+
+// reconcileAttempts takes over attempts at a gateway. Those whose charge is pending, of which there can be thousands, keep the
+// others from nothing.
+func (s *Service) reconcileAttempts(ctx context.Context, gateway string) (settled int, err error) {
+	queues := []payment.Queue{{Gateway: gateway}, {Gateway: gateway, Pending: true}}
+	return sideBySide(ctx, queues, func(ctx context.Context, queue payment.Queue) (int, error) {
+		lease := func(ctx context.Context) ([]payment.Attempt, error) {
+			return s.payments.LeaseUnsettled(ctx, queue, reconcileWidth, s.cfg.AttemptLease)
+		}
+		return inBatches(ctx, lease, s.takeOver)
+	})
+}
+
+// takeOver drives an attempt that was leased, and reports whether it rests.
+func (s *Service) takeOver(ctx context.Context, a payment.Attempt) bool {
+	_, err := s.settle(ctx, a)
+	if errors.Is(err, errPending) {
+		if err = s.payments.Release(ctx, a, pendingPause); err == nil {
+			return false
+		}
+	}
+	if err != nil {
+		s.log.WarnContext(ctx, "payment attempt not settled yet", "attempt", a.ID, "status", a.Status, "error", err)
+	}
+	return err == nil
+}
+
+// inBatches leases what is left behind and drives each batch side by side, so that no lease runs out meanwhile, until there is no
+// more. It returns how many it drove to the end.
+func inBatches[T any](ctx context.Context, lease func(context.Context) ([]T, error), drive func(context.Context, T) bool) (settled int, err error) {
+	for range reconcileBatches {
+		batch, err := lease(ctx)
+		if err != nil || len(batch) == 0 {
+			return settled, err
+		}
+		n, err := sideBySide(ctx, batch, func(ctx context.Context, one T) (int, error) {
+			if drive(ctx, one) {
+				return 1, nil
+			}
+			return 0, nil
+		})
+		settled += n
 		if err != nil {
 			return settled, err
 		}
@@ -41,32 +120,35 @@ func (s *Service) Reconcile(ctx context.Context) (settled int, err error) {
 	return settled, nil
 }
 
-// reconcileBatch bounds one round.
-const reconcileBatch = 50
-
-func (s *Service) reconcileAttempts(ctx context.Context) (settled int, err error) {
-	for range reconcileBatch {
-		// One at a time: a lease must not run out while others are being driven.
-		attempts, err := s.payments.LeaseUnsettled(ctx, 1, s.cfg.AttemptLease)
-		if err != nil || len(attempts) == 0 {
-			return settled, err
-		}
-		for _, a := range attempts {
-			_, err := s.settle(ctx, a)
-			if errors.Is(err, errPending) {
-				err = s.payments.Release(ctx, a, pendingPause)
-				if err == nil {
-					continue
+// sideBySide does the same with each of a few, and adds up what they come to. What panics in one panics in the caller.
+func sideBySide[T any](ctx context.Context, all []T, do func(context.Context, T) (int, error)) (sum int, err error) {
+	var (
+		wait  sync.WaitGroup
+		mu    sync.Mutex
+		errs  []error
+		death any
+	)
+	for _, one := range all {
+		wait.Go(func() {
+			defer func() {
+				if thrown := recover(); thrown != nil {
+					mu.Lock()
+					defer mu.Unlock()
+					death = thrown
 				}
-			}
-			if err != nil {
-				s.log.WarnContext(ctx, "payment attempt not settled yet", "attempt", a.ID, "status", a.Status, "error", err)
-				continue
-			}
-			settled++
-		}
+			}()
+			n, err := do(ctx, one)
+			mu.Lock()
+			defer mu.Unlock()
+			sum += n
+			errs = append(errs, err)
+		})
 	}
-	return settled, nil
+	wait.Wait()
+	if death != nil {
+		panic(death)
+	}
+	return sum, errors.Join(errs...)
 }
 
 // lookAgain tells how an attempt stands whose charge was pending when it was last looked at, and takes it as far as it goes: its

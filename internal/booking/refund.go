@@ -145,22 +145,16 @@ func (s *Service) leftOf(ctx context.Context, gateway payment.Gateway, r payment
 	return charge.Captured.AmountMinor - charge.Refunded.AmountMinor, nil
 }
 
-// reconcileRefunds takes over refunds whose driver has vanished, one at a time, as Reconcile does with attempts.
-func (s *Service) reconcileRefunds(ctx context.Context) (settled int, err error) {
-	for range reconcileBatch {
-		refunds, err := s.payments.LeaseRefunds(ctx, 1, s.cfg.AttemptLease)
-		if err != nil || len(refunds) == 0 {
-			return settled, err
-		}
-		err = s.giveBack(ctx, refunds[0])
-		if errors.Is(err, errPending) {
-			continue // until its lease is over
-		}
-		if err != nil {
-			s.log.WarnContext(ctx, "refund not given back yet", "refund", refunds[0].ID, "attempt", refunds[0].AttemptID, "error", err)
-			continue
-		}
-		settled++
+// reconcileRefunds takes over refunds at a gateway whose driver has vanished, as reconcileAttempts does with attempts.
+func (s *Service) reconcileRefunds(ctx context.Context, gateway string) (settled int, err error) {
+	lease := func(ctx context.Context) ([]payment.Refund, error) {
+		return s.payments.LeaseRefunds(ctx, gateway, reconcileWidth, s.cfg.AttemptLease)
 	}
-	return settled, nil
+	return inBatches(ctx, lease, func(ctx context.Context, r payment.Refund) bool {
+		err := s.giveBack(ctx, r)
+		if err != nil && !errors.Is(err, errPending) { // that one waits until its lease is over
+			s.log.WarnContext(ctx, "refund not given back yet", "refund", r.ID, "attempt", r.AttemptID, "error", err)
+		}
+		return err == nil
+	})
 }

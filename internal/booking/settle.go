@@ -106,10 +106,12 @@ func (s *Service) authorize(ctx context.Context, a payment.Attempt, in PayInput)
 	if err != nil {
 		return a, err
 	}
-	charge, err := call(ctx, s, gateway, func(ctx context.Context) (payment.Charge, error) {
+	charge, err := converse(ctx, s, gateway, s.gateways.Begin, func(ctx context.Context) (payment.Charge, error) {
 		return gateway.Authorize(ctx, a.Key(), payment.Request{Amount: a.Amount, Token: in.Token, ReturnURL: in.ReturnURL})
 	})
 	switch {
+	case errors.Is(err, payment.ErrUnreached):
+		charge = payment.Charge{Status: payment.ChargeDeclined, DeclineCode: payment.DeclineUnreached}
 	case errors.Is(err, payment.ErrRefused):
 		charge = payment.Charge{Status: payment.ChargeDeclined, DeclineCode: payment.DeclineRefused}
 	case err != nil:
@@ -121,11 +123,21 @@ func (s *Service) authorize(ctx context.Context, a payment.Attempt, in PayInput)
 	return s.authorized(ctx, a, charge)
 }
 
-// call gives one conversation with a gateway its time.
+// call gives one conversation with a gateway its time, and its place among those that are under way.
 func call[T any](ctx context.Context, s *Service, gateway payment.Gateway, ask func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.GatewayTimeout)
-	defer cancel()
-	answer, err := ask(ctx)
+	return converse(ctx, s, gateway, s.gateways.Ask, ask)
+}
+
+// converse is call by one of the ways that payment.Gateways has.
+func converse[T any](ctx context.Context, s *Service, gateway payment.Gateway,
+	by func(context.Context, string, func(context.Context) error) error, ask func(context.Context) (T, error),
+) (answer T, err error) {
+	err = by(ctx, gateway.Name(), func(ctx context.Context) (err error) {
+		ctx, cancel := context.WithTimeout(ctx, s.cfg.GatewayTimeout)
+		defer cancel()
+		answer, err = ask(ctx)
+		return err
+	})
 	if err != nil {
 		return answer, fmt.Errorf("gateway %s: %w", gateway.Name(), err)
 	}

@@ -101,6 +101,9 @@ const DeclineNoAnswer = "gateway_no_answer"
 // DeclineRefused is the decline code of an attempt for an amount that the gateway never charges.
 const DeclineRefused = "gateway_refused"
 
+// DeclineUnreached is the decline code of an attempt that its gateway never heard of, and never will.
+const DeclineUnreached = "gateway_unavailable"
+
 // DeclineWrongAmount is the decline code of an attempt of which the gateway took another amount than it was asked for. All that
 // it took goes back.
 const DeclineWrongAmount = "wrong_amount_taken"

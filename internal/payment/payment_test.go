@@ -288,7 +288,7 @@ func TestService_LeaseUnsettled(t *testing.T) {
 	}
 	lease := func(limit int, d time.Duration) []payment.Attempt {
 		t.Helper()
-		leased, err := l.LeaseUnsettled(t.Context(), limit, d)
+		leased, err := l.LeaseUnsettled(t.Context(), payment.Queue{Gateway: "fake"}, limit, d)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -307,7 +307,7 @@ func TestService_LeaseUnsettled(t *testing.T) {
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			leased, err := l.LeaseUnsettled(t.Context(), 100, time.Hour)
+			leased, err := l.LeaseUnsettled(t.Context(), payment.Queue{Gateway: "fake"}, 100, time.Hour)
 			if err != nil {
 				t.Error(err)
 			}

@@ -217,15 +217,16 @@ func (s *Service) FinishRefundTx(ctx context.Context, tx *sql.Tx, r Refund) erro
 		WHERE showtime_id = $1 AND id = $2`, r.ShowtimeID, r.PaymentID, r.Amount.AmountMinor))
 }
 
-// LeaseRefunds takes over up to limit refunds whose driver has let its lease run out, for the given time. Two callers never
-// get the same refund.
-func (s *Service) LeaseRefunds(ctx context.Context, limit int, lease time.Duration) ([]Refund, error) {
+// LeaseRefunds takes over up to limit refunds at a gateway whose driver has let its lease run out, for the given time. Two callers
+// never get the same refund.
+func (s *Service) LeaseRefunds(ctx context.Context, gateway string, limit int, lease time.Duration) ([]Refund, error) {
 	rows, err := s.db.SQL().QueryContext(ctx, `UPDATE refunds r SET leased_until = now() + $2 * interval '1 millisecond'
 		FROM payments p, payment_attempts a
-		WHERE (r.showtime_id, r.id) IN (SELECT showtime_id, id FROM refunds WHERE status = 'PENDING' AND leased_until < now()
-				ORDER BY leased_until LIMIT $1 FOR UPDATE SKIP LOCKED)
+		WHERE (r.showtime_id, r.id) IN (SELECT d.showtime_id, d.id FROM refunds d
+				JOIN payment_attempts b ON b.showtime_id = d.showtime_id AND b.id = d.attempt_id AND b.gateway = $3
+				WHERE d.status = 'PENDING' AND d.leased_until < now() ORDER BY d.leased_until LIMIT $1 FOR UPDATE OF d SKIP LOCKED)
 			AND p.showtime_id = r.showtime_id AND p.id = r.payment_id AND a.showtime_id = r.showtime_id AND a.id = r.attempt_id
-		RETURNING `+refundColumns, limit, lease.Milliseconds())
+		RETURNING `+refundColumns, limit, lease.Milliseconds(), gateway)
 	if err != nil {
 		return nil, fmt.Errorf("looking for refunds: %w", err)
 	}

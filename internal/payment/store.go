@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -182,6 +183,32 @@ func (s *Service) IsPending(ctx context.Context, a Attempt) (pending bool, err e
 	return pending, nil
 }
 
+// Stranded returns how many attempts and refunds are unsettled at gateways other than the given, by gateway.
+func (s *Service) Stranded(ctx context.Context, gateways []string) (map[string]int, error) {
+	rows, err := s.db.SQL().QueryContext(ctx, `SELECT gateway, count(*) FROM (
+			SELECT gateway FROM payment_attempts WHERE status IN ('STARTED', 'AUTHORIZED', 'VOID_PENDING', 'REFUND_PENDING')
+			UNION ALL SELECT a.gateway FROM refunds r JOIN payment_attempts a ON a.showtime_id = r.showtime_id AND a.id = r.attempt_id
+				WHERE r.status = 'PENDING' AND r.destination = 'ORIGINAL') AS left_over
+		WHERE gateway <> ALL (string_to_array($1, ',')) GROUP BY gateway`,
+		strings.Join(append([]string{NoGateway, string(MethodCash), string(MethodCard)}, gateways...), ","))
+	if err != nil {
+		return nil, fmt.Errorf("looking for what is stranded: %w", err)
+	}
+	type entry struct {
+		gateway string
+		count   int
+	}
+	entries, err := postgres.Collect(rows, func(rows *sql.Rows) (e entry, err error) {
+		err = rows.Scan(&e.gateway, &e.count)
+		return e, err
+	})
+	stranded := make(map[string]int, len(entries))
+	for _, e := range entries {
+		stranded[e.gateway] = e.count
+	}
+	return stranded, err
+}
+
 type executor interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
@@ -199,14 +226,21 @@ func advance(ctx context.Context, on executor, a Attempt, step Step) (Attempt, e
 	return next, nil
 }
 
-// LeaseUnsettled takes over up to limit attempts whose driver has let its lease run out, for the given time. Two
+// Queue is a part of the unsettled attempts at one gateway.
+type Queue struct {
+	Gateway string
+	Pending bool // those whose charge is pending, as PendingTx has it; else the others
+}
+
+// LeaseUnsettled takes over up to limit attempts of a queue whose driver has let its lease run out, for the given time. Two
 // callers never get the same attempt.
-func (s *Service) LeaseUnsettled(ctx context.Context, limit int, lease time.Duration) ([]Attempt, error) {
+func (s *Service) LeaseUnsettled(ctx context.Context, of Queue, limit int, lease time.Duration) ([]Attempt, error) {
 	type key struct{ showtime, id uuid.UUID }
 	rows, err := s.db.SQL().QueryContext(ctx, `SELECT showtime_id, id FROM payment_attempts
 		WHERE status IN ('STARTED', 'AUTHORIZED', 'VOID_PENDING', 'REFUND_PENDING') AND leased_until < now()
 			AND (status <> 'REFUND_PENDING' OR taken_minor = 0) -- what was taken has a refund with a lease of its own
-		ORDER BY leased_until LIMIT $1`, limit)
+			AND gateway = $1 AND (status = 'STARTED' AND gateway_reference IS NOT NULL) = $2
+		ORDER BY leased_until LIMIT $3`, of.Gateway, of.Pending, limit)
 	if err != nil {
 		return nil, fmt.Errorf("looking for unsettled attempts: %w", err)
 	}
