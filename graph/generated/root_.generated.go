@@ -2478,7 +2478,7 @@ type PaymentDeclined implements UserError @auth {
   code: UserErrorCode!
   "A sentence for people."
   message: String!
-  "The gateway's reason, like ` + "`" + `insufficient_funds` + "`" + `, or one of these. ` + "`" + `gateway_refused` + "`" + `: it never charges such an amount. ` + "`" + `wrong_amount_taken` + "`" + `: it took another amount, which goes back. ` + "`" + `showtime_called_off` + "`" + `: the showtime was called off while it was paid. ` + "`" + `swap_unavailable` + "`" + `: the seats that were to be swapped were given back, used or swapped meanwhile, or their showtime has started."
+  "The gateway's reason, like ` + "`" + `insufficient_funds` + "`" + `, or one of these. ` + "`" + `gateway_refused` + "`" + `: it never charges such an amount. ` + "`" + `gateway_unavailable` + "`" + `: it could not be reached, and nothing was taken. ` + "`" + `wrong_amount_taken` + "`" + `: it took another amount, which goes back. ` + "`" + `showtime_called_off` + "`" + `: the showtime was called off while it was paid. ` + "`" + `swap_unavailable` + "`" + `: the seats that were to be swapped were given back, used or swapped meanwhile, or their showtime has started."
   declineCode: String!
   "The reservation."
   reservation: Reservation!
