@@ -183,6 +183,20 @@ func TestChecks_find_each_fault(t *testing.T) {
 		"a_webhook_written_anew_is_forged":                         {verify: trusting},
 		"a_webhook_with_another_signature_is_forged":               {verify: trustingTheTime},
 		"a_webhook_of_long_ago_is_forged_where_the_time_is_signed": {verify: trustingTheTime},
+		"the_list_has_what_is_looked_up": {booked: func(f *Fake, ctx context.Context, from, to time.Time, after string) ([]payment.BookedCharge, string, error) {
+			page, next, err := f.Booked(ctx, from, to, after)
+			for i := range page {
+				page[i].Refunded.AmountMinor = 0
+			}
+			return page, next, err
+		}},
+		"the_list_goes_on_from_page_to_page": {booked: func(f *Fake, ctx context.Context, from, to time.Time, after string) ([]payment.BookedCharge, string, error) {
+			page, next, err := f.Booked(ctx, from, to, after)
+			return page[:len(page)-1], next, err
+		}},
+		"the_list_keeps_to_its_period": {booked: func(f *Fake, ctx context.Context, _, to time.Time, after string) ([]payment.BookedCharge, string, error) {
+			return f.Booked(ctx, time.Time{}, to, after)
+		}},
 		"an_unknown_key_is_no_such_charge": {lookup: func(f *Fake, ctx context.Context, key string) (charge, error) {
 			c, err := f.Lookup(ctx, key)
 			if errors.Is(err, payment.ErrNoSuchCharge) {

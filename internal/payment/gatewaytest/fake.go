@@ -3,7 +3,10 @@ package gatewaytest
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
+	"time"
 
 	"marquee/internal/money"
 	"marquee/internal/payment"
@@ -20,6 +23,7 @@ const (
 	Void      Op = "Void"
 	Refund    Op = "Refund"
 	Lookup    Op = "Lookup"
+	Booked    Op = "Booked"
 
 	LookupRefund Op = "LookupRefund"
 )
@@ -47,11 +51,13 @@ type account struct {
 	refunds map[string]*payment.ChargeRefund
 	later   bool   // what is refunded stays pending
 	fails   string // what is refunded fails, for this reason
+	created time.Time
 }
 
 var (
 	_ payment.Gateway  = (*Fake)(nil)
 	_ payment.Webhooks = (*Fake)(nil)
+	_ payment.Books    = (*Fake)(nil)
 )
 
 // NewFake returns a Fake with empty books and no faults, whose name is "fake".
@@ -143,13 +149,37 @@ func (f *Fake) Lookup(ctx context.Context, key string) (payment.Charge, error) {
 	return f.change(ctx, Lookup, key, func(*account) error { return nil })
 }
 
+// fakePage is how many charges Booked lists at once.
+const fakePage = 10
+
+// Booked lists charges by key.
+func (f *Fake) Booked(ctx context.Context, from, to time.Time, after string) (page []payment.BookedCharge, next string, err error) {
+	_, err = f.answer(ctx, Booked, after, func() (Answer, error) {
+		for _, key := range slices.Sorted(maps.Keys(f.charges)) {
+			a := f.charges[key]
+			if key <= after || a.created.Before(from) || !a.created.Before(to) {
+				continue
+			}
+			if len(page) == fakePage {
+				next = page[fakePage-1].Key
+				break
+			}
+			booked := payment.BookedCharge{Charge: a.charge, Key: key, CreatedAt: a.created}
+			booked.Next = nil
+			page = append(page, booked)
+		}
+		return Answer{}, nil
+	})
+	return page, next, err
+}
+
 // open returns the account of a key and makes it when there is none. The caller holds the lock.
 func (f *Fake) open(key string, charge payment.Charge) *account {
 	if a, ok := f.charges[key]; ok {
 		return a
 	}
 	charge.Reference = f.name + "_" + typeid.New().String()
-	a := &account{charge: charge, refunds: map[string]*payment.ChargeRefund{}}
+	a := &account{charge: charge, refunds: map[string]*payment.ChargeRefund{}, created: time.Now()}
 	f.charges[key] = a
 	return a
 }

@@ -88,7 +88,7 @@ type check struct {
 // crowd is how many callers ask for the same thing at once.
 const crowd = 20
 
-var checks = slices.Concat(basics, amounts, pendings, webhooks)
+var checks = slices.Concat(basics, amounts, pendings, webhooks, books)
 
 var basics = []check{
 	{"has_a_name", func(_ context.Context, s Subject) error {

@@ -28,6 +28,7 @@ type bent struct {
 	refund    func(f *Fake, ctx context.Context, key, refundKey string, amount money.Money) (payment.ChargeRefund, error)
 	lookup    func(f *Fake, ctx context.Context, key string) (payment.Charge, error)
 	find      func(f *Fake, ctx context.Context, key, refundKey string) (payment.ChargeRefund, error)
+	booked    func(f *Fake, ctx context.Context, from, to time.Time, after string) ([]payment.BookedCharge, string, error)
 	verify    func(f *Fake, header http.Header, body []byte, now time.Time) (payment.Event, error)
 }
 
@@ -138,6 +139,13 @@ func (b *bent) LookupRefund(ctx context.Context, key, refundKey string) (payment
 	return b.Fake.LookupRefund(ctx, key, refundKey)
 }
 
+func (b *bent) Booked(ctx context.Context, from, to time.Time, after string) ([]payment.BookedCharge, string, error) {
+	if b.booked != nil {
+		return b.booked(b.Fake, ctx, from, to, after)
+	}
+	return b.Fake.Booked(ctx, from, to, after)
+}
+
 func (b *bent) Verify(header http.Header, body []byte, now time.Time) (payment.Event, error) {
 	if b.verify != nil {
 		return b.verify(b.Fake, header, body, now)
@@ -147,7 +155,7 @@ func (b *bent) Verify(header http.Header, body []byte, now time.Time) (payment.E
 
 // plain is a Fake that can do no more than it must.
 type plain struct {
-	payment.Gateway // without Webhooks
+	payment.Gateway // without Webhooks and Books
 }
 
 func (plain) Capabilities() payment.Capabilities {

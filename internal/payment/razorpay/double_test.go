@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"marquee/internal/payment"
 	"marquee/internal/payment/razorpay"
@@ -188,7 +189,7 @@ func (d *double) open(r *http.Request) (any, error) {
 	}
 	o := &doubleOrder{
 		ID: d.id("order"), Receipt: body.Receipt, Currency: body.Currency, Amount: body.Amount, Notes: body.Notes,
-		Expiry: options.Expiry, CreatedAt: int64(d.made),
+		Expiry: options.Expiry, CreatedAt: time.Now().Unix(),
 	}
 	d.orders = append(d.orders, o)
 	switch body.Amount % 100 {
@@ -308,7 +309,9 @@ func (d *double) given(id string, statuses ...string) (sum int64) {
 func (d *double) list(r *http.Request) any {
 	query, items := r.URL.Query(), []any{}
 	for _, o := range slices.Backward(d.orders) {
-		if !strings.Contains(o.Receipt, query.Get("receipt")) {
+		from, _ := strconv.ParseInt(query.Get("from"), 10, 64)
+		to, err := strconv.ParseInt(query.Get("to"), 10, 64)
+		if !strings.Contains(o.Receipt, query.Get("receipt")) || o.CreatedAt < from || err == nil && o.CreatedAt > to {
 			continue
 		}
 		var payments []any

@@ -337,7 +337,7 @@ func TestGateway_Capture(t *testing.T) {
 		authorized(t, g, "key")
 		// Another process has opened an order for the same key, and the customer has paid that as well.
 		d.set(func() {
-			twin := &doubleOrder{ID: d.id("order"), Receipt: "key", Currency: "INR", Amount: 1230, CreatedAt: int64(d.made)}
+			twin := &doubleOrder{ID: d.id("order"), Receipt: "key", Currency: "INR", Amount: 1230, CreatedAt: time.Now().Unix()}
 			d.orders = append(d.orders, twin)
 			d.pay(twin, "authorized")
 		})

@@ -47,6 +47,7 @@ type Gateway struct {
 var (
 	_ payment.Gateway  = (*Gateway)(nil)
 	_ payment.Webhooks = (*Gateway)(nil)
+	_ payment.Books    = (*Gateway)(nil)
 )
 
 // New returns a client.
@@ -88,14 +89,14 @@ func (g *Gateway) Void(ctx context.Context, key string) (payment.Charge, error) 
 // Refund gives back part or all of a captured charge, once per refundKey.
 func (g *Gateway) Refund(ctx context.Context, key, refundKey string, amount money.Money) (payment.ChargeRefund, error) {
 	var refund Refund
-	err := g.ask(ctx, http.MethodPost, key, "/refunds", Amount{Key: refundKey, AmountMinor: amount.AmountMinor, Currency: amount.Currency}, &refund)
+	err := g.ask(ctx, http.MethodPost, path(key)+"/refunds", Amount{Key: refundKey, AmountMinor: amount.AmountMinor, Currency: amount.Currency}, &refund)
 	return refund.Told(), err
 }
 
 // LookupRefund says how a refund stands.
 func (g *Gateway) LookupRefund(ctx context.Context, key, refundKey string) (payment.ChargeRefund, error) {
 	var refund Refund
-	err := g.ask(ctx, http.MethodGet, key, "/refunds?key="+url.QueryEscape(refundKey), nil, &refund)
+	err := g.ask(ctx, http.MethodGet, path(key)+"/refunds?key="+url.QueryEscape(refundKey), nil, &refund)
 	return refund.Told(), err
 }
 
@@ -104,9 +105,27 @@ func (g *Gateway) Lookup(ctx context.Context, key string) (payment.Charge, error
 	return g.charge(ctx, http.MethodGet, key, "", nil)
 }
 
+// Booked lists charges, the first made first.
+func (g *Gateway) Booked(ctx context.Context, from, to time.Time, after string) (page []payment.BookedCharge, next string, err error) {
+	query := url.Values{"from": {from.Format(time.RFC3339Nano)}, "to": {to.Format(time.RFC3339Nano)}, "after": {after}}
+	var answer Page
+	if err := g.ask(ctx, http.MethodGet, "/v1/charges?"+query.Encode(), nil, &answer); err != nil {
+		return nil, "", err
+	}
+	for _, charge := range answer.Charges {
+		booked := payment.BookedCharge{Charge: charge.Told(), Key: charge.Key, CreatedAt: charge.CreatedAt}
+		booked.Next = nil
+		page = append(page, booked)
+	}
+	return page, answer.Next, nil
+}
+
+// path is where a charge is.
+func path(key string) string { return "/v1/charges/" + url.PathEscape(key) }
+
 func (g *Gateway) charge(ctx context.Context, method, key, call string, in any) (payment.Charge, error) {
 	var charge Charge
-	if err := g.ask(ctx, method, key, call, in, &charge); err != nil {
+	if err := g.ask(ctx, method, path(key)+call, in, &charge); err != nil {
 		return payment.Charge{}, err
 	}
 	if charge.Key != key {
@@ -119,14 +138,14 @@ func (g *Gateway) charge(ctx context.Context, method, key, call string, in any) 
 const maxAnswer = 64 << 10
 
 // ask makes one call and reads its answer into out. Whatever is not such an answer says nothing.
-func (g *Gateway) ask(ctx context.Context, method, key, call string, in, out any) (err error) {
+func (g *Gateway) ask(ctx context.Context, method, path string, in, out any) (err error) {
 	body := []byte(nil)
 	if in != nil {
 		if body, err = json.Marshal(in); err != nil {
 			return fmt.Errorf("sandbox gateway: %w", err)
 		}
 	}
-	request, err := http.NewRequestWithContext(ctx, method, g.cfg.URL+"/v1/charges/"+url.PathEscape(key)+call, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, method, g.cfg.URL+path, bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("sandbox gateway: %w", err)
 	}

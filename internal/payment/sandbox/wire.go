@@ -67,6 +67,19 @@ type Amount struct {
 	ReturnURL   string `json:"returnUrl,omitempty"` // of Authorize
 }
 
+// Page is a part of the gateway's books.
+type Page struct {
+	Charges []Booked `json:"charges"`
+	Next    string   `json:"next,omitempty"` // what to ask for the next page with; "": there is none
+}
+
+// Booked is a charge in the books, without what only its customer needs.
+type Booked struct {
+	Charge
+
+	CreatedAt time.Time `json:"createdAt"`
+}
+
 // Problem is what the sandbox answers instead.
 type Problem struct {
 	Code string `json:"code"`

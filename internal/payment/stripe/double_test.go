@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -75,6 +76,9 @@ type intent struct {
 	Metadata         map[string]string `json:"metadata"`
 	LastPaymentError *apiError         `json:"last_payment_error"`
 	NextAction       map[string]any    `json:"next_action"`
+	Created          int64             `json:"created"`
+
+	serial int
 }
 
 type refund struct {
@@ -176,6 +180,7 @@ var takes = map[string][]string{
 	"POST refunds": {"payment_intent", "amount", "metadata"},
 	"GET refunds":  {"payment_intent", "limit", "starting_after"},
 	"GET search":   {"query"},
+	"GET list":     {"created", "limit", "starting_after", "expand"},
 	"GET one":      {},
 }
 
@@ -186,6 +191,8 @@ func (d *double) answer(r *http.Request) (any, *apiError) {
 	switch {
 	case parts[0] == "refunds" && len(parts) == 1, parts[0] == "refunds" && r.Method == http.MethodGet && len(parts) == 2:
 		call, id = "refunds", slices.Concat(parts, []string{""})[1]
+	case len(parts) == 1 && r.Method == http.MethodGet:
+		call = "list"
 	case len(parts) == 2 && parts[1] == "search":
 		call = "search"
 	case len(parts) == 2 && r.Method == http.MethodGet:
@@ -209,6 +216,8 @@ func (d *double) answer(r *http.Request) (any, *apiError) {
 		return d.create(r.Form)
 	case "search":
 		return d.search(r.Form)
+	case "list":
+		return d.list(r.Form)
 	case "refunds":
 		return d.refundCall(r, id)
 	}
@@ -239,7 +248,7 @@ func (d *double) create(form url.Values) (any, *apiError) {
 	if form.Get("capture_method") != "manual" || form.Get("currency") == "" {
 		return nil, &apiError{Type: "invalid_request_error", Param: "capture_method", early: true}
 	}
-	i := &intent{ID: d.name("pi"), Object: "payment_intent", Status: "requires_payment_method", Metadata: map[string]string{}}
+	i := &intent{ID: d.name("pi"), Object: "payment_intent", Status: "requires_payment_method", Metadata: map[string]string{}, Created: time.Now().Unix(), serial: d.serial}
 	i.ClientSecret = i.ID + "_secret_of_the_customer"
 	if failure := i.update(form); failure != nil {
 		return nil, failure
@@ -269,6 +278,42 @@ func (d *double) search(form url.Values) (any, *apiError) {
 		}
 	}
 	return map[string]any{"object": "search_result", "data": found, "has_more": false, "url": "/v1/payment_intents/search"}, nil
+}
+
+// list answers with intents of a period, the last made first, each with its charge if that is asked for.
+func (d *double) list(form url.Values) (any, *apiError) {
+	from, fromErr := strconv.ParseInt(form.Get("created[gte]"), 10, 64)
+	to, toErr := strconv.ParseInt(form.Get("created[lte]"), 10, 64)
+	limit, limitErr := strconv.Atoi(form.Get("limit"))
+	if errors.Join(fromErr, toErr, limitErr) != nil || limit > 100 {
+		return nil, &apiError{Type: "invalid_request_error", Param: "created", early: true}
+	}
+	type listed struct {
+		intent
+		LatestCharge map[string]any `json:"latest_charge"`
+	}
+	found, more := []listed{}, false
+	for _, i := range slices.SortedFunc(maps.Values(d.intents), func(a, b *intent) int { return b.serial - a.serial }) {
+		last := d.intents[form.Get("starting_after")]
+		if i.Created < from || i.Created > to || last != nil && i.serial >= last.serial {
+			continue
+		}
+		if more = len(found) == limit; more {
+			break
+		}
+		one := listed{intent: *i}
+		if form.Get("expand[0]") == "data.latest_charge" {
+			back := int64(0)
+			for _, made := range d.refunds {
+				if made.PaymentIntent == i.ID && made.Status != "failed" {
+					back += made.Amount
+				}
+			}
+			one.LatestCharge = map[string]any{"id": "ch_" + i.ID, "object": "charge", "amount_refunded": back}
+		}
+		found = append(found, one)
+	}
+	return map[string]any{"object": "list", "data": found, "has_more": more, "url": "/v1/payment_intents"}, nil
 }
 
 func unexpected(i *intent) *apiError {

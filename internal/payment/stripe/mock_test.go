@@ -39,7 +39,7 @@ func TestGateway_requests_are_those_of_the_api(t *testing.T) {
 	}
 	slices.Sort(calls)
 	want := []string{
-		"GET /v1/payment_intents/pi", "GET /v1/payment_intents/search", "GET /v1/refunds", "GET /v1/refunds/re",
+		"GET /v1/payment_intents", "GET /v1/payment_intents/pi", "GET /v1/payment_intents/search", "GET /v1/refunds", "GET /v1/refunds/re",
 		"POST /v1/payment_intents", "POST /v1/payment_intents/pi", "POST /v1/payment_intents/pi/cancel",
 		"POST /v1/payment_intents/pi/capture", "POST /v1/payment_intents/pi/confirm", "POST /v1/refunds",
 	}
@@ -83,6 +83,9 @@ func everyRequest(t *testing.T) []exchange {
 	d.forget()
 	now.Advance(25 * time.Hour)
 	must(t)(gateway.Lookup(t.Context(), key))
+	if _, _, err := gateway.Booked(t.Context(), time.Now().Add(-time.Hour), time.Now(), d.of(key).ID); err != nil {
+		t.Fatal(err)
+	}
 	return d.requests
 }
 

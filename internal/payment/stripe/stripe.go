@@ -56,6 +56,7 @@ type Gateway struct {
 var (
 	_ payment.Gateway  = (*Gateway)(nil)
 	_ payment.Webhooks = (*Gateway)(nil)
+	_ payment.Books    = (*Gateway)(nil)
 )
 
 // New returns the gateway of an account. It asks nobody.

@@ -30,7 +30,9 @@ func (s *Server) RefundByHand(key string, amountMinor int64, currency string) (s
 	return s.books.refund(key, in, payment.RefundDone, "")
 }
 
-func (s *Server) list(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, s.Charges()) }
+func (s *Server) showAll(w http.ResponseWriter, _ *http.Request) {
+	answer(w, http.StatusOK, s.Charges())
+}
 
 func (s *Server) addFault(w http.ResponseWriter, r *http.Request) {
 	var fault Fault

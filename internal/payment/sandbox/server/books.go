@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"marquee/internal/clock"
 	"marquee/internal/payment"
@@ -23,6 +24,7 @@ type books struct {
 	mu       sync.Mutex
 	number   int64
 	accounts map[string]*account
+	opened   []*account        // in the order in which they were
 	secrets  map[string]string // keys of charges by the secrets of their pages
 }
 
@@ -30,6 +32,7 @@ type account struct {
 	charge  sandbox.Charge
 	refunds map[string]*sandbox.Refund
 	batch   *batch // of its last entry; nil: on disk since the start
+	created time.Time
 }
 
 func newBooks(c clock.Clock, j *journal, entries []Entry) *books {
@@ -40,8 +43,8 @@ func newBooks(c clock.Clock, j *journal, entries []Entry) *books {
 	for _, entry := range entries {
 		a := b.accounts[entry.Charge.Key]
 		if a == nil {
-			a = &account{refunds: map[string]*sandbox.Refund{}}
-			b.accounts[entry.Charge.Key] = a
+			a = &account{refunds: map[string]*sandbox.Refund{}, created: entry.At}
+			b.accounts[entry.Charge.Key], b.opened = a, append(b.opened, a)
 		}
 		a.charge = entry.Charge
 		if entry.Refund != nil {
@@ -68,7 +71,10 @@ func (b *books) change(key string, do func(a *account) (changed *account, refund
 		b.number++
 		entry = Entry{Number: b.number, At: b.clock.Now().UTC(), Charge: a.charge, Refund: refund}
 		a.batch = b.journal.append(entry)
-		b.accounts[key] = a
+		if b.accounts[key] == nil {
+			a.created = entry.At
+			b.accounts[key], b.opened = a, append(b.opened, a)
+		}
 		if refund != nil {
 			a.refunds[refund.Key] = refund
 		}
@@ -295,6 +301,38 @@ func (b *books) all() []sandbox.Charge {
 		charges = append(charges, b.withPage(b.accounts[key].charge))
 	}
 	return charges
+}
+
+// pageSize is how many charges are listed at once.
+const pageSize = 50
+
+// page returns charges that were opened from one moment to another, from a place in the order on, once they are on disk, and the
+// place where the next page begins; 0: nowhere.
+func (b *books) page(from, to time.Time, place int) (page []sandbox.Booked, next int, err error) {
+	var onDisk []*batch
+	b.mu.Lock()
+	for i, a := range b.opened[min(place, len(b.opened)):] {
+		if a.created.Before(from) || !a.created.Before(to) {
+			continue
+		}
+		if len(page) == pageSize {
+			next = place + i
+			break
+		}
+		booked := sandbox.Booked{Charge: a.charge, CreatedAt: a.created}
+		booked.Page, booked.ReturnURL = "", ""
+		page = append(page, booked)
+		if a.batch != nil {
+			onDisk = append(onDisk, a.batch)
+		}
+	}
+	b.mu.Unlock()
+	for _, written := range onDisk {
+		if err := written.wait(); err != nil {
+			return nil, 0, err
+		}
+	}
+	return page, next, nil
 }
 
 // keyOf returns the key of the charge with a page of that secret.

@@ -19,10 +19,14 @@ const (
 	Void      Op = "VOID"
 	Refund    Op = "REFUND"
 	Lookup    Op = "LOOKUP"
+	List      Op = "LIST"
 	Webhook   Op = "WEBHOOK" // what tells of a charge
 )
 
-var ops = []Op{Authorize, Capture, Void, Refund, Lookup, Webhook}
+var (
+	calls = []Op{Authorize, Capture, Void, Refund, Lookup, List}
+	ops   = append(slices.Clone(calls), Webhook)
+)
 
 // Deed is what goes wrong.
 type Deed string
@@ -44,8 +48,7 @@ const (
 
 // deeds are those of each call.
 var deeds = map[Deed][]Op{
-	FailBefore: {Authorize, Capture, Void, Refund, Lookup}, FailAfter: {Authorize, Capture, Void, Refund, Lookup},
-	Hang: {Authorize, Capture, Void, Refund, Lookup}, Delay: ops,
+	FailBefore: calls, FailAfter: calls, Hang: calls, Delay: ops,
 	Decline: {Authorize, Refund}, Challenge: {Authorize}, Pend: {Authorize, Refund}, Partial: {Capture},
 	Lose: {Webhook}, Duplicate: {Webhook}, Reorder: {Webhook},
 }

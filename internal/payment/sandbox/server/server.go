@@ -14,6 +14,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -91,10 +92,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.Serve
 func (s *Server) routes() {
 	for pattern, call := range map[string]http.HandlerFunc{
 		"PUT /v1/charges/{key}": call(s, Authorize, s.authorize), "GET /v1/charges/{key}": call(s, Lookup, s.lookup),
+		"GET /v1/charges":                s.list,
 		"POST /v1/charges/{key}/capture": call(s, Capture, s.capture), "POST /v1/charges/{key}/void": call(s, Void, s.void),
 		"POST /v1/charges/{key}/refunds": call(s, Refund, s.refund), "GET /v1/charges/{key}/refunds": call(s, Lookup, s.lookupRefund),
 
-		"GET /admin/charges": s.list, "POST /admin/faults": s.addFault, "DELETE /admin/faults": s.heal,
+		"GET /admin/charges": s.showAll, "POST /admin/faults": s.addFault, "DELETE /admin/faults": s.heal,
 		"POST /admin/charges/{key}/resolve": s.resolve, "POST /admin/charges/{key}/dispute": s.dispute,
 		"POST /admin/charges/{key}/refunds": s.refundByHand,
 	} {
@@ -117,7 +119,7 @@ func (s *Server) withKey(next http.Handler) http.Handler {
 	})
 }
 
-// call leads a call of Marquee through what goes wrong with it.
+// call answers a call of Marquee about a charge.
 func call[T any](s *Server, op Op, do func(key string, in sandbox.Amount, fault Fault) (T, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var in sandbox.Amount
@@ -128,27 +130,51 @@ func call[T any](s *Server, op Op, do func(key string, in sandbox.Amount, fault 
 			in.Key = refund
 		}
 		key := r.PathValue("key")
-		fault := s.faults.next(op, key, in.AmountMinor)
-		switch fault.Do {
-		case FailBefore:
-			panic(http.ErrAbortHandler)
-		case Hang:
-			<-r.Context().Done()
-			panic(http.ErrAbortHandler)
-		case Delay:
-			select {
-			case <-r.Context().Done():
-				panic(http.ErrAbortHandler)
-			case <-time.After(fault.delay()):
-			}
-		default: // for what comes of the call, below
-		}
-		out, err := do(key, in, fault)
-		if fault.Do == FailAfter || errors.Is(err, errLost) {
-			panic(http.ErrAbortHandler)
-		}
-		reply(w, out, err)
+		s.through(w, r, s.faults.next(op, key, in.AmountMinor), func(fault Fault) (any, error) { return do(key, in, fault) })
 	}
+}
+
+// through leads a call of Marquee through what goes wrong with it.
+func (s *Server) through(w http.ResponseWriter, r *http.Request, fault Fault, do func(Fault) (any, error)) {
+	switch fault.Do {
+	case FailBefore:
+		panic(http.ErrAbortHandler)
+	case Hang:
+		<-r.Context().Done()
+		panic(http.ErrAbortHandler)
+	case Delay:
+		select {
+		case <-r.Context().Done():
+			panic(http.ErrAbortHandler)
+		case <-time.After(fault.delay()):
+		}
+	default: // for what comes of the call, below
+	}
+	out, err := do(fault)
+	if fault.Do == FailAfter || errors.Is(err, errLost) {
+		panic(http.ErrAbortHandler)
+	}
+	reply(w, out, err)
+}
+
+// list answers with a part of the books.
+func (s *Server) list(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	from, fromErr := time.Parse(time.RFC3339Nano, query.Get("from"))
+	to, toErr := time.Parse(time.RFC3339Nano, query.Get("to"))
+	place, placeErr := strconv.Atoi(cmp.Or(query.Get("after"), "0"))
+	if errors.Join(fromErr, toErr, placeErr) != nil || place < 0 {
+		answer(w, http.StatusBadRequest, sandbox.Problem{Code: "BAD_REQUEST"})
+		return
+	}
+	s.through(w, r, s.faults.next(List, "", 0), func(Fault) (any, error) {
+		charges, next, err := s.books.page(from, to, place)
+		page := sandbox.Page{Charges: charges}
+		if next > 0 {
+			page.Next = strconv.Itoa(next)
+		}
+		return page, err
+	})
 }
 
 // errLost says that an answer does not arrive.
