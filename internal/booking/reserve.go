@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -21,6 +20,7 @@ import (
 	"marquee/internal/seating"
 	"marquee/internal/seatno"
 	"marquee/internal/typeid"
+	"marquee/internal/words"
 )
 
 // ReserveInput asks for seats of a showtime.
@@ -97,8 +97,12 @@ func checkSeats(bad *apperr.Fields, seats []uuid.UUID, types []SeatType) {
 }
 
 func checkKey(bad *apperr.Fields, key string) {
-	if n := utf8.RuneCountInString(key); n < 8 || n > 255 || !utf8.ValidString(key) || strings.ContainsRune(key, 0) {
-		bad.Add("input.idempotencyKey", "Give a key of 8 to 255 characters, new for each intent.")
+	const path = "input.idempotencyKey"
+	switch n := utf8.RuneCountInString(key); {
+	case n < 8 || n > 255 || !words.Printable(key):
+		bad.Add(path, "Give a key of 8 to 255 printable characters, new for each intent.")
+	case words.IsCardNumber(key):
+		words.CheckCardNumber(bad, path, key)
 	}
 }
 

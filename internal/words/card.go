@@ -2,6 +2,7 @@ package words
 
 import (
 	"slices"
+	"strings"
 	"unicode"
 
 	"golang.org/x/text/unicode/norm"
@@ -32,6 +33,12 @@ func HoldsCardNumber(text string) bool {
 		within = isDigit
 	}
 	return false
+}
+
+// IsCardNumber reports whether a text is the number of a payment card and nothing else: what is asked of keys that programs make
+// up, in which digits may stand as those of a number by chance.
+func IsCardNumber(text string) bool {
+	return HoldsCardNumber(text) && !strings.ContainsFunc(text, unicode.IsLetter)
 }
 
 const shortestCard, longestCard = 13, 19

@@ -22,3 +22,18 @@ func TestCheck(t *testing.T) {
 		}
 	}
 }
+
+func TestIsCardNumber(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		"4111 1111 1111 1111":                  true,
+		"2026-11 4111-1111-1111-1111":          true,
+		"4111 1111 1111 1112":                  false, // its last digit does not check the others
+		"41111111-1111-1111-aaaa-000000000000": false, // made up by a program
+		"":                                     false,
+	} {
+		if got := words.IsCardNumber(text); got != want {
+			t.Errorf("IsCardNumber(%q) = %t", text, got)
+		}
+	}
+}
