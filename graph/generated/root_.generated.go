@@ -767,7 +767,7 @@ input ReserveSeatsInput {
   ticketTypes: [SeatTicketTypeInput!]
   "Promotion codes, at most 3. All are used, or nothing is reserved. Asking for many that do not exist is ` + "`" + `THROTTLED` + "`" + `; during the wait no code is looked at, valid ones neither."
   promoCodes: [String!]
-  "Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key within 48 hours never reserves twice."
+  "Made by the client, 8 to 255 printable characters, new for each intent: repeating a request with the same key within 48 hours never reserves twice."
   idempotencyKey: String!
 }
 
@@ -971,7 +971,7 @@ input PayAtCounterInput {
   reservationId: ID!
   "What the customer gives."
   tender: CounterTenderInput!
-  "Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key within 48 hours never pays twice."
+  "Made by the client, 8 to 255 printable characters, new for each intent: repeating a request with the same key within 48 hours never pays twice."
   idempotencyKey: String!
 }
 
@@ -1004,7 +1004,7 @@ input SellAtCounterInput {
   customerEmail: String
   "What the customer gives."
   tender: CounterTenderInput!
-  "Made by the client, 8 to 255 characters, new for each sale: repeating a request with the same key within 48 hours never sells twice."
+  "Made by the client, 8 to 255 printable characters, new for each sale: repeating a request with the same key within 48 hours never sells twice."
   idempotencyKey: String!
 }
 
@@ -1046,7 +1046,7 @@ input PayOutAtCounterInput {
   otherMethod: Boolean! = false
   "What the terminal calls the return, 1 to 64 characters; of ` + "`" + `CARD` + "`" + ` only. Never the number of the card: it is refused."
   terminalReference: String
-  "Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key within 48 hours never pays out twice."
+  "Made by the client, 8 to 255 printable characters, new for each intent: repeating a request with the same key within 48 hours never pays out twice."
   idempotencyKey: String!
 }
 
@@ -1229,7 +1229,7 @@ input ChangeSeatsInput {
   promoCodes: [String!]
   "Whether the party needs the places for wheelchairs among the seats. It is kept nowhere."
   accessibleNeed: Boolean! = false
-  "Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key within 48 hours never changes anything twice."
+  "Made by the client, 8 to 255 printable characters, new for each intent: repeating a request with the same key within 48 hours never changes anything twice."
   idempotencyKey: String!
 }
 
@@ -2448,7 +2448,7 @@ type Payment implements Node @auth {
 input PayReservationInput {
   "Id of the reservation."
   reservationId: ID!
-  "Made by the client, 8 to 255 characters, new for each attempt: repeating a request with the same key within 48 hours never pays twice."
+  "Made by the client, 8 to 255 printable characters, new for each attempt: repeating a request with the same key within 48 hours never pays twice."
   idempotencyKey: String!
   "What the gateway's own form calls the card or account to pay with. Never the number of a card, which is refused. Without it the gateway asks the customer, if it has to."
   paymentToken: String
@@ -3327,7 +3327,7 @@ input RefundReservationInput {
   amountMinor: BigInt
   "Why, in 1 to 500 characters, for the audit log. No personal data."
   reason: String!
-  "Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key within 48 hours gives nothing back twice."
+  "Made by the client, 8 to 255 printable characters, new for each intent: repeating a request with the same key within 48 hours gives nothing back twice."
   idempotencyKey: String!
 }
 
@@ -4392,7 +4392,7 @@ input SwapSeatsInput {
   maxDueMinor: BigInt
   "Whether the party needs the places for wheelchairs among the seats. It is kept nowhere."
   accessibleNeed: Boolean! = false
-  "Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key within 48 hours never holds seats twice."
+  "Made by the client, 8 to 255 printable characters, new for each intent: repeating a request with the same key within 48 hours never holds seats twice."
   idempotencyKey: String!
 }
 

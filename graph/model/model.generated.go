@@ -509,7 +509,7 @@ type ChangeSeatsInput struct {
 	PromoCodes []string `json:"promoCodes,omitempty"`
 	// Whether the party needs the places for wheelchairs among the seats. It is kept nowhere.
 	AccessibleNeed bool `json:"accessibleNeed"`
-	// Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key within 48 hours never changes anything twice.
+	// Made by the client, 8 to 255 printable characters, new for each intent: repeating a request with the same key within 48 hours never changes anything twice.
 	IdempotencyKey string `json:"idempotencyKey"`
 	// The most that all seats may cost together, in the minor unit of the showtime's currency: what the customer was shown. Anything by default.
 	MaxTotalMinor *int64 `json:"maxTotalMinor,omitempty"`
@@ -1107,7 +1107,7 @@ type PayAtCounterInput struct {
 	ReservationID string `json:"reservationId"`
 	// What the customer gives.
 	Tender CounterTenderInput `json:"tender"`
-	// Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key within 48 hours never pays twice.
+	// Made by the client, 8 to 255 printable characters, new for each intent: repeating a request with the same key within 48 hours never pays twice.
 	IdempotencyKey string `json:"idempotencyKey"`
 }
 
@@ -1175,7 +1175,7 @@ type PayOutAtCounterInput struct {
 	OtherMethod bool `json:"otherMethod"`
 	// What the terminal calls the return, 1 to 64 characters; of `CARD` only. Never the number of the card: it is refused.
 	TerminalReference *string `json:"terminalReference,omitempty"`
-	// Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key within 48 hours never pays out twice.
+	// Made by the client, 8 to 255 printable characters, new for each intent: repeating a request with the same key within 48 hours never pays out twice.
 	IdempotencyKey string `json:"idempotencyKey"`
 }
 
@@ -1209,7 +1209,7 @@ func (PayOutMethodRefused) IsPayOutAtCounterResult() {}
 type PayReservationInput struct {
 	// Id of the reservation.
 	ReservationID string `json:"reservationId"`
-	// Made by the client, 8 to 255 characters, new for each attempt: repeating a request with the same key within 48 hours never pays twice.
+	// Made by the client, 8 to 255 printable characters, new for each attempt: repeating a request with the same key within 48 hours never pays twice.
 	IdempotencyKey string `json:"idempotencyKey"`
 	// What the gateway's own form calls the card or account to pay with. Never the number of a card, which is refused. Without it the gateway asks the customer, if it has to.
 	PaymentToken *string `json:"paymentToken,omitempty"`
@@ -1662,7 +1662,7 @@ type RefundReservationInput struct {
 	AmountMinor *int64 `json:"amountMinor,omitempty"`
 	// Why, in 1 to 500 characters, for the audit log. No personal data.
 	Reason string `json:"reason"`
-	// Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key within 48 hours gives nothing back twice.
+	// Made by the client, 8 to 255 printable characters, new for each intent: repeating a request with the same key within 48 hours gives nothing back twice.
 	IdempotencyKey string `json:"idempotencyKey"`
 }
 
@@ -1842,7 +1842,7 @@ type ReserveSeatsInput struct {
 	TicketTypes []SeatTicketTypeInput `json:"ticketTypes,omitempty"`
 	// Promotion codes, at most 3. All are used, or nothing is reserved. Asking for many that do not exist is `THROTTLED`; during the wait no code is looked at, valid ones neither.
 	PromoCodes []string `json:"promoCodes,omitempty"`
-	// Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key within 48 hours never reserves twice.
+	// Made by the client, 8 to 255 printable characters, new for each intent: repeating a request with the same key within 48 hours never reserves twice.
 	IdempotencyKey string `json:"idempotencyKey"`
 	// The most that all seats may cost together, in the minor unit of the showtime's currency: what the customer was shown. Anything by default.
 	MaxTotalMinor *int64 `json:"maxTotalMinor,omitempty"`
@@ -2111,7 +2111,7 @@ type SellAtCounterInput struct {
 	CustomerEmail *string `json:"customerEmail,omitempty"`
 	// What the customer gives.
 	Tender CounterTenderInput `json:"tender"`
-	// Made by the client, 8 to 255 characters, new for each sale: repeating a request with the same key within 48 hours never sells twice.
+	// Made by the client, 8 to 255 printable characters, new for each sale: repeating a request with the same key within 48 hours never sells twice.
 	IdempotencyKey string `json:"idempotencyKey"`
 }
 
@@ -2419,7 +2419,7 @@ type SwapSeatsInput struct {
 	MaxDueMinor *int64 `json:"maxDueMinor,omitempty"`
 	// Whether the party needs the places for wheelchairs among the seats. It is kept nowhere.
 	AccessibleNeed bool `json:"accessibleNeed"`
-	// Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key within 48 hours never holds seats twice.
+	// Made by the client, 8 to 255 printable characters, new for each intent: repeating a request with the same key within 48 hours never holds seats twice.
 	IdempotencyKey string `json:"idempotencyKey"`
 }
 
