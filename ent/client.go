@@ -31,6 +31,7 @@ import (
 	"marquee/ent/paylaterpolicy"
 	"marquee/ent/payment"
 	"marquee/ent/paymentattempt"
+	"marquee/ent/paymentrecovery"
 	"marquee/ent/pricerule"
 	"marquee/ent/pricetier"
 	"marquee/ent/profile"
@@ -115,6 +116,8 @@ type Client struct {
 	Payment *PaymentClient
 	// PaymentAttempt is the client for interacting with the PaymentAttempt builders.
 	PaymentAttempt *PaymentAttemptClient
+	// PaymentRecovery is the client for interacting with the PaymentRecovery builders.
+	PaymentRecovery *PaymentRecoveryClient
 	// PriceRule is the client for interacting with the PriceRule builders.
 	PriceRule *PriceRuleClient
 	// PriceTier is the client for interacting with the PriceTier builders.
@@ -204,6 +207,7 @@ func (c *Client) init() {
 	c.PayLaterPolicy = NewPayLaterPolicyClient(c.config)
 	c.Payment = NewPaymentClient(c.config)
 	c.PaymentAttempt = NewPaymentAttemptClient(c.config)
+	c.PaymentRecovery = NewPaymentRecoveryClient(c.config)
 	c.PriceRule = NewPriceRuleClient(c.config)
 	c.PriceTier = NewPriceTierClient(c.config)
 	c.Profile = NewProfileClient(c.config)
@@ -345,6 +349,7 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 		PayLaterPolicy:      NewPayLaterPolicyClient(cfg),
 		Payment:             NewPaymentClient(cfg),
 		PaymentAttempt:      NewPaymentAttemptClient(cfg),
+		PaymentRecovery:     NewPaymentRecoveryClient(cfg),
 		PriceRule:           NewPriceRuleClient(cfg),
 		PriceTier:           NewPriceTierClient(cfg),
 		Profile:             NewProfileClient(cfg),
@@ -413,6 +418,7 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 		PayLaterPolicy:      NewPayLaterPolicyClient(cfg),
 		Payment:             NewPaymentClient(cfg),
 		PaymentAttempt:      NewPaymentAttemptClient(cfg),
+		PaymentRecovery:     NewPaymentRecoveryClient(cfg),
 		PriceRule:           NewPriceRuleClient(cfg),
 		PriceTier:           NewPriceTierClient(cfg),
 		Profile:             NewProfileClient(cfg),
@@ -474,12 +480,12 @@ func (c *Client) Use(hooks ...Hook) {
 		c.AuditEntry, c.Ceremony, c.CodeGuess, c.EmailChange, c.Erasure, c.Factor,
 		c.FederatedIdentity, c.Genre, c.Guess, c.Handover, c.IdempotencyKey,
 		c.KnownDevice, c.LedgerTransfer, c.Mail, c.MailedToken, c.Movie, c.MovieRating,
-		c.PayLaterPolicy, c.Payment, c.PaymentAttempt, c.PriceRule, c.PriceTier,
-		c.Profile, c.Promotion, c.PromotionRedemption, c.ProviderFlow, c.RecoveryCode,
-		c.Refund, c.RefundPolicy, c.Reservation, c.Review, c.ReviewEdit,
-		c.ReviewReport, c.ReviewVote, c.RoleGrant, c.Screen, c.Seat, c.SeatClaim,
-		c.SeatLayout, c.SeatRules, c.Session, c.SessionRevocation, c.Showtime,
-		c.ShowtimeSale, c.Swap, c.Theater, c.Ticket, c.TillEntry, c.User,
+		c.PayLaterPolicy, c.Payment, c.PaymentAttempt, c.PaymentRecovery, c.PriceRule,
+		c.PriceTier, c.Profile, c.Promotion, c.PromotionRedemption, c.ProviderFlow,
+		c.RecoveryCode, c.Refund, c.RefundPolicy, c.Reservation, c.Review,
+		c.ReviewEdit, c.ReviewReport, c.ReviewVote, c.RoleGrant, c.Screen, c.Seat,
+		c.SeatClaim, c.SeatLayout, c.SeatRules, c.Session, c.SessionRevocation,
+		c.Showtime, c.ShowtimeSale, c.Swap, c.Theater, c.Ticket, c.TillEntry, c.User,
 	} {
 		n.Use(hooks...)
 	}
@@ -492,12 +498,12 @@ func (c *Client) Intercept(interceptors ...Interceptor) {
 		c.AuditEntry, c.Ceremony, c.CodeGuess, c.EmailChange, c.Erasure, c.Factor,
 		c.FederatedIdentity, c.Genre, c.Guess, c.Handover, c.IdempotencyKey,
 		c.KnownDevice, c.LedgerTransfer, c.Mail, c.MailedToken, c.Movie, c.MovieRating,
-		c.PayLaterPolicy, c.Payment, c.PaymentAttempt, c.PriceRule, c.PriceTier,
-		c.Profile, c.Promotion, c.PromotionRedemption, c.ProviderFlow, c.RecoveryCode,
-		c.Refund, c.RefundPolicy, c.Reservation, c.Review, c.ReviewEdit,
-		c.ReviewReport, c.ReviewVote, c.RoleGrant, c.Screen, c.Seat, c.SeatClaim,
-		c.SeatLayout, c.SeatRules, c.Session, c.SessionRevocation, c.Showtime,
-		c.ShowtimeSale, c.Swap, c.Theater, c.Ticket, c.TillEntry, c.User,
+		c.PayLaterPolicy, c.Payment, c.PaymentAttempt, c.PaymentRecovery, c.PriceRule,
+		c.PriceTier, c.Profile, c.Promotion, c.PromotionRedemption, c.ProviderFlow,
+		c.RecoveryCode, c.Refund, c.RefundPolicy, c.Reservation, c.Review,
+		c.ReviewEdit, c.ReviewReport, c.ReviewVote, c.RoleGrant, c.Screen, c.Seat,
+		c.SeatClaim, c.SeatLayout, c.SeatRules, c.Session, c.SessionRevocation,
+		c.Showtime, c.ShowtimeSale, c.Swap, c.Theater, c.Ticket, c.TillEntry, c.User,
 	} {
 		n.Intercept(interceptors...)
 	}
@@ -546,6 +552,8 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.Payment.mutate(ctx, m)
 	case *PaymentAttemptMutation:
 		return c.PaymentAttempt.mutate(ctx, m)
+	case *PaymentRecoveryMutation:
+		return c.PaymentRecovery.mutate(ctx, m)
 	case *PriceRuleMutation:
 		return c.PriceRule.mutate(ctx, m)
 	case *PriceTierMutation:
@@ -3426,6 +3434,139 @@ func (c *PaymentAttemptClient) mutate(ctx context.Context, m *PaymentAttemptMuta
 		return (&PaymentAttemptDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
 	default:
 		return nil, fmt.Errorf("ent: unknown PaymentAttempt mutation op: %q", m.Op())
+	}
+}
+
+// PaymentRecoveryClient is a client for the PaymentRecovery schema.
+type PaymentRecoveryClient struct {
+	config
+}
+
+// NewPaymentRecoveryClient returns a client for the PaymentRecovery from the given config.
+func NewPaymentRecoveryClient(c config) *PaymentRecoveryClient {
+	return &PaymentRecoveryClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `paymentrecovery.Hooks(f(g(h())))`.
+func (c *PaymentRecoveryClient) Use(hooks ...Hook) {
+	c.hooks.PaymentRecovery = append(c.hooks.PaymentRecovery, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `paymentrecovery.Intercept(f(g(h())))`.
+func (c *PaymentRecoveryClient) Intercept(interceptors ...Interceptor) {
+	c.inters.PaymentRecovery = append(c.inters.PaymentRecovery, interceptors...)
+}
+
+// Create returns a builder for creating a PaymentRecovery entity.
+func (c *PaymentRecoveryClient) Create() *PaymentRecoveryCreate {
+	mutation := newPaymentRecoveryMutation(c.config, OpCreate)
+	return &PaymentRecoveryCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of PaymentRecovery entities.
+func (c *PaymentRecoveryClient) CreateBulk(builders ...*PaymentRecoveryCreate) *PaymentRecoveryCreateBulk {
+	return &PaymentRecoveryCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *PaymentRecoveryClient) MapCreateBulk(slice any, setFunc func(*PaymentRecoveryCreate, int)) *PaymentRecoveryCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &PaymentRecoveryCreateBulk{err: fmt.Errorf("calling to PaymentRecoveryClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*PaymentRecoveryCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &PaymentRecoveryCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for PaymentRecovery.
+func (c *PaymentRecoveryClient) Update() *PaymentRecoveryUpdate {
+	mutation := newPaymentRecoveryMutation(c.config, OpUpdate)
+	return &PaymentRecoveryUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *PaymentRecoveryClient) UpdateOne(_m *PaymentRecovery) *PaymentRecoveryUpdateOne {
+	mutation := newPaymentRecoveryMutation(c.config, OpUpdateOne, withPaymentRecovery(_m))
+	return &PaymentRecoveryUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *PaymentRecoveryClient) UpdateOneID(id uuid.UUID) *PaymentRecoveryUpdateOne {
+	mutation := newPaymentRecoveryMutation(c.config, OpUpdateOne, withPaymentRecoveryID(id))
+	return &PaymentRecoveryUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for PaymentRecovery.
+func (c *PaymentRecoveryClient) Delete() *PaymentRecoveryDelete {
+	mutation := newPaymentRecoveryMutation(c.config, OpDelete)
+	return &PaymentRecoveryDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *PaymentRecoveryClient) DeleteOne(_m *PaymentRecovery) *PaymentRecoveryDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *PaymentRecoveryClient) DeleteOneID(id uuid.UUID) *PaymentRecoveryDeleteOne {
+	builder := c.Delete().Where(paymentrecovery.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &PaymentRecoveryDeleteOne{builder}
+}
+
+// Query returns a query builder for PaymentRecovery.
+func (c *PaymentRecoveryClient) Query() *PaymentRecoveryQuery {
+	return &PaymentRecoveryQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypePaymentRecovery},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a PaymentRecovery entity by its id.
+func (c *PaymentRecoveryClient) Get(ctx context.Context, id uuid.UUID) (*PaymentRecovery, error) {
+	return c.Query().Where(paymentrecovery.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *PaymentRecoveryClient) GetX(ctx context.Context, id uuid.UUID) *PaymentRecovery {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *PaymentRecoveryClient) Hooks() []Hook {
+	return c.hooks.PaymentRecovery
+}
+
+// Interceptors returns the client interceptors.
+func (c *PaymentRecoveryClient) Interceptors() []Interceptor {
+	return c.inters.PaymentRecovery
+}
+
+func (c *PaymentRecoveryClient) mutate(ctx context.Context, m *PaymentRecoveryMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&PaymentRecoveryCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&PaymentRecoveryUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&PaymentRecoveryUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&PaymentRecoveryDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown PaymentRecovery mutation op: %q", m.Op())
 	}
 }
 
@@ -7644,21 +7785,21 @@ type (
 		AuditEntry, Ceremony, CodeGuess, EmailChange, Erasure, Factor,
 		FederatedIdentity, Genre, Guess, Handover, IdempotencyKey, KnownDevice,
 		LedgerTransfer, Mail, MailedToken, Movie, MovieRating, PayLaterPolicy, Payment,
-		PaymentAttempt, PriceRule, PriceTier, Profile, Promotion, PromotionRedemption,
-		ProviderFlow, RecoveryCode, Refund, RefundPolicy, Reservation, Review,
-		ReviewEdit, ReviewReport, ReviewVote, RoleGrant, Screen, Seat, SeatClaim,
-		SeatLayout, SeatRules, Session, SessionRevocation, Showtime, ShowtimeSale,
-		Swap, Theater, Ticket, TillEntry, User []ent.Hook
+		PaymentAttempt, PaymentRecovery, PriceRule, PriceTier, Profile, Promotion,
+		PromotionRedemption, ProviderFlow, RecoveryCode, Refund, RefundPolicy,
+		Reservation, Review, ReviewEdit, ReviewReport, ReviewVote, RoleGrant, Screen,
+		Seat, SeatClaim, SeatLayout, SeatRules, Session, SessionRevocation, Showtime,
+		ShowtimeSale, Swap, Theater, Ticket, TillEntry, User []ent.Hook
 	}
 	inters struct {
 		AuditEntry, Ceremony, CodeGuess, EmailChange, Erasure, Factor,
 		FederatedIdentity, Genre, Guess, Handover, IdempotencyKey, KnownDevice,
 		LedgerTransfer, Mail, MailedToken, Movie, MovieRating, PayLaterPolicy, Payment,
-		PaymentAttempt, PriceRule, PriceTier, Profile, Promotion, PromotionRedemption,
-		ProviderFlow, RecoveryCode, Refund, RefundPolicy, Reservation, Review,
-		ReviewEdit, ReviewReport, ReviewVote, RoleGrant, Screen, Seat, SeatClaim,
-		SeatLayout, SeatRules, Session, SessionRevocation, Showtime, ShowtimeSale,
-		Swap, Theater, Ticket, TillEntry, User []ent.Interceptor
+		PaymentAttempt, PaymentRecovery, PriceRule, PriceTier, Profile, Promotion,
+		PromotionRedemption, ProviderFlow, RecoveryCode, Refund, RefundPolicy,
+		Reservation, Review, ReviewEdit, ReviewReport, ReviewVote, RoleGrant, Screen,
+		Seat, SeatClaim, SeatLayout, SeatRules, Session, SessionRevocation, Showtime,
+		ShowtimeSale, Swap, Theater, Ticket, TillEntry, User []ent.Interceptor
 	}
 )
 

@@ -26,6 +26,7 @@ import (
 	"marquee/ent/paylaterpolicy"
 	"marquee/ent/payment"
 	"marquee/ent/paymentattempt"
+	"marquee/ent/paymentrecovery"
 	"marquee/ent/pricerule"
 	"marquee/ent/pricetier"
 	"marquee/ent/profile"
@@ -141,6 +142,7 @@ func checkColumn(t, c string) error {
 			paylaterpolicy.Table:      paylaterpolicy.ValidColumn,
 			payment.Table:             payment.ValidColumn,
 			paymentattempt.Table:      paymentattempt.ValidColumn,
+			paymentrecovery.Table:     paymentrecovery.ValidColumn,
 			pricerule.Table:           pricerule.ValidColumn,
 			pricetier.Table:           pricetier.ValidColumn,
 			profile.Table:             profile.ValidColumn,

@@ -54,6 +54,8 @@ type Tx struct {
 	Payment *PaymentClient
 	// PaymentAttempt is the client for interacting with the PaymentAttempt builders.
 	PaymentAttempt *PaymentAttemptClient
+	// PaymentRecovery is the client for interacting with the PaymentRecovery builders.
+	PaymentRecovery *PaymentRecoveryClient
 	// PriceRule is the client for interacting with the PriceRule builders.
 	PriceRule *PriceRuleClient
 	// PriceTier is the client for interacting with the PriceTier builders.
@@ -263,6 +265,7 @@ func (tx *Tx) init() {
 	tx.PayLaterPolicy = NewPayLaterPolicyClient(tx.config)
 	tx.Payment = NewPaymentClient(tx.config)
 	tx.PaymentAttempt = NewPaymentAttemptClient(tx.config)
+	tx.PaymentRecovery = NewPaymentRecoveryClient(tx.config)
 	tx.PriceRule = NewPriceRuleClient(tx.config)
 	tx.PriceTier = NewPriceTierClient(tx.config)
 	tx.Profile = NewProfileClient(tx.config)

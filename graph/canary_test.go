@@ -21,7 +21,7 @@ import (
 // or secret, so a field that is new to the schema is scanned for until it is listed here on purpose.
 var plain = map[string]bool{
 	"AuditLogFilter.subject": true, "AuditLogFilter.action": true,
-	"ReserveSeatsInput.idempotencyKey": true, "PayReservationInput.idempotencyKey": true, "ChangeSeatsInput.idempotencyKey": true,
+	"ReserveSeatsInput.idempotencyKey": true, "PayReservationInput.idempotencyKey": true, "AcceptOfferedSeatsInput.idempotencyKey": true, "DeclineOfferedSeatsInput.idempotencyKey": true, "ChangeSeatsInput.idempotencyKey": true,
 	"MovieFilter.titleContains": true, "MovieFilter.genre": true, "MovieFilter.playingInCity": true,
 	"ShowtimeFilter.city": true, "MovieShowtimeFilter.city": true, "TheaterFilter.city": true, "TheaterFilter.countryCode": true,
 	"after": true, "before": true, // cursors

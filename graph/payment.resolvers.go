@@ -8,6 +8,7 @@ package graph
 import (
 	"context"
 
+	"marquee/graph/generated"
 	"marquee/graph/model"
 	"marquee/internal/auth"
 	"marquee/internal/booking"
@@ -32,3 +33,7 @@ func (r *mutationResolver) PayReservation(ctx context.Context, input model.PayRe
 	}
 	return payReservationResult(result)
 }
+
+func (r *Resolver) Payment() generated.PaymentResolver { return &paymentResolver{r} }
+
+type paymentResolver struct{ *Resolver }

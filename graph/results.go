@@ -112,6 +112,22 @@ func payReservationResult(result booking.PayResult) (model.PayReservationResult,
 	}
 }
 
+// acceptOfferedSeatsResult encodes what booking made of an answer that pays, as payReservationResult does.
+func acceptOfferedSeatsResult(result booking.PayResult) (model.AcceptOfferedSeatsResult, error) {
+	if paid, ok := result.(booking.Paid); ok {
+		return model.AcceptOfferedSeatsPayload{Reservation: paid.Reservation}, nil
+	}
+	answer, err := payReservationResult(result)
+	if err != nil {
+		return nil, err
+	}
+	refusal, ok := answer.(model.AcceptOfferedSeatsResult)
+	if !ok {
+		return nil, fmt.Errorf("graph: no answer for %T", result)
+	}
+	return refusal, nil
+}
+
 // nextStep encodes what a customer has to do; nil for nothing.
 func nextStep(next payment.NextStep) model.PaymentNextStep {
 	switch next := next.(type) {

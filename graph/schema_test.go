@@ -303,7 +303,7 @@ func uncounted(schema *ast.Schema) []string {
 }
 
 // purchases are the mutations that browsing must never keep anybody from.
-var purchases = []string{"reserveSeats", "payReservation", "cancelReservation", "changeSeats", "swapSeats", "extendHold", "payLater"}
+var purchases = []string{"reserveSeats", "payReservation", "acceptOfferedSeats", "declineOfferedSeats", "cancelReservation", "changeSeats", "swapSeats", "extendHold", "payLater"}
 
 // unpriced finds mutations and subscriptions that cost nothing by themselves, and those in the wrong lane.
 func unpriced(schema *ast.Schema) []string {

@@ -278,6 +278,13 @@ func TestA8_AZ1_AZ3_two_tenants(t *testing.T) {
 				theirs: their(theirs.theater.ID(), &theirs.manager),
 			},
 		},
+		"Query.payment(id)": {{operation: `query ($id: ID!) { payment(id: $id) { id } }`, theirs: payment}},
+		"Mutation.acceptOfferedSeats(input.reservationId)": {
+			{operation: mutation("acceptOfferedSeats", result), input: vars{"idempotencyKey": "two tenants accept"}, field: "reservationId", theirs: reservation},
+		},
+		"Mutation.declineOfferedSeats(input.reservationId)": {
+			{operation: mutation("declineOfferedSeats", `{ reservation { id } }`), input: vars{"idempotencyKey": "two tenants decline"}, field: "reservationId", theirs: reservation},
+		},
 		"Mutation.payReservation(input.reservationId)": {
 			{operation: mutation("payReservation", result), input: vars{"idempotencyKey": "two tenants pay"}, field: "reservationId", theirs: reservation},
 		},

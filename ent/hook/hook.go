@@ -248,6 +248,18 @@ func (f PaymentAttemptFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Val
 	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.PaymentAttemptMutation", m)
 }
 
+// The PaymentRecoveryFunc type is an adapter to allow the use of ordinary
+// function as PaymentRecovery mutator.
+type PaymentRecoveryFunc func(context.Context, *ent.PaymentRecoveryMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f PaymentRecoveryFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.PaymentRecoveryMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.PaymentRecoveryMutation", m)
+}
+
 // The PriceRuleFunc type is an adapter to allow the use of ordinary
 // function as PriceRule mutator.
 type PriceRuleFunc func(context.Context, *ent.PriceRuleMutation) (ent.Value, error)

@@ -66,6 +66,9 @@ type Payment func(*sql.Selector)
 // PaymentAttempt is the predicate function for paymentattempt builders.
 type PaymentAttempt func(*sql.Selector)
 
+// PaymentRecovery is the predicate function for paymentrecovery builders.
+type PaymentRecovery func(*sql.Selector)
+
 // PriceRule is the predicate function for pricerule builders.
 type PriceRule func(*sql.Selector)
 

@@ -2,10 +2,14 @@ package schema
 
 import (
 	"entgo.io/ent"
+	"entgo.io/ent/dialect"
 	"entgo.io/ent/dialect/entsql"
 	"entgo.io/ent/schema"
 	"entgo.io/ent/schema/field"
 	"entgo.io/ent/schema/index"
+	"github.com/google/uuid"
+
+	"marquee/internal/seatno"
 )
 
 // Payment is the record of collecting one amount for one reservation.
@@ -73,8 +77,30 @@ func (PaymentAttempt) Indexes() []ent.Index {
 	return []ent.Index{
 		index.Fields("showtime_id", "payment_id", "number").Unique().StorageKey("payment_attempts_number_key"),
 		index.Fields("showtime_id", "payment_id").Unique().StorageKey("payment_attempts_live_key").
-			Annotations(entsql.IndexWhere("(status = ANY (ARRAY['STARTED'::text, 'AUTHORIZED'::text, 'CAPTURED'::text]))")),
+			Annotations(entsql.IndexWhere("(status = ANY (ARRAY['STARTED'::text, 'OFFERED'::text, 'AUTHORIZED'::text, 'CAPTURED'::text]))")),
 		index.Fields("leased_until").StorageKey("payment_attempts_unsettled_idx").
-			Annotations(entsql.IndexWhere("(status = ANY (ARRAY['STARTED'::text, 'AUTHORIZED'::text, 'VOID_PENDING'::text, 'REFUND_PENDING'::text]))")),
+			Annotations(entsql.IndexWhere("(status = ANY (ARRAY['STARTED'::text, 'OFFERED'::text, 'AUTHORIZED'::text, 'VOID_PENDING'::text, 'REFUND_PENDING'::text]))")),
+	}
+}
+
+// PaymentRecovery is what became of money that came when the hold it was for had run out.
+type PaymentRecovery struct{ ent.Schema }
+
+// Annotations of a PaymentRecovery.
+func (PaymentRecovery) Annotations() []schema.Annotation { return table("payment_recoveries") }
+
+// Fields of a PaymentRecovery.
+func (PaymentRecovery) Fields() []ent.Field {
+	seats := map[string]string{dialect.Postgres: "smallint[]"}
+	return []ent.Field{
+		showtimeKey(),
+		field.UUID("id", uuid.UUID{}).StorageKey("attempt_id").Immutable(),
+		foreignID("reservation_id"),
+		field.Text("rung"),
+		field.Other("lost", seatno.List{}).SchemaType(seats),
+		field.Other("offered", seatno.List{}).SchemaType(seats).Optional(),
+		field.Text("answer").Optional().Nillable(),
+		createdAt(),
+		field.Time("answered_at").Optional().Nillable(),
 	}
 }

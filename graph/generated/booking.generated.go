@@ -2231,7 +2231,7 @@ func (ec *executionContext) _SeatsUnavailable(ctx context.Context, sel ast.Selec
 	return out
 }
 
-var showtimeClosedImplementors = []string{"ShowtimeClosed", "UserError", "ReserveSeatsResult", "CancelReservationResult", "PayAtCounterResult", "SellAtCounterResult", "PayOutAtCounterResult", "ChangeSeatsResult", "PayReservationResult", "RefundPreviewResult", "SwapSeatsResult"}
+var showtimeClosedImplementors = []string{"ShowtimeClosed", "UserError", "ReserveSeatsResult", "CancelReservationResult", "PayAtCounterResult", "SellAtCounterResult", "PayOutAtCounterResult", "ChangeSeatsResult", "AcceptOfferedSeatsResult", "PayReservationResult", "RefundPreviewResult", "SwapSeatsResult"}
 
 func (ec *executionContext) _ShowtimeClosed(ctx context.Context, sel ast.SelectionSet, obj *model.ShowtimeClosed) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, showtimeClosedImplementors)

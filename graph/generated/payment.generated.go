@@ -20,6 +20,10 @@ import (
 
 // region    ************************** generated!.gotpl **************************
 
+type PaymentResolver interface {
+	Recovery(ctx context.Context, obj *payment.Payment) (*booking.Recovery, error)
+}
+
 // endregion ************************** generated!.gotpl **************************
 
 // region    ***************************** args.gotpl *****************************
@@ -237,6 +241,38 @@ func (ec *executionContext) _Payment_method(ctx context.Context, field graphql.C
 }
 func (ec *executionContext) fieldContext_Payment_method(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Payment", field, true, false, "PaymentMethod")
+}
+
+func (ec *executionContext) _Payment_recovery(ctx context.Context, field graphql.CollectedField, obj *payment.Payment) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Payment_recovery(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Payment().Recovery(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *booking.Recovery) graphql.Marshaler {
+			return ec.marshalOPaymentRecovery2ᚖmarqueeᚋinternalᚋbookingᚐRecovery(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Payment_recovery(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Payment",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PaymentRecovery(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _Payment_refunds(ctx context.Context, field graphql.CollectedField, obj *payment.Payment) (ret graphql.Marshaler) {
@@ -895,47 +931,53 @@ func (ec *executionContext) _Payment(ctx context.Context, sel ast.SelectionSet, 
 		case "id":
 			out.Values[i] = ec._Payment_id(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "status":
 			out.Values[i] = ec._Payment_status(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "amount":
 			out.Values[i] = ec._Payment_amount(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "refunded":
 			out.Values[i] = ec._Payment_refunded(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "gateway":
 			out.Values[i] = ec._Payment_gateway(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "createdAt":
 			out.Values[i] = ec._Payment_createdAt(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "method":
 			out.Values[i] = ec._Payment_method(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "recovery":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Payment_recovery(ctx, field, obj)
+				})
 		case "refunds":
 			out.Values[i] = ec._Payment_refunds(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "carried":
 			out.Values[i] = ec._Payment_carried(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
@@ -992,7 +1034,7 @@ func (ec *executionContext) _PaymentClientConfirmation(ctx context.Context, sel 
 	return out
 }
 
-var paymentDeclinedImplementors = []string{"PaymentDeclined", "UserError", "PayReservationResult"}
+var paymentDeclinedImplementors = []string{"PaymentDeclined", "AcceptOfferedSeatsResult", "UserError", "PayReservationResult"}
 
 func (ec *executionContext) _PaymentDeclined(ctx context.Context, sel ast.SelectionSet, obj *model.PaymentDeclined) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, paymentDeclinedImplementors)
@@ -1045,7 +1087,7 @@ func (ec *executionContext) _PaymentDeclined(ctx context.Context, sel ast.Select
 	return out
 }
 
-var paymentPendingImplementors = []string{"PaymentPending", "UserError", "PayReservationResult"}
+var paymentPendingImplementors = []string{"PaymentPending", "AcceptOfferedSeatsResult", "UserError", "PayReservationResult"}
 
 func (ec *executionContext) _PaymentPending(ctx context.Context, sel ast.SelectionSet, obj *model.PaymentPending) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, paymentPendingImplementors)
@@ -1131,7 +1173,7 @@ func (ec *executionContext) _PaymentRedirect(ctx context.Context, sel ast.Select
 	return out
 }
 
-var reservationExpiredImplementors = []string{"ReservationExpired", "PayAtCounterResult", "ChangeSeatsResult", "ExtendHoldResult", "PayLaterResult", "UserError", "PayReservationResult"}
+var reservationExpiredImplementors = []string{"ReservationExpired", "PayAtCounterResult", "ChangeSeatsResult", "ExtendHoldResult", "PayLaterResult", "AcceptOfferedSeatsResult", "UserError", "PayReservationResult"}
 
 func (ec *executionContext) _ReservationExpired(ctx context.Context, sel ast.SelectionSet, obj *model.ReservationExpired) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, reservationExpiredImplementors)

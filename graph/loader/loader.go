@@ -62,6 +62,7 @@ type Loaders struct {
 	Promotions    *Many[uuid.UUID, promotion.Promotion]         // by theater
 	Staff         *Many[uuid.UUID, identity.StaffMember]        // by theater
 	Payment       *Maybe[payment.Reference, payment.Payment]
+	Recovery      *Maybe[payment.Reference, booking.Recovery] // by payment
 	Tickets       *Many[payment.Reference, booking.Ticket]
 	Customer      *Maybe[uuid.UUID, identity.User]
 	ReviewRating  *Maybe[uuid.UUID, review.Rating] // by movie
@@ -96,6 +97,7 @@ func New(s Services, wait time.Duration) *Loaders {
 		Swap:          maybe(s.Booking.SwapsOf, wait),
 		Staff:         many(s.Identity.StaffByTheater, wait),
 		Payment:       maybe(s.Payment.PaymentsByReservation, wait),
+		Recovery:      maybe(s.Booking.RecoveriesByPayment, wait),
 		Tickets:       many(s.Booking.TicketsByReservation, wait),
 		Customer:      maybe(s.Identity.UsersByID, wait),
 		ReviewRating:  maybe(s.Review.RatingsByMovie, wait),

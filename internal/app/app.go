@@ -95,6 +95,11 @@ const (
 	gatewayTimeout = 8 * time.Second
 	// attemptLease covers the four calls to a gateway that one attempt can need, and the statements between them.
 	attemptLease = 60 * time.Second
+	// paymentGrace is longer than a lease: whoever drives a payment has ended, or the reconciler has asked the gateway instead,
+	// before the seats are anybody's.
+	paymentGrace = 2 * time.Minute
+	// offerTime is for reading a mail and answering it.
+	offerTime = 5 * time.Minute
 )
 
 // New opens the ports and the database, brings the schema up to date and builds everything. On failure nothing stays
@@ -187,9 +192,10 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	a.closers.add(func() error { feed.Close(); return nil })
 	a.Booking = booking.NewService(booking.Deps{
 		DB: a.db, Showtimes: showtimes, Seating: seats, Payments: a.payments, Promotions: a.promos, Gateways: a.gateways,
-		Hint: func(id uuid.UUID) { feed.Hint(id) }, Clock: seams.Clock, Source: a.source, Account: a.Identity.KeyByEmail, Log: a.log,
+		Hint: func(id uuid.UUID) { feed.Hint(id) }, Clock: seams.Clock, Source: a.source, Account: a.Identity.KeyByEmail, Tell: a.Identity.TellTx, Log: a.log,
 	}, booking.Config{
 		Hold: a.cfg.Hold, HoldLimit: a.cfg.HoldLimit, GatewayTimeout: gatewayTimeout, AttemptLease: attemptLease,
+		OfferTime: offerTime, PaymentGrace: paymentGrace,
 		SeatsPerAddress: a.cfg.SeatsPerAddress, SeatsPerDevice: a.cfg.SeatsPerDevice, IdleHolds: a.cfg.IdleHolds, IdleWindow: a.cfg.IdleWindow,
 	})
 	a.Privacy = privacy.NewService(a.db, a.vault, a.Identity, a.Booking, seams.Clock, a.log)

@@ -48,6 +48,7 @@ const (
 	ReservationRefunded  Action = "reservation.refunded"
 	JobRetried           Action = "job.retried"
 	JobCancelled         Action = "job.cancelled"
+	PaymentRecovered     Action = "payment.recovered"
 )
 
 // Meaning says in a sentence when an action is recorded; "" for one that is not listed here.
@@ -119,6 +120,8 @@ func (a Action) Meaning() string {
 		return "A theater was given another promotion code."
 	case PromotionChanged:
 		return "A promotion code of a theater was changed, switched off or on."
+	case PaymentRecovered:
+		return "Money came when the hold it was for had run out: the seats were taken again, others were offered, accepted or declined, or it goes back; it says which."
 	case ReviewHidden:
 		return "A moderator hid a review, for the fault that it says, and settled what was reported of it."
 	case ReviewShown:

@@ -169,6 +169,7 @@ func TestAudit(t *testing.T) {
 		"a refund is not settled":                                 {`UPDATE refunds SET status = 'PENDING', done_at = NULL`},
 		"two attempts of a payment can take money": {`DROP INDEX payment_attempts_live_key`, `INSERT INTO payment_attempts (showtime_id, id, payment_id, number, gateway, amount_minor, status, idempotency_key, leased_until)
 			SELECT showtime_id, gen_random_uuid(), payment_id, 2, gateway, amount_minor, 'STARTED', 'another key', now() FROM payment_attempts WHERE status = 'CAPTURED'`},
+		"an offer of seats is not held for its customer, or was not made":          {`UPDATE payment_attempts SET status = 'OFFERED' WHERE status = 'CAPTURED'`},
 		"seats are secured without an authorized payment, or not secured with one": {`UPDATE reservations SET held_until = NULL`},
 		"the till has not what was taken at the counter":                           {`UPDATE payment_attempts SET gateway = 'COUNTER_CASH' WHERE status = 'CAPTURED'`},
 		"the till has not paid out what was given back at the counter": {

@@ -44,6 +44,7 @@ const (
 	EventConfirm Event = "CONFIRM" // its payment was captured
 	EventCancel  Event = "CANCEL"  // the customer gives it back
 	EventExpire  Event = "EXPIRE"  // its deadline has passed
+	EventRetake  Event = "RETAKE"  // its money came when the deadline had passed, and there are seats for it
 )
 
 // transitions is the whole life of a reservation: what is not here is forbidden.
@@ -55,6 +56,7 @@ var transitions = map[Status]map[Event]Status{
 		EventChange: StatusReserved, EventConfirm: StatusConfirmed, EventCancel: StatusCancelled, EventExpire: StatusExpired,
 	},
 	StatusConfirmed: {EventCancel: StatusCancelled},
+	StatusExpired:   {EventRetake: StatusHeld},
 }
 
 // After returns the state that event leads to from s; ok is false where the event is forbidden.

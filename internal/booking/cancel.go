@@ -272,7 +272,7 @@ func (s *Service) cancelTx(ctx context.Context, tx *sql.Tx, done *cancellation, 
 		if err != nil {
 			return err
 		}
-		if tried && (attempt.Status == payment.AttemptStarted || attempt.Status == payment.AttemptAuthorized) {
+		if tried && attempt.Status.Undecided() {
 			return errPaymentUnderWay()
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"marquee/internal/apperr"
 	"marquee/internal/auth"
+	"marquee/internal/payment"
 	"marquee/internal/postgres"
 )
 
@@ -110,6 +111,12 @@ func (s *Service) changeHeld(ctx context.Context, viewer auth.Viewer, in HoldInp
 		case r.Status != StatusHeld && r.Status != StatusReserved:
 			return apperr.New(apperr.Conflict, "This reservation does not wait for its payment any more.")
 		case r.HeldUntil == nil:
+			return errPaymentUnderWay()
+		}
+		// Seats that are offered for money are held as long as the offer stands, and no longer.
+		if a, _, err := s.payments.LatestAttemptTx(ctx, tx, in.ShowtimeID, in.ReservationID); err != nil {
+			return err
+		} else if a.Status == payment.AttemptOffered {
 			return errPaymentUnderWay()
 		}
 		changed, err = change(tx, r, now)

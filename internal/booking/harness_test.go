@@ -21,6 +21,7 @@ import (
 	"marquee/internal/clock"
 	"marquee/internal/dbtest"
 	"marquee/internal/dbtest/fixture"
+	"marquee/internal/notify"
 	"marquee/internal/payment"
 	"marquee/internal/payment/gatewaytest"
 	"marquee/internal/postgres"
@@ -37,7 +38,7 @@ func TestMain(m *testing.M) { os.Exit(dbtest.Main(m)) }
 const patience = 20 * time.Second
 
 // settings leave nothing to the clock: what a test needs to be over, it ends by itself.
-var settings = booking.Config{Hold: 10 * time.Minute, HoldLimit: 30 * time.Minute, GatewayTimeout: patience, AttemptLease: 10 * time.Minute}
+var settings = booking.Config{Hold: 10 * time.Minute, HoldLimit: 30 * time.Minute, GatewayTimeout: patience, AttemptLease: 10 * time.Minute, OfferTime: 5 * time.Minute}
 
 // house is a world to book in, with one process that serves it. A database takes longer to make than a story to tell, so
 // stories that leave the house at rest share one, each with seats of its own.
@@ -49,6 +50,7 @@ type house struct {
 	payments *payment.Service
 	seating  *seating.Service
 	hints    *hints
+	post     *post
 }
 
 func newHouse(t testing.TB, plan fixture.Plan, opts ...dbtest.Option) *house {
@@ -59,7 +61,7 @@ func newHouse(t testing.TB, plan fixture.Plan, opts ...dbtest.Option) *house {
 func houseIn(t testing.TB, db *postgres.DB, plan fixture.Plan) *house {
 	t.Helper()
 	h := &house{
-		World: fixture.New(t, db, plan), gateway: gatewaytest.NewFake(), payments: payment.NewService(db), hints: &hints{},
+		World: fixture.New(t, db, plan), gateway: gatewaytest.NewFake(), payments: payment.NewService(db), hints: &hints{}, post: &post{},
 	}
 	h.seating = seating.NewService(db, showtime.NewService(db, clock.System{}), theater.NewService(ent.Over(db.SQL())))
 	h.booking = h.process(h.gateway, settings)
@@ -87,7 +89,7 @@ func (h *house) deps(gateways *payment.Gateways, hint func(uuid.UUID)) booking.D
 		DB: h.DB, Showtimes: showtimes, Payments: payment.NewService(h.DB), Gateways: gateways,
 		Promotions: promotion.NewService(h.DB, clock.System{}),
 		Seating:    seating.NewService(h.DB, showtimes, theater.NewService(ent.Over(h.DB.SQL()))),
-		Hint:       hint, Clock: clock.System{}, Source: source, Account: h.account, Log: slog.New(slog.DiscardHandler),
+		Hint:       hint, Clock: clock.System{}, Source: source, Account: h.account, Tell: h.post.add, Log: slog.New(slog.DiscardHandler),
 	}
 }
 
@@ -131,6 +133,29 @@ func (h *hints) take() map[uuid.UUID]int {
 	count := h.count
 	h.count = nil
 	return count
+}
+
+// post is what customers are told, in transactions that committed or not.
+type post struct {
+	mu   sync.Mutex
+	sent map[uuid.UUID][]notify.Kind
+}
+
+func (l *post) add(_ context.Context, _ *sql.Tx, userID uuid.UUID, kind notify.Kind, _ notify.Data) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.sent == nil {
+		l.sent = map[uuid.UUID][]notify.Kind{}
+	}
+	l.sent[userID] = append(l.sent[userID], kind)
+	return nil
+}
+
+// to returns what somebody was told.
+func (l *post) to(viewer auth.Viewer) []notify.Kind {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.sent[viewer.UserID]
 }
 
 // fresh returns the positions of n STANDARD seats side by side that no other story has.

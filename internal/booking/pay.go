@@ -14,6 +14,7 @@ import (
 	"marquee/internal/auth"
 	"marquee/internal/money"
 	"marquee/internal/payment"
+	"marquee/internal/postgres"
 	"marquee/internal/showtime"
 	"marquee/internal/typeid"
 	"marquee/internal/words"
@@ -202,14 +203,22 @@ func (s *Service) payReservation(ctx context.Context, on querier, viewer auth.Vi
 		gateway, currency, status, declineCode sql.NullString
 		amount                                 sql.NullInt64
 		credit                                 *int64
+		moved                                  bool
 	)
-	err = on.QueryRowContext(ctx, `SELECT outcome, attempt_id, payment_id, gateway, amount_minor, currency, status, decline_code, credit_minor
+	err = on.QueryRowContext(ctx, `SELECT outcome, attempt_id, payment_id, gateway, amount_minor, currency, status, decline_code, credit_minor,
+			CASE WHEN outcome = 'OPENED' AND $10::bigint > 0 THEN grant_grace($1, $2, $10, $11) ELSE false END
 		FROM pay_reservation($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 		in.ShowtimeID, in.ReservationID, viewer.UserID, in.IdempotencyKey, in.fingerprint(), typeid.New(), typeid.New(),
-		s.gateways.Offered()[0].Name(), s.cfg.AttemptLease.Milliseconds()).
-		Scan(&outcome, &attemptID, &paymentID, &gateway, &amount, &currency, &status, &declineCode, &credit)
+		s.gateways.Offered()[0].Name(), s.cfg.AttemptLease.Milliseconds(), s.cfg.PaymentGrace.Milliseconds(), s.cfg.HoldLimit.Milliseconds()).
+		Scan(&outcome, &attemptID, &paymentID, &gateway, &amount, &currency, &status, &declineCode, &credit, &moved)
+	if postgres.SQLState(err) == lostRace {
+		return "", payment.Attempt{}, errHoldLost
+	}
 	if err != nil {
 		return "", payment.Attempt{}, payment.Moved(fmt.Errorf("opening a payment: %w", err))
+	}
+	if moved {
+		s.hint(in.ShowtimeID)
 	}
 	if !attemptID.Valid {
 		return outcome, payment.Attempt{}, nil

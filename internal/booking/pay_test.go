@@ -273,6 +273,7 @@ func TestService_Pay_after_the_seats_went_to_another(t *testing.T) {
 	h.gateway.Next(gatewaytest.Authorize, gatewaytest.After(func() {
 		h.Expire(t, h.Show(), r.ID)
 		second = h.hold(t, other, 12, 13)
+		h.lose(t, r)
 	}))
 	result, err := h.booking.Pay(t.Context(), viewer, payInput(r))
 	if got := is[booking.Expired](t, result, err).Reservation.Status; got != booking.StatusExpired {

@@ -99,14 +99,14 @@ func TestService_Pay_gateway(t *testing.T) {
 		"the_hold_runs_out_and_authorize_takes_the_money": {
 			func(t *testing.T, h *house, r booking.Reservation) {
 				h.gateway.Next(authorize, func(ctx context.Context, key string, effect gatewaytest.Effect) (gatewaytest.Answer, error) {
-					h.Expire(t, h.Show(), r.ID)
+					h.lose(t, r)
 					return h.gateway.Takes(ctx, key, effect)
 				})
 			}, givenBack,
 		},
 		"the_hold_runs_out_and_void_finds_the_money_taken": {
 			func(t *testing.T, h *house, r booking.Reservation) {
-				h.gateway.Next(authorize, gatewaytest.After(func() { h.Expire(t, h.Show(), r.ID) }))
+				h.gateway.Next(authorize, gatewaytest.After(func() { h.lose(t, r) }))
 				h.gateway.Next(void, h.gateway.Takes)
 			}, givenBack,
 		},
@@ -168,13 +168,13 @@ func TestService_Pay_gateway(t *testing.T) {
 		},
 		"the_hold_runs_out_during_authorize": {
 			func(t *testing.T, h *house, r booking.Reservation) {
-				h.gateway.Next(authorize, gatewaytest.After(func() { h.Expire(t, h.Show(), r.ID) }))
+				h.gateway.Next(authorize, gatewaytest.After(func() { h.lose(t, r) }))
 			}, with(expired, "EXPIRED"),
 		},
 		"the_hold_runs_out_and_is_swept_during_authorize": {
 			func(t *testing.T, h *house, r booking.Reservation) {
 				h.gateway.Next(authorize, gatewaytest.Before(func() {
-					h.Expire(t, h.Show(), r.ID)
+					h.lose(t, r)
 					if _, _, err := h.booking.Sweep(t.Context()); err != nil {
 						t.Error(err)
 					}
@@ -183,26 +183,26 @@ func TestService_Pay_gateway(t *testing.T) {
 		},
 		"the_hold_runs_out_and_void_never_arrives": {
 			func(t *testing.T, h *house, r booking.Reservation) {
-				h.gateway.Next(authorize, gatewaytest.After(func() { h.Expire(t, h.Show(), r.ID) }))
+				h.gateway.Next(authorize, gatewaytest.After(func() { h.lose(t, r) }))
 				h.gateway.Next(void, gatewaytest.NeverArrives)
 			}, outcome{result: booking.Expired{}, stored: "HELD", attempts: is(voiding), settled: "EXPIRED", final: is(voided)},
 		},
 		"the_hold_runs_out_and_void_is_unanswered": {
 			func(t *testing.T, h *house, r booking.Reservation) {
-				h.gateway.Next(authorize, gatewaytest.After(func() { h.Expire(t, h.Show(), r.ID) }))
+				h.gateway.Next(authorize, gatewaytest.After(func() { h.lose(t, r) }))
 				h.gateway.Next(void, gatewaytest.AnswerLost)
 			}, outcome{result: booking.Expired{}, stored: "HELD", attempts: is(voiding), settled: "EXPIRED", final: is(voided)},
 		},
 		"the_hold_runs_out_and_void_says_it_is_authorized_still": {
 			func(t *testing.T, h *house, r booking.Reservation) {
-				h.gateway.Next(authorize, gatewaytest.After(func() { h.Expire(t, h.Show(), r.ID) }))
+				h.gateway.Next(authorize, gatewaytest.After(func() { h.lose(t, r) }))
 				h.gateway.Next(void, gatewaytest.Says(func(c *gatewaytest.Answer) { c.Status = payment.ChargeAuthorized }))
 			}, outcome{result: booking.Expired{}, stored: "HELD", attempts: is(voiding), settled: "EXPIRED", final: is(voided)},
 		},
 		"the_hold_runs_out_before_a_decline": {
 			func(t *testing.T, h *house, r booking.Reservation) {
 				h.gateway.Next(authorize, func(ctx context.Context, key string, effect gatewaytest.Effect) (gatewaytest.Answer, error) {
-					h.Expire(t, h.Show(), r.ID)
+					h.lose(t, r)
 					return h.gateway.Declines("do_not_honor")(ctx, key, effect)
 				})
 			}, outcome{result: booking.Declined{}, code: "do_not_honor", stored: "HELD", attempts: is(declined), settled: "EXPIRED", final: is(declined)},

@@ -42,7 +42,7 @@ func TestService_Pay_pending(t *testing.T) {
 			"ends_well_too_late": {func(r booking.Reservation, key string) {
 				h.Expire(t, h.Show(), r.ID)
 				h.gateway.Resolve(key, true)
-			}, payment.AttemptVoided, "EXPIRED", 0},
+			}, payment.AttemptCaptured, "CONFIRMED", 1200}, // since the seats are free
 			"cannot_be_stopped_when_it_is_late": {func(r booking.Reservation, key string) {
 				h.Expire(t, h.Show(), r.ID)
 				h.gateway.Next(gatewaytest.Void, func(context.Context, string, gatewaytest.Effect) (gatewaytest.Answer, error) {

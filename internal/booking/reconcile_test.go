@@ -30,7 +30,7 @@ func TestReconcile_after_a_death(t *testing.T) {
 				h.gateway.Next(gatewaytest.Authorize, gatewaytest.AnswerLost)
 			}, map[string]string{"before": "CONFIRMED", "after": "CONFIRMED"}, map[string]int64{"before": 1200, "after": 1200}},
 			"Void": {gatewaytest.Void, func(t *testing.T, h *house, r booking.Reservation) {
-				h.gateway.Next(gatewaytest.Authorize, gatewaytest.After(func() { h.Expire(t, h.Show(), r.ID) }))
+				h.gateway.Next(gatewaytest.Authorize, gatewaytest.After(func() { h.lose(t, r) }))
 			}, map[string]string{"before": "EXPIRED", "after": "EXPIRED"}, nil},
 			"Capture_of_a_lapsed_authorization": {gatewaytest.Void, func(_ *testing.T, h *house, _ booking.Reservation) {
 				h.gateway.Next(gatewaytest.Capture, h.gateway.Lapses)

@@ -23,7 +23,7 @@ func BenchmarkReserve_rules(b *testing.B) {
 		for turn := range 2 {
 			for i := range 2 { // the one that was second comes first next time
 				h := []*house{free, bound}[(i+turn)%2]
-				h.Exec(b, `TRUNCATE promotion_redemptions, idempotency_keys, tickets, till_entries, swaps, handovers, refunds, payment_attempts, payments, seat_claims, reservations`)
+				h.Exec(b, `TRUNCATE promotion_redemptions, idempotency_keys, tickets, till_entries, swaps, handovers, payment_recoveries, refunds, payment_attempts, payments, seat_claims, reservations`)
 				start := time.Now()
 				for row := 2; row < rows-3; row++ {
 					result, err := h.booking.Reserve(b.Context(), newViewer(), h.request(10*row+7, 10*row+8))

@@ -2,12 +2,14 @@ package booking
 
 import (
 	"context"
+	"database/sql"
 	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
 
 	"marquee/internal/clock"
+	"marquee/internal/notify"
 	"marquee/internal/payment"
 	"marquee/internal/postgres"
 	"marquee/internal/promotion"
@@ -21,6 +23,9 @@ type Config struct {
 	HoldLimit      time.Duration // how long they can be held with all extensions; at least Hold
 	GatewayTimeout time.Duration // for one call to a gateway
 	AttemptLease   time.Duration // how long one process may drive an attempt; longer than its calls to the gateway together
+
+	OfferTime    time.Duration // how long other seats are held for money that came too late
+	PaymentGrace time.Duration // least time that seats are held from when they are being paid, also beyond their last deadline; 0: none
 
 	// SeatsPerAddress is how many seats of a showtime may go to one network address within KeyAge, whoever asks; 0: any.
 	SeatsPerAddress int
@@ -43,6 +48,7 @@ type Service struct {
 	clock     clock.Clock
 	source    func(address string) []byte
 	account   func(ctx context.Context, email string) (uuid.UUID, error)
+	tell      func(ctx context.Context, tx *sql.Tx, userID uuid.UUID, kind notify.Kind, data notify.Data) error
 	log       *slog.Logger
 	cfg       Config
 }
@@ -60,14 +66,17 @@ type Deps struct {
 	Source     func(address string) []byte // a keyed hash, by which requests from one place are counted
 	// Account returns the key of the account with an e-mail address, uuid.Nil for none. For staff alone.
 	Account func(ctx context.Context, email string) (uuid.UUID, error)
-	Log     *slog.Logger
+	// Tell queues a letter to the owner of an account, whose name is added to the data, in the caller's transaction; it does nothing
+	// where there is no such account.
+	Tell func(ctx context.Context, tx *sql.Tx, userID uuid.UUID, kind notify.Kind, data notify.Data) error
+	Log  *slog.Logger
 }
 
 // NewService returns a Service.
 func NewService(d Deps, cfg Config) *Service {
 	return &Service{
 		db: d.DB, showtimes: d.Showtimes, seating: d.Seating, payments: d.Payments, promos: d.Promotions, gateways: d.Gateways,
-		hint: d.Hint, clock: d.Clock, source: d.Source, account: d.Account, log: d.Log, cfg: cfg,
+		hint: d.Hint, clock: d.Clock, source: d.Source, account: d.Account, tell: d.Tell, log: d.Log, cfg: cfg,
 	}
 }
 

@@ -51,6 +51,8 @@ func (s *Service) step(ctx context.Context, a payment.Attempt) (payment.Attempt,
 	switch a.Status {
 	case payment.AttemptStarted:
 		return s.resume(ctx, a)
+	case payment.AttemptOffered:
+		return s.lapse(ctx, a)
 	case payment.AttemptAuthorized:
 		if a.CreditMinor == nil {
 			return s.capture(ctx, gateway, a, nil)
@@ -168,7 +170,11 @@ func (s *Service) authorized(ctx context.Context, a payment.Attempt, charge paym
 		if code == "" {
 			code = payment.DeclineNoAnswer
 		}
-		return s.payments.Advance(ctx, a, payment.Step{To: payment.AttemptDeclined, Reference: charge.Reference, DeclineCode: code})
+		next, err := s.payments.Advance(ctx, a, payment.Step{To: payment.AttemptDeclined, Reference: charge.Reference, DeclineCode: code})
+		if err != nil {
+			return a, err
+		}
+		return next, s.grantGrace(ctx, a)
 	case payment.ChargeRequiresAction, payment.ChargeProcessing:
 		return s.pending(ctx, a, charge)
 	case payment.ChargeAuthorized, payment.ChargeCaptured:
@@ -177,6 +183,9 @@ func (s *Service) authorized(ctx context.Context, a payment.Attempt, charge paym
 		return a, fmt.Errorf("the gateway says that attempt %s is %s before it was captured", a.ID, charge.Status)
 	}
 	next, err := s.secureFor(ctx, a, charge.Reference)
+	if errors.Is(err, errHoldLost) {
+		next, err = s.retake(ctx, a, charge.Reference)
+	}
 	if isCalledOff := errors.Is(err, errCalledOff); isCalledOff || errors.Is(err, errHoldLost) {
 		back := payment.Step{To: payment.AttemptVoidPending, Reference: charge.Reference}
 		if charge.Status == payment.ChargeCaptured {
@@ -184,8 +193,9 @@ func (s *Service) authorized(ctx context.Context, a payment.Attempt, charge paym
 		}
 		if isCalledOff {
 			back.DeclineCode = declineCalledOff
+			return s.payments.Advance(ctx, a, back)
 		}
-		return s.payments.Advance(ctx, a, back)
+		return s.letGoLate(ctx, a, back, "")
 	}
 	if err == nil {
 		s.hint(a.ShowtimeID)
@@ -270,16 +280,17 @@ func (s *Service) captured(ctx context.Context, a payment.Attempt, charge paymen
 	}
 }
 
-// letGo gives up an attempt whose seats are secured; they get a deadline again. What is held for a swap that cannot be had is
-// held no longer than Config.HoldLimit from when the seats were first held, however often it is paid.
+// letGo gives up an attempt whose seats are secured; they get a deadline again, but no more than Config.HoldLimit from when they
+// were first held, however often they are paid, and Config.PaymentGrace to try another card. What is held for a swap that cannot
+// be had has no such grace.
 func (s *Service) letGo(ctx context.Context, a payment.Attempt, code string) (payment.Attempt, error) {
 	next := a
 	err := s.db.InTx(ctx, func(tx *sql.Tx) (err error) {
-		var most *int64
+		grace := s.cfg.PaymentGrace
 		if code == payment.DeclineNoSwap {
-			most = new(s.cfg.HoldLimit.Milliseconds())
+			grace = 0
 		}
-		if err := s.reholdTx(ctx, tx, a.ShowtimeID, a.ReservationID, most); err != nil {
+		if err := s.reholdTx(ctx, tx, a.ShowtimeID, a.ReservationID, grace); err != nil {
 			return err
 		}
 		next, err = s.payments.AdvanceTx(ctx, tx, a, payment.Step{To: payment.AttemptVoidPending, DeclineCode: code})
@@ -348,18 +359,36 @@ func newTickets(n int) (ids postgres.UUIDs, codes []string) {
 	return ids, codes
 }
 
-// reholdTx gives secured seats a deadline again, no earlier than the one that their theater set, and at most so many
-// milliseconds, unless nil, after they were first held; where that has passed, the hold ends. payment.ErrMoved when they are not
-// secured.
-func (s *Service) reholdTx(ctx context.Context, tx *sql.Tx, showtimeID, id uuid.UUID, most *int64) error {
+// grantGrace gives the customer of an attempt that was declined the time to try another card, if the hold has less left.
+func (s *Service) grantGrace(ctx context.Context, a payment.Attempt) error {
+	if s.cfg.PaymentGrace == 0 {
+		return nil
+	}
+	var moved bool
+	err := s.db.SQL().QueryRowContext(ctx, `SELECT grant_grace($1, $2, $3, $4)`, a.ShowtimeID, a.ReservationID,
+		s.cfg.PaymentGrace.Milliseconds(), s.cfg.HoldLimit.Milliseconds()).Scan(&moved)
+	if err != nil && postgres.SQLState(err) != lostRace {
+		return fmt.Errorf("giving a hold more time: %w", err)
+	}
+	if moved {
+		s.hint(a.ShowtimeID)
+	}
+	return nil
+}
+
+// reholdTx gives secured seats a deadline again, no earlier than the one that their theater set, and at most Config.HoldLimit after
+// they were first held; where that has passed, they are held for grace more than that, from now on, or the hold ends.
+// payment.ErrMoved when they are not secured.
+func (s *Service) reholdTx(ctx context.Context, tx *sql.Tx, showtimeID, id uuid.UUID, grace time.Duration) error {
 	var (
 		until  time.Time
 		passed bool
 	)
 	err := tx.QueryRowContext(ctx, `UPDATE reservations
-		SET held_until = greatest(least(now() + $3 * interval '1 millisecond', created_at + $4::bigint * interval '1 millisecond'), pay_by)
+		SET held_until = greatest(least(now() + $3 * interval '1 millisecond', created_at + $4 * interval '1 millisecond'),
+			least(now(), coalesce(pay_by, created_at + $4 * interval '1 millisecond')) + $5 * interval '1 millisecond', pay_by)
 		WHERE showtime_id = $1 AND id = $2 AND status IN ('HELD', 'RESERVED') AND held_until IS NULL RETURNING held_until, held_until <= now()`,
-		showtimeID, id, s.cfg.Hold.Milliseconds(), most).Scan(&until, &passed)
+		showtimeID, id, s.cfg.Hold.Milliseconds(), s.cfg.HoldLimit.Milliseconds(), grace.Milliseconds()).Scan(&until, &passed)
 	if errors.Is(err, sql.ErrNoRows) {
 		return payment.ErrMoved
 	}

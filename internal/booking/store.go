@@ -114,6 +114,28 @@ func (s *Service) Reservation(ctx context.Context, viewer auth.Viewer, showtimeI
 	return r, err
 }
 
+// Payment returns one of the viewer's payments, those of a theater to its staff, and any to those who look after money: NOT_FOUND
+// when it is missing or the viewer may not see it.
+func (s *Service) Payment(ctx context.Context, viewer auth.Viewer, ref payment.Reference) (payment.Payment, error) {
+	p, ok, err := s.payments.PaymentOfViewer(ctx, viewer.UserID, ref)
+	if ok || err != nil {
+		return p, err
+	}
+	if !viewer.Has(auth.RoleFinance, auth.Platform) {
+		offer, err := s.showtimes.Offer(ctx, ref.ShowtimeID)
+		if code := apperr.CodeOf(err); err != nil && code != apperr.NotFound {
+			return p, err
+		}
+		if err != nil || !viewer.Has(auth.RoleTheaterStaff, offer.TheaterID) {
+			return p, apperr.Missing("payment")
+		}
+	}
+	if p, ok, err = s.payments.Payment(ctx, ref); err == nil && !ok {
+		err = apperr.Missing("payment")
+	}
+	return p, err
+}
+
 // anyReservation returns a reservation, whosever it is: NOT_FOUND. The caller has made sure that the viewer may see it.
 func (s *Service) anyReservation(ctx context.Context, ref payment.Reference) (Reservation, error) {
 	r, _, err := scan(s.db.SQL().QueryRowContext(ctx, `SELECT `+columns+` FROM reservations r WHERE r.showtime_id = $1 AND r.id = $2`, ref.ShowtimeID, ref.ID))

@@ -55,7 +55,7 @@ type customer struct {
 // newStory clears the tables and the gateway's books.
 func newStory(t *testing.T, h *house) *story {
 	t.Helper()
-	for _, table := range []string{"ledger_transfers", "tickets", "refunds", "payment_attempts", "payments", "seat_claims", "idempotency_keys", "reservations"} {
+	for _, table := range []string{"ledger_transfers", "tickets", "refunds", "payment_recoveries", "payment_attempts", "payments", "seat_claims", "idempotency_keys", "reservations"} {
 		h.Exec(t, `DELETE FROM `+table)
 	}
 	h.gateway = gatewaytest.NewFake()

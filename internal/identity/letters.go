@@ -44,6 +44,16 @@ func (s *Service) tellOwnerTx(ctx context.Context, tx *sql.Tx, userID uuid.UUID,
 	return s.tellTx(ctx, tx, u, kind, data)
 }
 
+// TellTx queues a letter to the owner of an account, whose name is added to the data, in the caller's transaction. It does nothing
+// where there is no such account.
+func (s *Service) TellTx(ctx context.Context, tx *sql.Tx, userID uuid.UUID, kind notify.Kind, data notify.Data) error {
+	err := s.tellOwnerTx(ctx, tx, userID, kind, data)
+	if ent.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
 // rowQuerier is a database or a transaction.
 type rowQuerier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row

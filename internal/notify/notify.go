@@ -65,6 +65,10 @@ const (
 	RecoveryCodes   Kind = "recovery-codes"   // name: the codes of before are worthless, others were shown
 	NewDevice       Kind = "new-device"       // name, device: may be empty; when
 
+	SeatsRetaken Kind = "seats-retaken" // name, seats: money came late, and the seats were free
+	SeatsOffered Kind = "seats-offered" // name, seats, minutes, link: they were not, and others are held
+	LateRefund   Kind = "late-refund"   // name: nothing could be had for it, or was wanted
+
 	ProviderLinked   Kind = "provider-linked"   // name, provider
 	ProviderUnlinked Kind = "provider-unlinked" // name, provider
 	RoleGranted      Kind = "role-granted"      // name, role, scope: THEATER or PLATFORM
@@ -86,6 +90,12 @@ func needs(kind Kind) (data []string, known bool) {
 		return []string{"link", "name"}, true
 	case AddressChanged, AddressWanted, PasswordReset, PasswordChanged, RecoveryCode, RecoveryCodes, AccountDisabled, AccountEnabled:
 		return []string{"name"}, true
+	case LateRefund:
+		return []string{"name"}, true
+	case SeatsRetaken:
+		return []string{"name", "seats"}, true
+	case SeatsOffered:
+		return []string{"link", "minutes", "name", "seats"}, true
 	case FactorAdded, FactorRemoved:
 		return []string{"factor", "name"}, true
 	case NewDevice:
@@ -109,7 +119,7 @@ func Kinds() []Kind {
 	return []Kind{
 		ConfirmSignUp, AccountExists, VerifyAddress, LeaveAddress, TakeAddress, AddressChanged, AddressWanted, ResetPassword,
 		PasswordReset, PasswordChanged, FactorAdded, FactorRemoved, RecoveryCode, RecoveryCodes, NewDevice, ProviderLinked,
-		ProviderUnlinked, RoleGranted, RoleRevoked, AccountDisabled, AccountEnabled,
+		ProviderUnlinked, RoleGranted, RoleRevoked, AccountDisabled, AccountEnabled, SeatsRetaken, SeatsOffered, LateRefund,
 	}
 }
 

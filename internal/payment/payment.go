@@ -55,12 +55,16 @@ func (p Payment) NodeID() string { return typeid.EncodeIn(typeid.Payment, p.Show
 // IsNode marks what clients can read again by its id.
 func (Payment) IsNode() {}
 
+// Reference names the payment among those of all showtimes.
+func (p Payment) Reference() Reference { return Reference{p.ShowtimeID, p.ID} }
+
 // AttemptStatus is where an attempt stands.
 type AttemptStatus string
 
 // The states of an attempt.
 const (
 	AttemptStarted       AttemptStatus = "STARTED"        // recorded; what the gateway did is not known
+	AttemptOffered       AttemptStatus = "OFFERED"        // there are funds and the seats are gone: the customer is to say whether others will do
 	AttemptAuthorized    AttemptStatus = "AUTHORIZED"     // funds are reserved and the seats are secured
 	AttemptCaptured      AttemptStatus = "CAPTURED"       // the money was taken
 	AttemptDeclined      AttemptStatus = "DECLINED"       // the issuer refused
@@ -73,7 +77,8 @@ const (
 
 // attemptEdges is every step an attempt may take. Nothing moves backward.
 var attemptEdges = map[AttemptStatus][]AttemptStatus{
-	AttemptStarted:       {AttemptAuthorized, AttemptDeclined, AttemptVoidPending, AttemptRefundPending},
+	AttemptStarted:       {AttemptOffered, AttemptAuthorized, AttemptDeclined, AttemptVoidPending, AttemptRefundPending},
+	AttemptOffered:       {AttemptAuthorized, AttemptVoidPending, AttemptRefundPending},
 	AttemptAuthorized:    {AttemptCaptured, AttemptVoidPending},
 	AttemptVoidPending:   {AttemptVoided, AttemptRefundPending},
 	AttemptRefundPending: {AttemptRefunded},
@@ -82,6 +87,11 @@ var attemptEdges = map[AttemptStatus][]AttemptStatus{
 // CanBecome reports whether an attempt may step from s to next.
 func (s AttemptStatus) CanBecome(next AttemptStatus) bool {
 	return slices.Contains(attemptEdges[s], next)
+}
+
+// Undecided reports whether it is open yet whether the attempt takes money for what it pays.
+func (s AttemptStatus) Undecided() bool {
+	return s == AttemptStarted || s == AttemptOffered || s == AttemptAuthorized
 }
 
 // Settled reports whether nothing remains to be done at the gateway.

@@ -55,10 +55,10 @@ func (s *Service) OpenAttemptTx(ctx context.Context, tx *sql.Tx, o Opening) (Att
 }
 
 // Moved returns ErrMoved for what the SQL functions of payments raise when an attempt or payment is not where a step
-// starts, and any other error as it is.
+// starts, or another attempt can take money, and any other error as it is.
 func Moved(err error) error {
 	const moved = "MQ002"
-	if postgres.SQLState(err) == moved {
+	if postgres.SQLState(err) == moved || postgres.IsUniqueViolation(err, "payment_attempts_live_key") {
 		return ErrMoved
 	}
 	return err
@@ -99,7 +99,7 @@ func (s *Service) Attempt(ctx context.Context, showtimeID, id uuid.UUID) (Attemp
 // UnsettledTx reports whether an attempt for a reservation, any of them, has still to come to its end.
 func (s *Service) UnsettledTx(ctx context.Context, tx *sql.Tx, showtimeID, reservationID uuid.UUID) (unsettled bool, err error) {
 	err = tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT`+attemptSource+`
-		WHERE p.showtime_id = $1 AND p.reservation_id = $2 AND a.status IN ('STARTED', 'AUTHORIZED', 'VOID_PENDING', 'REFUND_PENDING'))`,
+		WHERE p.showtime_id = $1 AND p.reservation_id = $2 AND a.status IN ('STARTED', 'OFFERED', 'AUTHORIZED', 'VOID_PENDING', 'REFUND_PENDING'))`,
 		showtimeID, reservationID).Scan(&unsettled)
 	if err != nil {
 		return false, fmt.Errorf("reading attempts: %w", err)
@@ -237,7 +237,7 @@ type Queue struct {
 func (s *Service) LeaseUnsettled(ctx context.Context, of Queue, limit int, lease time.Duration) ([]Attempt, error) {
 	type key struct{ showtime, id uuid.UUID }
 	rows, err := s.db.SQL().QueryContext(ctx, `SELECT showtime_id, id FROM payment_attempts
-		WHERE status IN ('STARTED', 'AUTHORIZED', 'VOID_PENDING', 'REFUND_PENDING') AND leased_until < now()
+		WHERE status IN ('STARTED', 'OFFERED', 'AUTHORIZED', 'VOID_PENDING', 'REFUND_PENDING') AND leased_until < now()
 			AND (status <> 'REFUND_PENDING' OR taken_minor = 0) -- what was taken has a refund with a lease of its own
 			AND gateway = $1 AND (status = 'STARTED' AND gateway_reference IS NOT NULL) = $2
 		ORDER BY leased_until LIMIT $3`, of.Gateway, of.Pending, limit)
@@ -294,6 +294,15 @@ func (s *Service) PaymentOfViewer(ctx context.Context, viewerID uuid.UUID, ref R
 	found, err := s.payments(ctx, `p.id = wanted.id`, []Reference{ref}, func(p Payment) Reference {
 		return Reference{p.ShowtimeID, p.ID}
 	}, uuid.NullUUID{UUID: viewerID, Valid: true})
+	p, ok = found[ref]
+	return p, ok, err
+}
+
+// Payment returns a payment, whosever it is; ok is false when there is none. The caller makes sure that the viewer may see it.
+func (s *Service) Payment(ctx context.Context, ref Reference) (p Payment, ok bool, err error) {
+	found, err := s.payments(ctx, `p.id = wanted.id`, []Reference{ref}, func(p Payment) Reference {
+		return Reference{p.ShowtimeID, p.ID}
+	}, uuid.NullUUID{})
 	p, ok = found[ref]
 	return p, ok, err
 }

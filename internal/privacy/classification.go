@@ -277,6 +277,21 @@ func Tables() []Table {
 			},
 		},
 		{
+			Name: "payment_recoveries", Section: "paymentRecoveries", Fate: Kept, Why: byBooks,
+			Of: "(showtime_id, reservation_id) IN (SELECT showtime_id, id FROM reservations WHERE viewer_id = $1)",
+			Columns: []Column{
+				{"showtime_id", Identifier},
+				{"attempt_id", Identifier},
+				{"reservation_id", Identifier},
+				{"rung", Money},
+				{"lost", Activity},
+				{"offered", Activity},
+				{"answer", Activity},
+				{"created_at", Activity},
+				{"answered_at", Activity},
+			},
+		},
+		{
 			Name: "till_entries", Section: "moneyAtCounters", Doer: "staff_id", Fate: Kept, Why: byBooks,
 			Of: "(showtime_id, payment_id) IN (SELECT showtime_id, id FROM payments WHERE viewer_id = $1)",
 			Columns: []Column{

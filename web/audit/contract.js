@@ -16,7 +16,7 @@ const values = {
     ...['SeatRules', 'SelectionCheck', 'SelectionProblem', 'SeatMap', 'SeatMapSeat', 'SeatMapSnapshot', 'SeatMapDelta', 'SeatChange'],
     // Members of UserError: refusals.
     ...['EmailTaken', 'InvalidCredentials', 'LimitExceeded', 'SeatsUnavailable', 'ShowtimeClosed'],
-    ...['PaymentDeclined', 'PaymentPending', 'PaymentRedirect', 'PaymentClientConfirmation', 'ReservationExpired', 'SessionEnded'],
+    ...['PaymentDeclined', 'PaymentPending', 'PaymentRecovery', 'PaymentRedirect', 'PaymentClientConfirmation', 'ReservationExpired', 'SessionEnded'],
     ...['HoldLimitReached', 'PayLaterUnavailable', 'CancellationClosed', 'SwapUnavailable', 'SeatRuleBroken', 'CoolingDown', 'PriceTooHigh'],
     ...['UsernameTaken', 'SecondFactorRequired', 'InvalidProof', 'LinkExpired', 'NoPassword'],
     ...['ProviderSignInFailed', 'AccountExists', 'ProviderEmailUnverified', 'ProviderLinkTaken', 'LastWayToSignIn'],

@@ -109,11 +109,17 @@ func Always() []Rule {
 			WHERE line ->> 'kind' IS DISTINCT FROM 'INCLUDED_TAX') l
 		WHERE l.sum <> r.amount_minor`},
 		{"two attempts of a payment can take money", `SELECT format('payment %s: %s', payment_id, array_agg(status)) FROM payment_attempts
-		WHERE status IN ('STARTED', 'AUTHORIZED', 'CAPTURED') GROUP BY showtime_id, payment_id HAVING count(*) > 1`},
+		WHERE status IN ('STARTED', 'OFFERED', 'AUTHORIZED', 'CAPTURED') GROUP BY showtime_id, payment_id HAVING count(*) > 1`},
 		{"seats are secured without an authorized payment, or not secured with one", `SELECT format('%s reservation %s until %s with an attempt %s', r.status, r.id, r.held_until, a.status)
 		FROM reservations r LEFT JOIN payments p ON p.showtime_id = r.showtime_id AND p.reservation_id = r.id
 		LEFT JOIN payment_attempts a ON a.showtime_id = p.showtime_id AND a.payment_id = p.id AND a.status = 'AUTHORIZED'
 		WHERE (r.status IN ('HELD', 'RESERVED') AND r.held_until IS NULL) <> (a.id IS NOT NULL)`},
+		{"an offer of seats is not held for its customer, or was not made", `SELECT format('%s attempt %s of %s reservation until %s: %s %s', a.status, a.id, r.status, r.held_until, v.rung, v.answer)
+		FROM payment_attempts a JOIN payments p ON p.showtime_id = a.showtime_id AND p.id = a.payment_id
+		JOIN reservations r ON r.showtime_id = p.showtime_id AND r.id = p.reservation_id
+		LEFT JOIN payment_recoveries v ON v.showtime_id = a.showtime_id AND v.attempt_id = a.id
+		WHERE (a.status = 'OFFERED') <> (coalesce(v.rung, '') = 'OTHER_SEATS' AND v.answer IS NULL)
+			OR a.status = 'OFFERED' AND NOT (r.status = 'HELD' AND r.held_until IS NOT NULL AND r.seats = v.offered OR r.status = 'EXPIRED')`},
 		{"more goes back of an attempt than it has", `SELECT format('attempt %s of %s promises %s', a.id, a.amount_minor, r.promised) FROM payment_attempts a
 		JOIN (SELECT showtime_id, attempt_id, sum(amount_minor) AS promised FROM refunds WHERE cause <> 'IN_VAIN' GROUP BY showtime_id, attempt_id) r
 			ON r.showtime_id = a.showtime_id AND r.attempt_id = a.id
