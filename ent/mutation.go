@@ -27,6 +27,7 @@ import (
 	"marquee/ent/paylaterpolicy"
 	"marquee/ent/payment"
 	"marquee/ent/paymentattempt"
+	"marquee/ent/paymentrecovery"
 	"marquee/ent/predicate"
 	"marquee/ent/pricerule"
 	"marquee/ent/pricetier"
@@ -95,6 +96,7 @@ const (
 	TypePayLaterPolicy      = "PayLaterPolicy"
 	TypePayment             = "Payment"
 	TypePaymentAttempt      = "PaymentAttempt"
+	TypePaymentRecovery     = "PaymentRecovery"
 	TypePriceRule           = "PriceRule"
 	TypePriceTier           = "PriceTier"
 	TypeProfile             = "Profile"
@@ -14939,6 +14941,776 @@ func (m *PaymentAttemptMutation) ClearEdge(name string) error {
 // It returns an error if the edge is not defined in the schema.
 func (m *PaymentAttemptMutation) ResetEdge(name string) error {
 	return fmt.Errorf("unknown PaymentAttempt edge %s", name)
+}
+
+// PaymentRecoveryMutation represents an operation that mutates the PaymentRecovery nodes in the graph.
+type PaymentRecoveryMutation struct {
+	config
+	op             Op
+	typ            string
+	id             *uuid.UUID
+	showtime_id    *uuid.UUID
+	reservation_id *uuid.UUID
+	rung           *string
+	lost           *seatno.List
+	offered        *seatno.List
+	answer         *string
+	created_at     *time.Time
+	answered_at    *time.Time
+	clearedFields  map[string]struct{}
+	done           bool
+	oldValue       func(context.Context) (*PaymentRecovery, error)
+	predicates     []predicate.PaymentRecovery
+}
+
+var _ ent.Mutation = (*PaymentRecoveryMutation)(nil)
+
+// paymentrecoveryOption allows management of the mutation configuration using functional options.
+type paymentrecoveryOption func(*PaymentRecoveryMutation)
+
+// newPaymentRecoveryMutation creates new mutation for the PaymentRecovery entity.
+func newPaymentRecoveryMutation(c config, op Op, opts ...paymentrecoveryOption) *PaymentRecoveryMutation {
+	m := &PaymentRecoveryMutation{
+		config:        c,
+		op:            op,
+		typ:           TypePaymentRecovery,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withPaymentRecoveryID sets the ID field of the mutation.
+func withPaymentRecoveryID(id uuid.UUID) paymentrecoveryOption {
+	return func(m *PaymentRecoveryMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *PaymentRecovery
+		)
+		m.oldValue = func(ctx context.Context) (*PaymentRecovery, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().PaymentRecovery.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withPaymentRecovery sets the old PaymentRecovery of the mutation.
+func withPaymentRecovery(node *PaymentRecovery) paymentrecoveryOption {
+	return func(m *PaymentRecoveryMutation) {
+		m.oldValue = func(context.Context) (*PaymentRecovery, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m PaymentRecoveryMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m PaymentRecoveryMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of PaymentRecovery entities.
+func (m *PaymentRecoveryMutation) SetID(id uuid.UUID) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *PaymentRecoveryMutation) ID() (id uuid.UUID, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *PaymentRecoveryMutation) IDs(ctx context.Context) ([]uuid.UUID, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []uuid.UUID{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().PaymentRecovery.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetShowtimeID sets the "showtime_id" field.
+func (m *PaymentRecoveryMutation) SetShowtimeID(u uuid.UUID) {
+	m.showtime_id = &u
+}
+
+// ShowtimeID returns the value of the "showtime_id" field in the mutation.
+func (m *PaymentRecoveryMutation) ShowtimeID() (r uuid.UUID, exists bool) {
+	v := m.showtime_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldShowtimeID returns the old "showtime_id" field's value of the PaymentRecovery entity.
+// If the PaymentRecovery object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PaymentRecoveryMutation) OldShowtimeID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldShowtimeID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldShowtimeID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldShowtimeID: %w", err)
+	}
+	return oldValue.ShowtimeID, nil
+}
+
+// ResetShowtimeID resets all changes to the "showtime_id" field.
+func (m *PaymentRecoveryMutation) ResetShowtimeID() {
+	m.showtime_id = nil
+}
+
+// SetReservationID sets the "reservation_id" field.
+func (m *PaymentRecoveryMutation) SetReservationID(u uuid.UUID) {
+	m.reservation_id = &u
+}
+
+// ReservationID returns the value of the "reservation_id" field in the mutation.
+func (m *PaymentRecoveryMutation) ReservationID() (r uuid.UUID, exists bool) {
+	v := m.reservation_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldReservationID returns the old "reservation_id" field's value of the PaymentRecovery entity.
+// If the PaymentRecovery object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PaymentRecoveryMutation) OldReservationID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldReservationID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldReservationID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldReservationID: %w", err)
+	}
+	return oldValue.ReservationID, nil
+}
+
+// ResetReservationID resets all changes to the "reservation_id" field.
+func (m *PaymentRecoveryMutation) ResetReservationID() {
+	m.reservation_id = nil
+}
+
+// SetRung sets the "rung" field.
+func (m *PaymentRecoveryMutation) SetRung(s string) {
+	m.rung = &s
+}
+
+// Rung returns the value of the "rung" field in the mutation.
+func (m *PaymentRecoveryMutation) Rung() (r string, exists bool) {
+	v := m.rung
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldRung returns the old "rung" field's value of the PaymentRecovery entity.
+// If the PaymentRecovery object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PaymentRecoveryMutation) OldRung(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldRung is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldRung requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldRung: %w", err)
+	}
+	return oldValue.Rung, nil
+}
+
+// ResetRung resets all changes to the "rung" field.
+func (m *PaymentRecoveryMutation) ResetRung() {
+	m.rung = nil
+}
+
+// SetLost sets the "lost" field.
+func (m *PaymentRecoveryMutation) SetLost(s seatno.List) {
+	m.lost = &s
+}
+
+// Lost returns the value of the "lost" field in the mutation.
+func (m *PaymentRecoveryMutation) Lost() (r seatno.List, exists bool) {
+	v := m.lost
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldLost returns the old "lost" field's value of the PaymentRecovery entity.
+// If the PaymentRecovery object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PaymentRecoveryMutation) OldLost(ctx context.Context) (v seatno.List, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldLost is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldLost requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldLost: %w", err)
+	}
+	return oldValue.Lost, nil
+}
+
+// ResetLost resets all changes to the "lost" field.
+func (m *PaymentRecoveryMutation) ResetLost() {
+	m.lost = nil
+}
+
+// SetOffered sets the "offered" field.
+func (m *PaymentRecoveryMutation) SetOffered(s seatno.List) {
+	m.offered = &s
+}
+
+// Offered returns the value of the "offered" field in the mutation.
+func (m *PaymentRecoveryMutation) Offered() (r seatno.List, exists bool) {
+	v := m.offered
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldOffered returns the old "offered" field's value of the PaymentRecovery entity.
+// If the PaymentRecovery object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PaymentRecoveryMutation) OldOffered(ctx context.Context) (v seatno.List, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldOffered is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldOffered requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldOffered: %w", err)
+	}
+	return oldValue.Offered, nil
+}
+
+// ClearOffered clears the value of the "offered" field.
+func (m *PaymentRecoveryMutation) ClearOffered() {
+	m.offered = nil
+	m.clearedFields[paymentrecovery.FieldOffered] = struct{}{}
+}
+
+// OfferedCleared returns if the "offered" field was cleared in this mutation.
+func (m *PaymentRecoveryMutation) OfferedCleared() bool {
+	_, ok := m.clearedFields[paymentrecovery.FieldOffered]
+	return ok
+}
+
+// ResetOffered resets all changes to the "offered" field.
+func (m *PaymentRecoveryMutation) ResetOffered() {
+	m.offered = nil
+	delete(m.clearedFields, paymentrecovery.FieldOffered)
+}
+
+// SetAnswer sets the "answer" field.
+func (m *PaymentRecoveryMutation) SetAnswer(s string) {
+	m.answer = &s
+}
+
+// Answer returns the value of the "answer" field in the mutation.
+func (m *PaymentRecoveryMutation) Answer() (r string, exists bool) {
+	v := m.answer
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldAnswer returns the old "answer" field's value of the PaymentRecovery entity.
+// If the PaymentRecovery object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PaymentRecoveryMutation) OldAnswer(ctx context.Context) (v *string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldAnswer is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldAnswer requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldAnswer: %w", err)
+	}
+	return oldValue.Answer, nil
+}
+
+// ClearAnswer clears the value of the "answer" field.
+func (m *PaymentRecoveryMutation) ClearAnswer() {
+	m.answer = nil
+	m.clearedFields[paymentrecovery.FieldAnswer] = struct{}{}
+}
+
+// AnswerCleared returns if the "answer" field was cleared in this mutation.
+func (m *PaymentRecoveryMutation) AnswerCleared() bool {
+	_, ok := m.clearedFields[paymentrecovery.FieldAnswer]
+	return ok
+}
+
+// ResetAnswer resets all changes to the "answer" field.
+func (m *PaymentRecoveryMutation) ResetAnswer() {
+	m.answer = nil
+	delete(m.clearedFields, paymentrecovery.FieldAnswer)
+}
+
+// SetCreatedAt sets the "created_at" field.
+func (m *PaymentRecoveryMutation) SetCreatedAt(t time.Time) {
+	m.created_at = &t
+}
+
+// CreatedAt returns the value of the "created_at" field in the mutation.
+func (m *PaymentRecoveryMutation) CreatedAt() (r time.Time, exists bool) {
+	v := m.created_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCreatedAt returns the old "created_at" field's value of the PaymentRecovery entity.
+// If the PaymentRecovery object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PaymentRecoveryMutation) OldCreatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCreatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCreatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCreatedAt: %w", err)
+	}
+	return oldValue.CreatedAt, nil
+}
+
+// ResetCreatedAt resets all changes to the "created_at" field.
+func (m *PaymentRecoveryMutation) ResetCreatedAt() {
+	m.created_at = nil
+}
+
+// SetAnsweredAt sets the "answered_at" field.
+func (m *PaymentRecoveryMutation) SetAnsweredAt(t time.Time) {
+	m.answered_at = &t
+}
+
+// AnsweredAt returns the value of the "answered_at" field in the mutation.
+func (m *PaymentRecoveryMutation) AnsweredAt() (r time.Time, exists bool) {
+	v := m.answered_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldAnsweredAt returns the old "answered_at" field's value of the PaymentRecovery entity.
+// If the PaymentRecovery object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *PaymentRecoveryMutation) OldAnsweredAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldAnsweredAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldAnsweredAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldAnsweredAt: %w", err)
+	}
+	return oldValue.AnsweredAt, nil
+}
+
+// ClearAnsweredAt clears the value of the "answered_at" field.
+func (m *PaymentRecoveryMutation) ClearAnsweredAt() {
+	m.answered_at = nil
+	m.clearedFields[paymentrecovery.FieldAnsweredAt] = struct{}{}
+}
+
+// AnsweredAtCleared returns if the "answered_at" field was cleared in this mutation.
+func (m *PaymentRecoveryMutation) AnsweredAtCleared() bool {
+	_, ok := m.clearedFields[paymentrecovery.FieldAnsweredAt]
+	return ok
+}
+
+// ResetAnsweredAt resets all changes to the "answered_at" field.
+func (m *PaymentRecoveryMutation) ResetAnsweredAt() {
+	m.answered_at = nil
+	delete(m.clearedFields, paymentrecovery.FieldAnsweredAt)
+}
+
+// Where appends a list predicates to the PaymentRecoveryMutation builder.
+func (m *PaymentRecoveryMutation) Where(ps ...predicate.PaymentRecovery) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the PaymentRecoveryMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *PaymentRecoveryMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.PaymentRecovery, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *PaymentRecoveryMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *PaymentRecoveryMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (PaymentRecovery).
+func (m *PaymentRecoveryMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *PaymentRecoveryMutation) Fields() []string {
+	fields := make([]string, 0, 8)
+	if m.showtime_id != nil {
+		fields = append(fields, paymentrecovery.FieldShowtimeID)
+	}
+	if m.reservation_id != nil {
+		fields = append(fields, paymentrecovery.FieldReservationID)
+	}
+	if m.rung != nil {
+		fields = append(fields, paymentrecovery.FieldRung)
+	}
+	if m.lost != nil {
+		fields = append(fields, paymentrecovery.FieldLost)
+	}
+	if m.offered != nil {
+		fields = append(fields, paymentrecovery.FieldOffered)
+	}
+	if m.answer != nil {
+		fields = append(fields, paymentrecovery.FieldAnswer)
+	}
+	if m.created_at != nil {
+		fields = append(fields, paymentrecovery.FieldCreatedAt)
+	}
+	if m.answered_at != nil {
+		fields = append(fields, paymentrecovery.FieldAnsweredAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *PaymentRecoveryMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case paymentrecovery.FieldShowtimeID:
+		return m.ShowtimeID()
+	case paymentrecovery.FieldReservationID:
+		return m.ReservationID()
+	case paymentrecovery.FieldRung:
+		return m.Rung()
+	case paymentrecovery.FieldLost:
+		return m.Lost()
+	case paymentrecovery.FieldOffered:
+		return m.Offered()
+	case paymentrecovery.FieldAnswer:
+		return m.Answer()
+	case paymentrecovery.FieldCreatedAt:
+		return m.CreatedAt()
+	case paymentrecovery.FieldAnsweredAt:
+		return m.AnsweredAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *PaymentRecoveryMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case paymentrecovery.FieldShowtimeID:
+		return m.OldShowtimeID(ctx)
+	case paymentrecovery.FieldReservationID:
+		return m.OldReservationID(ctx)
+	case paymentrecovery.FieldRung:
+		return m.OldRung(ctx)
+	case paymentrecovery.FieldLost:
+		return m.OldLost(ctx)
+	case paymentrecovery.FieldOffered:
+		return m.OldOffered(ctx)
+	case paymentrecovery.FieldAnswer:
+		return m.OldAnswer(ctx)
+	case paymentrecovery.FieldCreatedAt:
+		return m.OldCreatedAt(ctx)
+	case paymentrecovery.FieldAnsweredAt:
+		return m.OldAnsweredAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown PaymentRecovery field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *PaymentRecoveryMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case paymentrecovery.FieldShowtimeID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetShowtimeID(v)
+		return nil
+	case paymentrecovery.FieldReservationID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetReservationID(v)
+		return nil
+	case paymentrecovery.FieldRung:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetRung(v)
+		return nil
+	case paymentrecovery.FieldLost:
+		v, ok := value.(seatno.List)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetLost(v)
+		return nil
+	case paymentrecovery.FieldOffered:
+		v, ok := value.(seatno.List)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetOffered(v)
+		return nil
+	case paymentrecovery.FieldAnswer:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetAnswer(v)
+		return nil
+	case paymentrecovery.FieldCreatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCreatedAt(v)
+		return nil
+	case paymentrecovery.FieldAnsweredAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetAnsweredAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown PaymentRecovery field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *PaymentRecoveryMutation) AddedFields() []string {
+	return nil
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *PaymentRecoveryMutation) AddedField(name string) (ent.Value, bool) {
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *PaymentRecoveryMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	}
+	return fmt.Errorf("unknown PaymentRecovery numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *PaymentRecoveryMutation) ClearedFields() []string {
+	var fields []string
+	if m.FieldCleared(paymentrecovery.FieldOffered) {
+		fields = append(fields, paymentrecovery.FieldOffered)
+	}
+	if m.FieldCleared(paymentrecovery.FieldAnswer) {
+		fields = append(fields, paymentrecovery.FieldAnswer)
+	}
+	if m.FieldCleared(paymentrecovery.FieldAnsweredAt) {
+		fields = append(fields, paymentrecovery.FieldAnsweredAt)
+	}
+	return fields
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *PaymentRecoveryMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *PaymentRecoveryMutation) ClearField(name string) error {
+	switch name {
+	case paymentrecovery.FieldOffered:
+		m.ClearOffered()
+		return nil
+	case paymentrecovery.FieldAnswer:
+		m.ClearAnswer()
+		return nil
+	case paymentrecovery.FieldAnsweredAt:
+		m.ClearAnsweredAt()
+		return nil
+	}
+	return fmt.Errorf("unknown PaymentRecovery nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *PaymentRecoveryMutation) ResetField(name string) error {
+	switch name {
+	case paymentrecovery.FieldShowtimeID:
+		m.ResetShowtimeID()
+		return nil
+	case paymentrecovery.FieldReservationID:
+		m.ResetReservationID()
+		return nil
+	case paymentrecovery.FieldRung:
+		m.ResetRung()
+		return nil
+	case paymentrecovery.FieldLost:
+		m.ResetLost()
+		return nil
+	case paymentrecovery.FieldOffered:
+		m.ResetOffered()
+		return nil
+	case paymentrecovery.FieldAnswer:
+		m.ResetAnswer()
+		return nil
+	case paymentrecovery.FieldCreatedAt:
+		m.ResetCreatedAt()
+		return nil
+	case paymentrecovery.FieldAnsweredAt:
+		m.ResetAnsweredAt()
+		return nil
+	}
+	return fmt.Errorf("unknown PaymentRecovery field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *PaymentRecoveryMutation) AddedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *PaymentRecoveryMutation) AddedIDs(name string) []ent.Value {
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *PaymentRecoveryMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *PaymentRecoveryMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *PaymentRecoveryMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *PaymentRecoveryMutation) EdgeCleared(name string) bool {
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *PaymentRecoveryMutation) ClearEdge(name string) error {
+	return fmt.Errorf("unknown PaymentRecovery unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *PaymentRecoveryMutation) ResetEdge(name string) error {
+	return fmt.Errorf("unknown PaymentRecovery edge %s", name)
 }
 
 // PriceRuleMutation represents an operation that mutates the PriceRule nodes in the graph.

@@ -17,6 +17,7 @@ import (
 	"marquee/ent/movierating"
 	"marquee/ent/payment"
 	"marquee/ent/paymentattempt"
+	"marquee/ent/paymentrecovery"
 	"marquee/ent/pricerule"
 	"marquee/ent/promotion"
 	"marquee/ent/promotionredemption"
@@ -191,6 +192,12 @@ func init() {
 	paymentattemptDescCreatedAt := paymentattemptFields[15].Descriptor()
 	// paymentattempt.DefaultCreatedAt holds the default value on creation for the created_at field.
 	paymentattempt.DefaultCreatedAt = paymentattemptDescCreatedAt.Default.(func() time.Time)
+	paymentrecoveryFields := schema.PaymentRecovery{}.Fields()
+	_ = paymentrecoveryFields
+	// paymentrecoveryDescCreatedAt is the schema descriptor for created_at field.
+	paymentrecoveryDescCreatedAt := paymentrecoveryFields[7].Descriptor()
+	// paymentrecovery.DefaultCreatedAt holds the default value on creation for the created_at field.
+	paymentrecovery.DefaultCreatedAt = paymentrecoveryDescCreatedAt.Default.(func() time.Time)
 	priceruleFields := schema.PriceRule{}.Fields()
 	_ = priceruleFields
 	// priceruleDescTicketType is the schema descriptor for ticket_type field.

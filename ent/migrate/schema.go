@@ -649,7 +649,7 @@ var (
 				Unique:  true,
 				Columns: []*schema.Column{PaymentAttemptsColumns[1], PaymentAttemptsColumns[2]},
 				Annotation: &entsql.IndexAnnotation{
-					Where: "(status = ANY (ARRAY['STARTED'::text, 'AUTHORIZED'::text, 'CAPTURED'::text]))",
+					Where: "(status = ANY (ARRAY['STARTED'::text, 'OFFERED'::text, 'AUTHORIZED'::text, 'CAPTURED'::text]))",
 				},
 			},
 			{
@@ -657,10 +657,28 @@ var (
 				Unique:  false,
 				Columns: []*schema.Column{PaymentAttemptsColumns[14]},
 				Annotation: &entsql.IndexAnnotation{
-					Where: "(status = ANY (ARRAY['STARTED'::text, 'AUTHORIZED'::text, 'VOID_PENDING'::text, 'REFUND_PENDING'::text]))",
+					Where: "(status = ANY (ARRAY['STARTED'::text, 'OFFERED'::text, 'AUTHORIZED'::text, 'VOID_PENDING'::text, 'REFUND_PENDING'::text]))",
 				},
 			},
 		},
+	}
+	// PaymentRecoveriesColumns holds the columns for the "payment_recoveries" table.
+	PaymentRecoveriesColumns = []*schema.Column{
+		{Name: "attempt_id", Type: field.TypeUUID},
+		{Name: "showtime_id", Type: field.TypeUUID},
+		{Name: "reservation_id", Type: field.TypeUUID},
+		{Name: "rung", Type: field.TypeString, Size: 2147483647},
+		{Name: "lost", Type: field.TypeOther, SchemaType: map[string]string{"postgres": "smallint[]"}},
+		{Name: "offered", Type: field.TypeOther, Nullable: true, SchemaType: map[string]string{"postgres": "smallint[]"}},
+		{Name: "answer", Type: field.TypeString, Nullable: true, Size: 2147483647},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
+		{Name: "answered_at", Type: field.TypeTime, Nullable: true},
+	}
+	// PaymentRecoveriesTable holds the schema information for the "payment_recoveries" table.
+	PaymentRecoveriesTable = &schema.Table{
+		Name:       "payment_recoveries",
+		Columns:    PaymentRecoveriesColumns,
+		PrimaryKey: []*schema.Column{PaymentRecoveriesColumns[0]},
 	}
 	// PriceRulesColumns holds the columns for the "price_rules" table.
 	PriceRulesColumns = []*schema.Column{
@@ -1687,6 +1705,7 @@ var (
 		PayLaterPoliciesTable,
 		PaymentsTable,
 		PaymentAttemptsTable,
+		PaymentRecoveriesTable,
 		PriceRulesTable,
 		PriceTiersTable,
 		ProfilesTable,
@@ -1775,6 +1794,9 @@ func init() {
 	}
 	PaymentAttemptsTable.Annotation = &entsql.Annotation{
 		Table: "payment_attempts",
+	}
+	PaymentRecoveriesTable.Annotation = &entsql.Annotation{
+		Table: "payment_recoveries",
 	}
 	PriceTiersTable.ForeignKeys[0].RefTable = ShowtimesTable
 	ProfilesTable.ForeignKeys[0].RefTable = UsersTable

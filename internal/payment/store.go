@@ -186,7 +186,7 @@ func (s *Service) IsPending(ctx context.Context, a Attempt) (pending bool, err e
 // Stranded returns how many attempts and refunds are unsettled at gateways other than the given, by gateway.
 func (s *Service) Stranded(ctx context.Context, gateways []string) (map[string]int, error) {
 	rows, err := s.db.SQL().QueryContext(ctx, `SELECT gateway, count(*) FROM (
-			SELECT gateway FROM payment_attempts WHERE status IN ('STARTED', 'AUTHORIZED', 'VOID_PENDING', 'REFUND_PENDING')
+			SELECT gateway FROM payment_attempts WHERE status IN ('STARTED', 'OFFERED', 'AUTHORIZED', 'VOID_PENDING', 'REFUND_PENDING')
 			UNION ALL SELECT a.gateway FROM refunds r JOIN payment_attempts a ON a.showtime_id = r.showtime_id AND a.id = r.attempt_id
 				WHERE r.status = 'PENDING' AND r.destination = 'ORIGINAL') AS left_over
 		WHERE gateway <> ALL (string_to_array($1, ',')) GROUP BY gateway`,
