@@ -23,6 +23,7 @@ type Config = graphql.Config[ResolverRoot, DirectiveRoot, ComplexityRoot]
 type ResolverRoot interface {
 	Movie() MovieResolver
 	Mutation() MutationResolver
+	Payment() PaymentResolver
 	Query() QueryResolver
 	Quote() QuoteResolver
 	Reservation() ReservationResolver
@@ -68,6 +69,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
 	inputUnmarshalers := func() *graphql.InputUnmarshalerIndex {
 		return graphql.NewInputUnmarshalerIndex(
+			graphql.NewInputUnmarshaler("AcceptOfferedSeatsInput", ec.unmarshalInputAcceptOfferedSeatsInput),
 			graphql.NewInputUnmarshaler("AuditLogFilter", ec.unmarshalInputAuditLogFilter),
 			graphql.NewInputUnmarshaler("BeginPasskeyProofInput", ec.unmarshalInputBeginPasskeyProofInput),
 			graphql.NewInputUnmarshaler("BeginProviderLinkInput", ec.unmarshalInputBeginProviderLinkInput),
@@ -86,6 +88,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("CounterTenderInput", ec.unmarshalInputCounterTenderInput),
 			graphql.NewInputUnmarshaler("CreatePriceRuleInput", ec.unmarshalInputCreatePriceRuleInput),
 			graphql.NewInputUnmarshaler("CreatePromotionInput", ec.unmarshalInputCreatePromotionInput),
+			graphql.NewInputUnmarshaler("DeclineOfferedSeatsInput", ec.unmarshalInputDeclineOfferedSeatsInput),
 			graphql.NewInputUnmarshaler("DeleteAccountInput", ec.unmarshalInputDeleteAccountInput),
 			graphql.NewInputUnmarshaler("DeletePriceRuleInput", ec.unmarshalInputDeletePriceRuleInput),
 			graphql.NewInputUnmarshaler("DeleteReviewInput", ec.unmarshalInputDeleteReviewInput),
@@ -2335,6 +2338,93 @@ union SignInResult = SessionPayload | SecondFactorRequired | InvalidCredentials 
 
 "How a change of the password went."
 union ChangePasswordResult = ChangePasswordPayload | InvalidCredentials
+`, BuiltIn: false},
+	{Name: "../../schema/latepayment.graphqls", Input: `"What became of money that came when the seats it was for were not held any more, step by step down this ladder."
+enum PaymentRecoveryRung {
+  "The seats were still free, and are the customer's again."
+  SAME_SEATS
+  "Others have them. Seats that are as good or better, side by side, are held for the customer at the same price, who says whether they will do."
+  OTHER_SEATS
+  "Nothing could be had, or was wanted: all of the money is let go, or goes back."
+  REFUND
+}
+
+"What became of an offer of other seats."
+enum PaymentRecoveryAnswer {
+  "The customer took them."
+  ACCEPTED
+  "The customer did not want them."
+  DECLINED
+  "Nobody answered in time, or the showtime was called off."
+  LAPSED
+}
+
+"What became of money that came too late."
+type PaymentRecovery @auth {
+  "How far down the ladder it went."
+  rung: PaymentRecoveryRung!
+  "The seats that the money was for, by position."
+  lostSeats: [Seat!]! @listSize(assumedSize: 10)
+  "The seats that were offered instead, by position; none where none were."
+  offeredSeats: [Seat!]! @listSize(assumedSize: 10)
+  "Until when the offer stands; null when none does."
+  answerBy: DateTime
+  "What became of the offer; null while it stands, and where none was made."
+  answer: PaymentRecoveryAnswer
+  "When it was found that the money came too late."
+  createdAt: DateTime!
+}
+
+extend type Payment {
+  "What became of its money if that came too late; null when it came in time, or has not come."
+  recovery: PaymentRecovery
+}
+
+"A reservation whose customer is offered other seats."
+input AcceptOfferedSeatsInput {
+  "Id of the reservation."
+  reservationId: ID!
+  "Made by the client, 8 to 255 characters: repeating a request with the same key tells how it went."
+  idempotencyKey: String!
+}
+
+"A reservation whose customer is offered other seats."
+input DeclineOfferedSeatsInput {
+  "Id of the reservation."
+  reservationId: ID!
+  "Made by the client, 8 to 255 characters: repeating a request with the same key tells how it went."
+  idempotencyKey: String!
+}
+
+"The seats are the customer's, and tickets are issued."
+type AcceptOfferedSeatsPayload @auth {
+  "The reservation with its tickets."
+  reservation: Reservation!
+}
+
+"How taking other seats went."
+union AcceptOfferedSeatsResult = AcceptOfferedSeatsPayload | ReservationExpired | ShowtimeClosed | PaymentDeclined | PaymentPending
+
+"The seats are given back, and so is the money."
+type DeclineOfferedSeatsPayload @auth {
+  "The reservation."
+  reservation: Reservation!
+}
+
+extend type Query {
+  """
+  A payment; to its customer, to the staff of its theater, and to those who look after money. Null when there is none, or it is
+  somebody else's.
+  """
+  payment("Id of the payment." id: ID!): Payment @auth
+}
+
+extend type Mutation {
+  "Takes the seats that are offered instead of those which the money came too late for: it pays them, and tickets are issued. ` + "`" + `CONFLICT` + "`" + ` when none are offered."
+  acceptOfferedSeats("Which." input: AcceptOfferedSeatsInput!): AcceptOfferedSeatsResult! @auth @cost(weight: 50, lane: PURCHASE)
+  "Gives back the seats that are offered instead of those which the money came too late for: all of the money goes back. ` + "`" + `CONFLICT` + "`" + ` when none are offered."
+  declineOfferedSeats("Which." input: DeclineOfferedSeatsInput!): DeclineOfferedSeatsPayload! @auth @cost(weight: 50, lane: PURCHASE)
+}
 `, BuiltIn: false},
 	{Name: "../../schema/ledger.graphqls", Input: `"How money moves between the accounts of a theater."
 enum MoneyMovement {
@@ -4835,6 +4925,14 @@ func (ec *executionContext) childFields_CreatePromotionPayload(ctx context.Conte
 	return nil, fmt.Errorf("no field named %q was found under type CreatePromotionPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_DeclineOfferedSeatsPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "reservation":
+		return ec.fieldContext_DeclineOfferedSeatsPayload_reservation(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeclineOfferedSeatsPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_DeletePriceRulePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "ruleId":
@@ -5077,12 +5175,32 @@ func (ec *executionContext) childFields_Payment(ctx context.Context, field graph
 		return ec.fieldContext_Payment_createdAt(ctx, field)
 	case "method":
 		return ec.fieldContext_Payment_method(ctx, field)
+	case "recovery":
+		return ec.fieldContext_Payment_recovery(ctx, field)
 	case "refunds":
 		return ec.fieldContext_Payment_refunds(ctx, field)
 	case "carried":
 		return ec.fieldContext_Payment_carried(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Payment", field.Name)
+}
+
+func (ec *executionContext) childFields_PaymentRecovery(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "rung":
+		return ec.fieldContext_PaymentRecovery_rung(ctx, field)
+	case "lostSeats":
+		return ec.fieldContext_PaymentRecovery_lostSeats(ctx, field)
+	case "offeredSeats":
+		return ec.fieldContext_PaymentRecovery_offeredSeats(ctx, field)
+	case "answerBy":
+		return ec.fieldContext_PaymentRecovery_answerBy(ctx, field)
+	case "answer":
+		return ec.fieldContext_PaymentRecovery_answer(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_PaymentRecovery_createdAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PaymentRecovery", field.Name)
 }
 
 func (ec *executionContext) childFields_PriceLine(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -27,6 +27,11 @@ import (
 	"github.com/google/uuid"
 )
 
+// How taking other seats went.
+type AcceptOfferedSeatsResult interface {
+	IsAcceptOfferedSeatsResult()
+}
+
 // A challenge for the account's passkeys, or that there is no sign-in to make one for.
 type BeginPasskeyProofResult interface {
 	IsBeginPasskeyProofResult()
@@ -236,6 +241,22 @@ type VerifyEmailResult interface {
 type WriteReviewResult interface {
 	IsWriteReviewResult()
 }
+
+// A reservation whose customer is offered other seats.
+type AcceptOfferedSeatsInput struct {
+	// Id of the reservation.
+	ReservationID string `json:"reservationId"`
+	// Made by the client, 8 to 255 characters: repeating a request with the same key tells how it went.
+	IdempotencyKey string `json:"idempotencyKey"`
+}
+
+// The seats are the customer's, and tickets are issued.
+type AcceptOfferedSeatsPayload struct {
+	// The reservation with its tickets.
+	Reservation booking.Reservation `json:"reservation"`
+}
+
+func (AcceptOfferedSeatsPayload) IsAcceptOfferedSeatsResult() {}
 
 // A page of accounts.
 type AccountConnection struct {
@@ -661,6 +682,20 @@ type CreatePromotionInput struct {
 type CreatePromotionPayload struct {
 	// The promotion.
 	Promotion Promotion `json:"promotion"`
+}
+
+// A reservation whose customer is offered other seats.
+type DeclineOfferedSeatsInput struct {
+	// Id of the reservation.
+	ReservationID string `json:"reservationId"`
+	// Made by the client, 8 to 255 characters: repeating a request with the same key tells how it went.
+	IdempotencyKey string `json:"idempotencyKey"`
+}
+
+// The seats are given back, and so is the money.
+type DeclineOfferedSeatsPayload struct {
+	// The reservation.
+	Reservation booking.Reservation `json:"reservation"`
 }
 
 // What may be lost with an account.
@@ -1249,6 +1284,8 @@ type PaymentDeclined struct {
 	ServerTime time.Time `json:"serverTime"`
 }
 
+func (PaymentDeclined) IsAcceptOfferedSeatsResult() {}
+
 func (PaymentDeclined) IsUserError() {}
 
 func (PaymentDeclined) IsPayReservationResult() {}
@@ -1266,6 +1303,8 @@ type PaymentPending struct {
 	// What the customer has to do, until `heldUntil`; null when there is nothing but to wait.
 	NextStep PaymentNextStep `json:"nextStep,omitempty"`
 }
+
+func (PaymentPending) IsAcceptOfferedSeatsResult() {}
 
 func (PaymentPending) IsUserError() {}
 
@@ -1790,6 +1829,8 @@ func (ReservationExpired) IsExtendHoldResult() {}
 
 func (ReservationExpired) IsPayLaterResult() {}
 
+func (ReservationExpired) IsAcceptOfferedSeatsResult() {}
+
 func (ReservationExpired) IsUserError() {}
 
 func (ReservationExpired) IsPayReservationResult() {}
@@ -2251,6 +2292,8 @@ func (ShowtimeClosed) IsSellAtCounterResult() {}
 func (ShowtimeClosed) IsPayOutAtCounterResult() {}
 
 func (ShowtimeClosed) IsChangeSeatsResult() {}
+
+func (ShowtimeClosed) IsAcceptOfferedSeatsResult() {}
 
 func (ShowtimeClosed) IsPayReservationResult() {}
 
