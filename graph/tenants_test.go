@@ -216,6 +216,15 @@ func TestA8_AZ1_AZ3_two_tenants(t *testing.T) {
 				field: "reservationId", theirs: thing(func(t *testing.T) string { id, _, _ := theirs.bought(t); return id }, &theirs.manager),
 			},
 		},
+		"Mutation.retryRefund(input.refundId)": {
+			{
+				operation: mutation("retryRefund", `{ refundId }`), input: vars{"reason": "to see"}, field: "refundId",
+				theirs: thing(func(t *testing.T) string { id, _ := failedRefund(t, a, theirs); return id }, &theirs.manager),
+			},
+		},
+		"Query.failedRefunds(theaterId)": {
+			{operation: `query ($id: ID!) { failedRefunds(theaterId: $id) { id } }`, theirs: thing(func(*testing.T) string { return theirs.theater.ID() }, &theirs.manager)},
+		},
 		"Mutation.setRefundPolicy(input.theaterId)": {
 			{
 				operation: mutation("setRefundPolicy", `{ theater { id } }`), input: vars{"policy": vars{"steps": []vars{}}}, field: "theaterId",

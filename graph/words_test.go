@@ -51,6 +51,7 @@ func TestP14_PM12_words(t *testing.T) {
 		"EnableUserInput.reason":           at(w.admin, "enableUser", vars{"userId": w.customer.User.NodeID()}),
 		"EraseUserInput.reason":            at(w.admin, "eraseUser", vars{"userId": w.customer.User.NodeID()}),
 		"RefundReservationInput.reason":    at(w.admin, "refundReservation", vars{"reservationId": w.paid, "cause": "GOODWILL", "idempotencyKey": "words-00001"}),
+		"RetryRefundInput.reason":          at(w.admin, "retryRefund", vars{"refundId": "ref_" + nothing + nothing}),
 		"ConfirmSignUpInput.name":          at(w.anonymous, "confirmSignUp", vars{"token": w.link, "password": apitest.Password}),
 		"ConfirmSignUpInput.username":      at(w.anonymous, "confirmSignUp", vars{"token": w.link, "password": apitest.Password, "name": "Nora"}),
 		"UpdateProfileInput.name":          at(w.customer, "updateProfile", vars{}),

@@ -46,6 +46,7 @@ const (
 	CounterPaidOut       Action = "counter.paid_out"
 	RefundPolicySet      Action = "refund_policy.set"
 	ReservationRefunded  Action = "reservation.refunded"
+	RefundDecided        Action = "refund.decided"
 	JobRetried           Action = "job.retried"
 	JobCancelled         Action = "job.cancelled"
 	PaymentRecovered     Action = "payment.recovered"
@@ -136,6 +137,8 @@ func (a Action) Meaning() string {
 		return "A theater was told what to give back to customers who cancel."
 	case ReservationRefunded:
 		return "Staff cancelled a reservation, or some of its seats, for its customer or gave back money that had been kept; it says how much, and the reason given."
+	case RefundDecided:
+		return "Somebody decided how money goes back that the gateway could not give back; it says how much, where to, and the reason given."
 	case JobRetried:
 		return "An administrator had a job of the program done at once; it says which kind, and how often it had been tried."
 	case JobCancelled:

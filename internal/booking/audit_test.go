@@ -34,7 +34,7 @@ func compareBooks(ctx context.Context, q rulebook.Querier, books map[string]paym
 		payment.Attempt
 		back int64 // by refunds that are done
 	}
-	rows, err := q.QueryContext(ctx, `SELECT a.id, a.status, coalesce(a.decline_code, ''), coalesce(a.taken_minor, a.amount_minor), p.currency, (SELECT coalesce(sum(r.amount_minor), 0) FROM refunds r
+	rows, err := q.QueryContext(ctx, `SELECT a.id, a.status, coalesce(a.decline_code, ''), coalesce(a.taken_minor, a.amount_minor), p.currency, (SELECT coalesce(sum(CASE r.destination WHEN 'ORIGINAL' THEN r.amount_minor ELSE r.by_hand_minor END), 0) FROM refunds r
 			JOIN payment_attempts c ON c.showtime_id = r.showtime_id AND c.id = r.attempt_id
 			WHERE (c.id = a.id OR c.origin_key = a.id::text) AND r.status = 'DONE' AND r.to_reservation_id IS NULL) FROM payment_attempts a
 		JOIN payments p ON p.showtime_id = a.showtime_id AND p.id = a.payment_id

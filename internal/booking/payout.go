@@ -65,8 +65,8 @@ type refusedPayOutError struct{ PayOutResult }
 
 func (*refusedPayOutError) Error() string { return "booking: a return at the counter is refused" }
 
-// PayOutAtCounter pays out at the counter what is due back of a reservation that was paid there: what was promised to the
-// customer before, and, when they give it back at the counter, what its refund policy gives them for it, as Cancel has it.
+// PayOutAtCounter pays out at the counter what is due back of a reservation that was paid there, or of what its gateway could
+// not give back: what was promised to the customer before, and, when they give it back at the counter, what its refund policy gives them for it, as Cancel has it.
 // Money goes back the way it came, or a card's charge would leave the till as cash; only managers of the theater may pay it out
 // otherwise.
 // Seats, tickets and the money in the till change together. Repeating it with the same key pays nothing again. NOT_FOUND when
@@ -111,12 +111,8 @@ func (s *Service) PayOutAtCounter(ctx context.Context, viewer auth.Viewer, in Pa
 			out.Amount.AmountMinor, err = s.payments.PaidOutTx(ctx, tx, r.Reference(), in.IdempotencyKey)
 			return err
 		}
-		sources, err := s.payments.SourcesTx(ctx, tx, r.Reference())
-		if err != nil {
+		if err := s.payableThereTx(ctx, tx, r); err != nil {
 			return err
-		}
-		if !slices.ContainsFunc(sources, func(source payment.Source) bool { return payment.AtCounter(source.Gateway) }) {
-			return apperr.New(apperr.Conflict, "This reservation was not paid at the counter.")
 		}
 		if in.Cancel {
 			if err := s.returnTx(ctx, tx, &done, layout, r, in.SeatIDs); err != nil {
@@ -152,6 +148,19 @@ func (s *Service) PayOutAtCounter(ctx context.Context, viewer auth.Viewer, in Pa
 	return out, err
 }
 
+// payableThereTx is CONFLICT when nothing of a reservation was paid at the counter, or waits there.
+func (s *Service) payableThereTx(ctx context.Context, tx *sql.Tx, r Reservation) error {
+	due, err := s.payments.DueAtCounterTx(ctx, tx, r.Reference())
+	if err != nil || len(due) > 0 {
+		return err
+	}
+	sources, err := s.payments.SourcesTx(ctx, tx, r.Reference())
+	if err != nil || slices.ContainsFunc(sources, func(source payment.Source) bool { return payment.AtCounter(source.Gateway) }) {
+		return err
+	}
+	return apperr.New(apperr.Conflict, "This reservation was not paid at the counter.")
+}
+
 // returnTx cancels a reservation, or some of its seats, as its customer may.
 func (s *Service) returnTx(ctx context.Context, tx *sql.Tx, done *cancellation, layout *theater.Layout, r Reservation, seatIDs []uuid.UUID) error {
 	c, err := cancellingOf(ctx, tx, layout, r, seatIDs)
@@ -176,7 +185,7 @@ func (s *Service) payOutTx(ctx context.Context, tx *sql.Tx, viewer auth.Viewer, 
 		return false, err
 	}
 	for _, refund := range due {
-		otherwise = otherwise || refund.Gateway != in.Method.Gateway()
+		otherwise = otherwise || refund.Through() != in.Method.Gateway()
 		if err := s.payments.FinishRefundTx(ctx, tx, refund); err != nil {
 			return false, err
 		}

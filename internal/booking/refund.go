@@ -30,6 +30,9 @@ func (e failedRefundError) Error() string { return "booking: a try of a refund h
 // repeated, for the gateway knows each try by its key. An error leaves the refund for Reconcile: errPending when the gateway has
 // still to carry it out, failedRefundError when it is tried again later, or no more.
 func (s *Service) giveBack(ctx context.Context, r payment.Refund) error {
+	if r.AtCounter() {
+		return errPending // until it is paid out
+	}
 	gateway, err := s.gateways.Named(r.Gateway)
 	if err != nil {
 		return err

@@ -100,6 +100,9 @@ func TestPM11_failed_refund(t *testing.T) {
 			if code := fixture.Get[string](t, h.DB, `SELECT failure_code FROM refunds`); code != "account_closed" {
 				t.Errorf("the code is %q", code)
 			}
+			if found, err := h.payments.FailedRefunds(t.Context(), worker(auth.RoleFinance, auth.Platform), nil); err != nil || len(found) != 1 || found[0].ID != got.ID {
+				t.Errorf("finance is told %+v, %v", found, err)
+			}
 			calls := h.gateway.Count(gatewaytest.Refund)
 			if n := h.reconcile(t); n != 0 || h.gateway.Count(gatewaytest.Refund) != calls || calls != tries {
 				t.Errorf("%d settled, %d calls; want %d in all", n, h.gateway.Count(gatewaytest.Refund), tries)

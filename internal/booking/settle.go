@@ -86,7 +86,7 @@ func (s *Service) step(ctx context.Context, a payment.Attempt) (payment.Attempt,
 			return a, fmt.Errorf("the gateway did not void attempt %s: it is %s", a.ID, charge.Status)
 		}
 	case payment.AttemptRefundPending:
-		refund, taken, err := s.payments.RefundInVain(ctx, a)
+		refund, taken, err := s.payments.Refund(ctx, payment.Reference{ShowtimeID: a.ShowtimeID, ID: a.ID}) // which has the id of its attempt
 		if err != nil {
 			return a, err
 		}

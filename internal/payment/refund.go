@@ -75,19 +75,28 @@ type Refund struct {
 	ByHand      money.Money // of the amount, what somebody gave back without us, at the gateway's own dashboard
 }
 
+// NodeID returns the refund's public id, which carries its showtime.
+func (r Refund) NodeID() string { return typeid.EncodeIn(typeid.Refund, r.ShowtimeID, r.ID) }
+
+// Through returns what stands where attempts name their gateway for the way on which it goes back.
+func (r Refund) Through() string {
+	if r.Destination == ToCash {
+		return string(MethodCash)
+	}
+	return r.Gateway
+}
+
 // Due returns what the gateway is asked for.
 func (r Refund) Due() money.Money {
 	return money.Money{AmountMinor: r.Amount.AmountMinor - r.ByHand.AmountMinor, Currency: r.Amount.Currency}
 }
 
 // AtCounter reports whether it goes back over the counter, where no program drives it.
-func (r Refund) AtCounter() bool {
-	return r.Destination == ToCash || r.Destination == ToOriginal && AtCounter(r.Gateway)
-}
+func (r Refund) AtCounter() bool { return AtCounter(r.Through()) }
 
 // Shown returns where it stands for its customer: what was tried in vain is delayed, whether or not it is tried again.
 func (r Refund) Shown() RefundStatus {
-	if r.Status == RefundPending && r.Try > 1 {
+	if r.Status == RefundPending && r.Try > 1 && r.Destination == ToOriginal {
 		return RefundFailed
 	}
 	return r.Status
@@ -205,7 +214,7 @@ func (s *Service) FinishRefundTx(ctx context.Context, tx *sql.Tx, r Refund) erro
 		return err
 	}
 	if !r.AtCounter() { // there the till says which way it went
-		if err := recordTx(ctx, tx, transfer{r.ShowtimeID, r.PaymentID, r.ID, Returned, r.Gateway, r.Due().AmountMinor}); err != nil {
+		if err := recordTx(ctx, tx, transfer{r.ShowtimeID, r.PaymentID, r.ID, Returned, r.Through(), r.Due().AmountMinor}); err != nil {
 			return err
 		}
 	}
@@ -244,18 +253,6 @@ func scanRefund(row interface{ Scan(...any) error }) (r Refund, err error) {
 		&r.Cause, &r.Seats, &r.Status, &r.CreatedAt, &r.Origin, &r.Destination, &r.Try, &r.Code, &r.ByHand.AmountMinor)
 	r.ByHand.Currency = r.Amount.Currency
 	return r, err
-}
-
-// RefundInVain returns the refund of what an attempt took in vain; ok is false when it took nothing.
-func (s *Service) RefundInVain(ctx context.Context, a Attempt) (r Refund, ok bool, err error) {
-	r, err = scanRefund(s.db.SQL().QueryRowContext(ctx, `SELECT `+refundColumns+refundSource+` WHERE r.showtime_id = $1 AND r.id = $2`, a.ShowtimeID, a.ID))
-	if errors.Is(err, sql.ErrNoRows) {
-		return r, false, nil
-	}
-	if err != nil {
-		return r, false, fmt.Errorf("reading a refund: %w", err)
-	}
-	return r, true, nil
 }
 
 // GivenByHand records, before the rest is asked for, that so much of a pending refund somebody gave back without us, and returns

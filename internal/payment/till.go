@@ -57,8 +57,8 @@ func AtCounter(gateway string) bool {
 // Method returns how the payment is collected.
 func (p Payment) Method() Method { return methodOf(p.Gateway) }
 
-// Method returns how the money was collected, which is how it goes back.
-func (r Refund) Method() Method { return methodOf(r.Gateway) }
+// Method returns how it goes back: the way the money was collected, unless somebody has decided otherwise.
+func (r Refund) Method() Method { return methodOf(r.Through()) }
 
 func methodOf(gateway string) Method {
 	if AtCounter(gateway) {

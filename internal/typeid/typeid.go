@@ -34,6 +34,7 @@ const (
 	Reservation Kind = "res"
 	Payment     Kind = "pay"
 	Ticket      Kind = "tic"
+	Refund      Kind = "ref"
 	Review      Kind = "rev"
 	AuditEntry  Kind = "aud"
 	PriceRule   Kind = "prr"

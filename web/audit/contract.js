@@ -28,7 +28,7 @@ const values = {
     ...['ReservationCustomer', 'CounterReceipt', 'TenderRefused', 'PayOutMethodRefused', 'PaymentUnderWay'],
     ...['TheaterStatement', 'StatementMovement', 'StatementBalance'],
     // Terms of a theater.
-    ...['PayLaterPolicy', 'RefundPolicy', 'RefundPolicyStep', 'RefundStep', 'Refund', 'SeatRefund', 'RefundPreview', 'SwapTerms', 'Swap', 'SwapPreview'],
+    ...['PayLaterPolicy', 'RefundPolicy', 'RefundPolicyStep', 'RefundStep', 'Refund', 'SeatRefund', 'RefundPreview', 'RetryRefundPayload', 'SwapTerms', 'Swap', 'SwapPreview'],
     // What a mutation did, beside a refusal.
     'ChangePasswordPayload',
   ],
