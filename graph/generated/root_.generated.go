@@ -21,6 +21,7 @@ func NewExecutableSchema(cfg Config) graphql.ExecutableSchema {
 type Config = graphql.Config[ResolverRoot, DirectiveRoot, ComplexityRoot]
 
 type ResolverRoot interface {
+	FailedRefund() FailedRefundResolver
 	Movie() MovieResolver
 	Mutation() MutationResolver
 	Payment() PaymentResolver
@@ -127,6 +128,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ReservationFilter", ec.unmarshalInputReservationFilter),
 			graphql.NewInputUnmarshaler("ReserveSeatsInput", ec.unmarshalInputReserveSeatsInput),
 			graphql.NewInputUnmarshaler("ResetPasswordInput", ec.unmarshalInputResetPasswordInput),
+			graphql.NewInputUnmarshaler("RetryRefundInput", ec.unmarshalInputRetryRefundInput),
 			graphql.NewInputUnmarshaler("ReviewAspectsInput", ec.unmarshalInputReviewAspectsInput),
 			graphql.NewInputUnmarshaler("ReviewFilter", ec.unmarshalInputReviewFilter),
 			graphql.NewInputUnmarshaler("RevokeRoleInput", ec.unmarshalInputRevokeRoleInput),
@@ -1749,6 +1751,75 @@ union SignInWithPasskeyResult = SessionPayload | InvalidProof | AccountDisabled
 
 "A challenge for the account's passkeys, or that there is no sign-in to make one for."
 union BeginPasskeyProofResult = BeginPasskeyProofPayload | SessionEnded
+`, BuiltIn: false},
+	{Name: "../../schema/failedrefund.graphqls", Input: `"Where money goes that a gateway could not give back."
+enum RefundDestination {
+  "The way it was paid: the gateway is asked once more."
+  ORIGINAL
+  "Over the counter of the theater, in cash: it waits there until it is paid out."
+  CASH_AT_COUNTER
+}
+
+"A refund that its gateway could not give back, however often it was tried. It is still owed."
+type FailedRefund @auth {
+  "The refund's id."
+  id: ID!
+  "Id of the reservation that was paid with the money."
+  reservationId: ID!
+  "The theater that owes it."
+  theater: Theater!
+  "How much is owed."
+  amount: Money!
+  "What of the amount was given back by hand at the gateway's dashboard."
+  byHand: Money!
+  "Why it goes back."
+  cause: RefundCause!
+  "The gateway that has the money."
+  gateway: String!
+  "How often it was tried."
+  tries: Int!
+  "Why the last try failed, in the gateway's words, or one of these. ` + "`" + `gateway_failed` + "`" + `: it gives no reason. ` + "`" + `gateway_refused` + "`" + `: it does not do it. ` + "`" + `no_such_charge` + "`" + `: it does not know the payment."
+  failureCode: String!
+  "When it was decided that the money goes back."
+  createdAt: DateTime!
+}
+
+"How a failed refund goes on."
+input RetryRefundInput {
+  "Id of the refund."
+  refundId: ID!
+  "Where the money goes."
+  to: RefundDestination! = ORIGINAL
+  "Why, in 1 to 500 characters, for the audit log. No personal data."
+  reason: String!
+}
+
+"The refund goes on."
+type RetryRefundPayload @auth {
+  "The refund's id."
+  refundId: ID!
+  "Where it stands for its customer: ` + "`" + `DELAYED` + "`" + ` when it is tried again later, or has failed again."
+  status: RefundStatus!
+  "How it goes back."
+  method: PaymentMethod!
+}
+
+extend type Query {
+  "Refunds that failed and wait for somebody to decide, the oldest first, at most 100."
+  failedRefunds(
+    "Id of the theater. By default all theaters of a manager, and for those who look after money all that there are."
+    theaterId: ID
+  ): [FailedRefund!]! @auth(role: THEATER_MANAGER, scope: THEATER, also: FINANCE) @cost(weight: 10) @listSize(assumedSize: 50)
+}
+
+extend type Mutation {
+  """
+  Decides how a refund goes on that failed. What the gateway has given back after all, and what somebody gave back by hand, is
+  not given back again. For ` + "`" + `FINANCE` + "`" + ` and the managers of the theater. ` + "`" + `CONFLICT` + "`" + ` when it has not failed, ` + "`" + `UNAVAILABLE` + "`" + ` when the
+  gateway does not say how it stands. Needs a recent proof of who asks.
+  """
+  retryRefund("The refund." input: RetryRefundInput!): RetryRefundPayload! @auth(role: THEATER_MANAGER, scope: THEATER, also: FINANCE) @cost(weight: 50)
+}
 `, BuiltIn: false},
 	{Name: "../../schema/federation.graphqls", Input: `"A provider of OpenID Connect: somewhere else people have an account, with which they can sign in here."
 type SignInProvider @public {
@@ -5015,6 +5086,32 @@ func (ec *executionContext) childFields_Factor(ctx context.Context, field graphq
 	return nil, fmt.Errorf("no field named %q was found under type Factor", field.Name)
 }
 
+func (ec *executionContext) childFields_FailedRefund(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_FailedRefund_id(ctx, field)
+	case "reservationId":
+		return ec.fieldContext_FailedRefund_reservationId(ctx, field)
+	case "theater":
+		return ec.fieldContext_FailedRefund_theater(ctx, field)
+	case "amount":
+		return ec.fieldContext_FailedRefund_amount(ctx, field)
+	case "byHand":
+		return ec.fieldContext_FailedRefund_byHand(ctx, field)
+	case "cause":
+		return ec.fieldContext_FailedRefund_cause(ctx, field)
+	case "gateway":
+		return ec.fieldContext_FailedRefund_gateway(ctx, field)
+	case "tries":
+		return ec.fieldContext_FailedRefund_tries(ctx, field)
+	case "failureCode":
+		return ec.fieldContext_FailedRefund_failureCode(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_FailedRefund_createdAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type FailedRefund", field.Name)
+}
+
 func (ec *executionContext) childFields_Genre(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -5535,6 +5632,18 @@ func (ec *executionContext) childFields_ReservationEdge(ctx context.Context, fie
 		return ec.fieldContext_ReservationEdge_node(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ReservationEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_RetryRefundPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "refundId":
+		return ec.fieldContext_RetryRefundPayload_refundId(ctx, field)
+	case "status":
+		return ec.fieldContext_RetryRefundPayload_status(ctx, field)
+	case "method":
+		return ec.fieldContext_RetryRefundPayload_method(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RetryRefundPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_Review(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -1919,6 +1919,26 @@ type ResetPasswordPayload struct {
 
 func (ResetPasswordPayload) IsResetPasswordResult() {}
 
+// How a failed refund goes on.
+type RetryRefundInput struct {
+	// Id of the refund.
+	RefundID string `json:"refundId"`
+	// Where the money goes.
+	To payment.Destination `json:"to"`
+	// Why, in 1 to 500 characters, for the audit log. No personal data.
+	Reason string `json:"reason"`
+}
+
+// The refund goes on.
+type RetryRefundPayload struct {
+	// The refund's id.
+	RefundID string `json:"refundId"`
+	// Where it stands for its customer: `DELAYED` when it is tried again later, or has failed again.
+	Status payment.RefundStatus `json:"status"`
+	// How it goes back.
+	Method payment.Method `json:"method"`
+}
+
 // A page of reviews.
 type ReviewConnection struct {
 	// The reviews with their cursors.
