@@ -56,6 +56,7 @@ import (
 	"marquee/ent/ticket"
 	"marquee/ent/tillentry"
 	"marquee/ent/user"
+	"marquee/ent/webhookevent"
 	"reflect"
 	"sync"
 
@@ -172,6 +173,7 @@ func checkColumn(t, c string) error {
 			ticket.Table:              ticket.ValidColumn,
 			tillentry.Table:           tillentry.ValidColumn,
 			user.Table:                user.ValidColumn,
+			webhookevent.Table:        webhookevent.ValidColumn,
 		})
 	})
 	return columnCheck(t, c)

@@ -660,6 +660,14 @@ var (
 					Where: "(status = ANY (ARRAY['STARTED'::text, 'OFFERED'::text, 'AUTHORIZED'::text, 'VOID_PENDING'::text, 'REFUND_PENDING'::text]))",
 				},
 			},
+			{
+				Name:    "payment_attempts_reference_idx",
+				Unique:  false,
+				Columns: []*schema.Column{PaymentAttemptsColumns[11]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "(gateway_reference IS NOT NULL)",
+				},
+			},
 		},
 	}
 	// PaymentRecoveriesColumns holds the columns for the "payment_recoveries" table.
@@ -1658,6 +1666,56 @@ var (
 			},
 		},
 	}
+	// WebhookEventsColumns holds the columns for the "webhook_events" table.
+	WebhookEventsColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "gateway", Type: field.TypeString, Size: 2147483647},
+		{Name: "event_id", Type: field.TypeString, Size: 2147483647},
+		{Name: "kind", Type: field.TypeString, Size: 2147483647},
+		{Name: "charge_key", Type: field.TypeString, Size: 2147483647},
+		{Name: "charge_reference", Type: field.TypeString, Size: 2147483647},
+		{Name: "state", Type: field.TypeString, Size: 2147483647},
+		{Name: "occurred_at", Type: field.TypeTime},
+		{Name: "received_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
+		{Name: "processed_at", Type: field.TypeTime, Nullable: true},
+		{Name: "showtime_id", Type: field.TypeUUID, Nullable: true},
+		{Name: "reservation_id", Type: field.TypeUUID, Nullable: true},
+		{Name: "payment_id", Type: field.TypeUUID, Nullable: true},
+	}
+	// WebhookEventsTable holds the schema information for the "webhook_events" table.
+	WebhookEventsTable = &schema.Table{
+		Name:       "webhook_events",
+		Columns:    WebhookEventsColumns,
+		PrimaryKey: []*schema.Column{WebhookEventsColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "webhook_events_event_key",
+				Unique:  true,
+				Columns: []*schema.Column{WebhookEventsColumns[1], WebhookEventsColumns[2]},
+			},
+			{
+				Name:    "webhook_events_received_idx",
+				Unique:  false,
+				Columns: []*schema.Column{WebhookEventsColumns[8], WebhookEventsColumns[0]},
+			},
+			{
+				Name:    "webhook_events_open_idx",
+				Unique:  false,
+				Columns: []*schema.Column{WebhookEventsColumns[8], WebhookEventsColumns[0]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "(state <> 'PROCESSED'::text)",
+				},
+			},
+			{
+				Name:    "webhook_events_disputes_idx",
+				Unique:  false,
+				Columns: []*schema.Column{WebhookEventsColumns[8], WebhookEventsColumns[0]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "(kind = 'DISPUTE'::text)",
+				},
+			},
+		},
+	}
 	// MovieGenresColumns holds the columns for the "movie_genres" table.
 	MovieGenresColumns = []*schema.Column{
 		{Name: "movie_id", Type: field.TypeUUID},
@@ -1735,6 +1793,7 @@ var (
 		TicketsTable,
 		TillEntriesTable,
 		UsersTable,
+		WebhookEventsTable,
 		MovieGenresTable,
 	}
 )
@@ -1849,6 +1908,9 @@ func init() {
 	}
 	TillEntriesTable.Annotation = &entsql.Annotation{
 		Table: "till_entries",
+	}
+	WebhookEventsTable.Annotation = &entsql.Annotation{
+		Table: "webhook_events",
 	}
 	MovieGenresTable.ForeignKeys[0].RefTable = MoviesTable
 	MovieGenresTable.ForeignKeys[1].RefTable = GenresTable

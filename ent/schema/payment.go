@@ -80,6 +80,7 @@ func (PaymentAttempt) Indexes() []ent.Index {
 			Annotations(entsql.IndexWhere("(status = ANY (ARRAY['STARTED'::text, 'OFFERED'::text, 'AUTHORIZED'::text, 'CAPTURED'::text]))")),
 		index.Fields("leased_until").StorageKey("payment_attempts_unsettled_idx").
 			Annotations(entsql.IndexWhere("(status = ANY (ARRAY['STARTED'::text, 'OFFERED'::text, 'AUTHORIZED'::text, 'VOID_PENDING'::text, 'REFUND_PENDING'::text]))")),
+		index.Fields("gateway_reference").StorageKey("payment_attempts_reference_idx").Annotations(entsql.IndexWhere("(gateway_reference IS NOT NULL)")),
 	}
 }
 

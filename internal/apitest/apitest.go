@@ -137,7 +137,7 @@ func New(t testing.TB, opts ...Option) *App {
 		o.bank = newBank(t)
 	}
 	if o.seams.Gateways == nil {
-		o.seams.Gateways = payment.NewGateways([]payment.Gateway{sandbox.New(sandbox.Config{URL: "http://sandbox", Key: BankKey, Transport: o.bank.Transport()})})
+		o.seams.Gateways = payment.NewGateways([]payment.Gateway{sandbox.New(sandbox.Config{URL: "http://sandbox", Key: BankKey, Secrets: []string{"the next secret", BankSecret}, Transport: o.bank.Transport()})})
 	}
 	a := &App{t: t, Bank: o.bank, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: Patience}}
 	if o.cuttable {

@@ -32,6 +32,7 @@ import (
 	"marquee/internal/cookie"
 	"marquee/internal/httpserver"
 	"marquee/internal/identity"
+	"marquee/internal/jobs"
 	"marquee/internal/notify"
 	"marquee/internal/page"
 	"marquee/internal/payment"
@@ -47,6 +48,7 @@ import (
 	"marquee/internal/theater"
 	"marquee/internal/vault"
 	"marquee/internal/vault/rekey"
+	"marquee/internal/webhook"
 	"marquee/web"
 )
 
@@ -88,6 +90,8 @@ type App struct {
 	Identity *identity.Service
 	Booking  *booking.Service
 	Privacy  *privacy.Service
+	Jobs     *jobs.Queue
+	Webhooks *webhook.Service
 }
 
 const (
@@ -133,7 +137,11 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger, seams Seams) 
 		return nil, err
 	}
 	if seams.Gateways == nil {
-		seams.Gateways, a.bankPages, err = openGateways(cfg, "http://"+a.OpsAddress().String(), seams.Clock, log, &a.closers)
+		at := places{pages: "http://" + a.OpsAddress().String()}
+		if !seams.Still {
+			at.inbox = "http://" + reachable(a.Address()) + httpserver.WebhookPath + "sandbox"
+		}
+		seams.Gateways, a.bankPages, err = openGateways(cfg, at, seams.Clock, log, &a.closers)
 		if err != nil {
 			return nil, err
 		}
@@ -198,6 +206,13 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 		OfferTime: offerTime, PaymentGrace: paymentGrace,
 		SeatsPerAddress: a.cfg.SeatsPerAddress, SeatsPerDevice: a.cfg.SeatsPerDevice, IdleHolds: a.cfg.IdleHolds, IdleWindow: a.cfg.IdleWindow,
 	})
+	a.Jobs, err = jobs.New(jobs.Config{DB: a.db, Workers: a.cfg.JobWorkers, Patience: a.cfg.DrainTimeout, Observe: a.metrics.job, Log: a.log})
+	if err != nil {
+		return err
+	}
+	a.Webhooks = webhook.New(webhook.Deps{
+		DB: a.db, Gateways: seams.Gateways, Payments: a.payments, Booking: a.Booking, Jobs: a.Jobs, Clock: seams.Clock, Observe: a.metrics.webhook, Log: a.log,
+	})
 	a.Privacy = privacy.NewService(a.db, a.vault, a.Identity, a.Booking, seams.Clock, a.log)
 	reviews := review.NewService(a.db, a.Booking, a.Identity, review.Config{
 		Attendance: booking.Attendance(a.cfg.Reviewers), Writes: review.DefaultWrites, Reports: review.DefaultReports,
@@ -228,6 +243,7 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 		Listeners:      a.listeners,
 		GraphQL:        graph.NewHandler(resolver, endpoint),
 		BankPages:      a.bankPages,
+		Webhooks:       a.receiver(seams.Clock),
 		KeySet:         keySet(a.Identity.PublicKeys, a.log),
 		Metrics:        a.metrics.handler(),
 		Authenticate:   a.Identity.Authenticate,

@@ -60,6 +60,11 @@ func (a *App) background(ctx context.Context) {
 			}
 		})
 	}
+	wait.Go(func() {
+		if err := a.Jobs.Run(ctx); err != nil {
+			a.log.ErrorContext(ctx, "jobs are not done", "error", err)
+		}
+	})
 	wait.Wait()
 }
 
@@ -106,7 +111,7 @@ func (a *App) Housekeeping(ctx context.Context) error {
 	for _, forget := range []func(context.Context) (int, error){
 		a.Identity.ForgetSessions, a.Identity.ForgetGuesses, a.Identity.ForgetCeremonies, a.Identity.ForgetFlows,
 		a.Identity.ForgetMailedTokens, a.Identity.SettleEmailChanges, a.Identity.ForgetDevices, a.Identity.ForgetEnrolments,
-		a.promos.ForgetGuesses,
+		a.promos.ForgetGuesses, a.Webhooks.Forget,
 	} {
 		_, err := forget(ctx)
 		failed = errors.Join(failed, err)

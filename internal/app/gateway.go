@@ -20,9 +20,15 @@ import (
 	"marquee/internal/payment/stripe"
 )
 
-// openGateways returns the gateways that are set up, with the handler of the pages, below an address, on which customers of a
-// sandbox in this process confirm charges; nil where there is none.
-func openGateways(cfg config.Config, address string, c clock.Clock, log *slog.Logger, closers *closers) (*payment.Gateways, http.Handler, error) {
+// places are where a sandbox in this process is and what it tells.
+type places struct {
+	pages string // URL below which customers confirm charges
+	inbox string // URL that webhooks go to; "": nowhere
+}
+
+// openGateways returns the gateways that are set up, with the handler of the pages on which customers of a sandbox in this process
+// confirm charges; nil where there is none.
+func openGateways(cfg config.Config, at places, c clock.Clock, log *slog.Logger, closers *closers) (*payment.Gateways, http.Handler, error) {
 	var pages http.Handler
 	open := func(names []string) (gateways []payment.Gateway, err error) {
 		for _, name := range names {
@@ -30,14 +36,14 @@ func openGateways(cfg config.Config, address string, c clock.Clock, log *slog.Lo
 			switch name {
 			case stripe.Name:
 				gateway = stripe.New(stripe.Options{
-					SecretKey: string(cfg.StripeKey), PublishableKey: cfg.StripePublishableKey, WebhookSecret: string(cfg.StripeWebhookSecret), Clock: c,
+					SecretKey: string(cfg.StripeKey), PublishableKey: cfg.StripePublishableKey, WebhookSecrets: cfg.StripeWebhookSecret.List(), Clock: c,
 				})
 			case razorpay.Name:
 				gateway = razorpay.New(razorpay.Config{
-					KeyID: cfg.RazorpayKeyID, KeySecret: string(cfg.RazorpayKeySecret), WebhookSecret: string(cfg.RazorpayWebhookSecret),
+					KeyID: cfg.RazorpayKeyID, KeySecret: string(cfg.RazorpayKeySecret), WebhookSecrets: cfg.RazorpayWebhookSecret.List(),
 				})
 			default:
-				if gateway, pages, err = openSandbox(cfg, address, c, log, closers); err != nil {
+				if gateway, pages, err = openSandbox(cfg, at, c, log, closers); err != nil {
 					return nil, err
 				}
 			}
@@ -57,25 +63,26 @@ func openGateways(cfg config.Config, address string, c clock.Clock, log *slog.Lo
 }
 
 // openSandbox returns a sandbox in another process, or one in this with the handler of its pages.
-func openSandbox(cfg config.Config, address string, c clock.Clock, log *slog.Logger, closers *closers) (payment.Gateway, http.Handler, error) {
+func openSandbox(cfg config.Config, at places, c clock.Clock, log *slog.Logger, closers *closers) (payment.Gateway, http.Handler, error) {
 	if cfg.SandboxURL != "" {
 		// All calls go to one host.
 		const connections = 64
 		lines := &http.Transport{MaxIdleConnsPerHost: connections, IdleConnTimeout: time.Minute}
 		closers.add(func() error { lines.CloseIdleConnections(); return nil })
 		return sandbox.New(sandbox.Config{
-			URL: cfg.SandboxURL, Key: string(cfg.SandboxKey), Secret: string(cfg.SandboxSecret), Transport: lines,
+			URL: cfg.SandboxURL, Key: string(cfg.SandboxKey), Secrets: cfg.SandboxSecret.List(), Transport: lines,
 		}), nil, nil
 	}
 	key, secret := rand.Text(), rand.Text()
 	bank, err := server.Open(server.Options{
-		Journal: filepath.Join(cfg.DataDir, server.JournalName), Key: key, Pages: address, Secret: secret, Clock: c, Log: log,
+		Journal: filepath.Join(cfg.DataDir, server.JournalName), Key: key, Pages: at.pages, Secret: secret, Clock: c, Log: log,
+		WebhookURL: at.inbox, Unasked: true,
 	})
 	if err != nil {
 		return nil, nil, err
 	}
 	closers.add(bank.Close)
-	return sandbox.New(sandbox.Config{URL: "http://sandbox", Key: key, Secret: secret, Transport: bank.Transport()}), bank, nil
+	return sandbox.New(sandbox.Config{URL: "http://sandbox", Key: key, Secrets: []string{secret}, Transport: bank.Transport()}), bank, nil
 }
 
 // SandboxGateway is the command line of a sandbox gateway.
@@ -84,8 +91,8 @@ type SandboxGateway struct {
 	Journal       string  `required:"" env:"MARQUEE_SANDBOX_JOURNAL" help:"File that everything is written to." type:"path"`
 	Key           string  `required:"" env:"MARQUEE_SANDBOX_KEY" help:"What callers must know."`
 	Pages         string  `env:"MARQUEE_SANDBOX_PAGES" placeholder:"URL" help:"URL under which customers reach the gateway; by itself the address."`
-	WebhookURL    string  `env:"MARQUEE_SANDBOX_WEBHOOK_URL" placeholder:"URL" help:"Where to tell of what happens; nowhere unless given."`
-	WebhookSecret string  `env:"MARQUEE_SANDBOX_WEBHOOK_SECRET" help:"What to sign that with."`
+	WebhookURL    string  `default:"http://localhost:8080/webhooks/sandbox" env:"MARQUEE_SANDBOX_WEBHOOK_URL" placeholder:"URL" help:"Where to tell of what happens, if there is a secret."`
+	WebhookSecret string  `env:"MARQUEE_SANDBOX_WEBHOOK_SECRET" help:"What to sign that with; nobody is told of anything without."`
 	Seed          uint64  `help:"With --faults: deals the same faults again."`
 	Faults        float64 `placeholder:"SHARE" help:"Share of calls and webhooks that go wrong by lot, from 0 to 1."`
 }
@@ -103,6 +110,9 @@ func (g SandboxGateway) Run(ctx context.Context, log *slog.Logger) (err error) {
 	pages := g.Pages
 	if pages == "" {
 		pages = address
+	}
+	if g.WebhookSecret == "" {
+		g.WebhookURL = ""
 	}
 	bank, err := server.Open(server.Options{
 		Journal: g.Journal, Key: g.Key, Pages: pages, WebhookURL: g.WebhookURL, Secret: g.WebhookSecret,

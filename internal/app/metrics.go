@@ -11,9 +11,11 @@ import (
 
 	"marquee/internal/audit"
 	"marquee/internal/identity"
+	"marquee/internal/jobs"
 	"marquee/internal/notify"
 	"marquee/internal/payment"
 	"marquee/internal/postgres"
+	"marquee/internal/webhook"
 )
 
 // metrics are what operators watch. Labels come from the schema and from HTTP, never from a client's text.
@@ -24,6 +26,7 @@ type metrics struct {
 	expired, reconciled prometheus.Counter
 	mails               *prometheus.CounterVec
 	stranded            *prometheus.GaugeVec
+	jobs, webhooks      *prometheus.CounterVec
 }
 
 var latencyBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
@@ -49,12 +52,18 @@ func newMetrics(db *postgres.DB) *metrics {
 		stranded: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "marquee_payments_stranded", Help: "Unsettled attempts and refunds of all nodes at a gateway that this node does not have.",
 		}, []string{"gateway"}),
+		jobs: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "marquee_jobs_total", Help: "Attempts of this node to do a job, by kind and outcome.",
+		}, []string{"kind", "outcome"}),
+		webhooks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "marquee_webhooks_total", Help: "Webhooks that came to this node, by gateway, what they are about, and outcome.",
+		}, []string{"gateway", "kind", "outcome"}),
 	}
 	m.registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewDBStatsCollector(db.SQL(), "marquee"),
-		m.requests, m.operations, m.expired, m.reconciled, m.mails, m.stranded,
+		m.requests, m.operations, m.expired, m.reconciled, m.mails, m.stranded, m.jobs, m.webhooks,
 	)
 	return m
 }
@@ -127,6 +136,14 @@ func (m *metrics) operation(operation, outcome string, took time.Duration) {
 
 func (m *metrics) mail(kind notify.Kind, outcome notify.Outcome) {
 	m.mails.WithLabelValues(string(kind), string(outcome)).Inc()
+}
+
+func (m *metrics) job(kind string, outcome jobs.Outcome) {
+	m.jobs.WithLabelValues(kind, string(outcome)).Inc()
+}
+
+func (m *metrics) webhook(gateway string, kind payment.EventKind, outcome webhook.Outcome) {
+	m.webhooks.WithLabelValues(gateway, string(kind), string(outcome)).Inc()
 }
 
 func (m *metrics) handler() http.Handler {

@@ -63,7 +63,7 @@ func Marquee() House {
 	toSeating := append(slices.Clone(toShowtime), "internal/showtime")
 	toBooking := append(slices.Clone(toSeating), "internal/seating", "internal/pricing", "internal/promotion", "internal/payment")
 	toReview := append(slices.Clone(toBooking), "internal/booking")
-	domains := append(slices.Clone(toReview), "internal/review")
+	domains := append(slices.Clone(toReview), "internal/review", "internal/webhook")
 
 	// Numbers that can be guessed have no place where secrets are made.
 	identity := domain("internal/identity")
@@ -86,7 +86,7 @@ func Marquee() House {
 			Uses: slices.Concat(domains, []string{
 				"internal/privacy", "internal/seatfeed", "internal/auth", "internal/apperr", "internal/money", "internal/page",
 				"internal/typeid", "internal/seatno", "internal/peer", "internal/ratelimit", "internal/audit",
-				"internal/cookie", "internal/notify",
+				"internal/cookie", "internal/notify", "internal/jobs",
 			}),
 			// apitest is told the configuration of the app that it starts.
 			TestsUse: []string{"internal/config", "internal/clock", "internal/app"},
@@ -132,6 +132,7 @@ func Marquee() House {
 		domain("internal/payment/gatewaytest", "internal/payment"),
 		domain("internal/booking", toBooking...),
 		domain("internal/review", toReview...),
+		domain("internal/webhook", "internal/booking", "internal/payment", "internal/jobs"),
 		{
 			Path: "internal/privacy",
 			Uses: slices.Concat(leaves, domains, []string{"internal/audit", "internal/postgres", "internal/vault"}),

@@ -47,6 +47,8 @@ const (
 	RefundPolicySet      Action = "refund_policy.set"
 	ReservationRefunded  Action = "reservation.refunded"
 	RefundDecided        Action = "refund.decided"
+	PaymentDisputed      Action = "payment.disputed"
+	WebhookReplayed      Action = "webhook.replayed"
 	JobRetried           Action = "job.retried"
 	JobCancelled         Action = "job.cancelled"
 	PaymentRecovered     Action = "payment.recovered"
@@ -139,6 +141,10 @@ func (a Action) Meaning() string {
 		return "Staff cancelled a reservation, or some of its seats, for its customer or gave back money that had been kept; it says how much, and the reason given."
 	case RefundDecided:
 		return "Somebody decided how money goes back that the gateway could not give back; it says how much, where to, and the reason given."
+	case PaymentDisputed:
+		return "A gateway told that a customer contests a payment at their bank."
+	case WebhookReplayed:
+		return "Somebody who looks after money had an event acted on once more that a gateway told of; it says where it stood."
 	case JobRetried:
 		return "An administrator had a job of the program done at once; it says which kind, and how often it had been tried."
 	case JobCancelled:

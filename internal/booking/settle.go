@@ -76,7 +76,7 @@ func (s *Service) step(ctx context.Context, a payment.Attempt) (payment.Attempt,
 		}
 		switch charge.Status {
 		case payment.ChargeVoided, payment.ChargeDeclined:
-			return s.payments.Advance(ctx, a, payment.Step{To: payment.AttemptVoided})
+			return s.payments.Advance(ctx, a, payment.Step{To: payment.AttemptVoided, Reference: charge.Reference})
 		case payment.ChargeCaptured:
 			// The money was taken after all, by the gateway itself or by hand: it goes back.
 			return s.payments.Advance(ctx, a, payment.Step{To: payment.AttemptRefundPending, Reference: charge.Reference, TakenMinor: &charge.Captured.AmountMinor})
@@ -125,6 +125,9 @@ func (s *Service) authorize(ctx context.Context, a payment.Attempt, in PayInput)
 	return s.authorized(ctx, a, charge)
 }
 
+// ErrAtGateway is in every error of a conversation with a gateway.
+var ErrAtGateway = errors.New("gateway")
+
 // call gives one conversation with a gateway its time, and its place among those that are under way.
 func call[T any](ctx context.Context, s *Service, gateway payment.Gateway, ask func(context.Context) (T, error)) (T, error) {
 	return converse(ctx, s, gateway, s.gateways.Ask, ask)
@@ -141,7 +144,7 @@ func converse[T any](ctx context.Context, s *Service, gateway payment.Gateway,
 		return err
 	})
 	if err != nil {
-		return answer, fmt.Errorf("gateway %s: %w", gateway.Name(), err)
+		return answer, fmt.Errorf("%w %s: %w", ErrAtGateway, gateway.Name(), err)
 	}
 	return answer, nil
 }

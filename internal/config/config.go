@@ -26,11 +26,14 @@ import (
 
 // Config is the whole configuration. Each field's env tag is the variable's name; envDefault its default.
 type Config struct {
-	Env             Environment    `env:"MARQUEE_ENV" envDefault:"development"`
-	Listen          string         `env:"MARQUEE_LISTEN" envDefault:":8080"`
-	OpsListen       string         `env:"MARQUEE_OPS_LISTEN" envDefault:"127.0.0.1:9090"`
-	DataDir         string         `env:"MARQUEE_DATA_DIR"`
-	DatabaseURL     Secret         `env:"MARQUEE_DATABASE_URL"`
+	Env         Environment `env:"MARQUEE_ENV" envDefault:"development"`
+	Listen      string      `env:"MARQUEE_LISTEN" envDefault:":8080"`
+	OpsListen   string      `env:"MARQUEE_OPS_LISTEN" envDefault:"127.0.0.1:9090"`
+	DataDir     string      `env:"MARQUEE_DATA_DIR"`
+	DatabaseURL Secret      `env:"MARQUEE_DATABASE_URL"`
+	// Jobs that this node does at once, and webhooks a second from one address; 0 limits no address.
+	JobWorkers      int            `env:"MARQUEE_JOB_WORKERS" envDefault:"8"`
+	RateWebhooks    int            `env:"MARQUEE_RATE_WEBHOOKS" envDefault:"200"`
 	DatabaseConns   int            `env:"MARQUEE_DATABASE_CONNS" envDefault:"0"`
 	PostgresBin     string         `env:"MARQUEE_PG_BIN"`
 	SecretKey       Secret         `env:"MARQUEE_SECRET_KEY"`
@@ -87,6 +90,9 @@ type Config struct {
 
 // maxRate is more than a machine can serve.
 const maxRate = 1_000_000
+
+// maxWorkers is more than the connections of a pool serve.
+const maxWorkers = 1000
 
 // maxRequestTimeout leaves the connection time to carry the answer.
 const maxRequestTimeout = 50 * time.Second
@@ -150,6 +156,16 @@ func (s Secret) GoString() string { return s.String() }
 
 // LogValue returns asterisks.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// List returns the texts that commas separate: a secret that is being changed is the next one and the one before.
+func (s Secret) List() (list []string) {
+	for one := range strings.SplitSeq(string(s), ",") {
+		if one = strings.TrimSpace(one); one != "" {
+			list = append(list, one)
+		}
+	}
+	return list
+}
 
 // MarshalText returns asterisks.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
@@ -254,6 +270,9 @@ func (c Config) Validate() error {
 	if c.DatabaseConns < 0 || c.DatabaseConns > 1000 {
 		bad("MARQUEE_DATABASE_CONNS must be between 0 (chosen by itself) and 1000")
 	}
+	if c.JobWorkers < 1 || c.JobWorkers > maxWorkers {
+		bad("MARQUEE_JOB_WORKERS must be between 1 and %d", maxWorkers)
+	}
 	problems = append(problems, c.judgeDurations()...)
 	problems = append(problems, c.judgeGateways()...)
 	for _, origin := range c.AllowedOrigins {
@@ -340,6 +359,7 @@ func (c Config) validateRates() error {
 	for name, rate := range map[string]int{
 		"MARQUEE_RATE_VIEWER": c.RateViewer, "MARQUEE_RATE_PURCHASE_VIEWER": c.RatePurchaseViewer,
 		"MARQUEE_RATE_ADDRESS": c.RateAddress, "MARQUEE_RATE_PURCHASE_ADDRESS": c.RatePurchaseAddress,
+		"MARQUEE_RATE_WEBHOOKS": c.RateWebhooks,
 	} {
 		if rate < 0 || rate > maxRate {
 			problems = append(problems, fmt.Errorf("%s must be between 0 (no limit) and %d points a second", name, maxRate))

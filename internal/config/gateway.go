@@ -84,13 +84,19 @@ func (c Config) judgeGateways() (problems []error) {
 // judgeStripeKeys returns which keys of Stripe are none of their kind. One that is secret in the place of the publishable one
 // would be shown to everybody.
 func (c Config) judgeStripeKeys() (problems []error) {
-	for name, key := range map[string]struct{ value, prefixes string }{
-		"MARQUEE_STRIPE_KEY":             {string(c.StripeKey), "sk_ rk_"},
-		"MARQUEE_STRIPE_PUBLISHABLE_KEY": {c.StripePublishableKey, "pk_"},
-		"MARQUEE_STRIPE_WEBHOOK_SECRET":  {string(c.StripeWebhookSecret), "whsec_"},
+	for name, key := range map[string]struct {
+		values   []string
+		prefixes string
+	}{
+		"MARQUEE_STRIPE_KEY":             {[]string{string(c.StripeKey)}, "sk_ rk_"},
+		"MARQUEE_STRIPE_PUBLISHABLE_KEY": {[]string{c.StripePublishableKey}, "pk_"},
+		"MARQUEE_STRIPE_WEBHOOK_SECRET":  {c.StripeWebhookSecret.List(), "whsec_"},
 	} {
-		begins := func(prefix string) bool { return strings.HasPrefix(key.value, prefix) }
-		if key.value != "" && !slices.ContainsFunc(strings.Fields(key.prefixes), begins) {
+		wrong := func(value string) bool {
+			begins := func(prefix string) bool { return strings.HasPrefix(value, prefix) }
+			return value != "" && !slices.ContainsFunc(strings.Fields(key.prefixes), begins)
+		}
+		if slices.ContainsFunc(key.values, wrong) {
 			problems = append(problems, fmt.Errorf("%s must begin with %s", name, strings.ReplaceAll(key.prefixes, " ", " or ")))
 		}
 	}

@@ -30,6 +30,7 @@ type Options struct {
 	OpsGraphQL     http.Handler // the endpoint of OpsConsole, which answers administrators only
 	Mailbox        http.Handler // mails that were kept instead of sent, on the operators' listener; nil: none
 	BankPages      http.Handler // of a sandbox gateway in this process, on the operators' listener, below /confirm/; nil: none
+	Webhooks       http.Handler // takes what payment gateways tell, below WebhookPath; nil: nothing does
 	KeySet         http.Handler // what access tokens are verified with
 	Metrics        http.Handler
 	Authenticate   func(ctx context.Context, token string) (auth.Viewer, error)
@@ -55,6 +56,9 @@ var allowedHeaders = []string{
 
 // endpointPath is where both listeners have their GraphQL endpoint.
 const endpointPath = "/graphql"
+
+// WebhookPath is where the public listener takes webhooks; the name of a gateway follows.
+const WebhookPath = "/webhooks/"
 
 const (
 	readHeaderTimeout = 5 * time.Second
@@ -125,6 +129,10 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /readyz", s.readyz)
 	if s.o.KeySet != nil {
 		mux.Handle("GET /.well-known/jwks.json", s.o.KeySet)
+	}
+	if s.o.Webhooks != nil {
+		// Gateways are no browsers: they have no session that a page of somebody else could use.
+		mux.Handle("POST "+WebhookPath+"{gateway}", s.o.Webhooks)
 	}
 	mux.Handle(endpointPath, s.guarded(s.authenticate(s.o.GraphQL, true), s.o.AllowedOrigins))
 	if s.o.Console != nil {

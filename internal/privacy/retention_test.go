@@ -29,6 +29,11 @@ var aged = map[string]struct{ insert, age string }{
 	"mails": {insert: `INSERT INTO mails (id, kind, state, due_at, created_at, settled_at)
 		SELECT id, 'new-device', 'SENT', now, now, now + interval '1 day' FROM p`},
 	"code_guesses": {insert: `INSERT INTO code_guesses (id, wrong, began_at) SELECT owner, 1, now FROM p`},
+	"webhook_events": {
+		insert: `INSERT INTO webhook_events (id, gateway, event_id, kind, charge_key, charge_reference, state, occurred_at)
+			SELECT id, 'sandbox', 'evt_1', 'CHARGE', '', 'cha_1', 'UNKNOWN_PAYMENT', now FROM p`,
+		age: `UPDATE webhook_events SET received_at = now() - $1 * interval '1 second'`,
+	},
 	"idempotency_keys": {
 		insert: `INSERT INTO idempotency_keys (showtime_id, viewer_id, key, operation, fingerprint, reservation_id)
 			SELECT id, owner, 'a key of some length', 'reserve', '\x00', id FROM p`,

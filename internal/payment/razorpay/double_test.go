@@ -75,7 +75,7 @@ func beside(t *testing.T, d *double) *razorpay.Gateway {
 	t.Helper()
 	server := httptest.NewServer(d)
 	t.Cleanup(server.Close)
-	return razorpay.New(razorpay.Config{KeyID: keyID, KeySecret: keySecret, WebhookSecret: webhookSecret, URL: server.URL})
+	return razorpay.New(razorpay.Config{KeyID: keyID, KeySecret: keySecret, WebhookSecrets: []string{webhookSecret}, URL: server.URL})
 }
 
 // wrong is an answer of status 400.

@@ -70,7 +70,7 @@ func TestGateway_what_is_no_answer_is_unknown(t *testing.T) {
 			t.Parallel()
 			server := httptest.NewServer(answer)
 			t.Cleanup(server.Close)
-			g := razorpay.New(razorpay.Config{KeyID: keyID, KeySecret: keySecret, WebhookSecret: webhookSecret, URL: server.URL})
+			g := razorpay.New(razorpay.Config{KeyID: keyID, KeySecret: keySecret, WebhookSecrets: []string{webhookSecret}, URL: server.URL})
 			for call, do := range calls(g) {
 				err := do(t.Context())
 				if err == nil || errors.Is(err, payment.ErrNoSuchCharge) || errors.Is(err, payment.ErrRefused) {

@@ -46,10 +46,10 @@ const idleConns = 32
 
 // Config says whose account it is, and where.
 type Config struct {
-	KeyID         string // is told to customers' browsers
-	KeySecret     string
-	WebhookSecret string // "": no webhook is believed
-	URL           string // of the API, without a slash at its end; "": Razorpay's own
+	KeyID          string // is told to customers' browsers
+	KeySecret      string
+	WebhookSecrets []string // several while they are changed; none: no webhook is believed
+	URL            string   // of the API, without a slash at its end; "": Razorpay's own
 }
 
 // Gateway is an account at Razorpay. It is safe for concurrent use.

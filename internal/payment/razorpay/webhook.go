@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,12 +36,13 @@ type notification struct {
 	} `json:"payload"`
 }
 
-// Verify believes what is signed with the webhook's secret and says which event it is. The id is in a header that the
+// Verify believes what is signed with a secret of the webhook and says which event it is. The id is in a header that the
 // signature does not cover, and no time is signed: whoever repeats a webhook, under whatever id, makes us look the charge
 // up and nothing else. Only order.paid says our key; the others have the order's id for a reference.
 func (g *Gateway) Verify(header http.Header, body []byte, _ time.Time) (payment.Event, error) {
 	id := header.Get(eventIDHeader)
-	if !signed(g.cfg.WebhookSecret, body, header.Get(signatureHeader)) || id == "" || len(id) > maxEventID {
+	isSigned := slices.ContainsFunc(g.cfg.WebhookSecrets, func(secret string) bool { return signed(secret, body, header.Get(signatureHeader)) })
+	if !isSigned || id == "" || len(id) > maxEventID {
 		return payment.Event{}, payment.ErrForged
 	}
 	var n notification

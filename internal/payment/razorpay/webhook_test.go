@@ -55,7 +55,7 @@ func paidWebhook(d *double) func(context.Context, string, time.Time) (http.Heade
 // The signatures were made by openssl dgst -sha256 -hmac.
 func TestGateway_Verify(t *testing.T) {
 	t.Parallel()
-	g := razorpay.New(razorpay.Config{KeyID: keyID, KeySecret: keySecret, WebhookSecret: webhookSecret})
+	g := razorpay.New(razorpay.Config{KeyID: keyID, KeySecret: keySecret, WebhookSecrets: []string{webhookSecret}})
 	now := time.Unix(1763937010, 0)
 	for shape, want := range map[string]struct {
 		signature string
@@ -138,7 +138,7 @@ func TestGateway_VerifyCheckout(t *testing.T) {
 		paid      = "pay_M4rqu33Paid001"
 		signature = "a18d7fe5c8bdeba874f4338351f03363d5eb25677de857376e17f5680ffd2354"
 	)
-	g := razorpay.New(razorpay.Config{KeyID: keyID, KeySecret: keySecret, WebhookSecret: webhookSecret})
+	g := razorpay.New(razorpay.Config{KeyID: keyID, KeySecret: keySecret, WebhookSecrets: []string{webhookSecret}})
 	var handed razorpay.Checkout
 	shape := `{"razorpay_payment_id":"` + paid + `","razorpay_order_id":"` + reference + `","razorpay_signature":"` + signature + `"}`
 	if err := json.Unmarshal([]byte(shape), &handed); err != nil {

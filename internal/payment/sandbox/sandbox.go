@@ -22,6 +22,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,9 +33,9 @@ import (
 
 // Config says where the sandbox is.
 type Config struct {
-	URL       string // without a slash at the end
-	Key       string // that it lets in
-	Secret    string // that it signs webhooks with
+	URL       string   // without a slash at the end
+	Key       string   // that it lets in
+	Secrets   []string // that it signs webhooks with; several while they are changed
 	Transport http.RoundTripper
 }
 
@@ -194,7 +195,10 @@ func (g *Gateway) Verify(header http.Header, body []byte, now time.Time) (paymen
 		return payment.Event{}, payment.ErrForged
 	}
 	at := time.Unix(signed, 0)
-	if !hmac.Equal([]byte(Sign(g.cfg.Secret, body, at)), []byte(signature)) || now.Sub(at).Abs() > payment.WebhookAge {
+	isSigned := slices.ContainsFunc(g.cfg.Secrets, func(secret string) bool {
+		return secret != "" && hmac.Equal([]byte(Sign(secret, body, at)), []byte(signature))
+	})
+	if !isSigned || now.Sub(at).Abs() > payment.WebhookAge {
 		return payment.Event{}, payment.ErrForged
 	}
 	var notice Notice

@@ -101,7 +101,7 @@ func open(t *testing.T, now clock.Clock) (*double, *stripe.Gateway) {
 	server := httptest.NewServer(d)
 	t.Cleanup(server.Close)
 	return d, stripe.New(stripe.Options{
-		SecretKey: secretKey, PublishableKey: "pk_test_123", WebhookSecret: webhookSecret, URL: server.URL, Transport: &http.Transport{}, Clock: now,
+		SecretKey: secretKey, PublishableKey: "pk_test_123", WebhookSecrets: []string{webhookSecret}, URL: server.URL, Transport: &http.Transport{}, Clock: now,
 	})
 }
 

@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -39,7 +40,7 @@ const Name = "stripe"
 type Options struct {
 	SecretKey      string            // sk_…
 	PublishableKey string            // pk_…, for the customer's browser
-	WebhookSecret  string            // whsec_…, of the endpoint that Stripe tells
+	WebhookSecrets []string          // whsec_…, of the endpoint that Stripe tells; several while they are changed
 	URL            string            // of the API; "": Stripe's own
 	Transport      http.RoundTripper // nil: the default one
 	Clock          clock.Clock       // nil: the machine's
@@ -49,7 +50,7 @@ type Options struct {
 type Gateway struct {
 	api            *sdk.Client
 	publishableKey string
-	webhookSecret  []byte
+	webhookSecrets []string
 	clock          clock.Clock
 }
 
@@ -66,7 +67,7 @@ func New(o Options) *Gateway {
 	}
 	return &Gateway{
 		api: sdk.NewClient(o.SecretKey, sdk.WithBackends(backends(o))), publishableKey: o.PublishableKey,
-		webhookSecret: []byte(o.WebhookSecret), clock: o.Clock,
+		webhookSecrets: slices.Clone(o.WebhookSecrets), clock: o.Clock,
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -66,15 +67,15 @@ func (g *Gateway) signed(header string, body []byte, now time.Time) bool {
 		}
 	}
 	seconds, err := strconv.ParseInt(stamp, 10, 64)
-	if err != nil || len(g.webhookSecret) == 0 || now.Sub(time.Unix(seconds, 0)).Abs() > payment.WebhookAge {
+	if err != nil || now.Sub(time.Unix(seconds, 0)).Abs() > payment.WebhookAge {
 		return false
 	}
-	mac := hmac.New(sha256.New, g.webhookSecret)
-	mac.Write([]byte(stamp + "."))
-	mac.Write(body)
-	want := mac.Sum(nil)
-	for _, signature := range signatures {
-		if hmac.Equal(signature, want) {
+	for _, secret := range g.webhookSecrets {
+		mac := hmac.New(sha256.New, []byte(secret))
+		mac.Write([]byte(stamp + "."))
+		mac.Write(body)
+		want := mac.Sum(nil)
+		if secret != "" && slices.ContainsFunc(signatures, func(s []byte) bool { return hmac.Equal(s, want) }) {
 			return true
 		}
 	}

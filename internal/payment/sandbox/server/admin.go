@@ -27,7 +27,7 @@ func (s *Server) Resolve(key string, well bool) (sandbox.Charge, error) {
 // RefundByHand gives money of a charge back as somebody does at the dashboard.
 func (s *Server) RefundByHand(key string, amountMinor int64, currency string) (sandbox.Refund, error) {
 	in := sandbox.Amount{Key: "by hand " + typeid.New().String(), AmountMinor: amountMinor, Currency: currency}
-	return s.books.refund(key, in, payment.RefundDone, "")
+	return s.books.refund(others, key, in, payment.RefundDone, "")
 }
 
 func (s *Server) showAll(w http.ResponseWriter, _ *http.Request) {

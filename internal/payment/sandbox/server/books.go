@@ -18,8 +18,8 @@ import (
 type books struct {
 	clock   clock.Clock
 	journal *journal
-	told    func(Entry) // of each entry that is on disk
-	pages   string      // where the pages are that customers confirm charges on
+	told    func(Entry, whom) // of each entry that is on disk
+	pages   string            // where the pages are that customers confirm charges on
 
 	mu       sync.Mutex
 	number   int64
@@ -37,7 +37,7 @@ type account struct {
 
 func newBooks(c clock.Clock, j *journal, entries []Entry) *books {
 	b := &books{
-		clock: c, journal: j, number: int64(len(entries)), told: func(Entry) {},
+		clock: c, journal: j, number: int64(len(entries)), told: func(Entry, whom) {},
 		accounts: map[string]*account{}, secrets: map[string]string{},
 	}
 	for _, entry := range entries {
@@ -57,9 +57,17 @@ func newBooks(c clock.Clock, j *journal, entries []Entry) *books {
 	return b
 }
 
+// whom says who has changed a charge.
+type whom bool
+
+const (
+	caller whom = true  // whoever is answered with how it stands
+	others whom = false // a customer, a bank, an operator
+)
+
 // change runs do on the account of a key, nil when there is none, and returns how its charge stands when that is on disk. do
 // returns the account when it has changed it, with the refund that is the reason; ErrNoSuchCharge where there is none.
-func (b *books) change(key string, do func(a *account) (changed *account, refund *sandbox.Refund, err error)) (sandbox.Charge, error) {
+func (b *books) change(by whom, key string, do func(a *account) (changed *account, refund *sandbox.Refund, err error)) (sandbox.Charge, error) {
 	b.mu.Lock()
 	a, refund, err := do(b.accounts[key])
 	if err != nil {
@@ -90,7 +98,7 @@ func (b *books) change(key string, do func(a *account) (changed *account, refund
 		}
 	}
 	if entry.Number > 0 {
-		b.told(entry)
+		b.told(entry, by)
 	}
 	return b.withPage(charge), nil
 }
@@ -115,7 +123,7 @@ func (b *books) authorize(key string, in sandbox.Amount, as opened) (charge sand
 	if in.AmountMinor <= 0 || len(in.Currency) != len("NZD") {
 		return charge, false, payment.ErrRefused
 	}
-	charge, err = b.change(key, func(a *account) (*account, *sandbox.Refund, error) {
+	charge, err = b.change(caller, key, func(a *account) (*account, *sandbox.Refund, error) {
 		if a != nil {
 			return nil, nil, nil
 		}
@@ -135,7 +143,7 @@ func (b *books) authorize(key string, in sandbox.Amount, as opened) (charge sand
 
 // capture takes an amount of an authorized charge; share is what is taken of it, in percent.
 func (b *books) capture(key string, in sandbox.Amount, share int64) (sandbox.Charge, error) {
-	return b.change(key, func(a *account) (*account, *sandbox.Refund, error) {
+	return b.change(caller, key, func(a *account) (*account, *sandbox.Refund, error) {
 		if a == nil || a.charge.Status != payment.ChargeAuthorized {
 			return nil, nil, nil
 		}
@@ -149,7 +157,7 @@ func (b *books) capture(key string, in sandbox.Amount, share int64) (sandbox.Cha
 
 // void lets go of a charge that is not captured, and closes a key that is not known.
 func (b *books) void(key string) (sandbox.Charge, error) {
-	return b.change(key, func(a *account) (*account, *sandbox.Refund, error) {
+	return b.change(caller, key, func(a *account) (*account, *sandbox.Refund, error) {
 		switch {
 		case a == nil:
 			// Which amount it would have been, nobody says.
@@ -165,9 +173,9 @@ func (b *books) void(key string) (sandbox.Charge, error) {
 }
 
 // refund opens a refund of a captured charge, unless there is one, and says how it stands.
-func (b *books) refund(key string, in sandbox.Amount, status payment.RefundStatus, code string) (sandbox.Refund, error) {
+func (b *books) refund(by whom, key string, in sandbox.Amount, status payment.RefundStatus, code string) (sandbox.Refund, error) {
 	var told sandbox.Refund
-	_, err := b.change(key, func(a *account) (*account, *sandbox.Refund, error) {
+	_, err := b.change(by, key, func(a *account) (*account, *sandbox.Refund, error) {
 		if a == nil {
 			return nil, nil, payment.ErrNoSuchCharge
 		}
@@ -194,7 +202,7 @@ func (b *books) refund(key string, in sandbox.Amount, status payment.RefundStatu
 
 // lookupRefund says how a refund of a charge stands.
 func (b *books) lookupRefund(key, refundKey string) (told sandbox.Refund, err error) {
-	_, err = b.change(key, func(a *account) (*account, *sandbox.Refund, error) {
+	_, err = b.change(caller, key, func(a *account) (*account, *sandbox.Refund, error) {
 		if a == nil {
 			return nil, nil, payment.ErrNoSuchCharge
 		}
@@ -219,13 +227,13 @@ func (a *account) pending() (pending []*sandbox.Refund) {
 }
 
 func (b *books) lookup(key string) (sandbox.Charge, error) {
-	return b.change(key, func(*account) (*account, *sandbox.Refund, error) { return nil, nil, nil })
+	return b.change(caller, key, func(*account) (*account, *sandbox.Refund, error) { return nil, nil, nil })
 }
 
 // resolve brings what is pending of a charge to its end: well, or declined. Refunds too, one after the other.
 func (b *books) resolve(key string, well bool) (charge sandbox.Charge, err error) {
 	for left := true; left && err == nil; {
-		charge, err = b.change(key, func(a *account) (*account, *sandbox.Refund, error) {
+		charge, err = b.change(others, key, func(a *account) (*account, *sandbox.Refund, error) {
 			left = false
 			if a == nil {
 				return nil, nil, nil
@@ -247,7 +255,7 @@ func (b *books) resolve(key string, well bool) (charge sandbox.Charge, err error
 
 // confirm takes the answer of a customer to what their charge asks of them: nothing where it asks nothing.
 func (b *books) confirm(key string, well bool) (sandbox.Charge, error) {
-	return b.change(key, func(a *account) (*account, *sandbox.Refund, error) {
+	return b.change(others, key, func(a *account) (*account, *sandbox.Refund, error) {
 		if a == nil || a.charge.Status != payment.ChargeRequiresAction {
 			return nil, nil, nil
 		}
@@ -280,7 +288,7 @@ func (a *account) resolved(r sandbox.Refund, well bool) *sandbox.Refund {
 
 // dispute records that the customer contests a captured charge.
 func (b *books) dispute(key string) (sandbox.Charge, error) {
-	return b.change(key, func(a *account) (*account, *sandbox.Refund, error) {
+	return b.change(others, key, func(a *account) (*account, *sandbox.Refund, error) {
 		if a == nil || a.charge.Disputed {
 			return nil, nil, nil
 		}

@@ -29,6 +29,7 @@ type Options struct {
 	Key        string        // that callers and operators must have
 	Pages      string        // URL, without a slash at the end, under which customers reach the gateway
 	WebhookURL string        // "": nobody is told of anything
+	Unasked    bool          // webhooks tell only of what callers were not answered: what customers, banks and operators did
 	Secret     string        // that webhooks are signed with
 	Pause      time.Duration // before a webhook is sent again, doubled each time; 0: a second
 	Seed       uint64
@@ -73,7 +74,11 @@ func Open(o Options) (*Server, error) {
 		ctx: ctx, turns: make(chan struct{}, webhooksAtOnce),
 	}
 	s.books.pages = o.Pages + pagePath
-	s.books.told = func(e Entry) { s.webhooks.tell(e, s.books.withPage(e.Charge)) }
+	s.books.told = func(e Entry, by whom) {
+		if by == others || !o.Unasked {
+			s.webhooks.tell(e, s.books.withPage(e.Charge))
+		}
+	}
 	s.routes()
 	return s, nil
 }
@@ -221,11 +226,11 @@ func (s *Server) void(key string, _ sandbox.Amount, _ Fault) (sandbox.Charge, er
 func (s *Server) refund(key string, in sandbox.Amount, fault Fault) (sandbox.Refund, error) {
 	switch fault.Do {
 	case Pend:
-		return s.books.refund(key, in, payment.RefundPending, "")
+		return s.books.refund(caller, key, in, payment.RefundPending, "")
 	case Decline:
-		return s.books.refund(key, in, payment.RefundFailed, fault.Code)
+		return s.books.refund(caller, key, in, payment.RefundFailed, fault.Code)
 	default:
-		return s.books.refund(key, in, payment.RefundDone, "")
+		return s.books.refund(caller, key, in, payment.RefundDone, "")
 	}
 }
 

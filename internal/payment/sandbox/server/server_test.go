@@ -55,7 +55,7 @@ func open(t *testing.T, change func(*server.Options)) *server.Server {
 
 // inProcess is a client of a gateway without a network between.
 func inProcess(s *server.Server) *sandbox.Gateway {
-	return sandbox.New(sandbox.Config{URL: "http://sandbox", Key: "key", Secret: secret, Transport: s.Transport()})
+	return sandbox.New(sandbox.Config{URL: "http://sandbox", Key: "key", Secrets: []string{secret}, Transport: s.Transport()})
 }
 
 // overHTTP is a client of a gateway on a port of its own.
@@ -65,7 +65,7 @@ func overHTTP(t *testing.T, s http.Handler) *sandbox.Gateway {
 	t.Cleanup(web.Close)
 	lines := &http.Transport{MaxIdleConnsPerHost: 32}
 	t.Cleanup(lines.CloseIdleConnections)
-	return sandbox.New(sandbox.Config{URL: web.URL, Key: "key", Secret: secret, Transport: lines})
+	return sandbox.New(sandbox.Config{URL: web.URL, Key: "key", Secrets: []string{secret}, Transport: lines})
 }
 
 func subject(s *server.Server, g *sandbox.Gateway) gatewaytest.Subject {

@@ -23,7 +23,7 @@ type inbox struct {
 
 func newInbox(t *testing.T, refuse int) (*inbox, string) {
 	t.Helper()
-	in := &inbox{gateway: sandbox.New(sandbox.Config{Secret: secret}), refuse: refuse, got: make(chan payment.Event, 100), forged: make(chan error, 100)}
+	in := &inbox{gateway: sandbox.New(sandbox.Config{Secrets: []string{secret}}), refuse: refuse, got: make(chan payment.Event, 100), forged: make(chan error, 100)}
 	turn := make(chan struct{}, 1)
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		turn <- struct{}{}
