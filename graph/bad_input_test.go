@@ -341,6 +341,7 @@ func (w *badWorld) cases() map[string][]badInput {
 		"others":     w.otherSeats(),
 		"deadlines":  w.deadlines(),
 		"refunds":    w.refunds(),
+		"gateways":   w.gateways(),
 		"accounts":   w.accounts(),
 		"changes":    w.changes(),
 		"anonymous":  w.withoutSession(),

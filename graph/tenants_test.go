@@ -360,6 +360,18 @@ func TestA8_AZ1_AZ3_two_tenants(t *testing.T) {
 		"Query.theaterReservations(theaterId)": {
 			{operation: `query ($id: ID!) { theaterReservations(theaterId: $id, first: 5) { nodes { id } } }`, theirs: thing(func(t *testing.T) string { theirs.held(t); return theirs.theater.ID() }, &theirs.manager)},
 		},
+		"Query.paymentMethods(reservationId)": {
+			{operation: `query ($id: ID!) { paymentMethods(reservationId: $id) { method } }`, theirs: reservation},
+		},
+		"Query.theaterGateways(theaterId)": {
+			{operation: `query ($id: ID!) { theaterGateways(theaterId: $id) { gateways } }`, theirs: thing(func(t *testing.T) string { theirs.held(t); return theirs.theater.ID() }, &theirs.manager)},
+		},
+		"Mutation.setTheaterGateways(input.theaterId)": {
+			{
+				operation: mutation("setTheaterGateways", `{ theater { id } }`), input: vars{"currency": "NZD", "gateways": []string{}}, field: "theaterId",
+				theirs: their(theirs.theater.ID(), &theirs.manager),
+			},
+		},
 		"Query.theaterStatement(theaterId)": {
 			{operation: `query ($id: ID!) { theaterStatement(theaterId: $id, day: "2026-01-01") { day } }`, theirs: thing(func(t *testing.T) string { theirs.held(t); return theirs.theater.ID() }, &theirs.manager)},
 		},

@@ -15,10 +15,10 @@ import (
 )
 
 // unwritten are the texts of mutations that nobody writes for others to read: codes, tokens, passwords, addresses, and what has
-// a form of its own.
+// a form of its own or must be one of a list.
 var unwritten = []string{
 	"token", "pendingToken", "flowToken", "refreshToken", "credential", "code", "recoveryCode", "state", "iss",
-	"password", "currentPassword", "newPassword", "provider", "redirectUri", "email", "customerEmail", "phone", "locale", "promoCodes", "from", "to",
+	"password", "currentPassword", "newPassword", "provider", "redirectUri", "email", "customerEmail", "phone", "locale", "promoCodes", "from", "to", "currency", "gateways",
 }
 
 const cardNumber = "4111 1111 1111 1111"
@@ -74,6 +74,7 @@ func TestP14_PM12_words(t *testing.T) {
 		}, "tender"},
 		"PayReservationInput.paymentToken":       at(w.customer, "payReservation", vars{"reservationId": w.held, "idempotencyKey": "words-00004"}),
 		"PayReservationInput.returnUrl":          at(w.customer, "payReservation", vars{"reservationId": w.held, "idempotencyKey": "words-00004"}),
+		"PayReservationInput.gateway":            at(w.customer, "payReservation", vars{"reservationId": w.held, "idempotencyKey": "words-00004"}),
 		"PayOutAtCounterInput.terminalReference": at(w.admin, "payOutAtCounter", vars{"reservationId": w.paid, "method": "CARD", "idempotencyKey": "words-00003"}),
 		"ReserveSeatsInput.idempotencyKey":       at(w.customer, "reserveSeats", vars{"showtimeId": w.show.ID(), "seatIds": w.show.Screen.SeatIDs(20)}),
 		"PayReservationInput.idempotencyKey":     at(w.customer, "payReservation", vars{"reservationId": w.held}),

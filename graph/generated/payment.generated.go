@@ -749,7 +749,7 @@ func (ec *executionContext) unmarshalInputPayReservationInput(ctx context.Contex
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"reservationId", "idempotencyKey", "paymentToken", "returnUrl"}
+	fieldsInOrder := [...]string{"reservationId", "idempotencyKey", "paymentToken", "returnUrl", "gateway"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -784,6 +784,13 @@ func (ec *executionContext) unmarshalInputPayReservationInput(ctx context.Contex
 				return it, err
 			}
 			it.ReturnURL = data
+		case "gateway":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("gateway"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Gateway = data
 		}
 	}
 	return it, nil

@@ -45,6 +45,7 @@ const (
 	CounterPaid          Action = "counter.paid"
 	CounterPaidOut       Action = "counter.paid_out"
 	RefundPolicySet      Action = "refund_policy.set"
+	TheaterGatewaysSet   Action = "theater_gateways.set"
 	ReservationRefunded  Action = "reservation.refunded"
 	RefundDecided        Action = "refund.decided"
 	PaymentDisputed      Action = "payment.disputed"
@@ -137,6 +138,8 @@ func (a Action) Meaning() string {
 		return "Staff paid out at the counter what was due back of a reservation that was paid there, cancelling it perhaps; it says how much, and how."
 	case RefundPolicySet:
 		return "A theater was told what to give back to customers who cancel."
+	case TheaterGatewaysSet:
+		return "A theater was told at which gateways its payments in a currency are begun; empty: at those of the installation."
 	case ReservationRefunded:
 		return "Staff cancelled a reservation, or some of its seats, for its customer or gave back money that had been kept; it says how much, and the reason given."
 	case RefundDecided:

@@ -27,12 +27,14 @@ type PayInput struct {
 	IdempotencyKey string
 	Token          string // what the gateway's form calls the customer's instrument; "": the gateway asks, if it has to
 	ReturnURL      string // where the gateway's pages send the customer back to; "": nowhere
+	Gateway        string // the customer's choice of PaymentOptions; "": the theater's
 }
 
-// maxToken and maxReturnURL are more than gateways and pages need.
+// These are more than gateways and pages need.
 const (
 	maxToken     = 255
 	maxReturnURL = 2048
+	maxGateway   = 64
 )
 
 // Validate returns BAD_USER_INPUT when there is no usable key, for a token that could be the number of a card, and for an address
@@ -45,6 +47,9 @@ func (in PayInput) Validate() error {
 	}
 	if in.ReturnURL != "" {
 		checkReturnURL(&bad, in.ReturnURL)
+	}
+	if in.Gateway != "" {
+		words.Check(&bad, "input.gateway", in.Gateway, maxGateway, "Give one that paymentMethods names, 1 to %d characters.")
 	}
 	return bad.Err()
 }
@@ -65,15 +70,22 @@ func checkReturnURL(bad *apperr.Fields, address string) {
 const payOperation = "PAY"
 
 func (in PayInput) fingerprint() []byte {
-	if in.Token == "" && in.ReturnURL == "" {
+	if in.Token == "" && in.ReturnURL == "" && in.Gateway == "" {
 		return fingerprint(payOperation, in.ReservationID, nil)
 	}
-	return fingerprint(payOperation+" "+in.Token+" "+in.ReturnURL, in.ReservationID, nil)
+	asked := payOperation + " " + in.Token + " " + in.ReturnURL
+	if in.Gateway != "" {
+		asked += " " + in.Gateway
+	}
+	return fingerprint(asked, in.ReservationID, nil)
 }
 
 // Pay collects the price of a held reservation and issues its tickets. Repeating it with the same key tells how that
 // attempt stands; paying what is paid already changes nothing and says so. NOT_FOUND when the reservation is missing
-// or someone else's, CONFLICT when it was cancelled, IDEMPOTENCY_KEY_REUSED.
+// or someone else's, CONFLICT when it was cancelled or no gateway takes its currency, IDEMPOTENCY_KEY_REUSED.
+//
+// An attempt that its gateway never heard of goes on at a sibling, unless the customer has chosen. Who chooses another gateway
+// than the one where an attempt of theirs waits for them, or for an answer, gives that one up: whatever it comes to is let go.
 //
 // The gateway is called between transactions, never inside one; the seats are secured before money is captured. If
 // this process dies at any point, Reconcile brings the attempt to its end.
@@ -92,7 +104,9 @@ func (s *Service) Pay(ctx context.Context, viewer auth.Viewer, in PayInput) (Pay
 	defer cancel()
 	switch {
 	case opened.drive:
-		attempt, err = s.settleFrom(ctx, attempt, func(ctx context.Context, a payment.Attempt) (payment.Attempt, error) { return s.authorize(ctx, a, in) })
+		attempt, err = s.settleFrom(ctx, attempt, func(ctx context.Context, a payment.Attempt) (payment.Attempt, error) {
+			return s.authorize(ctx, a, in, opened.siblings)
+		})
 		pause := time.Duration(0)
 		switch {
 		case errors.Is(err, errPending):
@@ -152,12 +166,20 @@ type opened struct {
 	expired   bool // the hold had run out; no attempt was made
 	calledOff bool // the showtime does not take place; no attempt was made
 	free      bool // nothing is to be paid: the reservation is confirmed
+	siblings  []string
 }
 
 func (s *Service) openAttempt(ctx context.Context, viewer auth.Viewer, in PayInput) (opened, error) {
-	outcome, attempt, err := s.payReservation(ctx, s.db.SQL(), viewer, in)
+	to, err := s.route(ctx, in)
+	if err != nil {
+		return opened{}, err
+	}
+	outcome, attempt, err := s.payReservation(ctx, s.db.SQL(), viewer, in, to)
+	if errors.Is(err, payment.ErrMoved) && in.Gateway != "" && to.gateway.Valid {
+		outcome, attempt, err = s.elsewhere(ctx, viewer, in, to)
+	}
 	if outcome == payFree {
-		outcome, attempt, err = s.confirmFree(ctx, viewer, in)
+		outcome, attempt, err = s.confirmFree(ctx, viewer, in, to)
 	}
 	switch {
 	case errors.Is(err, payment.ErrMoved):
@@ -172,7 +194,7 @@ func (s *Service) openAttempt(ctx context.Context, viewer auth.Viewer, in PayInp
 	}
 	switch outcome {
 	case "OPENED":
-		return opened{attempt: attempt, drive: true}, nil
+		return opened{attempt: attempt, drive: true, siblings: to.siblings}, nil
 	case "REPLAYED", payConfirmed:
 		return opened{attempt: attempt, free: attempt.ID == uuid.Nil}, nil
 	case "EXPIRED":
@@ -196,8 +218,9 @@ const (
 	payConfirmed = "CONFIRMED"
 )
 
-// payReservation is the SQL function pay_reservation; the attempt is a zero one where there is none.
-func (s *Service) payReservation(ctx context.Context, on querier, viewer auth.Viewer, in PayInput) (outcome string, a payment.Attempt, err error) {
+// payReservation is the SQL function pay_reservation; the attempt is a zero one where there is none. Where one would be opened
+// and its route leads nowhere, nothing is, and the route's refusal is returned.
+func (s *Service) payReservation(ctx context.Context, on querier, viewer auth.Viewer, in PayInput, to route) (outcome string, a payment.Attempt, err error) {
 	var (
 		attemptID, paymentID                   uuid.NullUUID
 		gateway, currency, status, declineCode sql.NullString
@@ -209,8 +232,11 @@ func (s *Service) payReservation(ctx context.Context, on querier, viewer auth.Vi
 			CASE WHEN outcome = 'OPENED' AND $10::bigint > 0 THEN grant_grace($1, $2, $10, $11) ELSE false END
 		FROM pay_reservation($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 		in.ShowtimeID, in.ReservationID, viewer.UserID, in.IdempotencyKey, in.fingerprint(), typeid.New(), typeid.New(),
-		s.gateways.Offered()[0].Name(), s.cfg.AttemptLease.Milliseconds(), s.cfg.PaymentGrace.Milliseconds(), s.cfg.HoldLimit.Milliseconds()).
+		to.gateway, s.cfg.AttemptLease.Milliseconds(), s.cfg.PaymentGrace.Milliseconds(), s.cfg.HoldLimit.Milliseconds()).
 		Scan(&outcome, &attemptID, &paymentID, &gateway, &amount, &currency, &status, &declineCode, &credit, &moved)
+	if postgres.SQLState(err) == notNull && !to.gateway.Valid {
+		return "", payment.Attempt{}, to.refusal
+	}
 	if postgres.SQLState(err) == lostRace {
 		return "", payment.Attempt{}, errHoldLost
 	}
@@ -232,13 +258,13 @@ func (s *Service) payReservation(ctx context.Context, on querier, viewer auth.Vi
 
 // confirmFree confirms a reservation that costs nothing, if that is still so: errHoldLost when its deadline
 // has passed, errCalledOff when its showtime does not take place.
-func (s *Service) confirmFree(ctx context.Context, viewer auth.Viewer, in PayInput) (outcome string, a payment.Attempt, err error) {
+func (s *Service) confirmFree(ctx context.Context, viewer auth.Viewer, in PayInput, to route) (outcome string, a payment.Attempt, err error) {
 	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
 		r, _, err := s.lockTx(ctx, tx, viewer.UserID, in.ShowtimeID, in.ReservationID)
 		if err != nil {
 			return err
 		}
-		if outcome, a, err = s.payReservation(ctx, tx, viewer, in); err != nil || outcome != payFree {
+		if outcome, a, err = s.payReservation(ctx, tx, viewer, in, to); err != nil || outcome != payFree {
 			return err
 		}
 		if _, err := rememberTx(ctx, tx, viewer.UserID, r.Reference(), in.IdempotencyKey, payOperation, in.fingerprint()); err != nil {

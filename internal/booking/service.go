@@ -44,6 +44,7 @@ type Service struct {
 	payments  *payment.Service
 	promos    *promotion.Service
 	gateways  *payment.Gateways
+	choices   choices
 	hint      func(showtimeID uuid.UUID)
 	clock     clock.Clock
 	source    func(address string) []byte

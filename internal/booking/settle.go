@@ -102,8 +102,9 @@ func (s *Service) step(ctx context.Context, a payment.Attempt) (payment.Attempt,
 	}
 }
 
-// authorize is the first step of an attempt: the gateway is asked to reserve the funds, as the customer wants them taken.
-func (s *Service) authorize(ctx context.Context, a payment.Attempt, in PayInput) (payment.Attempt, error) {
+// authorize is the first step of an attempt: the gateway is asked to reserve the funds, as the customer wants them taken; where it
+// is not reached, one of its siblings.
+func (s *Service) authorize(ctx context.Context, a payment.Attempt, in PayInput, siblings []string) (payment.Attempt, error) {
 	gateway, err := s.gatewayOf(a)
 	if err != nil {
 		return a, err
@@ -113,7 +114,7 @@ func (s *Service) authorize(ctx context.Context, a payment.Attempt, in PayInput)
 	})
 	switch {
 	case errors.Is(err, payment.ErrUnreached):
-		charge = payment.Charge{Status: payment.ChargeDeclined, DeclineCode: payment.DeclineUnreached}
+		return s.unreached(ctx, a, in, siblings)
 	case errors.Is(err, payment.ErrRefused):
 		charge = payment.Charge{Status: payment.ChargeDeclined, DeclineCode: payment.DeclineRefused}
 	case err != nil:

@@ -24,7 +24,7 @@ import (
 // core are the tables whose primary key is composite, those of the booking core first; ent knows one id column only.
 var core = []string{
 	"showtime_sales", "reservations", "seat_claims", "idempotency_keys", "payments", "payment_attempts", "refunds", "till_entries", "ledger_transfers", "tickets", "promotion_redemptions", "movie_ratings",
-	"refund_policies", "swaps", "handovers", "payment_recoveries",
+	"refund_policies", "swaps", "handovers", "payment_recoveries", "theater_gateways",
 }
 
 // onlyInSQL are the indexes that ent cannot say: on an expression, behind an exclusion constraint, on the table of a

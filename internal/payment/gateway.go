@@ -88,6 +88,15 @@ const (
 	InstrumentUPI          Instrument = "UPI"
 )
 
+// StepKind is what customers do after they have asked to pay, unless a token of theirs is enough.
+type StepKind string
+
+// The kinds of steps.
+const (
+	StepRedirect        StepKind = "REDIRECT"          // on a page of the gateway: Redirect
+	StepConfirmOnClient StepKind = "CONFIRM_ON_CLIENT" // in the gateway's own form: ConfirmOnClient
+)
+
 // Capabilities are what a gateway can do: what theaters choose by, and what the saga may ask for.
 type Capabilities struct {
 	Currencies     []string // ISO 4217, others are refused; nil: every one
@@ -95,7 +104,9 @@ type Capabilities struct {
 	Actions        bool // a charge may require an action of the customer
 	Asynchronous   bool // a charge may be processing, and a refund pending
 	PartialCapture bool // less can be captured than was authorized
-	SignedTime     bool // webhooks are signed with the time; without, whoever repeats one is known by its id alone
+	Step           StepKind
+	PublicKey      string // with which its own form is opened in the customer's browser or app, no secret; "": it needs none
+	SignedTime     bool   // webhooks are signed with the time; without, whoever repeats one is known by its id alone
 }
 
 // Takes reports whether charges can be of a currency.

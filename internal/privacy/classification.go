@@ -494,6 +494,7 @@ func Impersonal() map[string]string {
 		"price_rules":        "id theater_id kind label ticket_type format weekdays from_minute to_minute basis_points amount_minor per_reservation included active created_at",
 		"pay_later_policies": "theater_id lead_minutes max_open updated_at",
 		"refund_policies":    "theater_id version steps late_without_refund kept_per_ticket_minor kept_once_minor fees_returned holds_from swap_minutes swap_fee_minor",
+		"theater_gateways":   "theater_id currency gateways updated_at",
 		"showtime_sales":     "showtime_id status opens_at closes_at seat_count max_seats currency price_version",
 		// Jobs know what they are about by ids.
 		"river.river_job": `id state attempt max_attempts attempted_at created_at finalized_at scheduled_at priority args attempted_by errors kind metadata

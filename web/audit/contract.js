@@ -27,6 +27,8 @@ const values = {
     // What staff may know of a reservation.
     ...['ReservationCustomer', 'CounterReceipt', 'TenderRefused', 'PayOutMethodRefused', 'PaymentUnderWay'],
     ...['TheaterStatement', 'StatementMovement', 'StatementBalance'],
+    // Gateways are named, not numbered.
+    ...['PaymentOption', 'TheaterGateways', 'PaymentGateway'],
     // Terms of a theater.
     ...['PayLaterPolicy', 'RefundPolicy', 'RefundPolicyStep', 'RefundStep', 'Refund', 'SeatRefund', 'RefundPreview', 'RetryRefundPayload', 'SwapTerms', 'Swap', 'SwapPreview'],
     // What a mutation did, beside a refusal.

@@ -75,6 +75,7 @@ func (f *Fake) Name() string { return f.name }
 func (*Fake) Capabilities() payment.Capabilities {
 	return payment.Capabilities{
 		Instruments: []payment.Instrument{payment.InstrumentCard}, Actions: true, Asynchronous: true, PartialCapture: true, SignedTime: true,
+		Step: payment.StepRedirect,
 	}
 }
 

@@ -101,6 +101,9 @@ var basics = []check{
 		if len(s.Gateway.Capabilities().Instruments) == 0 {
 			return errors.New("nobody can pay with anything")
 		}
+		if step := s.Gateway.Capabilities().Step; step != payment.StepRedirect && step != payment.StepConfirmOnClient {
+			return fmt.Errorf("customers have to do %q", step)
+		}
 		return nil
 	}},
 	{"authorize_reserves_and_takes_nothing", func(ctx context.Context, s Subject) error {

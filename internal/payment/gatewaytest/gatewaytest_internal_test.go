@@ -159,7 +159,7 @@ type plain struct {
 }
 
 func (plain) Capabilities() payment.Capabilities {
-	return payment.Capabilities{Currencies: []string{"NZD"}, Instruments: []payment.Instrument{payment.InstrumentCard}}
+	return payment.Capabilities{Currencies: []string{"NZD"}, Instruments: []payment.Instrument{payment.InstrumentCard}, Step: payment.StepRedirect}
 }
 
 func (p plain) Authorize(ctx context.Context, key string, request payment.Request) (payment.Charge, error) {

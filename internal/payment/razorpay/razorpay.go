@@ -87,7 +87,7 @@ const Name = "razorpay"
 func (*Gateway) Name() string { return Name }
 
 // Capabilities are what the API can do; what an account may take is settled with Razorpay. Webhooks carry no signed time.
-func (*Gateway) Capabilities() payment.Capabilities {
+func (g *Gateway) Capabilities() payment.Capabilities {
 	return payment.Capabilities{
 		Currencies: slices.Clone(currencies),
 		Instruments: []payment.Instrument{
@@ -95,6 +95,8 @@ func (*Gateway) Capabilities() payment.Capabilities {
 		},
 		Actions:      true,
 		Asynchronous: true,
+		Step:         payment.StepConfirmOnClient,
+		PublicKey:    g.cfg.KeyID,
 	}
 }
 

@@ -67,6 +67,7 @@ func (*Gateway) Name() string { return "sandbox" }
 func (*Gateway) Capabilities() payment.Capabilities {
 	return payment.Capabilities{
 		Instruments: []payment.Instrument{payment.InstrumentCard}, Actions: true, Asynchronous: true, PartialCapture: true, SignedTime: true,
+		Step: payment.StepRedirect,
 	}
 }
 

@@ -75,10 +75,10 @@ func New(o Options) *Gateway {
 func (*Gateway) Name() string { return Name }
 
 // Capabilities are those of cards and of wallets that hold cards: methods that can be authorized first and captured later.
-func (*Gateway) Capabilities() payment.Capabilities {
+func (g *Gateway) Capabilities() payment.Capabilities {
 	return payment.Capabilities{
 		Currencies: currencies, Instruments: []payment.Instrument{payment.InstrumentCard, payment.InstrumentWallet},
-		Actions: true, Asynchronous: true, PartialCapture: true, SignedTime: true,
+		Actions: true, Asynchronous: true, PartialCapture: true, SignedTime: true, Step: payment.StepConfirmOnClient, PublicKey: g.publishableKey,
 	}
 }
 
