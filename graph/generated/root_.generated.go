@@ -137,6 +137,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("SetPayLaterPolicyInput", ec.unmarshalInputSetPayLaterPolicyInput),
 			graphql.NewInputUnmarshaler("SetRefundPolicyInput", ec.unmarshalInputSetRefundPolicyInput),
 			graphql.NewInputUnmarshaler("SetSeatRulesInput", ec.unmarshalInputSetSeatRulesInput),
+			graphql.NewInputUnmarshaler("SetTheaterGatewaysInput", ec.unmarshalInputSetTheaterGatewaysInput),
 			graphql.NewInputUnmarshaler("ShowtimeFilter", ec.unmarshalInputShowtimeFilter),
 			graphql.NewInputUnmarshaler("SignInInput", ec.unmarshalInputSignInInput),
 			graphql.NewInputUnmarshaler("SignInWithPasskeyInput", ec.unmarshalInputSignInWithPasskeyInput),
@@ -2030,6 +2031,105 @@ union LinkProviderResult = LinkProviderPayload | ProviderSignInFailed | Provider
 "How unlinking a provider went."
 union UnlinkProviderResult = UnlinkProviderPayload | LastWayToSignIn
 `, BuiltIn: false},
+	{Name: "../../schema/gateways.graphqls", Input: `"What customers pay with."
+enum PaymentInstrument {
+  "A card."
+  CARD
+  "A wallet, of a phone or of its own."
+  WALLET
+  "A transfer from their bank."
+  BANK_TRANSFER
+  "UPI, of India."
+  UPI
+}
+
+"What customers do after they have asked to pay, unless a ` + "`" + `paymentToken` + "`" + ` was enough."
+enum PaymentStepKind {
+  "They go to a page of the gateway or the bank: ` + "`" + `PaymentRedirect` + "`" + `."
+  REDIRECT
+  "They go on in the gateway's own form: ` + "`" + `PaymentClientConfirmation` + "`" + `."
+  CONFIRM_ON_CLIENT
+}
+
+"A way in which a reservation can be paid."
+type PaymentOption @auth {
+  "How: through a gateway, or at the counter of the theater, where the staff find the reservation by its ` + "`" + `code` + "`" + `."
+  method: PaymentMethod!
+  "What ` + "`" + `payReservation` + "`" + ` takes as ` + "`" + `gateway` + "`" + `; null at the counter."
+  gateway: String
+  "With what."
+  instruments: [PaymentInstrument!]! @listSize(assumedSize: 4)
+  "What there is to do then; null at the counter."
+  step: PaymentStepKind
+  "With which the gateway's own form is opened in the customer's browser or app; no secret. Null where it needs none."
+  publicKey: String
+}
+
+"The gateways at which payments of a theater in a currency are begun."
+type TheaterGateways @auth(role: THEATER_MANAGER, scope: THEATER, also: FINANCE) {
+  "The currency, by ISO 4217."
+  currency: String!
+  "Their names, the preferred one first. Another takes its place while its calls fail."
+  gateways: [String!]! @listSize(assumedSize: 3)
+  "When they were chosen; null: they are those of the installation."
+  updatedAt: DateTime
+}
+
+"A gateway of the installation."
+type PaymentGateway @auth(role: FINANCE) {
+  "Its name."
+  name: String!
+  "Whether payments are begun there; else what was begun there before is brought to its end."
+  isOffered: Boolean!
+  "Whether the installation can ask it. Where it cannot, what is unsettled waits until it is set up again."
+  isSetUp: Boolean!
+  "Whether its calls succeed, as far as the node knows that answers: while they do not, no payment is begun there."
+  isHealthy: Boolean!
+  "Calls of the node that answers which the gateway has not answered yet."
+  callsInFlight: Int!
+  "Attempts and refunds, of all nodes, that have not come to their end there."
+  unsettled: Int!
+  "The currencies that it takes, by ISO 4217; null: every one."
+  currencies: [String!] @listSize(assumedSize: 100)
+  "What customers pay with there."
+  instruments: [PaymentInstrument!]! @listSize(assumedSize: 4)
+}
+
+"A choice of gateways."
+input SetTheaterGatewaysInput {
+  "Id of the theater."
+  theaterId: ID!
+  "The currency that it is for, by ISO 4217: ` + "`" + `NZD` + "`" + `."
+  currency: String!
+  "Names of gateways that the installation offers and that take the currency, the preferred one first, each once, at most 10. None: those of the installation."
+  gateways: [String!]!
+}
+
+"The choice holds, on every node within 5 seconds; payments that were begun stay where they are."
+type SetTheaterGatewaysPayload @auth(role: THEATER_MANAGER, scope: THEATER) {
+  "The theater."
+  theater: Theater!
+  "What holds."
+  gateways: TheaterGateways!
+}
+
+extend type Query {
+  """
+  The ways in which the viewer can pay a reservation at this moment, the preferred one first; empty when nothing is to be paid, not any
+  more, or a payment has secured the seats. A gateway whose calls fail is left out until it is back.
+  """
+  paymentMethods("Id of the reservation." reservationId: ID!): [PaymentOption!]! @auth @listSize(assumedSize: 5) @cost(weight: 5)
+  "What a theater has chosen, by currency, and what holds for its own currency where it has chosen nothing."
+  theaterGateways("Id of the theater." theaterId: ID!): [TheaterGateways!]! @auth(role: THEATER_MANAGER, scope: THEATER, also: FINANCE) @listSize(assumedSize: 3) @cost(weight: 5)
+  "The gateways that are set up, and those that are not where something is unsettled, by name."
+  paymentGateways: [PaymentGateway!]! @auth(role: FINANCE) @listSize(assumedSize: 5) @cost(weight: 10)
+}
+
+extend type Mutation {
+  "Chooses the gateways at which payments of a theater in a currency are begun."
+  setTheaterGateways("The choice." input: SetTheaterGatewaysInput!): SetTheaterGatewaysPayload! @auth(role: THEATER_MANAGER, scope: THEATER) @cost(weight: 20)
+}
+`, BuiltIn: false},
 	{Name: "../../schema/history.graphqls", Input: `"What a list of reservations is sorted by."
 enum ReservationSort {
   "The one made last first."
@@ -2615,6 +2715,12 @@ input PayReservationInput {
   paymentToken: String
   "Where pages of the gateway send the customer back to, ` + "`" + `https://…` + "`" + `. There, ask again with the same key."
   returnUrl: String
+  """
+  The gateway to pay at, one that ` + "`" + `paymentMethods` + "`" + ` names; by default the theater's preferred one that works, and a ` + "`" + `paymentToken` + "`" + ` counts
+  at the preferred one only. Where a payment of the reservation waits at another gateway, for its customer or for an answer, that one
+  is given up: whatever it comes to is let go.
+  """
+  gateway: String
 }
 
 "The reservation is paid and its tickets are issued."
@@ -2639,7 +2745,7 @@ type PaymentDeclined implements UserError @auth {
   code: UserErrorCode!
   "A sentence for people."
   message: String!
-  "The gateway's reason, like ` + "`" + `insufficient_funds` + "`" + `, or one of these. ` + "`" + `gateway_refused` + "`" + `: it never charges such an amount. ` + "`" + `gateway_unavailable` + "`" + `: it could not be reached, and nothing was taken. ` + "`" + `wrong_amount_taken` + "`" + `: it took another amount, which goes back. ` + "`" + `showtime_called_off` + "`" + `: the showtime was called off while it was paid. ` + "`" + `swap_unavailable` + "`" + `: the seats that were to be swapped were given back, used or swapped meanwhile, or their showtime has started."
+  "The gateway's reason, like ` + "`" + `insufficient_funds` + "`" + `, or one of these. ` + "`" + `gateway_refused` + "`" + `: it never charges such an amount. ` + "`" + `gateway_unavailable` + "`" + `: it could not be reached, and nothing was taken. ` + "`" + `gateway_left` + "`" + `: another gateway was chosen since, and this one lets go. ` + "`" + `wrong_amount_taken` + "`" + `: it took another amount, which goes back. ` + "`" + `showtime_called_off` + "`" + `: the showtime was called off while it was paid. ` + "`" + `swap_unavailable` + "`" + `: the seats that were to be swapped were given back, used or swapped meanwhile, or their showtime has started."
   declineCode: String!
   "The reservation."
   reservation: Reservation!
@@ -5282,6 +5388,44 @@ func (ec *executionContext) childFields_Payment(ctx context.Context, field graph
 	return nil, fmt.Errorf("no field named %q was found under type Payment", field.Name)
 }
 
+func (ec *executionContext) childFields_PaymentGateway(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_PaymentGateway_name(ctx, field)
+	case "isOffered":
+		return ec.fieldContext_PaymentGateway_isOffered(ctx, field)
+	case "isSetUp":
+		return ec.fieldContext_PaymentGateway_isSetUp(ctx, field)
+	case "isHealthy":
+		return ec.fieldContext_PaymentGateway_isHealthy(ctx, field)
+	case "callsInFlight":
+		return ec.fieldContext_PaymentGateway_callsInFlight(ctx, field)
+	case "unsettled":
+		return ec.fieldContext_PaymentGateway_unsettled(ctx, field)
+	case "currencies":
+		return ec.fieldContext_PaymentGateway_currencies(ctx, field)
+	case "instruments":
+		return ec.fieldContext_PaymentGateway_instruments(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PaymentGateway", field.Name)
+}
+
+func (ec *executionContext) childFields_PaymentOption(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "method":
+		return ec.fieldContext_PaymentOption_method(ctx, field)
+	case "gateway":
+		return ec.fieldContext_PaymentOption_gateway(ctx, field)
+	case "instruments":
+		return ec.fieldContext_PaymentOption_instruments(ctx, field)
+	case "step":
+		return ec.fieldContext_PaymentOption_step(ctx, field)
+	case "publicKey":
+		return ec.fieldContext_PaymentOption_publicKey(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PaymentOption", field.Name)
+}
+
 func (ec *executionContext) childFields_PaymentRecovery(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "rung":
@@ -6000,6 +6144,16 @@ func (ec *executionContext) childFields_SetSeatRulesPayload(ctx context.Context,
 	return nil, fmt.Errorf("no field named %q was found under type SetSeatRulesPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_SetTheaterGatewaysPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "theater":
+		return ec.fieldContext_SetTheaterGatewaysPayload_theater(ctx, field)
+	case "gateways":
+		return ec.fieldContext_SetTheaterGatewaysPayload_gateways(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SetTheaterGatewaysPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_Showtime(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -6256,6 +6410,18 @@ func (ec *executionContext) childFields_TheaterEdge(ctx context.Context, field g
 		return ec.fieldContext_TheaterEdge_node(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type TheaterEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_TheaterGateways(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "currency":
+		return ec.fieldContext_TheaterGateways_currency(ctx, field)
+	case "gateways":
+		return ec.fieldContext_TheaterGateways_gateways(ctx, field)
+	case "updatedAt":
+		return ec.fieldContext_TheaterGateways_updatedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TheaterGateways", field.Name)
 }
 
 func (ec *executionContext) childFields_TheaterStatement(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -1250,6 +1250,10 @@ type PayReservationInput struct {
 	PaymentToken *string `json:"paymentToken,omitempty"`
 	// Where pages of the gateway send the customer back to, `https://…`. There, ask again with the same key.
 	ReturnURL *string `json:"returnUrl,omitempty"`
+	// The gateway to pay at, one that `paymentMethods` names; by default the theater's preferred one that works, and a `paymentToken` counts
+	// at the preferred one only. Where a payment of the reservation waits at another gateway, for its customer or for an answer, that one
+	// is given up: whatever it comes to is let go.
+	Gateway *string `json:"gateway,omitempty"`
 }
 
 // The reservation is paid and its tickets are issued.
@@ -1276,7 +1280,7 @@ type PaymentDeclined struct {
 	Code UserErrorCode `json:"code"`
 	// A sentence for people.
 	Message string `json:"message"`
-	// The gateway's reason, like `insufficient_funds`, or one of these. `gateway_refused`: it never charges such an amount. `gateway_unavailable`: it could not be reached, and nothing was taken. `wrong_amount_taken`: it took another amount, which goes back. `showtime_called_off`: the showtime was called off while it was paid. `swap_unavailable`: the seats that were to be swapped were given back, used or swapped meanwhile, or their showtime has started.
+	// The gateway's reason, like `insufficient_funds`, or one of these. `gateway_refused`: it never charges such an amount. `gateway_unavailable`: it could not be reached, and nothing was taken. `gateway_left`: another gateway was chosen since, and this one lets go. `wrong_amount_taken`: it took another amount, which goes back. `showtime_called_off`: the showtime was called off while it was paid. `swap_unavailable`: the seats that were to be swapped were given back, used or swapped meanwhile, or their showtime has started.
 	DeclineCode string `json:"declineCode"`
 	// The reservation.
 	Reservation booking.Reservation `json:"reservation"`
@@ -2287,6 +2291,24 @@ type SetSeatRulesInput struct {
 type SetSeatRulesPayload struct {
 	// The theater.
 	Theater theater.Theater `json:"theater"`
+}
+
+// A choice of gateways.
+type SetTheaterGatewaysInput struct {
+	// Id of the theater.
+	TheaterID string `json:"theaterId"`
+	// The currency that it is for, by ISO 4217: `NZD`.
+	Currency string `json:"currency"`
+	// Names of gateways that the installation offers and that take the currency, the preferred one first, each once, at most 10. None: those of the installation.
+	Gateways []string `json:"gateways"`
+}
+
+// The choice holds, on every node within 5 seconds; payments that were begun stay where they are.
+type SetTheaterGatewaysPayload struct {
+	// The theater.
+	Theater theater.Theater `json:"theater"`
+	// What holds.
+	Gateways booking.TheaterGateways `json:"gateways"`
 }
 
 // The showtime is not on sale; nothing was done.

@@ -30,8 +30,13 @@ func newBranch(t *testing.T) branch {
 	t.Helper()
 	h := newHouse(t, fixture.Plan{Seats: 100})
 	b := branch{house: h, second: gatewaytest.NewFakeNamed("second")}
-	b.service = h.processOf(payment.NewGateways([]payment.Gateway{h.gateway, b.second}))
+	b.restart()
 	return b
+}
+
+// restart replaces the process by one that holds nothing against a gateway.
+func (b *branch) restart() {
+	b.service = b.processOf(payment.NewGateways([]payment.Gateway{b.gateway, b.second}))
 }
 
 // agree demands that the books of both gateways, and every rule of the house, agree with what is known here.
@@ -90,6 +95,7 @@ func TestService_Pay_siblings(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			b.restart()
 			r := b.hold(t, viewer, b.fresh(1)...)
 			in := payInput(r)
 			if test.change != nil {
@@ -112,6 +118,7 @@ func TestService_Pay_siblings(t *testing.T) {
 		})
 	}
 	t.Run("the_answer_is_lost", func(t *testing.T) {
+		b.restart()
 		r := b.hold(t, viewer, b.fresh(1)...)
 		b.gateway.Next(gatewaytest.Authorize, gatewaytest.AnswerLost)
 		b.gateway.Next(gatewaytest.Lookup, gatewaytest.NeverArrives)
@@ -123,6 +130,7 @@ func TestService_Pay_siblings(t *testing.T) {
 		b.agree(t)
 	})
 	t.Run("the_hold_runs_out_between", func(t *testing.T) {
+		b.restart()
 		r := b.hold(t, viewer, b.fresh(1)...)
 		b.gateway.Next(gatewaytest.Authorize, func(ctx context.Context, key string, effect gatewaytest.Effect) (gatewaytest.Answer, error) {
 			b.Expire(t, b.Show(), r.ID)
@@ -219,6 +227,7 @@ func TestService_Pay_elsewhere(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			b.restart()
 			viewer := newViewer()
 			r := b.hold(t, viewer, b.fresh(1)...)
 			test.faults()
