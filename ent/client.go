@@ -58,6 +58,7 @@ import (
 	"marquee/ent/showtimesale"
 	"marquee/ent/swap"
 	"marquee/ent/theater"
+	"marquee/ent/theatergateways"
 	"marquee/ent/ticket"
 	"marquee/ent/tillentry"
 	"marquee/ent/user"
@@ -171,6 +172,8 @@ type Client struct {
 	Swap *SwapClient
 	// Theater is the client for interacting with the Theater builders.
 	Theater *TheaterClient
+	// TheaterGateways is the client for interacting with the TheaterGateways builders.
+	TheaterGateways *TheaterGatewaysClient
 	// Ticket is the client for interacting with the Ticket builders.
 	Ticket *TicketClient
 	// TillEntry is the client for interacting with the TillEntry builders.
@@ -237,6 +240,7 @@ func (c *Client) init() {
 	c.ShowtimeSale = NewShowtimeSaleClient(c.config)
 	c.Swap = NewSwapClient(c.config)
 	c.Theater = NewTheaterClient(c.config)
+	c.TheaterGateways = NewTheaterGatewaysClient(c.config)
 	c.Ticket = NewTicketClient(c.config)
 	c.TillEntry = NewTillEntryClient(c.config)
 	c.User = NewUserClient(c.config)
@@ -380,6 +384,7 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 		ShowtimeSale:        NewShowtimeSaleClient(cfg),
 		Swap:                NewSwapClient(cfg),
 		Theater:             NewTheaterClient(cfg),
+		TheaterGateways:     NewTheaterGatewaysClient(cfg),
 		Ticket:              NewTicketClient(cfg),
 		TillEntry:           NewTillEntryClient(cfg),
 		User:                NewUserClient(cfg),
@@ -450,6 +455,7 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 		ShowtimeSale:        NewShowtimeSaleClient(cfg),
 		Swap:                NewSwapClient(cfg),
 		Theater:             NewTheaterClient(cfg),
+		TheaterGateways:     NewTheaterGatewaysClient(cfg),
 		Ticket:              NewTicketClient(cfg),
 		TillEntry:           NewTillEntryClient(cfg),
 		User:                NewUserClient(cfg),
@@ -491,8 +497,8 @@ func (c *Client) Use(hooks ...Hook) {
 		c.RecoveryCode, c.Refund, c.RefundPolicy, c.Reservation, c.Review,
 		c.ReviewEdit, c.ReviewReport, c.ReviewVote, c.RoleGrant, c.Screen, c.Seat,
 		c.SeatClaim, c.SeatLayout, c.SeatRules, c.Session, c.SessionRevocation,
-		c.Showtime, c.ShowtimeSale, c.Swap, c.Theater, c.Ticket, c.TillEntry, c.User,
-		c.WebhookEvent,
+		c.Showtime, c.ShowtimeSale, c.Swap, c.Theater, c.TheaterGateways, c.Ticket,
+		c.TillEntry, c.User, c.WebhookEvent,
 	} {
 		n.Use(hooks...)
 	}
@@ -510,8 +516,8 @@ func (c *Client) Intercept(interceptors ...Interceptor) {
 		c.RecoveryCode, c.Refund, c.RefundPolicy, c.Reservation, c.Review,
 		c.ReviewEdit, c.ReviewReport, c.ReviewVote, c.RoleGrant, c.Screen, c.Seat,
 		c.SeatClaim, c.SeatLayout, c.SeatRules, c.Session, c.SessionRevocation,
-		c.Showtime, c.ShowtimeSale, c.Swap, c.Theater, c.Ticket, c.TillEntry, c.User,
-		c.WebhookEvent,
+		c.Showtime, c.ShowtimeSale, c.Swap, c.Theater, c.TheaterGateways, c.Ticket,
+		c.TillEntry, c.User, c.WebhookEvent,
 	} {
 		n.Intercept(interceptors...)
 	}
@@ -614,6 +620,8 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.Swap.mutate(ctx, m)
 	case *TheaterMutation:
 		return c.Theater.mutate(ctx, m)
+	case *TheaterGatewaysMutation:
+		return c.TheaterGateways.mutate(ctx, m)
 	case *TicketMutation:
 		return c.Ticket.mutate(ctx, m)
 	case *TillEntryMutation:
@@ -7374,6 +7382,139 @@ func (c *TheaterClient) mutate(ctx context.Context, m *TheaterMutation) (Value, 
 	}
 }
 
+// TheaterGatewaysClient is a client for the TheaterGateways schema.
+type TheaterGatewaysClient struct {
+	config
+}
+
+// NewTheaterGatewaysClient returns a client for the TheaterGateways from the given config.
+func NewTheaterGatewaysClient(c config) *TheaterGatewaysClient {
+	return &TheaterGatewaysClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `theatergateways.Hooks(f(g(h())))`.
+func (c *TheaterGatewaysClient) Use(hooks ...Hook) {
+	c.hooks.TheaterGateways = append(c.hooks.TheaterGateways, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `theatergateways.Intercept(f(g(h())))`.
+func (c *TheaterGatewaysClient) Intercept(interceptors ...Interceptor) {
+	c.inters.TheaterGateways = append(c.inters.TheaterGateways, interceptors...)
+}
+
+// Create returns a builder for creating a TheaterGateways entity.
+func (c *TheaterGatewaysClient) Create() *TheaterGatewaysCreate {
+	mutation := newTheaterGatewaysMutation(c.config, OpCreate)
+	return &TheaterGatewaysCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of TheaterGateways entities.
+func (c *TheaterGatewaysClient) CreateBulk(builders ...*TheaterGatewaysCreate) *TheaterGatewaysCreateBulk {
+	return &TheaterGatewaysCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *TheaterGatewaysClient) MapCreateBulk(slice any, setFunc func(*TheaterGatewaysCreate, int)) *TheaterGatewaysCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &TheaterGatewaysCreateBulk{err: fmt.Errorf("calling to TheaterGatewaysClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*TheaterGatewaysCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &TheaterGatewaysCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for TheaterGateways.
+func (c *TheaterGatewaysClient) Update() *TheaterGatewaysUpdate {
+	mutation := newTheaterGatewaysMutation(c.config, OpUpdate)
+	return &TheaterGatewaysUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *TheaterGatewaysClient) UpdateOne(_m *TheaterGateways) *TheaterGatewaysUpdateOne {
+	mutation := newTheaterGatewaysMutation(c.config, OpUpdateOne, withTheaterGateways(_m))
+	return &TheaterGatewaysUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *TheaterGatewaysClient) UpdateOneID(id string) *TheaterGatewaysUpdateOne {
+	mutation := newTheaterGatewaysMutation(c.config, OpUpdateOne, withTheaterGatewaysID(id))
+	return &TheaterGatewaysUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for TheaterGateways.
+func (c *TheaterGatewaysClient) Delete() *TheaterGatewaysDelete {
+	mutation := newTheaterGatewaysMutation(c.config, OpDelete)
+	return &TheaterGatewaysDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *TheaterGatewaysClient) DeleteOne(_m *TheaterGateways) *TheaterGatewaysDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *TheaterGatewaysClient) DeleteOneID(id string) *TheaterGatewaysDeleteOne {
+	builder := c.Delete().Where(theatergateways.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &TheaterGatewaysDeleteOne{builder}
+}
+
+// Query returns a query builder for TheaterGateways.
+func (c *TheaterGatewaysClient) Query() *TheaterGatewaysQuery {
+	return &TheaterGatewaysQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeTheaterGateways},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a TheaterGateways entity by its id.
+func (c *TheaterGatewaysClient) Get(ctx context.Context, id string) (*TheaterGateways, error) {
+	return c.Query().Where(theatergateways.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *TheaterGatewaysClient) GetX(ctx context.Context, id string) *TheaterGateways {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *TheaterGatewaysClient) Hooks() []Hook {
+	return c.hooks.TheaterGateways
+}
+
+// Interceptors returns the client interceptors.
+func (c *TheaterGatewaysClient) Interceptors() []Interceptor {
+	return c.inters.TheaterGateways
+}
+
+func (c *TheaterGatewaysClient) mutate(ctx context.Context, m *TheaterGatewaysMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&TheaterGatewaysCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&TheaterGatewaysUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&TheaterGatewaysUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&TheaterGatewaysDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown TheaterGateways mutation op: %q", m.Op())
+	}
+}
+
 // TicketClient is a client for the Ticket schema.
 type TicketClient struct {
 	config
@@ -7932,7 +8073,8 @@ type (
 		PromotionRedemption, ProviderFlow, RecoveryCode, Refund, RefundPolicy,
 		Reservation, Review, ReviewEdit, ReviewReport, ReviewVote, RoleGrant, Screen,
 		Seat, SeatClaim, SeatLayout, SeatRules, Session, SessionRevocation, Showtime,
-		ShowtimeSale, Swap, Theater, Ticket, TillEntry, User, WebhookEvent []ent.Hook
+		ShowtimeSale, Swap, Theater, TheaterGateways, Ticket, TillEntry, User,
+		WebhookEvent []ent.Hook
 	}
 	inters struct {
 		AuditEntry, Ceremony, CodeGuess, EmailChange, Erasure, Factor,
@@ -7942,7 +8084,7 @@ type (
 		PromotionRedemption, ProviderFlow, RecoveryCode, Refund, RefundPolicy,
 		Reservation, Review, ReviewEdit, ReviewReport, ReviewVote, RoleGrant, Screen,
 		Seat, SeatClaim, SeatLayout, SeatRules, Session, SessionRevocation, Showtime,
-		ShowtimeSale, Swap, Theater, Ticket, TillEntry, User,
+		ShowtimeSale, Swap, Theater, TheaterGateways, Ticket, TillEntry, User,
 		WebhookEvent []ent.Interceptor
 	}
 )

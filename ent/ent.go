@@ -53,6 +53,7 @@ import (
 	"marquee/ent/showtimesale"
 	"marquee/ent/swap"
 	"marquee/ent/theater"
+	"marquee/ent/theatergateways"
 	"marquee/ent/ticket"
 	"marquee/ent/tillentry"
 	"marquee/ent/user"
@@ -170,6 +171,7 @@ func checkColumn(t, c string) error {
 			showtimesale.Table:        showtimesale.ValidColumn,
 			swap.Table:                swap.ValidColumn,
 			theater.Table:             theater.ValidColumn,
+			theatergateways.Table:     theatergateways.ValidColumn,
 			ticket.Table:              ticket.ValidColumn,
 			tillentry.Table:           tillentry.ValidColumn,
 			user.Table:                user.ValidColumn,

@@ -55,6 +55,7 @@ import (
 	"marquee/ent/showtimesale"
 	"marquee/ent/swap"
 	"marquee/ent/theater"
+	"marquee/ent/theatergateways"
 	"marquee/ent/ticket"
 	"marquee/ent/tillentry"
 	"marquee/ent/user"
@@ -124,6 +125,7 @@ const (
 	TypeShowtimeSale        = "ShowtimeSale"
 	TypeSwap                = "Swap"
 	TypeTheater             = "Theater"
+	TypeTheaterGateways     = "TheaterGateways"
 	TypeTicket              = "Ticket"
 	TypeTillEntry           = "TillEntry"
 	TypeUser                = "User"
@@ -37436,6 +37438,462 @@ func (m *TheaterMutation) ResetEdge(name string) error {
 		return nil
 	}
 	return fmt.Errorf("unknown Theater edge %s", name)
+}
+
+// TheaterGatewaysMutation represents an operation that mutates the TheaterGateways nodes in the graph.
+type TheaterGatewaysMutation struct {
+	config
+	op             Op
+	typ            string
+	id             *string
+	theater_id     *uuid.UUID
+	gateways       *[]string
+	appendgateways []string
+	updated_at     *time.Time
+	clearedFields  map[string]struct{}
+	done           bool
+	oldValue       func(context.Context) (*TheaterGateways, error)
+	predicates     []predicate.TheaterGateways
+}
+
+var _ ent.Mutation = (*TheaterGatewaysMutation)(nil)
+
+// theatergatewaysOption allows management of the mutation configuration using functional options.
+type theatergatewaysOption func(*TheaterGatewaysMutation)
+
+// newTheaterGatewaysMutation creates new mutation for the TheaterGateways entity.
+func newTheaterGatewaysMutation(c config, op Op, opts ...theatergatewaysOption) *TheaterGatewaysMutation {
+	m := &TheaterGatewaysMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeTheaterGateways,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withTheaterGatewaysID sets the ID field of the mutation.
+func withTheaterGatewaysID(id string) theatergatewaysOption {
+	return func(m *TheaterGatewaysMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *TheaterGateways
+		)
+		m.oldValue = func(ctx context.Context) (*TheaterGateways, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().TheaterGateways.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withTheaterGateways sets the old TheaterGateways of the mutation.
+func withTheaterGateways(node *TheaterGateways) theatergatewaysOption {
+	return func(m *TheaterGatewaysMutation) {
+		m.oldValue = func(context.Context) (*TheaterGateways, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m TheaterGatewaysMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m TheaterGatewaysMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of TheaterGateways entities.
+func (m *TheaterGatewaysMutation) SetID(id string) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *TheaterGatewaysMutation) ID() (id string, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *TheaterGatewaysMutation) IDs(ctx context.Context) ([]string, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []string{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().TheaterGateways.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetTheaterID sets the "theater_id" field.
+func (m *TheaterGatewaysMutation) SetTheaterID(u uuid.UUID) {
+	m.theater_id = &u
+}
+
+// TheaterID returns the value of the "theater_id" field in the mutation.
+func (m *TheaterGatewaysMutation) TheaterID() (r uuid.UUID, exists bool) {
+	v := m.theater_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldTheaterID returns the old "theater_id" field's value of the TheaterGateways entity.
+// If the TheaterGateways object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *TheaterGatewaysMutation) OldTheaterID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldTheaterID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldTheaterID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldTheaterID: %w", err)
+	}
+	return oldValue.TheaterID, nil
+}
+
+// ResetTheaterID resets all changes to the "theater_id" field.
+func (m *TheaterGatewaysMutation) ResetTheaterID() {
+	m.theater_id = nil
+}
+
+// SetGateways sets the "gateways" field.
+func (m *TheaterGatewaysMutation) SetGateways(s []string) {
+	m.gateways = &s
+	m.appendgateways = nil
+}
+
+// Gateways returns the value of the "gateways" field in the mutation.
+func (m *TheaterGatewaysMutation) Gateways() (r []string, exists bool) {
+	v := m.gateways
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldGateways returns the old "gateways" field's value of the TheaterGateways entity.
+// If the TheaterGateways object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *TheaterGatewaysMutation) OldGateways(ctx context.Context) (v []string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldGateways is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldGateways requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldGateways: %w", err)
+	}
+	return oldValue.Gateways, nil
+}
+
+// AppendGateways adds s to the "gateways" field.
+func (m *TheaterGatewaysMutation) AppendGateways(s []string) {
+	m.appendgateways = append(m.appendgateways, s...)
+}
+
+// AppendedGateways returns the list of values that were appended to the "gateways" field in this mutation.
+func (m *TheaterGatewaysMutation) AppendedGateways() ([]string, bool) {
+	if len(m.appendgateways) == 0 {
+		return nil, false
+	}
+	return m.appendgateways, true
+}
+
+// ResetGateways resets all changes to the "gateways" field.
+func (m *TheaterGatewaysMutation) ResetGateways() {
+	m.gateways = nil
+	m.appendgateways = nil
+}
+
+// SetUpdatedAt sets the "updated_at" field.
+func (m *TheaterGatewaysMutation) SetUpdatedAt(t time.Time) {
+	m.updated_at = &t
+}
+
+// UpdatedAt returns the value of the "updated_at" field in the mutation.
+func (m *TheaterGatewaysMutation) UpdatedAt() (r time.Time, exists bool) {
+	v := m.updated_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldUpdatedAt returns the old "updated_at" field's value of the TheaterGateways entity.
+// If the TheaterGateways object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *TheaterGatewaysMutation) OldUpdatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldUpdatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldUpdatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldUpdatedAt: %w", err)
+	}
+	return oldValue.UpdatedAt, nil
+}
+
+// ResetUpdatedAt resets all changes to the "updated_at" field.
+func (m *TheaterGatewaysMutation) ResetUpdatedAt() {
+	m.updated_at = nil
+}
+
+// Where appends a list predicates to the TheaterGatewaysMutation builder.
+func (m *TheaterGatewaysMutation) Where(ps ...predicate.TheaterGateways) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the TheaterGatewaysMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *TheaterGatewaysMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.TheaterGateways, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *TheaterGatewaysMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *TheaterGatewaysMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (TheaterGateways).
+func (m *TheaterGatewaysMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *TheaterGatewaysMutation) Fields() []string {
+	fields := make([]string, 0, 3)
+	if m.theater_id != nil {
+		fields = append(fields, theatergateways.FieldTheaterID)
+	}
+	if m.gateways != nil {
+		fields = append(fields, theatergateways.FieldGateways)
+	}
+	if m.updated_at != nil {
+		fields = append(fields, theatergateways.FieldUpdatedAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *TheaterGatewaysMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case theatergateways.FieldTheaterID:
+		return m.TheaterID()
+	case theatergateways.FieldGateways:
+		return m.Gateways()
+	case theatergateways.FieldUpdatedAt:
+		return m.UpdatedAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *TheaterGatewaysMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case theatergateways.FieldTheaterID:
+		return m.OldTheaterID(ctx)
+	case theatergateways.FieldGateways:
+		return m.OldGateways(ctx)
+	case theatergateways.FieldUpdatedAt:
+		return m.OldUpdatedAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown TheaterGateways field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *TheaterGatewaysMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case theatergateways.FieldTheaterID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetTheaterID(v)
+		return nil
+	case theatergateways.FieldGateways:
+		v, ok := value.([]string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetGateways(v)
+		return nil
+	case theatergateways.FieldUpdatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetUpdatedAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown TheaterGateways field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *TheaterGatewaysMutation) AddedFields() []string {
+	return nil
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *TheaterGatewaysMutation) AddedField(name string) (ent.Value, bool) {
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *TheaterGatewaysMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	}
+	return fmt.Errorf("unknown TheaterGateways numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *TheaterGatewaysMutation) ClearedFields() []string {
+	return nil
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *TheaterGatewaysMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *TheaterGatewaysMutation) ClearField(name string) error {
+	return fmt.Errorf("unknown TheaterGateways nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *TheaterGatewaysMutation) ResetField(name string) error {
+	switch name {
+	case theatergateways.FieldTheaterID:
+		m.ResetTheaterID()
+		return nil
+	case theatergateways.FieldGateways:
+		m.ResetGateways()
+		return nil
+	case theatergateways.FieldUpdatedAt:
+		m.ResetUpdatedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown TheaterGateways field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *TheaterGatewaysMutation) AddedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *TheaterGatewaysMutation) AddedIDs(name string) []ent.Value {
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *TheaterGatewaysMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *TheaterGatewaysMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *TheaterGatewaysMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *TheaterGatewaysMutation) EdgeCleared(name string) bool {
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *TheaterGatewaysMutation) ClearEdge(name string) error {
+	return fmt.Errorf("unknown TheaterGateways unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *TheaterGatewaysMutation) ResetEdge(name string) error {
+	return fmt.Errorf("unknown TheaterGateways edge %s", name)
 }
 
 // TicketMutation represents an operation that mutates the Ticket nodes in the graph.

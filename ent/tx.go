@@ -108,6 +108,8 @@ type Tx struct {
 	Swap *SwapClient
 	// Theater is the client for interacting with the Theater builders.
 	Theater *TheaterClient
+	// TheaterGateways is the client for interacting with the TheaterGateways builders.
+	TheaterGateways *TheaterGatewaysClient
 	// Ticket is the client for interacting with the Ticket builders.
 	Ticket *TicketClient
 	// TillEntry is the client for interacting with the TillEntry builders.
@@ -294,6 +296,7 @@ func (tx *Tx) init() {
 	tx.ShowtimeSale = NewShowtimeSaleClient(tx.config)
 	tx.Swap = NewSwapClient(tx.config)
 	tx.Theater = NewTheaterClient(tx.config)
+	tx.TheaterGateways = NewTheaterGatewaysClient(tx.config)
 	tx.Ticket = NewTicketClient(tx.config)
 	tx.TillEntry = NewTillEntryClient(tx.config)
 	tx.User = NewUserClient(tx.config)

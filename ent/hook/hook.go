@@ -572,6 +572,18 @@ func (f TheaterFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, err
 	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.TheaterMutation", m)
 }
 
+// The TheaterGatewaysFunc type is an adapter to allow the use of ordinary
+// function as TheaterGateways mutator.
+type TheaterGatewaysFunc func(context.Context, *ent.TheaterGatewaysMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f TheaterGatewaysFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.TheaterGatewaysMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.TheaterGatewaysMutation", m)
+}
+
 // The TicketFunc type is an adapter to allow the use of ordinary
 // function as Ticket mutator.
 type TicketFunc func(context.Context, *ent.TicketMutation) (ent.Value, error)

@@ -1565,6 +1565,19 @@ var (
 			},
 		},
 	}
+	// TheaterGatewaysColumns holds the columns for the "theater_gateways" table.
+	TheaterGatewaysColumns = []*schema.Column{
+		{Name: "currency", Type: field.TypeString, Size: 2147483647},
+		{Name: "theater_id", Type: field.TypeUUID},
+		{Name: "gateways", Type: field.TypeJSON},
+		{Name: "updated_at", Type: field.TypeTime, Default: schema.Expr("now()")},
+	}
+	// TheaterGatewaysTable holds the schema information for the "theater_gateways" table.
+	TheaterGatewaysTable = &schema.Table{
+		Name:       "theater_gateways",
+		Columns:    TheaterGatewaysColumns,
+		PrimaryKey: []*schema.Column{TheaterGatewaysColumns[0]},
+	}
 	// TicketsColumns holds the columns for the "tickets" table.
 	TicketsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
@@ -1790,6 +1803,7 @@ var (
 		ShowtimeSalesTable,
 		SwapsTable,
 		TheatersTable,
+		TheaterGatewaysTable,
 		TicketsTable,
 		TillEntriesTable,
 		UsersTable,
@@ -1902,6 +1916,9 @@ func init() {
 	}
 	SwapsTable.Annotation = &entsql.Annotation{
 		Table: "swaps",
+	}
+	TheaterGatewaysTable.Annotation = &entsql.Annotation{
+		Table: "theater_gateways",
 	}
 	TicketsTable.Annotation = &entsql.Annotation{
 		Table: "tickets",

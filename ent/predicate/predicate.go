@@ -147,6 +147,9 @@ type Swap func(*sql.Selector)
 // Theater is the predicate function for theater builders.
 type Theater func(*sql.Selector)
 
+// TheaterGateways is the predicate function for theatergateways builders.
+type TheaterGateways func(*sql.Selector)
+
 // Ticket is the predicate function for ticket builders.
 type Ticket func(*sql.Selector)
 
