@@ -73,6 +73,9 @@ func openSandbox(cfg config.Config, at places, c clock.Clock, log *slog.Logger, 
 			URL: cfg.SandboxURL, Key: string(cfg.SandboxKey), Secrets: cfg.SandboxSecret.List(), Transport: lines,
 		}), nil, nil
 	}
+	if cfg.DatabaseURL != "" {
+		log.Warn("the sandbox gateway runs inside this process, and no other knows its charges: give all nodes of one database MARQUEE_SANDBOX_URL")
+	}
 	key, secret := rand.Text(), rand.Text()
 	bank, err := server.Open(server.Options{
 		Journal: filepath.Join(cfg.DataDir, server.JournalName), Key: key, Pages: at.pages, Secret: secret, Clock: c, Log: log,

@@ -1,0 +1,174 @@
+package booking_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"marquee/internal/booking"
+	"marquee/internal/clock"
+	"marquee/internal/dbtest"
+	"marquee/internal/dbtest/fixture"
+	"marquee/internal/payment"
+	"marquee/internal/payment/gatewaytest"
+	"marquee/internal/payment/sandbox"
+	"marquee/internal/payment/sandbox/server"
+	"marquee/internal/postgres"
+)
+
+// TestV3_a_hanging_gateway_keeps_nothing: payments that wait for their gateway have neither a connection nor a lock, so that others
+// browse and reserve meanwhile, and are settled when the gateway is back.
+func TestV3_a_hanging_gateway_keeps_nothing(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, fixture.Plan{Seats: 200}, dbtest.With(func(c *postgres.Config) { c.MaxConns = 4 }))
+	const paying = 20
+	var (
+		all   sync.WaitGroup
+		asked atomic.Int32
+	)
+	hangs, back := make(chan struct{}), make(chan struct{})
+	for range paying {
+		h.gateway.Next(gatewaytest.Authorize, gatewaytest.Before(func() {
+			if asked.Add(1) == paying {
+				close(hangs)
+			}
+			<-back
+		}))
+	}
+	ctx := context.WithoutCancel(t.Context())
+	for range paying {
+		viewer := newViewer()
+		in := payInput(h.hold(t, viewer, h.fresh(1)...))
+		all.Go(func() {
+			result, err := h.booking.Pay(ctx, viewer, in)
+			if _, ok := result.(booking.Paid); !ok || err != nil {
+				t.Errorf("when the gateway is back: %#v, %v", result, err)
+			}
+		})
+	}
+	within(t, hangs, "not every payment reaches the gateway")
+	if n := h.DB.SQL().Stats().InUse; n != 0 {
+		t.Errorf("%d connections wait for the gateway", n)
+	}
+	if n := fixture.Get[int](t, h.DB, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'`); n != 0 {
+		t.Errorf("%d transactions wait for the gateway", n)
+	}
+	for range paying {
+		viewer := newViewer()
+		seats := h.fresh(1)
+		r := h.hold(t, viewer, seats...)
+		if got := h.letters(t, seats...); got != "H" {
+			t.Errorf("the seat is %s", got)
+		}
+		if _, err := h.booking.Cancel(t.Context(), viewer, cancelInput(r)); err != nil {
+			t.Error(err)
+		}
+	}
+	close(back)
+	all.Wait()
+	h.rests(t)
+}
+
+// mischief answers instead of a gateway, before or after it has done what it was asked.
+type mischief struct {
+	next   http.RoundTripper
+	after  bool
+	answer func() *http.Response
+	times  atomic.Int32 // that it still does so
+}
+
+func (m *mischief) RoundTrip(request *http.Request) (*http.Response, error) {
+	if m.times.Add(-1) < 0 {
+		return m.next.RoundTrip(request)
+	}
+	if m.after {
+		response, err := m.next.RoundTrip(request)
+		if err != nil {
+			return nil, err
+		}
+		if err := response.Body.Close(); err != nil {
+			return nil, err
+		}
+	}
+	answer := m.answer()
+	answer.Request = request
+	return answer, nil
+}
+
+// TestPM13_nonsense_from_the_gateway: whatever comes instead of an answer, nothing is lost and nothing is taken twice.
+func TestPM13_nonsense_from_the_gateway(t *testing.T) {
+	t.Parallel()
+	says := func(status int, kind string, body io.Reader) func() *http.Response {
+		text, _ := io.ReadAll(body)
+		return func() *http.Response {
+			return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {kind}}, Body: io.NopCloser(bytes.NewReader(text))}
+		}
+	}
+	const json = "application/json"
+	redirect := func() *http.Response {
+		answer := says(http.StatusFound, json, strings.NewReader(""))()
+		answer.Header.Set("Location", "http://127.0.0.1:1/")
+		return answer
+	}
+	bank, err := server.Open(server.Options{Journal: filepath.Join(t.TempDir(), "bank.jsonl"), Key: "key", Pages: "http://bank", Clock: clock.System{}, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = bank.Close() })
+	h := newHouse(t, fixture.Plan{Seats: 200})
+	for name, answer := range map[string]func() *http.Response{
+		"a_page":                 says(http.StatusOK, "text/html", strings.NewReader("<html>Sorry!</html>")),
+		"a_page_called_json":     says(http.StatusOK, json, strings.NewReader("<html>Sorry!</html>")),
+		"ten_megabytes":          says(http.StatusOK, json, strings.NewReader(`{"status": "`+strings.Repeat("A", 10<<20)+`"}`)),
+		"something_else":         says(http.StatusOK, json, strings.NewReader(`{"weather": "fine"}`)),
+		"half_an_answer":         says(http.StatusOK, json, strings.NewReader(`{"status": "AUTHO`)),
+		"nothing":                says(http.StatusOK, json, strings.NewReader("")),
+		"an_error":               says(http.StatusInternalServerError, "text/plain", strings.NewReader("oops")),
+		"an_error_of_a_proxy":    says(http.StatusBadGateway, "text/html", strings.NewReader("<h1>502</h1>")),
+		"a_way_to_the_own_house": redirect,
+	} {
+		for when, after := range map[string]bool{"instead": false, "after": true} {
+			for _, times := range []int32{1, 2, 5} { // the first call, its lookup too, all of a payment
+				t.Run(name+"_"+when, func(t *testing.T) {
+					line := &mischief{next: bank.Transport(), after: after, answer: answer}
+					line.times.Store(times)
+					gateways := payment.NewGateways([]payment.Gateway{sandbox.New(sandbox.Config{URL: "http://sandbox", Key: "key", Transport: line})})
+					service, viewer := h.processOf(gateways), newViewer()
+					r := h.hold(t, viewer, h.fresh(1)...)
+					if _, err := service.Pay(t.Context(), viewer, payInput(r)); err != nil {
+						t.Errorf("paying: %v", err)
+					}
+					line.times.Store(0) // it is itself again
+					h.endLeases(t)
+					if _, err := service.Reconcile(t.Context()); err != nil {
+						t.Error(err)
+					}
+					for _, status := range h.attempts(t, r) {
+						if !status.Settled() {
+							t.Errorf("an attempt is %s", status)
+						}
+					}
+					key := fixture.Get[string](t, h.DB, `SELECT a.id FROM payment_attempts a JOIN payments p ON p.id = a.payment_id WHERE p.reservation_id = $1`, r.ID)
+					gateway, err := gateways.Named("sandbox")
+					if err != nil {
+						t.Fatal(err)
+					}
+					charge, err := gateway.Lookup(t.Context(), key)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if paid := h.stored(t, r) == "CONFIRMED"; paid != (charge.Status == payment.ChargeCaptured) {
+						t.Errorf("the reservation is %s and the charge %s", h.stored(t, r), charge.Status)
+					}
+				})
+			}
+		}
+	}
+}
