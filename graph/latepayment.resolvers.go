@@ -68,3 +68,15 @@ func (r *queryResolver) Payment(ctx context.Context, id string) (*payment.Paymen
 	}
 	return &found, err
 }
+
+func (r *subscriptionResolver) PaymentChanged(ctx context.Context, id string) (<-chan *payment.Payment, error) {
+	viewer, err := auth.Require(ctx, auth.RoleCustomer)
+	if err != nil {
+		return nil, err
+	}
+	ref := payment.Reference{}
+	if ref.ShowtimeID, ref.ID, err = decodeIDIn(typeid.Payment, "id", id); err != nil {
+		return nil, err
+	}
+	return r.watchPayment(ctx, viewer, ref)
+}

@@ -44,6 +44,7 @@ type Services struct {
 	Privacy   *privacy.Service
 	Review    *review.Service
 	Feed      Watcher
+	Payments  *payment.Watch
 	Audit     *audit.Log
 }
 

@@ -287,6 +287,11 @@ func TestA8_AZ1_AZ3_two_tenants(t *testing.T) {
 				theirs: their(theirs.theater.ID(), &theirs.manager),
 			},
 		},
+		// Over a socket, which these operations are not sent by: TestSubscription_paymentChanged.
+		"Subscription.paymentChanged(id)": {{
+			operation: `subscription ($id: ID!) { paymentChanged(id: $id) { id } }`,
+			theirs:    func(t *testing.T) (string, *apitest.Client) { id, _ := payment(t); return id, nil },
+		}},
 		"Query.payment(id)": {{operation: `query ($id: ID!) { payment(id: $id) { id } }`, theirs: payment}},
 		"Mutation.acceptOfferedSeats(input.reservationId)": {
 			{operation: mutation("acceptOfferedSeats", result), input: vars{"idempotencyKey": "two tenants accept"}, field: "reservationId", theirs: reservation},

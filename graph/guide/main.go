@@ -1,5 +1,6 @@
 // Package main writes what docs/ says about the API: docs/schema.graphql, the contract as one file with its directives
-// and descriptions, docs/api.md, the guide to it, and docs/authorization.md, who may ask for what.
+// and descriptions, docs/api.md, the guide to it, docs/authorization.md, who may ask for what, and docs/payments.md, the way of a
+// payment, whose diagrams are drawn from the tables that the program goes by.
 //
 // The guide's story is guide.md.tmpl, written by hand; its numbers come from the code that enforces them and its
 // reference from the contract. It is run by make generate, in the root of the repository, and reads and writes nothing
@@ -58,6 +59,7 @@ func generate(root string) (map[string][]byte, error) {
 		return nil, err
 	}
 	return map[string][]byte{
+		filepath.Join("docs", "payments.md"):      paymentsOf(),
 		filepath.Join("docs", "authorization.md"): matrix,
 		filepath.Join("docs", "schema.graphql"):   sdlOf(schema),
 		filepath.Join("docs", "api.md"):           guide,

@@ -198,9 +198,14 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 		return err
 	}
 	a.closers.add(func() error { feed.Close(); return nil })
+	paymentHints, err := payment.NewWatch(hints, a.log)
+	if err != nil {
+		return err
+	}
+	a.closers.add(func() error { paymentHints.Close(); return nil })
 	a.Booking = booking.NewService(booking.Deps{
 		DB: a.db, Showtimes: showtimes, Seating: seats, Payments: a.payments, Promotions: a.promos, Gateways: a.gateways,
-		Hint: func(id uuid.UUID) { feed.Hint(id) }, Clock: seams.Clock, Source: a.source, Account: a.Identity.KeyByEmail, Tell: a.Identity.TellTx, Log: a.log,
+		Hint: func(id uuid.UUID) { feed.Hint(id) }, Changed: paymentHints.Hint, Clock: seams.Clock, Source: a.source, Account: a.Identity.KeyByEmail, Tell: a.Identity.TellTx, Log: a.log,
 	}, booking.Config{
 		Hold: a.cfg.Hold, HoldLimit: a.cfg.HoldLimit, GatewayTimeout: gatewayTimeout, AttemptLease: attemptLease,
 		OfferTime: offerTime, PaymentGrace: paymentGrace,
@@ -224,7 +229,7 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	resolver := &graph.Resolver{
 		Services: graph.Services{
 			Identity: a.Identity, Catalog: catalog.NewService(client, seams.Clock), Theater: theaters, Showtime: showtimes,
-			Seating: seats, Booking: a.Booking, Payment: a.payments, Promotion: a.promos, Privacy: a.Privacy, Review: reviews, Feed: feed, Audit: audit.NewLog(client),
+			Seating: seats, Booking: a.Booking, Payment: a.payments, Promotion: a.promos, Privacy: a.Privacy, Review: reviews, Feed: feed, Payments: paymentHints, Audit: audit.NewLog(client),
 		},
 		Cursors:    page.NewSigner(key),
 		LoaderWait: seams.LoaderWait,

@@ -59,6 +59,16 @@ var transitions = map[Status]map[Event]Status{
 	StatusExpired:   {EventRetake: StatusHeld},
 }
 
+// Statuses returns the states of a reservation.
+func Statuses() []Status {
+	return []Status{StatusHeld, StatusReserved, StatusConfirmed, StatusCancelled, StatusExpired}
+}
+
+// Events returns what can happen to a reservation.
+func Events() []Event {
+	return []Event{EventReserve, EventChange, EventConfirm, EventCancel, EventExpire, EventRetake}
+}
+
 // After returns the state that event leads to from s; ok is false where the event is forbidden.
 func (s Status) After(event Event) (next Status, ok bool) {
 	next, ok = transitions[s][event]
@@ -68,7 +78,7 @@ func (s Status) After(event Event) (next Status, ok bool) {
 // from lists the states in which event is allowed, for the guards of the SQL statements.
 func (e Event) from() []string {
 	var states []string
-	for _, s := range []Status{StatusHeld, StatusReserved, StatusConfirmed, StatusCancelled, StatusExpired} {
+	for _, s := range Statuses() {
 		if _, ok := s.After(e); ok {
 			states = append(states, string(s))
 		}

@@ -125,6 +125,7 @@ func (s *Service) afterwards(ctx context.Context, showtimeID uuid.UUID, done can
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
 	for _, refund := range done.refunds {
+		s.changed(payment.Reference{ShowtimeID: refund.ShowtimeID, ID: refund.PaymentID})
 		err := s.giveBack(ctx, refund)
 		if errors.Is(err, errPending) {
 			continue // for the reconciler, once the lease is over

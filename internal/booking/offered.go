@@ -67,6 +67,7 @@ func (s *Service) AcceptOffered(ctx context.Context, viewer auth.Viewer, in Offe
 	defer cancel()
 	if drive && !late {
 		s.hint(in.ShowtimeID)
+		s.changed(a.PaymentReference())
 		if a, err = s.settle(ctx, a); err != nil {
 			s.log.WarnContext(ctx, "payment attempt left to the reconciler", "attempt", a.ID, "status", a.Status, "error", err)
 			if err := s.payments.Release(ctx, a, 0); err != nil {
@@ -97,6 +98,7 @@ func (s *Service) DeclineOffered(ctx context.Context, viewer auth.Viewer, in Off
 	defer cancel()
 	if drive {
 		s.hint(in.ShowtimeID)
+		s.changed(a.PaymentReference())
 		if _, err := s.settle(ctx, a); err != nil {
 			s.log.WarnContext(ctx, "payment attempt left to the reconciler", "attempt", a.ID, "status", a.Status, "error", err)
 			if err := s.payments.Release(ctx, a, 0); err != nil {

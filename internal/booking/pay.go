@@ -104,6 +104,7 @@ func (s *Service) Pay(ctx context.Context, viewer auth.Viewer, in PayInput) (Pay
 	defer cancel()
 	switch {
 	case opened.drive:
+		s.changed(attempt.PaymentReference())
 		attempt, err = s.settleFrom(ctx, attempt, func(ctx context.Context, a payment.Attempt) (payment.Attempt, error) {
 			return s.authorize(ctx, a, in, opened.siblings)
 		})

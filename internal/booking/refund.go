@@ -45,6 +45,7 @@ func (s *Service) giveBack(ctx context.Context, r payment.Refund) error {
 		return err
 	}
 	err = s.db.InTx(ctx, func(tx *sql.Tx) error { return s.payments.FinishRefundTx(ctx, tx, r) })
+	s.changed(payment.Reference{ShowtimeID: r.ShowtimeID, ID: r.PaymentID})
 	if errors.Is(err, payment.ErrMoved) {
 		return nil // somebody else saw to it
 	}
@@ -53,6 +54,7 @@ func (s *Service) giveBack(ctx context.Context, r payment.Refund) error {
 
 // refundFailed lets a refund be tried again after a pause that grows, or rest when that was the last try.
 func (s *Service) refundFailed(ctx context.Context, r payment.Refund, code string) (err error) {
+	defer s.changed(payment.Reference{ShowtimeID: r.ShowtimeID, ID: r.PaymentID})
 	if tried := int(r.Try); tried <= len(refundPauses) {
 		err = s.payments.TryAgain(ctx, r, code, refundPauses[tried-1])
 	} else if err = s.payments.FailRefund(ctx, r, code); err == nil {

@@ -46,6 +46,7 @@ type Service struct {
 	gateways  *payment.Gateways
 	choices   choices
 	hint      func(showtimeID uuid.UUID)
+	changed   func(of payment.Reference)
 	clock     clock.Clock
 	source    func(address string) []byte
 	account   func(ctx context.Context, email string) (uuid.UUID, error)
@@ -63,6 +64,7 @@ type Deps struct {
 	Promotions *promotion.Service
 	Gateways   *payment.Gateways
 	Hint       func(showtimeID uuid.UUID)  // called after each commit that changed seats; must not block
+	Changed    func(of payment.Reference)  // called after each commit that changed a payment; must not block; nil: nobody follows
 	Clock      clock.Clock                 // for suggestions, which may be a moment off; deadlines are the database's
 	Source     func(address string) []byte // a keyed hash, by which requests from one place are counted
 	// Account returns the key of the account with an e-mail address, uuid.Nil for none. For staff alone.
@@ -75,9 +77,12 @@ type Deps struct {
 
 // NewService returns a Service.
 func NewService(d Deps, cfg Config) *Service {
+	if d.Changed == nil {
+		d.Changed = func(payment.Reference) {}
+	}
 	return &Service{
 		db: d.DB, showtimes: d.Showtimes, seating: d.Seating, payments: d.Payments, promos: d.Promotions, gateways: d.Gateways,
-		hint: d.Hint, clock: d.Clock, source: d.Source, account: d.Account, tell: d.Tell, log: d.Log, cfg: cfg,
+		hint: d.Hint, changed: d.Changed, clock: d.Clock, source: d.Source, account: d.Account, tell: d.Tell, log: d.Log, cfg: cfg,
 	}
 }
 

@@ -39,6 +39,7 @@ func (s *Service) settleFrom(ctx context.Context, a payment.Attempt, step func(c
 			return a, err
 		}
 		a = next
+		s.changed(a.PaymentReference())
 	}
 	return a, nil
 }

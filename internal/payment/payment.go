@@ -75,10 +75,18 @@ const (
 	AttemptCarried       AttemptStatus = "CARRIED"        // no try: money of another reservation's attempt, which pays this one
 )
 
+// AttemptStatuses returns the states of an attempt, each after those that lead to it.
+func AttemptStatuses() []AttemptStatus {
+	return []AttemptStatus{
+		AttemptStarted, AttemptOffered, AttemptAuthorized, AttemptCaptured, AttemptDeclined, AttemptVoidPending, AttemptVoided,
+		AttemptRefundPending, AttemptRefunded, AttemptCarried,
+	}
+}
+
 // attemptEdges is every step an attempt may take. Nothing moves backward.
 var attemptEdges = map[AttemptStatus][]AttemptStatus{
 	AttemptStarted:       {AttemptOffered, AttemptAuthorized, AttemptDeclined, AttemptVoidPending, AttemptRefundPending},
-	AttemptOffered:       {AttemptAuthorized, AttemptVoidPending, AttemptRefundPending},
+	AttemptOffered:       {AttemptAuthorized, AttemptVoidPending},
 	AttemptAuthorized:    {AttemptCaptured, AttemptVoidPending},
 	AttemptVoidPending:   {AttemptVoided, AttemptRefundPending},
 	AttemptRefundPending: {AttemptRefunded},
@@ -134,6 +142,9 @@ type Attempt struct {
 	DeclineCode   string // set when it was declined or given up
 	CreditMinor   *int64 // of a swap: what the seats that are given for it pay beside the amount; nil: no swap
 }
+
+// PaymentReference names the attempt's payment among those of all showtimes.
+func (a Attempt) PaymentReference() Reference { return Reference{a.ShowtimeID, a.PaymentID} }
 
 // Key is what the gateway knows the attempt by.
 func (a Attempt) Key() string { return a.ID.String() }

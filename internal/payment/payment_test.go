@@ -23,15 +23,16 @@ import (
 func TestMain(m *testing.M) { os.Exit(dbtest.Main(m)) }
 
 var states = []payment.AttemptStatus{
-	payment.AttemptStarted, payment.AttemptAuthorized, payment.AttemptCaptured, payment.AttemptDeclined,
+	payment.AttemptStarted, payment.AttemptOffered, payment.AttemptAuthorized, payment.AttemptCaptured, payment.AttemptDeclined,
 	payment.AttemptVoidPending, payment.AttemptVoided, payment.AttemptRefundPending, payment.AttemptRefunded,
 }
 
 // edges is every step there is, as the package promises it.
 var edges = map[payment.AttemptStatus][]payment.AttemptStatus{
 	payment.AttemptStarted: {
-		payment.AttemptAuthorized, payment.AttemptDeclined, payment.AttemptVoidPending, payment.AttemptRefundPending,
+		payment.AttemptOffered, payment.AttemptAuthorized, payment.AttemptDeclined, payment.AttemptVoidPending, payment.AttemptRefundPending,
 	},
+	payment.AttemptOffered:       {payment.AttemptAuthorized, payment.AttemptVoidPending},
 	payment.AttemptAuthorized:    {payment.AttemptCaptured, payment.AttemptVoidPending},
 	payment.AttemptVoidPending:   {payment.AttemptVoided, payment.AttemptRefundPending},
 	payment.AttemptRefundPending: {payment.AttemptRefunded},
@@ -40,6 +41,7 @@ var edges = map[payment.AttemptStatus][]payment.AttemptStatus{
 // pathTo leads from the first state to each.
 var pathTo = map[payment.AttemptStatus][]payment.AttemptStatus{
 	payment.AttemptStarted:       {},
+	payment.AttemptOffered:       {payment.AttemptOffered},
 	payment.AttemptAuthorized:    {payment.AttemptAuthorized},
 	payment.AttemptCaptured:      {payment.AttemptAuthorized, payment.AttemptCaptured},
 	payment.AttemptDeclined:      {payment.AttemptDeclined},
@@ -51,7 +53,7 @@ var pathTo = map[payment.AttemptStatus][]payment.AttemptStatus{
 
 // paymentIn is where the payment stands with its only attempt.
 var paymentIn = map[payment.AttemptStatus]payment.Status{
-	payment.AttemptStarted: payment.StatusPending, payment.AttemptAuthorized: payment.StatusPending,
+	payment.AttemptStarted: payment.StatusPending, payment.AttemptOffered: payment.StatusPending, payment.AttemptAuthorized: payment.StatusPending,
 	payment.AttemptCaptured: payment.StatusCaptured, payment.AttemptDeclined: payment.StatusPending,
 	payment.AttemptVoidPending: payment.StatusPending, payment.AttemptVoided: payment.StatusPending,
 	payment.AttemptRefundPending: payment.StatusRefundPending, payment.AttemptRefunded: payment.StatusRefunded,
