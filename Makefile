@@ -73,6 +73,13 @@ prove-checks: ensure-postgres ## Plant mistakes into the heart: the race must no
 		/^ +--- FAIL: / || /_test.go:.* is not among / { print } \
 		END { printf "RESULT planted=%d red=%d\n", planted, red; exit planted == 0 || red != planted }'
 
+.PHONY: prove-payments
+prove-payments: ensure-postgres ## Let processes exit at every failpoint of payments, with 10 seeds: nothing remains at the gateway
+	@MARQUEE_TEST_CRASH_SEEDS=10 $(GO) test -count=1 -v -timeout 15m -run '^TestP2_crash_at_every_failpoint$$' ./internal/booking | awk ' \
+		/_test.go:/ && !/ RESULT / { print } \
+		/ RESULT / { sub(/.* RESULT/, "RESULT"); print; done = 1 } \
+		END { if (!done) print "RESULT verdict=failed"; exit !done }'
+
 .PHONY: bench-booking
 bench-booking: build ensure-postgres ## Reservations per second beside pgbench; ARGS=-short for a minute's version
 	$(GO) run ./internal/bench/booking $(ARGS)
