@@ -1240,6 +1240,14 @@ func (ec *executionContext) marshalNPayReservationResult2marqueeᚋgraphᚋmodel
 	return ec._PayReservationResult(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNPayment2ᚖmarqueeᚋinternalᚋpaymentᚐPayment(ctx context.Context, sel ast.SelectionSet, v *payment.Payment) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "Payment!")
+		return graphql.Null
+	}
+	return ec._Payment(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalNPaymentStatus2marqueeᚋinternalᚋpaymentᚐStatus(ctx context.Context, v any) (payment.Status, error) {
 	tmp, err := graphql.UnmarshalString(v)
 	res := unmarshalNPaymentStatus2marqueeᚋinternalᚋpaymentᚐStatus[tmp]

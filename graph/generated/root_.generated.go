@@ -2590,6 +2590,14 @@ extend type Query {
   payment("Id of the payment." id: ID!): Payment @auth
 }
 
+extend type Subscription {
+  """
+  A payment whenever it has changed: first as it is, then with each step, until nothing of it is under way any more; that ends the
+  stream. To whom ` + "`" + `payment` + "`" + ` is told; ` + "`" + `NOT_FOUND` + "`" + ` to others.
+  """
+  paymentChanged("Id of the payment." id: ID!): Payment! @auth @cost(weight: 10)
+}
+
 extend type Mutation {
   "Takes the seats that are offered instead of those which the money came too late for: it pays them, and tickets are issued. ` + "`" + `CONFLICT` + "`" + ` when none are offered."
   acceptOfferedSeats("Which." input: AcceptOfferedSeatsInput!): AcceptOfferedSeatsResult! @auth @cost(weight: 50, lane: PURCHASE)
