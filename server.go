@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -54,8 +55,13 @@ var cli struct {
 		Reencrypt struct{} `cmd:"" help:"Move everything to the primary key, online; may be ended and started again."`
 		Retire    struct{} `cmd:"" help:"Disable the keys before the primary one, once nothing needs them."`
 	} `cmd:"" help:"Change the keys that personal data is sealed with."`
-	ListErasures   struct{}           `cmd:"" help:"List the ids of erased accounts, to keep beside a backup."`
-	ReplayErasures struct{}           `cmd:"" help:"After a restore: erase again whom the backup has brought back, those listed on standard input too."`
+	ListErasures   struct{} `cmd:"" help:"List the ids of erased accounts, to keep beside a backup."`
+	ReplayErasures struct{} `cmd:"" help:"After a restore: erase again whom the backup has brought back, those listed on standard input too."`
+	Reconcile      struct {
+		Gateway string    `help:"One gateway; all of them unless given."`
+		From    time.Time `placeholder:"TIME" help:"Compare what was begun from then on, 2026-01-31T00:00:00Z; three days unless given."`
+		To      time.Time `placeholder:"TIME" help:"Until then; now unless given."`
+	} `cmd:"" help:"Hold the books of the gateways against ours, and heal what can be healed."`
 	SandboxGateway app.SandboxGateway `cmd:"" help:"Serve a payment gateway that moves no money, and does wrong what it is told to."`
 	Healthcheck    struct{}           `cmd:"" help:"Ask the server on this machine whether it is ready."`
 	Version        kong.VersionFlag   `help:"Print the version."`
@@ -149,6 +155,10 @@ func action(c app.Command, command string) func(context.Context) error {
 		return c.KeysReencrypt
 	case "keys retire":
 		return c.KeysRetire
+	case "reconcile":
+		return func(ctx context.Context) error {
+			return c.Reconcile(ctx, cli.Reconcile.Gateway, cli.Reconcile.From, cli.Reconcile.To)
+		}
 	case "sandbox-gateway":
 		return func(ctx context.Context) error { return cli.SandboxGateway.Run(ctx, c.Log) }
 	case "healthcheck":

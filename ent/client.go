@@ -26,6 +26,7 @@ import (
 	"marquee/ent/ledgertransfer"
 	"marquee/ent/mail"
 	"marquee/ent/mailedtoken"
+	"marquee/ent/mismatch"
 	"marquee/ent/movie"
 	"marquee/ent/movierating"
 	"marquee/ent/paylaterpolicy"
@@ -38,6 +39,7 @@ import (
 	"marquee/ent/promotion"
 	"marquee/ent/promotionredemption"
 	"marquee/ent/providerflow"
+	"marquee/ent/reconciliation"
 	"marquee/ent/recoverycode"
 	"marquee/ent/refund"
 	"marquee/ent/refundpolicy"
@@ -108,6 +110,8 @@ type Client struct {
 	Mail *MailClient
 	// MailedToken is the client for interacting with the MailedToken builders.
 	MailedToken *MailedTokenClient
+	// Mismatch is the client for interacting with the Mismatch builders.
+	Mismatch *MismatchClient
 	// Movie is the client for interacting with the Movie builders.
 	Movie *MovieClient
 	// MovieRating is the client for interacting with the MovieRating builders.
@@ -132,6 +136,8 @@ type Client struct {
 	PromotionRedemption *PromotionRedemptionClient
 	// ProviderFlow is the client for interacting with the ProviderFlow builders.
 	ProviderFlow *ProviderFlowClient
+	// Reconciliation is the client for interacting with the Reconciliation builders.
+	Reconciliation *ReconciliationClient
 	// RecoveryCode is the client for interacting with the RecoveryCode builders.
 	RecoveryCode *RecoveryCodeClient
 	// Refund is the client for interacting with the Refund builders.
@@ -208,6 +214,7 @@ func (c *Client) init() {
 	c.LedgerTransfer = NewLedgerTransferClient(c.config)
 	c.Mail = NewMailClient(c.config)
 	c.MailedToken = NewMailedTokenClient(c.config)
+	c.Mismatch = NewMismatchClient(c.config)
 	c.Movie = NewMovieClient(c.config)
 	c.MovieRating = NewMovieRatingClient(c.config)
 	c.PayLaterPolicy = NewPayLaterPolicyClient(c.config)
@@ -220,6 +227,7 @@ func (c *Client) init() {
 	c.Promotion = NewPromotionClient(c.config)
 	c.PromotionRedemption = NewPromotionRedemptionClient(c.config)
 	c.ProviderFlow = NewProviderFlowClient(c.config)
+	c.Reconciliation = NewReconciliationClient(c.config)
 	c.RecoveryCode = NewRecoveryCodeClient(c.config)
 	c.Refund = NewRefundClient(c.config)
 	c.RefundPolicy = NewRefundPolicyClient(c.config)
@@ -352,6 +360,7 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 		LedgerTransfer:      NewLedgerTransferClient(cfg),
 		Mail:                NewMailClient(cfg),
 		MailedToken:         NewMailedTokenClient(cfg),
+		Mismatch:            NewMismatchClient(cfg),
 		Movie:               NewMovieClient(cfg),
 		MovieRating:         NewMovieRatingClient(cfg),
 		PayLaterPolicy:      NewPayLaterPolicyClient(cfg),
@@ -364,6 +373,7 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 		Promotion:           NewPromotionClient(cfg),
 		PromotionRedemption: NewPromotionRedemptionClient(cfg),
 		ProviderFlow:        NewProviderFlowClient(cfg),
+		Reconciliation:      NewReconciliationClient(cfg),
 		RecoveryCode:        NewRecoveryCodeClient(cfg),
 		Refund:              NewRefundClient(cfg),
 		RefundPolicy:        NewRefundPolicyClient(cfg),
@@ -423,6 +433,7 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 		LedgerTransfer:      NewLedgerTransferClient(cfg),
 		Mail:                NewMailClient(cfg),
 		MailedToken:         NewMailedTokenClient(cfg),
+		Mismatch:            NewMismatchClient(cfg),
 		Movie:               NewMovieClient(cfg),
 		MovieRating:         NewMovieRatingClient(cfg),
 		PayLaterPolicy:      NewPayLaterPolicyClient(cfg),
@@ -435,6 +446,7 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 		Promotion:           NewPromotionClient(cfg),
 		PromotionRedemption: NewPromotionRedemptionClient(cfg),
 		ProviderFlow:        NewProviderFlowClient(cfg),
+		Reconciliation:      NewReconciliationClient(cfg),
 		RecoveryCode:        NewRecoveryCodeClient(cfg),
 		Refund:              NewRefundClient(cfg),
 		RefundPolicy:        NewRefundPolicyClient(cfg),
@@ -491,14 +503,15 @@ func (c *Client) Use(hooks ...Hook) {
 	for _, n := range []interface{ Use(...Hook) }{
 		c.AuditEntry, c.Ceremony, c.CodeGuess, c.EmailChange, c.Erasure, c.Factor,
 		c.FederatedIdentity, c.Genre, c.Guess, c.Handover, c.IdempotencyKey,
-		c.KnownDevice, c.LedgerTransfer, c.Mail, c.MailedToken, c.Movie, c.MovieRating,
-		c.PayLaterPolicy, c.Payment, c.PaymentAttempt, c.PaymentRecovery, c.PriceRule,
-		c.PriceTier, c.Profile, c.Promotion, c.PromotionRedemption, c.ProviderFlow,
-		c.RecoveryCode, c.Refund, c.RefundPolicy, c.Reservation, c.Review,
-		c.ReviewEdit, c.ReviewReport, c.ReviewVote, c.RoleGrant, c.Screen, c.Seat,
-		c.SeatClaim, c.SeatLayout, c.SeatRules, c.Session, c.SessionRevocation,
-		c.Showtime, c.ShowtimeSale, c.Swap, c.Theater, c.TheaterGateways, c.Ticket,
-		c.TillEntry, c.User, c.WebhookEvent,
+		c.KnownDevice, c.LedgerTransfer, c.Mail, c.MailedToken, c.Mismatch, c.Movie,
+		c.MovieRating, c.PayLaterPolicy, c.Payment, c.PaymentAttempt,
+		c.PaymentRecovery, c.PriceRule, c.PriceTier, c.Profile, c.Promotion,
+		c.PromotionRedemption, c.ProviderFlow, c.Reconciliation, c.RecoveryCode,
+		c.Refund, c.RefundPolicy, c.Reservation, c.Review, c.ReviewEdit,
+		c.ReviewReport, c.ReviewVote, c.RoleGrant, c.Screen, c.Seat, c.SeatClaim,
+		c.SeatLayout, c.SeatRules, c.Session, c.SessionRevocation, c.Showtime,
+		c.ShowtimeSale, c.Swap, c.Theater, c.TheaterGateways, c.Ticket, c.TillEntry,
+		c.User, c.WebhookEvent,
 	} {
 		n.Use(hooks...)
 	}
@@ -510,14 +523,15 @@ func (c *Client) Intercept(interceptors ...Interceptor) {
 	for _, n := range []interface{ Intercept(...Interceptor) }{
 		c.AuditEntry, c.Ceremony, c.CodeGuess, c.EmailChange, c.Erasure, c.Factor,
 		c.FederatedIdentity, c.Genre, c.Guess, c.Handover, c.IdempotencyKey,
-		c.KnownDevice, c.LedgerTransfer, c.Mail, c.MailedToken, c.Movie, c.MovieRating,
-		c.PayLaterPolicy, c.Payment, c.PaymentAttempt, c.PaymentRecovery, c.PriceRule,
-		c.PriceTier, c.Profile, c.Promotion, c.PromotionRedemption, c.ProviderFlow,
-		c.RecoveryCode, c.Refund, c.RefundPolicy, c.Reservation, c.Review,
-		c.ReviewEdit, c.ReviewReport, c.ReviewVote, c.RoleGrant, c.Screen, c.Seat,
-		c.SeatClaim, c.SeatLayout, c.SeatRules, c.Session, c.SessionRevocation,
-		c.Showtime, c.ShowtimeSale, c.Swap, c.Theater, c.TheaterGateways, c.Ticket,
-		c.TillEntry, c.User, c.WebhookEvent,
+		c.KnownDevice, c.LedgerTransfer, c.Mail, c.MailedToken, c.Mismatch, c.Movie,
+		c.MovieRating, c.PayLaterPolicy, c.Payment, c.PaymentAttempt,
+		c.PaymentRecovery, c.PriceRule, c.PriceTier, c.Profile, c.Promotion,
+		c.PromotionRedemption, c.ProviderFlow, c.Reconciliation, c.RecoveryCode,
+		c.Refund, c.RefundPolicy, c.Reservation, c.Review, c.ReviewEdit,
+		c.ReviewReport, c.ReviewVote, c.RoleGrant, c.Screen, c.Seat, c.SeatClaim,
+		c.SeatLayout, c.SeatRules, c.Session, c.SessionRevocation, c.Showtime,
+		c.ShowtimeSale, c.Swap, c.Theater, c.TheaterGateways, c.Ticket, c.TillEntry,
+		c.User, c.WebhookEvent,
 	} {
 		n.Intercept(interceptors...)
 	}
@@ -556,6 +570,8 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.Mail.mutate(ctx, m)
 	case *MailedTokenMutation:
 		return c.MailedToken.mutate(ctx, m)
+	case *MismatchMutation:
+		return c.Mismatch.mutate(ctx, m)
 	case *MovieMutation:
 		return c.Movie.mutate(ctx, m)
 	case *MovieRatingMutation:
@@ -580,6 +596,8 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.PromotionRedemption.mutate(ctx, m)
 	case *ProviderFlowMutation:
 		return c.ProviderFlow.mutate(ctx, m)
+	case *ReconciliationMutation:
+		return c.Reconciliation.mutate(ctx, m)
 	case *RecoveryCodeMutation:
 		return c.RecoveryCode.mutate(ctx, m)
 	case *RefundMutation:
@@ -2758,6 +2776,139 @@ func (c *MailedTokenClient) mutate(ctx context.Context, m *MailedTokenMutation) 
 	}
 }
 
+// MismatchClient is a client for the Mismatch schema.
+type MismatchClient struct {
+	config
+}
+
+// NewMismatchClient returns a client for the Mismatch from the given config.
+func NewMismatchClient(c config) *MismatchClient {
+	return &MismatchClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `mismatch.Hooks(f(g(h())))`.
+func (c *MismatchClient) Use(hooks ...Hook) {
+	c.hooks.Mismatch = append(c.hooks.Mismatch, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `mismatch.Intercept(f(g(h())))`.
+func (c *MismatchClient) Intercept(interceptors ...Interceptor) {
+	c.inters.Mismatch = append(c.inters.Mismatch, interceptors...)
+}
+
+// Create returns a builder for creating a Mismatch entity.
+func (c *MismatchClient) Create() *MismatchCreate {
+	mutation := newMismatchMutation(c.config, OpCreate)
+	return &MismatchCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of Mismatch entities.
+func (c *MismatchClient) CreateBulk(builders ...*MismatchCreate) *MismatchCreateBulk {
+	return &MismatchCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *MismatchClient) MapCreateBulk(slice any, setFunc func(*MismatchCreate, int)) *MismatchCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &MismatchCreateBulk{err: fmt.Errorf("calling to MismatchClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*MismatchCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &MismatchCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for Mismatch.
+func (c *MismatchClient) Update() *MismatchUpdate {
+	mutation := newMismatchMutation(c.config, OpUpdate)
+	return &MismatchUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *MismatchClient) UpdateOne(_m *Mismatch) *MismatchUpdateOne {
+	mutation := newMismatchMutation(c.config, OpUpdateOne, withMismatch(_m))
+	return &MismatchUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *MismatchClient) UpdateOneID(id uuid.UUID) *MismatchUpdateOne {
+	mutation := newMismatchMutation(c.config, OpUpdateOne, withMismatchID(id))
+	return &MismatchUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for Mismatch.
+func (c *MismatchClient) Delete() *MismatchDelete {
+	mutation := newMismatchMutation(c.config, OpDelete)
+	return &MismatchDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *MismatchClient) DeleteOne(_m *Mismatch) *MismatchDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *MismatchClient) DeleteOneID(id uuid.UUID) *MismatchDeleteOne {
+	builder := c.Delete().Where(mismatch.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &MismatchDeleteOne{builder}
+}
+
+// Query returns a query builder for Mismatch.
+func (c *MismatchClient) Query() *MismatchQuery {
+	return &MismatchQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeMismatch},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a Mismatch entity by its id.
+func (c *MismatchClient) Get(ctx context.Context, id uuid.UUID) (*Mismatch, error) {
+	return c.Query().Where(mismatch.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *MismatchClient) GetX(ctx context.Context, id uuid.UUID) *Mismatch {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *MismatchClient) Hooks() []Hook {
+	return c.hooks.Mismatch
+}
+
+// Interceptors returns the client interceptors.
+func (c *MismatchClient) Interceptors() []Interceptor {
+	return c.inters.Mismatch
+}
+
+func (c *MismatchClient) mutate(ctx context.Context, m *MismatchMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&MismatchCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&MismatchUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&MismatchUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&MismatchDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown Mismatch mutation op: %q", m.Op())
+	}
+}
+
 // MovieClient is a client for the Movie schema.
 type MovieClient struct {
 	config
@@ -4415,6 +4566,139 @@ func (c *ProviderFlowClient) mutate(ctx context.Context, m *ProviderFlowMutation
 		return (&ProviderFlowDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
 	default:
 		return nil, fmt.Errorf("ent: unknown ProviderFlow mutation op: %q", m.Op())
+	}
+}
+
+// ReconciliationClient is a client for the Reconciliation schema.
+type ReconciliationClient struct {
+	config
+}
+
+// NewReconciliationClient returns a client for the Reconciliation from the given config.
+func NewReconciliationClient(c config) *ReconciliationClient {
+	return &ReconciliationClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `reconciliation.Hooks(f(g(h())))`.
+func (c *ReconciliationClient) Use(hooks ...Hook) {
+	c.hooks.Reconciliation = append(c.hooks.Reconciliation, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `reconciliation.Intercept(f(g(h())))`.
+func (c *ReconciliationClient) Intercept(interceptors ...Interceptor) {
+	c.inters.Reconciliation = append(c.inters.Reconciliation, interceptors...)
+}
+
+// Create returns a builder for creating a Reconciliation entity.
+func (c *ReconciliationClient) Create() *ReconciliationCreate {
+	mutation := newReconciliationMutation(c.config, OpCreate)
+	return &ReconciliationCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of Reconciliation entities.
+func (c *ReconciliationClient) CreateBulk(builders ...*ReconciliationCreate) *ReconciliationCreateBulk {
+	return &ReconciliationCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *ReconciliationClient) MapCreateBulk(slice any, setFunc func(*ReconciliationCreate, int)) *ReconciliationCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &ReconciliationCreateBulk{err: fmt.Errorf("calling to ReconciliationClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*ReconciliationCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &ReconciliationCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for Reconciliation.
+func (c *ReconciliationClient) Update() *ReconciliationUpdate {
+	mutation := newReconciliationMutation(c.config, OpUpdate)
+	return &ReconciliationUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *ReconciliationClient) UpdateOne(_m *Reconciliation) *ReconciliationUpdateOne {
+	mutation := newReconciliationMutation(c.config, OpUpdateOne, withReconciliation(_m))
+	return &ReconciliationUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *ReconciliationClient) UpdateOneID(id uuid.UUID) *ReconciliationUpdateOne {
+	mutation := newReconciliationMutation(c.config, OpUpdateOne, withReconciliationID(id))
+	return &ReconciliationUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for Reconciliation.
+func (c *ReconciliationClient) Delete() *ReconciliationDelete {
+	mutation := newReconciliationMutation(c.config, OpDelete)
+	return &ReconciliationDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *ReconciliationClient) DeleteOne(_m *Reconciliation) *ReconciliationDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *ReconciliationClient) DeleteOneID(id uuid.UUID) *ReconciliationDeleteOne {
+	builder := c.Delete().Where(reconciliation.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &ReconciliationDeleteOne{builder}
+}
+
+// Query returns a query builder for Reconciliation.
+func (c *ReconciliationClient) Query() *ReconciliationQuery {
+	return &ReconciliationQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeReconciliation},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a Reconciliation entity by its id.
+func (c *ReconciliationClient) Get(ctx context.Context, id uuid.UUID) (*Reconciliation, error) {
+	return c.Query().Where(reconciliation.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *ReconciliationClient) GetX(ctx context.Context, id uuid.UUID) *Reconciliation {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *ReconciliationClient) Hooks() []Hook {
+	return c.hooks.Reconciliation
+}
+
+// Interceptors returns the client interceptors.
+func (c *ReconciliationClient) Interceptors() []Interceptor {
+	return c.inters.Reconciliation
+}
+
+func (c *ReconciliationClient) mutate(ctx context.Context, m *ReconciliationMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&ReconciliationCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&ReconciliationUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&ReconciliationUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&ReconciliationDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown Reconciliation mutation op: %q", m.Op())
 	}
 }
 
@@ -8068,24 +8352,24 @@ type (
 	hooks struct {
 		AuditEntry, Ceremony, CodeGuess, EmailChange, Erasure, Factor,
 		FederatedIdentity, Genre, Guess, Handover, IdempotencyKey, KnownDevice,
-		LedgerTransfer, Mail, MailedToken, Movie, MovieRating, PayLaterPolicy, Payment,
-		PaymentAttempt, PaymentRecovery, PriceRule, PriceTier, Profile, Promotion,
-		PromotionRedemption, ProviderFlow, RecoveryCode, Refund, RefundPolicy,
-		Reservation, Review, ReviewEdit, ReviewReport, ReviewVote, RoleGrant, Screen,
-		Seat, SeatClaim, SeatLayout, SeatRules, Session, SessionRevocation, Showtime,
-		ShowtimeSale, Swap, Theater, TheaterGateways, Ticket, TillEntry, User,
-		WebhookEvent []ent.Hook
+		LedgerTransfer, Mail, MailedToken, Mismatch, Movie, MovieRating,
+		PayLaterPolicy, Payment, PaymentAttempt, PaymentRecovery, PriceRule, PriceTier,
+		Profile, Promotion, PromotionRedemption, ProviderFlow, Reconciliation,
+		RecoveryCode, Refund, RefundPolicy, Reservation, Review, ReviewEdit,
+		ReviewReport, ReviewVote, RoleGrant, Screen, Seat, SeatClaim, SeatLayout,
+		SeatRules, Session, SessionRevocation, Showtime, ShowtimeSale, Swap, Theater,
+		TheaterGateways, Ticket, TillEntry, User, WebhookEvent []ent.Hook
 	}
 	inters struct {
 		AuditEntry, Ceremony, CodeGuess, EmailChange, Erasure, Factor,
 		FederatedIdentity, Genre, Guess, Handover, IdempotencyKey, KnownDevice,
-		LedgerTransfer, Mail, MailedToken, Movie, MovieRating, PayLaterPolicy, Payment,
-		PaymentAttempt, PaymentRecovery, PriceRule, PriceTier, Profile, Promotion,
-		PromotionRedemption, ProviderFlow, RecoveryCode, Refund, RefundPolicy,
-		Reservation, Review, ReviewEdit, ReviewReport, ReviewVote, RoleGrant, Screen,
-		Seat, SeatClaim, SeatLayout, SeatRules, Session, SessionRevocation, Showtime,
-		ShowtimeSale, Swap, Theater, TheaterGateways, Ticket, TillEntry, User,
-		WebhookEvent []ent.Interceptor
+		LedgerTransfer, Mail, MailedToken, Mismatch, Movie, MovieRating,
+		PayLaterPolicy, Payment, PaymentAttempt, PaymentRecovery, PriceRule, PriceTier,
+		Profile, Promotion, PromotionRedemption, ProviderFlow, Reconciliation,
+		RecoveryCode, Refund, RefundPolicy, Reservation, Review, ReviewEdit,
+		ReviewReport, ReviewVote, RoleGrant, Screen, Seat, SeatClaim, SeatLayout,
+		SeatRules, Session, SessionRevocation, Showtime, ShowtimeSale, Swap, Theater,
+		TheaterGateways, Ticket, TillEntry, User, WebhookEvent []ent.Interceptor
 	}
 )
 

@@ -21,6 +21,7 @@ import (
 	"marquee/ent/ledgertransfer"
 	"marquee/ent/mail"
 	"marquee/ent/mailedtoken"
+	"marquee/ent/mismatch"
 	"marquee/ent/movie"
 	"marquee/ent/movierating"
 	"marquee/ent/paylaterpolicy"
@@ -33,6 +34,7 @@ import (
 	"marquee/ent/promotion"
 	"marquee/ent/promotionredemption"
 	"marquee/ent/providerflow"
+	"marquee/ent/reconciliation"
 	"marquee/ent/recoverycode"
 	"marquee/ent/refund"
 	"marquee/ent/refundpolicy"
@@ -139,6 +141,7 @@ func checkColumn(t, c string) error {
 			ledgertransfer.Table:      ledgertransfer.ValidColumn,
 			mail.Table:                mail.ValidColumn,
 			mailedtoken.Table:         mailedtoken.ValidColumn,
+			mismatch.Table:            mismatch.ValidColumn,
 			movie.Table:               movie.ValidColumn,
 			movierating.Table:         movierating.ValidColumn,
 			paylaterpolicy.Table:      paylaterpolicy.ValidColumn,
@@ -151,6 +154,7 @@ func checkColumn(t, c string) error {
 			promotion.Table:           promotion.ValidColumn,
 			promotionredemption.Table: promotionredemption.ValidColumn,
 			providerflow.Table:        providerflow.ValidColumn,
+			reconciliation.Table:      reconciliation.ValidColumn,
 			recoverycode.Table:        recoverycode.ValidColumn,
 			refund.Table:              refund.ValidColumn,
 			refundpolicy.Table:        refundpolicy.ValidColumn,

@@ -22,6 +22,7 @@ import (
 	"marquee/ent/ledgertransfer"
 	"marquee/ent/mail"
 	"marquee/ent/mailedtoken"
+	"marquee/ent/mismatch"
 	"marquee/ent/movie"
 	"marquee/ent/movierating"
 	"marquee/ent/paylaterpolicy"
@@ -35,6 +36,7 @@ import (
 	"marquee/ent/promotion"
 	"marquee/ent/promotionredemption"
 	"marquee/ent/providerflow"
+	"marquee/ent/reconciliation"
 	"marquee/ent/recoverycode"
 	"marquee/ent/refund"
 	"marquee/ent/refundpolicy"
@@ -93,6 +95,7 @@ const (
 	TypeLedgerTransfer      = "LedgerTransfer"
 	TypeMail                = "Mail"
 	TypeMailedToken         = "MailedToken"
+	TypeMismatch            = "Mismatch"
 	TypeMovie               = "Movie"
 	TypeMovieRating         = "MovieRating"
 	TypePayLaterPolicy      = "PayLaterPolicy"
@@ -105,6 +108,7 @@ const (
 	TypePromotion           = "Promotion"
 	TypePromotionRedemption = "PromotionRedemption"
 	TypeProviderFlow        = "ProviderFlow"
+	TypeReconciliation      = "Reconciliation"
 	TypeRecoveryCode        = "RecoveryCode"
 	TypeRefund              = "Refund"
 	TypeRefundPolicy        = "RefundPolicy"
@@ -10436,6 +10440,1369 @@ func (m *MailedTokenMutation) ResetEdge(name string) error {
 		return nil
 	}
 	return fmt.Errorf("unknown MailedToken edge %s", name)
+}
+
+// MismatchMutation represents an operation that mutates the Mismatch nodes in the graph.
+type MismatchMutation struct {
+	config
+	op              Op
+	typ             string
+	id              *uuid.UUID
+	gateway         *string
+	charge_key      *string
+	kind            *string
+	reference       *string
+	showtime_id     *uuid.UUID
+	payment_id      *uuid.UUID
+	theater_id      *uuid.UUID
+	ours_minor      *int64
+	addours_minor   *int64
+	ours_currency   *string
+	theirs_minor    *int64
+	addtheirs_minor *int64
+	theirs_currency *string
+	state           *string
+	owner_id        *uuid.UUID
+	note            *string
+	last_seen_at    *time.Time
+	closed_at       *time.Time
+	created_at      *time.Time
+	clearedFields   map[string]struct{}
+	done            bool
+	oldValue        func(context.Context) (*Mismatch, error)
+	predicates      []predicate.Mismatch
+}
+
+var _ ent.Mutation = (*MismatchMutation)(nil)
+
+// mismatchOption allows management of the mutation configuration using functional options.
+type mismatchOption func(*MismatchMutation)
+
+// newMismatchMutation creates new mutation for the Mismatch entity.
+func newMismatchMutation(c config, op Op, opts ...mismatchOption) *MismatchMutation {
+	m := &MismatchMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeMismatch,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withMismatchID sets the ID field of the mutation.
+func withMismatchID(id uuid.UUID) mismatchOption {
+	return func(m *MismatchMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *Mismatch
+		)
+		m.oldValue = func(ctx context.Context) (*Mismatch, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().Mismatch.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withMismatch sets the old Mismatch of the mutation.
+func withMismatch(node *Mismatch) mismatchOption {
+	return func(m *MismatchMutation) {
+		m.oldValue = func(context.Context) (*Mismatch, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m MismatchMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m MismatchMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of Mismatch entities.
+func (m *MismatchMutation) SetID(id uuid.UUID) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *MismatchMutation) ID() (id uuid.UUID, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *MismatchMutation) IDs(ctx context.Context) ([]uuid.UUID, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []uuid.UUID{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().Mismatch.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetGateway sets the "gateway" field.
+func (m *MismatchMutation) SetGateway(s string) {
+	m.gateway = &s
+}
+
+// Gateway returns the value of the "gateway" field in the mutation.
+func (m *MismatchMutation) Gateway() (r string, exists bool) {
+	v := m.gateway
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldGateway returns the old "gateway" field's value of the Mismatch entity.
+// If the Mismatch object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *MismatchMutation) OldGateway(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldGateway is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldGateway requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldGateway: %w", err)
+	}
+	return oldValue.Gateway, nil
+}
+
+// ResetGateway resets all changes to the "gateway" field.
+func (m *MismatchMutation) ResetGateway() {
+	m.gateway = nil
+}
+
+// SetChargeKey sets the "charge_key" field.
+func (m *MismatchMutation) SetChargeKey(s string) {
+	m.charge_key = &s
+}
+
+// ChargeKey returns the value of the "charge_key" field in the mutation.
+func (m *MismatchMutation) ChargeKey() (r string, exists bool) {
+	v := m.charge_key
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldChargeKey returns the old "charge_key" field's value of the Mismatch entity.
+// If the Mismatch object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *MismatchMutation) OldChargeKey(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldChargeKey is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldChargeKey requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldChargeKey: %w", err)
+	}
+	return oldValue.ChargeKey, nil
+}
+
+// ResetChargeKey resets all changes to the "charge_key" field.
+func (m *MismatchMutation) ResetChargeKey() {
+	m.charge_key = nil
+}
+
+// SetKind sets the "kind" field.
+func (m *MismatchMutation) SetKind(s string) {
+	m.kind = &s
+}
+
+// Kind returns the value of the "kind" field in the mutation.
+func (m *MismatchMutation) Kind() (r string, exists bool) {
+	v := m.kind
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldKind returns the old "kind" field's value of the Mismatch entity.
+// If the Mismatch object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *MismatchMutation) OldKind(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldKind is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldKind requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldKind: %w", err)
+	}
+	return oldValue.Kind, nil
+}
+
+// ResetKind resets all changes to the "kind" field.
+func (m *MismatchMutation) ResetKind() {
+	m.kind = nil
+}
+
+// SetReference sets the "reference" field.
+func (m *MismatchMutation) SetReference(s string) {
+	m.reference = &s
+}
+
+// Reference returns the value of the "reference" field in the mutation.
+func (m *MismatchMutation) Reference() (r string, exists bool) {
+	v := m.reference
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldReference returns the old "reference" field's value of the Mismatch entity.
+// If the Mismatch object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *MismatchMutation) OldReference(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldReference is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldReference requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldReference: %w", err)
+	}
+	return oldValue.Reference, nil
+}
+
+// ResetReference resets all changes to the "reference" field.
+func (m *MismatchMutation) ResetReference() {
+	m.reference = nil
+}
+
+// SetShowtimeID sets the "showtime_id" field.
+func (m *MismatchMutation) SetShowtimeID(u uuid.UUID) {
+	m.showtime_id = &u
+}
+
+// ShowtimeID returns the value of the "showtime_id" field in the mutation.
+func (m *MismatchMutation) ShowtimeID() (r uuid.UUID, exists bool) {
+	v := m.showtime_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldShowtimeID returns the old "showtime_id" field's value of the Mismatch entity.
+// If the Mismatch object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *MismatchMutation) OldShowtimeID(ctx context.Context) (v *uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldShowtimeID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldShowtimeID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldShowtimeID: %w", err)
+	}
+	return oldValue.ShowtimeID, nil
+}
+
+// ClearShowtimeID clears the value of the "showtime_id" field.
+func (m *MismatchMutation) ClearShowtimeID() {
+	m.showtime_id = nil
+	m.clearedFields[mismatch.FieldShowtimeID] = struct{}{}
+}
+
+// ShowtimeIDCleared returns if the "showtime_id" field was cleared in this mutation.
+func (m *MismatchMutation) ShowtimeIDCleared() bool {
+	_, ok := m.clearedFields[mismatch.FieldShowtimeID]
+	return ok
+}
+
+// ResetShowtimeID resets all changes to the "showtime_id" field.
+func (m *MismatchMutation) ResetShowtimeID() {
+	m.showtime_id = nil
+	delete(m.clearedFields, mismatch.FieldShowtimeID)
+}
+
+// SetPaymentID sets the "payment_id" field.
+func (m *MismatchMutation) SetPaymentID(u uuid.UUID) {
+	m.payment_id = &u
+}
+
+// PaymentID returns the value of the "payment_id" field in the mutation.
+func (m *MismatchMutation) PaymentID() (r uuid.UUID, exists bool) {
+	v := m.payment_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldPaymentID returns the old "payment_id" field's value of the Mismatch entity.
+// If the Mismatch object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *MismatchMutation) OldPaymentID(ctx context.Context) (v *uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldPaymentID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldPaymentID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldPaymentID: %w", err)
+	}
+	return oldValue.PaymentID, nil
+}
+
+// ClearPaymentID clears the value of the "payment_id" field.
+func (m *MismatchMutation) ClearPaymentID() {
+	m.payment_id = nil
+	m.clearedFields[mismatch.FieldPaymentID] = struct{}{}
+}
+
+// PaymentIDCleared returns if the "payment_id" field was cleared in this mutation.
+func (m *MismatchMutation) PaymentIDCleared() bool {
+	_, ok := m.clearedFields[mismatch.FieldPaymentID]
+	return ok
+}
+
+// ResetPaymentID resets all changes to the "payment_id" field.
+func (m *MismatchMutation) ResetPaymentID() {
+	m.payment_id = nil
+	delete(m.clearedFields, mismatch.FieldPaymentID)
+}
+
+// SetTheaterID sets the "theater_id" field.
+func (m *MismatchMutation) SetTheaterID(u uuid.UUID) {
+	m.theater_id = &u
+}
+
+// TheaterID returns the value of the "theater_id" field in the mutation.
+func (m *MismatchMutation) TheaterID() (r uuid.UUID, exists bool) {
+	v := m.theater_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldTheaterID returns the old "theater_id" field's value of the Mismatch entity.
+// If the Mismatch object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *MismatchMutation) OldTheaterID(ctx context.Context) (v *uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldTheaterID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldTheaterID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldTheaterID: %w", err)
+	}
+	return oldValue.TheaterID, nil
+}
+
+// ClearTheaterID clears the value of the "theater_id" field.
+func (m *MismatchMutation) ClearTheaterID() {
+	m.theater_id = nil
+	m.clearedFields[mismatch.FieldTheaterID] = struct{}{}
+}
+
+// TheaterIDCleared returns if the "theater_id" field was cleared in this mutation.
+func (m *MismatchMutation) TheaterIDCleared() bool {
+	_, ok := m.clearedFields[mismatch.FieldTheaterID]
+	return ok
+}
+
+// ResetTheaterID resets all changes to the "theater_id" field.
+func (m *MismatchMutation) ResetTheaterID() {
+	m.theater_id = nil
+	delete(m.clearedFields, mismatch.FieldTheaterID)
+}
+
+// SetOursMinor sets the "ours_minor" field.
+func (m *MismatchMutation) SetOursMinor(i int64) {
+	m.ours_minor = &i
+	m.addours_minor = nil
+}
+
+// OursMinor returns the value of the "ours_minor" field in the mutation.
+func (m *MismatchMutation) OursMinor() (r int64, exists bool) {
+	v := m.ours_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldOursMinor returns the old "ours_minor" field's value of the Mismatch entity.
+// If the Mismatch object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *MismatchMutation) OldOursMinor(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldOursMinor is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldOursMinor requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldOursMinor: %w", err)
+	}
+	return oldValue.OursMinor, nil
+}
+
+// AddOursMinor adds i to the "ours_minor" field.
+func (m *MismatchMutation) AddOursMinor(i int64) {
+	if m.addours_minor != nil {
+		*m.addours_minor += i
+	} else {
+		m.addours_minor = &i
+	}
+}
+
+// AddedOursMinor returns the value that was added to the "ours_minor" field in this mutation.
+func (m *MismatchMutation) AddedOursMinor() (r int64, exists bool) {
+	v := m.addours_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetOursMinor resets all changes to the "ours_minor" field.
+func (m *MismatchMutation) ResetOursMinor() {
+	m.ours_minor = nil
+	m.addours_minor = nil
+}
+
+// SetOursCurrency sets the "ours_currency" field.
+func (m *MismatchMutation) SetOursCurrency(s string) {
+	m.ours_currency = &s
+}
+
+// OursCurrency returns the value of the "ours_currency" field in the mutation.
+func (m *MismatchMutation) OursCurrency() (r string, exists bool) {
+	v := m.ours_currency
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldOursCurrency returns the old "ours_currency" field's value of the Mismatch entity.
+// If the Mismatch object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *MismatchMutation) OldOursCurrency(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldOursCurrency is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldOursCurrency requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldOursCurrency: %w", err)
+	}
+	return oldValue.OursCurrency, nil
+}
+
+// ResetOursCurrency resets all changes to the "ours_currency" field.
+func (m *MismatchMutation) ResetOursCurrency() {
+	m.ours_currency = nil
+}
+
+// SetTheirsMinor sets the "theirs_minor" field.
+func (m *MismatchMutation) SetTheirsMinor(i int64) {
+	m.theirs_minor = &i
+	m.addtheirs_minor = nil
+}
+
+// TheirsMinor returns the value of the "theirs_minor" field in the mutation.
+func (m *MismatchMutation) TheirsMinor() (r int64, exists bool) {
+	v := m.theirs_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldTheirsMinor returns the old "theirs_minor" field's value of the Mismatch entity.
+// If the Mismatch object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *MismatchMutation) OldTheirsMinor(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldTheirsMinor is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldTheirsMinor requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldTheirsMinor: %w", err)
+	}
+	return oldValue.TheirsMinor, nil
+}
+
+// AddTheirsMinor adds i to the "theirs_minor" field.
+func (m *MismatchMutation) AddTheirsMinor(i int64) {
+	if m.addtheirs_minor != nil {
+		*m.addtheirs_minor += i
+	} else {
+		m.addtheirs_minor = &i
+	}
+}
+
+// AddedTheirsMinor returns the value that was added to the "theirs_minor" field in this mutation.
+func (m *MismatchMutation) AddedTheirsMinor() (r int64, exists bool) {
+	v := m.addtheirs_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetTheirsMinor resets all changes to the "theirs_minor" field.
+func (m *MismatchMutation) ResetTheirsMinor() {
+	m.theirs_minor = nil
+	m.addtheirs_minor = nil
+}
+
+// SetTheirsCurrency sets the "theirs_currency" field.
+func (m *MismatchMutation) SetTheirsCurrency(s string) {
+	m.theirs_currency = &s
+}
+
+// TheirsCurrency returns the value of the "theirs_currency" field in the mutation.
+func (m *MismatchMutation) TheirsCurrency() (r string, exists bool) {
+	v := m.theirs_currency
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldTheirsCurrency returns the old "theirs_currency" field's value of the Mismatch entity.
+// If the Mismatch object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *MismatchMutation) OldTheirsCurrency(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldTheirsCurrency is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldTheirsCurrency requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldTheirsCurrency: %w", err)
+	}
+	return oldValue.TheirsCurrency, nil
+}
+
+// ResetTheirsCurrency resets all changes to the "theirs_currency" field.
+func (m *MismatchMutation) ResetTheirsCurrency() {
+	m.theirs_currency = nil
+}
+
+// SetState sets the "state" field.
+func (m *MismatchMutation) SetState(s string) {
+	m.state = &s
+}
+
+// State returns the value of the "state" field in the mutation.
+func (m *MismatchMutation) State() (r string, exists bool) {
+	v := m.state
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldState returns the old "state" field's value of the Mismatch entity.
+// If the Mismatch object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *MismatchMutation) OldState(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldState is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldState requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldState: %w", err)
+	}
+	return oldValue.State, nil
+}
+
+// ResetState resets all changes to the "state" field.
+func (m *MismatchMutation) ResetState() {
+	m.state = nil
+}
+
+// SetOwnerID sets the "owner_id" field.
+func (m *MismatchMutation) SetOwnerID(u uuid.UUID) {
+	m.owner_id = &u
+}
+
+// OwnerID returns the value of the "owner_id" field in the mutation.
+func (m *MismatchMutation) OwnerID() (r uuid.UUID, exists bool) {
+	v := m.owner_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldOwnerID returns the old "owner_id" field's value of the Mismatch entity.
+// If the Mismatch object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *MismatchMutation) OldOwnerID(ctx context.Context) (v *uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldOwnerID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldOwnerID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldOwnerID: %w", err)
+	}
+	return oldValue.OwnerID, nil
+}
+
+// ClearOwnerID clears the value of the "owner_id" field.
+func (m *MismatchMutation) ClearOwnerID() {
+	m.owner_id = nil
+	m.clearedFields[mismatch.FieldOwnerID] = struct{}{}
+}
+
+// OwnerIDCleared returns if the "owner_id" field was cleared in this mutation.
+func (m *MismatchMutation) OwnerIDCleared() bool {
+	_, ok := m.clearedFields[mismatch.FieldOwnerID]
+	return ok
+}
+
+// ResetOwnerID resets all changes to the "owner_id" field.
+func (m *MismatchMutation) ResetOwnerID() {
+	m.owner_id = nil
+	delete(m.clearedFields, mismatch.FieldOwnerID)
+}
+
+// SetNote sets the "note" field.
+func (m *MismatchMutation) SetNote(s string) {
+	m.note = &s
+}
+
+// Note returns the value of the "note" field in the mutation.
+func (m *MismatchMutation) Note() (r string, exists bool) {
+	v := m.note
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldNote returns the old "note" field's value of the Mismatch entity.
+// If the Mismatch object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *MismatchMutation) OldNote(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldNote is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldNote requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldNote: %w", err)
+	}
+	return oldValue.Note, nil
+}
+
+// ResetNote resets all changes to the "note" field.
+func (m *MismatchMutation) ResetNote() {
+	m.note = nil
+}
+
+// SetLastSeenAt sets the "last_seen_at" field.
+func (m *MismatchMutation) SetLastSeenAt(t time.Time) {
+	m.last_seen_at = &t
+}
+
+// LastSeenAt returns the value of the "last_seen_at" field in the mutation.
+func (m *MismatchMutation) LastSeenAt() (r time.Time, exists bool) {
+	v := m.last_seen_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldLastSeenAt returns the old "last_seen_at" field's value of the Mismatch entity.
+// If the Mismatch object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *MismatchMutation) OldLastSeenAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldLastSeenAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldLastSeenAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldLastSeenAt: %w", err)
+	}
+	return oldValue.LastSeenAt, nil
+}
+
+// ResetLastSeenAt resets all changes to the "last_seen_at" field.
+func (m *MismatchMutation) ResetLastSeenAt() {
+	m.last_seen_at = nil
+}
+
+// SetClosedAt sets the "closed_at" field.
+func (m *MismatchMutation) SetClosedAt(t time.Time) {
+	m.closed_at = &t
+}
+
+// ClosedAt returns the value of the "closed_at" field in the mutation.
+func (m *MismatchMutation) ClosedAt() (r time.Time, exists bool) {
+	v := m.closed_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldClosedAt returns the old "closed_at" field's value of the Mismatch entity.
+// If the Mismatch object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *MismatchMutation) OldClosedAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldClosedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldClosedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldClosedAt: %w", err)
+	}
+	return oldValue.ClosedAt, nil
+}
+
+// ClearClosedAt clears the value of the "closed_at" field.
+func (m *MismatchMutation) ClearClosedAt() {
+	m.closed_at = nil
+	m.clearedFields[mismatch.FieldClosedAt] = struct{}{}
+}
+
+// ClosedAtCleared returns if the "closed_at" field was cleared in this mutation.
+func (m *MismatchMutation) ClosedAtCleared() bool {
+	_, ok := m.clearedFields[mismatch.FieldClosedAt]
+	return ok
+}
+
+// ResetClosedAt resets all changes to the "closed_at" field.
+func (m *MismatchMutation) ResetClosedAt() {
+	m.closed_at = nil
+	delete(m.clearedFields, mismatch.FieldClosedAt)
+}
+
+// SetCreatedAt sets the "created_at" field.
+func (m *MismatchMutation) SetCreatedAt(t time.Time) {
+	m.created_at = &t
+}
+
+// CreatedAt returns the value of the "created_at" field in the mutation.
+func (m *MismatchMutation) CreatedAt() (r time.Time, exists bool) {
+	v := m.created_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCreatedAt returns the old "created_at" field's value of the Mismatch entity.
+// If the Mismatch object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *MismatchMutation) OldCreatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCreatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCreatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCreatedAt: %w", err)
+	}
+	return oldValue.CreatedAt, nil
+}
+
+// ResetCreatedAt resets all changes to the "created_at" field.
+func (m *MismatchMutation) ResetCreatedAt() {
+	m.created_at = nil
+}
+
+// Where appends a list predicates to the MismatchMutation builder.
+func (m *MismatchMutation) Where(ps ...predicate.Mismatch) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the MismatchMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *MismatchMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.Mismatch, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *MismatchMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *MismatchMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (Mismatch).
+func (m *MismatchMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *MismatchMutation) Fields() []string {
+	fields := make([]string, 0, 17)
+	if m.gateway != nil {
+		fields = append(fields, mismatch.FieldGateway)
+	}
+	if m.charge_key != nil {
+		fields = append(fields, mismatch.FieldChargeKey)
+	}
+	if m.kind != nil {
+		fields = append(fields, mismatch.FieldKind)
+	}
+	if m.reference != nil {
+		fields = append(fields, mismatch.FieldReference)
+	}
+	if m.showtime_id != nil {
+		fields = append(fields, mismatch.FieldShowtimeID)
+	}
+	if m.payment_id != nil {
+		fields = append(fields, mismatch.FieldPaymentID)
+	}
+	if m.theater_id != nil {
+		fields = append(fields, mismatch.FieldTheaterID)
+	}
+	if m.ours_minor != nil {
+		fields = append(fields, mismatch.FieldOursMinor)
+	}
+	if m.ours_currency != nil {
+		fields = append(fields, mismatch.FieldOursCurrency)
+	}
+	if m.theirs_minor != nil {
+		fields = append(fields, mismatch.FieldTheirsMinor)
+	}
+	if m.theirs_currency != nil {
+		fields = append(fields, mismatch.FieldTheirsCurrency)
+	}
+	if m.state != nil {
+		fields = append(fields, mismatch.FieldState)
+	}
+	if m.owner_id != nil {
+		fields = append(fields, mismatch.FieldOwnerID)
+	}
+	if m.note != nil {
+		fields = append(fields, mismatch.FieldNote)
+	}
+	if m.last_seen_at != nil {
+		fields = append(fields, mismatch.FieldLastSeenAt)
+	}
+	if m.closed_at != nil {
+		fields = append(fields, mismatch.FieldClosedAt)
+	}
+	if m.created_at != nil {
+		fields = append(fields, mismatch.FieldCreatedAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *MismatchMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case mismatch.FieldGateway:
+		return m.Gateway()
+	case mismatch.FieldChargeKey:
+		return m.ChargeKey()
+	case mismatch.FieldKind:
+		return m.Kind()
+	case mismatch.FieldReference:
+		return m.Reference()
+	case mismatch.FieldShowtimeID:
+		return m.ShowtimeID()
+	case mismatch.FieldPaymentID:
+		return m.PaymentID()
+	case mismatch.FieldTheaterID:
+		return m.TheaterID()
+	case mismatch.FieldOursMinor:
+		return m.OursMinor()
+	case mismatch.FieldOursCurrency:
+		return m.OursCurrency()
+	case mismatch.FieldTheirsMinor:
+		return m.TheirsMinor()
+	case mismatch.FieldTheirsCurrency:
+		return m.TheirsCurrency()
+	case mismatch.FieldState:
+		return m.State()
+	case mismatch.FieldOwnerID:
+		return m.OwnerID()
+	case mismatch.FieldNote:
+		return m.Note()
+	case mismatch.FieldLastSeenAt:
+		return m.LastSeenAt()
+	case mismatch.FieldClosedAt:
+		return m.ClosedAt()
+	case mismatch.FieldCreatedAt:
+		return m.CreatedAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *MismatchMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case mismatch.FieldGateway:
+		return m.OldGateway(ctx)
+	case mismatch.FieldChargeKey:
+		return m.OldChargeKey(ctx)
+	case mismatch.FieldKind:
+		return m.OldKind(ctx)
+	case mismatch.FieldReference:
+		return m.OldReference(ctx)
+	case mismatch.FieldShowtimeID:
+		return m.OldShowtimeID(ctx)
+	case mismatch.FieldPaymentID:
+		return m.OldPaymentID(ctx)
+	case mismatch.FieldTheaterID:
+		return m.OldTheaterID(ctx)
+	case mismatch.FieldOursMinor:
+		return m.OldOursMinor(ctx)
+	case mismatch.FieldOursCurrency:
+		return m.OldOursCurrency(ctx)
+	case mismatch.FieldTheirsMinor:
+		return m.OldTheirsMinor(ctx)
+	case mismatch.FieldTheirsCurrency:
+		return m.OldTheirsCurrency(ctx)
+	case mismatch.FieldState:
+		return m.OldState(ctx)
+	case mismatch.FieldOwnerID:
+		return m.OldOwnerID(ctx)
+	case mismatch.FieldNote:
+		return m.OldNote(ctx)
+	case mismatch.FieldLastSeenAt:
+		return m.OldLastSeenAt(ctx)
+	case mismatch.FieldClosedAt:
+		return m.OldClosedAt(ctx)
+	case mismatch.FieldCreatedAt:
+		return m.OldCreatedAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown Mismatch field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *MismatchMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case mismatch.FieldGateway:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetGateway(v)
+		return nil
+	case mismatch.FieldChargeKey:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetChargeKey(v)
+		return nil
+	case mismatch.FieldKind:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetKind(v)
+		return nil
+	case mismatch.FieldReference:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetReference(v)
+		return nil
+	case mismatch.FieldShowtimeID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetShowtimeID(v)
+		return nil
+	case mismatch.FieldPaymentID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetPaymentID(v)
+		return nil
+	case mismatch.FieldTheaterID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetTheaterID(v)
+		return nil
+	case mismatch.FieldOursMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetOursMinor(v)
+		return nil
+	case mismatch.FieldOursCurrency:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetOursCurrency(v)
+		return nil
+	case mismatch.FieldTheirsMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetTheirsMinor(v)
+		return nil
+	case mismatch.FieldTheirsCurrency:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetTheirsCurrency(v)
+		return nil
+	case mismatch.FieldState:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetState(v)
+		return nil
+	case mismatch.FieldOwnerID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetOwnerID(v)
+		return nil
+	case mismatch.FieldNote:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetNote(v)
+		return nil
+	case mismatch.FieldLastSeenAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetLastSeenAt(v)
+		return nil
+	case mismatch.FieldClosedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetClosedAt(v)
+		return nil
+	case mismatch.FieldCreatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCreatedAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown Mismatch field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *MismatchMutation) AddedFields() []string {
+	var fields []string
+	if m.addours_minor != nil {
+		fields = append(fields, mismatch.FieldOursMinor)
+	}
+	if m.addtheirs_minor != nil {
+		fields = append(fields, mismatch.FieldTheirsMinor)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *MismatchMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case mismatch.FieldOursMinor:
+		return m.AddedOursMinor()
+	case mismatch.FieldTheirsMinor:
+		return m.AddedTheirsMinor()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *MismatchMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case mismatch.FieldOursMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddOursMinor(v)
+		return nil
+	case mismatch.FieldTheirsMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddTheirsMinor(v)
+		return nil
+	}
+	return fmt.Errorf("unknown Mismatch numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *MismatchMutation) ClearedFields() []string {
+	var fields []string
+	if m.FieldCleared(mismatch.FieldShowtimeID) {
+		fields = append(fields, mismatch.FieldShowtimeID)
+	}
+	if m.FieldCleared(mismatch.FieldPaymentID) {
+		fields = append(fields, mismatch.FieldPaymentID)
+	}
+	if m.FieldCleared(mismatch.FieldTheaterID) {
+		fields = append(fields, mismatch.FieldTheaterID)
+	}
+	if m.FieldCleared(mismatch.FieldOwnerID) {
+		fields = append(fields, mismatch.FieldOwnerID)
+	}
+	if m.FieldCleared(mismatch.FieldClosedAt) {
+		fields = append(fields, mismatch.FieldClosedAt)
+	}
+	return fields
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *MismatchMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *MismatchMutation) ClearField(name string) error {
+	switch name {
+	case mismatch.FieldShowtimeID:
+		m.ClearShowtimeID()
+		return nil
+	case mismatch.FieldPaymentID:
+		m.ClearPaymentID()
+		return nil
+	case mismatch.FieldTheaterID:
+		m.ClearTheaterID()
+		return nil
+	case mismatch.FieldOwnerID:
+		m.ClearOwnerID()
+		return nil
+	case mismatch.FieldClosedAt:
+		m.ClearClosedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown Mismatch nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *MismatchMutation) ResetField(name string) error {
+	switch name {
+	case mismatch.FieldGateway:
+		m.ResetGateway()
+		return nil
+	case mismatch.FieldChargeKey:
+		m.ResetChargeKey()
+		return nil
+	case mismatch.FieldKind:
+		m.ResetKind()
+		return nil
+	case mismatch.FieldReference:
+		m.ResetReference()
+		return nil
+	case mismatch.FieldShowtimeID:
+		m.ResetShowtimeID()
+		return nil
+	case mismatch.FieldPaymentID:
+		m.ResetPaymentID()
+		return nil
+	case mismatch.FieldTheaterID:
+		m.ResetTheaterID()
+		return nil
+	case mismatch.FieldOursMinor:
+		m.ResetOursMinor()
+		return nil
+	case mismatch.FieldOursCurrency:
+		m.ResetOursCurrency()
+		return nil
+	case mismatch.FieldTheirsMinor:
+		m.ResetTheirsMinor()
+		return nil
+	case mismatch.FieldTheirsCurrency:
+		m.ResetTheirsCurrency()
+		return nil
+	case mismatch.FieldState:
+		m.ResetState()
+		return nil
+	case mismatch.FieldOwnerID:
+		m.ResetOwnerID()
+		return nil
+	case mismatch.FieldNote:
+		m.ResetNote()
+		return nil
+	case mismatch.FieldLastSeenAt:
+		m.ResetLastSeenAt()
+		return nil
+	case mismatch.FieldClosedAt:
+		m.ResetClosedAt()
+		return nil
+	case mismatch.FieldCreatedAt:
+		m.ResetCreatedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown Mismatch field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *MismatchMutation) AddedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *MismatchMutation) AddedIDs(name string) []ent.Value {
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *MismatchMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *MismatchMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *MismatchMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *MismatchMutation) EdgeCleared(name string) bool {
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *MismatchMutation) ClearEdge(name string) error {
+	return fmt.Errorf("unknown Mismatch unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *MismatchMutation) ResetEdge(name string) error {
+	return fmt.Errorf("unknown Mismatch edge %s", name)
 }
 
 // MovieMutation represents an operation that mutates the Movie nodes in the graph.
@@ -21138,6 +22505,948 @@ func (m *ProviderFlowMutation) ClearEdge(name string) error {
 // It returns an error if the edge is not defined in the schema.
 func (m *ProviderFlowMutation) ResetEdge(name string) error {
 	return fmt.Errorf("unknown ProviderFlow edge %s", name)
+}
+
+// ReconciliationMutation represents an operation that mutates the Reconciliation nodes in the graph.
+type ReconciliationMutation struct {
+	config
+	op            Op
+	typ           string
+	id            *uuid.UUID
+	gateway       *string
+	period_from   *time.Time
+	period_to     *time.Time
+	outcome       *string
+	compared      *int32
+	addcompared   *int32
+	found         *int32
+	addfound      *int32
+	healed        *int32
+	addhealed     *int32
+	leased_until  *time.Time
+	created_at    *time.Time
+	ended_at      *time.Time
+	clearedFields map[string]struct{}
+	done          bool
+	oldValue      func(context.Context) (*Reconciliation, error)
+	predicates    []predicate.Reconciliation
+}
+
+var _ ent.Mutation = (*ReconciliationMutation)(nil)
+
+// reconciliationOption allows management of the mutation configuration using functional options.
+type reconciliationOption func(*ReconciliationMutation)
+
+// newReconciliationMutation creates new mutation for the Reconciliation entity.
+func newReconciliationMutation(c config, op Op, opts ...reconciliationOption) *ReconciliationMutation {
+	m := &ReconciliationMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeReconciliation,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withReconciliationID sets the ID field of the mutation.
+func withReconciliationID(id uuid.UUID) reconciliationOption {
+	return func(m *ReconciliationMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *Reconciliation
+		)
+		m.oldValue = func(ctx context.Context) (*Reconciliation, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().Reconciliation.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withReconciliation sets the old Reconciliation of the mutation.
+func withReconciliation(node *Reconciliation) reconciliationOption {
+	return func(m *ReconciliationMutation) {
+		m.oldValue = func(context.Context) (*Reconciliation, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m ReconciliationMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m ReconciliationMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of Reconciliation entities.
+func (m *ReconciliationMutation) SetID(id uuid.UUID) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *ReconciliationMutation) ID() (id uuid.UUID, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *ReconciliationMutation) IDs(ctx context.Context) ([]uuid.UUID, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []uuid.UUID{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().Reconciliation.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetGateway sets the "gateway" field.
+func (m *ReconciliationMutation) SetGateway(s string) {
+	m.gateway = &s
+}
+
+// Gateway returns the value of the "gateway" field in the mutation.
+func (m *ReconciliationMutation) Gateway() (r string, exists bool) {
+	v := m.gateway
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldGateway returns the old "gateway" field's value of the Reconciliation entity.
+// If the Reconciliation object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReconciliationMutation) OldGateway(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldGateway is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldGateway requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldGateway: %w", err)
+	}
+	return oldValue.Gateway, nil
+}
+
+// ResetGateway resets all changes to the "gateway" field.
+func (m *ReconciliationMutation) ResetGateway() {
+	m.gateway = nil
+}
+
+// SetPeriodFrom sets the "period_from" field.
+func (m *ReconciliationMutation) SetPeriodFrom(t time.Time) {
+	m.period_from = &t
+}
+
+// PeriodFrom returns the value of the "period_from" field in the mutation.
+func (m *ReconciliationMutation) PeriodFrom() (r time.Time, exists bool) {
+	v := m.period_from
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldPeriodFrom returns the old "period_from" field's value of the Reconciliation entity.
+// If the Reconciliation object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReconciliationMutation) OldPeriodFrom(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldPeriodFrom is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldPeriodFrom requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldPeriodFrom: %w", err)
+	}
+	return oldValue.PeriodFrom, nil
+}
+
+// ResetPeriodFrom resets all changes to the "period_from" field.
+func (m *ReconciliationMutation) ResetPeriodFrom() {
+	m.period_from = nil
+}
+
+// SetPeriodTo sets the "period_to" field.
+func (m *ReconciliationMutation) SetPeriodTo(t time.Time) {
+	m.period_to = &t
+}
+
+// PeriodTo returns the value of the "period_to" field in the mutation.
+func (m *ReconciliationMutation) PeriodTo() (r time.Time, exists bool) {
+	v := m.period_to
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldPeriodTo returns the old "period_to" field's value of the Reconciliation entity.
+// If the Reconciliation object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReconciliationMutation) OldPeriodTo(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldPeriodTo is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldPeriodTo requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldPeriodTo: %w", err)
+	}
+	return oldValue.PeriodTo, nil
+}
+
+// ResetPeriodTo resets all changes to the "period_to" field.
+func (m *ReconciliationMutation) ResetPeriodTo() {
+	m.period_to = nil
+}
+
+// SetOutcome sets the "outcome" field.
+func (m *ReconciliationMutation) SetOutcome(s string) {
+	m.outcome = &s
+}
+
+// Outcome returns the value of the "outcome" field in the mutation.
+func (m *ReconciliationMutation) Outcome() (r string, exists bool) {
+	v := m.outcome
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldOutcome returns the old "outcome" field's value of the Reconciliation entity.
+// If the Reconciliation object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReconciliationMutation) OldOutcome(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldOutcome is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldOutcome requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldOutcome: %w", err)
+	}
+	return oldValue.Outcome, nil
+}
+
+// ResetOutcome resets all changes to the "outcome" field.
+func (m *ReconciliationMutation) ResetOutcome() {
+	m.outcome = nil
+}
+
+// SetCompared sets the "compared" field.
+func (m *ReconciliationMutation) SetCompared(i int32) {
+	m.compared = &i
+	m.addcompared = nil
+}
+
+// Compared returns the value of the "compared" field in the mutation.
+func (m *ReconciliationMutation) Compared() (r int32, exists bool) {
+	v := m.compared
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCompared returns the old "compared" field's value of the Reconciliation entity.
+// If the Reconciliation object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReconciliationMutation) OldCompared(ctx context.Context) (v int32, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCompared is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCompared requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCompared: %w", err)
+	}
+	return oldValue.Compared, nil
+}
+
+// AddCompared adds i to the "compared" field.
+func (m *ReconciliationMutation) AddCompared(i int32) {
+	if m.addcompared != nil {
+		*m.addcompared += i
+	} else {
+		m.addcompared = &i
+	}
+}
+
+// AddedCompared returns the value that was added to the "compared" field in this mutation.
+func (m *ReconciliationMutation) AddedCompared() (r int32, exists bool) {
+	v := m.addcompared
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetCompared resets all changes to the "compared" field.
+func (m *ReconciliationMutation) ResetCompared() {
+	m.compared = nil
+	m.addcompared = nil
+}
+
+// SetFound sets the "found" field.
+func (m *ReconciliationMutation) SetFound(i int32) {
+	m.found = &i
+	m.addfound = nil
+}
+
+// Found returns the value of the "found" field in the mutation.
+func (m *ReconciliationMutation) Found() (r int32, exists bool) {
+	v := m.found
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldFound returns the old "found" field's value of the Reconciliation entity.
+// If the Reconciliation object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReconciliationMutation) OldFound(ctx context.Context) (v int32, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldFound is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldFound requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldFound: %w", err)
+	}
+	return oldValue.Found, nil
+}
+
+// AddFound adds i to the "found" field.
+func (m *ReconciliationMutation) AddFound(i int32) {
+	if m.addfound != nil {
+		*m.addfound += i
+	} else {
+		m.addfound = &i
+	}
+}
+
+// AddedFound returns the value that was added to the "found" field in this mutation.
+func (m *ReconciliationMutation) AddedFound() (r int32, exists bool) {
+	v := m.addfound
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetFound resets all changes to the "found" field.
+func (m *ReconciliationMutation) ResetFound() {
+	m.found = nil
+	m.addfound = nil
+}
+
+// SetHealed sets the "healed" field.
+func (m *ReconciliationMutation) SetHealed(i int32) {
+	m.healed = &i
+	m.addhealed = nil
+}
+
+// Healed returns the value of the "healed" field in the mutation.
+func (m *ReconciliationMutation) Healed() (r int32, exists bool) {
+	v := m.healed
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldHealed returns the old "healed" field's value of the Reconciliation entity.
+// If the Reconciliation object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReconciliationMutation) OldHealed(ctx context.Context) (v int32, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldHealed is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldHealed requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldHealed: %w", err)
+	}
+	return oldValue.Healed, nil
+}
+
+// AddHealed adds i to the "healed" field.
+func (m *ReconciliationMutation) AddHealed(i int32) {
+	if m.addhealed != nil {
+		*m.addhealed += i
+	} else {
+		m.addhealed = &i
+	}
+}
+
+// AddedHealed returns the value that was added to the "healed" field in this mutation.
+func (m *ReconciliationMutation) AddedHealed() (r int32, exists bool) {
+	v := m.addhealed
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetHealed resets all changes to the "healed" field.
+func (m *ReconciliationMutation) ResetHealed() {
+	m.healed = nil
+	m.addhealed = nil
+}
+
+// SetLeasedUntil sets the "leased_until" field.
+func (m *ReconciliationMutation) SetLeasedUntil(t time.Time) {
+	m.leased_until = &t
+}
+
+// LeasedUntil returns the value of the "leased_until" field in the mutation.
+func (m *ReconciliationMutation) LeasedUntil() (r time.Time, exists bool) {
+	v := m.leased_until
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldLeasedUntil returns the old "leased_until" field's value of the Reconciliation entity.
+// If the Reconciliation object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReconciliationMutation) OldLeasedUntil(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldLeasedUntil is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldLeasedUntil requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldLeasedUntil: %w", err)
+	}
+	return oldValue.LeasedUntil, nil
+}
+
+// ResetLeasedUntil resets all changes to the "leased_until" field.
+func (m *ReconciliationMutation) ResetLeasedUntil() {
+	m.leased_until = nil
+}
+
+// SetCreatedAt sets the "created_at" field.
+func (m *ReconciliationMutation) SetCreatedAt(t time.Time) {
+	m.created_at = &t
+}
+
+// CreatedAt returns the value of the "created_at" field in the mutation.
+func (m *ReconciliationMutation) CreatedAt() (r time.Time, exists bool) {
+	v := m.created_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCreatedAt returns the old "created_at" field's value of the Reconciliation entity.
+// If the Reconciliation object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReconciliationMutation) OldCreatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCreatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCreatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCreatedAt: %w", err)
+	}
+	return oldValue.CreatedAt, nil
+}
+
+// ResetCreatedAt resets all changes to the "created_at" field.
+func (m *ReconciliationMutation) ResetCreatedAt() {
+	m.created_at = nil
+}
+
+// SetEndedAt sets the "ended_at" field.
+func (m *ReconciliationMutation) SetEndedAt(t time.Time) {
+	m.ended_at = &t
+}
+
+// EndedAt returns the value of the "ended_at" field in the mutation.
+func (m *ReconciliationMutation) EndedAt() (r time.Time, exists bool) {
+	v := m.ended_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldEndedAt returns the old "ended_at" field's value of the Reconciliation entity.
+// If the Reconciliation object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ReconciliationMutation) OldEndedAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldEndedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldEndedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldEndedAt: %w", err)
+	}
+	return oldValue.EndedAt, nil
+}
+
+// ClearEndedAt clears the value of the "ended_at" field.
+func (m *ReconciliationMutation) ClearEndedAt() {
+	m.ended_at = nil
+	m.clearedFields[reconciliation.FieldEndedAt] = struct{}{}
+}
+
+// EndedAtCleared returns if the "ended_at" field was cleared in this mutation.
+func (m *ReconciliationMutation) EndedAtCleared() bool {
+	_, ok := m.clearedFields[reconciliation.FieldEndedAt]
+	return ok
+}
+
+// ResetEndedAt resets all changes to the "ended_at" field.
+func (m *ReconciliationMutation) ResetEndedAt() {
+	m.ended_at = nil
+	delete(m.clearedFields, reconciliation.FieldEndedAt)
+}
+
+// Where appends a list predicates to the ReconciliationMutation builder.
+func (m *ReconciliationMutation) Where(ps ...predicate.Reconciliation) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the ReconciliationMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *ReconciliationMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.Reconciliation, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *ReconciliationMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *ReconciliationMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (Reconciliation).
+func (m *ReconciliationMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *ReconciliationMutation) Fields() []string {
+	fields := make([]string, 0, 10)
+	if m.gateway != nil {
+		fields = append(fields, reconciliation.FieldGateway)
+	}
+	if m.period_from != nil {
+		fields = append(fields, reconciliation.FieldPeriodFrom)
+	}
+	if m.period_to != nil {
+		fields = append(fields, reconciliation.FieldPeriodTo)
+	}
+	if m.outcome != nil {
+		fields = append(fields, reconciliation.FieldOutcome)
+	}
+	if m.compared != nil {
+		fields = append(fields, reconciliation.FieldCompared)
+	}
+	if m.found != nil {
+		fields = append(fields, reconciliation.FieldFound)
+	}
+	if m.healed != nil {
+		fields = append(fields, reconciliation.FieldHealed)
+	}
+	if m.leased_until != nil {
+		fields = append(fields, reconciliation.FieldLeasedUntil)
+	}
+	if m.created_at != nil {
+		fields = append(fields, reconciliation.FieldCreatedAt)
+	}
+	if m.ended_at != nil {
+		fields = append(fields, reconciliation.FieldEndedAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *ReconciliationMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case reconciliation.FieldGateway:
+		return m.Gateway()
+	case reconciliation.FieldPeriodFrom:
+		return m.PeriodFrom()
+	case reconciliation.FieldPeriodTo:
+		return m.PeriodTo()
+	case reconciliation.FieldOutcome:
+		return m.Outcome()
+	case reconciliation.FieldCompared:
+		return m.Compared()
+	case reconciliation.FieldFound:
+		return m.Found()
+	case reconciliation.FieldHealed:
+		return m.Healed()
+	case reconciliation.FieldLeasedUntil:
+		return m.LeasedUntil()
+	case reconciliation.FieldCreatedAt:
+		return m.CreatedAt()
+	case reconciliation.FieldEndedAt:
+		return m.EndedAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *ReconciliationMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case reconciliation.FieldGateway:
+		return m.OldGateway(ctx)
+	case reconciliation.FieldPeriodFrom:
+		return m.OldPeriodFrom(ctx)
+	case reconciliation.FieldPeriodTo:
+		return m.OldPeriodTo(ctx)
+	case reconciliation.FieldOutcome:
+		return m.OldOutcome(ctx)
+	case reconciliation.FieldCompared:
+		return m.OldCompared(ctx)
+	case reconciliation.FieldFound:
+		return m.OldFound(ctx)
+	case reconciliation.FieldHealed:
+		return m.OldHealed(ctx)
+	case reconciliation.FieldLeasedUntil:
+		return m.OldLeasedUntil(ctx)
+	case reconciliation.FieldCreatedAt:
+		return m.OldCreatedAt(ctx)
+	case reconciliation.FieldEndedAt:
+		return m.OldEndedAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown Reconciliation field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *ReconciliationMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case reconciliation.FieldGateway:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetGateway(v)
+		return nil
+	case reconciliation.FieldPeriodFrom:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetPeriodFrom(v)
+		return nil
+	case reconciliation.FieldPeriodTo:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetPeriodTo(v)
+		return nil
+	case reconciliation.FieldOutcome:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetOutcome(v)
+		return nil
+	case reconciliation.FieldCompared:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCompared(v)
+		return nil
+	case reconciliation.FieldFound:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetFound(v)
+		return nil
+	case reconciliation.FieldHealed:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetHealed(v)
+		return nil
+	case reconciliation.FieldLeasedUntil:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetLeasedUntil(v)
+		return nil
+	case reconciliation.FieldCreatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCreatedAt(v)
+		return nil
+	case reconciliation.FieldEndedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetEndedAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown Reconciliation field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *ReconciliationMutation) AddedFields() []string {
+	var fields []string
+	if m.addcompared != nil {
+		fields = append(fields, reconciliation.FieldCompared)
+	}
+	if m.addfound != nil {
+		fields = append(fields, reconciliation.FieldFound)
+	}
+	if m.addhealed != nil {
+		fields = append(fields, reconciliation.FieldHealed)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *ReconciliationMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case reconciliation.FieldCompared:
+		return m.AddedCompared()
+	case reconciliation.FieldFound:
+		return m.AddedFound()
+	case reconciliation.FieldHealed:
+		return m.AddedHealed()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *ReconciliationMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case reconciliation.FieldCompared:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddCompared(v)
+		return nil
+	case reconciliation.FieldFound:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddFound(v)
+		return nil
+	case reconciliation.FieldHealed:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddHealed(v)
+		return nil
+	}
+	return fmt.Errorf("unknown Reconciliation numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *ReconciliationMutation) ClearedFields() []string {
+	var fields []string
+	if m.FieldCleared(reconciliation.FieldEndedAt) {
+		fields = append(fields, reconciliation.FieldEndedAt)
+	}
+	return fields
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *ReconciliationMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *ReconciliationMutation) ClearField(name string) error {
+	switch name {
+	case reconciliation.FieldEndedAt:
+		m.ClearEndedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown Reconciliation nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *ReconciliationMutation) ResetField(name string) error {
+	switch name {
+	case reconciliation.FieldGateway:
+		m.ResetGateway()
+		return nil
+	case reconciliation.FieldPeriodFrom:
+		m.ResetPeriodFrom()
+		return nil
+	case reconciliation.FieldPeriodTo:
+		m.ResetPeriodTo()
+		return nil
+	case reconciliation.FieldOutcome:
+		m.ResetOutcome()
+		return nil
+	case reconciliation.FieldCompared:
+		m.ResetCompared()
+		return nil
+	case reconciliation.FieldFound:
+		m.ResetFound()
+		return nil
+	case reconciliation.FieldHealed:
+		m.ResetHealed()
+		return nil
+	case reconciliation.FieldLeasedUntil:
+		m.ResetLeasedUntil()
+		return nil
+	case reconciliation.FieldCreatedAt:
+		m.ResetCreatedAt()
+		return nil
+	case reconciliation.FieldEndedAt:
+		m.ResetEndedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown Reconciliation field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *ReconciliationMutation) AddedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *ReconciliationMutation) AddedIDs(name string) []ent.Value {
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *ReconciliationMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *ReconciliationMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *ReconciliationMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *ReconciliationMutation) EdgeCleared(name string) bool {
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *ReconciliationMutation) ClearEdge(name string) error {
+	return fmt.Errorf("unknown Reconciliation unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *ReconciliationMutation) ResetEdge(name string) error {
+	return fmt.Errorf("unknown Reconciliation edge %s", name)
 }
 
 // RecoveryCodeMutation represents an operation that mutates the RecoveryCode nodes in the graph.

@@ -13,6 +13,7 @@ import (
 	"marquee/ent/ledgertransfer"
 	"marquee/ent/mail"
 	"marquee/ent/mailedtoken"
+	"marquee/ent/mismatch"
 	"marquee/ent/movie"
 	"marquee/ent/movierating"
 	"marquee/ent/payment"
@@ -21,6 +22,7 @@ import (
 	"marquee/ent/pricerule"
 	"marquee/ent/promotion"
 	"marquee/ent/promotionredemption"
+	"marquee/ent/reconciliation"
 	"marquee/ent/refund"
 	"marquee/ent/reservation"
 	"marquee/ent/review"
@@ -141,6 +143,24 @@ func init() {
 	mailedtokenDescCreatedAt := mailedtokenFields[4].Descriptor()
 	// mailedtoken.DefaultCreatedAt holds the default value on creation for the created_at field.
 	mailedtoken.DefaultCreatedAt = mailedtokenDescCreatedAt.Default.(func() time.Time)
+	mismatchFields := schema.Mismatch{}.Fields()
+	_ = mismatchFields
+	// mismatchDescState is the schema descriptor for state field.
+	mismatchDescState := mismatchFields[12].Descriptor()
+	// mismatch.DefaultState holds the default value on creation for the state field.
+	mismatch.DefaultState = mismatchDescState.Default.(string)
+	// mismatchDescNote is the schema descriptor for note field.
+	mismatchDescNote := mismatchFields[14].Descriptor()
+	// mismatch.DefaultNote holds the default value on creation for the note field.
+	mismatch.DefaultNote = mismatchDescNote.Default.(string)
+	// mismatchDescLastSeenAt is the schema descriptor for last_seen_at field.
+	mismatchDescLastSeenAt := mismatchFields[15].Descriptor()
+	// mismatch.DefaultLastSeenAt holds the default value on creation for the last_seen_at field.
+	mismatch.DefaultLastSeenAt = mismatchDescLastSeenAt.Default.(func() time.Time)
+	// mismatchDescCreatedAt is the schema descriptor for created_at field.
+	mismatchDescCreatedAt := mismatchFields[17].Descriptor()
+	// mismatch.DefaultCreatedAt holds the default value on creation for the created_at field.
+	mismatch.DefaultCreatedAt = mismatchDescCreatedAt.Default.(func() time.Time)
 	movieFields := schema.Movie{}.Fields()
 	_ = movieFields
 	// movieDescImdbRatingTenths is the schema descriptor for imdb_rating_tenths field.
@@ -285,6 +305,28 @@ func init() {
 	promotionredemptionDescCreatedAt := promotionredemptionFields[5].Descriptor()
 	// promotionredemption.DefaultCreatedAt holds the default value on creation for the created_at field.
 	promotionredemption.DefaultCreatedAt = promotionredemptionDescCreatedAt.Default.(func() time.Time)
+	reconciliationFields := schema.Reconciliation{}.Fields()
+	_ = reconciliationFields
+	// reconciliationDescOutcome is the schema descriptor for outcome field.
+	reconciliationDescOutcome := reconciliationFields[4].Descriptor()
+	// reconciliation.DefaultOutcome holds the default value on creation for the outcome field.
+	reconciliation.DefaultOutcome = reconciliationDescOutcome.Default.(string)
+	// reconciliationDescCompared is the schema descriptor for compared field.
+	reconciliationDescCompared := reconciliationFields[5].Descriptor()
+	// reconciliation.DefaultCompared holds the default value on creation for the compared field.
+	reconciliation.DefaultCompared = reconciliationDescCompared.Default.(int32)
+	// reconciliationDescFound is the schema descriptor for found field.
+	reconciliationDescFound := reconciliationFields[6].Descriptor()
+	// reconciliation.DefaultFound holds the default value on creation for the found field.
+	reconciliation.DefaultFound = reconciliationDescFound.Default.(int32)
+	// reconciliationDescHealed is the schema descriptor for healed field.
+	reconciliationDescHealed := reconciliationFields[7].Descriptor()
+	// reconciliation.DefaultHealed holds the default value on creation for the healed field.
+	reconciliation.DefaultHealed = reconciliationDescHealed.Default.(int32)
+	// reconciliationDescCreatedAt is the schema descriptor for created_at field.
+	reconciliationDescCreatedAt := reconciliationFields[9].Descriptor()
+	// reconciliation.DefaultCreatedAt holds the default value on creation for the created_at field.
+	reconciliation.DefaultCreatedAt = reconciliationDescCreatedAt.Default.(func() time.Time)
 	refundFields := schema.Refund{}.Fields()
 	_ = refundFields
 	// refundDescStatus is the schema descriptor for status field.

@@ -44,6 +44,8 @@ type Tx struct {
 	Mail *MailClient
 	// MailedToken is the client for interacting with the MailedToken builders.
 	MailedToken *MailedTokenClient
+	// Mismatch is the client for interacting with the Mismatch builders.
+	Mismatch *MismatchClient
 	// Movie is the client for interacting with the Movie builders.
 	Movie *MovieClient
 	// MovieRating is the client for interacting with the MovieRating builders.
@@ -68,6 +70,8 @@ type Tx struct {
 	PromotionRedemption *PromotionRedemptionClient
 	// ProviderFlow is the client for interacting with the ProviderFlow builders.
 	ProviderFlow *ProviderFlowClient
+	// Reconciliation is the client for interacting with the Reconciliation builders.
+	Reconciliation *ReconciliationClient
 	// RecoveryCode is the client for interacting with the RecoveryCode builders.
 	RecoveryCode *RecoveryCodeClient
 	// Refund is the client for interacting with the Refund builders.
@@ -264,6 +268,7 @@ func (tx *Tx) init() {
 	tx.LedgerTransfer = NewLedgerTransferClient(tx.config)
 	tx.Mail = NewMailClient(tx.config)
 	tx.MailedToken = NewMailedTokenClient(tx.config)
+	tx.Mismatch = NewMismatchClient(tx.config)
 	tx.Movie = NewMovieClient(tx.config)
 	tx.MovieRating = NewMovieRatingClient(tx.config)
 	tx.PayLaterPolicy = NewPayLaterPolicyClient(tx.config)
@@ -276,6 +281,7 @@ func (tx *Tx) init() {
 	tx.Promotion = NewPromotionClient(tx.config)
 	tx.PromotionRedemption = NewPromotionRedemptionClient(tx.config)
 	tx.ProviderFlow = NewProviderFlowClient(tx.config)
+	tx.Reconciliation = NewReconciliationClient(tx.config)
 	tx.RecoveryCode = NewRecoveryCodeClient(tx.config)
 	tx.Refund = NewRefundClient(tx.config)
 	tx.RefundPolicy = NewRefundPolicyClient(tx.config)

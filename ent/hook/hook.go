@@ -188,6 +188,18 @@ func (f MailedTokenFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value,
 	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.MailedTokenMutation", m)
 }
 
+// The MismatchFunc type is an adapter to allow the use of ordinary
+// function as Mismatch mutator.
+type MismatchFunc func(context.Context, *ent.MismatchMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f MismatchFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.MismatchMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.MismatchMutation", m)
+}
+
 // The MovieFunc type is an adapter to allow the use of ordinary
 // function as Movie mutator.
 type MovieFunc func(context.Context, *ent.MovieMutation) (ent.Value, error)
@@ -330,6 +342,18 @@ func (f ProviderFlowFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value
 		return f(ctx, mv)
 	}
 	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.ProviderFlowMutation", m)
+}
+
+// The ReconciliationFunc type is an adapter to allow the use of ordinary
+// function as Reconciliation mutator.
+type ReconciliationFunc func(context.Context, *ent.ReconciliationMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f ReconciliationFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.ReconciliationMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.ReconciliationMutation", m)
 }
 
 // The RecoveryCodeFunc type is an adapter to allow the use of ordinary

@@ -524,6 +524,53 @@ var (
 			},
 		},
 	}
+	// MismatchesColumns holds the columns for the "mismatches" table.
+	MismatchesColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "gateway", Type: field.TypeString, Size: 2147483647},
+		{Name: "charge_key", Type: field.TypeString, Size: 2147483647},
+		{Name: "kind", Type: field.TypeString, Size: 2147483647},
+		{Name: "reference", Type: field.TypeString, Size: 2147483647},
+		{Name: "showtime_id", Type: field.TypeUUID, Nullable: true},
+		{Name: "payment_id", Type: field.TypeUUID, Nullable: true},
+		{Name: "theater_id", Type: field.TypeUUID, Nullable: true},
+		{Name: "ours_minor", Type: field.TypeInt64},
+		{Name: "ours_currency", Type: field.TypeString, Size: 2147483647},
+		{Name: "theirs_minor", Type: field.TypeInt64},
+		{Name: "theirs_currency", Type: field.TypeString, Size: 2147483647},
+		{Name: "state", Type: field.TypeString, Size: 2147483647, Default: "OPEN"},
+		{Name: "owner_id", Type: field.TypeUUID, Nullable: true},
+		{Name: "note", Type: field.TypeString, Size: 2147483647, Default: ""},
+		{Name: "last_seen_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
+		{Name: "closed_at", Type: field.TypeTime, Nullable: true},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
+	}
+	// MismatchesTable holds the schema information for the "mismatches" table.
+	MismatchesTable = &schema.Table{
+		Name:       "mismatches",
+		Columns:    MismatchesColumns,
+		PrimaryKey: []*schema.Column{MismatchesColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "mismatches_open_key",
+				Unique:  true,
+				Columns: []*schema.Column{MismatchesColumns[1], MismatchesColumns[2], MismatchesColumns[3]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "(state = 'OPEN'::text)",
+				},
+			},
+			{
+				Name:    "mismatches_charge_idx",
+				Unique:  false,
+				Columns: []*schema.Column{MismatchesColumns[1], MismatchesColumns[2], MismatchesColumns[3]},
+			},
+			{
+				Name:    "mismatches_created_idx",
+				Unique:  false,
+				Columns: []*schema.Column{MismatchesColumns[17], MismatchesColumns[0]},
+			},
+		},
+	}
 	// MoviesColumns holds the columns for the "movies" table.
 	MoviesColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
@@ -650,6 +697,19 @@ var (
 				Columns: []*schema.Column{PaymentAttemptsColumns[1], PaymentAttemptsColumns[2]},
 				Annotation: &entsql.IndexAnnotation{
 					Where: "(status = ANY (ARRAY['STARTED'::text, 'OFFERED'::text, 'AUTHORIZED'::text, 'CAPTURED'::text]))",
+				},
+			},
+			{
+				Name:    "payment_attempts_id_idx",
+				Unique:  false,
+				Columns: []*schema.Column{PaymentAttemptsColumns[0]},
+			},
+			{
+				Name:    "payment_attempts_origin_idx",
+				Unique:  false,
+				Columns: []*schema.Column{PaymentAttemptsColumns[7]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "(origin_key IS NOT NULL)",
 				},
 			},
 			{
@@ -887,6 +947,41 @@ var (
 				Name:    "provider_flows_expires_idx",
 				Unique:  false,
 				Columns: []*schema.Column{ProviderFlowsColumns[4]},
+			},
+		},
+	}
+	// ReconciliationsColumns holds the columns for the "reconciliations" table.
+	ReconciliationsColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "gateway", Type: field.TypeString, Size: 2147483647},
+		{Name: "period_from", Type: field.TypeTime},
+		{Name: "period_to", Type: field.TypeTime},
+		{Name: "outcome", Type: field.TypeString, Size: 2147483647, Default: "RUNNING"},
+		{Name: "compared", Type: field.TypeInt32, Default: 0},
+		{Name: "found", Type: field.TypeInt32, Default: 0},
+		{Name: "healed", Type: field.TypeInt32, Default: 0},
+		{Name: "leased_until", Type: field.TypeTime},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
+		{Name: "ended_at", Type: field.TypeTime, Nullable: true},
+	}
+	// ReconciliationsTable holds the schema information for the "reconciliations" table.
+	ReconciliationsTable = &schema.Table{
+		Name:       "reconciliations",
+		Columns:    ReconciliationsColumns,
+		PrimaryKey: []*schema.Column{ReconciliationsColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "reconciliations_running_key",
+				Unique:  true,
+				Columns: []*schema.Column{ReconciliationsColumns[1]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "(outcome = 'RUNNING'::text)",
+				},
+			},
+			{
+				Name:    "reconciliations_created_idx",
+				Unique:  false,
+				Columns: []*schema.Column{ReconciliationsColumns[9], ReconciliationsColumns[0]},
 			},
 		},
 	}
@@ -1771,6 +1866,7 @@ var (
 		LedgerTransfersTable,
 		MailsTable,
 		MailedTokensTable,
+		MismatchesTable,
 		MoviesTable,
 		MovieRatingsTable,
 		PayLaterPoliciesTable,
@@ -1783,6 +1879,7 @@ var (
 		PromotionsTable,
 		PromotionRedemptionsTable,
 		ProviderFlowsTable,
+		ReconciliationsTable,
 		RecoveryCodesTable,
 		RefundsTable,
 		RefundPoliciesTable,
@@ -1856,6 +1953,9 @@ func init() {
 	MailedTokensTable.Annotation = &entsql.Annotation{
 		Table: "mailed_tokens",
 	}
+	MismatchesTable.Annotation = &entsql.Annotation{
+		Table: "mismatches",
+	}
 	MovieRatingsTable.Annotation = &entsql.Annotation{
 		Table: "movie_ratings",
 	}
@@ -1878,6 +1978,9 @@ func init() {
 	}
 	ProviderFlowsTable.Annotation = &entsql.Annotation{
 		Table: "provider_flows",
+	}
+	ReconciliationsTable.Annotation = &entsql.Annotation{
+		Table: "reconciliations",
 	}
 	RecoveryCodesTable.ForeignKeys[0].RefTable = UsersTable
 	RefundsTable.Annotation = &entsql.Annotation{

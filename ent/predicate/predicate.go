@@ -51,6 +51,9 @@ type Mail func(*sql.Selector)
 // MailedToken is the predicate function for mailedtoken builders.
 type MailedToken func(*sql.Selector)
 
+// Mismatch is the predicate function for mismatch builders.
+type Mismatch func(*sql.Selector)
+
 // Movie is the predicate function for movie builders.
 type Movie func(*sql.Selector)
 
@@ -86,6 +89,9 @@ type PromotionRedemption func(*sql.Selector)
 
 // ProviderFlow is the predicate function for providerflow builders.
 type ProviderFlow func(*sql.Selector)
+
+// Reconciliation is the predicate function for reconciliation builders.
+type Reconciliation func(*sql.Selector)
 
 // RecoveryCode is the predicate function for recoverycode builders.
 type RecoveryCode func(*sql.Selector)

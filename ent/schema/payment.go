@@ -78,6 +78,8 @@ func (PaymentAttempt) Indexes() []ent.Index {
 		index.Fields("showtime_id", "payment_id", "number").Unique().StorageKey("payment_attempts_number_key"),
 		index.Fields("showtime_id", "payment_id").Unique().StorageKey("payment_attempts_live_key").
 			Annotations(entsql.IndexWhere("(status = ANY (ARRAY['STARTED'::text, 'OFFERED'::text, 'AUTHORIZED'::text, 'CAPTURED'::text]))")),
+		index.Fields("id").StorageKey("payment_attempts_id_idx"),
+		index.Fields("origin_key").StorageKey("payment_attempts_origin_idx").Annotations(entsql.IndexWhere("(origin_key IS NOT NULL)")),
 		index.Fields("leased_until").StorageKey("payment_attempts_unsettled_idx").
 			Annotations(entsql.IndexWhere("(status = ANY (ARRAY['STARTED'::text, 'OFFERED'::text, 'AUTHORIZED'::text, 'VOID_PENDING'::text, 'REFUND_PENDING'::text]))")),
 		index.Fields("gateway_reference").StorageKey("payment_attempts_reference_idx").Annotations(entsql.IndexWhere("(gateway_reference IS NOT NULL)")),

@@ -41,6 +41,7 @@ import (
 	"marquee/internal/privacy"
 	"marquee/internal/promotion"
 	"marquee/internal/ratelimit"
+	"marquee/internal/reconciliation"
 	"marquee/internal/review"
 	"marquee/internal/seatfeed"
 	"marquee/internal/seating"
@@ -92,6 +93,8 @@ type App struct {
 	Privacy  *privacy.Service
 	Jobs     *jobs.Queue
 	Webhooks *webhook.Service
+
+	Reconciliation *reconciliation.Service
 }
 
 const (
@@ -218,6 +221,7 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	a.Webhooks = webhook.New(webhook.Deps{
 		DB: a.db, Gateways: seams.Gateways, Payments: a.payments, Booking: a.Booking, Jobs: a.Jobs, Clock: seams.Clock, Observe: a.metrics.webhook, Log: a.log,
 	})
+	a.Reconciliation = newReconciliation(a.db, a.gateways, a.Booking, a.log)
 	a.Privacy = privacy.NewService(a.db, a.vault, a.Identity, a.Booking, seams.Clock, a.log)
 	reviews := review.NewService(a.db, a.Booking, a.Identity, review.Config{
 		Attendance: booking.Attendance(a.cfg.Reviewers), Writes: review.DefaultWrites, Reports: review.DefaultReports,

@@ -17,6 +17,9 @@ const (
 	strandedEvery     = time.Minute
 	sealEvery         = 10 * time.Second
 	housekeepingEvery = time.Hour
+	booksEvery        = time.Minute
+	// compareEvery is how often the books of a gateway are compared with ours, by whichever node.
+	compareEvery = time.Hour
 )
 
 // background does the periodic work of this node until ctx ends. Every job is safe to run on all nodes at once.
@@ -33,6 +36,7 @@ func (a *App) background(ctx context.Context) {
 		{"keyset", keysetEvery, func(context.Context) error { return a.vault.Refresh() }},
 		{"reconcile swaps", reconcileEvery, func(ctx context.Context) error { return a.reconciled(a.Booking.ReconcileSwaps(ctx)) }},
 		{"stranded payments", strandedEvery, a.lookForStranded},
+		{"books", booksEvery, a.compareBooks},
 		{"audit", sealEvery, a.sealer.Seal},
 		{"housekeeping", housekeepingEvery, a.Housekeeping},
 	}
@@ -99,6 +103,20 @@ func (a *App) lookForStranded(ctx context.Context) error {
 		a.log.WarnContext(ctx, "payments wait for a gateway that is not set up", "gateway", gateway, "attempts_and_refunds", count)
 	}
 	return nil
+}
+
+// compareBooks holds the books of gateways against ours where it is time to, and counts what waits for somebody.
+func (a *App) compareBooks(ctx context.Context) error {
+	runs, err := a.Reconciliation.Periodic(ctx, time.Now(), compareEvery)
+	for _, run := range runs {
+		a.log.InfoContext(ctx, "books were compared", "gateway", run.Gateway, "outcome", run.Outcome, "charges", run.Compared, "found", run.Found, "healed", run.Healed)
+	}
+	backlog, backlogErr := a.Reconciliation.Backlog(ctx)
+	if backlogErr == nil {
+		a.metrics.mismatches.Set(float64(backlog.Open))
+		a.metrics.mismatchAge.Set(backlog.Oldest.Seconds())
+	}
+	return errors.Join(err, backlogErr)
 }
 
 // Housekeeping deletes what is past the time for which it is kept, as the classification in package privacy says, and

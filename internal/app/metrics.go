@@ -27,6 +27,8 @@ type metrics struct {
 	mails               *prometheus.CounterVec
 	stranded            *prometheus.GaugeVec
 	jobs, webhooks      *prometheus.CounterVec
+	mismatches          prometheus.Gauge
+	mismatchAge         prometheus.Gauge
 }
 
 var latencyBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
@@ -49,6 +51,12 @@ func newMetrics(db *postgres.DB) *metrics {
 		mails: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "marquee_mails_total", Help: "Attempts of this node to send a mail, by kind and outcome.",
 		}, []string{"kind", "outcome"}),
+		mismatches: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "marquee_mismatches_open", Help: "Mismatches between the books of gateways and ours, of all nodes, that wait for somebody.",
+		}),
+		mismatchAge: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "marquee_mismatch_oldest_seconds", Help: "Age of the oldest open mismatch; 0 when there is none.",
+		}),
 		stranded: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "marquee_payments_stranded", Help: "Unsettled attempts and refunds of all nodes at a gateway that this node does not have.",
 		}, []string{"gateway"}),
@@ -63,7 +71,7 @@ func newMetrics(db *postgres.DB) *metrics {
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewDBStatsCollector(db.SQL(), "marquee"),
-		m.requests, m.operations, m.expired, m.reconciled, m.mails, m.stranded, m.jobs, m.webhooks,
+		m.requests, m.operations, m.expired, m.reconciled, m.mails, m.stranded, m.jobs, m.webhooks, m.mismatches, m.mismatchAge,
 	)
 	return m
 }

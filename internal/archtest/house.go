@@ -63,7 +63,7 @@ func Marquee() House {
 	toSeating := append(slices.Clone(toShowtime), "internal/showtime")
 	toBooking := append(slices.Clone(toSeating), "internal/seating", "internal/pricing", "internal/promotion", "internal/payment")
 	toReview := append(slices.Clone(toBooking), "internal/booking")
-	domains := append(slices.Clone(toReview), "internal/review", "internal/webhook")
+	domains := append(slices.Clone(toReview), "internal/review", "internal/webhook", "internal/reconciliation")
 
 	// Numbers that can be guessed have no place where secrets are made.
 	identity := domain("internal/identity")
@@ -133,6 +133,7 @@ func Marquee() House {
 		domain("internal/booking", toBooking...),
 		domain("internal/review", toReview...),
 		domain("internal/webhook", "internal/booking", "internal/payment", "internal/jobs"),
+		domain("internal/reconciliation", toReview...),
 		{
 			Path: "internal/privacy",
 			Uses: slices.Concat(leaves, domains, []string{"internal/audit", "internal/postgres", "internal/vault"}),

@@ -43,7 +43,7 @@ type Summary struct {
 // ledger is none of them: it is only ever added to.
 const wiped = `tickets, promotion_redemptions, promotions, till_entries, swaps, handovers, payment_recoveries, refunds, payment_attempts, payments, idempotency_keys, seat_claims, reservations,
 	showtime_sales, price_tiers, showtimes, seats, seat_layouts, screens, movie_genres, movies, genres,
-	reviews, review_edits, review_reports, review_votes, movie_ratings`
+	reviews, review_edits, review_reports, review_votes, movie_ratings, mismatches, reconciliations`
 
 // Load empties the catalogue, the theaters and every reservation, and loads the demo world with showtimes from today
 // on, in one transaction. Accounts stay.

@@ -90,6 +90,9 @@ var attemptEdges = map[AttemptStatus][]AttemptStatus{
 	AttemptAuthorized:    {AttemptCaptured, AttemptVoidPending},
 	AttemptVoidPending:   {AttemptVoided, AttemptRefundPending},
 	AttemptRefundPending: {AttemptRefunded},
+	// Only when the gateway took the money after all: its books tell later what it did not tell then.
+	AttemptDeclined: {AttemptRefundPending},
+	AttemptVoided:   {AttemptRefundPending},
 }
 
 // CanBecome reports whether an attempt may step from s to next.

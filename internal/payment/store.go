@@ -269,6 +269,20 @@ func (s *Service) LeaseUnsettled(ctx context.Context, of Queue, limit int, lease
 	return leased, nil
 }
 
+// LeaseAttempt takes an attempt over for the given time, at whatever step; ok is false while somebody else drives it.
+func (s *Service) LeaseAttempt(ctx context.Context, ref Reference, lease time.Duration) (a Attempt, ok bool, err error) {
+	result, err := s.db.SQL().ExecContext(ctx, `UPDATE payment_attempts SET leased_until = now() + $3 * interval '1 millisecond'
+		WHERE showtime_id = $1 AND id = $2 AND (leased_until < now() OR status IN ('CAPTURED', 'DECLINED', 'VOIDED', 'REFUNDED'))`,
+		ref.ShowtimeID, ref.ID, lease.Milliseconds())
+	if err := changedOne(result, err); errors.Is(err, ErrMoved) {
+		return a, false, nil
+	} else if err != nil {
+		return a, false, err
+	}
+	a, err = s.Attempt(ctx, ref.ShowtimeID, ref.ID)
+	return a, err == nil, err
+}
+
 // Release lets go of an attempt's lease after the given time, so that the reconciler takes it up then.
 func (s *Service) Release(ctx context.Context, a Attempt, after time.Duration) error {
 	_, err := s.db.SQL().ExecContext(ctx, `UPDATE payment_attempts SET leased_until = now() + $3 * interval '1 millisecond'

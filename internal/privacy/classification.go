@@ -311,6 +311,30 @@ func Tables() []Table {
 			},
 		},
 		{
+			Name: "mismatches", Section: "mismatchedPayments", Doer: "owner_id", Fate: Kept, Why: byBooks,
+			Of: "owner_id = $1 OR (showtime_id, payment_id) IN (SELECT showtime_id, id FROM payments WHERE viewer_id = $1)",
+			Columns: []Column{
+				{"id", Identifier},
+				{"gateway", Money},
+				{"charge_key", Identifier},
+				{"kind", Money},
+				{"reference", Identifier},
+				{"showtime_id", Identifier},
+				{"payment_id", Identifier},
+				{"theater_id", Identifier},
+				{"ours_minor", Money},
+				{"ours_currency", Money},
+				{"theirs_minor", Money},
+				{"theirs_currency", Money},
+				{"state", Money},
+				{"owner_id", Doer},
+				{"note", Doer},
+				{"last_seen_at", Activity},
+				{"closed_at", Activity},
+				{"created_at", Activity},
+			},
+		},
+		{
 			Name: "ledger_transfers", Section: "moneyMoved", Fate: Kept, Why: byBooks,
 			Of: "(showtime_id, payment_id) IN (SELECT showtime_id, id FROM payments WHERE viewer_id = $1)",
 			Columns: []Column{
@@ -495,6 +519,7 @@ func Impersonal() map[string]string {
 		"pay_later_policies": "theater_id lead_minutes max_open updated_at",
 		"refund_policies":    "theater_id version steps late_without_refund kept_per_ticket_minor kept_once_minor fees_returned holds_from swap_minutes swap_fee_minor",
 		"theater_gateways":   "theater_id currency gateways updated_at",
+		"reconciliations":    "id gateway period_from period_to outcome compared found healed leased_until created_at ended_at",
 		"showtime_sales":     "showtime_id status opens_at closes_at seat_count max_seats currency price_version",
 		// Jobs know what they are about by ids.
 		"river.river_job": `id state attempt max_attempts attempted_at created_at finalized_at scheduled_at priority args attempted_by errors kind metadata

@@ -40,6 +40,7 @@ const (
 	PriceRule    Kind = "prr"
 	Promotion    Kind = "prm"
 	WebhookEvent Kind = "whe"
+	Mismatch     Kind = "mis"
 )
 
 // ErrMalformed is returned for text that is not an id of the wanted kind.
