@@ -34,6 +34,8 @@ func TestV3_a_hanging_gateway_keeps_nothing(t *testing.T) {
 		asked atomic.Int32
 	)
 	hangs, back := make(chan struct{}), make(chan struct{})
+	comeBack := sync.OnceFunc(func() { close(back) })
+	t.Cleanup(comeBack)
 	for range paying {
 		h.gateway.Next(gatewaytest.Authorize, gatewaytest.Before(func() {
 			if asked.Add(1) == paying {
@@ -71,7 +73,7 @@ func TestV3_a_hanging_gateway_keeps_nothing(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	close(back)
+	comeBack()
 	all.Wait()
 	h.rests(t)
 }
