@@ -147,7 +147,7 @@ func (s *Service) PaymentOptions(ctx context.Context, viewer auth.Viewer, showti
 		return nil, nil
 	}
 	offer, err := s.showtimes.Offer(ctx, showtimeID)
-	if err != nil || offer.Sale.CalledOff {
+	if err != nil || offer.CalledOff {
 		return nil, err
 	}
 	names, err := s.gatewaysAt(ctx, offer.TheaterID, r.Total.Currency)

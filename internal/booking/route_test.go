@@ -26,10 +26,10 @@ type branch struct {
 	service *booking.Service
 }
 
-func newBranch(t *testing.T) branch {
+func newBranch(t *testing.T) *branch {
 	t.Helper()
 	h := newHouse(t, fixture.Plan{Seats: 100})
-	b := branch{house: h, second: gatewaytest.NewFakeNamed("second")}
+	b := &branch{house: h, second: gatewaytest.NewFakeNamed("second")}
 	b.restart()
 	return b
 }
@@ -40,7 +40,7 @@ func (b *branch) restart() {
 }
 
 // agree demands that the books of both gateways, and every rule of the house, agree with what is known here.
-func (b branch) agree(t *testing.T) {
+func (b *branch) agree(t *testing.T) {
 	t.Helper()
 	books := b.gateway.Charges()
 	maps.Copy(books, b.second.Charges())
@@ -53,7 +53,7 @@ func (b branch) agree(t *testing.T) {
 }
 
 // settle lets the reconciler work as long as there is something to do.
-func (b branch) settle(t *testing.T) {
+func (b *branch) settle(t *testing.T) {
 	t.Helper()
 	b.endLeases(t)
 	if _, err := b.service.Reconcile(t.Context()); err != nil {
@@ -62,7 +62,7 @@ func (b branch) settle(t *testing.T) {
 }
 
 // wantGateways demands the gateways of the attempts for a reservation, in order.
-func (b branch) wantGateways(t *testing.T, r booking.Reservation, want string) {
+func (b *branch) wantGateways(t *testing.T, r booking.Reservation, want string) {
 	t.Helper()
 	got := fixture.Get[string](t, b.DB, `SELECT string_agg(a.gateway || ' ' || a.status, ', ' ORDER BY a.number) FROM payment_attempts a
 		JOIN payments p ON p.showtime_id = a.showtime_id AND p.id = a.payment_id WHERE p.showtime_id = $1 AND p.reservation_id = $2`, r.ShowtimeID, r.ID)
@@ -168,7 +168,7 @@ func TestService_Pay_unhealthy(t *testing.T) {
 }
 
 // methods names the ways in which a reservation can be paid.
-func (b branch) methods(t *testing.T, viewer auth.Viewer, r booking.Reservation) (names string) {
+func (b *branch) methods(t *testing.T, viewer auth.Viewer, r booking.Reservation) (names string) {
 	t.Helper()
 	options, err := b.service.PaymentOptions(t.Context(), viewer, r.ShowtimeID, r.ID)
 	if err != nil {
