@@ -15,6 +15,7 @@ import (
 	"marquee/internal/booking"
 	"marquee/internal/catalog"
 	"marquee/internal/identity"
+	"marquee/internal/jobs"
 	"marquee/internal/page"
 	"marquee/internal/payment"
 	"marquee/internal/privacy"
@@ -24,6 +25,7 @@ import (
 	"marquee/internal/seating"
 	"marquee/internal/showtime"
 	"marquee/internal/theater"
+	"marquee/internal/webhook"
 )
 
 // Watcher is the live feed of seat maps.
@@ -46,6 +48,8 @@ type Services struct {
 	Feed      Watcher
 	Payments  *payment.Watch
 	Audit     *audit.Log
+	Webhooks  *webhook.Service
+	Jobs      *jobs.Queue
 }
 
 // Resolver is the root of all resolvers.

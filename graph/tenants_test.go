@@ -420,6 +420,13 @@ func TestA8_AZ1_AZ3_two_tenants(t *testing.T) {
 		"Mutation.reportReview(input.reviewId)": {
 			{operation: mutation("reportReview", `{ review { id } }`), input: vars{"fault": "SPAM"}, field: "reviewId", theirs: review(true)},
 		},
+		"Mutation.replayWebhook(input.webhookEventId)": {
+			{operation: mutation("replayWebhook", `{ event { id } }`), input: vars{}, field: "webhookEventId", theirs: thing(func(*testing.T) string {
+				return told(a)
+			}, &finance)},
+		},
+		"Mutation.retryJob(input.jobId)":  {{operation: mutation("retryJob", `{ job { id } }`), input: vars{}, field: "jobId", theirs: thing(func(*testing.T) string { return queued(a) }, &admin)}},
+		"Mutation.cancelJob(input.jobId)": {{operation: mutation("cancelJob", `{ job { id } }`), input: vars{}, field: "jobId", theirs: thing(func(*testing.T) string { return queued(a) }, &admin)}},
 		"Mutation.moderateReview(input.reviewId)": {
 			{operation: mutation("moderateReview", `{ review { id } }`), input: vars{}, field: "reviewId", theirs: thing(func(*testing.T) string {
 				_, id := withReview(a, theirs.shows[0], true)

@@ -11,6 +11,7 @@ import (
 	"marquee/internal/booking"
 	"marquee/internal/catalog"
 	"marquee/internal/identity"
+	"marquee/internal/jobs"
 	"marquee/internal/money"
 	"marquee/internal/payment"
 	"marquee/internal/pricing"
@@ -20,6 +21,7 @@ import (
 	"marquee/internal/seating"
 	"marquee/internal/showtime"
 	"marquee/internal/theater"
+	"marquee/internal/webhook"
 	"strconv"
 	"time"
 
@@ -455,6 +457,18 @@ type CancelEmailChangePayload struct {
 }
 
 func (CancelEmailChangePayload) IsCancelEmailChangeResult() {}
+
+// Which job is to be cancelled.
+type CancelJobInput struct {
+	// Id of the job.
+	JobID string `json:"jobId"`
+}
+
+// A job that is cancelled, or will be as soon as whoever is at it hears of it.
+type CancelJobPayload struct {
+	// The job as it stands now.
+	Job jobs.Job `json:"job"`
+}
 
 // A reservation to give back, or some of its seats.
 type CancelReservationInput struct {
@@ -935,6 +949,32 @@ func (InvalidProof) IsConfirmTotpResult() {}
 func (InvalidProof) IsConfirmPasskeyResult() {}
 
 func (InvalidProof) IsSignInWithPasskeyResult() {}
+
+// A page of jobs.
+type JobConnection struct {
+	// The jobs with their cursors.
+	Edges []JobEdge `json:"edges"`
+	// The jobs alone.
+	Nodes []jobs.Job `json:"nodes"`
+	// Where the page stands.
+	PageInfo PageInfo `json:"pageInfo"`
+}
+
+// A job in a page.
+type JobEdge struct {
+	// Where the job stands in the list.
+	Cursor string `json:"cursor"`
+	// The job.
+	Node jobs.Job `json:"node"`
+}
+
+// Restricts the jobs; every given condition must hold.
+type JobFilter struct {
+	// Jobs that stand there.
+	State *jobs.State `json:"state,omitempty"`
+	// Jobs of this kind.
+	Kind *string `json:"kind,omitempty"`
+}
 
 // Without this administrator nobody could run the platform: make another one first.
 type LastAdmin struct {
@@ -1757,6 +1797,18 @@ type ReplaceRecoveryCodesPayload struct {
 	RecoveryCodes []string `json:"recoveryCodes"`
 }
 
+// Which event is to be acted on once more.
+type ReplayWebhookInput struct {
+	// Id of the event.
+	WebhookEventID string `json:"webhookEventId"`
+}
+
+// An event that is acted on once more.
+type ReplayWebhookPayload struct {
+	// The event as it stands now.
+	Event webhook.Event `json:"event"`
+}
+
 // A review to report.
 type ReportReviewInput struct {
 	// Id of the review.
@@ -1922,6 +1974,18 @@ type ResetPasswordPayload struct {
 }
 
 func (ResetPasswordPayload) IsResetPasswordResult() {}
+
+// Which job is to be done now.
+type RetryJobInput struct {
+	// Id of the job.
+	JobID string `json:"jobId"`
+}
+
+// A job that is done now.
+type RetryJobPayload struct {
+	// The job as it stands now.
+	Job jobs.Job `json:"job"`
+}
 
 // How a failed refund goes on.
 type RetryRefundInput struct {
@@ -2768,6 +2832,34 @@ type VoteReviewInput struct {
 type VoteReviewPayload struct {
 	// The review.
 	Review review.Review `json:"review"`
+}
+
+// A page of the events of gateways.
+type WebhookEventConnection struct {
+	// The events with their cursors.
+	Edges []WebhookEventEdge `json:"edges"`
+	// The events alone.
+	Nodes []webhook.Event `json:"nodes"`
+	// Where the page stands.
+	PageInfo PageInfo `json:"pageInfo"`
+}
+
+// An event in a page.
+type WebhookEventEdge struct {
+	// Where the event stands in the list.
+	Cursor string `json:"cursor"`
+	// The event.
+	Node webhook.Event `json:"node"`
+}
+
+// Restricts the events of gateways; every given condition must hold.
+type WebhookEventFilter struct {
+	// Events of this gateway.
+	Gateway *string `json:"gateway,omitempty"`
+	// Events of this kind.
+	Kind *payment.EventKind `json:"kind,omitempty"`
+	// Events that stand there.
+	State *webhook.State `json:"state,omitempty"`
 }
 
 // Nothing changes.

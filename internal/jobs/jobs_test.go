@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"marquee/internal/apperr"
 	"marquee/internal/auth"
 	"marquee/internal/dbtest"
@@ -247,12 +249,13 @@ func TestQueue_List(t *testing.T) {
 	if len(all) != 4 || all[0].Kind != "tick" || all[0].State != jobs.Waiting || all[0].NextRunAt == nil || all[0].MaxAttempts != 10 {
 		t.Fatalf("%+v", all)
 	}
-	if number, ok := jobs.Number(all[0].NodeID()); !ok || number != all[0].Number {
-		t.Errorf("%s is read as %d", all[0].NodeID(), number)
+	key, err := typeid.Decode(typeid.Job, all[0].NodeID())
+	if err != nil || jobs.Number(key) != all[0].Number {
+		t.Errorf("%s is read as %s, %v", all[0].NodeID(), key, err)
 	}
-	for _, wrong := range []string{"", "job_", "job_0", "job_01", "job_-1", "job_x", "1", "job_99999999999999999999"} {
-		if n, ok := jobs.Number(wrong); ok {
-			t.Errorf("%q is read as %d", wrong, n)
+	for _, wrong := range []uuid.UUID{{}, typeid.New(), {0: 1, 15: 1}, {8: 0x80}} {
+		if n := jobs.Number(wrong); n != 0 {
+			t.Errorf("%s is read as %d", wrong, n)
 		}
 	}
 	if got := list(t, q, jobs.Filter{Kind: new("greet"), State: new(jobs.Waiting)}); len(got) != 3 {

@@ -3,12 +3,15 @@ package jobs
 import (
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/riverqueue/river/rivertype"
 
 	"marquee/internal/apperr"
@@ -16,6 +19,7 @@ import (
 	"marquee/internal/auth"
 	"marquee/internal/page"
 	"marquee/internal/postgres"
+	"marquee/internal/typeid"
 )
 
 // CursorName names the ordering of the list of jobs, the latest first.
@@ -65,16 +69,23 @@ type Failure struct {
 	Reason  Reason
 }
 
-const prefix = "job_"
-
 // NodeID is the job's public id.
-func (j Job) NodeID() string { return prefix + strconv.FormatInt(j.Number, 10) }
+func (j Job) NodeID() string {
+	var key uuid.UUID
+	binary.BigEndian.PutUint64(key[half:], uint64(j.Number)) //nolint:gosec // River counts from 1
+	return typeid.Encode(typeid.Job, key)
+}
 
-// Number returns the number of a job by its public id: ok is false for what is no such id.
-func Number(id string) (number int64, ok bool) {
-	digits, ok := strings.CutPrefix(id, prefix)
-	number, err := strconv.ParseInt(digits, 10, 64)
-	return number, ok && err == nil && number > 0 && digits == strconv.FormatInt(number, 10)
+// half of a key is the number of a job, the other empty.
+const half = len(uuid.UUID{}) / 2
+
+// Number returns the number of a job by its key; of what is none it is 0, which no job has.
+func Number(key uuid.UUID) int64 {
+	number := binary.BigEndian.Uint64(key[half:])
+	if uuid.UUID(append(make([]byte, half), key[half:]...)) != key || number > math.MaxInt64 {
+		return 0
+	}
+	return int64(number)
 }
 
 // CursorKey is where the job stands in the list.

@@ -41,6 +41,7 @@ const (
 	Promotion    Kind = "prm"
 	WebhookEvent Kind = "whe"
 	Mismatch     Kind = "mis"
+	Job          Kind = "job"
 )
 
 // ErrMalformed is returned for text that is not an id of the wanted kind.

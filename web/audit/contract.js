@@ -29,6 +29,7 @@ const values = {
     ...['TheaterStatement', 'StatementMovement', 'StatementBalance'],
     // Gateways are named, not numbered.
     ...['PaymentOption', 'TheaterGateways', 'PaymentGateway'],
+    'JobFailure',
     // Terms of a theater.
     ...['PayLaterPolicy', 'RefundPolicy', 'RefundPolicyStep', 'RefundStep', 'Refund', 'SeatRefund', 'RefundPreview', 'RetryRefundPayload', 'SwapTerms', 'Swap', 'SwapPreview'],
     // What a mutation did, beside a refusal.
