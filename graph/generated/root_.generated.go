@@ -77,6 +77,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("BeginProviderSignInInput", ec.unmarshalInputBeginProviderSignInInput),
 			graphql.NewInputUnmarshaler("BestAvailableInput", ec.unmarshalInputBestAvailableInput),
 			graphql.NewInputUnmarshaler("CancelEmailChangeInput", ec.unmarshalInputCancelEmailChangeInput),
+			graphql.NewInputUnmarshaler("CancelJobInput", ec.unmarshalInputCancelJobInput),
 			graphql.NewInputUnmarshaler("CancelReservationInput", ec.unmarshalInputCancelReservationInput),
 			graphql.NewInputUnmarshaler("ChangeEmailInput", ec.unmarshalInputChangeEmailInput),
 			graphql.NewInputUnmarshaler("ChangePasswordInput", ec.unmarshalInputChangePasswordInput),
@@ -100,6 +101,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("EraseUserInput", ec.unmarshalInputEraseUserInput),
 			graphql.NewInputUnmarshaler("ExtendHoldInput", ec.unmarshalInputExtendHoldInput),
 			graphql.NewInputUnmarshaler("GrantRoleInput", ec.unmarshalInputGrantRoleInput),
+			graphql.NewInputUnmarshaler("JobFilter", ec.unmarshalInputJobFilter),
 			graphql.NewInputUnmarshaler("LinkProviderInput", ec.unmarshalInputLinkProviderInput),
 			graphql.NewInputUnmarshaler("ModerateReviewInput", ec.unmarshalInputModerateReviewInput),
 			graphql.NewInputUnmarshaler("MovieFilter", ec.unmarshalInputMovieFilter),
@@ -123,11 +125,13 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("RefundReservationInput", ec.unmarshalInputRefundReservationInput),
 			graphql.NewInputUnmarshaler("RemoveFactorInput", ec.unmarshalInputRemoveFactorInput),
 			graphql.NewInputUnmarshaler("RenameFactorInput", ec.unmarshalInputRenameFactorInput),
+			graphql.NewInputUnmarshaler("ReplayWebhookInput", ec.unmarshalInputReplayWebhookInput),
 			graphql.NewInputUnmarshaler("ReportReviewInput", ec.unmarshalInputReportReviewInput),
 			graphql.NewInputUnmarshaler("RequestPasswordResetInput", ec.unmarshalInputRequestPasswordResetInput),
 			graphql.NewInputUnmarshaler("ReservationFilter", ec.unmarshalInputReservationFilter),
 			graphql.NewInputUnmarshaler("ReserveSeatsInput", ec.unmarshalInputReserveSeatsInput),
 			graphql.NewInputUnmarshaler("ResetPasswordInput", ec.unmarshalInputResetPasswordInput),
+			graphql.NewInputUnmarshaler("RetryJobInput", ec.unmarshalInputRetryJobInput),
 			graphql.NewInputUnmarshaler("RetryRefundInput", ec.unmarshalInputRetryRefundInput),
 			graphql.NewInputUnmarshaler("ReviewAspectsInput", ec.unmarshalInputReviewAspectsInput),
 			graphql.NewInputUnmarshaler("ReviewFilter", ec.unmarshalInputReviewFilter),
@@ -156,6 +160,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ValidateSelectionInput", ec.unmarshalInputValidateSelectionInput),
 			graphql.NewInputUnmarshaler("VerifyEmailInput", ec.unmarshalInputVerifyEmailInput),
 			graphql.NewInputUnmarshaler("VoteReviewInput", ec.unmarshalInputVoteReviewInput),
+			graphql.NewInputUnmarshaler("WebhookEventFilter", ec.unmarshalInputWebhookEventFilter),
 			graphql.NewInputUnmarshaler("WriteReviewInput", ec.unmarshalInputWriteReviewInput),
 		)
 	}
@@ -2509,6 +2514,147 @@ union SignInResult = SessionPayload | SecondFactorRequired | InvalidCredentials 
 
 "How a change of the password went."
 union ChangePasswordResult = ChangePasswordPayload | InvalidCredentials
+`, BuiltIn: false},
+	{Name: "../../schema/jobs.graphqls", Input: `"Where a job stands."
+enum JobState {
+  "It is done now, or at its next run."
+  WAITING
+  "A node is at it."
+  RUNNING
+  "It failed, and is tried again at its next run."
+  RETRYING
+  "It is done."
+  COMPLETED
+  "An administrator cancelled it."
+  CANCELLED
+  "It failed as often as it may."
+  DISCARDED
+}
+
+"Why an attempt at a job failed."
+enum JobFailureReason {
+  "Something unexpected, which the log of the program tells."
+  INTERNAL
+  "It took longer than such jobs may."
+  TIMED_OUT
+  "The database was away."
+  DATABASE_UNAVAILABLE
+  "A payment gateway did not answer, or not with an answer."
+  GATEWAY_UNAVAILABLE
+  "A payment gateway told of a charge that there is no record of."
+  UNKNOWN_PAYMENT
+  "The node that was at it did not finish."
+  NODE_LOST
+  "An administrator cancelled it meanwhile."
+  CANCELLED
+}
+
+"An attempt at a job that failed."
+type JobFailure @auth(role: ADMIN) {
+  "Which attempt, from 1."
+  attempt: Int!
+  "When."
+  at: DateTime!
+  "Why."
+  reason: JobFailureReason!
+}
+
+"A piece of work that the program does later."
+type Job @auth(role: ADMIN) {
+  "The job's id."
+  id: ID!
+  "What is done: ` + "`" + `webhook` + "`" + `."
+  kind: String!
+  "Where it stands."
+  state: JobState!
+  "How many attempts there were, the present one included."
+  attempts: Int!
+  "After how many it is given up."
+  maxAttempts: Int!
+  "When it was queued."
+  createdAt: DateTime!
+  "When it is done next; null while it is being done, and when it is over."
+  nextRunAt: DateTime
+  "When the latest attempt began."
+  startedAt: DateTime
+  "When it was over."
+  finishedAt: DateTime
+  "The attempts that failed, the first of them first."
+  failures: [JobFailure!]! @listSize(assumedSize: 10)
+}
+
+"Restricts the jobs; every given condition must hold."
+input JobFilter {
+  "Jobs that stand there."
+  state: JobState
+  "Jobs of this kind."
+  kind: String
+}
+
+"A page of jobs."
+type JobConnection @auth(role: ADMIN) {
+  "The jobs with their cursors."
+  edges: [JobEdge!]!
+  "The jobs alone."
+  nodes: [Job!]!
+  "Where the page stands."
+  pageInfo: PageInfo!
+}
+
+"A job in a page."
+type JobEdge @auth(role: ADMIN) {
+  "Where the job stands in the list."
+  cursor: String!
+  "The job."
+  node: Job!
+}
+
+extend type Query {
+  "What the program does later, the latest first. Jobs that are over are kept for a day, and for a month where they came to nothing."
+  jobs(
+    "Page size counted from the start, at most 100; give ` + "`" + `first` + "`" + ` or ` + "`" + `last` + "`" + `."
+    first: Int
+    "Cursor: the page starts after it."
+    after: String
+    "Page size counted from the end, at most 100."
+    last: Int
+    "Cursor: the page ends before it."
+    before: String
+    "Restricts the list."
+    filter: JobFilter
+  ): JobConnection! @auth(role: ADMIN) @listSize(slicingArguments: ["first", "last"])
+}
+
+"Which job is to be done now."
+input RetryJobInput {
+  "Id of the job."
+  jobId: ID!
+}
+
+"A job that is done now."
+type RetryJobPayload @auth(role: ADMIN) {
+  "The job as it stands now."
+  job: Job!
+}
+
+"Which job is to be cancelled."
+input CancelJobInput {
+  "Id of the job."
+  jobId: ID!
+}
+
+"A job that is cancelled, or will be as soon as whoever is at it hears of it."
+type CancelJobPayload @auth(role: ADMIN) {
+  "The job as it stands now."
+  job: Job!
+}
+
+extend type Mutation {
+  "Has a job done now that waits, was given up or was cancelled; ` + "`" + `CONFLICT` + "`" + ` for one that is being done, or is done. It is recorded."
+  retryJob("The job." input: RetryJobInput!): RetryJobPayload! @auth(role: ADMIN) @cost(weight: 10)
+  "Cancels a job; ` + "`" + `CONFLICT` + "`" + ` for one that is over. It is recorded."
+  cancelJob("The job." input: CancelJobInput!): CancelJobPayload! @auth(role: ADMIN) @cost(weight: 10)
+}
 `, BuiltIn: false},
 	{Name: "../../schema/latepayment.graphqls", Input: `"What became of money that came when the seats it was for were not held any more, step by step down this ladder."
 enum PaymentRecoveryRung {
@@ -4911,6 +5057,119 @@ extend type Query {
   theater("Id of the theater." id: ID!): Theater @public @cacheControl(maxAge: 300)
 }
 `, BuiltIn: false},
+	{Name: "../../schema/webhook.graphqls", Input: `"What an event of a payment gateway is about."
+enum WebhookEventKind {
+  "A charge came to stand otherwise."
+  PAYMENT
+  "A refund did."
+  REFUND
+  "A customer contests a charge at their bank."
+  DISPUTE
+  "Anything that nothing follows from here."
+  OTHER
+}
+
+"Where an event of a payment gateway stands."
+enum WebhookEventState {
+  "It is to be acted on."
+  RECEIVED
+  "It was acted on."
+  PROCESSED
+  "There is no record of its charge; it is looked for again."
+  UNKNOWN_PAYMENT
+  "The gateway could not be asked, or the payment not be taken on; it is tried again."
+  FAILED
+}
+
+"Something that a payment gateway told by a webhook. It is a hint: what counts is what the gateway says when it is asked."
+type WebhookEvent @auth(role: FINANCE) {
+  "The event's id."
+  id: ID!
+  "The gateway: ` + "`" + `stripe` + "`" + `."
+  gateway: String!
+  "What the gateway calls the event."
+  eventId: String!
+  "What it is about."
+  kind: WebhookEventKind!
+  "Our key of the attempt; empty where the gateway does not say."
+  attemptKey: String!
+  "What the gateway calls the charge; empty where it does not say."
+  gatewayReference: String!
+  "Where it stands."
+  state: WebhookEventState!
+  "When it happened at the gateway."
+  occurredAt: DateTime!
+  "When it was first told."
+  receivedAt: DateTime!
+  "When it was acted on."
+  processedAt: DateTime
+  "Id of the payment that the charge is of; null until that is known."
+  paymentId: ID
+  "Id of the reservation that is paid by it; null until that is known."
+  reservationId: ID
+}
+
+"Restricts the events of gateways; every given condition must hold."
+input WebhookEventFilter {
+  "Events of this gateway."
+  gateway: String
+  "Events of this kind."
+  kind: WebhookEventKind
+  "Events that stand there."
+  state: WebhookEventState
+}
+
+"A page of the events of gateways."
+type WebhookEventConnection @auth(role: FINANCE) {
+  "The events with their cursors."
+  edges: [WebhookEventEdge!]!
+  "The events alone."
+  nodes: [WebhookEvent!]!
+  "Where the page stands."
+  pageInfo: PageInfo!
+}
+
+"An event in a page."
+type WebhookEventEdge @auth(role: FINANCE) {
+  "Where the event stands in the list."
+  cursor: String!
+  "The event."
+  node: WebhookEvent!
+}
+
+extend type Query {
+  "What payment gateways told, the latest first. Events are kept for 90 days."
+  webhookEvents(
+    "Page size counted from the start, at most 100; give ` + "`" + `first` + "`" + ` or ` + "`" + `last` + "`" + `."
+    first: Int
+    "Cursor: the page starts after it."
+    after: String
+    "Page size counted from the end, at most 100."
+    last: Int
+    "Cursor: the page ends before it."
+    before: String
+    "Restricts the list."
+    filter: WebhookEventFilter
+  ): WebhookEventConnection! @auth(role: FINANCE) @listSize(slicingArguments: ["first", "last"])
+}
+
+"Which event is to be acted on once more."
+input ReplayWebhookInput {
+  "Id of the event."
+  webhookEventId: ID!
+}
+
+"An event that is acted on once more."
+type ReplayWebhookPayload @auth(role: FINANCE) {
+  "The event as it stands now."
+  event: WebhookEvent!
+}
+
+extend type Mutation {
+  "Has an event of a gateway acted on once more, by a job, whatever came of it; ` + "`" + `CONFLICT` + "`" + ` for one that nothing follows from. It is recorded."
+  replayWebhook("The event." input: ReplayWebhookInput!): ReplayWebhookPayload! @auth(role: FINANCE) @cost(weight: 10)
+}
+`, BuiltIn: false},
 }
 var parsedSchema = gqlparser.MustLoadSchema(sources...)
 
@@ -5068,6 +5327,14 @@ func (ec *executionContext) childFields_BeginTotpPayload(ctx context.Context, fi
 		return ec.fieldContext_BeginTotpPayload_expiresAt(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type BeginTotpPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_CancelJobPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "job":
+		return ec.fieldContext_CancelJobPayload_job(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CancelJobPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_ChangeEmailPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5234,6 +5501,66 @@ func (ec *executionContext) childFields_Genre(ctx context.Context, field graphql
 		return ec.fieldContext_Genre_name(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Genre", field.Name)
+}
+
+func (ec *executionContext) childFields_Job(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Job_id(ctx, field)
+	case "kind":
+		return ec.fieldContext_Job_kind(ctx, field)
+	case "state":
+		return ec.fieldContext_Job_state(ctx, field)
+	case "attempts":
+		return ec.fieldContext_Job_attempts(ctx, field)
+	case "maxAttempts":
+		return ec.fieldContext_Job_maxAttempts(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Job_createdAt(ctx, field)
+	case "nextRunAt":
+		return ec.fieldContext_Job_nextRunAt(ctx, field)
+	case "startedAt":
+		return ec.fieldContext_Job_startedAt(ctx, field)
+	case "finishedAt":
+		return ec.fieldContext_Job_finishedAt(ctx, field)
+	case "failures":
+		return ec.fieldContext_Job_failures(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Job", field.Name)
+}
+
+func (ec *executionContext) childFields_JobConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_JobConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_JobConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_JobConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type JobConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_JobEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_JobEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_JobEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type JobEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_JobFailure(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "attempt":
+		return ec.fieldContext_JobFailure_attempt(ctx, field)
+	case "at":
+		return ec.fieldContext_JobFailure_at(ctx, field)
+	case "reason":
+		return ec.fieldContext_JobFailure_reason(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type JobFailure", field.Name)
 }
 
 func (ec *executionContext) childFields_LinkedProvider(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5696,6 +6023,14 @@ func (ec *executionContext) childFields_ReplaceRecoveryCodesPayload(ctx context.
 	return nil, fmt.Errorf("no field named %q was found under type ReplaceRecoveryCodesPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_ReplayWebhookPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "event":
+		return ec.fieldContext_ReplayWebhookPayload_event(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReplayWebhookPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_ReportReviewPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "review":
@@ -5784,6 +6119,14 @@ func (ec *executionContext) childFields_ReservationEdge(ctx context.Context, fie
 		return ec.fieldContext_ReservationEdge_node(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ReservationEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_RetryJobPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "job":
+		return ec.fieldContext_RetryJobPayload_job(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RetryJobPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_RetryRefundPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6520,6 +6863,58 @@ func (ec *executionContext) childFields_VoteReviewPayload(ctx context.Context, f
 		return ec.fieldContext_VoteReviewPayload_review(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type VoteReviewPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_WebhookEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_WebhookEvent_id(ctx, field)
+	case "gateway":
+		return ec.fieldContext_WebhookEvent_gateway(ctx, field)
+	case "eventId":
+		return ec.fieldContext_WebhookEvent_eventId(ctx, field)
+	case "kind":
+		return ec.fieldContext_WebhookEvent_kind(ctx, field)
+	case "attemptKey":
+		return ec.fieldContext_WebhookEvent_attemptKey(ctx, field)
+	case "gatewayReference":
+		return ec.fieldContext_WebhookEvent_gatewayReference(ctx, field)
+	case "state":
+		return ec.fieldContext_WebhookEvent_state(ctx, field)
+	case "occurredAt":
+		return ec.fieldContext_WebhookEvent_occurredAt(ctx, field)
+	case "receivedAt":
+		return ec.fieldContext_WebhookEvent_receivedAt(ctx, field)
+	case "processedAt":
+		return ec.fieldContext_WebhookEvent_processedAt(ctx, field)
+	case "paymentId":
+		return ec.fieldContext_WebhookEvent_paymentId(ctx, field)
+	case "reservationId":
+		return ec.fieldContext_WebhookEvent_reservationId(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WebhookEvent", field.Name)
+}
+
+func (ec *executionContext) childFields_WebhookEventConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_WebhookEventConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_WebhookEventConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_WebhookEventConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WebhookEventConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_WebhookEventEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_WebhookEventEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_WebhookEventEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WebhookEventEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_WithdrawEmailChangePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
