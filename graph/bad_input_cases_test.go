@@ -67,6 +67,11 @@ func (w *badWorld) ids() []badInput {
 }
 
 func (w *badWorld) pages() []badInput {
+	credit := func(spoilt vars) vars {
+		in := vars{"userId": w.customer.User.NodeID(), "theaterId": w.World.Theaters[0].ID(), "amountMinor": "1", "reason": "To see.", "idempotencyKey": "bad-input-00001"}
+		maps.Copy(in, spoilt)
+		return vars{"in": in}
+	}
 	ask := func(name, arguments string) badInput {
 		return badInput{name: name, who: w.customer, query: `{ movies(` + arguments + `) { nodes { title } } }`}
 	}
@@ -136,6 +141,13 @@ func (w *badWorld) pages() []badInput {
 		{name: "a decision on no refund", who: w.admin, query: retryRefund, vars: vars{"in": vars{"refundId": "ref_" + nothing + nothing, "reason": "To see."}}},
 		{name: "a decision on a malformed refund", who: w.admin, query: retryRefund, vars: vars{"in": vars{"refundId": "res_" + nothing + nothing, "reason": "To see."}}},
 		{name: "a decision on a refund for no reason", who: w.admin, query: retryRefund, vars: vars{"in": vars{"refundId": "ref_" + nothing + nothing, "reason": ""}}},
+		{name: "credit by a customer", who: w.customer, query: adjustStoreCredit, vars: credit(nil)},
+		{name: "credit of nothing", who: w.admin, query: adjustStoreCredit, vars: credit(vars{"amountMinor": "0"})},
+		{name: "credit taken that nobody has", who: w.admin, query: adjustStoreCredit, vars: credit(vars{"amountMinor": "-99999"})},
+		{name: "credit of nobody", who: w.admin, query: adjustStoreCredit, vars: credit(vars{"userId": "usr_" + nothing})},
+		{name: "credit of a malformed user", who: w.admin, query: adjustStoreCredit, vars: credit(vars{"userId": "mov_1"})},
+		{name: "credit of a malformed theater", who: w.admin, query: adjustStoreCredit, vars: credit(vars{"theaterId": "mov_1"})},
+		{name: "credit with a short key", who: w.admin, query: adjustStoreCredit, vars: credit(vars{"idempotencyKey": "short"})},
 		{name: "statement of no day", who: w.admin, query: `query ($id: ID!) { theaterStatement(theaterId: $id, day: "2026-02-30") { day } }`, vars: vars{"id": w.World.Theaters[0].ID()}},
 		{name: "statement of the year 0", who: w.admin, query: `query ($id: ID!) { theaterStatement(theaterId: $id, day: "0000-01-01") { day } }`, vars: vars{"id": w.World.Theaters[0].ID()}},
 		{name: "statement of the last day", who: w.admin, query: `query ($id: ID!) { theaterStatement(theaterId: $id, day: "9999-12-31") { day } }`, vars: vars{"id": w.World.Theaters[0].ID()}},

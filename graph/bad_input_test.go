@@ -106,6 +106,7 @@ const (
 	setRefundPolicy = `mutation ($in: SetRefundPolicyInput!) { setRefundPolicy(input: $in) {
 		policy { version steps { minutesBefore } }
 	} }`
+	adjustStoreCredit = `mutation ($in: AdjustStoreCreditInput!) { adjustStoreCredit(input: $in) { balance { formatted } } }`
 	retryRefund       = `mutation ($in: RetryRefundInput!) { retryRefund(input: $in) { status } }`
 	refundReservation = `mutation ($in: RefundReservationInput!) { refundReservation(input: $in) { status returned { formatted } } }`
 	bestAvailable     = `query ($in: BestAvailableInput!) { bestAvailable(input: $in) {

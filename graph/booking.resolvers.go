@@ -43,6 +43,7 @@ func (r *mutationResolver) CancelReservation(ctx context.Context, input model.Ca
 	if err != nil {
 		return nil, err
 	}
+	in.RefundTo = input.RefundTo
 	result, err := r.Services.Booking.Cancel(ctx, viewer, in)
 	if err != nil {
 		return nil, err

@@ -26,7 +26,7 @@ func (r *mutationResolver) PayReservation(ctx context.Context, input model.PayRe
 	}
 	result, err := r.Services.Booking.Pay(ctx, viewer, booking.PayInput{
 		ShowtimeID: showtimeID, ReservationID: id, IdempotencyKey: input.IdempotencyKey,
-		Token: orEmpty(input.PaymentToken), ReturnURL: orEmpty(input.ReturnURL), Gateway: orEmpty(input.Gateway),
+		Token: orEmpty(input.PaymentToken), ReturnURL: orEmpty(input.ReturnURL), Gateway: orEmpty(input.Gateway), StoreCredit: input.StoreCredit,
 	})
 	if err != nil {
 		return nil, err

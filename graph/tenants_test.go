@@ -222,6 +222,18 @@ func TestA8_AZ1_AZ3_two_tenants(t *testing.T) {
 				theirs: thing(func(t *testing.T) string { id, _ := failedRefund(t, a, theirs); return id }, &theirs.manager),
 			},
 		},
+		"Mutation.adjustStoreCredit(input.userId)": {
+			{
+				operation: mutation("adjustStoreCredit", `{ balance { amountMinor } }`), field: "userId", theirs: their(theirs.customer.User.NodeID(), &admin),
+				input: vars{"theaterId": theirs.theater.ID(), "amountMinor": "100", "reason": "to see", "idempotencyKey": "two tenants credit"},
+			},
+		},
+		"Mutation.adjustStoreCredit(input.theaterId)": {
+			{
+				operation: mutation("adjustStoreCredit", `{ balance { amountMinor } }`), field: "theaterId", theirs: their(theirs.theater.ID(), &admin),
+				input: vars{"userId": theirs.customer.User.NodeID(), "amountMinor": "100", "reason": "to see", "idempotencyKey": "two tenants credit 2"},
+			},
+		},
 		"Query.failedRefunds(theaterId)": {
 			{operation: `query ($id: ID!) { failedRefunds(theaterId: $id) { id } }`, theirs: thing(func(*testing.T) string { return theirs.theater.ID() }, &theirs.manager)},
 		},

@@ -51,6 +51,7 @@ func TestP14_PM12_words(t *testing.T) {
 		"EnableUserInput.reason":           at(w.admin, "enableUser", vars{"userId": w.customer.User.NodeID()}),
 		"EraseUserInput.reason":            at(w.admin, "eraseUser", vars{"userId": w.customer.User.NodeID()}),
 		"RefundReservationInput.reason":    at(w.admin, "refundReservation", vars{"reservationId": w.paid, "cause": "GOODWILL", "idempotencyKey": "words-00001"}),
+		"AdjustStoreCreditInput.reason":    at(w.admin, "adjustStoreCredit", vars{"userId": w.customer.User.NodeID(), "theaterId": theater, "amountMinor": "1", "idempotencyKey": "words-00002"}),
 		"RetryRefundInput.reason":          at(w.admin, "retryRefund", vars{"refundId": "ref_" + nothing + nothing}),
 		"ConfirmSignUpInput.name":          at(w.anonymous, "confirmSignUp", vars{"token": w.link, "password": apitest.Password}),
 		"ConfirmSignUpInput.username":      at(w.anonymous, "confirmSignUp", vars{"token": w.link, "password": apitest.Password, "name": "Nora"}),
@@ -85,6 +86,7 @@ func TestP14_PM12_words(t *testing.T) {
 		"RefundReservationInput.idempotencyKey":   at(w.admin, "refundReservation", vars{"reservationId": w.paid, "cause": "GOODWILL", "reason": "Sorry"}),
 		"SellAtCounterInput.idempotencyKey":       at(w.admin, "sellAtCounter", vars{"showtimeId": w.show.ID(), "seatIds": w.show.Screen.SeatIDs(20), "tender": cash}),
 		"PayAtCounterInput.idempotencyKey":        at(w.admin, "payAtCounter", vars{"reservationId": w.held, "tender": cash}),
+		"AdjustStoreCreditInput.idempotencyKey":   at(w.admin, "adjustStoreCredit", vars{"userId": w.customer.User.NodeID(), "theaterId": theater, "amountMinor": "1", "reason": "To see."}),
 		"PayOutAtCounterInput.idempotencyKey":     at(w.admin, "payOutAtCounter", vars{"reservationId": w.paid, "method": "CASH"}),
 	}
 	for _, field := range textsOf(schemaFrom(t, "../schema")) {

@@ -1509,7 +1509,11 @@ func (ec *executionContext) unmarshalInputCancelReservationInput(ctx context.Con
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"reservationId", "seatIds"}
+	if _, present := asMap["refundTo"]; !present {
+		asMap["refundTo"] = "ORIGINAL"
+	}
+
+	fieldsInOrder := [...]string{"reservationId", "seatIds", "refundTo"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -1530,6 +1534,13 @@ func (ec *executionContext) unmarshalInputCancelReservationInput(ctx context.Con
 				return it, err
 			}
 			it.SeatIds = data
+		case "refundTo":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("refundTo"))
+			data, err := ec.unmarshalNRefundTo2marqueeᚋinternalᚋpaymentᚐDestination(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.RefundTo = data
 		}
 	}
 	return it, nil

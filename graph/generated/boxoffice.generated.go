@@ -1557,11 +1557,13 @@ var (
 		"ONLINE":       payment.MethodOnline,
 		"COUNTER_CASH": payment.MethodCash,
 		"COUNTER_CARD": payment.MethodCard,
+		"STORE_CREDIT": payment.MethodCredit,
 	}
 	marshalNPaymentMethod2marqueeᚋinternalᚋpaymentᚐMethod = map[payment.Method]string{
 		payment.MethodOnline: "ONLINE",
 		payment.MethodCash:   "COUNTER_CASH",
 		payment.MethodCard:   "COUNTER_CARD",
+		payment.MethodCredit: "STORE_CREDIT",
 	}
 )
 

@@ -594,10 +594,12 @@ var (
 	unmarshalNRefundDestination2marqueeᚋinternalᚋpaymentᚐDestination = map[string]payment.Destination{
 		"ORIGINAL":        payment.ToOriginal,
 		"CASH_AT_COUNTER": payment.ToCash,
+		"STORE_CREDIT":    payment.ToStoreCredit,
 	}
 	marshalNRefundDestination2marqueeᚋinternalᚋpaymentᚐDestination = map[payment.Destination]string{
-		payment.ToOriginal: "ORIGINAL",
-		payment.ToCash:     "CASH_AT_COUNTER",
+		payment.ToOriginal:    "ORIGINAL",
+		payment.ToCash:        "CASH_AT_COUNTER",
+		payment.ToStoreCredit: "STORE_CREDIT",
 	}
 )
 

@@ -560,12 +560,14 @@ var (
 		"GATEWAY": payment.AtGateway,
 		"SALES":   payment.Sales,
 		"RETURNS": payment.Returns,
+		"GRANTS":  payment.Grants,
 		"CARRIED": payment.Carried,
 	}
 	marshalNLedgerAccount2marqueeᚋinternalᚋpaymentᚐLedgerAccount = map[payment.LedgerAccount]string{
 		payment.AtGateway: "GATEWAY",
 		payment.Sales:     "SALES",
 		payment.Returns:   "RETURNS",
+		payment.Grants:    "GRANTS",
 		payment.Carried:   "CARRIED",
 	}
 )
@@ -592,6 +594,8 @@ var (
 		"PROMISED":         payment.Promised,
 		"RETURNED":         payment.Returned,
 		"RETURNED_BY_HAND": payment.ByHand,
+		"CREDIT_GRANTED":   payment.Granted,
+		"CREDIT_REVOKED":   payment.Revoked,
 		"CARRIED_OUT":      payment.CarriedOut,
 		"CARRIED_IN":       payment.CarriedIn,
 	}
@@ -601,6 +605,8 @@ var (
 		payment.Promised:    "PROMISED",
 		payment.Returned:    "RETURNED",
 		payment.ByHand:      "RETURNED_BY_HAND",
+		payment.Granted:     "CREDIT_GRANTED",
+		payment.Revoked:     "CREDIT_REVOKED",
 		payment.CarriedOut:  "CARRIED_OUT",
 		payment.CarriedIn:   "CARRIED_IN",
 	}

@@ -749,7 +749,11 @@ func (ec *executionContext) unmarshalInputPayReservationInput(ctx context.Contex
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"reservationId", "idempotencyKey", "paymentToken", "returnUrl", "gateway"}
+	if _, present := asMap["storeCredit"]; !present {
+		asMap["storeCredit"] = false
+	}
+
+	fieldsInOrder := [...]string{"reservationId", "idempotencyKey", "paymentToken", "returnUrl", "gateway", "storeCredit"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -791,6 +795,13 @@ func (ec *executionContext) unmarshalInputPayReservationInput(ctx context.Contex
 				return it, err
 			}
 			it.Gateway = data
+		case "storeCredit":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("storeCredit"))
+			data, err := ec.unmarshalNBoolean2bool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.StoreCredit = data
 		}
 	}
 	return it, nil

@@ -50,6 +50,7 @@ const (
 	RefundDecided        Action = "refund.decided"
 	PaymentDisputed      Action = "payment.disputed"
 	WebhookReplayed      Action = "webhook.replayed"
+	StoreCreditAdjusted  Action = "store_credit.adjusted"
 	JobRetried           Action = "job.retried"
 	JobCancelled         Action = "job.cancelled"
 	PaymentRecovered     Action = "payment.recovered"
@@ -142,6 +143,8 @@ func (a Action) Meaning() string {
 		return "A theater was told at which gateways its payments in a currency are begun; empty: at those of the installation."
 	case ReservationRefunded:
 		return "Staff cancelled a reservation, or some of its seats, for its customer or gave back money that had been kept; it says how much, and the reason given."
+	case StoreCreditAdjusted:
+		return "Store credit was granted to a customer, or taken back; it says how much, what is left, and the reason given."
 	case RefundDecided:
 		return "Somebody decided how money goes back that the gateway could not give back; it says how much, where to, and the reason given."
 	case PaymentDisputed:

@@ -25,7 +25,8 @@ import (
 type CancelInput struct {
 	ShowtimeID    uuid.UUID
 	ReservationID uuid.UUID
-	SeatIDs       []uuid.UUID // none: all
+	SeatIDs       []uuid.UUID         // none: all
+	RefundTo      payment.Destination `json:",omitempty"` // payment.ToStoreCredit, by a customer with an account; else the way it was paid
 }
 
 // validate returns BAD_USER_INPUT for a seat that stands in the list twice.
@@ -95,6 +96,7 @@ func (s *Service) tryCancel(ctx context.Context, viewer auth.Viewer, in CancelIn
 		if err != nil {
 			return err
 		}
+		c.to = in.RefundTo
 		return s.cancelTx(ctx, tx, &done, c, back.TotalMinor, c.cause())
 	})
 	if err != nil {
@@ -151,6 +153,7 @@ type cancelling struct {
 	whole     bool        // they are all that it has
 	contract  contract
 	bill      pricing.Bill
+	to        payment.Destination // of what comes back
 }
 
 // layoutOf returns the seats of the showtime of a reservation. Of a showtime that does not exist it tells no more than of a
@@ -278,7 +281,7 @@ func (s *Service) cancelTx(ctx context.Context, tx *sql.Tx, done *cancellation, 
 		}
 	}
 	return s.leaveTx(ctx, tx, done, c, backMinor, cause, func() error {
-		return s.promiseTx(ctx, tx, done, c.r.Reference(), backMinor, cause, c.positions)
+		return s.promiseTx(ctx, tx, done, c.r.Reference(), backMinor, cause, c.positions, c.to)
 	})
 }
 
@@ -315,9 +318,9 @@ func (s *Service) leaveTx(ctx context.Context, tx *sql.Tx, done *cancellation, c
 }
 
 // promiseTx records that money goes back, for this call to see to.
-func (s *Service) promiseTx(ctx context.Context, tx *sql.Tx, done *cancellation, of payment.Reference, minor int64, cause payment.Cause, seats seatno.List) error {
+func (s *Service) promiseTx(ctx context.Context, tx *sql.Tx, done *cancellation, of payment.Reference, minor int64, cause payment.Cause, seats seatno.List, to payment.Destination) error {
 	refunds, err := s.payments.OpenRefundsTx(ctx, tx, of, payment.RefundOpening{
-		AmountMinor: minor, Cause: cause, Seats: seats, Lease: s.cfg.AttemptLease,
+		AmountMinor: minor, Cause: cause, Seats: seats, To: to, Lease: s.cfg.AttemptLease,
 	})
 	if err != nil {
 		return fmt.Errorf("reservation %s: %w", of.ID, err)

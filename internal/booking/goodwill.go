@@ -160,7 +160,7 @@ func (s *Service) refundTx(ctx context.Context, tx *sql.Tx, done *cancellation, 
 		if minor, err = in.amount(1, kept); err != nil {
 			return 0, err
 		}
-		return minor, s.promiseTx(ctx, tx, done, c.r.Reference(), minor, in.Cause, nil)
+		return minor, s.promiseTx(ctx, tx, done, c.r.Reference(), minor, in.Cause, nil, payment.ToOriginal)
 	case len(c.positions) == 0:
 		return 0, apperr.New(apperr.Conflict, "These seats were given back before.")
 	}

@@ -279,7 +279,7 @@ func (s *Service) payOverTx(ctx context.Context, tx *sql.Tx, done *cancellation,
 	if h.BackMinor == 0 {
 		return nil
 	}
-	return s.promiseTx(ctx, tx, done, h.from(), h.BackMinor, payment.BySwap, h.Positions)
+	return s.promiseTx(ctx, tx, done, h.from(), h.BackMinor, payment.BySwap, h.Positions, payment.ToOriginal)
 }
 
 // reconcileSwaps takes over handovers whose driver has vanished, one at a time, as Reconcile does with attempts.

@@ -28,6 +28,7 @@ type PayInput struct {
 	Token          string // what the gateway's form calls the customer's instrument; "": the gateway asks, if it has to
 	ReturnURL      string // where the gateway's pages send the customer back to; "": nowhere
 	Gateway        string // the customer's choice of PaymentOptions; "": the theater's
+	StoreCredit    bool   // the viewer's store credit at the theater pays, all of it, and no gateway
 }
 
 // These are more than gateways and pages need.
@@ -44,6 +45,12 @@ func (in PayInput) Validate() error {
 	checkKey(&bad, in.IdempotencyKey)
 	if in.Token != "" {
 		words.Check(&bad, "input.paymentToken", in.Token, maxToken, "Give what the gateway's form made of the card or account, 1 to %d characters.")
+	}
+	if in.Token != "" && in.StoreCredit {
+		bad.Add("input.paymentToken", "Store credit needs no card or account: leave it out.")
+	}
+	if in.Gateway != "" && in.StoreCredit {
+		bad.Add("input.gateway", "Store credit goes through no gateway: leave it out.")
 	}
 	if in.ReturnURL != "" {
 		checkReturnURL(&bad, in.ReturnURL)
@@ -70,6 +77,9 @@ func checkReturnURL(bad *apperr.Fields, address string) {
 const payOperation = "PAY"
 
 func (in PayInput) fingerprint() []byte {
+	if in.StoreCredit {
+		return fingerprint(payOperation+" by store credit", in.ReservationID, nil)
+	}
 	if in.Token == "" && in.ReturnURL == "" && in.Gateway == "" {
 		return fingerprint(payOperation, in.ReservationID, nil)
 	}
@@ -105,7 +115,12 @@ func (s *Service) Pay(ctx context.Context, viewer auth.Viewer, in PayInput) (Pay
 	switch {
 	case opened.drive:
 		s.changed(attempt.PaymentReference())
-		attempt, err = s.settleFrom(ctx, attempt, func(ctx context.Context, a payment.Attempt) (payment.Attempt, error) {
+		attempt, err = s.settleFrom(ctx, attempt, func(ctx context.Context, a payment.Attempt) (_ payment.Attempt, err error) {
+			if in.StoreCredit {
+				if in.Token, err = s.payments.CreditOf(ctx, viewer.UserID, in.ShowtimeID, a.Amount.Currency); err != nil {
+					return a, err
+				}
+			}
 			return s.authorize(ctx, a, in, opened.siblings)
 		})
 		pause := time.Duration(0)

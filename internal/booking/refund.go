@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"marquee/internal/auth"
 	"marquee/internal/money"
 	"marquee/internal/payment"
 )
@@ -33,7 +34,10 @@ func (s *Service) giveBack(ctx context.Context, r payment.Refund) error {
 	if r.AtCounter() {
 		return errPending // until it is paid out
 	}
-	gateway, err := s.gateways.Named(r.Gateway)
+	if r.Destination == payment.ToStoreCredit {
+		return s.creditBack(ctx, r)
+	}
+	gateway, err := s.gatewayNamed(r.Gateway)
 	if err != nil {
 		return err
 	}
@@ -50,6 +54,25 @@ func (s *Service) giveBack(ctx context.Context, r payment.Refund) error {
 		return nil // somebody else saw to it
 	}
 	return err
+}
+
+// creditBack gives a refund to its customer as store credit.
+func (s *Service) creditBack(ctx context.Context, r payment.Refund) error {
+	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
+		if err := s.payments.FinishRefundTx(ctx, tx, r); err != nil {
+			return err
+		}
+		return s.payments.CreditRefundTx(ctx, tx, r)
+	})
+	if errors.Is(err, payment.ErrMoved) {
+		return nil // somebody else saw to it
+	}
+	return err
+}
+
+// AdjustCredit grants a customer store credit, or revokes some: see payment.Service.AdjustCredit.
+func (s *Service) AdjustCredit(ctx context.Context, viewer auth.Viewer, in payment.AdjustInput) (money.Money, error) {
+	return s.payments.AdjustCredit(ctx, viewer, in, s.clock.Now())
 }
 
 // refundFailed lets a refund be tried again after a pause that grows, or rest when that was the last try.

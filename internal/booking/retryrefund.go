@@ -53,6 +53,15 @@ func (s *Service) RetryRefund(ctx context.Context, viewer auth.Viewer, in RetryR
 	if r.Status != payment.RefundFailed {
 		return r, errNotFailed()
 	}
+	if in.To == payment.ToStoreCredit {
+		has, err := s.payments.HasAccount(ctx, r)
+		if err != nil {
+			return r, err
+		}
+		if !has {
+			return r, apperr.New(apperr.Conflict, "This customer has no account that store credit can be kept for.")
+		}
+	}
 	to, byHand, err := s.decidable(ctx, r, in.To)
 	if err != nil {
 		return r, err
@@ -111,7 +120,7 @@ func (s *Service) decidableBy(ctx context.Context, viewer auth.Viewer, showtimeI
 // decidable asks the gateway how a failed refund stands before it goes elsewhere: back to the original where nothing is left to
 // give, and with what was given back by hand.
 func (s *Service) decidable(ctx context.Context, r payment.Refund, to payment.Destination) (payment.Destination, int64, error) {
-	gateway, err := s.gateways.Named(r.Gateway)
+	gateway, err := s.gatewayNamed(r.Gateway)
 	if err != nil {
 		return to, 0, err
 	}

@@ -28,6 +28,9 @@ const notNull = "23502"
 // the currency of the showtime. What a form of one gateway made of a card is worth nothing at another: then it is the theater's first.
 // Whether the reservation exists, and needs a gateway, is not asked here.
 func (s *Service) route(ctx context.Context, in PayInput) (route, error) {
+	if in.StoreCredit {
+		return route{gateway: sql.NullString{String: payment.CreditName, Valid: true}}, nil
+	}
 	offer, err := s.showtimes.Offer(ctx, in.ShowtimeID)
 	if apperr.CodeOf(err) == apperr.NotFound {
 		return route{}, apperr.Missing("reservation")

@@ -164,7 +164,15 @@ func (s *Service) gatewayOf(a payment.Attempt) (payment.Gateway, error) {
 	if a.Gateway == payment.NoGateway {
 		return payment.Nothing{Currency: a.Amount.Currency}, nil
 	}
-	return s.gateways.Named(a.Gateway)
+	return s.gatewayNamed(a.Gateway)
+}
+
+// gatewayNamed returns a gateway, that of store credit too, or payment.ErrNoGateway.
+func (s *Service) gatewayNamed(name string) (payment.Gateway, error) {
+	if name == payment.CreditName {
+		return s.payments.Credit(), nil
+	}
+	return s.gateways.Named(name)
 }
 
 // authorized acts on what the gateway says of a started attempt.

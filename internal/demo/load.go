@@ -41,7 +41,7 @@ type Summary struct {
 
 // wiped are the tables of everything that hangs from the demo world, in no particular order: they are emptied together. The
 // ledger is none of them: it is only ever added to.
-const wiped = `tickets, promotion_redemptions, promotions, till_entries, swaps, handovers, payment_recoveries, refunds, payment_attempts, payments, idempotency_keys, seat_claims, reservations,
+const wiped = `tickets, promotion_redemptions, promotions, till_entries, swaps, handovers, store_credit_charges, store_credit_entries, store_credits, payment_recoveries, refunds, payment_attempts, payments, idempotency_keys, seat_claims, reservations,
 	showtime_sales, price_tiers, showtimes, seats, seat_layouts, screens, movie_genres, movies, genres,
 	reviews, review_edits, review_reports, review_votes, movie_ratings, mismatches, reconciliations`
 

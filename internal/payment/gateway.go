@@ -86,6 +86,7 @@ const (
 	InstrumentWallet       Instrument = "WALLET"
 	InstrumentBankTransfer Instrument = "BANK_TRANSFER"
 	InstrumentUPI          Instrument = "UPI"
+	InstrumentStoreCredit  Instrument = "STORE_CREDIT"
 )
 
 // StepKind is what customers do after they have asked to pay, unless a token of theirs is enough.

@@ -27,6 +27,8 @@ const (
 	Promised    Movement = "PROMISED"         // back to a customer
 	Returned    Movement = "RETURNED"         // to a customer, of what was promised or taken in vain
 	ByHand      Movement = "RETURNED_BY_HAND" // the same, by somebody at the gateway's own dashboard
+	Granted     Movement = "CREDIT_GRANTED"   // store credit, by those who look after money
+	Revoked     Movement = "CREDIT_REVOKED"   // the same
 	CarriedOut  Movement = "CARRIED_OUT"      // to another reservation of a swap
 	CarriedIn   Movement = "CARRIED_IN"       // from one
 )
@@ -34,11 +36,12 @@ const (
 // LedgerAccount is an account that a theater has in each currency.
 type LedgerAccount string
 
-// The accounts. In each currency, what gateways hold is what the other three come to.
+// The accounts. In each currency, what gateways hold is what the other four come to.
 const (
 	AtGateway LedgerAccount = "GATEWAY" // one for each gateway, for cash and for cards at the counter: taken, and not given back
 	Sales     LedgerAccount = "SALES"   // what stands for seats
 	Returns   LedgerAccount = "RETURNS" // owed back to customers
+	Grants    LedgerAccount = "GRANTS"  // store credit that nobody paid for: a debit is what there is more
 	Carried   LedgerAccount = "CARRIED" // on its way between two reservations of a swap
 )
 
@@ -49,6 +52,8 @@ var entries = map[Movement]struct{ debit, credit LedgerAccount }{
 	Promised:    {Sales, Returns},
 	Returned:    {Returns, AtGateway},
 	ByHand:      {Returns, AtGateway},
+	Granted:     {Grants, AtGateway},
+	Revoked:     {AtGateway, Grants},
 	CarriedOut:  {Sales, Carried},
 	CarriedIn:   {Carried, Sales},
 }

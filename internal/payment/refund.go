@@ -80,10 +80,14 @@ func (r Refund) NodeID() string { return typeid.EncodeIn(typeid.Refund, r.Showti
 
 // Through returns what stands where attempts name their gateway for the way on which it goes back.
 func (r Refund) Through() string {
-	if r.Destination == ToCash {
+	switch r.Destination {
+	case ToCash:
 		return string(MethodCash)
+	case ToStoreCredit:
+		return CreditName
+	default:
+		return r.Gateway
 	}
-	return r.Gateway
 }
 
 // Due returns what the gateway is asked for.
@@ -152,6 +156,7 @@ type RefundOpening struct {
 	AmountMinor int64 // more than 0
 	Cause       Cause
 	Seats       seatno.List
+	To          Destination   // ToOriginal or ToStoreCredit; "": the former
 	Lease       time.Duration // how long the caller may drive the refund before others take it over
 }
 
@@ -183,13 +188,13 @@ func (s *Service) OpenRefundsTx(ctx context.Context, tx *sql.Tx, of Reference, o
 		r := Refund{
 			ShowtimeID: p.ShowtimeID, ID: typeid.New(), PaymentID: p.ID, AttemptID: part.AttemptID, Gateway: part.Gateway,
 			Amount: money.Money{AmountMinor: part.Minor, Currency: p.Amount.Currency}, Cause: o.Cause, Seats: o.Seats, Status: RefundPending,
-			Origin: part.origin(), Destination: ToOriginal, Try: 1, ByHand: money.Money{Currency: p.Amount.Currency},
+			Origin: part.origin(), Destination: cmp.Or(o.To, ToOriginal), Try: 1, ByHand: money.Money{Currency: p.Amount.Currency},
 		}
-		err := tx.QueryRowContext(ctx, `INSERT INTO refunds (showtime_id, id, payment_id, attempt_id, number, amount_minor, cause, seats, leased_until)
-			SELECT $1::uuid, $2::uuid, $3::uuid, $4::uuid, 1 + count(*), $5::bigint, $6::text, $7::smallint[],
+		err := tx.QueryRowContext(ctx, `INSERT INTO refunds (showtime_id, id, payment_id, attempt_id, number, amount_minor, cause, seats, destination, leased_until)
+			SELECT $1::uuid, $2::uuid, $3::uuid, $4::uuid, 1 + count(*), $5::bigint, $6::text, $7::smallint[], $10::text,
 				CASE WHEN $9 THEN 'infinity' ELSE now() + $8 * interval '1 millisecond' END
 			FROM refunds WHERE showtime_id = $1 AND attempt_id = $4 RETURNING number, created_at`,
-			r.ShowtimeID, r.ID, r.PaymentID, r.AttemptID, part.Minor, o.Cause, o.Seats, o.Lease.Milliseconds(), AtCounter(part.Gateway)).Scan(&r.Number, &r.CreatedAt)
+			r.ShowtimeID, r.ID, r.PaymentID, r.AttemptID, part.Minor, o.Cause, o.Seats, o.Lease.Milliseconds(), r.AtCounter(), r.Destination).Scan(&r.Number, &r.CreatedAt)
 		if err != nil {
 			return nil, fmt.Errorf("recording a refund: %w", err)
 		}

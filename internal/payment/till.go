@@ -29,6 +29,7 @@ type Method string
 // staff did.
 const (
 	MethodOnline Method = "ONLINE"
+	MethodCredit Method = "STORE_CREDIT"
 	MethodCash   Method = "COUNTER_CASH"
 	MethodCard   Method = "COUNTER_CARD"
 )
@@ -63,6 +64,9 @@ func (r Refund) Method() Method { return methodOf(r.Through()) }
 func methodOf(gateway string) Method {
 	if AtCounter(gateway) {
 		return Method(gateway)
+	}
+	if gateway == CreditName {
+		return MethodCredit
 	}
 	return MethodOnline
 }

@@ -31,7 +31,7 @@ const values = {
     ...['PaymentOption', 'TheaterGateways', 'PaymentGateway'],
     'JobFailure',
     // Terms of a theater.
-    ...['PayLaterPolicy', 'RefundPolicy', 'RefundPolicyStep', 'RefundStep', 'Refund', 'SeatRefund', 'RefundPreview', 'RetryRefundPayload', 'SwapTerms', 'Swap', 'SwapPreview'],
+    ...['PayLaterPolicy', 'RefundPolicy', 'RefundPolicyStep', 'RefundStep', 'Refund', 'SeatRefund', 'RefundPreview', 'RetryRefundPayload', 'StoreCredit', 'StoreCreditMovement', 'AdjustStoreCreditPayload', 'SwapTerms', 'Swap', 'SwapPreview'],
     // What a mutation did, beside a refusal.
     'ChangePasswordPayload',
   ],

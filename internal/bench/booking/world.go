@@ -164,7 +164,7 @@ func worldStatements() []string {
 func reset(ctx context.Context, db *postgres.DB) error {
 	for _, statement := range []string{
 		// In the order in which the end of a hold locks them: a sweeper may be at work.
-		`TRUNCATE reservations, seat_claims, idempotency_keys, payments, payment_attempts, refunds, till_entries, swaps, handovers, payment_recoveries, tickets, promotion_redemptions, bench_gateway.charges`,
+		`TRUNCATE reservations, seat_claims, idempotency_keys, payments, payment_attempts, refunds, till_entries, swaps, handovers, store_credit_charges, store_credit_entries, store_credits, payment_recoveries, tickets, promotion_redemptions, bench_gateway.charges`,
 		`CHECKPOINT`,
 	} {
 		if _, err := db.SQL().ExecContext(ctx, statement); err != nil {

@@ -112,7 +112,7 @@ func build(ctx context.Context, db *postgres.DB) (keyset string, err error) {
 func reset(ctx context.Context, db *postgres.DB) error {
 	for _, statement := range []string{
 		// In the order in which the end of a hold locks them: a sweeper may be at work.
-		`TRUNCATE reservations, seat_claims, idempotency_keys, payments, payment_attempts, refunds, till_entries, swaps, handovers, payment_recoveries, tickets, promotion_redemptions`,
+		`TRUNCATE reservations, seat_claims, idempotency_keys, payments, payment_attempts, refunds, till_entries, swaps, handovers, store_credit_charges, store_credit_entries, store_credits, payment_recoveries, tickets, promotion_redemptions`,
 		`CHECKPOINT`,
 	} {
 		if _, err := db.SQL().ExecContext(ctx, statement); err != nil {

@@ -36,7 +36,7 @@ const moved = `WITH moved AS (
 		LEFT JOIN till_entries t ON t.showtime_id = r.showtime_id AND t.refund_id = r.id WHERE r.status = 'DONE' AND r.to_reservation_id IS NULL AND r.by_hand_minor < r.amount_minor
 	UNION ALL SELECT r.showtime_id, r.id, 'RETURNED_BY_HAND', a.gateway, r.by_hand_minor
 		FROM refunds r JOIN payment_attempts a ON a.showtime_id = r.showtime_id AND a.id = r.attempt_id WHERE r.status = 'DONE' AND r.by_hand_minor > 0),
-	booked AS (SELECT showtime_id, subject_id, kind, gateway, amount_minor FROM ledger_transfers) `
+	booked AS (SELECT showtime_id, subject_id, kind, gateway, amount_minor FROM ledger_transfers WHERE kind NOT IN ('CREDIT_GRANTED', 'CREDIT_REVOKED')) `
 
 // Always returns the rules that every snapshot keeps, whatever is under way.
 func Always() []Rule {
@@ -161,6 +161,10 @@ func Always() []Rule {
 		FULL JOIN (SELECT showtime_id, refund_id, sum(amount_minor) AS sum FROM till_entries WHERE kind = 'PAID_OUT' GROUP BY showtime_id, refund_id) o
 			ON o.showtime_id = f.showtime_id AND o.refund_id = f.id
 		WHERE CASE WHEN f.status = 'DONE' THEN nullif(f.amount_minor - f.by_hand_minor, 0) END IS DISTINCT FROM o.sum`},
+		{"a store credit is spent that is not there", `SELECT format('%s of credit %s are entered, %s reserved', coalesce(e.sum, 0), c.id, coalesce(h.sum, 0)) FROM store_credits c
+		LEFT JOIN (SELECT credit_id, sum(amount_minor) AS sum FROM store_credit_entries GROUP BY credit_id) e ON e.credit_id = c.id
+		LEFT JOIN (SELECT credit_id, sum(amount_minor) AS sum FROM store_credit_charges WHERE status = 'AUTHORIZED' GROUP BY credit_id) h ON h.credit_id = c.id
+		WHERE coalesce(e.sum, 0) < coalesce(h.sum, 0)`},
 		{"the ledger lacks money that was moved", moved + `SELECT format('%s of %s', kind, subject_id) FROM (TABLE moved EXCEPT ALL TABLE booked) AS d`},
 		{"the ledger has money that was not moved", moved + `SELECT format('%s of %s', kind, subject_id) FROM (TABLE booked EXCEPT ALL TABLE moved) AS d`},
 	}
@@ -171,6 +175,11 @@ func AtRest() []Rule {
 	return []Rule{
 		{"money of a swap is between two reservations", `SELECT format('%s %s', sum(CASE kind WHEN 'CARRIED_OUT' THEN amount_minor WHEN 'CARRIED_IN' THEN -amount_minor END), currency)
 		FROM ledger_transfers GROUP BY currency HAVING sum(CASE kind WHEN 'CARRIED_OUT' THEN amount_minor WHEN 'CARRIED_IN' THEN -amount_minor END) <> 0`},
+		{"store credits are not what the ledger says", `SELECT format('%s of %s %s at %s', e.sum, l.sum, currency, theater_id)
+		FROM (SELECT c.theater_id, c.currency, sum(e.amount_minor) AS sum FROM store_credit_entries e JOIN store_credits c ON c.id = e.credit_id GROUP BY c.theater_id, c.currency) e
+		FULL JOIN (SELECT theater_id, currency, sum(CASE 'GATEWAY' WHEN credit THEN amount_minor WHEN debit THEN -amount_minor END) AS sum FROM ledger_transfers
+			WHERE gateway = 'credit' AND 'GATEWAY' IN (debit, credit) GROUP BY theater_id, currency) l USING (theater_id, currency)
+		WHERE coalesce(e.sum, 0) <> coalesce(l.sum, 0)`},
 		{"an attempt is not settled", `SELECT format('%s attempt %s', status, id) FROM payment_attempts
 		WHERE status NOT IN ('CAPTURED', 'DECLINED', 'VOIDED', 'REFUNDED', 'CARRIED')`},
 		{"a swap is not settled", `SELECT format('handover of %s', reservation_id) FROM handovers WHERE status = 'TAKEN'`},

@@ -101,8 +101,12 @@ var basics = []check{
 		if len(s.Gateway.Capabilities().Instruments) == 0 {
 			return errors.New("nobody can pay with anything")
 		}
-		if step := s.Gateway.Capabilities().Step; step != payment.StepRedirect && step != payment.StepConfirmOnClient {
-			return fmt.Errorf("customers have to do %q", step)
+		caps := s.Gateway.Capabilities()
+		if caps.Step == "" && !caps.Actions {
+			return nil // a token is always enough
+		}
+		if caps.Step != payment.StepRedirect && caps.Step != payment.StepConfirmOnClient {
+			return fmt.Errorf("customers have to do %q", caps.Step)
 		}
 		return nil
 	}},
