@@ -58,6 +58,9 @@ import (
 	"marquee/ent/sessionrevocation"
 	"marquee/ent/showtime"
 	"marquee/ent/showtimesale"
+	"marquee/ent/storecredit"
+	"marquee/ent/storecreditcharge"
+	"marquee/ent/storecreditentry"
 	"marquee/ent/swap"
 	"marquee/ent/theater"
 	"marquee/ent/theatergateways"
@@ -174,6 +177,12 @@ type Client struct {
 	Showtime *ShowtimeClient
 	// ShowtimeSale is the client for interacting with the ShowtimeSale builders.
 	ShowtimeSale *ShowtimeSaleClient
+	// StoreCredit is the client for interacting with the StoreCredit builders.
+	StoreCredit *StoreCreditClient
+	// StoreCreditCharge is the client for interacting with the StoreCreditCharge builders.
+	StoreCreditCharge *StoreCreditChargeClient
+	// StoreCreditEntry is the client for interacting with the StoreCreditEntry builders.
+	StoreCreditEntry *StoreCreditEntryClient
 	// Swap is the client for interacting with the Swap builders.
 	Swap *SwapClient
 	// Theater is the client for interacting with the Theater builders.
@@ -246,6 +255,9 @@ func (c *Client) init() {
 	c.SessionRevocation = NewSessionRevocationClient(c.config)
 	c.Showtime = NewShowtimeClient(c.config)
 	c.ShowtimeSale = NewShowtimeSaleClient(c.config)
+	c.StoreCredit = NewStoreCreditClient(c.config)
+	c.StoreCreditCharge = NewStoreCreditChargeClient(c.config)
+	c.StoreCreditEntry = NewStoreCreditEntryClient(c.config)
 	c.Swap = NewSwapClient(c.config)
 	c.Theater = NewTheaterClient(c.config)
 	c.TheaterGateways = NewTheaterGatewaysClient(c.config)
@@ -392,6 +404,9 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 		SessionRevocation:   NewSessionRevocationClient(cfg),
 		Showtime:            NewShowtimeClient(cfg),
 		ShowtimeSale:        NewShowtimeSaleClient(cfg),
+		StoreCredit:         NewStoreCreditClient(cfg),
+		StoreCreditCharge:   NewStoreCreditChargeClient(cfg),
+		StoreCreditEntry:    NewStoreCreditEntryClient(cfg),
 		Swap:                NewSwapClient(cfg),
 		Theater:             NewTheaterClient(cfg),
 		TheaterGateways:     NewTheaterGatewaysClient(cfg),
@@ -465,6 +480,9 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 		SessionRevocation:   NewSessionRevocationClient(cfg),
 		Showtime:            NewShowtimeClient(cfg),
 		ShowtimeSale:        NewShowtimeSaleClient(cfg),
+		StoreCredit:         NewStoreCreditClient(cfg),
+		StoreCreditCharge:   NewStoreCreditChargeClient(cfg),
+		StoreCreditEntry:    NewStoreCreditEntryClient(cfg),
 		Swap:                NewSwapClient(cfg),
 		Theater:             NewTheaterClient(cfg),
 		TheaterGateways:     NewTheaterGatewaysClient(cfg),
@@ -510,8 +528,8 @@ func (c *Client) Use(hooks ...Hook) {
 		c.Refund, c.RefundPolicy, c.Reservation, c.Review, c.ReviewEdit,
 		c.ReviewReport, c.ReviewVote, c.RoleGrant, c.Screen, c.Seat, c.SeatClaim,
 		c.SeatLayout, c.SeatRules, c.Session, c.SessionRevocation, c.Showtime,
-		c.ShowtimeSale, c.Swap, c.Theater, c.TheaterGateways, c.Ticket, c.TillEntry,
-		c.User, c.WebhookEvent,
+		c.ShowtimeSale, c.StoreCredit, c.StoreCreditCharge, c.StoreCreditEntry, c.Swap,
+		c.Theater, c.TheaterGateways, c.Ticket, c.TillEntry, c.User, c.WebhookEvent,
 	} {
 		n.Use(hooks...)
 	}
@@ -530,8 +548,8 @@ func (c *Client) Intercept(interceptors ...Interceptor) {
 		c.Refund, c.RefundPolicy, c.Reservation, c.Review, c.ReviewEdit,
 		c.ReviewReport, c.ReviewVote, c.RoleGrant, c.Screen, c.Seat, c.SeatClaim,
 		c.SeatLayout, c.SeatRules, c.Session, c.SessionRevocation, c.Showtime,
-		c.ShowtimeSale, c.Swap, c.Theater, c.TheaterGateways, c.Ticket, c.TillEntry,
-		c.User, c.WebhookEvent,
+		c.ShowtimeSale, c.StoreCredit, c.StoreCreditCharge, c.StoreCreditEntry, c.Swap,
+		c.Theater, c.TheaterGateways, c.Ticket, c.TillEntry, c.User, c.WebhookEvent,
 	} {
 		n.Intercept(interceptors...)
 	}
@@ -634,6 +652,12 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.Showtime.mutate(ctx, m)
 	case *ShowtimeSaleMutation:
 		return c.ShowtimeSale.mutate(ctx, m)
+	case *StoreCreditMutation:
+		return c.StoreCredit.mutate(ctx, m)
+	case *StoreCreditChargeMutation:
+		return c.StoreCreditCharge.mutate(ctx, m)
+	case *StoreCreditEntryMutation:
+		return c.StoreCreditEntry.mutate(ctx, m)
 	case *SwapMutation:
 		return c.Swap.mutate(ctx, m)
 	case *TheaterMutation:
@@ -7368,6 +7392,405 @@ func (c *ShowtimeSaleClient) mutate(ctx context.Context, m *ShowtimeSaleMutation
 	}
 }
 
+// StoreCreditClient is a client for the StoreCredit schema.
+type StoreCreditClient struct {
+	config
+}
+
+// NewStoreCreditClient returns a client for the StoreCredit from the given config.
+func NewStoreCreditClient(c config) *StoreCreditClient {
+	return &StoreCreditClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `storecredit.Hooks(f(g(h())))`.
+func (c *StoreCreditClient) Use(hooks ...Hook) {
+	c.hooks.StoreCredit = append(c.hooks.StoreCredit, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `storecredit.Intercept(f(g(h())))`.
+func (c *StoreCreditClient) Intercept(interceptors ...Interceptor) {
+	c.inters.StoreCredit = append(c.inters.StoreCredit, interceptors...)
+}
+
+// Create returns a builder for creating a StoreCredit entity.
+func (c *StoreCreditClient) Create() *StoreCreditCreate {
+	mutation := newStoreCreditMutation(c.config, OpCreate)
+	return &StoreCreditCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of StoreCredit entities.
+func (c *StoreCreditClient) CreateBulk(builders ...*StoreCreditCreate) *StoreCreditCreateBulk {
+	return &StoreCreditCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *StoreCreditClient) MapCreateBulk(slice any, setFunc func(*StoreCreditCreate, int)) *StoreCreditCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &StoreCreditCreateBulk{err: fmt.Errorf("calling to StoreCreditClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*StoreCreditCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &StoreCreditCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for StoreCredit.
+func (c *StoreCreditClient) Update() *StoreCreditUpdate {
+	mutation := newStoreCreditMutation(c.config, OpUpdate)
+	return &StoreCreditUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *StoreCreditClient) UpdateOne(_m *StoreCredit) *StoreCreditUpdateOne {
+	mutation := newStoreCreditMutation(c.config, OpUpdateOne, withStoreCredit(_m))
+	return &StoreCreditUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *StoreCreditClient) UpdateOneID(id uuid.UUID) *StoreCreditUpdateOne {
+	mutation := newStoreCreditMutation(c.config, OpUpdateOne, withStoreCreditID(id))
+	return &StoreCreditUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for StoreCredit.
+func (c *StoreCreditClient) Delete() *StoreCreditDelete {
+	mutation := newStoreCreditMutation(c.config, OpDelete)
+	return &StoreCreditDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *StoreCreditClient) DeleteOne(_m *StoreCredit) *StoreCreditDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *StoreCreditClient) DeleteOneID(id uuid.UUID) *StoreCreditDeleteOne {
+	builder := c.Delete().Where(storecredit.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &StoreCreditDeleteOne{builder}
+}
+
+// Query returns a query builder for StoreCredit.
+func (c *StoreCreditClient) Query() *StoreCreditQuery {
+	return &StoreCreditQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeStoreCredit},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a StoreCredit entity by its id.
+func (c *StoreCreditClient) Get(ctx context.Context, id uuid.UUID) (*StoreCredit, error) {
+	return c.Query().Where(storecredit.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *StoreCreditClient) GetX(ctx context.Context, id uuid.UUID) *StoreCredit {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *StoreCreditClient) Hooks() []Hook {
+	return c.hooks.StoreCredit
+}
+
+// Interceptors returns the client interceptors.
+func (c *StoreCreditClient) Interceptors() []Interceptor {
+	return c.inters.StoreCredit
+}
+
+func (c *StoreCreditClient) mutate(ctx context.Context, m *StoreCreditMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&StoreCreditCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&StoreCreditUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&StoreCreditUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&StoreCreditDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown StoreCredit mutation op: %q", m.Op())
+	}
+}
+
+// StoreCreditChargeClient is a client for the StoreCreditCharge schema.
+type StoreCreditChargeClient struct {
+	config
+}
+
+// NewStoreCreditChargeClient returns a client for the StoreCreditCharge from the given config.
+func NewStoreCreditChargeClient(c config) *StoreCreditChargeClient {
+	return &StoreCreditChargeClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `storecreditcharge.Hooks(f(g(h())))`.
+func (c *StoreCreditChargeClient) Use(hooks ...Hook) {
+	c.hooks.StoreCreditCharge = append(c.hooks.StoreCreditCharge, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `storecreditcharge.Intercept(f(g(h())))`.
+func (c *StoreCreditChargeClient) Intercept(interceptors ...Interceptor) {
+	c.inters.StoreCreditCharge = append(c.inters.StoreCreditCharge, interceptors...)
+}
+
+// Create returns a builder for creating a StoreCreditCharge entity.
+func (c *StoreCreditChargeClient) Create() *StoreCreditChargeCreate {
+	mutation := newStoreCreditChargeMutation(c.config, OpCreate)
+	return &StoreCreditChargeCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of StoreCreditCharge entities.
+func (c *StoreCreditChargeClient) CreateBulk(builders ...*StoreCreditChargeCreate) *StoreCreditChargeCreateBulk {
+	return &StoreCreditChargeCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *StoreCreditChargeClient) MapCreateBulk(slice any, setFunc func(*StoreCreditChargeCreate, int)) *StoreCreditChargeCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &StoreCreditChargeCreateBulk{err: fmt.Errorf("calling to StoreCreditChargeClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*StoreCreditChargeCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &StoreCreditChargeCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for StoreCreditCharge.
+func (c *StoreCreditChargeClient) Update() *StoreCreditChargeUpdate {
+	mutation := newStoreCreditChargeMutation(c.config, OpUpdate)
+	return &StoreCreditChargeUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *StoreCreditChargeClient) UpdateOne(_m *StoreCreditCharge) *StoreCreditChargeUpdateOne {
+	mutation := newStoreCreditChargeMutation(c.config, OpUpdateOne, withStoreCreditCharge(_m))
+	return &StoreCreditChargeUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *StoreCreditChargeClient) UpdateOneID(id string) *StoreCreditChargeUpdateOne {
+	mutation := newStoreCreditChargeMutation(c.config, OpUpdateOne, withStoreCreditChargeID(id))
+	return &StoreCreditChargeUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for StoreCreditCharge.
+func (c *StoreCreditChargeClient) Delete() *StoreCreditChargeDelete {
+	mutation := newStoreCreditChargeMutation(c.config, OpDelete)
+	return &StoreCreditChargeDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *StoreCreditChargeClient) DeleteOne(_m *StoreCreditCharge) *StoreCreditChargeDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *StoreCreditChargeClient) DeleteOneID(id string) *StoreCreditChargeDeleteOne {
+	builder := c.Delete().Where(storecreditcharge.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &StoreCreditChargeDeleteOne{builder}
+}
+
+// Query returns a query builder for StoreCreditCharge.
+func (c *StoreCreditChargeClient) Query() *StoreCreditChargeQuery {
+	return &StoreCreditChargeQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeStoreCreditCharge},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a StoreCreditCharge entity by its id.
+func (c *StoreCreditChargeClient) Get(ctx context.Context, id string) (*StoreCreditCharge, error) {
+	return c.Query().Where(storecreditcharge.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *StoreCreditChargeClient) GetX(ctx context.Context, id string) *StoreCreditCharge {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *StoreCreditChargeClient) Hooks() []Hook {
+	return c.hooks.StoreCreditCharge
+}
+
+// Interceptors returns the client interceptors.
+func (c *StoreCreditChargeClient) Interceptors() []Interceptor {
+	return c.inters.StoreCreditCharge
+}
+
+func (c *StoreCreditChargeClient) mutate(ctx context.Context, m *StoreCreditChargeMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&StoreCreditChargeCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&StoreCreditChargeUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&StoreCreditChargeUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&StoreCreditChargeDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown StoreCreditCharge mutation op: %q", m.Op())
+	}
+}
+
+// StoreCreditEntryClient is a client for the StoreCreditEntry schema.
+type StoreCreditEntryClient struct {
+	config
+}
+
+// NewStoreCreditEntryClient returns a client for the StoreCreditEntry from the given config.
+func NewStoreCreditEntryClient(c config) *StoreCreditEntryClient {
+	return &StoreCreditEntryClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `storecreditentry.Hooks(f(g(h())))`.
+func (c *StoreCreditEntryClient) Use(hooks ...Hook) {
+	c.hooks.StoreCreditEntry = append(c.hooks.StoreCreditEntry, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `storecreditentry.Intercept(f(g(h())))`.
+func (c *StoreCreditEntryClient) Intercept(interceptors ...Interceptor) {
+	c.inters.StoreCreditEntry = append(c.inters.StoreCreditEntry, interceptors...)
+}
+
+// Create returns a builder for creating a StoreCreditEntry entity.
+func (c *StoreCreditEntryClient) Create() *StoreCreditEntryCreate {
+	mutation := newStoreCreditEntryMutation(c.config, OpCreate)
+	return &StoreCreditEntryCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of StoreCreditEntry entities.
+func (c *StoreCreditEntryClient) CreateBulk(builders ...*StoreCreditEntryCreate) *StoreCreditEntryCreateBulk {
+	return &StoreCreditEntryCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *StoreCreditEntryClient) MapCreateBulk(slice any, setFunc func(*StoreCreditEntryCreate, int)) *StoreCreditEntryCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &StoreCreditEntryCreateBulk{err: fmt.Errorf("calling to StoreCreditEntryClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*StoreCreditEntryCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &StoreCreditEntryCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for StoreCreditEntry.
+func (c *StoreCreditEntryClient) Update() *StoreCreditEntryUpdate {
+	mutation := newStoreCreditEntryMutation(c.config, OpUpdate)
+	return &StoreCreditEntryUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *StoreCreditEntryClient) UpdateOne(_m *StoreCreditEntry) *StoreCreditEntryUpdateOne {
+	mutation := newStoreCreditEntryMutation(c.config, OpUpdateOne, withStoreCreditEntry(_m))
+	return &StoreCreditEntryUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *StoreCreditEntryClient) UpdateOneID(id uuid.UUID) *StoreCreditEntryUpdateOne {
+	mutation := newStoreCreditEntryMutation(c.config, OpUpdateOne, withStoreCreditEntryID(id))
+	return &StoreCreditEntryUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for StoreCreditEntry.
+func (c *StoreCreditEntryClient) Delete() *StoreCreditEntryDelete {
+	mutation := newStoreCreditEntryMutation(c.config, OpDelete)
+	return &StoreCreditEntryDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *StoreCreditEntryClient) DeleteOne(_m *StoreCreditEntry) *StoreCreditEntryDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *StoreCreditEntryClient) DeleteOneID(id uuid.UUID) *StoreCreditEntryDeleteOne {
+	builder := c.Delete().Where(storecreditentry.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &StoreCreditEntryDeleteOne{builder}
+}
+
+// Query returns a query builder for StoreCreditEntry.
+func (c *StoreCreditEntryClient) Query() *StoreCreditEntryQuery {
+	return &StoreCreditEntryQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeStoreCreditEntry},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a StoreCreditEntry entity by its id.
+func (c *StoreCreditEntryClient) Get(ctx context.Context, id uuid.UUID) (*StoreCreditEntry, error) {
+	return c.Query().Where(storecreditentry.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *StoreCreditEntryClient) GetX(ctx context.Context, id uuid.UUID) *StoreCreditEntry {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *StoreCreditEntryClient) Hooks() []Hook {
+	return c.hooks.StoreCreditEntry
+}
+
+// Interceptors returns the client interceptors.
+func (c *StoreCreditEntryClient) Interceptors() []Interceptor {
+	return c.inters.StoreCreditEntry
+}
+
+func (c *StoreCreditEntryClient) mutate(ctx context.Context, m *StoreCreditEntryMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&StoreCreditEntryCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&StoreCreditEntryUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&StoreCreditEntryUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&StoreCreditEntryDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("ent: unknown StoreCreditEntry mutation op: %q", m.Op())
+	}
+}
+
 // SwapClient is a client for the Swap schema.
 type SwapClient struct {
 	config
@@ -8357,8 +8780,9 @@ type (
 		Profile, Promotion, PromotionRedemption, ProviderFlow, Reconciliation,
 		RecoveryCode, Refund, RefundPolicy, Reservation, Review, ReviewEdit,
 		ReviewReport, ReviewVote, RoleGrant, Screen, Seat, SeatClaim, SeatLayout,
-		SeatRules, Session, SessionRevocation, Showtime, ShowtimeSale, Swap, Theater,
-		TheaterGateways, Ticket, TillEntry, User, WebhookEvent []ent.Hook
+		SeatRules, Session, SessionRevocation, Showtime, ShowtimeSale, StoreCredit,
+		StoreCreditCharge, StoreCreditEntry, Swap, Theater, TheaterGateways, Ticket,
+		TillEntry, User, WebhookEvent []ent.Hook
 	}
 	inters struct {
 		AuditEntry, Ceremony, CodeGuess, EmailChange, Erasure, Factor,
@@ -8368,8 +8792,9 @@ type (
 		Profile, Promotion, PromotionRedemption, ProviderFlow, Reconciliation,
 		RecoveryCode, Refund, RefundPolicy, Reservation, Review, ReviewEdit,
 		ReviewReport, ReviewVote, RoleGrant, Screen, Seat, SeatClaim, SeatLayout,
-		SeatRules, Session, SessionRevocation, Showtime, ShowtimeSale, Swap, Theater,
-		TheaterGateways, Ticket, TillEntry, User, WebhookEvent []ent.Interceptor
+		SeatRules, Session, SessionRevocation, Showtime, ShowtimeSale, StoreCredit,
+		StoreCreditCharge, StoreCreditEntry, Swap, Theater, TheaterGateways, Ticket,
+		TillEntry, User, WebhookEvent []ent.Interceptor
 	}
 )
 

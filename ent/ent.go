@@ -53,6 +53,9 @@ import (
 	"marquee/ent/sessionrevocation"
 	"marquee/ent/showtime"
 	"marquee/ent/showtimesale"
+	"marquee/ent/storecredit"
+	"marquee/ent/storecreditcharge"
+	"marquee/ent/storecreditentry"
 	"marquee/ent/swap"
 	"marquee/ent/theater"
 	"marquee/ent/theatergateways"
@@ -173,6 +176,9 @@ func checkColumn(t, c string) error {
 			sessionrevocation.Table:   sessionrevocation.ValidColumn,
 			showtime.Table:            showtime.ValidColumn,
 			showtimesale.Table:        showtimesale.ValidColumn,
+			storecredit.Table:         storecredit.ValidColumn,
+			storecreditcharge.Table:   storecreditcharge.ValidColumn,
+			storecreditentry.Table:    storecreditentry.ValidColumn,
 			swap.Table:                swap.ValidColumn,
 			theater.Table:             theater.ValidColumn,
 			theatergateways.Table:     theatergateways.ValidColumn,

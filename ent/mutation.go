@@ -55,6 +55,9 @@ import (
 	"marquee/ent/sessionrevocation"
 	"marquee/ent/showtime"
 	"marquee/ent/showtimesale"
+	"marquee/ent/storecredit"
+	"marquee/ent/storecreditcharge"
+	"marquee/ent/storecreditentry"
 	"marquee/ent/swap"
 	"marquee/ent/theater"
 	"marquee/ent/theatergateways"
@@ -127,6 +130,9 @@ const (
 	TypeSessionRevocation   = "SessionRevocation"
 	TypeShowtime            = "Showtime"
 	TypeShowtimeSale        = "ShowtimeSale"
+	TypeStoreCredit         = "StoreCredit"
+	TypeStoreCreditCharge   = "StoreCreditCharge"
+	TypeStoreCreditEntry    = "StoreCreditEntry"
 	TypeSwap                = "Swap"
 	TypeTheater             = "Theater"
 	TypeTheaterGateways     = "TheaterGateways"
@@ -37893,6 +37899,1980 @@ func (m *ShowtimeSaleMutation) ClearEdge(name string) error {
 // It returns an error if the edge is not defined in the schema.
 func (m *ShowtimeSaleMutation) ResetEdge(name string) error {
 	return fmt.Errorf("unknown ShowtimeSale edge %s", name)
+}
+
+// StoreCreditMutation represents an operation that mutates the StoreCredit nodes in the graph.
+type StoreCreditMutation struct {
+	config
+	op            Op
+	typ           string
+	id            *uuid.UUID
+	customer_id   *uuid.UUID
+	theater_id    *uuid.UUID
+	currency      *string
+	created_at    *time.Time
+	clearedFields map[string]struct{}
+	done          bool
+	oldValue      func(context.Context) (*StoreCredit, error)
+	predicates    []predicate.StoreCredit
+}
+
+var _ ent.Mutation = (*StoreCreditMutation)(nil)
+
+// storecreditOption allows management of the mutation configuration using functional options.
+type storecreditOption func(*StoreCreditMutation)
+
+// newStoreCreditMutation creates new mutation for the StoreCredit entity.
+func newStoreCreditMutation(c config, op Op, opts ...storecreditOption) *StoreCreditMutation {
+	m := &StoreCreditMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeStoreCredit,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withStoreCreditID sets the ID field of the mutation.
+func withStoreCreditID(id uuid.UUID) storecreditOption {
+	return func(m *StoreCreditMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *StoreCredit
+		)
+		m.oldValue = func(ctx context.Context) (*StoreCredit, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().StoreCredit.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withStoreCredit sets the old StoreCredit of the mutation.
+func withStoreCredit(node *StoreCredit) storecreditOption {
+	return func(m *StoreCreditMutation) {
+		m.oldValue = func(context.Context) (*StoreCredit, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m StoreCreditMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m StoreCreditMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of StoreCredit entities.
+func (m *StoreCreditMutation) SetID(id uuid.UUID) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *StoreCreditMutation) ID() (id uuid.UUID, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *StoreCreditMutation) IDs(ctx context.Context) ([]uuid.UUID, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []uuid.UUID{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().StoreCredit.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetCustomerID sets the "customer_id" field.
+func (m *StoreCreditMutation) SetCustomerID(u uuid.UUID) {
+	m.customer_id = &u
+}
+
+// CustomerID returns the value of the "customer_id" field in the mutation.
+func (m *StoreCreditMutation) CustomerID() (r uuid.UUID, exists bool) {
+	v := m.customer_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCustomerID returns the old "customer_id" field's value of the StoreCredit entity.
+// If the StoreCredit object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *StoreCreditMutation) OldCustomerID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCustomerID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCustomerID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCustomerID: %w", err)
+	}
+	return oldValue.CustomerID, nil
+}
+
+// ResetCustomerID resets all changes to the "customer_id" field.
+func (m *StoreCreditMutation) ResetCustomerID() {
+	m.customer_id = nil
+}
+
+// SetTheaterID sets the "theater_id" field.
+func (m *StoreCreditMutation) SetTheaterID(u uuid.UUID) {
+	m.theater_id = &u
+}
+
+// TheaterID returns the value of the "theater_id" field in the mutation.
+func (m *StoreCreditMutation) TheaterID() (r uuid.UUID, exists bool) {
+	v := m.theater_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldTheaterID returns the old "theater_id" field's value of the StoreCredit entity.
+// If the StoreCredit object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *StoreCreditMutation) OldTheaterID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldTheaterID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldTheaterID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldTheaterID: %w", err)
+	}
+	return oldValue.TheaterID, nil
+}
+
+// ResetTheaterID resets all changes to the "theater_id" field.
+func (m *StoreCreditMutation) ResetTheaterID() {
+	m.theater_id = nil
+}
+
+// SetCurrency sets the "currency" field.
+func (m *StoreCreditMutation) SetCurrency(s string) {
+	m.currency = &s
+}
+
+// Currency returns the value of the "currency" field in the mutation.
+func (m *StoreCreditMutation) Currency() (r string, exists bool) {
+	v := m.currency
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCurrency returns the old "currency" field's value of the StoreCredit entity.
+// If the StoreCredit object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *StoreCreditMutation) OldCurrency(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCurrency is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCurrency requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCurrency: %w", err)
+	}
+	return oldValue.Currency, nil
+}
+
+// ResetCurrency resets all changes to the "currency" field.
+func (m *StoreCreditMutation) ResetCurrency() {
+	m.currency = nil
+}
+
+// SetCreatedAt sets the "created_at" field.
+func (m *StoreCreditMutation) SetCreatedAt(t time.Time) {
+	m.created_at = &t
+}
+
+// CreatedAt returns the value of the "created_at" field in the mutation.
+func (m *StoreCreditMutation) CreatedAt() (r time.Time, exists bool) {
+	v := m.created_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCreatedAt returns the old "created_at" field's value of the StoreCredit entity.
+// If the StoreCredit object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *StoreCreditMutation) OldCreatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCreatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCreatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCreatedAt: %w", err)
+	}
+	return oldValue.CreatedAt, nil
+}
+
+// ResetCreatedAt resets all changes to the "created_at" field.
+func (m *StoreCreditMutation) ResetCreatedAt() {
+	m.created_at = nil
+}
+
+// Where appends a list predicates to the StoreCreditMutation builder.
+func (m *StoreCreditMutation) Where(ps ...predicate.StoreCredit) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the StoreCreditMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *StoreCreditMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.StoreCredit, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *StoreCreditMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *StoreCreditMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (StoreCredit).
+func (m *StoreCreditMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *StoreCreditMutation) Fields() []string {
+	fields := make([]string, 0, 4)
+	if m.customer_id != nil {
+		fields = append(fields, storecredit.FieldCustomerID)
+	}
+	if m.theater_id != nil {
+		fields = append(fields, storecredit.FieldTheaterID)
+	}
+	if m.currency != nil {
+		fields = append(fields, storecredit.FieldCurrency)
+	}
+	if m.created_at != nil {
+		fields = append(fields, storecredit.FieldCreatedAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *StoreCreditMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case storecredit.FieldCustomerID:
+		return m.CustomerID()
+	case storecredit.FieldTheaterID:
+		return m.TheaterID()
+	case storecredit.FieldCurrency:
+		return m.Currency()
+	case storecredit.FieldCreatedAt:
+		return m.CreatedAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *StoreCreditMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case storecredit.FieldCustomerID:
+		return m.OldCustomerID(ctx)
+	case storecredit.FieldTheaterID:
+		return m.OldTheaterID(ctx)
+	case storecredit.FieldCurrency:
+		return m.OldCurrency(ctx)
+	case storecredit.FieldCreatedAt:
+		return m.OldCreatedAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown StoreCredit field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *StoreCreditMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case storecredit.FieldCustomerID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCustomerID(v)
+		return nil
+	case storecredit.FieldTheaterID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetTheaterID(v)
+		return nil
+	case storecredit.FieldCurrency:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCurrency(v)
+		return nil
+	case storecredit.FieldCreatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCreatedAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown StoreCredit field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *StoreCreditMutation) AddedFields() []string {
+	return nil
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *StoreCreditMutation) AddedField(name string) (ent.Value, bool) {
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *StoreCreditMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	}
+	return fmt.Errorf("unknown StoreCredit numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *StoreCreditMutation) ClearedFields() []string {
+	return nil
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *StoreCreditMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *StoreCreditMutation) ClearField(name string) error {
+	return fmt.Errorf("unknown StoreCredit nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *StoreCreditMutation) ResetField(name string) error {
+	switch name {
+	case storecredit.FieldCustomerID:
+		m.ResetCustomerID()
+		return nil
+	case storecredit.FieldTheaterID:
+		m.ResetTheaterID()
+		return nil
+	case storecredit.FieldCurrency:
+		m.ResetCurrency()
+		return nil
+	case storecredit.FieldCreatedAt:
+		m.ResetCreatedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown StoreCredit field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *StoreCreditMutation) AddedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *StoreCreditMutation) AddedIDs(name string) []ent.Value {
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *StoreCreditMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *StoreCreditMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *StoreCreditMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *StoreCreditMutation) EdgeCleared(name string) bool {
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *StoreCreditMutation) ClearEdge(name string) error {
+	return fmt.Errorf("unknown StoreCredit unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *StoreCreditMutation) ResetEdge(name string) error {
+	return fmt.Errorf("unknown StoreCredit edge %s", name)
+}
+
+// StoreCreditChargeMutation represents an operation that mutates the StoreCreditCharge nodes in the graph.
+type StoreCreditChargeMutation struct {
+	config
+	op                Op
+	typ               string
+	id                *string
+	reference         *uuid.UUID
+	credit_id         *uuid.UUID
+	status            *string
+	amount_minor      *int64
+	addamount_minor   *int64
+	captured_minor    *int64
+	addcaptured_minor *int64
+	currency          *string
+	decline_code      *string
+	created_at        *time.Time
+	clearedFields     map[string]struct{}
+	done              bool
+	oldValue          func(context.Context) (*StoreCreditCharge, error)
+	predicates        []predicate.StoreCreditCharge
+}
+
+var _ ent.Mutation = (*StoreCreditChargeMutation)(nil)
+
+// storecreditchargeOption allows management of the mutation configuration using functional options.
+type storecreditchargeOption func(*StoreCreditChargeMutation)
+
+// newStoreCreditChargeMutation creates new mutation for the StoreCreditCharge entity.
+func newStoreCreditChargeMutation(c config, op Op, opts ...storecreditchargeOption) *StoreCreditChargeMutation {
+	m := &StoreCreditChargeMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeStoreCreditCharge,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withStoreCreditChargeID sets the ID field of the mutation.
+func withStoreCreditChargeID(id string) storecreditchargeOption {
+	return func(m *StoreCreditChargeMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *StoreCreditCharge
+		)
+		m.oldValue = func(ctx context.Context) (*StoreCreditCharge, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().StoreCreditCharge.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withStoreCreditCharge sets the old StoreCreditCharge of the mutation.
+func withStoreCreditCharge(node *StoreCreditCharge) storecreditchargeOption {
+	return func(m *StoreCreditChargeMutation) {
+		m.oldValue = func(context.Context) (*StoreCreditCharge, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m StoreCreditChargeMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m StoreCreditChargeMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of StoreCreditCharge entities.
+func (m *StoreCreditChargeMutation) SetID(id string) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *StoreCreditChargeMutation) ID() (id string, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *StoreCreditChargeMutation) IDs(ctx context.Context) ([]string, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []string{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().StoreCreditCharge.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetReference sets the "reference" field.
+func (m *StoreCreditChargeMutation) SetReference(u uuid.UUID) {
+	m.reference = &u
+}
+
+// Reference returns the value of the "reference" field in the mutation.
+func (m *StoreCreditChargeMutation) Reference() (r uuid.UUID, exists bool) {
+	v := m.reference
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldReference returns the old "reference" field's value of the StoreCreditCharge entity.
+// If the StoreCreditCharge object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *StoreCreditChargeMutation) OldReference(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldReference is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldReference requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldReference: %w", err)
+	}
+	return oldValue.Reference, nil
+}
+
+// ResetReference resets all changes to the "reference" field.
+func (m *StoreCreditChargeMutation) ResetReference() {
+	m.reference = nil
+}
+
+// SetCreditID sets the "credit_id" field.
+func (m *StoreCreditChargeMutation) SetCreditID(u uuid.UUID) {
+	m.credit_id = &u
+}
+
+// CreditID returns the value of the "credit_id" field in the mutation.
+func (m *StoreCreditChargeMutation) CreditID() (r uuid.UUID, exists bool) {
+	v := m.credit_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCreditID returns the old "credit_id" field's value of the StoreCreditCharge entity.
+// If the StoreCreditCharge object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *StoreCreditChargeMutation) OldCreditID(ctx context.Context) (v *uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCreditID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCreditID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCreditID: %w", err)
+	}
+	return oldValue.CreditID, nil
+}
+
+// ClearCreditID clears the value of the "credit_id" field.
+func (m *StoreCreditChargeMutation) ClearCreditID() {
+	m.credit_id = nil
+	m.clearedFields[storecreditcharge.FieldCreditID] = struct{}{}
+}
+
+// CreditIDCleared returns if the "credit_id" field was cleared in this mutation.
+func (m *StoreCreditChargeMutation) CreditIDCleared() bool {
+	_, ok := m.clearedFields[storecreditcharge.FieldCreditID]
+	return ok
+}
+
+// ResetCreditID resets all changes to the "credit_id" field.
+func (m *StoreCreditChargeMutation) ResetCreditID() {
+	m.credit_id = nil
+	delete(m.clearedFields, storecreditcharge.FieldCreditID)
+}
+
+// SetStatus sets the "status" field.
+func (m *StoreCreditChargeMutation) SetStatus(s string) {
+	m.status = &s
+}
+
+// Status returns the value of the "status" field in the mutation.
+func (m *StoreCreditChargeMutation) Status() (r string, exists bool) {
+	v := m.status
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldStatus returns the old "status" field's value of the StoreCreditCharge entity.
+// If the StoreCreditCharge object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *StoreCreditChargeMutation) OldStatus(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldStatus is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldStatus requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldStatus: %w", err)
+	}
+	return oldValue.Status, nil
+}
+
+// ResetStatus resets all changes to the "status" field.
+func (m *StoreCreditChargeMutation) ResetStatus() {
+	m.status = nil
+}
+
+// SetAmountMinor sets the "amount_minor" field.
+func (m *StoreCreditChargeMutation) SetAmountMinor(i int64) {
+	m.amount_minor = &i
+	m.addamount_minor = nil
+}
+
+// AmountMinor returns the value of the "amount_minor" field in the mutation.
+func (m *StoreCreditChargeMutation) AmountMinor() (r int64, exists bool) {
+	v := m.amount_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldAmountMinor returns the old "amount_minor" field's value of the StoreCreditCharge entity.
+// If the StoreCreditCharge object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *StoreCreditChargeMutation) OldAmountMinor(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldAmountMinor is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldAmountMinor requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldAmountMinor: %w", err)
+	}
+	return oldValue.AmountMinor, nil
+}
+
+// AddAmountMinor adds i to the "amount_minor" field.
+func (m *StoreCreditChargeMutation) AddAmountMinor(i int64) {
+	if m.addamount_minor != nil {
+		*m.addamount_minor += i
+	} else {
+		m.addamount_minor = &i
+	}
+}
+
+// AddedAmountMinor returns the value that was added to the "amount_minor" field in this mutation.
+func (m *StoreCreditChargeMutation) AddedAmountMinor() (r int64, exists bool) {
+	v := m.addamount_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetAmountMinor resets all changes to the "amount_minor" field.
+func (m *StoreCreditChargeMutation) ResetAmountMinor() {
+	m.amount_minor = nil
+	m.addamount_minor = nil
+}
+
+// SetCapturedMinor sets the "captured_minor" field.
+func (m *StoreCreditChargeMutation) SetCapturedMinor(i int64) {
+	m.captured_minor = &i
+	m.addcaptured_minor = nil
+}
+
+// CapturedMinor returns the value of the "captured_minor" field in the mutation.
+func (m *StoreCreditChargeMutation) CapturedMinor() (r int64, exists bool) {
+	v := m.captured_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCapturedMinor returns the old "captured_minor" field's value of the StoreCreditCharge entity.
+// If the StoreCreditCharge object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *StoreCreditChargeMutation) OldCapturedMinor(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCapturedMinor is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCapturedMinor requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCapturedMinor: %w", err)
+	}
+	return oldValue.CapturedMinor, nil
+}
+
+// AddCapturedMinor adds i to the "captured_minor" field.
+func (m *StoreCreditChargeMutation) AddCapturedMinor(i int64) {
+	if m.addcaptured_minor != nil {
+		*m.addcaptured_minor += i
+	} else {
+		m.addcaptured_minor = &i
+	}
+}
+
+// AddedCapturedMinor returns the value that was added to the "captured_minor" field in this mutation.
+func (m *StoreCreditChargeMutation) AddedCapturedMinor() (r int64, exists bool) {
+	v := m.addcaptured_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetCapturedMinor resets all changes to the "captured_minor" field.
+func (m *StoreCreditChargeMutation) ResetCapturedMinor() {
+	m.captured_minor = nil
+	m.addcaptured_minor = nil
+}
+
+// SetCurrency sets the "currency" field.
+func (m *StoreCreditChargeMutation) SetCurrency(s string) {
+	m.currency = &s
+}
+
+// Currency returns the value of the "currency" field in the mutation.
+func (m *StoreCreditChargeMutation) Currency() (r string, exists bool) {
+	v := m.currency
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCurrency returns the old "currency" field's value of the StoreCreditCharge entity.
+// If the StoreCreditCharge object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *StoreCreditChargeMutation) OldCurrency(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCurrency is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCurrency requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCurrency: %w", err)
+	}
+	return oldValue.Currency, nil
+}
+
+// ResetCurrency resets all changes to the "currency" field.
+func (m *StoreCreditChargeMutation) ResetCurrency() {
+	m.currency = nil
+}
+
+// SetDeclineCode sets the "decline_code" field.
+func (m *StoreCreditChargeMutation) SetDeclineCode(s string) {
+	m.decline_code = &s
+}
+
+// DeclineCode returns the value of the "decline_code" field in the mutation.
+func (m *StoreCreditChargeMutation) DeclineCode() (r string, exists bool) {
+	v := m.decline_code
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldDeclineCode returns the old "decline_code" field's value of the StoreCreditCharge entity.
+// If the StoreCreditCharge object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *StoreCreditChargeMutation) OldDeclineCode(ctx context.Context) (v *string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldDeclineCode is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldDeclineCode requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldDeclineCode: %w", err)
+	}
+	return oldValue.DeclineCode, nil
+}
+
+// ClearDeclineCode clears the value of the "decline_code" field.
+func (m *StoreCreditChargeMutation) ClearDeclineCode() {
+	m.decline_code = nil
+	m.clearedFields[storecreditcharge.FieldDeclineCode] = struct{}{}
+}
+
+// DeclineCodeCleared returns if the "decline_code" field was cleared in this mutation.
+func (m *StoreCreditChargeMutation) DeclineCodeCleared() bool {
+	_, ok := m.clearedFields[storecreditcharge.FieldDeclineCode]
+	return ok
+}
+
+// ResetDeclineCode resets all changes to the "decline_code" field.
+func (m *StoreCreditChargeMutation) ResetDeclineCode() {
+	m.decline_code = nil
+	delete(m.clearedFields, storecreditcharge.FieldDeclineCode)
+}
+
+// SetCreatedAt sets the "created_at" field.
+func (m *StoreCreditChargeMutation) SetCreatedAt(t time.Time) {
+	m.created_at = &t
+}
+
+// CreatedAt returns the value of the "created_at" field in the mutation.
+func (m *StoreCreditChargeMutation) CreatedAt() (r time.Time, exists bool) {
+	v := m.created_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCreatedAt returns the old "created_at" field's value of the StoreCreditCharge entity.
+// If the StoreCreditCharge object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *StoreCreditChargeMutation) OldCreatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCreatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCreatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCreatedAt: %w", err)
+	}
+	return oldValue.CreatedAt, nil
+}
+
+// ResetCreatedAt resets all changes to the "created_at" field.
+func (m *StoreCreditChargeMutation) ResetCreatedAt() {
+	m.created_at = nil
+}
+
+// Where appends a list predicates to the StoreCreditChargeMutation builder.
+func (m *StoreCreditChargeMutation) Where(ps ...predicate.StoreCreditCharge) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the StoreCreditChargeMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *StoreCreditChargeMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.StoreCreditCharge, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *StoreCreditChargeMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *StoreCreditChargeMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (StoreCreditCharge).
+func (m *StoreCreditChargeMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *StoreCreditChargeMutation) Fields() []string {
+	fields := make([]string, 0, 8)
+	if m.reference != nil {
+		fields = append(fields, storecreditcharge.FieldReference)
+	}
+	if m.credit_id != nil {
+		fields = append(fields, storecreditcharge.FieldCreditID)
+	}
+	if m.status != nil {
+		fields = append(fields, storecreditcharge.FieldStatus)
+	}
+	if m.amount_minor != nil {
+		fields = append(fields, storecreditcharge.FieldAmountMinor)
+	}
+	if m.captured_minor != nil {
+		fields = append(fields, storecreditcharge.FieldCapturedMinor)
+	}
+	if m.currency != nil {
+		fields = append(fields, storecreditcharge.FieldCurrency)
+	}
+	if m.decline_code != nil {
+		fields = append(fields, storecreditcharge.FieldDeclineCode)
+	}
+	if m.created_at != nil {
+		fields = append(fields, storecreditcharge.FieldCreatedAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *StoreCreditChargeMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case storecreditcharge.FieldReference:
+		return m.Reference()
+	case storecreditcharge.FieldCreditID:
+		return m.CreditID()
+	case storecreditcharge.FieldStatus:
+		return m.Status()
+	case storecreditcharge.FieldAmountMinor:
+		return m.AmountMinor()
+	case storecreditcharge.FieldCapturedMinor:
+		return m.CapturedMinor()
+	case storecreditcharge.FieldCurrency:
+		return m.Currency()
+	case storecreditcharge.FieldDeclineCode:
+		return m.DeclineCode()
+	case storecreditcharge.FieldCreatedAt:
+		return m.CreatedAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *StoreCreditChargeMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case storecreditcharge.FieldReference:
+		return m.OldReference(ctx)
+	case storecreditcharge.FieldCreditID:
+		return m.OldCreditID(ctx)
+	case storecreditcharge.FieldStatus:
+		return m.OldStatus(ctx)
+	case storecreditcharge.FieldAmountMinor:
+		return m.OldAmountMinor(ctx)
+	case storecreditcharge.FieldCapturedMinor:
+		return m.OldCapturedMinor(ctx)
+	case storecreditcharge.FieldCurrency:
+		return m.OldCurrency(ctx)
+	case storecreditcharge.FieldDeclineCode:
+		return m.OldDeclineCode(ctx)
+	case storecreditcharge.FieldCreatedAt:
+		return m.OldCreatedAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown StoreCreditCharge field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *StoreCreditChargeMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case storecreditcharge.FieldReference:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetReference(v)
+		return nil
+	case storecreditcharge.FieldCreditID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCreditID(v)
+		return nil
+	case storecreditcharge.FieldStatus:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetStatus(v)
+		return nil
+	case storecreditcharge.FieldAmountMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetAmountMinor(v)
+		return nil
+	case storecreditcharge.FieldCapturedMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCapturedMinor(v)
+		return nil
+	case storecreditcharge.FieldCurrency:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCurrency(v)
+		return nil
+	case storecreditcharge.FieldDeclineCode:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetDeclineCode(v)
+		return nil
+	case storecreditcharge.FieldCreatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCreatedAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown StoreCreditCharge field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *StoreCreditChargeMutation) AddedFields() []string {
+	var fields []string
+	if m.addamount_minor != nil {
+		fields = append(fields, storecreditcharge.FieldAmountMinor)
+	}
+	if m.addcaptured_minor != nil {
+		fields = append(fields, storecreditcharge.FieldCapturedMinor)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *StoreCreditChargeMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case storecreditcharge.FieldAmountMinor:
+		return m.AddedAmountMinor()
+	case storecreditcharge.FieldCapturedMinor:
+		return m.AddedCapturedMinor()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *StoreCreditChargeMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case storecreditcharge.FieldAmountMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddAmountMinor(v)
+		return nil
+	case storecreditcharge.FieldCapturedMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddCapturedMinor(v)
+		return nil
+	}
+	return fmt.Errorf("unknown StoreCreditCharge numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *StoreCreditChargeMutation) ClearedFields() []string {
+	var fields []string
+	if m.FieldCleared(storecreditcharge.FieldCreditID) {
+		fields = append(fields, storecreditcharge.FieldCreditID)
+	}
+	if m.FieldCleared(storecreditcharge.FieldDeclineCode) {
+		fields = append(fields, storecreditcharge.FieldDeclineCode)
+	}
+	return fields
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *StoreCreditChargeMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *StoreCreditChargeMutation) ClearField(name string) error {
+	switch name {
+	case storecreditcharge.FieldCreditID:
+		m.ClearCreditID()
+		return nil
+	case storecreditcharge.FieldDeclineCode:
+		m.ClearDeclineCode()
+		return nil
+	}
+	return fmt.Errorf("unknown StoreCreditCharge nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *StoreCreditChargeMutation) ResetField(name string) error {
+	switch name {
+	case storecreditcharge.FieldReference:
+		m.ResetReference()
+		return nil
+	case storecreditcharge.FieldCreditID:
+		m.ResetCreditID()
+		return nil
+	case storecreditcharge.FieldStatus:
+		m.ResetStatus()
+		return nil
+	case storecreditcharge.FieldAmountMinor:
+		m.ResetAmountMinor()
+		return nil
+	case storecreditcharge.FieldCapturedMinor:
+		m.ResetCapturedMinor()
+		return nil
+	case storecreditcharge.FieldCurrency:
+		m.ResetCurrency()
+		return nil
+	case storecreditcharge.FieldDeclineCode:
+		m.ResetDeclineCode()
+		return nil
+	case storecreditcharge.FieldCreatedAt:
+		m.ResetCreatedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown StoreCreditCharge field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *StoreCreditChargeMutation) AddedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *StoreCreditChargeMutation) AddedIDs(name string) []ent.Value {
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *StoreCreditChargeMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *StoreCreditChargeMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *StoreCreditChargeMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *StoreCreditChargeMutation) EdgeCleared(name string) bool {
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *StoreCreditChargeMutation) ClearEdge(name string) error {
+	return fmt.Errorf("unknown StoreCreditCharge unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *StoreCreditChargeMutation) ResetEdge(name string) error {
+	return fmt.Errorf("unknown StoreCreditCharge edge %s", name)
+}
+
+// StoreCreditEntryMutation represents an operation that mutates the StoreCreditEntry nodes in the graph.
+type StoreCreditEntryMutation struct {
+	config
+	op              Op
+	typ             string
+	id              *uuid.UUID
+	credit_id       *uuid.UUID
+	kind            *string
+	key             *string
+	charge_key      *string
+	amount_minor    *int64
+	addamount_minor *int64
+	created_at      *time.Time
+	clearedFields   map[string]struct{}
+	done            bool
+	oldValue        func(context.Context) (*StoreCreditEntry, error)
+	predicates      []predicate.StoreCreditEntry
+}
+
+var _ ent.Mutation = (*StoreCreditEntryMutation)(nil)
+
+// storecreditentryOption allows management of the mutation configuration using functional options.
+type storecreditentryOption func(*StoreCreditEntryMutation)
+
+// newStoreCreditEntryMutation creates new mutation for the StoreCreditEntry entity.
+func newStoreCreditEntryMutation(c config, op Op, opts ...storecreditentryOption) *StoreCreditEntryMutation {
+	m := &StoreCreditEntryMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeStoreCreditEntry,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withStoreCreditEntryID sets the ID field of the mutation.
+func withStoreCreditEntryID(id uuid.UUID) storecreditentryOption {
+	return func(m *StoreCreditEntryMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *StoreCreditEntry
+		)
+		m.oldValue = func(ctx context.Context) (*StoreCreditEntry, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().StoreCreditEntry.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withStoreCreditEntry sets the old StoreCreditEntry of the mutation.
+func withStoreCreditEntry(node *StoreCreditEntry) storecreditentryOption {
+	return func(m *StoreCreditEntryMutation) {
+		m.oldValue = func(context.Context) (*StoreCreditEntry, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m StoreCreditEntryMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m StoreCreditEntryMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("ent: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of StoreCreditEntry entities.
+func (m *StoreCreditEntryMutation) SetID(id uuid.UUID) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *StoreCreditEntryMutation) ID() (id uuid.UUID, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *StoreCreditEntryMutation) IDs(ctx context.Context) ([]uuid.UUID, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []uuid.UUID{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().StoreCreditEntry.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetCreditID sets the "credit_id" field.
+func (m *StoreCreditEntryMutation) SetCreditID(u uuid.UUID) {
+	m.credit_id = &u
+}
+
+// CreditID returns the value of the "credit_id" field in the mutation.
+func (m *StoreCreditEntryMutation) CreditID() (r uuid.UUID, exists bool) {
+	v := m.credit_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCreditID returns the old "credit_id" field's value of the StoreCreditEntry entity.
+// If the StoreCreditEntry object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *StoreCreditEntryMutation) OldCreditID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCreditID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCreditID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCreditID: %w", err)
+	}
+	return oldValue.CreditID, nil
+}
+
+// ResetCreditID resets all changes to the "credit_id" field.
+func (m *StoreCreditEntryMutation) ResetCreditID() {
+	m.credit_id = nil
+}
+
+// SetKind sets the "kind" field.
+func (m *StoreCreditEntryMutation) SetKind(s string) {
+	m.kind = &s
+}
+
+// Kind returns the value of the "kind" field in the mutation.
+func (m *StoreCreditEntryMutation) Kind() (r string, exists bool) {
+	v := m.kind
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldKind returns the old "kind" field's value of the StoreCreditEntry entity.
+// If the StoreCreditEntry object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *StoreCreditEntryMutation) OldKind(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldKind is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldKind requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldKind: %w", err)
+	}
+	return oldValue.Kind, nil
+}
+
+// ResetKind resets all changes to the "kind" field.
+func (m *StoreCreditEntryMutation) ResetKind() {
+	m.kind = nil
+}
+
+// SetKey sets the "key" field.
+func (m *StoreCreditEntryMutation) SetKey(s string) {
+	m.key = &s
+}
+
+// Key returns the value of the "key" field in the mutation.
+func (m *StoreCreditEntryMutation) Key() (r string, exists bool) {
+	v := m.key
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldKey returns the old "key" field's value of the StoreCreditEntry entity.
+// If the StoreCreditEntry object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *StoreCreditEntryMutation) OldKey(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldKey is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldKey requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldKey: %w", err)
+	}
+	return oldValue.Key, nil
+}
+
+// ResetKey resets all changes to the "key" field.
+func (m *StoreCreditEntryMutation) ResetKey() {
+	m.key = nil
+}
+
+// SetChargeKey sets the "charge_key" field.
+func (m *StoreCreditEntryMutation) SetChargeKey(s string) {
+	m.charge_key = &s
+}
+
+// ChargeKey returns the value of the "charge_key" field in the mutation.
+func (m *StoreCreditEntryMutation) ChargeKey() (r string, exists bool) {
+	v := m.charge_key
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldChargeKey returns the old "charge_key" field's value of the StoreCreditEntry entity.
+// If the StoreCreditEntry object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *StoreCreditEntryMutation) OldChargeKey(ctx context.Context) (v *string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldChargeKey is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldChargeKey requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldChargeKey: %w", err)
+	}
+	return oldValue.ChargeKey, nil
+}
+
+// ClearChargeKey clears the value of the "charge_key" field.
+func (m *StoreCreditEntryMutation) ClearChargeKey() {
+	m.charge_key = nil
+	m.clearedFields[storecreditentry.FieldChargeKey] = struct{}{}
+}
+
+// ChargeKeyCleared returns if the "charge_key" field was cleared in this mutation.
+func (m *StoreCreditEntryMutation) ChargeKeyCleared() bool {
+	_, ok := m.clearedFields[storecreditentry.FieldChargeKey]
+	return ok
+}
+
+// ResetChargeKey resets all changes to the "charge_key" field.
+func (m *StoreCreditEntryMutation) ResetChargeKey() {
+	m.charge_key = nil
+	delete(m.clearedFields, storecreditentry.FieldChargeKey)
+}
+
+// SetAmountMinor sets the "amount_minor" field.
+func (m *StoreCreditEntryMutation) SetAmountMinor(i int64) {
+	m.amount_minor = &i
+	m.addamount_minor = nil
+}
+
+// AmountMinor returns the value of the "amount_minor" field in the mutation.
+func (m *StoreCreditEntryMutation) AmountMinor() (r int64, exists bool) {
+	v := m.amount_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldAmountMinor returns the old "amount_minor" field's value of the StoreCreditEntry entity.
+// If the StoreCreditEntry object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *StoreCreditEntryMutation) OldAmountMinor(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldAmountMinor is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldAmountMinor requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldAmountMinor: %w", err)
+	}
+	return oldValue.AmountMinor, nil
+}
+
+// AddAmountMinor adds i to the "amount_minor" field.
+func (m *StoreCreditEntryMutation) AddAmountMinor(i int64) {
+	if m.addamount_minor != nil {
+		*m.addamount_minor += i
+	} else {
+		m.addamount_minor = &i
+	}
+}
+
+// AddedAmountMinor returns the value that was added to the "amount_minor" field in this mutation.
+func (m *StoreCreditEntryMutation) AddedAmountMinor() (r int64, exists bool) {
+	v := m.addamount_minor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetAmountMinor resets all changes to the "amount_minor" field.
+func (m *StoreCreditEntryMutation) ResetAmountMinor() {
+	m.amount_minor = nil
+	m.addamount_minor = nil
+}
+
+// SetCreatedAt sets the "created_at" field.
+func (m *StoreCreditEntryMutation) SetCreatedAt(t time.Time) {
+	m.created_at = &t
+}
+
+// CreatedAt returns the value of the "created_at" field in the mutation.
+func (m *StoreCreditEntryMutation) CreatedAt() (r time.Time, exists bool) {
+	v := m.created_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCreatedAt returns the old "created_at" field's value of the StoreCreditEntry entity.
+// If the StoreCreditEntry object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *StoreCreditEntryMutation) OldCreatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCreatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCreatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCreatedAt: %w", err)
+	}
+	return oldValue.CreatedAt, nil
+}
+
+// ResetCreatedAt resets all changes to the "created_at" field.
+func (m *StoreCreditEntryMutation) ResetCreatedAt() {
+	m.created_at = nil
+}
+
+// Where appends a list predicates to the StoreCreditEntryMutation builder.
+func (m *StoreCreditEntryMutation) Where(ps ...predicate.StoreCreditEntry) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the StoreCreditEntryMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *StoreCreditEntryMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.StoreCreditEntry, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *StoreCreditEntryMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *StoreCreditEntryMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (StoreCreditEntry).
+func (m *StoreCreditEntryMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *StoreCreditEntryMutation) Fields() []string {
+	fields := make([]string, 0, 6)
+	if m.credit_id != nil {
+		fields = append(fields, storecreditentry.FieldCreditID)
+	}
+	if m.kind != nil {
+		fields = append(fields, storecreditentry.FieldKind)
+	}
+	if m.key != nil {
+		fields = append(fields, storecreditentry.FieldKey)
+	}
+	if m.charge_key != nil {
+		fields = append(fields, storecreditentry.FieldChargeKey)
+	}
+	if m.amount_minor != nil {
+		fields = append(fields, storecreditentry.FieldAmountMinor)
+	}
+	if m.created_at != nil {
+		fields = append(fields, storecreditentry.FieldCreatedAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *StoreCreditEntryMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case storecreditentry.FieldCreditID:
+		return m.CreditID()
+	case storecreditentry.FieldKind:
+		return m.Kind()
+	case storecreditentry.FieldKey:
+		return m.Key()
+	case storecreditentry.FieldChargeKey:
+		return m.ChargeKey()
+	case storecreditentry.FieldAmountMinor:
+		return m.AmountMinor()
+	case storecreditentry.FieldCreatedAt:
+		return m.CreatedAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *StoreCreditEntryMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case storecreditentry.FieldCreditID:
+		return m.OldCreditID(ctx)
+	case storecreditentry.FieldKind:
+		return m.OldKind(ctx)
+	case storecreditentry.FieldKey:
+		return m.OldKey(ctx)
+	case storecreditentry.FieldChargeKey:
+		return m.OldChargeKey(ctx)
+	case storecreditentry.FieldAmountMinor:
+		return m.OldAmountMinor(ctx)
+	case storecreditentry.FieldCreatedAt:
+		return m.OldCreatedAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown StoreCreditEntry field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *StoreCreditEntryMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case storecreditentry.FieldCreditID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCreditID(v)
+		return nil
+	case storecreditentry.FieldKind:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetKind(v)
+		return nil
+	case storecreditentry.FieldKey:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetKey(v)
+		return nil
+	case storecreditentry.FieldChargeKey:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetChargeKey(v)
+		return nil
+	case storecreditentry.FieldAmountMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetAmountMinor(v)
+		return nil
+	case storecreditentry.FieldCreatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCreatedAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown StoreCreditEntry field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *StoreCreditEntryMutation) AddedFields() []string {
+	var fields []string
+	if m.addamount_minor != nil {
+		fields = append(fields, storecreditentry.FieldAmountMinor)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *StoreCreditEntryMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case storecreditentry.FieldAmountMinor:
+		return m.AddedAmountMinor()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *StoreCreditEntryMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case storecreditentry.FieldAmountMinor:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddAmountMinor(v)
+		return nil
+	}
+	return fmt.Errorf("unknown StoreCreditEntry numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *StoreCreditEntryMutation) ClearedFields() []string {
+	var fields []string
+	if m.FieldCleared(storecreditentry.FieldChargeKey) {
+		fields = append(fields, storecreditentry.FieldChargeKey)
+	}
+	return fields
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *StoreCreditEntryMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *StoreCreditEntryMutation) ClearField(name string) error {
+	switch name {
+	case storecreditentry.FieldChargeKey:
+		m.ClearChargeKey()
+		return nil
+	}
+	return fmt.Errorf("unknown StoreCreditEntry nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *StoreCreditEntryMutation) ResetField(name string) error {
+	switch name {
+	case storecreditentry.FieldCreditID:
+		m.ResetCreditID()
+		return nil
+	case storecreditentry.FieldKind:
+		m.ResetKind()
+		return nil
+	case storecreditentry.FieldKey:
+		m.ResetKey()
+		return nil
+	case storecreditentry.FieldChargeKey:
+		m.ResetChargeKey()
+		return nil
+	case storecreditentry.FieldAmountMinor:
+		m.ResetAmountMinor()
+		return nil
+	case storecreditentry.FieldCreatedAt:
+		m.ResetCreatedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown StoreCreditEntry field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *StoreCreditEntryMutation) AddedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *StoreCreditEntryMutation) AddedIDs(name string) []ent.Value {
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *StoreCreditEntryMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *StoreCreditEntryMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *StoreCreditEntryMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *StoreCreditEntryMutation) EdgeCleared(name string) bool {
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *StoreCreditEntryMutation) ClearEdge(name string) error {
+	return fmt.Errorf("unknown StoreCreditEntry unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *StoreCreditEntryMutation) ResetEdge(name string) error {
+	return fmt.Errorf("unknown StoreCreditEntry edge %s", name)
 }
 
 // SwapMutation represents an operation that mutates the Swap nodes in the graph.

@@ -35,6 +35,9 @@ import (
 	"marquee/ent/session"
 	"marquee/ent/showtime"
 	"marquee/ent/showtimesale"
+	"marquee/ent/storecredit"
+	"marquee/ent/storecreditcharge"
+	"marquee/ent/storecreditentry"
 	"marquee/ent/theater"
 	"marquee/ent/ticket"
 	"marquee/ent/tillentry"
@@ -453,6 +456,28 @@ func init() {
 	showtimesaleDescPriceVersion := showtimesaleFields[7].Descriptor()
 	// showtimesale.DefaultPriceVersion holds the default value on creation for the price_version field.
 	showtimesale.DefaultPriceVersion = showtimesaleDescPriceVersion.Default.(int32)
+	storecreditFields := schema.StoreCredit{}.Fields()
+	_ = storecreditFields
+	// storecreditDescCreatedAt is the schema descriptor for created_at field.
+	storecreditDescCreatedAt := storecreditFields[4].Descriptor()
+	// storecredit.DefaultCreatedAt holds the default value on creation for the created_at field.
+	storecredit.DefaultCreatedAt = storecreditDescCreatedAt.Default.(func() time.Time)
+	storecreditchargeFields := schema.StoreCreditCharge{}.Fields()
+	_ = storecreditchargeFields
+	// storecreditchargeDescCapturedMinor is the schema descriptor for captured_minor field.
+	storecreditchargeDescCapturedMinor := storecreditchargeFields[5].Descriptor()
+	// storecreditcharge.DefaultCapturedMinor holds the default value on creation for the captured_minor field.
+	storecreditcharge.DefaultCapturedMinor = storecreditchargeDescCapturedMinor.Default.(int64)
+	// storecreditchargeDescCreatedAt is the schema descriptor for created_at field.
+	storecreditchargeDescCreatedAt := storecreditchargeFields[8].Descriptor()
+	// storecreditcharge.DefaultCreatedAt holds the default value on creation for the created_at field.
+	storecreditcharge.DefaultCreatedAt = storecreditchargeDescCreatedAt.Default.(func() time.Time)
+	storecreditentryFields := schema.StoreCreditEntry{}.Fields()
+	_ = storecreditentryFields
+	// storecreditentryDescCreatedAt is the schema descriptor for created_at field.
+	storecreditentryDescCreatedAt := storecreditentryFields[6].Descriptor()
+	// storecreditentry.DefaultCreatedAt holds the default value on creation for the created_at field.
+	storecreditentry.DefaultCreatedAt = storecreditentryDescCreatedAt.Default.(func() time.Time)
 	theaterFields := schema.Theater{}.Fields()
 	_ = theaterFields
 	// theaterDescCreatedAt is the schema descriptor for created_at field.

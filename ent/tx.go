@@ -108,6 +108,12 @@ type Tx struct {
 	Showtime *ShowtimeClient
 	// ShowtimeSale is the client for interacting with the ShowtimeSale builders.
 	ShowtimeSale *ShowtimeSaleClient
+	// StoreCredit is the client for interacting with the StoreCredit builders.
+	StoreCredit *StoreCreditClient
+	// StoreCreditCharge is the client for interacting with the StoreCreditCharge builders.
+	StoreCreditCharge *StoreCreditChargeClient
+	// StoreCreditEntry is the client for interacting with the StoreCreditEntry builders.
+	StoreCreditEntry *StoreCreditEntryClient
 	// Swap is the client for interacting with the Swap builders.
 	Swap *SwapClient
 	// Theater is the client for interacting with the Theater builders.
@@ -300,6 +306,9 @@ func (tx *Tx) init() {
 	tx.SessionRevocation = NewSessionRevocationClient(tx.config)
 	tx.Showtime = NewShowtimeClient(tx.config)
 	tx.ShowtimeSale = NewShowtimeSaleClient(tx.config)
+	tx.StoreCredit = NewStoreCreditClient(tx.config)
+	tx.StoreCreditCharge = NewStoreCreditChargeClient(tx.config)
+	tx.StoreCreditEntry = NewStoreCreditEntryClient(tx.config)
 	tx.Swap = NewSwapClient(tx.config)
 	tx.Theater = NewTheaterClient(tx.config)
 	tx.TheaterGateways = NewTheaterGatewaysClient(tx.config)

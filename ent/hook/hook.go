@@ -572,6 +572,42 @@ func (f ShowtimeSaleFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value
 	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.ShowtimeSaleMutation", m)
 }
 
+// The StoreCreditFunc type is an adapter to allow the use of ordinary
+// function as StoreCredit mutator.
+type StoreCreditFunc func(context.Context, *ent.StoreCreditMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f StoreCreditFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.StoreCreditMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.StoreCreditMutation", m)
+}
+
+// The StoreCreditChargeFunc type is an adapter to allow the use of ordinary
+// function as StoreCreditCharge mutator.
+type StoreCreditChargeFunc func(context.Context, *ent.StoreCreditChargeMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f StoreCreditChargeFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.StoreCreditChargeMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.StoreCreditChargeMutation", m)
+}
+
+// The StoreCreditEntryFunc type is an adapter to allow the use of ordinary
+// function as StoreCreditEntry mutator.
+type StoreCreditEntryFunc func(context.Context, *ent.StoreCreditEntryMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f StoreCreditEntryFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.StoreCreditEntryMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.StoreCreditEntryMutation", m)
+}
+
 // The SwapFunc type is an adapter to allow the use of ordinary
 // function as Swap mutator.
 type SwapFunc func(context.Context, *ent.SwapMutation) (ent.Value, error)

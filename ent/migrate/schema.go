@@ -1611,6 +1611,83 @@ var (
 		Columns:    ShowtimeSalesColumns,
 		PrimaryKey: []*schema.Column{ShowtimeSalesColumns[0]},
 	}
+	// StoreCreditsColumns holds the columns for the "store_credits" table.
+	StoreCreditsColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "customer_id", Type: field.TypeUUID},
+		{Name: "theater_id", Type: field.TypeUUID},
+		{Name: "currency", Type: field.TypeString, Size: 2147483647},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
+	}
+	// StoreCreditsTable holds the schema information for the "store_credits" table.
+	StoreCreditsTable = &schema.Table{
+		Name:       "store_credits",
+		Columns:    StoreCreditsColumns,
+		PrimaryKey: []*schema.Column{StoreCreditsColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "store_credits_customer_key",
+				Unique:  true,
+				Columns: []*schema.Column{StoreCreditsColumns[1], StoreCreditsColumns[2], StoreCreditsColumns[3]},
+			},
+		},
+	}
+	// StoreCreditChargesColumns holds the columns for the "store_credit_charges" table.
+	StoreCreditChargesColumns = []*schema.Column{
+		{Name: "key", Type: field.TypeString, Size: 2147483647},
+		{Name: "reference", Type: field.TypeUUID},
+		{Name: "credit_id", Type: field.TypeUUID, Nullable: true},
+		{Name: "status", Type: field.TypeString, Size: 2147483647},
+		{Name: "amount_minor", Type: field.TypeInt64},
+		{Name: "captured_minor", Type: field.TypeInt64, Default: 0},
+		{Name: "currency", Type: field.TypeString, Size: 2147483647},
+		{Name: "decline_code", Type: field.TypeString, Nullable: true, Size: 2147483647},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
+	}
+	// StoreCreditChargesTable holds the schema information for the "store_credit_charges" table.
+	StoreCreditChargesTable = &schema.Table{
+		Name:       "store_credit_charges",
+		Columns:    StoreCreditChargesColumns,
+		PrimaryKey: []*schema.Column{StoreCreditChargesColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "store_credit_charges_held_idx",
+				Unique:  false,
+				Columns: []*schema.Column{StoreCreditChargesColumns[2]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "(status = 'AUTHORIZED'::text)",
+				},
+			},
+		},
+	}
+	// StoreCreditEntriesColumns holds the columns for the "store_credit_entries" table.
+	StoreCreditEntriesColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "credit_id", Type: field.TypeUUID},
+		{Name: "kind", Type: field.TypeString, Size: 2147483647},
+		{Name: "key", Type: field.TypeString, Size: 2147483647},
+		{Name: "charge_key", Type: field.TypeString, Nullable: true, Size: 2147483647},
+		{Name: "amount_minor", Type: field.TypeInt64},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
+	}
+	// StoreCreditEntriesTable holds the schema information for the "store_credit_entries" table.
+	StoreCreditEntriesTable = &schema.Table{
+		Name:       "store_credit_entries",
+		Columns:    StoreCreditEntriesColumns,
+		PrimaryKey: []*schema.Column{StoreCreditEntriesColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "store_credit_entries_key",
+				Unique:  true,
+				Columns: []*schema.Column{StoreCreditEntriesColumns[1], StoreCreditEntriesColumns[2], StoreCreditEntriesColumns[3]},
+			},
+			{
+				Name:    "store_credit_entries_charge_idx",
+				Unique:  false,
+				Columns: []*schema.Column{StoreCreditEntriesColumns[4]},
+			},
+		},
+	}
 	// SwapsColumns holds the columns for the "swaps" table.
 	SwapsColumns = []*schema.Column{
 		{Name: "reservation_id", Type: field.TypeUUID},
@@ -1898,6 +1975,9 @@ var (
 		SessionRevocationsTable,
 		ShowtimesTable,
 		ShowtimeSalesTable,
+		StoreCreditsTable,
+		StoreCreditChargesTable,
+		StoreCreditEntriesTable,
 		SwapsTable,
 		TheatersTable,
 		TheaterGatewaysTable,
@@ -2016,6 +2096,15 @@ func init() {
 	ShowtimesTable.ForeignKeys[1].RefTable = TheatersTable
 	ShowtimeSalesTable.Annotation = &entsql.Annotation{
 		Table: "showtime_sales",
+	}
+	StoreCreditsTable.Annotation = &entsql.Annotation{
+		Table: "store_credits",
+	}
+	StoreCreditChargesTable.Annotation = &entsql.Annotation{
+		Table: "store_credit_charges",
+	}
+	StoreCreditEntriesTable.Annotation = &entsql.Annotation{
+		Table: "store_credit_entries",
 	}
 	SwapsTable.Annotation = &entsql.Annotation{
 		Table: "swaps",

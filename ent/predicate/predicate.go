@@ -147,6 +147,15 @@ type Showtime func(*sql.Selector)
 // ShowtimeSale is the predicate function for showtimesale builders.
 type ShowtimeSale func(*sql.Selector)
 
+// StoreCredit is the predicate function for storecredit builders.
+type StoreCredit func(*sql.Selector)
+
+// StoreCreditCharge is the predicate function for storecreditcharge builders.
+type StoreCreditCharge func(*sql.Selector)
+
+// StoreCreditEntry is the predicate function for storecreditentry builders.
+type StoreCreditEntry func(*sql.Selector)
+
 // Swap is the predicate function for swap builders.
 type Swap func(*sql.Selector)
 

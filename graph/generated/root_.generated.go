@@ -38,6 +38,7 @@ type ResolverRoot interface {
 	Session() SessionResolver
 	Showtime() ShowtimeResolver
 	StaffReservationEdge() StaffReservationEdgeResolver
+	StoreCredit() StoreCreditResolver
 	Subscription() SubscriptionResolver
 	Theater() TheaterResolver
 	TheaterStatement() TheaterStatementResolver
@@ -71,6 +72,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	inputUnmarshalers := func() *graphql.InputUnmarshalerIndex {
 		return graphql.NewInputUnmarshalerIndex(
 			graphql.NewInputUnmarshaler("AcceptOfferedSeatsInput", ec.unmarshalInputAcceptOfferedSeatsInput),
+			graphql.NewInputUnmarshaler("AdjustStoreCreditInput", ec.unmarshalInputAdjustStoreCreditInput),
 			graphql.NewInputUnmarshaler("AuditLogFilter", ec.unmarshalInputAuditLogFilter),
 			graphql.NewInputUnmarshaler("BeginPasskeyProofInput", ec.unmarshalInputBeginPasskeyProofInput),
 			graphql.NewInputUnmarshaler("BeginProviderLinkInput", ec.unmarshalInputBeginProviderLinkInput),
@@ -923,6 +925,8 @@ enum PaymentMethod {
   COUNTER_CASH
   "At the counter, with a card that was present."
   COUNTER_CARD
+  "By store credit of the theater."
+  STORE_CREDIT
 }
 
 extend type Payment {
@@ -1764,6 +1768,8 @@ enum RefundDestination {
   ORIGINAL
   "Over the counter of the theater, in cash: it waits there until it is paid out."
   CASH_AT_COUNTER
+  "To the customer's store credit at the theater; ` + "`" + `CONFLICT` + "`" + ` for one who has no account."
+  STORE_CREDIT
 }
 
 "A refund that its gateway could not give back, however often it was tried. It is still owed."
@@ -2763,13 +2769,17 @@ enum MoneyMovement {
   RETURNED
   "It went back to a customer without this program, at the gateway's own dashboard: ` + "`" + `RETURNS` + "`" + ` has less, ` + "`" + `GATEWAY` + "`" + ` too."
   RETURNED_BY_HAND
+  "Store credit was given to a customer: the gateway ` + "`" + `credit` + "`" + ` has less, ` + "`" + `GRANTS` + "`" + ` too."
+  CREDIT_GRANTED
+  "Store credit was taken back: the gateway ` + "`" + `credit` + "`" + ` has more, ` + "`" + `GRANTS` + "`" + ` too."
+  CREDIT_REVOKED
   "It left for another reservation of a swap: ` + "`" + `SALES` + "`" + ` has less, ` + "`" + `CARRIED` + "`" + ` more."
   CARRIED_OUT
   "It came from another reservation of a swap: ` + "`" + `CARRIED` + "`" + ` has less, ` + "`" + `SALES` + "`" + ` more."
   CARRIED_IN
 }
 
-"An account that a theater has in each currency. What it has in all accounts ` + "`" + `GATEWAY` + "`" + ` is what it has in the other three together."
+"An account that a theater has in each currency. What it has in all accounts ` + "`" + `GATEWAY` + "`" + ` is what it has in the other four together."
 enum LedgerAccount {
   "What a gateway has taken and not given back; cash and cards at the counter are two gateways."
   GATEWAY
@@ -2777,6 +2787,8 @@ enum LedgerAccount {
   SALES
   "What is owed back to customers."
   RETURNS
+  "Store credit that was given and nobody paid for, below 0. What all customers have is what the gateway ` + "`" + `credit` + "`" + ` has, below 0 too."
+  GRANTS
   "What is on its way between two reservations of a swap; at a moment when none is under way it is 0, seen over all theaters."
   CARRIED
 }
@@ -4718,6 +4730,88 @@ extend type Query {
   showtime("Id of the showtime." id: ID!): Showtime @public @cacheControl(maxAge: 30)
 }
 `, BuiltIn: false},
+	{Name: "../../schema/storecredit.graphqls", Input: `"What changed a store credit."
+enum StoreCreditMovementKind {
+  "Money that was to go back to the customer and became credit."
+  REFUNDED
+  "The theater's people gave it."
+  GRANTED
+  "It paid for seats."
+  SPENT
+  "Of what it paid for, something came back."
+  RETURNED
+  "The theater's people took it back."
+  REVOKED
+}
+
+"A change of a store credit."
+type StoreCreditMovement @auth {
+  "What changed it."
+  kind: StoreCreditMovementKind!
+  "By how much; below 0 where it became less."
+  amount: Money!
+  "When."
+  createdAt: DateTime!
+}
+
+"What a theater owes the viewer for coming back: it pays for seats of the theater, and is not paid out. It ends with the account."
+type StoreCredit @auth {
+  "The theater."
+  theater: Theater!
+  "What is left, without what a payment under way has reserved."
+  balance: Money!
+  "What changed it, the latest first, at most 100."
+  movements: [StoreCreditMovement!]! @listSize(assumedSize: 20)
+}
+
+"Where a customer wants the money of what they give back."
+enum RefundTo {
+  "The way it was paid."
+  ORIGINAL
+  "To their store credit at the theater, at once."
+  STORE_CREDIT
+}
+
+extend input CancelReservationInput {
+  "Where the money goes."
+  refundTo: RefundTo! = ORIGINAL
+}
+
+extend input PayReservationInput {
+  "Whether the viewer's store credit at the theater pays, which must be enough for all of it: declined as ` + "`" + `insufficient_funds` + "`" + ` when it is not."
+  storeCredit: Boolean! = false
+}
+
+"A store credit to change."
+input AdjustStoreCreditInput {
+  "Id of the customer."
+  userId: ID!
+  "Id of the theater."
+  theaterId: ID!
+  "By how much, in the minor unit of the theater's currency; below 0 takes it back."
+  amountMinor: BigInt!
+  "Why, in 1 to 500 characters, for the audit log. No personal data."
+  reason: String!
+  "Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key changes nothing again."
+  idempotencyKey: String!
+}
+
+"The credit was changed."
+type AdjustStoreCreditPayload @auth(role: FINANCE) {
+  "What is left of it."
+  balance: Money!
+}
+
+extend type Query {
+  "What theaters owe the viewer for coming back, the oldest first."
+  storeCredits: [StoreCredit!]! @auth @cost(weight: 5) @listSize(assumedSize: 5)
+}
+
+extend type Mutation {
+  "Grants a customer store credit at a theater, or takes some back, which is ` + "`" + `CONFLICT` + "`" + ` for more than is left. Needs a recent proof of who asks."
+  adjustStoreCredit("The credit." input: AdjustStoreCreditInput!): AdjustStoreCreditPayload! @auth(role: FINANCE) @cost(weight: 20)
+}
+`, BuiltIn: false},
 	{Name: "../../schema/swap.graphqls", Input: `"On which terms customers may swap seats that are paid for others, of the same showtime or another one of the theater."
 type SwapTerms @public {
   "Until how many minutes before the start of the showtime whose seats are given. Seats of a later showtime can be given back longer than those."
@@ -5219,6 +5313,14 @@ func (ec *executionContext) childFields_AccountEdge(ctx context.Context, field g
 		return ec.fieldContext_AccountEdge_node(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type AccountEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_AdjustStoreCreditPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "balance":
+		return ec.fieldContext_AdjustStoreCreditPayload_balance(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AdjustStoreCreditPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_AuditEntry(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6665,6 +6767,30 @@ func (ec *executionContext) childFields_StatementMovement(ctx context.Context, f
 		return ec.fieldContext_StatementMovement_amount(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type StatementMovement", field.Name)
+}
+
+func (ec *executionContext) childFields_StoreCredit(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "theater":
+		return ec.fieldContext_StoreCredit_theater(ctx, field)
+	case "balance":
+		return ec.fieldContext_StoreCredit_balance(ctx, field)
+	case "movements":
+		return ec.fieldContext_StoreCredit_movements(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StoreCredit", field.Name)
+}
+
+func (ec *executionContext) childFields_StoreCreditMovement(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kind":
+		return ec.fieldContext_StoreCreditMovement_kind(ctx, field)
+	case "amount":
+		return ec.fieldContext_StoreCreditMovement_amount(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_StoreCreditMovement_createdAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StoreCreditMovement", field.Name)
 }
 
 func (ec *executionContext) childFields_Swap(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -102,6 +102,7 @@ type MutationResolver interface {
 	ReportReview(ctx context.Context, input model.ReportReviewInput) (*model.ReportReviewPayload, error)
 	ModerateReview(ctx context.Context, input model.ModerateReviewInput) (*model.ModerateReviewPayload, error)
 	SetSeatRules(ctx context.Context, input model.SetSeatRulesInput) (*model.SetSeatRulesPayload, error)
+	AdjustStoreCredit(ctx context.Context, input model.AdjustStoreCreditInput) (*model.AdjustStoreCreditPayload, error)
 	SwapSeats(ctx context.Context, input model.SwapSeatsInput) (model.SwapSeatsResult, error)
 	ReplayWebhook(ctx context.Context, input model.ReplayWebhookInput) (*model.ReplayWebhookPayload, error)
 }
@@ -137,6 +138,7 @@ type QueryResolver interface {
 	ValidateSelection(ctx context.Context, input model.ValidateSelectionInput) (*model.SelectionCheck, error)
 	Showtimes(ctx context.Context, first *int32, after *string, last *int32, before *string, filter *model.ShowtimeFilter) (*model.ShowtimeConnection, error)
 	Showtime(ctx context.Context, id string) (*showtime.Showtime, error)
+	StoreCredits(ctx context.Context) ([]payment.StoreCredit, error)
 	SwapPreview(ctx context.Context, input model.SwapPreviewInput) (model.SwapPreviewResult, error)
 	Theaters(ctx context.Context, first *int32, after *string, last *int32, before *string, filter *theater.Filter) (*model.TheaterConnection, error)
 	Theater(ctx context.Context, id string) (*theater.Theater, error)
@@ -157,6 +159,20 @@ func (ec *executionContext) field_Mutation_acceptOfferedSeats_args(ctx context.C
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (model.AcceptOfferedSeatsInput, error) {
 			return ec.unmarshalNAcceptOfferedSeatsInput2marqueeᚋgraphᚋmodelᚐAcceptOfferedSeatsInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_adjustStoreCredit_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.AdjustStoreCreditInput, error) {
+			return ec.unmarshalNAdjustStoreCreditInput2marqueeᚋgraphᚋmodelᚐAdjustStoreCreditInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -5070,6 +5086,50 @@ func (ec *executionContext) fieldContext_Mutation_setSeatRules(ctx context.Conte
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_adjustStoreCredit(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_adjustStoreCredit(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().AdjustStoreCredit(ctx, fc.Args["input"].(model.AdjustStoreCreditInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.AdjustStoreCreditPayload) graphql.Marshaler {
+			return ec.marshalNAdjustStoreCreditPayload2ᚖmarqueeᚋgraphᚋmodelᚐAdjustStoreCreditPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_adjustStoreCredit(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AdjustStoreCreditPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_adjustStoreCredit_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_swapSeats(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -6554,6 +6614,38 @@ func (ec *executionContext) fieldContext_Query_showtime(ctx context.Context, fie
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_storeCredits(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_storeCredits(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Query().StoreCredits(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []payment.StoreCredit) graphql.Marshaler {
+			return ec.marshalNStoreCredit2ᚕmarqueeᚋinternalᚋpaymentᚐStoreCreditᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_storeCredits(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_StoreCredit(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_swapPreview(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -7975,6 +8067,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "adjustStoreCredit":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_adjustStoreCredit(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "swapSeats":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_swapSeats(ctx, field)
@@ -8258,6 +8357,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_showtime(ctx, field)
+				})
+		case "storeCredits":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_storeCredits(ctx, field)
 				})
 		case "swapPreview":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,

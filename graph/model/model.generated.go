@@ -322,6 +322,26 @@ func (AccountInOffice) IsDeleteAccountResult() {}
 
 func (AccountInOffice) IsEraseUserResult() {}
 
+// A store credit to change.
+type AdjustStoreCreditInput struct {
+	// Id of the customer.
+	UserID string `json:"userId"`
+	// Id of the theater.
+	TheaterID string `json:"theaterId"`
+	// By how much, in the minor unit of the theater's currency; below 0 takes it back.
+	AmountMinor int64 `json:"amountMinor"`
+	// Why, in 1 to 500 characters, for the audit log. No personal data.
+	Reason string `json:"reason"`
+	// Made by the client, 8 to 255 characters, new for each intent: repeating a request with the same key changes nothing again.
+	IdempotencyKey string `json:"idempotencyKey"`
+}
+
+// The credit was changed.
+type AdjustStoreCreditPayload struct {
+	// What is left of it.
+	Balance money.Money `json:"balance"`
+}
+
 // The viewer has reviewed the movie already; nothing was written. Edit that review.
 type AlreadyReviewed struct {
 	// Always `ALREADY_REVIEWED`.
@@ -476,6 +496,8 @@ type CancelReservationInput struct {
 	ReservationID string `json:"reservationId"`
 	// Ids of seats to give back; all of the reservation by default. The rest stays as it is, and of an unpaid reservation must keep the rules of seats; the last seat cancels the reservation.
 	SeatIds []string `json:"seatIds,omitempty"`
+	// Where the money goes.
+	RefundTo payment.Destination `json:"refundTo"`
 }
 
 // The seats are given back, and what was paid for them as `refundPolicy` has it: `refundPreview` tells. Cancelling twice gives the same answer.
@@ -1294,6 +1316,8 @@ type PayReservationInput struct {
 	// at the preferred one only. Where a payment of the reservation waits at another gateway, for its customer or for an answer, that one
 	// is given up: whatever it comes to is let go.
 	Gateway *string `json:"gateway,omitempty"`
+	// Whether the viewer's store credit at the theater pays, which must be enough for all of it: declined as `insufficient_funds` when it is not.
+	StoreCredit bool `json:"storeCredit"`
 }
 
 // The reservation is paid and its tickets are issued.
