@@ -276,13 +276,16 @@ func (c *contest) tell(reservation, kind string) {
 	c.told[reservation] = kind
 }
 
-// settle gives every attempt that a dead node has left to this one, and ends what is held.
+// settle gives every attempt and refund that a dead node has left to this one, and ends what is held.
 func (c *contest) settle(t *testing.T) {
 	t.Helper()
-	const open = `SELECT count(*)::text FROM payment_attempts WHERE status IN ('STARTED', 'AUTHORIZED', 'VOID_PENDING', 'REFUND_PENDING')`
+	const open = `SELECT ((SELECT count(*) FROM payment_attempts WHERE status IN ('STARTED', 'AUTHORIZED', 'VOID_PENDING', 'REFUND_PENDING'))
+		+ (SELECT count(*) FROM refunds WHERE status = 'PENDING'))::text`
 	db := c.DB()
-	eventually(t, "the attempts of the dead come to their end", func() bool {
-		c.world.Exec(t, `UPDATE payment_attempts SET leased_until = now() - interval '1 second' WHERE leased_until > now()`)
+	eventually(t, "what the dead have begun comes to its end", func() bool {
+		for _, table := range []string{"payment_attempts", "refunds"} {
+			c.world.Exec(t, `UPDATE `+table+` SET leased_until = now() - interval '1 second' WHERE leased_until > now()`)
+		}
 		if _, err := c.Booking.Reconcile(timeLimit(t)); err != nil {
 			t.Fatal(err)
 		}
