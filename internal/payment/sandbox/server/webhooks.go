@@ -65,42 +65,51 @@ func (w *webhooks) tell(entry Entry, charge sandbox.Charge) {
 		w.held = []sandbox.Notice{notice}
 	}
 	w.mu.Unlock()
-	if fault.Do != Reorder {
-		w.send(notice, fault.delay())
-	}
-	if fault.Do == Duplicate {
-		w.send(notice, fault.delay())
-	}
-	for _, held := range after {
-		w.send(held, w.pause)
+	switch fault.Do {
+	case Reorder:
+		w.send(0, after...)
+	case Duplicate:
+		w.send(fault.delay(), notice)
+		fallthrough
+	default:
+		w.send(fault.delay(), append([]sandbox.Notice{notice}, after...)...)
 	}
 }
 
-func (w *webhooks) send(notice sandbox.Notice, delay time.Duration) {
+// send posts webhooks one after the other, the first after a while.
+func (w *webhooks) send(delay time.Duration, notices ...sandbox.Notice) {
 	w.all.Go(func() {
-		body, err := json.Marshal(notice)
-		if err != nil {
-			w.log.Error("webhook not written", "event", notice.ID, "error", err)
+		for _, notice := range notices {
+			w.post(notice, delay)
+			delay = 0
+		}
+	})
+}
+
+// post delivers a webhook, if need be in several tries.
+func (w *webhooks) post(notice sandbox.Notice, delay time.Duration) {
+	body, err := json.Marshal(notice)
+	if err != nil {
+		w.log.Error("webhook not written", "event", notice.ID, "error", err)
+		return
+	}
+	pause := w.pause
+	for try := range webhookTries {
+		if try > 0 {
+			delay, pause = pause, 2*pause
+		}
+		if delay > 0 {
+			select {
+			case <-w.ctx.Done():
+				return
+			case <-time.After(delay):
+			}
+		}
+		if err = w.deliver(body); err == nil || w.ctx.Err() != nil {
 			return
 		}
-		pause := w.pause
-		for try := range webhookTries {
-			if try > 0 {
-				delay, pause = pause, 2*pause
-			}
-			if delay > 0 {
-				select {
-				case <-w.ctx.Done():
-					return
-				case <-time.After(delay):
-				}
-			}
-			if err = w.deliver(body); err == nil || w.ctx.Err() != nil {
-				return
-			}
-		}
-		w.log.Warn("webhook not taken", "event", notice.ID, "error", err)
-	})
+	}
+	w.log.Warn("webhook not taken", "event", notice.ID, "error", err)
 }
 
 func (w *webhooks) deliver(body []byte) error {
