@@ -72,7 +72,7 @@ type Failure struct {
 // NodeID is the job's public id.
 func (j Job) NodeID() string {
 	var key uuid.UUID
-	binary.BigEndian.PutUint64(key[half:], uint64(j.Number)) //nolint:gosec // River counts from 1
+	binary.BigEndian.PutUint64(key[half:], uint64(j.Number))
 	return typeid.Encode(typeid.Job, key)
 }
 

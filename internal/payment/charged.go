@@ -22,7 +22,7 @@ func (s *Service) Charged(ctx context.Context, gateway, key, reference string) (
 			return a, ok, err
 		}
 	}
-	if uuid.Validate(key) != nil {
+	if ours := uuid.Validate(key) == nil; !ours {
 		return Attempt{}, false, nil
 	}
 	return s.charged(ctx, `a.id = $1 AND a.gateway = $2 AND a.status IN ('STARTED', 'OFFERED', 'AUTHORIZED', 'VOID_PENDING', 'REFUND_PENDING')`, key, gateway)
