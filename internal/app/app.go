@@ -209,11 +209,7 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 	a.Booking = booking.NewService(booking.Deps{
 		DB: a.db, Showtimes: showtimes, Seating: seats, Payments: a.payments, Promotions: a.promos, Gateways: a.gateways,
 		Hint: func(id uuid.UUID) { feed.Hint(id) }, Changed: paymentHints.Hint, Clock: seams.Clock, Source: a.source, Account: a.Identity.KeyByEmail, Tell: a.Identity.TellTx, Log: a.log,
-	}, booking.Config{
-		Hold: a.cfg.Hold, HoldLimit: a.cfg.HoldLimit, GatewayTimeout: gatewayTimeout, AttemptLease: attemptLease,
-		OfferTime: offerTime, PaymentGrace: paymentGrace,
-		SeatsPerAddress: a.cfg.SeatsPerAddress, SeatsPerDevice: a.cfg.SeatsPerDevice, IdleHolds: a.cfg.IdleHolds, IdleWindow: a.cfg.IdleWindow,
-	})
+	}, bookingConfig(a.cfg))
 	a.Jobs, err = jobs.New(jobs.Config{DB: a.db, Workers: a.cfg.JobWorkers, Patience: a.cfg.DrainTimeout, Observe: a.metrics.job, Log: a.log})
 	if err != nil {
 		return err

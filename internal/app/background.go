@@ -34,7 +34,7 @@ func (a *App) background(ctx context.Context) {
 		{"mail", mailEvery, a.DeliverMail},
 		{"revocations", revocationsEvery, a.Identity.SyncRevocations},
 		{"keyset", keysetEvery, func(context.Context) error { return a.vault.Refresh() }},
-		{"reconcile swaps", reconcileEvery, func(ctx context.Context) error { return a.reconciled(a.Booking.ReconcileSwaps(ctx)) }},
+		{"reconcile own", reconcileEvery, func(ctx context.Context) error { return a.reconciled(a.Booking.ReconcileOwn(ctx)) }},
 		{"stranded payments", strandedEvery, a.lookForStranded},
 		{"books", booksEvery, a.compareBooks},
 		{"audit", sealEvery, a.sealer.Seal},

@@ -12,6 +12,7 @@ import (
 	"marquee/ent"
 	"marquee/internal/booking"
 	"marquee/internal/clock"
+	"marquee/internal/config"
 	"marquee/internal/payment"
 	"marquee/internal/postgres"
 	"marquee/internal/promotion"
@@ -53,7 +54,11 @@ func (c Command) Reconcile(ctx context.Context, gateway string, from, to time.Ti
 		if gateway != "" {
 			names = []string{gateway}
 		}
-		books := newReconciliation(db, gateways, c.bookings(db, gateways), c.Log)
+		bookings, err := c.bookings(db, gateways)
+		if err != nil {
+			return err
+		}
+		books := newReconciliation(db, gateways, bookings, c.Log)
 		var found, healed int32
 		failed := 0
 		for _, name := range names {
@@ -98,11 +103,23 @@ func (c Command) Reconcile(ctx context.Context, gateway string, from, to time.Ti
 }
 
 // bookings returns a service of bookings that drives attempts, for no customer.
-func (c Command) bookings(db *postgres.DB, gateways *payment.Gateways) *booking.Service {
+func (c Command) bookings(db *postgres.DB, gateways *payment.Gateways) (*booking.Service, error) {
+	accounts, err := c.accounts(db)
+	if err != nil {
+		return nil, err
+	}
 	showtimes := showtime.NewService(db, clock.System{})
 	return booking.NewService(booking.Deps{
 		DB: db, Showtimes: showtimes, Seating: seating.NewService(db, showtimes, theater.NewService(ent.Over(db.SQL()))),
 		Payments: payment.NewService(db), Promotions: promotion.NewService(db, clock.System{}), Gateways: gateways,
-		Hint: func(uuid.UUID) {}, Clock: clock.System{}, Log: c.Log,
-	}, booking.Config{Hold: c.Config.Hold, HoldLimit: c.Config.HoldLimit, GatewayTimeout: gatewayTimeout, AttemptLease: attemptLease})
+		Hint: func(uuid.UUID) {}, Clock: clock.System{}, Tell: accounts.TellTx, Log: c.Log,
+	}, bookingConfig(c.Config)), nil
+}
+
+func bookingConfig(cfg config.Config) booking.Config {
+	return booking.Config{
+		Hold: cfg.Hold, HoldLimit: cfg.HoldLimit, GatewayTimeout: gatewayTimeout, AttemptLease: attemptLease,
+		OfferTime: offerTime, PaymentGrace: paymentGrace,
+		SeatsPerAddress: cfg.SeatsPerAddress, SeatsPerDevice: cfg.SeatsPerDevice, IdleHolds: cfg.IdleHolds, IdleWindow: cfg.IdleWindow,
+	}
 }

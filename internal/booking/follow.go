@@ -10,6 +10,9 @@ import (
 // Follow takes an attempt of which a gateway tells something as far as it goes, and with it the refunds that wait for the
 // gateway, as Reconcile would do later. What somebody drives at this moment is left to them. An error leaves all where it stands.
 func (s *Service) Follow(ctx context.Context, a payment.Attempt) error {
+	if a.Status == payment.AttemptDeclined || a.Status == payment.AttemptVoided {
+		return s.Realign(ctx, payment.Reference{ShowtimeID: a.ShowtimeID, ID: a.ID})
+	}
 	a, err := s.lookAgain(ctx, a)
 	if err == nil && !a.Status.Settled() {
 		var mine bool

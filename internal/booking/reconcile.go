@@ -44,12 +44,12 @@ func (s *Service) Reconcile(ctx context.Context) (settled int, err error) {
 	if err != nil {
 		return attempts, err
 	}
-	swaps, err := s.ReconcileSwaps(ctx)
+	own, err := s.ReconcileOwn(ctx)
 	if err != nil {
-		return attempts + swaps, err
+		return attempts + own, err
 	}
 	refunds, err := sideBySide(ctx, gateways, s.reconcileRefunds)
-	return attempts + swaps + refunds, err
+	return attempts + own + refunds, err
 }
 
 // ReconcileAt is Reconcile for the attempts and refunds of one gateway, so that another which hangs delays none.
@@ -62,14 +62,18 @@ func (s *Service) ReconcileAt(ctx context.Context, gateway string) (settled int,
 	return settled + refunds, err
 }
 
-// ReconcileSwaps is Reconcile for what goes through no gateway: attempts that take nothing, and handovers.
-func (s *Service) ReconcileSwaps(ctx context.Context) (settled int, err error) {
-	settled, err = s.reconcileAttempts(ctx, payment.NoGateway)
+// ReconcileOwn is Reconcile for what needs nobody outside: store credit, attempts that take nothing, and handovers.
+func (s *Service) ReconcileOwn(ctx context.Context) (settled int, err error) {
+	settled, err = s.ReconcileAt(ctx, payment.CreditName)
 	if err != nil {
 		return settled, err
 	}
+	nothing, err := s.reconcileAttempts(ctx, payment.NoGateway)
+	if err != nil {
+		return settled + nothing, err
+	}
 	swaps, err := s.reconcileSwaps(ctx)
-	return settled + swaps, err
+	return settled + nothing + swaps, err
 }
 
 // reconcileAttempts takes over attempts at a gateway. Those whose charge is pending, of which there can be thousands, keep the

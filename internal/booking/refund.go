@@ -98,6 +98,19 @@ func (s *Service) askBack(ctx context.Context, gateway payment.Gateway, r paymen
 			return r, err
 		}
 	}
+	// What went another way does not show in the gateway's books, which would give more than was captured.
+	elsewhere, err := s.payments.GivenElsewhere(ctx, r)
+	if err != nil {
+		return r, err
+	}
+	if elsewhere > 0 {
+		if back, err := s.wentBack(ctx, gateway, r, r.Try); back || err != nil {
+			return r, err
+		}
+		if r, err = s.lessByHand(ctx, gateway, r); err != nil {
+			return r, err
+		}
+	}
 	for r.Due().AmountMinor > 0 {
 		due := r.Due()
 		refund, err := call(ctx, s, gateway, func(ctx context.Context) (payment.ChargeRefund, error) {
@@ -109,15 +122,11 @@ func (s *Service) askBack(ctx context.Context, gateway payment.Gateway, r paymen
 			if back, err := s.wentBack(ctx, gateway, r, r.Try); back || err != nil {
 				return r, err
 			}
-			left, err := s.leftOf(ctx, gateway, r)
-			if err != nil {
+			if r, err = s.lessByHand(ctx, gateway, r); err != nil {
 				return r, err
 			}
-			if left >= due.AmountMinor {
+			if r.Due() == due {
 				return r, failedRefundError{refundRefused}
-			}
-			if r, err = s.payments.GivenByHand(ctx, r, r.Amount.AmountMinor-left); err != nil {
-				return r, err
 			}
 		case errors.Is(err, payment.ErrNoSuchCharge):
 			return r, failedRefundError{refundUnknown}
@@ -161,7 +170,17 @@ func answered(refund payment.ChargeRefund, due money.Money, key string) error {
 	}
 }
 
-// leftOf returns what a gateway still has of the money of a refund, in minor units.
+// lessByHand stores of a refund what somebody has given back of it by hand: what is due of it and is left no more.
+func (s *Service) lessByHand(ctx context.Context, gateway payment.Gateway, r payment.Refund) (payment.Refund, error) {
+	left, err := s.leftOf(ctx, gateway, r)
+	if err != nil || left >= r.Due().AmountMinor {
+		return r, err
+	}
+	return s.payments.GivenByHand(ctx, r, r.Amount.AmountMinor-left)
+}
+
+// leftOf returns what is left of the money of a refund at its gateway, in minor units: not what went back to its customer another
+// way.
 func (s *Service) leftOf(ctx context.Context, gateway payment.Gateway, r payment.Refund) (int64, error) {
 	charge, err := call(ctx, s, gateway, func(ctx context.Context) (payment.Charge, error) { return gateway.Lookup(ctx, r.AttemptKey()) })
 	if err != nil {
@@ -170,7 +189,11 @@ func (s *Service) leftOf(ctx context.Context, gateway payment.Gateway, r payment
 	if charge.Status != payment.ChargeCaptured {
 		return 0, fmt.Errorf("the gateway says that attempt %s is %s, of which it took money", r.AttemptID, charge.Status)
 	}
-	return charge.Captured.AmountMinor - charge.Refunded.AmountMinor, nil
+	elsewhere, err := s.payments.GivenElsewhere(ctx, r)
+	if err != nil {
+		return 0, err
+	}
+	return max(0, charge.Captured.AmountMinor-charge.Refunded.AmountMinor-elsewhere), nil
 }
 
 // reconcileRefunds takes over refunds at a gateway whose driver has vanished, as reconcileAttempts does with attempts.

@@ -120,12 +120,12 @@ func (s *Service) decidableBy(ctx context.Context, viewer auth.Viewer, showtimeI
 // decidable asks the gateway how a failed refund stands before it goes elsewhere: back to the original where nothing is left to
 // give, and with what was given back by hand.
 func (s *Service) decidable(ctx context.Context, r payment.Refund, to payment.Destination) (payment.Destination, int64, error) {
-	gateway, err := s.gatewayNamed(r.Gateway)
-	if err != nil {
-		return to, 0, err
-	}
 	silent := func(err error) error {
 		return apperr.Wrap(err, apperr.Unavailable, "The gateway does not say how this refund stands. Try again later.")
+	}
+	gateway, err := s.gatewayNamed(r.Gateway)
+	if err != nil {
+		return to, 0, silent(err)
 	}
 	back, err := s.wentBack(ctx, gateway, r, r.Try)
 	if back || errors.Is(err, errPending) {

@@ -14,7 +14,7 @@ import (
 
 // Charged returns the attempt of a charge as its gateway names it: by our key, which may be "" or somebody else's, and by an id of the
 // gateway's own, which is "" where it does not say. ok is false when there is no record of it. An attempt without the gateway's
-// id is found as long as it is unsettled; no other has a charge.
+// id is found, but for those that took money: of them it is known.
 func (s *Service) Charged(ctx context.Context, gateway, key, reference string) (a Attempt, ok bool, err error) {
 	if reference != "" {
 		a, ok, err = s.charged(ctx, `a.gateway_reference = $1 AND a.gateway = $2 AND a.status <> 'CARRIED'`, reference, gateway)
@@ -25,7 +25,7 @@ func (s *Service) Charged(ctx context.Context, gateway, key, reference string) (
 	if ours := uuid.Validate(key) == nil; !ours {
 		return Attempt{}, false, nil
 	}
-	return s.charged(ctx, `a.id = $1 AND a.gateway = $2 AND a.status IN ('STARTED', 'OFFERED', 'AUTHORIZED', 'VOID_PENDING', 'REFUND_PENDING')`, key, gateway)
+	return s.charged(ctx, `a.id = $1 AND a.gateway = $2 AND a.status IN ('STARTED', 'OFFERED', 'AUTHORIZED', 'VOID_PENDING', 'REFUND_PENDING', 'DECLINED', 'VOIDED')`, key, gateway)
 }
 
 func (s *Service) charged(ctx context.Context, which string, args ...any) (a Attempt, ok bool, err error) {

@@ -237,14 +237,26 @@ func (s *Service) LeaseRefunds(ctx context.Context, gateway string, limit int, l
 	rows, err := s.db.SQL().QueryContext(ctx, `UPDATE refunds r SET leased_until = now() + $2 * interval '1 millisecond'
 		FROM payments p, payment_attempts a
 		WHERE (r.showtime_id, r.id) IN (SELECT d.showtime_id, d.id FROM refunds d
-				JOIN payment_attempts b ON b.showtime_id = d.showtime_id AND b.id = d.attempt_id AND b.gateway = $3
-				WHERE d.status = 'PENDING' AND d.leased_until < now() ORDER BY d.leased_until LIMIT $1 FOR UPDATE OF d SKIP LOCKED)
+				JOIN payment_attempts b ON b.showtime_id = d.showtime_id AND b.id = d.attempt_id
+				WHERE (b.gateway = $3 OR d.destination = 'STORE_CREDIT' AND $3 = '`+CreditName+`') AND d.status = 'PENDING' AND d.leased_until < now() ORDER BY d.leased_until LIMIT $1 FOR UPDATE OF d SKIP LOCKED)
 			AND p.showtime_id = r.showtime_id AND p.id = r.payment_id AND a.showtime_id = r.showtime_id AND a.id = r.attempt_id
 		RETURNING `+refundColumns, limit, lease.Milliseconds(), gateway)
 	if err != nil {
 		return nil, fmt.Errorf("looking for refunds: %w", err)
 	}
 	return postgres.Collect(rows, func(rows *sql.Rows) (Refund, error) { return scanRefund(rows) })
+}
+
+// GivenElsewhere returns what other refunds of the same charge have given back, or will, without its gateway: as store credit or
+// over the counter, in minor units.
+func (s *Service) GivenElsewhere(ctx context.Context, r Refund) (minor int64, err error) {
+	err = s.db.SQL().QueryRowContext(ctx, `SELECT coalesce(sum(r.amount_minor - r.by_hand_minor), 0)`+refundSource+`
+		WHERE coalesce(a.origin_key, a.id::text) = $1 AND a.gateway = $2 AND r.id <> $3 AND r.destination <> 'ORIGINAL' AND r.status IN ('PENDING', 'DONE')`,
+		r.AttemptKey(), r.Gateway, r.ID).Scan(&minor)
+	if err != nil {
+		return 0, fmt.Errorf("looking for refunds: %w", err)
+	}
+	return minor, nil
 }
 
 const refundColumns = `r.showtime_id, r.id, r.payment_id, r.attempt_id, a.gateway, r.number, r.amount_minor, p.currency, r.cause, r.seats, r.status,

@@ -190,7 +190,7 @@ func (s *Service) Stranded(ctx context.Context, gateways []string) (map[string]i
 			UNION ALL SELECT a.gateway FROM refunds r JOIN payment_attempts a ON a.showtime_id = r.showtime_id AND a.id = r.attempt_id
 				WHERE r.status = 'PENDING' AND r.destination = 'ORIGINAL') AS left_over
 		WHERE gateway <> ALL (string_to_array($1, ',')) GROUP BY gateway`,
-		strings.Join(append([]string{NoGateway, string(MethodCash), string(MethodCard)}, gateways...), ","))
+		strings.Join(append([]string{NoGateway, CreditName, string(MethodCash), string(MethodCard)}, gateways...), ","))
 	if err != nil {
 		return nil, fmt.Errorf("looking for what is stranded: %w", err)
 	}
