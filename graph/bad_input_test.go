@@ -343,6 +343,7 @@ func (w *badWorld) cases() map[string][]badInput {
 		"deadlines":  w.deadlines(),
 		"refunds":    w.refunds(),
 		"gateways":   w.gateways(),
+		"books":      w.reconciliation(),
 		"accounts":   w.accounts(),
 		"changes":    w.changes(),
 		"anonymous":  w.withoutSession(),

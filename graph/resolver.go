@@ -20,6 +20,7 @@ import (
 	"marquee/internal/payment"
 	"marquee/internal/privacy"
 	"marquee/internal/promotion"
+	"marquee/internal/reconciliation"
 	"marquee/internal/review"
 	"marquee/internal/seatfeed"
 	"marquee/internal/seating"
@@ -50,6 +51,8 @@ type Services struct {
 	Audit     *audit.Log
 	Webhooks  *webhook.Service
 	Jobs      *jobs.Queue
+
+	Reconciliation *reconciliation.Service
 }
 
 // Resolver is the root of all resolvers.

@@ -131,6 +131,7 @@ func TestA8_AZ1_AZ3_two_tenants(t *testing.T) {
 		return out.CreatePriceRule.Rule.ID
 	}
 	rule, finance := thing(ruleOf, &theirs.manager), a.As(auth.Grant{Role: auth.RoleFinance})
+	mismatch := thing(func(*testing.T) string { return mismatched(a) }, &finance)
 	review := func(hidden bool) func(*testing.T) (string, *apitest.Client) {
 		return fresh(func(a *apitest.App) (apitest.Client, string) { return withReview(a, theirs.shows[0], hidden) })
 	}
@@ -439,6 +440,21 @@ func TestA8_AZ1_AZ3_two_tenants(t *testing.T) {
 		},
 		"Mutation.retryJob(input.jobId)":  {{operation: mutation("retryJob", `{ job { id } }`), input: vars{}, field: "jobId", theirs: thing(func(*testing.T) string { return queued(a) }, &admin)}},
 		"Mutation.cancelJob(input.jobId)": {{operation: mutation("cancelJob", `{ job { id } }`), input: vars{}, field: "jobId", theirs: thing(func(*testing.T) string { return queued(a) }, &admin)}},
+		"Mutation.assignMismatch(input.mismatchId)": {
+			{operation: mutation("assignMismatch", `{ mismatch { id } }`), input: vars{}, field: "mismatchId", theirs: mismatch},
+		},
+		"Mutation.assignMismatch(input.ownerId)": {
+			{operation: mutation("assignMismatch", `{ mismatch { ownerId } }`), input: vars{"mismatchId": mismatched(a)}, field: "ownerId", theirs: their(finance.User.NodeID(), &finance)},
+		},
+		"Mutation.resolveMismatch(input.mismatchId)": {
+			{operation: mutation("resolveMismatch", `{ mismatch { id } }`), input: vars{"note": "to see"}, field: "mismatchId", theirs: mismatch},
+		},
+		"Query.mismatches(ownerId)": {
+			{operation: `query ($id: ID!) { mismatches(first: 1, ownerId: $id) { nodes { gatewayKey } } }`, theirs: thing(func(t *testing.T) string {
+				finance.With(t).Get(assignMismatch, vars{"in": vars{"mismatchId": mismatched(a), "ownerId": finance.User.NodeID()}}, nil)
+				return finance.User.NodeID()
+			}, &finance)},
+		},
 		"Mutation.moderateReview(input.reviewId)": {
 			{operation: mutation("moderateReview", `{ review { id } }`), input: vars{}, field: "reviewId", theirs: thing(func(*testing.T) string {
 				_, id := withReview(a, theirs.shows[0], true)

@@ -53,6 +53,8 @@ func TestP14_PM12_words(t *testing.T) {
 		"RefundReservationInput.reason":    at(w.admin, "refundReservation", vars{"reservationId": w.paid, "cause": "GOODWILL", "idempotencyKey": "words-00001"}),
 		"AdjustStoreCreditInput.reason":    at(w.admin, "adjustStoreCredit", vars{"userId": w.customer.User.NodeID(), "theaterId": theater, "amountMinor": "1", "idempotencyKey": "words-00002"}),
 		"RetryRefundInput.reason":          at(w.admin, "retryRefund", vars{"refundId": "ref_" + nothing + nothing}),
+		"ReconcilePaymentsInput.gateway":   at(w.admin, "reconcilePayments", vars{"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"}),
+		"ResolveMismatchInput.note":        at(w.admin, "resolveMismatch", vars{"mismatchId": typeid.Encode(typeid.Mismatch, typeid.New())}),
 		"ConfirmSignUpInput.name":          at(w.anonymous, "confirmSignUp", vars{"token": w.link, "password": apitest.Password}),
 		"ConfirmSignUpInput.username":      at(w.anonymous, "confirmSignUp", vars{"token": w.link, "password": apitest.Password, "name": "Nora"}),
 		"UpdateProfileInput.name":          at(w.customer, "updateProfile", vars{}),

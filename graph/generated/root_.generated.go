@@ -73,6 +73,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		return graphql.NewInputUnmarshalerIndex(
 			graphql.NewInputUnmarshaler("AcceptOfferedSeatsInput", ec.unmarshalInputAcceptOfferedSeatsInput),
 			graphql.NewInputUnmarshaler("AdjustStoreCreditInput", ec.unmarshalInputAdjustStoreCreditInput),
+			graphql.NewInputUnmarshaler("AssignMismatchInput", ec.unmarshalInputAssignMismatchInput),
 			graphql.NewInputUnmarshaler("AuditLogFilter", ec.unmarshalInputAuditLogFilter),
 			graphql.NewInputUnmarshaler("BeginPasskeyProofInput", ec.unmarshalInputBeginPasskeyProofInput),
 			graphql.NewInputUnmarshaler("BeginProviderLinkInput", ec.unmarshalInputBeginProviderLinkInput),
@@ -120,6 +121,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ProveAgainInput", ec.unmarshalInputProveAgainInput),
 			graphql.NewInputUnmarshaler("ProveSecondFactorInput", ec.unmarshalInputProveSecondFactorInput),
 			graphql.NewInputUnmarshaler("QuoteInput", ec.unmarshalInputQuoteInput),
+			graphql.NewInputUnmarshaler("ReconcilePaymentsInput", ec.unmarshalInputReconcilePaymentsInput),
 			graphql.NewInputUnmarshaler("RefreshSessionInput", ec.unmarshalInputRefreshSessionInput),
 			graphql.NewInputUnmarshaler("RefundPolicyInput", ec.unmarshalInputRefundPolicyInput),
 			graphql.NewInputUnmarshaler("RefundPolicyStepInput", ec.unmarshalInputRefundPolicyStepInput),
@@ -133,6 +135,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ReservationFilter", ec.unmarshalInputReservationFilter),
 			graphql.NewInputUnmarshaler("ReserveSeatsInput", ec.unmarshalInputReserveSeatsInput),
 			graphql.NewInputUnmarshaler("ResetPasswordInput", ec.unmarshalInputResetPasswordInput),
+			graphql.NewInputUnmarshaler("ResolveMismatchInput", ec.unmarshalInputResolveMismatchInput),
 			graphql.NewInputUnmarshaler("RetryJobInput", ec.unmarshalInputRetryJobInput),
 			graphql.NewInputUnmarshaler("RetryRefundInput", ec.unmarshalInputRetryRefundInput),
 			graphql.NewInputUnmarshaler("ReviewAspectsInput", ec.unmarshalInputReviewAspectsInput),
@@ -3457,6 +3460,239 @@ extend type Mutation {
   updatePromotion("The promotion." input: UpdatePromotionInput!): UpdatePromotionPayload! @auth(role: THEATER_MANAGER, scope: THEATER) @cost(weight: 20)
 }
 `, BuiltIn: false},
+	{Name: "../../schema/reconciliation.graphqls", Input: `"How the books of a gateway and those of the house disagree about a charge."
+enum MismatchKind {
+  "The gateway has money that nobody here knows of."
+  UNKNOWN_PAYMENT
+  "The gateway has decided about an attempt, and nobody has acted on it. Healed by the program."
+  UNSETTLED
+  "The gateway took money of an attempt that had been declined or let go. Healed by the program: it goes back whole."
+  LATE_CAPTURE
+  "Funds are still reserved for an attempt that was declined or let go. Healed by the program."
+  AUTHORIZATION_LEFT
+  "The house has money that the gateway did not take."
+  NOT_CAPTURED
+  "The gateway took another amount."
+  AMOUNT_DIFFERS
+  "The gateway took money of another currency."
+  CURRENCY_DIFFERS
+  "More went back at the gateway than the house knows of."
+  REFUND_NOT_RECORDED
+  "Less went back at the gateway than the house says."
+  REFUND_NOT_GIVEN
+}
+
+"Where a mismatch stands."
+enum MismatchState {
+  "It waits for somebody, or for the program to heal it."
+  OPEN
+  "The program brought both sides in line."
+  HEALED
+  "Both sides were in line when they were compared again."
+  VANISHED
+  "Somebody settled it. It is not opened again unless an amount changes."
+  RESOLVED
+}
+
+"How a comparison of books went."
+enum ReconciliationOutcome {
+  "It goes on."
+  RUNNING
+  "Everything of the period was compared."
+  DONE
+  "The gateway did not answer, or the program died; what was found until then is kept."
+  FAILED
+  "The gateway does not list what it has: nothing was compared."
+  NO_LIST
+}
+
+"Where the books of a gateway and those of the house disagree about a charge. There is one open for a charge and a kind at most."
+type Mismatch @auth(role: FINANCE) {
+  "The mismatch's id."
+  id: ID!
+  "How they disagree."
+  kind: MismatchKind!
+  "Where it stands."
+  state: MismatchState!
+  "The gateway."
+  gateway: String!
+  "What the gateway has the charge under: the key that it was given, or its own id of what was charged without it."
+  gatewayKey: String!
+  "The gateway's own id of the charge; empty where it knows none."
+  gatewayReference: String!
+  "Id of the payment; null where the house knows none."
+  paymentId: ID
+  "Id of the theater; null where the house knows no payment."
+  theaterId: ID
+  "What the house has: that was taken, or of refunds that went back."
+  ours: Money!
+  "The same as the gateway has it."
+  theirs: Money!
+  "Id of the user who looks after it; null: nobody."
+  ownerId: ID
+  "How somebody settled it; empty before."
+  note: String!
+  "When it was found first."
+  foundAt: DateTime!
+  "When it was found last."
+  lastSeenAt: DateTime!
+  "When it was closed; null while it is open."
+  closedAt: DateTime
+  "Its age in seconds: until it was closed, or now."
+  ageSeconds: Int!
+}
+
+"A page of mismatches."
+type MismatchConnection @auth(role: FINANCE) {
+  "The mismatches with their cursors."
+  edges: [MismatchEdge!]!
+  "The mismatches alone."
+  nodes: [Mismatch!]!
+  "Where the page stands."
+  pageInfo: PageInfo!
+}
+
+"A mismatch in a page."
+type MismatchEdge @auth(role: FINANCE) {
+  "Where the mismatch stands in the list."
+  cursor: String!
+  "The mismatch."
+  node: Mismatch!
+}
+
+"A comparison of the books of a gateway with those of the house."
+type Reconciliation @auth(role: FINANCE) {
+  "Its id."
+  id: ID!
+  "The gateway."
+  gateway: String!
+  "From when on charges were compared, by when they were begun."
+  from: DateTime!
+  "Until when."
+  to: DateTime!
+  "How it went."
+  outcome: ReconciliationOutcome!
+  "How many charges were compared."
+  compared: Int!
+  "How many mismatches were found that were not known before."
+  found: Int!
+  "How many mismatches were healed."
+  healed: Int!
+  "When it began."
+  startedAt: DateTime!
+  "When it ended; null while it goes on."
+  endedAt: DateTime
+}
+
+"A page of comparisons."
+type ReconciliationConnection @auth(role: FINANCE) {
+  "The comparisons with their cursors."
+  edges: [ReconciliationEdge!]!
+  "The comparisons alone."
+  nodes: [Reconciliation!]!
+  "Where the page stands."
+  pageInfo: PageInfo!
+}
+
+"A comparison in a page."
+type ReconciliationEdge @auth(role: FINANCE) {
+  "Where the comparison stands in the list."
+  cursor: String!
+  "The comparison."
+  node: Reconciliation!
+}
+
+"A mismatch for somebody."
+input AssignMismatchInput {
+  "Id of the mismatch."
+  mismatchId: ID!
+  "Id of a user who looks after money; nobody by default."
+  ownerId: ID
+}
+
+"Who looks after the mismatch is known."
+type AssignMismatchPayload @auth(role: FINANCE) {
+  "The mismatch."
+  mismatch: Mismatch!
+}
+
+"A mismatch that is settled."
+input ResolveMismatchInput {
+  "Id of the mismatch."
+  mismatchId: ID!
+  "How it was settled, 1 to 500 characters, without personal data."
+  note: String!
+}
+
+"The mismatch is closed."
+type ResolveMismatchPayload @auth(role: FINANCE) {
+  "The mismatch."
+  mismatch: Mismatch!
+}
+
+"Books to compare."
+input ReconcilePaymentsInput {
+  "The gateway."
+  gateway: String!
+  "From when on, by when charges were begun."
+  from: DateTime!
+  "Until when; at most 400 days later."
+  to: DateTime!
+}
+
+"The books were compared as far as the gateway answered."
+type ReconcilePaymentsPayload @auth(role: FINANCE) {
+  "How that went."
+  reconciliation: Reconciliation!
+}
+
+extend type Query {
+  "Where the books of gateways and those of the house disagree, the oldest first."
+  mismatches(
+    "Page size counted from the start, at most 100; give ` + "`" + `first` + "`" + ` or ` + "`" + `last` + "`" + `."
+    first: Int
+    "Cursor: the page starts after it."
+    after: String
+    "Page size counted from the end, at most 100."
+    last: Int
+    "Cursor: the page ends before it."
+    before: String
+    "Those that stand there; all by default."
+    state: MismatchState
+    "Those at a gateway; at all by default."
+    gateway: String
+    "Those of a kind; of all by default."
+    kind: MismatchKind
+    "Those that a user looks after; all by default."
+    ownerId: ID
+  ): MismatchConnection! @auth(role: FINANCE) @cost(weight: 5) @listSize(slicingArguments: ["first", "last"])
+  "The comparisons of books, the latest first."
+  reconciliations(
+    "Page size counted from the start, at most 100; give ` + "`" + `first` + "`" + ` or ` + "`" + `last` + "`" + `."
+    first: Int
+    "Cursor: the page starts after it."
+    after: String
+    "Page size counted from the end, at most 100."
+    last: Int
+    "Cursor: the page ends before it."
+    before: String
+    "Those of a gateway; of all by default."
+    gateway: String
+  ): ReconciliationConnection! @auth(role: FINANCE) @cost(weight: 5) @listSize(slicingArguments: ["first", "last"])
+}
+
+extend type Mutation {
+  "Gives an open mismatch to somebody who looks after money, or to nobody. ` + "`" + `CONFLICT` + "`" + ` for one that is closed. It is recorded."
+  assignMismatch("The mismatch." input: AssignMismatchInput!): AssignMismatchPayload! @auth(role: FINANCE) @cost(weight: 20)
+  "Closes a mismatch that somebody has settled. No money moves by it. ` + "`" + `CONFLICT` + "`" + ` for one that is closed. It is recorded."
+  resolveMismatch("How it was settled." input: ResolveMismatchInput!): ResolveMismatchPayload! @auth(role: FINANCE) @cost(weight: 20)
+  """
+  Compares the books of a gateway with those of the house, heals what can be healed, and waits for that. ` + "`" + `CONFLICT` + "`" + ` while another
+  comparison is at it. It is recorded.
+  """
+  reconcilePayments("The books." input: ReconcilePaymentsInput!): ReconcilePaymentsPayload! @auth(role: FINANCE) @cost(weight: 100)
+}
+`, BuiltIn: false},
 	{Name: "../../schema/recovery.graphqls", Input: `extend type User {
   "Whether it is proved that the user reads the mails to the address of the account."
   emailVerified: Boolean!
@@ -5323,6 +5559,14 @@ func (ec *executionContext) childFields_AdjustStoreCreditPayload(ctx context.Con
 	return nil, fmt.Errorf("no field named %q was found under type AdjustStoreCreditPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_AssignMismatchPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "mismatch":
+		return ec.fieldContext_AssignMismatchPayload_mismatch(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AssignMismatchPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_AuditEntry(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -5681,6 +5925,66 @@ func (ec *executionContext) childFields_LinkedProvider(ctx context.Context, fiel
 	return nil, fmt.Errorf("no field named %q was found under type LinkedProvider", field.Name)
 }
 
+func (ec *executionContext) childFields_Mismatch(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Mismatch_id(ctx, field)
+	case "kind":
+		return ec.fieldContext_Mismatch_kind(ctx, field)
+	case "state":
+		return ec.fieldContext_Mismatch_state(ctx, field)
+	case "gateway":
+		return ec.fieldContext_Mismatch_gateway(ctx, field)
+	case "gatewayKey":
+		return ec.fieldContext_Mismatch_gatewayKey(ctx, field)
+	case "gatewayReference":
+		return ec.fieldContext_Mismatch_gatewayReference(ctx, field)
+	case "paymentId":
+		return ec.fieldContext_Mismatch_paymentId(ctx, field)
+	case "theaterId":
+		return ec.fieldContext_Mismatch_theaterId(ctx, field)
+	case "ours":
+		return ec.fieldContext_Mismatch_ours(ctx, field)
+	case "theirs":
+		return ec.fieldContext_Mismatch_theirs(ctx, field)
+	case "ownerId":
+		return ec.fieldContext_Mismatch_ownerId(ctx, field)
+	case "note":
+		return ec.fieldContext_Mismatch_note(ctx, field)
+	case "foundAt":
+		return ec.fieldContext_Mismatch_foundAt(ctx, field)
+	case "lastSeenAt":
+		return ec.fieldContext_Mismatch_lastSeenAt(ctx, field)
+	case "closedAt":
+		return ec.fieldContext_Mismatch_closedAt(ctx, field)
+	case "ageSeconds":
+		return ec.fieldContext_Mismatch_ageSeconds(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Mismatch", field.Name)
+}
+
+func (ec *executionContext) childFields_MismatchConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_MismatchConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_MismatchConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_MismatchConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type MismatchConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_MismatchEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_MismatchEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_MismatchEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type MismatchEdge", field.Name)
+}
+
 func (ec *executionContext) childFields_ModerateReviewPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "review":
@@ -6035,6 +6339,62 @@ func (ec *executionContext) childFields_RateLimit(ctx context.Context, field gra
 	return nil, fmt.Errorf("no field named %q was found under type RateLimit", field.Name)
 }
 
+func (ec *executionContext) childFields_ReconcilePaymentsPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "reconciliation":
+		return ec.fieldContext_ReconcilePaymentsPayload_reconciliation(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReconcilePaymentsPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_Reconciliation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Reconciliation_id(ctx, field)
+	case "gateway":
+		return ec.fieldContext_Reconciliation_gateway(ctx, field)
+	case "from":
+		return ec.fieldContext_Reconciliation_from(ctx, field)
+	case "to":
+		return ec.fieldContext_Reconciliation_to(ctx, field)
+	case "outcome":
+		return ec.fieldContext_Reconciliation_outcome(ctx, field)
+	case "compared":
+		return ec.fieldContext_Reconciliation_compared(ctx, field)
+	case "found":
+		return ec.fieldContext_Reconciliation_found(ctx, field)
+	case "healed":
+		return ec.fieldContext_Reconciliation_healed(ctx, field)
+	case "startedAt":
+		return ec.fieldContext_Reconciliation_startedAt(ctx, field)
+	case "endedAt":
+		return ec.fieldContext_Reconciliation_endedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Reconciliation", field.Name)
+}
+
+func (ec *executionContext) childFields_ReconciliationConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_ReconciliationConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_ReconciliationConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_ReconciliationConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReconciliationConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_ReconciliationEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_ReconciliationEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_ReconciliationEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReconciliationEdge", field.Name)
+}
+
 func (ec *executionContext) childFields_Refund(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "amount":
@@ -6221,6 +6581,14 @@ func (ec *executionContext) childFields_ReservationEdge(ctx context.Context, fie
 		return ec.fieldContext_ReservationEdge_node(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ReservationEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_ResolveMismatchPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "mismatch":
+		return ec.fieldContext_ResolveMismatchPayload_mismatch(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ResolveMismatchPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_RetryJobPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

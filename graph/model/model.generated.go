@@ -16,6 +16,7 @@ import (
 	"marquee/internal/payment"
 	"marquee/internal/pricing"
 	"marquee/internal/promotion"
+	"marquee/internal/reconciliation"
 	"marquee/internal/review"
 	"marquee/internal/seatfeed"
 	"marquee/internal/seating"
@@ -355,6 +356,20 @@ type AlreadyReviewed struct {
 func (AlreadyReviewed) IsUserError() {}
 
 func (AlreadyReviewed) IsWriteReviewResult() {}
+
+// A mismatch for somebody.
+type AssignMismatchInput struct {
+	// Id of the mismatch.
+	MismatchID string `json:"mismatchId"`
+	// Id of a user who looks after money; nobody by default.
+	OwnerID *string `json:"ownerId,omitempty"`
+}
+
+// Who looks after the mismatch is known.
+type AssignMismatchPayload struct {
+	// The mismatch.
+	Mismatch reconciliation.Mismatch `json:"mismatch"`
+}
 
 // A page of the audit log.
 type AuditEntryConnection struct {
@@ -1092,6 +1107,24 @@ type LinkProviderPayload struct {
 
 func (LinkProviderPayload) IsLinkProviderResult() {}
 
+// A page of mismatches.
+type MismatchConnection struct {
+	// The mismatches with their cursors.
+	Edges []MismatchEdge `json:"edges"`
+	// The mismatches alone.
+	Nodes []reconciliation.Mismatch `json:"nodes"`
+	// Where the page stands.
+	PageInfo PageInfo `json:"pageInfo"`
+}
+
+// A mismatch in a page.
+type MismatchEdge struct {
+	// Where the mismatch stands in the list.
+	Cursor string `json:"cursor"`
+	// The mismatch.
+	Node reconciliation.Mismatch `json:"node"`
+}
+
 // What becomes of a review.
 type ModerateReviewInput struct {
 	// Id of the review.
@@ -1692,6 +1725,40 @@ type RateLimit struct {
 	ResetAt *time.Time `json:"resetAt,omitempty"`
 }
 
+// Books to compare.
+type ReconcilePaymentsInput struct {
+	// The gateway.
+	Gateway string `json:"gateway"`
+	// From when on, by when charges were begun.
+	From time.Time `json:"from"`
+	// Until when; at most 400 days later.
+	To time.Time `json:"to"`
+}
+
+// The books were compared as far as the gateway answered.
+type ReconcilePaymentsPayload struct {
+	// How that went.
+	Reconciliation reconciliation.Run `json:"reconciliation"`
+}
+
+// A page of comparisons.
+type ReconciliationConnection struct {
+	// The comparisons with their cursors.
+	Edges []ReconciliationEdge `json:"edges"`
+	// The comparisons alone.
+	Nodes []reconciliation.Run `json:"nodes"`
+	// Where the page stands.
+	PageInfo PageInfo `json:"pageInfo"`
+}
+
+// A comparison in a page.
+type ReconciliationEdge struct {
+	// Where the comparison stands in the list.
+	Cursor string `json:"cursor"`
+	// The comparison.
+	Node reconciliation.Run `json:"node"`
+}
+
 // What renews a session.
 type RefreshSessionInput struct {
 	// The session's latest refresh token. Left out by a page whose session is in cookies.
@@ -1998,6 +2065,20 @@ type ResetPasswordPayload struct {
 }
 
 func (ResetPasswordPayload) IsResetPasswordResult() {}
+
+// A mismatch that is settled.
+type ResolveMismatchInput struct {
+	// Id of the mismatch.
+	MismatchID string `json:"mismatchId"`
+	// How it was settled, 1 to 500 characters, without personal data.
+	Note string `json:"note"`
+}
+
+// The mismatch is closed.
+type ResolveMismatchPayload struct {
+	// The mismatch.
+	Mismatch reconciliation.Mismatch `json:"mismatch"`
+}
 
 // Which job is to be done now.
 type RetryJobInput struct {

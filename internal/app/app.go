@@ -231,6 +231,7 @@ func (a *App) build(seams Seams, key []byte, hints *bus.Bus) error {
 			Identity: a.Identity, Catalog: catalog.NewService(client, seams.Clock), Theater: theaters, Showtime: showtimes,
 			Seating: seats, Booking: a.Booking, Payment: a.payments, Promotion: a.promos, Privacy: a.Privacy, Review: reviews, Feed: feed, Payments: paymentHints, Audit: audit.NewLog(client),
 			Webhooks: a.Webhooks, Jobs: a.Jobs,
+			Reconciliation: a.Reconciliation,
 		},
 		Cursors:    page.NewSigner(key),
 		LoaderWait: seams.LoaderWait,

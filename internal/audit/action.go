@@ -51,6 +51,9 @@ const (
 	PaymentDisputed      Action = "payment.disputed"
 	WebhookReplayed      Action = "webhook.replayed"
 	StoreCreditAdjusted  Action = "store_credit.adjusted"
+	MismatchAssigned     Action = "mismatch.assigned"
+	MismatchResolved     Action = "mismatch.resolved"
+	PaymentsReconciled   Action = "payments.reconciled"
 	JobRetried           Action = "job.retried"
 	JobCancelled         Action = "job.cancelled"
 	PaymentRecovered     Action = "payment.recovered"
@@ -151,6 +154,12 @@ func (a Action) Meaning() string {
 		return "A gateway told that a customer contests a payment at their bank."
 	case WebhookReplayed:
 		return "Somebody who looks after money had an event acted on once more that a gateway told of; it says where it stood."
+	case MismatchAssigned:
+		return "A mismatch between the books of a gateway and ours was given to somebody who looks after money, or taken from them."
+	case MismatchResolved:
+		return "Somebody who looks after money settled a mismatch between the books of a gateway and ours; the note says how."
+	case PaymentsReconciled:
+		return "Somebody who looks after money had the books of a gateway compared with ours; it says what came of it."
 	case JobRetried:
 		return "An administrator had a job of the program done at once; it says which kind, and how often it had been tried."
 	case JobCancelled:

@@ -57,6 +57,25 @@ func (m Mismatch) PaymentID() *string {
 	return new(typeid.EncodeIn(typeid.Payment, m.Payment.ShowtimeID, m.Payment.ID))
 }
 
+// TheaterID returns the public id of the theater, nil where we know none.
+func (m Mismatch) TheaterID() *string {
+	if m.Theater == nil {
+		return nil
+	}
+	return new(typeid.Encode(typeid.Theater, *m.Theater))
+}
+
+// OwnerID returns the public id of the owner, nil for nobody.
+func (m Mismatch) OwnerID() *string {
+	if m.Owner == nil {
+		return nil
+	}
+	return new(typeid.Encode(typeid.User, *m.Owner))
+}
+
+// AgeSeconds is the age in whole seconds.
+func (m Mismatch) AgeSeconds() int32 { return int32(min(m.Age/time.Second, 1<<31-1)) }
+
 const mismatchColumns = `id, gateway, charge_key, kind, reference, showtime_id, payment_id, theater_id, ours_minor, ours_currency, theirs_minor, theirs_currency,
 	state, owner_id, note, last_seen_at, closed_at, created_at, extract(epoch FROM coalesce(closed_at, now()) - created_at)::bigint`
 

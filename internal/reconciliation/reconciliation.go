@@ -26,6 +26,7 @@ import (
 	"marquee/internal/payment"
 	"marquee/internal/postgres"
 	"marquee/internal/typeid"
+	"marquee/internal/words"
 )
 
 // Config is what a Service goes by.
@@ -73,6 +74,9 @@ type Run struct {
 	EndedAt   *time.Time
 }
 
+// NodeID returns the run's public id.
+func (r Run) NodeID() string { return typeid.Encode(typeid.Reconciliation, r.ID) }
+
 // Period is how far back the periodic runs go, and longest how much one run goes through.
 const (
 	Period  = 3 * 24 * time.Hour
@@ -84,9 +88,11 @@ const (
 // while another run is at it.
 func (s *Service) Reconcile(ctx context.Context, gateway string, from, to time.Time) (Run, error) {
 	from, to = from.UTC().Truncate(time.Microsecond), to.UTC().Truncate(time.Microsecond)
+	const longestName = 100
 	var bad apperr.Fields
+	words.Check(&bad, "input.gateway", gateway, longestName, "Name a gateway of this installation, 1 to %d characters.")
 	books, err := s.gateways.Named(gateway)
-	if err != nil {
+	if err != nil && bad.Err() == nil {
 		bad.Add("input.gateway", "This installation has no such gateway.")
 	}
 	if !from.Before(to) || to.Sub(from) > longest {
