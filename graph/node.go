@@ -36,7 +36,7 @@ func (r *Resolver) nodeOf(ctx context.Context, kind typeid.Kind, path, id string
 		return r.ownNode(ctx, kind, path, id)
 	case typeid.Movie, typeid.Theater, typeid.Screen, typeid.Showtime, typeid.Genre, typeid.Seat, typeid.SeatLayout, typeid.User:
 		return r.publicNode(ctx, kind, path, id)
-	case typeid.AuditEntry, typeid.Account:
+	case typeid.AuditEntry, typeid.Account, typeid.Mismatch, typeid.Reconciliation:
 		return r.officeNode(ctx, kind, path, id)
 	case typeid.Review:
 		return r.reviewNode(ctx, path, id)
@@ -91,18 +91,29 @@ func (r *Resolver) officeNode(ctx context.Context, kind typeid.Kind, path, id st
 	if err != nil {
 		return nil, err
 	}
-	role := auth.RoleAdmin
-	if kind == typeid.Account {
+	var role auth.Role
+	switch kind {
+	case typeid.Account:
 		role = auth.RoleSupport
+	case typeid.Mismatch, typeid.Reconciliation:
+		role = auth.RoleFinance
+	default:
+		role = auth.RoleAdmin
 	}
 	viewer, err := auth.Require(ctx, role)
 	if err != nil {
 		return nil, apperr.Missing("thing")
 	}
-	if kind == typeid.Account {
+	switch kind {
+	case typeid.Account:
 		return r.Services.Identity.Account(ctx, viewer, key)
+	case typeid.Mismatch:
+		return r.Services.Reconciliation.Mismatch(ctx, viewer, key)
+	case typeid.Reconciliation:
+		return r.Services.Reconciliation.Run(ctx, viewer, key)
+	default:
+		return r.Services.Audit.Entry(ctx, key)
 	}
-	return r.Services.Audit.Entry(ctx, key)
 }
 
 // ownNode returns a thing that only its owner may see.
@@ -143,7 +154,7 @@ func (r *Resolver) nodes(ctx context.Context, ids []string) ([]model.Node, error
 	var wait sync.WaitGroup
 	for i, id := range ids {
 		switch kind, _ := typeid.KindOf(id); kind {
-		case typeid.Reservation, typeid.Payment, typeid.Ticket, typeid.SeatLayout, typeid.User, typeid.Account, typeid.AuditEntry, typeid.Review:
+		case typeid.Reservation, typeid.Payment, typeid.Ticket, typeid.SeatLayout, typeid.User, typeid.Account, typeid.AuditEntry, typeid.Review, typeid.Mismatch, typeid.Reconciliation:
 			single = append(single, i)
 		default:
 			wait.Go(func() { read(i) })

@@ -22,6 +22,14 @@ func mismatched(a *apitest.App) string {
 	return typeid.Encode(typeid.Mismatch, id)
 }
 
+// compared stores a comparison of books, and returns its id.
+func compared(a *apitest.App) string {
+	id := typeid.New()
+	a.Exec(`INSERT INTO reconciliations (id, gateway, period_from, period_to, outcome, leased_until, ended_at)
+		VALUES ($1, 'sandbox', now() - interval '1 day', now(), 'DONE', now(), now())`, id)
+	return typeid.Encode(typeid.Reconciliation, id)
+}
+
 const (
 	assignMismatch    = `mutation ($in: AssignMismatchInput!) { assignMismatch(input: $in) { mismatch { id ownerId state } } }`
 	resolveMismatch   = `mutation ($in: ResolveMismatchInput!) { resolveMismatch(input: $in) { mismatch { id state note closedAt } } }`

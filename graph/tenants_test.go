@@ -131,6 +131,7 @@ func TestA8_AZ1_AZ3_two_tenants(t *testing.T) {
 		return out.CreatePriceRule.Rule.ID
 	}
 	rule, finance := thing(ruleOf, &theirs.manager), a.As(auth.Grant{Role: auth.RoleFinance})
+	comparison := thing(func(*testing.T) string { return compared(a) }, &finance)
 	mismatch := thing(func(*testing.T) string { return mismatched(a) }, &finance)
 	review := func(hidden bool) func(*testing.T) (string, *apitest.Client) {
 		return fresh(func(a *apitest.App) (apitest.Client, string) { return withReview(a, theirs.shows[0], hidden) })
@@ -158,6 +159,8 @@ func TestA8_AZ1_AZ3_two_tenants(t *testing.T) {
 			{operation: node, theirs: user},
 			{operation: node, theirs: account},
 			{operation: node, theirs: entry},
+			{operation: node, theirs: mismatch},
+			{operation: node, theirs: comparison},
 			{operation: node, theirs: review(true)},
 		},
 		"Query.nodes(ids)": {
@@ -167,6 +170,8 @@ func TestA8_AZ1_AZ3_two_tenants(t *testing.T) {
 			{operation: nodes, theirs: user},
 			{operation: nodes, theirs: account},
 			{operation: nodes, theirs: entry},
+			{operation: nodes, theirs: mismatch},
+			{operation: nodes, theirs: comparison},
 			{operation: nodes, theirs: review(true)},
 		},
 		"Query.users(filter.userId)":    {{operation: `query ($id: ID!) { users(first: 5, filter: {userId: $id}) { nodes { email } } }`, theirs: their(staffUser, &support)}},
@@ -465,7 +470,7 @@ func TestA8_AZ1_AZ3_two_tenants(t *testing.T) {
 		"Query.reviews(movieId)":              {{known: offSale}},
 	}
 	schema := graph.NewSchema(&graph.Resolver{}).Schema()
-	known := strings.Fields("Movie Genre Theater Screen Seat SeatLayout Showtime Reservation Payment Ticket User Account AuditEntry Review")
+	known := strings.Fields("Movie Genre Theater Screen Seat SeatLayout Showtime Reservation Payment Ticket User Account AuditEntry Review Mismatch Reconciliation")
 	for _, definition := range schema.GetPossibleTypes(schema.Types["Node"]) {
 		if !slices.Contains(known, definition.Name) {
 			t.Errorf("%s can be read by its id, and neither Query.node nor this list has a case", definition.Name)

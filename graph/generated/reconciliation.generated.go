@@ -1239,7 +1239,7 @@ func (ec *executionContext) _AssignMismatchPayload(ctx context.Context, sel ast.
 	return out
 }
 
-var mismatchImplementors = []string{"Mismatch"}
+var mismatchImplementors = []string{"Mismatch", "Node"}
 
 func (ec *executionContext) _Mismatch(ctx context.Context, sel ast.SelectionSet, obj *reconciliation.Mismatch) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, mismatchImplementors)
@@ -1461,7 +1461,7 @@ func (ec *executionContext) _ReconcilePaymentsPayload(ctx context.Context, sel a
 	return out
 }
 
-var reconciliationImplementors = []string{"Reconciliation"}
+var reconciliationImplementors = []string{"Reconciliation", "Node"}
 
 func (ec *executionContext) _Reconciliation(ctx context.Context, sel ast.SelectionSet, obj *reconciliation.Run) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, reconciliationImplementors)

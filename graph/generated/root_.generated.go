@@ -3507,7 +3507,7 @@ enum ReconciliationOutcome {
 }
 
 "Where the books of a gateway and those of the house disagree about a charge. There is one open for a charge and a kind at most."
-type Mismatch @auth(role: FINANCE) {
+type Mismatch implements Node @auth(role: FINANCE) {
   "The mismatch's id."
   id: ID!
   "How they disagree."
@@ -3561,7 +3561,7 @@ type MismatchEdge @auth(role: FINANCE) {
 }
 
 "A comparison of the books of a gateway with those of the house."
-type Reconciliation @auth(role: FINANCE) {
+type Reconciliation implements Node @auth(role: FINANCE) {
   "Its id."
   id: ID!
   "The gateway."

@@ -7558,6 +7558,13 @@ func (ec *executionContext) _Node(ctx context.Context, sel ast.SelectionSet, obj
 			return graphql.Null
 		}
 		return ec._Reservation(ctx, sel, obj)
+	case reconciliation.Run:
+		return ec._Reconciliation(ctx, sel, &obj)
+	case *reconciliation.Run:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._Reconciliation(ctx, sel, obj)
 	case payment.Payment:
 		return ec._Payment(ctx, sel, &obj)
 	case *payment.Payment:
@@ -7572,6 +7579,13 @@ func (ec *executionContext) _Node(ctx context.Context, sel ast.SelectionSet, obj
 			return graphql.Null
 		}
 		return ec._Movie(ctx, sel, obj)
+	case reconciliation.Mismatch:
+		return ec._Mismatch(ctx, sel, &obj)
+	case *reconciliation.Mismatch:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._Mismatch(ctx, sel, obj)
 	case catalog.Genre:
 		return ec._Genre(ctx, sel, &obj)
 	case *catalog.Genre:

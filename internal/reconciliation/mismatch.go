@@ -46,6 +46,9 @@ type Mismatch struct {
 	Age        time.Duration // until it was closed, or now
 }
 
+// IsNode marks a mismatch as something that can be asked for by its id.
+func (Mismatch) IsNode() {}
+
 // NodeID returns the mismatch's public id.
 func (m Mismatch) NodeID() string { return typeid.Encode(typeid.Mismatch, m.ID) }
 

@@ -72,23 +72,57 @@ func (s *Service) Runs(ctx context.Context, viewer auth.Viewer, gateway *string,
 	if err := require(viewer); err != nil {
 		return page.Page[Run]{}, err
 	}
-	rows, err := s.db.SQL().QueryContext(ctx, `SELECT id, gateway, period_from, period_to, outcome, compared, found, healed, created_at, ended_at FROM reconciliations
+	rows, err := s.db.SQL().QueryContext(ctx, `SELECT `+runColumns+` FROM reconciliations
 		WHERE ($6::text IS NULL OR gateway = $6)`+between(request, true), append(bounds(request), gateway)...)
 	if err != nil {
 		return page.Page[Run]{}, fmt.Errorf("reading reconciliations: %w", err)
 	}
-	found, err := postgres.Collect(rows, func(rows *sql.Rows) (r Run, err error) {
-		err = rows.Scan(&r.ID, &r.Gateway, &r.From, &r.To, &r.Outcome, &r.Compared, &r.Found, &r.Healed, &r.CreatedAt, &r.EndedAt)
-		r.From, r.To, r.CreatedAt = r.From.UTC(), r.To.UTC(), r.CreatedAt.UTC()
-		if r.EndedAt != nil {
-			r.EndedAt = new(r.EndedAt.UTC())
-		}
-		return r, err
-	})
+	found, err := postgres.Collect(rows, func(rows *sql.Rows) (Run, error) { return scanRun(rows) })
 	if err != nil {
 		return page.Page[Run]{}, fmt.Errorf("reading reconciliations: %w", err)
 	}
 	return page.Cut(request, found), nil
+}
+
+const runColumns = `id, gateway, period_from, period_to, outcome, compared, found, healed, created_at, ended_at`
+
+func scanRun(row interface{ Scan(...any) error }) (r Run, err error) {
+	err = row.Scan(&r.ID, &r.Gateway, &r.From, &r.To, &r.Outcome, &r.Compared, &r.Found, &r.Healed, &r.CreatedAt, &r.EndedAt)
+	r.From, r.To, r.CreatedAt = r.From.UTC(), r.To.UTC(), r.CreatedAt.UTC()
+	if r.EndedAt != nil {
+		r.EndedAt = new(r.EndedAt.UTC())
+	}
+	return r, err
+}
+
+// Mismatch returns one. FORBIDDEN, NOT_FOUND.
+func (s *Service) Mismatch(ctx context.Context, viewer auth.Viewer, id uuid.UUID) (m Mismatch, err error) {
+	if err := require(viewer); err != nil {
+		return m, err
+	}
+	m, err = scanMismatch(s.db.SQL().QueryRowContext(ctx, `SELECT `+mismatchColumns+` FROM mismatches WHERE id = $1`, id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return m, apperr.Missing("mismatch")
+	}
+	if err != nil {
+		return m, fmt.Errorf("reading a mismatch: %w", err)
+	}
+	return m, nil
+}
+
+// Run returns one. FORBIDDEN, NOT_FOUND.
+func (s *Service) Run(ctx context.Context, viewer auth.Viewer, id uuid.UUID) (r Run, err error) {
+	if err := require(viewer); err != nil {
+		return r, err
+	}
+	r, err = scanRun(s.db.SQL().QueryRowContext(ctx, `SELECT `+runColumns+` FROM reconciliations WHERE id = $1`, id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return r, apperr.Missing("reconciliation")
+	}
+	if err != nil {
+		return r, fmt.Errorf("reading a reconciliation: %w", err)
+	}
+	return r, nil
 }
 
 // between is the rest of a statement that reads a page by created_at and id; bounds are its parameters, the first five.

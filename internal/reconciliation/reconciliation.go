@@ -74,6 +74,9 @@ type Run struct {
 	EndedAt   *time.Time
 }
 
+// IsNode marks a run as something that can be asked for by its id.
+func (Run) IsNode() {}
+
 // NodeID returns the run's public id.
 func (r Run) NodeID() string { return typeid.Encode(typeid.Reconciliation, r.ID) }
 
