@@ -9,6 +9,7 @@ import (
 	"marquee/graph/model"
 	"marquee/internal/apperr"
 	"marquee/internal/auth"
+	"marquee/internal/jobs"
 	"marquee/internal/payment"
 	"marquee/internal/typeid"
 )
@@ -36,7 +37,7 @@ func (r *Resolver) nodeOf(ctx context.Context, kind typeid.Kind, path, id string
 		return r.ownNode(ctx, kind, path, id)
 	case typeid.Movie, typeid.Theater, typeid.Screen, typeid.Showtime, typeid.Genre, typeid.Seat, typeid.SeatLayout, typeid.User:
 		return r.publicNode(ctx, kind, path, id)
-	case typeid.AuditEntry, typeid.Account, typeid.Mismatch, typeid.Reconciliation:
+	case typeid.AuditEntry, typeid.Account, typeid.Mismatch, typeid.Reconciliation, typeid.WebhookEvent, typeid.Job:
 		return r.officeNode(ctx, kind, path, id)
 	case typeid.Review:
 		return r.reviewNode(ctx, path, id)
@@ -95,7 +96,7 @@ func (r *Resolver) officeNode(ctx context.Context, kind typeid.Kind, path, id st
 	switch kind {
 	case typeid.Account:
 		role = auth.RoleSupport
-	case typeid.Mismatch, typeid.Reconciliation:
+	case typeid.Mismatch, typeid.Reconciliation, typeid.WebhookEvent:
 		role = auth.RoleFinance
 	default:
 		role = auth.RoleAdmin
@@ -111,6 +112,10 @@ func (r *Resolver) officeNode(ctx context.Context, kind typeid.Kind, path, id st
 		return r.Services.Reconciliation.Mismatch(ctx, viewer, key)
 	case typeid.Reconciliation:
 		return r.Services.Reconciliation.Run(ctx, viewer, key)
+	case typeid.WebhookEvent:
+		return r.Services.Webhooks.Event(ctx, key)
+	case typeid.Job:
+		return r.Services.Jobs.Job(ctx, jobs.Number(key))
 	default:
 		return r.Services.Audit.Entry(ctx, key)
 	}
@@ -154,7 +159,8 @@ func (r *Resolver) nodes(ctx context.Context, ids []string) ([]model.Node, error
 	var wait sync.WaitGroup
 	for i, id := range ids {
 		switch kind, _ := typeid.KindOf(id); kind {
-		case typeid.Reservation, typeid.Payment, typeid.Ticket, typeid.SeatLayout, typeid.User, typeid.Account, typeid.AuditEntry, typeid.Review, typeid.Mismatch, typeid.Reconciliation:
+		case typeid.Reservation, typeid.Payment, typeid.Ticket, typeid.SeatLayout, typeid.User, typeid.Account, typeid.AuditEntry, typeid.Review,
+			typeid.Mismatch, typeid.Reconciliation, typeid.WebhookEvent, typeid.Job:
 			single = append(single, i)
 		default:
 			wait.Go(func() { read(i) })

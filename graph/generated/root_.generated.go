@@ -2569,7 +2569,7 @@ type JobFailure @auth(role: ADMIN) {
 }
 
 "A piece of work that the program does later."
-type Job @auth(role: ADMIN) {
+type Job implements Node @auth(role: ADMIN) {
   "The job's id."
   id: ID!
   "What is done: ` + "`" + `webhook` + "`" + `."
@@ -5412,7 +5412,7 @@ enum WebhookEventState {
 }
 
 "Something that a payment gateway told by a webhook. It is a hint: what counts is what the gateway says when it is asked."
-type WebhookEvent @auth(role: FINANCE) {
+type WebhookEvent implements Node @auth(role: FINANCE) {
   "The event's id."
   id: ID!
   "The gateway: ` + "`" + `stripe` + "`" + `."

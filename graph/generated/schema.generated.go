@@ -12,6 +12,7 @@ import (
 	"marquee/internal/booking"
 	"marquee/internal/catalog"
 	"marquee/internal/identity"
+	"marquee/internal/jobs"
 	"marquee/internal/money"
 	"marquee/internal/payment"
 	"marquee/internal/reconciliation"
@@ -19,6 +20,7 @@ import (
 	"marquee/internal/seating"
 	"marquee/internal/showtime"
 	"marquee/internal/theater"
+	"marquee/internal/webhook"
 	"math"
 	"strconv"
 	"sync/atomic"
@@ -7497,6 +7499,13 @@ func (ec *executionContext) _Node(ctx context.Context, sel ast.SelectionSet, obj
 	switch obj := (obj).(type) {
 	case nil:
 		return graphql.Null
+	case webhook.Event:
+		return ec._WebhookEvent(ctx, sel, &obj)
+	case *webhook.Event:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._WebhookEvent(ctx, sel, obj)
 	case identity.User:
 		return ec._User(ctx, sel, &obj)
 	case *identity.User:
@@ -7586,6 +7595,13 @@ func (ec *executionContext) _Node(ctx context.Context, sel ast.SelectionSet, obj
 			return graphql.Null
 		}
 		return ec._Mismatch(ctx, sel, obj)
+	case jobs.Job:
+		return ec._Job(ctx, sel, &obj)
+	case *jobs.Job:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._Job(ctx, sel, obj)
 	case catalog.Genre:
 		return ec._Genre(ctx, sel, &obj)
 	case *catalog.Genre:

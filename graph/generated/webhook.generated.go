@@ -628,7 +628,7 @@ func (ec *executionContext) _ReplayWebhookPayload(ctx context.Context, sel ast.S
 	return out
 }
 
-var webhookEventImplementors = []string{"WebhookEvent"}
+var webhookEventImplementors = []string{"WebhookEvent", "Node"}
 
 func (ec *executionContext) _WebhookEvent(ctx context.Context, sel ast.SelectionSet, obj *webhook.Event) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, webhookEventImplementors)

@@ -82,9 +82,17 @@ func next[T any](t *testing.T, from <-chan T) T {
 	}
 }
 
+// asAdmin is the context of an administrator.
+func asAdmin(t *testing.T) context.Context {
+	t.Helper()
+	return auth.WithViewer(t.Context(), auth.Viewer{
+		UserID: typeid.New(), Strong: true, ProvedAt: time.Now(), Grants: auth.NewGrants(auth.Grant{Role: auth.RoleAdmin}),
+	})
+}
+
 func list(t *testing.T, q *jobs.Queue, filter jobs.Filter) []jobs.Job {
 	t.Helper()
-	found, err := q.List(t.Context(), filter, page.Request{Limit: 100})
+	found, err := q.List(asAdmin(t), filter, page.Request{Limit: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,11 +272,11 @@ func TestQueue_List(t *testing.T) {
 	if got := list(t, q, jobs.Filter{State: new(jobs.Discarded)}); len(got) != 0 {
 		t.Errorf("%+v", got)
 	}
-	second, err := q.List(t.Context(), jobs.Filter{}, page.Request{Limit: 2, After: all[0].CursorKey()})
+	second, err := q.List(asAdmin(t), jobs.Filter{}, page.Request{Limit: 2, After: all[0].CursorKey()})
 	if err != nil || len(second.Items) != 2 || second.Items[0].Number != all[1].Number || !second.HasNext {
 		t.Errorf("%+v, %v", second, err)
 	}
-	back, err := q.List(t.Context(), jobs.Filter{}, page.Request{Limit: 2, Backward: true, Before: all[3].CursorKey()})
+	back, err := q.List(asAdmin(t), jobs.Filter{}, page.Request{Limit: 2, Backward: true, Before: all[3].CursorKey()})
 	if err != nil || len(back.Items) != 2 || back.Items[1].Number != all[2].Number || !back.HasPrevious {
 		t.Errorf("%+v, %v", back, err)
 	}
@@ -289,7 +297,7 @@ func TestQueue_Retry_and_Cancel(t *testing.T) {
 			return ctx.Err()
 		}
 	})
-	admin := auth.WithViewer(t.Context(), auth.Viewer{UserID: typeid.New(), Strong: true, ProvedAt: time.Now(), Grants: auth.NewGrants(auth.Grant{Role: auth.RoleAdmin})})
+	admin := asAdmin(t)
 	enqueue(t, db, q, greet{"Ada"})
 	run(t, q)
 	fail <- errors.New("no")
@@ -298,6 +306,9 @@ func TestQueue_Retry_and_Cancel(t *testing.T) {
 
 	if _, err := q.Retry(t.Context(), job.Number); apperr.CodeOf(err) != apperr.Unauthenticated {
 		t.Errorf("nobody retries: %v", err)
+	}
+	if _, err := q.List(t.Context(), jobs.Filter{}, page.Request{Limit: 2}); apperr.CodeOf(err) != apperr.Unauthenticated {
+		t.Errorf("nobody lists: %v", err)
 	}
 	if _, err := q.Retry(admin, job.Number+1); apperr.CodeOf(err) != apperr.NotFound {
 		t.Errorf("a missing job is retried: %v", err)

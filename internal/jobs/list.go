@@ -88,6 +88,9 @@ func Number(key uuid.UUID) int64 {
 	return int64(number)
 }
 
+// IsNode marks what clients can read again by its id.
+func (Job) IsNode() {}
+
 // CursorKey is where the job stands in the list.
 func (j Job) CursorKey() []string { return []string{strconv.FormatInt(j.Number, 10)} }
 
@@ -97,9 +100,12 @@ type Filter struct {
 	Kind  *string
 }
 
-// List returns a page of jobs, the latest first. Those that are over are kept for a day, or a month where they came to nothing. One
-// statement.
+// List returns a page of jobs, the latest first. Those that are over are kept for a day, or a month where they came to nothing. For
+// administrators. One statement.
 func (q *Queue) List(ctx context.Context, filter Filter, request page.Request) (page.Page[Job], error) {
+	if _, err := auth.Require(ctx, auth.RoleAdmin); err != nil {
+		return page.Page[Job]{}, err
+	}
 	var wanted []string
 	if filter.State != nil {
 		for _, state := range states[*filter.State] {
@@ -131,6 +137,21 @@ func (q *Queue) List(ctx context.Context, filter Filter, request page.Request) (
 		return shown(row), nil
 	})
 	return page.Cut(request, found), err
+}
+
+// Job returns a job: NOT_FOUND when there is none. For administrators.
+func (q *Queue) Job(ctx context.Context, number int64) (Job, error) {
+	if _, err := auth.Require(ctx, auth.RoleAdmin); err != nil {
+		return Job{}, err
+	}
+	row, err := scanJob(q.cfg.DB.SQL().QueryRowContext(ctx, `SELECT `+jobColumns+` FROM river.river_job WHERE id = $1`, number))
+	if errors.Is(err, sql.ErrNoRows) {
+		return Job{}, apperr.Missing("job")
+	}
+	if err != nil {
+		return Job{}, err
+	}
+	return shown(row), nil
 }
 
 // Retry has a job done at once that waits, failed for good or was cancelled, whatever attempts it has had: NOT_FOUND when there is

@@ -41,6 +41,9 @@ type Event struct {
 // NodeID is the event's public id.
 func (e Event) NodeID() string { return typeid.Encode(typeid.WebhookEvent, e.ID) }
 
+// IsNode marks what clients can read again by its id.
+func (Event) IsNode() {}
+
 // CursorKey is where the event stands in the list.
 func (e Event) CursorKey() []string {
 	return []string{e.ReceivedAt.Format(time.RFC3339Nano), e.ID.String()}
@@ -120,6 +123,18 @@ func (s *Service) Events(ctx context.Context, filter Filter, request page.Reques
 	}
 	found, err := postgres.Collect(rows, func(rows *sql.Rows) (Event, error) { return scanEvent(rows) })
 	return page.Cut(request, found), err
+}
+
+// Event returns an event: NOT_FOUND when there is none. For those who look after money.
+func (s *Service) Event(ctx context.Context, id uuid.UUID) (Event, error) {
+	if _, err := auth.Require(ctx, auth.RoleFinance); err != nil {
+		return Event{}, err
+	}
+	e, err := scanEvent(s.DB.SQL().QueryRowContext(ctx, `SELECT `+eventColumns+` FROM webhook_events WHERE id = $1`, id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return Event{}, apperr.Missing("webhook event")
+	}
+	return e, err
 }
 
 // Replay has an event acted on once more, whatever came of it: NOT_FOUND when there is none. For those who look after money; recorded
