@@ -6,11 +6,14 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"marquee/internal/apperr"
 	"marquee/internal/auth"
 	"marquee/internal/booking"
 	"marquee/internal/dbtest/fixture"
 	"marquee/internal/payment"
+	"marquee/internal/payment/gatewaytest"
 )
 
 // credited returns what a viewer has at the house's theater, and what changed it, the latest first.
@@ -128,6 +131,53 @@ func TestStoreCredit(t *testing.T) {
 			if h.stored(t, r) == "HELD" {
 				h.cancels(t, viewer, cancelInput(r))
 			}
+		}
+		h.rests(t)
+	})
+	t.Run("is_driven_on_when_its_driver_has_vanished", func(t *testing.T) {
+		t.Parallel()
+		h := newHouse(t, fixture.Plan{})
+		viewer := auth.Viewer{UserID: h.Users[0].ID}
+		h.cancels(t, viewer, toCredit(h.buy(t, viewer, 11, 12)))
+		// It dies when it has committed what others are told of: the seats are secured, the refund is promised.
+		dying := h.processTelling(h.gateway, settings, func(uuid.UUID) { panic(gatewaytest.Death) })
+		held := h.hold(t, viewer, 13)
+		died(t, func() { _, _ = dying.Pay(t.Context(), viewer, byCredit(held)) })
+		if h.reconcile(t); h.stored(t, held) != "CONFIRMED" {
+			t.Fatalf("the reservation is %s", h.stored(t, held))
+		}
+		h.rests(t)
+		died(t, func() { _, _ = dying.Cancel(t.Context(), viewer, cancelInput(held)) })
+		h.reconcile(t)
+		if left, _ := h.credited(t, viewer); left != 2400 {
+			t.Errorf("%d are left of the credit that came back", left)
+		}
+		h.rests(t)
+		in := h.saleInput(cash(1200), 14)
+		in.CustomerEmail = &h.Users[0].Email
+		result, err := h.booking.SellAtCounter(t.Context(), h.staff(), in)
+		sold := is[booking.PaidAtCounter](t, result, err).Reservation
+		died(t, func() { _, _ = dying.Cancel(t.Context(), viewer, toCredit(sold)) })
+		h.reconcile(t)
+		if left, _ := h.credited(t, viewer); left != 3600 {
+			t.Errorf("%d are left with the cash that became credit", left)
+		}
+		h.rests(t)
+	})
+	t.Run("and_the_gateway_give_back_no_more_than_was_captured", func(t *testing.T) {
+		t.Parallel()
+		h := newHouse(t, fixture.Plan{})
+		viewer := newViewer()
+		r := h.buy(t, viewer, 11, 12)
+		in := h.seatsOf(r, 11)
+		in.RefundTo = payment.ToStoreCredit
+		h.cancels(t, viewer, in)
+		if err := h.gateway.RefundByHand(h.keyOf(t, r), nzd(1200)); err != nil {
+			t.Fatal(err)
+		}
+		h.cancels(t, viewer, h.seatsOf(r, 12))
+		if left, _ := h.credited(t, viewer); left != 1200 || h.chargeOf(t, r).Refunded != nzd(1200) {
+			t.Errorf("%d became credit and %v went back of 2400", left, h.chargeOf(t, r).Refunded)
 		}
 		h.rests(t)
 	})
