@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"path/filepath"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -127,15 +128,22 @@ func TestGateways_panic(t *testing.T) {
 // TestGateways_unreached: what never left is told from what was sent and not answered.
 func TestGateways_unreached(t *testing.T) {
 	t.Parallel()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	// No other program can come to listen here, as it can at a port that was let go.
+	path := filepath.Join(t.TempDir(), "s")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	g := payment.NewGateways([]payment.Gateway{gatewaytest.NewFake()})
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", path)
+		},
+	}}
 	call := func() error {
 		return g.Ask(t.Context(), "fake", func(ctx context.Context) error {
-			request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+listener.Addr().String(), nil)
+			request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://gateway.example", http.NoBody)
 			if err != nil {
 				return err
 			}
