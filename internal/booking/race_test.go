@@ -250,10 +250,13 @@ func (r *race) linger(t *testing.T, random *rand.Rand, process *booking.Service,
 	}
 }
 
-// change is taking other seats, some of those of before among them at times.
+// change is taking other seats, some of those of before among them at times, or one of those alone.
 func (r *race) change(t *testing.T, random *rand.Rand, process *booking.Service, viewer auth.Viewer, held booking.Reservation) {
 	positions := slices.Clone(r.choose(random))
-	if kept := int(held.Positions[0]); random.IntN(2) == 0 && !slices.Contains(positions, kept) {
+	switch kept, way := int(held.Positions[0]), random.IntN(4); {
+	case way == 0 && len(held.Positions) > 1: // which is had unless it comes too late
+		positions = []int{kept}
+	case way < 2 && !slices.Contains(positions, kept):
 		positions[0] = kept
 	}
 	result, err := process.ChangeSeats(t.Context(), viewer, r.changeTo(held, positions...))
