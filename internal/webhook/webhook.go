@@ -83,10 +83,10 @@ type follow struct {
 // Kind names the job.
 func (follow) Kind() string { return "webhook" }
 
-// attempts make up for a gateway that is away for two days. An event may also come before the charge that it is about is recorded.
+// attempts make up for a gateway that is away for a day. An event may also come before the charge that it is about is recorded.
 const attempts = 12
 
-// pause is 2 s after the first failed attempt, and twice as long after each other, until 12 hours.
+// pause is 3 s after the first failed attempt, and nearly three times as long after each other, until 12 hours.
 func pause(attempts int) time.Duration {
 	const most = 12 * time.Hour
 	return min(most, time.Duration(math.Pow(2, 1.5*float64(attempts)))*time.Second)
