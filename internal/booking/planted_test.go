@@ -95,6 +95,25 @@ func move(t *testing.T, r *race) {
 	r.notice(breaches...)
 }
 
+// covet is customers with a seat each, who all want the seat of the first one instead.
+func covet(t *testing.T, r *race) {
+	t.Helper()
+	const customers, first = 10, 11
+	node := r.processes[len(r.processes)-1]
+	var held [customers]booking.Reservation
+	for i := range held {
+		result, err := node.Reserve(t.Context(), newViewer(), r.request(first+3*i))
+		held[i] = is[booking.Reserved](t, result, err).Reservation
+	}
+	together(customers, func(i int) {
+		_, err := node.ChangeSeats(t.Context(), viewerOf(held[i]), r.changeTo(held[i], first))
+		r.failed("change", err)
+	})
+	breaches, err := audit(t.Context(), r.watchers.SQL(), always)
+	r.failed("audit", err)
+	r.notice(breaches...)
+}
+
 // swell is customers with two holds each, who let both grow at once to what one of them may have, and shrink again, until
 // two of them have met.
 func swell(t *testing.T, r *race) {
@@ -215,6 +234,7 @@ var plants = map[string]planted{
 	},
 	"a_change_takes_what_it_can_get": {
 		edits:   []edit{unlocked, unseen, {"change_seats", `IF v_rows <> 1 THEN`, `IF false THEN`}},
+		crowd:   covet,
 		noticed: []string{"a live reservation lacks one of its seats"},
 	},
 	"a_change_keeps_what_it_gives_back": {
