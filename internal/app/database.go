@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"marquee/internal/config"
 	"marquee/internal/postgres"
@@ -24,18 +25,28 @@ const (
 	commandName = "marquee"
 )
 
-// refuseBesideServers returns an error when a server is using the database at this moment.
+// refuseBesideServers returns an error when a server is using the database. PostgreSQL takes a moment to end the sessions of one
+// that has just ended, so it looks a few times.
 func refuseBesideServers(ctx context.Context, db *postgres.DB) error {
-	var servers int
-	err := db.SQL().QueryRowContext(ctx, `SELECT count(*) FROM pg_stat_activity
-		WHERE datname = current_database() AND application_name = $1`, serverName).Scan(&servers)
-	if err != nil {
-		return fmt.Errorf("looking for servers: %w", err)
+	const looks, pause = 10, 100 * time.Millisecond
+	for look := 1; ; look++ {
+		var servers int
+		err := db.SQL().QueryRowContext(ctx, `SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND application_name = $1`, serverName).Scan(&servers)
+		switch {
+		case err != nil:
+			return fmt.Errorf("looking for servers: %w", err)
+		case servers == 0:
+			return nil
+		case look == looks:
+			return errors.New("a server is using this database, and would lose it under its hands: stop it first")
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
 	}
-	if servers > 0 {
-		return errors.New("a server is using this database, and would lose it under its hands: stop it first")
-	}
-	return nil
 }
 
 // openDatabase connects to the configured database, under a name for its sessions, or to the private cluster in the data
