@@ -51,6 +51,7 @@ type options struct {
 	cuttable  bool
 	otherData string
 	bank      *bank.Server
+	gateways  []payment.Gateway
 }
 
 // With changes the configuration. Addresses, the folder and the database are set already.
@@ -84,6 +85,11 @@ func Bare() Option {
 // Cuttable puts a line between the program and its database that App.CutDatabase can cut.
 func Cuttable() Option {
 	return func(o *options) { o.cuttable = true }
+}
+
+// AlsoAt offers gateways after the one that App.Bank is.
+func AlsoAt(gateways ...payment.Gateway) Option {
+	return func(o *options) { o.gateways = gateways }
 }
 
 // Beside starts another node of an installation: on the database and with the secret key of a.
@@ -137,7 +143,8 @@ func New(t testing.TB, opts ...Option) *App {
 		o.bank = newBank(t)
 	}
 	if o.seams.Gateways == nil {
-		o.seams.Gateways = payment.NewGateways([]payment.Gateway{sandbox.New(sandbox.Config{URL: "http://sandbox", Key: BankKey, Secrets: []string{"the next secret", BankSecret}, Transport: o.bank.Transport()})})
+		atBank := sandbox.New(sandbox.Config{URL: "http://sandbox", Key: BankKey, Secrets: []string{"the next secret", BankSecret}, Transport: o.bank.Transport()})
+		o.seams.Gateways = payment.NewGateways(append([]payment.Gateway{atBank}, o.gateways...))
 	}
 	a := &App{t: t, Bank: o.bank, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: Patience}}
 	if o.cuttable {

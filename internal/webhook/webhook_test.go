@@ -1,8 +1,6 @@
 package webhook_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -18,60 +16,6 @@ import (
 )
 
 const inbox = "/webhooks/sandbox"
-
-// TestPM3_a_webhook_that_is_not_believed_changes_nothing sends what nobody signed, what somebody has changed, and what is old.
-func TestPM3_a_webhook_that_is_not_believed_changes_nothing(t *testing.T) {
-	t.Parallel()
-	a := apitest.New(t, apitest.Still())
-	c := a.Customer()
-	held := reserve(t, a, c, 1)
-	key := pay(t, a, c, held, sandbox.TokenSlow)
-	now := time.Now()
-	genuine := tell(t, "evt_1", payment.EventCharge, charge(t, a, key), now)
-	var anew bytes.Buffer
-	if err := json.Indent(&anew, genuine.body, "", " "); err != nil {
-		t.Fatal(err)
-	}
-	changed := bytes.Clone(genuine.body)
-	changed[len(changed)/2] ^= 1
-	signed := func(body string) hook {
-		return hook{http.Header{sandbox.SignatureHeader: {sandbox.Sign(apitest.BankSecret, []byte(body), now)}}, []byte(body)}
-	}
-	long := tell(t, strings.Repeat("e", 256), payment.EventCharge, charge(t, a, key), now)
-	for name, test := range map[string]struct {
-		path string
-		hook hook
-		want int
-	}{
-		"unsigned":                  {inbox, hook{http.Header{}, genuine.body}, http.StatusBadRequest},
-		"a_byte_changed":            {inbox, hook{genuine.header, changed}, http.StatusBadRequest},
-		"written_anew":              {inbox, hook{genuine.header, anew.Bytes()}, http.StatusBadRequest},
-		"six_minutes_old":           {inbox, tell(t, "evt_1", payment.EventCharge, charge(t, a, key), now.Add(-6*time.Minute)), http.StatusBadRequest},
-		"six_minutes_ahead":         {inbox, tell(t, "evt_1", payment.EventCharge, charge(t, a, key), now.Add(6*time.Minute)), http.StatusBadRequest},
-		"signed_with_another":       {inbox, hook{http.Header{sandbox.SignatureHeader: {sandbox.Sign("another", genuine.body, now)}}, genuine.body}, http.StatusBadRequest},
-		"signed_and_a_page":         {inbox, signed("<html>Sign in to the network</html>"), http.StatusBadRequest},
-		"signed_without_an_id":      {inbox, signed("{}"), http.StatusBadRequest},
-		"signed_with_a_long_id":     {inbox, long, http.StatusBadRequest},
-		"signed_with_a_strange_id":  {inbox, signed(`{"id":"evt_\u0000","kind":"CHARGE"}`), http.StatusBadRequest},
-		"signed_with_a_strange_day": {inbox, signed(`{"id":"evt_1","kind":"CHARGE","occurredAt":"9999999-01-01"}`), http.StatusBadRequest},
-		"empty":                     {inbox, hook{http.Header{}, nil}, http.StatusBadRequest},
-		"ten_megabytes":             {inbox, hook{genuine.header, bytes.Repeat([]byte(" "), 10<<20)}, http.StatusRequestEntityTooLarge},
-		"of_an_unknown_gateway":     {"/webhooks/paypal", genuine, http.StatusNotFound},
-	} {
-		if got := post(t, a, test.path, test.hook); got != test.want {
-			t.Errorf("%s: %d, want %d", name, got, test.want)
-		}
-	}
-	if n := apitest.Value[int64](a, `SELECT (SELECT count(*) FROM webhook_events) + (SELECT count(*) FROM river.river_job)`); n != 0 {
-		t.Errorf("%d rows were written", n)
-	}
-	if got := status(a, c, held); got != "HELD" {
-		t.Errorf("the reservation is %s", got)
-	}
-	if got := post(t, a, inbox, genuine); got != http.StatusNoContent {
-		t.Errorf("the genuine one: %d", got)
-	}
-}
 
 // TestPM4_one_webhook_sent_fifty_times_has_one_effect sends it to two nodes at once, which both do jobs.
 func TestPM4_one_webhook_sent_fifty_times_has_one_effect(t *testing.T) {
