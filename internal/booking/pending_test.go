@@ -276,9 +276,9 @@ func TestService_Pay_refused(t *testing.T) {
 	h.rests(t)
 }
 
-// TestService_Pay_wrong_amount: of whatever a gateway takes instead of the price all goes back, be it less, more or nothing,
+// TestPM7_wrong_amount: of whatever a gateway takes instead of the price all goes back, be it less, more or nothing,
 // and also when somebody has given back some of it by hand; the seats can be paid again meanwhile.
-func TestService_Pay_wrong_amount(t *testing.T) {
+func TestPM7_wrong_amount(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, fixture.Plan{})
 	key := func(t *testing.T, r booking.Reservation) string {

@@ -12,7 +12,7 @@ import (
 )
 
 // accountsQuery reads accounts; $1 is how long ago, in milliseconds, an attempt that rests must have come to rest.
-const accountsQuery = `SELECT a.showtime_id, a.id, a.payment_id, s.theater_id, a.gateway, a.status, coalesce(a.taken_minor, a.amount_minor), p.currency,
+const accountsQuery = `SELECT a.showtime_id, a.id, a.payment_id, s.theater_id, a.gateway, a.status, coalesce(a.taken_minor, a.amount_minor), p.currency, a.amount_minor,
 		b.returned, b.on_the_way,
 		a.updated_at > now() - $1 * interval '1 millisecond'
 			OR a.leased_until > now() AND a.status IN ('STARTED', 'AUTHORIZED', 'VOID_PENDING', 'REFUND_PENDING')
@@ -73,7 +73,7 @@ func (s *Service) readAccounts(ctx context.Context, where string, args ...any) (
 		return nil, fmt.Errorf("reading attempts: %w", err)
 	}
 	accounts, err := postgres.Collect(rows, func(rows *sql.Rows) (a Account, err error) {
-		err = rows.Scan(&a.Attempt.ShowtimeID, &a.Attempt.ID, &a.Payment, &a.Theater, &a.Gateway, &a.Status, &a.Amount.AmountMinor, &a.Amount.Currency,
+		err = rows.Scan(&a.Attempt.ShowtimeID, &a.Attempt.ID, &a.Payment, &a.Theater, &a.Gateway, &a.Status, &a.Amount.AmountMinor, &a.Amount.Currency, &a.Price,
 			&a.Returned, &a.OnTheWay, &a.Busy)
 		return a, err
 	})

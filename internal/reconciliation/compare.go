@@ -36,6 +36,7 @@ type Account struct {
 	Gateway  string
 	Status   payment.AttemptStatus
 	Amount   money.Money // taken, or to be taken
+	Price    int64       // in minor units: what the gateway was asked to take
 	Returned int64       // in minor units: what went back the way it came, also by hand
 	OnTheWay int64       // what is to go back that way
 	Busy     bool        // somebody drives it, or has until a moment ago
@@ -110,8 +111,12 @@ func unknown(theirs payment.Charge) []Finding {
 
 // moved compares amounts of one currency that were taken, and that went back.
 func moved(ours Account, theirs payment.Charge) (found []Finding) {
-	if theirs.Captured.AmountMinor != ours.Amount.AmountMinor {
-		found = append(found, Finding{AmountDiffers, ours.Amount, theirs.Captured})
+	asked := ours.Amount
+	if theirs.Captured == ours.Amount {
+		asked.AmountMinor = ours.Price // of what was taken instead, and goes back, somebody has to know
+	}
+	if theirs.Captured != asked {
+		found = append(found, Finding{AmountDiffers, asked, theirs.Captured})
 	}
 	returned := money.Money{AmountMinor: ours.Returned, Currency: ours.Amount.Currency}
 	switch back := theirs.Refunded.AmountMinor; {

@@ -14,7 +14,7 @@ func nzd(minor int64) money.Money { return money.Money{AmountMinor: minor, Curre
 func TestCompare(t *testing.T) {
 	t.Parallel()
 	ours := func(status payment.AttemptStatus, returned, onTheWay int64) *reconciliation.Account {
-		return &reconciliation.Account{Status: status, Amount: nzd(1200), Returned: returned, OnTheWay: onTheWay}
+		return &reconciliation.Account{Status: status, Amount: nzd(1200), Price: 1200, Returned: returned, OnTheWay: onTheWay}
 	}
 	theirs := func(status payment.ChargeStatus) *payment.Charge {
 		return &payment.Charge{Reference: "ref", Status: status}
@@ -54,8 +54,16 @@ func TestCompare(t *testing.T) {
 		"more_went_back":                       {ours(payment.AttemptCaptured, 100, 100), took(nzd(1200), nzd(201)), []reconciliation.Kind{reconciliation.RefundNotRecorded}},
 		"less_went_back":                       {ours(payment.AttemptCaptured, 200, 100), took(nzd(1200), nzd(199)), []reconciliation.Kind{reconciliation.RefundNotGiven}},
 		"another_amount_and_less_back":         {ours(payment.AttemptCaptured, 200, 0), took(nzd(1100), nzd(0)), []reconciliation.Kind{reconciliation.AmountDiffers, reconciliation.RefundNotGiven}},
-		"all_goes_back":                        {ours(payment.AttemptRefundPending, 0, 1200), took(nzd(1200), nzd(0)), nil},
-		"all_went_back":                        {ours(payment.AttemptRefunded, 1200, 0), took(nzd(1200), nzd(1200)), nil},
+		"less_was_taken_and_goes_back": {
+			&reconciliation.Account{Status: payment.AttemptRefundPending, Amount: nzd(1100), Price: 1200, OnTheWay: 1100}, took(nzd(1100), nzd(0)),
+			[]reconciliation.Kind{reconciliation.AmountDiffers},
+		},
+		"more_was_taken_and_went_back": {
+			&reconciliation.Account{Status: payment.AttemptRefunded, Amount: nzd(1300), Price: 1200, Returned: 1300}, took(nzd(1300), nzd(1300)),
+			[]reconciliation.Kind{reconciliation.AmountDiffers},
+		},
+		"all_goes_back": {ours(payment.AttemptRefundPending, 0, 1200), took(nzd(1200), nzd(0)), nil},
+		"all_went_back": {ours(payment.AttemptRefunded, 1200, 0), took(nzd(1200), nzd(1200)), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

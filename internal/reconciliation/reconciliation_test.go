@@ -66,16 +66,20 @@ func newHouse(t *testing.T) *house {
 		World: fixture.New(t, db, fixture.Plan{Seats: 200}), t: t, bank: bank,
 		gateway: sandbox.New(sandbox.Config{URL: "http://sandbox", Key: "key", Secrets: []string{"secret"}, Transport: bank.Transport()}),
 	}
-	showtimes, theaters := showtime.NewService(db, clock.System{}), theater.NewService(ent.Over(db.SQL()))
-	gateways := payment.NewGateways([]payment.Gateway{h.gateway})
-	h.booking = booking.NewService(booking.Deps{
-		DB: db, Showtimes: showtimes, Seating: seating.NewService(db, showtimes, theaters), Payments: payment.NewService(db),
-		Promotions: promotion.NewService(db, clock.System{}), Gateways: gateways, Hint: func(uuid.UUID) {}, Clock: clock.System{},
+	h.booking = h.bookings(h.gateway)
+	h.books = h.service(h.gateway)
+	return h
+}
+
+// bookings is the service of a further process, at a gateway.
+func (h *house) bookings(gateway payment.Gateway) *booking.Service {
+	showtimes, theaters := showtime.NewService(h.DB, clock.System{}), theater.NewService(ent.Over(h.DB.SQL()))
+	return booking.NewService(booking.Deps{
+		DB: h.DB, Showtimes: showtimes, Seating: seating.NewService(h.DB, showtimes, theaters), Payments: payment.NewService(h.DB),
+		Promotions: promotion.NewService(h.DB, clock.System{}), Gateways: payment.NewGateways([]payment.Gateway{gateway}), Hint: func(uuid.UUID) {}, Clock: clock.System{},
 		Source:  func(address string) []byte { return []byte(address) },
 		Account: func(context.Context, string) (uuid.UUID, error) { return uuid.Nil, nil }, Log: slog.New(slog.DiscardHandler),
 	}, booking.Config{Hold: 10 * time.Minute, HoldLimit: 30 * time.Minute, GatewayTimeout: 20 * time.Second, AttemptLease: 10 * time.Minute})
-	h.books = h.service(h.gateway)
-	return h
 }
 
 // service is that of a further process, with a gateway.
