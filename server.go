@@ -58,9 +58,10 @@ var cli struct {
 	ListErasures   struct{} `cmd:"" help:"List the ids of erased accounts, to keep beside a backup."`
 	ReplayErasures struct{} `cmd:"" help:"After a restore: erase again whom the backup has brought back, those listed on standard input too."`
 	Reconcile      struct {
-		Gateway string    `help:"One gateway; all of them unless given."`
-		From    time.Time `placeholder:"TIME" help:"Compare what was begun from then on, 2026-01-31T00:00:00Z; three days unless given."`
-		To      time.Time `placeholder:"TIME" help:"Until then; now unless given."`
+		Gateway  string    `help:"One gateway; all of them unless given."`
+		From     time.Time `placeholder:"TIME" help:"Compare what was begun from then on, 2026-01-31T00:00:00Z; three days unless given."`
+		To       time.Time `placeholder:"TIME" help:"Until then; now unless given."`
+		Restored time.Time `placeholder:"TIME" help:"The database was restored to what it was then: give back what customers have paid since that is not in it."`
 	} `cmd:"" help:"Hold the books of the gateways against ours, and heal what can be healed."`
 	SandboxGateway app.SandboxGateway `cmd:"" help:"Serve a payment gateway that moves no money, and does wrong what it is told to."`
 	Healthcheck    struct{}           `cmd:"" help:"Ask the server on this machine whether it is ready."`
@@ -157,7 +158,7 @@ func action(c app.Command, command string) func(context.Context) error {
 		return c.KeysRetire
 	case "reconcile":
 		return func(ctx context.Context) error {
-			return c.Reconcile(ctx, cli.Reconcile.Gateway, cli.Reconcile.From, cli.Reconcile.To)
+			return c.Reconcile(ctx, app.Books(cli.Reconcile))
 		}
 	case "sandbox-gateway":
 		return func(ctx context.Context) error { return cli.SandboxGateway.Run(ctx, c.Log) }

@@ -33,10 +33,39 @@ func newReconciliation(db *postgres.DB, gateways *payment.Gateways, bookings *bo
 	return reconciliation.NewService(db, gateways, bookings, log, reconciliation.Config{Grace: mismatchGrace, Timeout: gatewayTimeout, Lease: reconcileLease})
 }
 
+// Books are what Reconcile compares.
+type Books struct {
+	Gateway  string    // "": all of them
+	From, To time.Time // the zero ones: the last days, and until now
+	Restored time.Time // what the database was restored to; the zero one: it was not
+}
+
+// setPeriod sets the times that are not given.
+func (b *Books) setPeriod() {
+	if b.To.IsZero() {
+		b.To = time.Now()
+	}
+	if !b.From.IsZero() {
+		return
+	}
+	b.From = b.To.Add(-reconciliation.Period)
+	if before := b.Restored.Add(-24 * time.Hour); !b.Restored.IsZero() && before.Before(b.From) {
+		b.From = before // what was begun before, and was under way then
+	}
+}
+
+// compare compares the books of a gateway.
+func (b *Books) compare(ctx context.Context, books *reconciliation.Service, gateway string) (reconciliation.Run, error) {
+	if b.Restored.IsZero() {
+		return books.Reconcile(ctx, gateway, b.From, b.To)
+	}
+	return books.ReconcileRestored(ctx, gateway, b.From, b.To, b.Restored)
+}
+
 // Reconcile holds the books of gateways against ours, heals what can be healed, and says what came of it, with a line RESULT in the
-// end. It compares all gateways unless one is named, and the last days unless a time is. An error when mismatches are open
-// afterwards, or a gateway did not tell.
-func (c Command) Reconcile(ctx context.Context, gateway string, from, to time.Time) error {
+// end. Where the database was restored, it goes back a day more than that, and gives back the money of attempts that are not in it.
+// An error when mismatches are open afterwards, or a gateway did not tell.
+func (c Command) Reconcile(ctx context.Context, of Books) error {
 	return c.withDatabase(ctx, func(db *postgres.DB) (err error) {
 		var opened closers
 		defer func() { err = errors.Join(err, opened.close()) }()
@@ -44,15 +73,10 @@ func (c Command) Reconcile(ctx context.Context, gateway string, from, to time.Ti
 		if err != nil {
 			return err
 		}
-		if to.IsZero() {
-			to = time.Now()
-		}
-		if from.IsZero() {
-			from = to.Add(-reconciliation.Period)
-		}
+		of.setPeriod()
 		names := gateways.Names()
-		if gateway != "" {
-			names = []string{gateway}
+		if of.Gateway != "" {
+			names = []string{of.Gateway}
 		}
 		bookings, err := c.bookings(db, gateways)
 		if err != nil {
@@ -62,7 +86,7 @@ func (c Command) Reconcile(ctx context.Context, gateway string, from, to time.Ti
 		var found, healed int32
 		failed := 0
 		for _, name := range names {
-			run, err := books.Reconcile(ctx, name, from, to)
+			run, err := of.compare(ctx, books, name)
 			if err != nil {
 				return err
 			}

@@ -47,3 +47,27 @@ func (s *Service) takeBack(ctx context.Context, a payment.Attempt) (payment.Atte
 	}
 	return next, err
 }
+
+// GiveBackUnknown lets go of a charge at a gateway of which there is no attempt here, and gives back what is left of it, once however often
+// it is asked to. Whoever calls it knows that the charge is ours. An error leaves the rest for another time.
+func (s *Service) GiveBackUnknown(ctx context.Context, gatewayName, key string) error {
+	gateway, err := s.gatewayNamed(gatewayName)
+	if err != nil {
+		return err
+	}
+	charge, err := call(ctx, s, gateway, func(ctx context.Context) (payment.Charge, error) { return gateway.Void(ctx, key) })
+	if err != nil || charge.Status != payment.ChargeCaptured {
+		return err
+	}
+	left := charge.Captured
+	if left.AmountMinor -= charge.Refunded.AmountMinor; left.AmountMinor <= 0 {
+		return nil
+	}
+	back, err := call(ctx, s, gateway, func(ctx context.Context) (payment.ChargeRefund, error) {
+		return gateway.Refund(ctx, key, key+"/unknown", left)
+	})
+	if err == nil && back.Status == payment.RefundFailed {
+		return fmt.Errorf("the gateway cannot give back %s of charge %s: %s", left.Formatted(), key, back.Code)
+	}
+	return err
+}

@@ -192,6 +192,11 @@ func (s *Service) authorized(ctx context.Context, a payment.Attempt, charge paym
 		return s.pending(ctx, a, charge)
 	case payment.ChargeAuthorized, payment.ChargeCaptured:
 		// Captured already: a gateway that captures by itself. The seats are secured all the same, or the money goes back.
+		if charge.Refunded.AmountMinor > 0 { // as it went back already, by hand or before a database was restored: that pays for nothing
+			return s.payments.Advance(ctx, a, payment.Step{
+				To: payment.AttemptRefundPending, Reference: charge.Reference, DeclineCode: payment.DeclineWrongAmount, TakenMinor: &charge.Captured.AmountMinor,
+			})
+		}
 	default:
 		return a, fmt.Errorf("the gateway says that attempt %s is %s before it was captured", a.ID, charge.Status)
 	}
@@ -273,7 +278,7 @@ func (s *Service) captured(ctx context.Context, a payment.Attempt, charge paymen
 		if charge.Captured.Currency != a.Amount.Currency {
 			return a, fmt.Errorf("the gateway captured %s of %s for attempt %s", charge.Captured.Formatted(), a.Amount.Formatted(), a.ID)
 		}
-		if charge.Captured != a.Amount {
+		if charge.Captured != a.Amount || charge.Refunded.AmountMinor > 0 {
 			return s.letGo(ctx, a, payment.DeclineWrongAmount)
 		}
 		next, err := s.confirmFor(ctx, a, carried)

@@ -16,7 +16,9 @@ package dbtest
 
 import (
 	"context"
+	"net/url"
 	"os"
+	"path"
 	"sync"
 	"testing"
 	"time"
@@ -87,13 +89,30 @@ func NewURL(t testing.TB, opts ...Option) string {
 	for _, opt := range opts {
 		opt(&o)
 	}
+	return makeURL(t, func(ctx context.Context, s *server) (string, error) { return s.create(ctx, s.templateFor(o.empty)) })
+}
+
+// CopyURL returns the URL of a copy of a database of NewURL, to which nothing is connected at this moment: what a backup has of it, or
+// what comes back from one.
+func CopyURL(t testing.TB, of string) string {
+	t.Helper()
+	parsed, err := url.Parse(of)
+	if err != nil {
+		t.Fatalf("the URL of a test database: %v", err)
+	}
+	return makeURL(t, func(ctx context.Context, s *server) (string, error) { return s.create(ctx, path.Base(parsed.Path)) })
+}
+
+// makeURL makes a database, which goes away with the test, and returns its URL.
+func makeURL(t testing.TB, create func(context.Context, *server) (name string, err error)) string {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), opening)
 	defer cancel()
 	s, err := shared.get(ctx)
 	if err != nil {
 		t.Fatalf("start the test database server: %v", err)
 	}
-	name, err := s.create(ctx, o.empty)
+	name, err := create(ctx, s)
 	if err != nil {
 		t.Fatalf("create a test database: %v", err)
 	}

@@ -256,14 +256,19 @@ func (s *server) ensureTemplate(ctx context.Context) error {
 	return s.exec(ctx, "ALTER DATABASE "+building+" RENAME TO "+s.template)
 }
 
-// create makes a database and returns its name.
-func (s *server) create(ctx context.Context, empty bool) (string, error) {
-	prefix, template := testPrefix, s.template
+// templateFor returns the database to copy for one with the schema, or an empty one.
+func (s *server) templateFor(empty bool) string {
+	if empty {
+		return "template0"
+	}
+	return s.template
+}
+
+// create makes a copy of a database, to which nothing is connected, and returns its name.
+func (s *server) create(ctx context.Context, template string) (string, error) {
+	prefix := testPrefix
 	if s.keep {
 		prefix = keptPrefix
-	}
-	if empty {
-		template = "template0"
 	}
 	name := fmt.Sprintf("%s%08x_%d", prefix, s.owner, s.created.Add(1))
 	if err := s.exec(ctx, "CREATE DATABASE "+name+" TEMPLATE "+template); err != nil {

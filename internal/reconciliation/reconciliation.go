@@ -90,6 +90,16 @@ const (
 // when the gateway does not answer, or cannot list. BAD_USER_INPUT for a gateway that there is none or a period that is none, CONFLICT
 // while another run is at it.
 func (s *Service) Reconcile(ctx context.Context, gateway string, from, to time.Time) (Run, error) {
+	return s.reconcile(ctx, gateway, from, to, nil)
+}
+
+// ReconcileRestored is Reconcile for a database that was restored to what it was at a moment: of attempts that were made since nothing is
+// known any more, so what their charges have reserved is let go, and what they took goes back.
+func (s *Service) ReconcileRestored(ctx context.Context, gateway string, from, to, restored time.Time) (Run, error) {
+	return s.reconcile(ctx, gateway, from, to, &restored)
+}
+
+func (s *Service) reconcile(ctx context.Context, gateway string, from, to time.Time, restored *time.Time) (Run, error) {
 	from, to = from.UTC().Truncate(time.Microsecond), to.UTC().Truncate(time.Microsecond)
 	const longestName = 100
 	var bad apperr.Fields
@@ -111,7 +121,7 @@ func (s *Service) Reconcile(ctx context.Context, gateway string, from, to time.T
 	if err != nil {
 		return Run{}, err
 	}
-	return s.carryOut(ctx, run, books)
+	return s.carryOut(ctx, run, books, restored)
 }
 
 // Periodic reconciles the last days of each gateway of which nobody has in the last hour or so. What one gateway fails to answer
@@ -127,7 +137,7 @@ func (s *Service) Periodic(ctx context.Context, now time.Time, pause time.Durati
 			continue
 		}
 		if runErr == nil {
-			run, runErr = s.carryOut(ctx, run, gateway)
+			run, runErr = s.carryOut(ctx, run, gateway, nil)
 			runs = append(runs, run)
 		}
 		err = errors.Join(err, runErr)

@@ -24,6 +24,7 @@ import (
 	"marquee/internal/payment"
 	"marquee/internal/payment/sandbox"
 	"marquee/internal/payment/sandbox/server"
+	"marquee/internal/postgres"
 	"marquee/internal/promotion"
 	"marquee/internal/reconciliation"
 	"marquee/internal/seating"
@@ -49,6 +50,11 @@ var settings = reconciliation.Config{Timeout: 20 * time.Second, Lease: 10 * time
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
+	return houseAt(t, dbtest.New(t), newBank(t))
+}
+
+func newBank(t *testing.T) *server.Server {
+	t.Helper()
 	bank, err := server.Open(server.Options{
 		Journal: filepath.Join(t.TempDir(), "journal.jsonl"), Key: "key", Pages: "https://bank.example", Secret: "secret",
 		Clock: clock.System{}, Log: slog.New(slog.DiscardHandler),
@@ -61,7 +67,12 @@ func newHouse(t *testing.T) *house {
 			t.Error(err)
 		}
 	})
-	db := dbtest.New(t)
+	return bank
+}
+
+// houseAt is newHouse in a database, at a bank.
+func houseAt(t *testing.T, db *postgres.DB, bank *server.Server) *house {
+	t.Helper()
 	h := &house{
 		World: fixture.New(t, db, fixture.Plan{Seats: 200}), t: t, bank: bank,
 		gateway: sandbox.New(sandbox.Config{URL: "http://sandbox", Key: "key", Secrets: []string{"secret"}, Transport: bank.Transport()}),

@@ -1,9 +1,11 @@
 package reconciliation
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -15,13 +17,14 @@ type round struct {
 	*Service
 	Run
 
-	gateway payment.Gateway
-	open    map[string]bool // keys of charges with open mismatches that nobody has looked at in this run
-	seen    map[string]bool // keys that the gateway has listed
+	gateway  payment.Gateway
+	restored *time.Time      // what the database was restored to; nil: it was not
+	open     map[string]bool // keys of charges with open mismatches that nobody has looked at in this run
+	seen     map[string]bool // keys that the gateway has listed
 }
 
 // carryOut does a run that was begun. What the gateway does not answer ends it, as FAILED, without an error.
-func (s *Service) carryOut(ctx context.Context, run Run, gateway payment.Gateway) (Run, error) {
+func (s *Service) carryOut(ctx context.Context, run Run, gateway payment.Gateway, restored *time.Time) (Run, error) {
 	books, lists := gateway.(payment.Books)
 	if !lists {
 		err := s.end(ctx, &run, NoList)
@@ -32,7 +35,7 @@ func (s *Service) carryOut(ctx context.Context, run Run, gateway payment.Gateway
 		err = errors.Join(err, s.end(context.WithoutCancel(ctx), &run, Failed))
 		return run, err
 	}
-	r := &round{Service: s, Run: run, gateway: gateway, open: open, seen: map[string]bool{}}
+	r := &round{Service: s, Run: run, gateway: gateway, restored: restored, open: open, seen: map[string]bool{}}
 	outcome := Done
 	for _, step := range []func(context.Context) error{
 		func(ctx context.Context) error { return r.theirs(ctx, books) }, r.ours, r.left,
@@ -177,10 +180,18 @@ func (r *round) examine(ctx context.Context, key string, listed *payment.BookedC
 		if fresh {
 			r.Found++
 		}
-		if m == nil || !finding.Kind.IsHealed() {
+		var do func() error
+		switch {
+		case m == nil:
+		case finding.Kind.IsHealed():
+			do = func() error { return r.booking.Realign(ctx, ours.Attempt) }
+		case finding.Kind == UnknownCharge && r.isLost(key):
+			do = func() error { return r.booking.GiveBackUnknown(ctx, r.Gateway, key) }
+		}
+		if do == nil {
 			continue
 		}
-		if err := r.heal(ctx, *m, ours.Attempt); err != nil {
+		if err := r.heal(ctx, *m, do); err != nil {
 			return err
 		}
 	}
@@ -215,9 +226,20 @@ func (r *round) standing(ctx context.Context, key string, listed *payment.Booked
 	return ours, theirs, still, nil
 }
 
-// heal lets booking bring an attempt in line, and closes the mismatch if that has helped.
-func (r *round) heal(ctx context.Context, m Mismatch, attempt payment.Reference) error {
-	if err := r.booking.Realign(ctx, attempt); err != nil {
+// isLost reports whether a charge is known by the id of an attempt that was made after what the database was restored to.
+func (r *round) isLost(key string) bool {
+	const made = 7 // the version of ids that begin with their time
+	id, err := uuid.Parse(key)
+	if r.restored == nil || err != nil || id.Version() != made {
+		return false
+	}
+	first := idAt(*r.restored)
+	return bytes.Compare(id[:], first[:]) >= 0
+}
+
+// heal lets booking bring a charge in line, and closes the mismatch if that has helped.
+func (r *round) heal(ctx context.Context, m Mismatch, do func() error) error {
+	if err := do(); err != nil {
 		r.log.WarnContext(ctx, "a mismatch is not healed yet", "mismatch", m.ID, "kind", m.Kind, "error", err)
 		return nil
 	}
