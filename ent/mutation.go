@@ -36026,6 +36026,8 @@ type ShowtimeMutation struct {
 	subtitles          *string
 	status             *string
 	created_at         *time.Time
+	version            *int32
+	addversion         *int32
 	clearedFields      map[string]struct{}
 	movie              *uuid.UUID
 	clearedmovie       bool
@@ -36588,6 +36590,62 @@ func (m *ShowtimeMutation) ResetCreatedAt() {
 	m.created_at = nil
 }
 
+// SetVersion sets the "version" field.
+func (m *ShowtimeMutation) SetVersion(i int32) {
+	m.version = &i
+	m.addversion = nil
+}
+
+// Version returns the value of the "version" field in the mutation.
+func (m *ShowtimeMutation) Version() (r int32, exists bool) {
+	v := m.version
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldVersion returns the old "version" field's value of the Showtime entity.
+// If the Showtime object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *ShowtimeMutation) OldVersion(ctx context.Context) (v int32, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldVersion is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldVersion requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldVersion: %w", err)
+	}
+	return oldValue.Version, nil
+}
+
+// AddVersion adds i to the "version" field.
+func (m *ShowtimeMutation) AddVersion(i int32) {
+	if m.addversion != nil {
+		*m.addversion += i
+	} else {
+		m.addversion = &i
+	}
+}
+
+// AddedVersion returns the value that was added to the "version" field in this mutation.
+func (m *ShowtimeMutation) AddedVersion() (r int32, exists bool) {
+	v := m.addversion
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetVersion resets all changes to the "version" field.
+func (m *ShowtimeMutation) ResetVersion() {
+	m.version = nil
+	m.addversion = nil
+}
+
 // ClearMovie clears the "movie" edge to the Movie entity.
 func (m *ShowtimeMutation) ClearMovie() {
 	m.clearedmovie = true
@@ -36730,7 +36788,7 @@ func (m *ShowtimeMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *ShowtimeMutation) Fields() []string {
-	fields := make([]string, 0, 12)
+	fields := make([]string, 0, 13)
 	if m.movie != nil {
 		fields = append(fields, showtime.FieldMovieID)
 	}
@@ -36767,6 +36825,9 @@ func (m *ShowtimeMutation) Fields() []string {
 	if m.created_at != nil {
 		fields = append(fields, showtime.FieldCreatedAt)
 	}
+	if m.version != nil {
+		fields = append(fields, showtime.FieldVersion)
+	}
 	return fields
 }
 
@@ -36799,6 +36860,8 @@ func (m *ShowtimeMutation) Field(name string) (ent.Value, bool) {
 		return m.Status()
 	case showtime.FieldCreatedAt:
 		return m.CreatedAt()
+	case showtime.FieldVersion:
+		return m.Version()
 	}
 	return nil, false
 }
@@ -36832,6 +36895,8 @@ func (m *ShowtimeMutation) OldField(ctx context.Context, name string) (ent.Value
 		return m.OldStatus(ctx)
 	case showtime.FieldCreatedAt:
 		return m.OldCreatedAt(ctx)
+	case showtime.FieldVersion:
+		return m.OldVersion(ctx)
 	}
 	return nil, fmt.Errorf("unknown Showtime field %s", name)
 }
@@ -36925,6 +36990,13 @@ func (m *ShowtimeMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetCreatedAt(v)
 		return nil
+	case showtime.FieldVersion:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetVersion(v)
+		return nil
 	}
 	return fmt.Errorf("unknown Showtime field %s", name)
 }
@@ -36932,13 +37004,21 @@ func (m *ShowtimeMutation) SetField(name string, value ent.Value) error {
 // AddedFields returns all numeric fields that were incremented/decremented during
 // this mutation.
 func (m *ShowtimeMutation) AddedFields() []string {
-	return nil
+	var fields []string
+	if m.addversion != nil {
+		fields = append(fields, showtime.FieldVersion)
+	}
+	return fields
 }
 
 // AddedField returns the numeric value that was incremented/decremented on a field
 // with the given name. The second boolean return value indicates that this field
 // was not set, or was not defined in the schema.
 func (m *ShowtimeMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case showtime.FieldVersion:
+		return m.AddedVersion()
+	}
 	return nil, false
 }
 
@@ -36947,6 +37027,13 @@ func (m *ShowtimeMutation) AddedField(name string) (ent.Value, bool) {
 // type.
 func (m *ShowtimeMutation) AddField(name string, value ent.Value) error {
 	switch name {
+	case showtime.FieldVersion:
+		v, ok := value.(int32)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddVersion(v)
+		return nil
 	}
 	return fmt.Errorf("unknown Showtime numeric field %s", name)
 }
@@ -37018,6 +37105,9 @@ func (m *ShowtimeMutation) ResetField(name string) error {
 		return nil
 	case showtime.FieldCreatedAt:
 		m.ResetCreatedAt()
+		return nil
+	case showtime.FieldVersion:
+		m.ResetVersion()
 		return nil
 	}
 	return fmt.Errorf("unknown Showtime field %s", name)

@@ -446,6 +446,10 @@ func init() {
 	showtimeDescCreatedAt := showtimeFields[12].Descriptor()
 	// showtime.DefaultCreatedAt holds the default value on creation for the created_at field.
 	showtime.DefaultCreatedAt = showtimeDescCreatedAt.Default.(func() time.Time)
+	// showtimeDescVersion is the schema descriptor for version field.
+	showtimeDescVersion := showtimeFields[13].Descriptor()
+	// showtime.DefaultVersion holds the default value on creation for the version field.
+	showtime.DefaultVersion = showtimeDescVersion.Default.(int32)
 	showtimesaleFields := schema.ShowtimeSale{}.Fields()
 	_ = showtimesaleFields
 	// showtimesaleDescStatus is the schema descriptor for status field.

@@ -44,6 +44,8 @@ type Showtime struct {
 	Status string `json:"status,omitempty"`
 	// CreatedAt holds the value of the "created_at" field.
 	CreatedAt time.Time `json:"created_at,omitempty"`
+	// counts the changes from 1
+	Version int32 `json:"version,omitempty"`
 	// Edges holds the relations/edges for other nodes in the graph.
 	// The values are being populated by the ShowtimeQuery when eager-loading is set.
 	Edges        ShowtimeEdges `json:"edges"`
@@ -99,6 +101,8 @@ func (*Showtime) scanValues(columns []string) ([]any, error) {
 	values := make([]any, len(columns))
 	for i := range columns {
 		switch columns[i] {
+		case showtime.FieldVersion:
+			values[i] = new(sql.NullInt64)
 		case showtime.FieldFormat, showtime.FieldLanguage, showtime.FieldSubtitles, showtime.FieldStatus:
 			values[i] = new(sql.NullString)
 		case showtime.FieldStartsAt, showtime.FieldEndsAt, showtime.FieldOccupiedUntil, showtime.FieldCreatedAt:
@@ -199,6 +203,12 @@ func (_m *Showtime) assignValues(columns []string, values []any) error {
 			} else if value.Valid {
 				_m.CreatedAt = value.Time
 			}
+		case showtime.FieldVersion:
+			if value, ok := values[i].(*sql.NullInt64); !ok {
+				return fmt.Errorf("unexpected type %T for field version", values[i])
+			} else if value.Valid {
+				_m.Version = int32(value.Int64)
+			}
 		default:
 			_m.selectValues.Set(columns[i], values[i])
 		}
@@ -287,6 +297,9 @@ func (_m *Showtime) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("created_at=")
 	builder.WriteString(_m.CreatedAt.Format(time.ANSIC))
+	builder.WriteString(", ")
+	builder.WriteString("version=")
+	builder.WriteString(fmt.Sprintf("%v", _m.Version))
 	builder.WriteByte(')')
 	return builder.String()
 }

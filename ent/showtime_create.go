@@ -123,6 +123,20 @@ func (_c *ShowtimeCreate) SetNillableCreatedAt(v *time.Time) *ShowtimeCreate {
 	return _c
 }
 
+// SetVersion sets the "version" field.
+func (_c *ShowtimeCreate) SetVersion(v int32) *ShowtimeCreate {
+	_c.mutation.SetVersion(v)
+	return _c
+}
+
+// SetNillableVersion sets the "version" field if the given value is not nil.
+func (_c *ShowtimeCreate) SetNillableVersion(v *int32) *ShowtimeCreate {
+	if v != nil {
+		_c.SetVersion(*v)
+	}
+	return _c
+}
+
 // SetID sets the "id" field.
 func (_c *ShowtimeCreate) SetID(v uuid.UUID) *ShowtimeCreate {
 	_c.mutation.SetID(v)
@@ -197,6 +211,10 @@ func (_c *ShowtimeCreate) defaults() {
 		v := showtime.DefaultCreatedAt()
 		_c.mutation.SetCreatedAt(v)
 	}
+	if _, ok := _c.mutation.Version(); !ok {
+		v := showtime.DefaultVersion
+		_c.mutation.SetVersion(v)
+	}
 }
 
 // check runs all checks and user-defined validators on the builder.
@@ -230,6 +248,9 @@ func (_c *ShowtimeCreate) check() error {
 	}
 	if _, ok := _c.mutation.Status(); !ok {
 		return &ValidationError{Name: "status", err: errors.New(`ent: missing required field "Showtime.status"`)}
+	}
+	if _, ok := _c.mutation.Version(); !ok {
+		return &ValidationError{Name: "version", err: errors.New(`ent: missing required field "Showtime.version"`)}
 	}
 	if len(_c.mutation.MovieIDs()) == 0 {
 		return &ValidationError{Name: "movie", err: errors.New(`ent: missing required edge "Showtime.movie"`)}
@@ -312,6 +333,10 @@ func (_c *ShowtimeCreate) createSpec() (*Showtime, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.CreatedAt(); ok {
 		_spec.SetField(showtime.FieldCreatedAt, field.TypeTime, value)
 		_node.CreatedAt = value
+	}
+	if value, ok := _c.mutation.Version(); ok {
+		_spec.SetField(showtime.FieldVersion, field.TypeInt32, value)
+		_node.Version = value
 	}
 	if nodes := _c.mutation.MovieIDs(); len(nodes) > 0 {
 		edge := &sqlgraph.EdgeSpec{
@@ -553,6 +578,24 @@ func (u *ShowtimeUpsert) UpdateStatus() *ShowtimeUpsert {
 	return u
 }
 
+// SetVersion sets the "version" field.
+func (u *ShowtimeUpsert) SetVersion(v int32) *ShowtimeUpsert {
+	u.Set(showtime.FieldVersion, v)
+	return u
+}
+
+// UpdateVersion sets the "version" field to the value that was provided on create.
+func (u *ShowtimeUpsert) UpdateVersion() *ShowtimeUpsert {
+	u.SetExcluded(showtime.FieldVersion)
+	return u
+}
+
+// AddVersion adds v to the "version" field.
+func (u *ShowtimeUpsert) AddVersion(v int32) *ShowtimeUpsert {
+	u.Add(showtime.FieldVersion, v)
+	return u
+}
+
 // UpdateNewValues updates the mutable fields using the new values that were set on create except the ID field.
 // Using this option is equivalent to using:
 //
@@ -762,6 +805,27 @@ func (u *ShowtimeUpsertOne) SetStatus(v string) *ShowtimeUpsertOne {
 func (u *ShowtimeUpsertOne) UpdateStatus() *ShowtimeUpsertOne {
 	return u.Update(func(s *ShowtimeUpsert) {
 		s.UpdateStatus()
+	})
+}
+
+// SetVersion sets the "version" field.
+func (u *ShowtimeUpsertOne) SetVersion(v int32) *ShowtimeUpsertOne {
+	return u.Update(func(s *ShowtimeUpsert) {
+		s.SetVersion(v)
+	})
+}
+
+// AddVersion adds v to the "version" field.
+func (u *ShowtimeUpsertOne) AddVersion(v int32) *ShowtimeUpsertOne {
+	return u.Update(func(s *ShowtimeUpsert) {
+		s.AddVersion(v)
+	})
+}
+
+// UpdateVersion sets the "version" field to the value that was provided on create.
+func (u *ShowtimeUpsertOne) UpdateVersion() *ShowtimeUpsertOne {
+	return u.Update(func(s *ShowtimeUpsert) {
+		s.UpdateVersion()
 	})
 }
 
@@ -1141,6 +1205,27 @@ func (u *ShowtimeUpsertBulk) SetStatus(v string) *ShowtimeUpsertBulk {
 func (u *ShowtimeUpsertBulk) UpdateStatus() *ShowtimeUpsertBulk {
 	return u.Update(func(s *ShowtimeUpsert) {
 		s.UpdateStatus()
+	})
+}
+
+// SetVersion sets the "version" field.
+func (u *ShowtimeUpsertBulk) SetVersion(v int32) *ShowtimeUpsertBulk {
+	return u.Update(func(s *ShowtimeUpsert) {
+		s.SetVersion(v)
+	})
+}
+
+// AddVersion adds v to the "version" field.
+func (u *ShowtimeUpsertBulk) AddVersion(v int32) *ShowtimeUpsertBulk {
+	return u.Update(func(s *ShowtimeUpsert) {
+		s.AddVersion(v)
+	})
+}
+
+// UpdateVersion sets the "version" field to the value that was provided on create.
+func (u *ShowtimeUpsertBulk) UpdateVersion() *ShowtimeUpsertBulk {
+	return u.Update(func(s *ShowtimeUpsert) {
+		s.UpdateVersion()
 	})
 }
 

@@ -193,6 +193,27 @@ func (_u *ShowtimeUpdate) SetNillableStatus(v *string) *ShowtimeUpdate {
 	return _u
 }
 
+// SetVersion sets the "version" field.
+func (_u *ShowtimeUpdate) SetVersion(v int32) *ShowtimeUpdate {
+	_u.mutation.ResetVersion()
+	_u.mutation.SetVersion(v)
+	return _u
+}
+
+// SetNillableVersion sets the "version" field if the given value is not nil.
+func (_u *ShowtimeUpdate) SetNillableVersion(v *int32) *ShowtimeUpdate {
+	if v != nil {
+		_u.SetVersion(*v)
+	}
+	return _u
+}
+
+// AddVersion adds value to the "version" field.
+func (_u *ShowtimeUpdate) AddVersion(v int32) *ShowtimeUpdate {
+	_u.mutation.AddVersion(v)
+	return _u
+}
+
 // SetMovie sets the "movie" edge to the Movie entity.
 func (_u *ShowtimeUpdate) SetMovie(v *Movie) *ShowtimeUpdate {
 	return _u.SetMovieID(v.ID)
@@ -341,6 +362,12 @@ func (_u *ShowtimeUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	}
 	if value, ok := _u.mutation.Status(); ok {
 		_spec.SetField(showtime.FieldStatus, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.Version(); ok {
+		_spec.SetField(showtime.FieldVersion, field.TypeInt32, value)
+	}
+	if value, ok := _u.mutation.AddedVersion(); ok {
+		_spec.AddField(showtime.FieldVersion, field.TypeInt32, value)
 	}
 	if _u.mutation.MovieCleared() {
 		edge := &sqlgraph.EdgeSpec{
@@ -627,6 +654,27 @@ func (_u *ShowtimeUpdateOne) SetNillableStatus(v *string) *ShowtimeUpdateOne {
 	return _u
 }
 
+// SetVersion sets the "version" field.
+func (_u *ShowtimeUpdateOne) SetVersion(v int32) *ShowtimeUpdateOne {
+	_u.mutation.ResetVersion()
+	_u.mutation.SetVersion(v)
+	return _u
+}
+
+// SetNillableVersion sets the "version" field if the given value is not nil.
+func (_u *ShowtimeUpdateOne) SetNillableVersion(v *int32) *ShowtimeUpdateOne {
+	if v != nil {
+		_u.SetVersion(*v)
+	}
+	return _u
+}
+
+// AddVersion adds value to the "version" field.
+func (_u *ShowtimeUpdateOne) AddVersion(v int32) *ShowtimeUpdateOne {
+	_u.mutation.AddVersion(v)
+	return _u
+}
+
 // SetMovie sets the "movie" edge to the Movie entity.
 func (_u *ShowtimeUpdateOne) SetMovie(v *Movie) *ShowtimeUpdateOne {
 	return _u.SetMovieID(v.ID)
@@ -805,6 +853,12 @@ func (_u *ShowtimeUpdateOne) sqlSave(ctx context.Context) (_node *Showtime, err 
 	}
 	if value, ok := _u.mutation.Status(); ok {
 		_spec.SetField(showtime.FieldStatus, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.Version(); ok {
+		_spec.SetField(showtime.FieldVersion, field.TypeInt32, value)
+	}
+	if value, ok := _u.mutation.AddedVersion(); ok {
+		_spec.AddField(showtime.FieldVersion, field.TypeInt32, value)
 	}
 	if _u.mutation.MovieCleared() {
 		edge := &sqlgraph.EdgeSpec{

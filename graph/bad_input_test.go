@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"marquee/internal/apitest"
+	"marquee/internal/auth"
 	"marquee/internal/identity"
 	"marquee/internal/typeid"
 )
@@ -265,6 +266,7 @@ type badWorld struct {
 	*apitest.App
 
 	anonymous, customer, other, admin, stale     apitest.Client // the last proved long ago who they are
+	manager                                      apitest.Client // of the second theater
 	show, elsewhere, started, notYet, calledOff  apitest.Showtime
 	unpriced                                     apitest.Showtime
 	held, expired, cancelled, paid, begun, alien string
@@ -288,6 +290,8 @@ func newBadWorld(t *testing.T, a *apitest.App) *badWorld {
 	w.unpriced = a.AddShowtime(movie, theater, theater.Screens[0], 21*24*time.Hour)
 	a.Exec(`DELETE FROM price_tiers WHERE showtime_id = $1 AND category = 'STANDARD'`, w.unpriced.Key)
 
+	a.Exec(`UPDATE movies SET run_time_minutes = 100 WHERE id = $1`, movie.Key)
+
 	w.link = askForLink(a, "someone@apitest.example")
 	w.overtaken = askForLink(a, "overtaken@apitest.example")
 	if _, err := a.Identity.CreateUser(t.Context(), identity.SignUpInput{Email: "overtaken@apitest.example", Password: apitest.Password, Name: "First"}); err != nil {
@@ -295,6 +299,7 @@ func newBadWorld(t *testing.T, a *apitest.App) *badWorld {
 	}
 
 	w.stale = proved(t, a, "1 hour")
+	w.manager = a.As(auth.Grant{Role: auth.RoleTheaterManager, Theater: a.World.Theaters[1].Key})
 	mover := a.Customer()
 	mover.Get(changeEmail, vars{"email": "outrun@apitest.example"}, nil)
 	w.Anonymous().Get(confirmEmailChange, vars{"token": a.Mailed("outrun@apitest.example", "take-address")}, nil)
@@ -343,6 +348,7 @@ func (w *badWorld) cases() map[string][]badInput {
 		"deadlines":  w.deadlines(),
 		"refunds":    w.refunds(),
 		"gateways":   w.gateways(),
+		"schedule":   w.schedule(),
 		"books":      w.reconciliation(),
 		"accounts":   w.accounts(),
 		"changes":    w.changes(),

@@ -433,6 +433,8 @@ func anything(t *ast.Type, schema *ast.Schema) string {
 		return "1"
 	case t.NamedType == "BigInt":
 		return `"1"`
+	case t.NamedType == "LocalDateTime":
+		return `"2026-11-22T20:30:00"`
 	case t.NamedType == "DateTime":
 		return `"2026-11-22T19:30:00Z"`
 	case t.NamedType == "Date":

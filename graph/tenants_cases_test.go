@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"testing"
+	"time"
 
 	"marquee/internal/apitest"
 	"marquee/internal/auth"
@@ -53,6 +54,7 @@ func tenantCases(a *apitest.App, ours, theirs *tenant) map[string][]tenantCase {
 	review := func(hidden bool) func(*testing.T) (string, *apitest.Client) {
 		return fresh(func(a *apitest.App) (apitest.Client, string) { return withReview(a, theirs.shows[0], hidden) })
 	}
+	planned := plannedShow(a.World.Movies[0].ID(), time.Now().AddDate(0, 6, 0))
 	const offSale = "what is on where is for everybody"
 
 	// Asked for by us at our theater.
@@ -267,6 +269,14 @@ func tenantCases(a *apitest.App, ours, theirs *tenant) map[string][]tenantCase {
 		"Mutation.deletePriceRule(input.ruleId)": {
 			{operation: mutation("deletePriceRule", `{ ruleId }`), input: vars{}, field: "ruleId", theirs: rule},
 		},
+		"Mutation.createShowtime(input.screenId)": {
+			{operation: mutation("createShowtime", result), input: vars{"showtime": planned}, field: "screenId", theirs: their(theirs.theater.Screens[0].ID(), &theirs.manager)},
+		},
+		"Mutation.createShowtime(input.showtime.movieId)": {{known: offSale}},
+		"Mutation.updateShowtime(input.showtimeId)": {
+			{operation: mutation("updateShowtime", result), input: vars{"version": 1, "showtime": planned}, field: "showtimeId", theirs: their(theirs.shows[0].ID(), &theirs.manager)},
+		},
+		"Mutation.updateShowtime(input.showtime.movieId)": {{known: offSale}},
 		"Mutation.createPromotion(input.theaterId)": {
 			{operation: mutation("createPromotion", `{ promotion { label } }`), input: vars{"promotion": quarterOff("TENANTS1")}, field: "theaterId", theirs: their(theirs.theater.ID(), &theirs.manager)},
 		},

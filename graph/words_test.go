@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vektah/gqlparser/v2/ast"
 
@@ -19,6 +20,7 @@ import (
 var unwritten = []string{
 	"token", "pendingToken", "flowToken", "refreshToken", "credential", "code", "recoveryCode", "state", "iss",
 	"password", "currentPassword", "newPassword", "provider", "redirectUri", "email", "customerEmail", "phone", "locale", "promoCodes", "from", "to", "currency", "gateways",
+	"language", "subtitles",
 }
 
 const cardNumber = "4111 1111 1111 1111"
@@ -67,6 +69,7 @@ func TestP14_PM12_words(t *testing.T) {
 		"PriceRuleInput.format": {w.admin, "createPriceRule", vars{"theaterId": theater, "rule": vars{
 			"kind": "FORMAT", "amountMinor": "100", "label": "Better picture", "active": true,
 		}}, "rule"},
+		"ShowtimeInput.format":     {w.admin, "createShowtime", vars{"screenId": w.show.Screen.ID(), "showtime": plannedShow(w.show.Movie.ID(), time.Now())}, "showtime"},
 		"PromotionInput.promoCode": {w.admin, "createPromotion", vars{"theaterId": theater, "promotion": promotion}, "promotion"},
 		"PromotionInput.label":     {w.admin, "createPromotion", vars{"theaterId": theater, "promotion": promotion}, "promotion"},
 		"WriteReviewInput.text":    at(w.customer, "writeReview", vars{"movieId": w.World.Movies[0].ID(), "rating": 7}),

@@ -1554,6 +1554,7 @@ var (
 		{Name: "subtitles", Type: field.TypeString, Nullable: true, Size: 2147483647},
 		{Name: "status", Type: field.TypeString, Size: 2147483647, Default: "SCHEDULED"},
 		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("CURRENT_TIMESTAMP")},
+		{Name: "version", Type: field.TypeInt32, Default: 1},
 		{Name: "movie_id", Type: field.TypeUUID},
 		{Name: "theater_id", Type: field.TypeUUID},
 	}
@@ -1565,13 +1566,13 @@ var (
 		ForeignKeys: []*schema.ForeignKey{
 			{
 				Symbol:     "showtimes_movie_fkey",
-				Columns:    []*schema.Column{ShowtimesColumns[11]},
+				Columns:    []*schema.Column{ShowtimesColumns[12]},
 				RefColumns: []*schema.Column{MoviesColumns[0]},
 				OnDelete:   schema.NoAction,
 			},
 			{
 				Symbol:     "showtimes_theater_fkey",
-				Columns:    []*schema.Column{ShowtimesColumns[12]},
+				Columns:    []*schema.Column{ShowtimesColumns[13]},
 				RefColumns: []*schema.Column{TheatersColumns[0]},
 				OnDelete:   schema.NoAction,
 			},
@@ -1585,12 +1586,12 @@ var (
 			{
 				Name:    "showtimes_movie_idx",
 				Unique:  false,
-				Columns: []*schema.Column{ShowtimesColumns[11], ShowtimesColumns[3], ShowtimesColumns[0]},
+				Columns: []*schema.Column{ShowtimesColumns[12], ShowtimesColumns[3], ShowtimesColumns[0]},
 			},
 			{
 				Name:    "showtimes_theater_idx",
 				Unique:  false,
-				Columns: []*schema.Column{ShowtimesColumns[12], ShowtimesColumns[3], ShowtimesColumns[0]},
+				Columns: []*schema.Column{ShowtimesColumns[13], ShowtimesColumns[3], ShowtimesColumns[0]},
 			},
 		},
 	}

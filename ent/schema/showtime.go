@@ -27,6 +27,7 @@ func (Showtime) Fields() []ent.Field {
 		field.Text("subtitles").Optional().Nillable().Comment("BCP 47"),
 		field.Text("status").Default("SCHEDULED"),
 		createdAt(),
+		field.Int32("version").Default(1).Comment("counts the changes from 1"),
 	}
 }
 

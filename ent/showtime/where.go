@@ -116,6 +116,11 @@ func CreatedAt(v time.Time) predicate.Showtime {
 	return predicate.Showtime(sql.FieldEQ(FieldCreatedAt, v))
 }
 
+// Version applies equality check predicate on the "version" field. It's identical to VersionEQ.
+func Version(v int32) predicate.Showtime {
+	return predicate.Showtime(sql.FieldEQ(FieldVersion, v))
+}
+
 // MovieIDEQ applies the EQ predicate on the "movie_id" field.
 func MovieIDEQ(v uuid.UUID) predicate.Showtime {
 	return predicate.Showtime(sql.FieldEQ(FieldMovieID, v))
@@ -664,6 +669,46 @@ func CreatedAtLT(v time.Time) predicate.Showtime {
 // CreatedAtLTE applies the LTE predicate on the "created_at" field.
 func CreatedAtLTE(v time.Time) predicate.Showtime {
 	return predicate.Showtime(sql.FieldLTE(FieldCreatedAt, v))
+}
+
+// VersionEQ applies the EQ predicate on the "version" field.
+func VersionEQ(v int32) predicate.Showtime {
+	return predicate.Showtime(sql.FieldEQ(FieldVersion, v))
+}
+
+// VersionNEQ applies the NEQ predicate on the "version" field.
+func VersionNEQ(v int32) predicate.Showtime {
+	return predicate.Showtime(sql.FieldNEQ(FieldVersion, v))
+}
+
+// VersionIn applies the In predicate on the "version" field.
+func VersionIn(vs ...int32) predicate.Showtime {
+	return predicate.Showtime(sql.FieldIn(FieldVersion, vs...))
+}
+
+// VersionNotIn applies the NotIn predicate on the "version" field.
+func VersionNotIn(vs ...int32) predicate.Showtime {
+	return predicate.Showtime(sql.FieldNotIn(FieldVersion, vs...))
+}
+
+// VersionGT applies the GT predicate on the "version" field.
+func VersionGT(v int32) predicate.Showtime {
+	return predicate.Showtime(sql.FieldGT(FieldVersion, v))
+}
+
+// VersionGTE applies the GTE predicate on the "version" field.
+func VersionGTE(v int32) predicate.Showtime {
+	return predicate.Showtime(sql.FieldGTE(FieldVersion, v))
+}
+
+// VersionLT applies the LT predicate on the "version" field.
+func VersionLT(v int32) predicate.Showtime {
+	return predicate.Showtime(sql.FieldLT(FieldVersion, v))
+}
+
+// VersionLTE applies the LTE predicate on the "version" field.
+func VersionLTE(v int32) predicate.Showtime {
+	return predicate.Showtime(sql.FieldLTE(FieldVersion, v))
 }
 
 // HasMovie applies the HasEdge predicate on the "movie" edge.

@@ -93,6 +93,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("CounterTenderInput", ec.unmarshalInputCounterTenderInput),
 			graphql.NewInputUnmarshaler("CreatePriceRuleInput", ec.unmarshalInputCreatePriceRuleInput),
 			graphql.NewInputUnmarshaler("CreatePromotionInput", ec.unmarshalInputCreatePromotionInput),
+			graphql.NewInputUnmarshaler("CreateShowtimeInput", ec.unmarshalInputCreateShowtimeInput),
 			graphql.NewInputUnmarshaler("DeclineOfferedSeatsInput", ec.unmarshalInputDeclineOfferedSeatsInput),
 			graphql.NewInputUnmarshaler("DeleteAccountInput", ec.unmarshalInputDeleteAccountInput),
 			graphql.NewInputUnmarshaler("DeletePriceRuleInput", ec.unmarshalInputDeletePriceRuleInput),
@@ -141,6 +142,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ReviewAspectsInput", ec.unmarshalInputReviewAspectsInput),
 			graphql.NewInputUnmarshaler("ReviewFilter", ec.unmarshalInputReviewFilter),
 			graphql.NewInputUnmarshaler("RevokeRoleInput", ec.unmarshalInputRevokeRoleInput),
+			graphql.NewInputUnmarshaler("SeatPriceInput", ec.unmarshalInputSeatPriceInput),
 			graphql.NewInputUnmarshaler("SeatTicketTypeInput", ec.unmarshalInputSeatTicketTypeInput),
 			graphql.NewInputUnmarshaler("SellAtCounterInput", ec.unmarshalInputSellAtCounterInput),
 			graphql.NewInputUnmarshaler("SetPayLaterPolicyInput", ec.unmarshalInputSetPayLaterPolicyInput),
@@ -148,6 +150,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("SetSeatRulesInput", ec.unmarshalInputSetSeatRulesInput),
 			graphql.NewInputUnmarshaler("SetTheaterGatewaysInput", ec.unmarshalInputSetTheaterGatewaysInput),
 			graphql.NewInputUnmarshaler("ShowtimeFilter", ec.unmarshalInputShowtimeFilter),
+			graphql.NewInputUnmarshaler("ShowtimeInput", ec.unmarshalInputShowtimeInput),
 			graphql.NewInputUnmarshaler("SignInInput", ec.unmarshalInputSignInInput),
 			graphql.NewInputUnmarshaler("SignInWithPasskeyInput", ec.unmarshalInputSignInWithPasskeyInput),
 			graphql.NewInputUnmarshaler("SignUpInput", ec.unmarshalInputSignUpInput),
@@ -161,6 +164,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("UpdatePriceRuleInput", ec.unmarshalInputUpdatePriceRuleInput),
 			graphql.NewInputUnmarshaler("UpdateProfileInput", ec.unmarshalInputUpdateProfileInput),
 			graphql.NewInputUnmarshaler("UpdatePromotionInput", ec.unmarshalInputUpdatePromotionInput),
+			graphql.NewInputUnmarshaler("UpdateShowtimeInput", ec.unmarshalInputUpdateShowtimeInput),
 			graphql.NewInputUnmarshaler("UserFilter", ec.unmarshalInputUserFilter),
 			graphql.NewInputUnmarshaler("ValidateSelectionInput", ec.unmarshalInputValidateSelectionInput),
 			graphql.NewInputUnmarshaler("VerifyEmailInput", ec.unmarshalInputVerifyEmailInput),
@@ -4408,6 +4412,129 @@ extend type Mutation {
   moderateReview("The decision." input: ModerateReviewInput!): ModerateReviewPayload! @auth(role: SUPPORT) @cost(weight: 20)
 }
 `, BuiltIn: false},
+	{Name: "../../schema/schedule.graphqls", Input: `"Which of two moments a local time means that the clocks of a theater show twice, as they are set back."
+enum RepeatedHour {
+  "The first, before they are set back."
+  EARLIER
+  "The second, after it."
+  LATER
+}
+
+"What a seat of a category costs."
+input SeatPriceInput {
+  "The category."
+  category: SeatCategory!
+  "The price before the rules, fees and taxes of the theater, in the minor unit of its currency: 0 to 1000000000."
+  amountMinor: BigInt!
+}
+
+"""
+A showtime as it shall be. It takes its screen for the trailers, the run time of the movie and the cleaning, which the screen and
+the movie say.
+"""
+input ShowtimeInput {
+  "Id of the movie. Somebody must have said how long it runs."
+  movieId: ID!
+  "When it starts on the theater's clock: in the future, at most two years ahead, at a time that the clock does show."
+  startsAtLocal: LocalDateTime!
+  "Which one, for a time that the clock shows twice; any other time needs none."
+  whenRepeated: RepeatedHour
+  "Picture format: ` + "`" + `2D` + "`" + `, ` + "`" + `3D` + "`" + `, ` + "`" + `IMAX` + "`" + `; 1 to 50 characters."
+  format: String!
+  "Language spoken, BCP 47."
+  language: String!
+  "Language of the subtitles, BCP 47; none by default."
+  subtitles: String
+  "A price for each category of seats that the layout has, each once."
+  prices: [SeatPriceInput!]!
+  "How many seats one customer may have: 1 to 100."
+  maxSeatsPerCustomer: Int! = 10
+  "When sales begin; without it, at once, or for a showtime that is there already, as it is."
+  salesOpenAt: DateTime
+  "How many minutes after the start sales end: -1440 to 1440, but not after the film."
+  salesCloseMinutesAfterStart: Int! = 15
+}
+
+"A showtime for a screen."
+input CreateShowtimeInput {
+  "Id of the screen."
+  screenId: ID!
+  "The showtime."
+  showtime: ShowtimeInput!
+}
+
+"A showtime that shall be another one, on its screen."
+input UpdateShowtimeInput {
+  "Id of the showtime."
+  showtimeId: ID!
+  "The version that was read; ` + "`" + `CONFLICT` + "`" + ` when somebody changed the showtime since."
+  version: Int!
+  "The showtime as it shall be, all of it."
+  showtime: ShowtimeInput!
+}
+
+"The showtime is published and on sale from when it was said."
+type CreateShowtimePayload @auth(role: THEATER_MANAGER, scope: THEATER) {
+  "The showtime, with the newest layout of the screen's seats."
+  showtime: Showtime!
+}
+
+"The showtime is changed."
+type UpdateShowtimePayload @auth(role: THEATER_MANAGER, scope: THEATER) {
+  "The showtime."
+  showtime: Showtime!
+}
+
+extend enum UserErrorCode {
+  "Other showtimes have the screen at that time."
+  SCREEN_OCCUPIED
+  "Customers have reserved the showtime as it is."
+  SHOWTIME_RESERVED
+}
+
+"Other showtimes have the screen at that time, cleaning included; nothing was changed."
+type ScreenOccupied implements UserError @auth(role: THEATER_MANAGER, scope: THEATER) {
+  "Always ` + "`" + `SCREEN_OCCUPIED` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+  "Those that are in the way, soonest first."
+  showtimes: [Showtime!]! @listSize(assumedSize: 3)
+}
+
+"The change would give customers another showtime than they have reserved; nothing was changed."
+type ShowtimeReserved implements UserError @auth(role: THEATER_MANAGER, scope: THEATER) {
+  "Always ` + "`" + `SHOWTIME_RESERVED` + "`" + `."
+  code: UserErrorCode!
+  "A sentence for people."
+  message: String!
+  "How many reservations have seats, or are just being paid."
+  reservations: Int!
+  "The fields of the input that must stay as they are: ` + "`" + `input.showtime.format` + "`" + `."
+  fields: [String!]! @listSize(assumedSize: 5)
+}
+
+"What came of ` + "`" + `createShowtime` + "`" + `."
+union CreateShowtimeResult = CreateShowtimePayload | ScreenOccupied
+
+"What came of ` + "`" + `updateShowtime` + "`" + `."
+union UpdateShowtimeResult = UpdateShowtimePayload | ScreenOccupied | ShowtimeReserved
+
+extend type Mutation {
+  """
+  Publishes a showtime, for managers of the theater. The end follows from the movie and the screen; a time at which other
+  showtimes have the screen is ` + "`" + `ScreenOccupied` + "`" + `. ` + "`" + `NOT_FOUND` + "`" + ` when the viewer's theaters have no such screen. Needs a recent proof of who asks, since it sets prices.
+  """
+  createShowtime("The showtime." input: CreateShowtimeInput!): CreateShowtimeResult! @auth(role: THEATER_MANAGER, scope: THEATER) @cost(weight: 30)
+  """
+  Changes a showtime that has not begun, for managers of the theater. Movie, time, format and languages stay as they are from the
+  first reservation on (` + "`" + `ShowtimeReserved` + "`" + `); prices, seats for one customer and the window of sales can change after it, for those who come later. What
+  was quoted before is quoted again. ` + "`" + `NOT_FOUND` + "`" + ` when the viewer's theaters have no such showtime, ` + "`" + `CONFLICT` + "`" + ` for another version, and when the showtime was called off or has begun. Needs a
+  recent proof of who asks.
+  """
+  updateShowtime("The change." input: UpdateShowtimeInput!): UpdateShowtimeResult! @auth(role: THEATER_MANAGER, scope: THEATER) @cost(weight: 30)
+}
+`, BuiltIn: false},
 	{Name: "../../schema/schema.graphqls", Input: `"""
 The rule of a field or of every field of a type: the viewer must be signed in and have this role there, or one that includes
 it. Every field carries ` + "`" + `@auth` + "`" + ` or ` + "`" + `@public` + "`" + `, its own or its type's; a field without either is refused to everybody.
@@ -4870,6 +4997,10 @@ type Showtime implements Node @public {
   status: ShowtimeStatus!
   "What a seat costs by category, before the rules, fees and taxes of the theater: ask ` + "`" + `quote` + "`" + ` what is to be paid. Seats of a category that is missing here are not sold."
   prices: [SeatPrice!]! @listSize(assumedSize: 6)
+  "Counts its changes from 1; ` + "`" + `updateShowtime` + "`" + ` asks for it."
+  version: Int!
+  "When sales begin."
+  salesOpenAt: DateTime!
   "When sales end."
   salesCloseAt: DateTime!
   "Why nobody can reserve its seats at this moment; null while it is on sale."
@@ -7005,6 +7136,10 @@ func (ec *executionContext) childFields_Showtime(ctx context.Context, field grap
 		return ec.fieldContext_Showtime_status(ctx, field)
 	case "prices":
 		return ec.fieldContext_Showtime_prices(ctx, field)
+	case "version":
+		return ec.fieldContext_Showtime_version(ctx, field)
+	case "salesOpenAt":
+		return ec.fieldContext_Showtime_salesOpenAt(ctx, field)
 	case "salesCloseAt":
 		return ec.fieldContext_Showtime_salesCloseAt(ctx, field)
 	case "saleClosed":

@@ -107,6 +107,8 @@ type MutationResolver interface {
 	VoteReview(ctx context.Context, input model.VoteReviewInput) (*model.VoteReviewPayload, error)
 	ReportReview(ctx context.Context, input model.ReportReviewInput) (*model.ReportReviewPayload, error)
 	ModerateReview(ctx context.Context, input model.ModerateReviewInput) (*model.ModerateReviewPayload, error)
+	CreateShowtime(ctx context.Context, input model.CreateShowtimeInput) (model.CreateShowtimeResult, error)
+	UpdateShowtime(ctx context.Context, input model.UpdateShowtimeInput) (model.UpdateShowtimeResult, error)
 	SetSeatRules(ctx context.Context, input model.SetSeatRulesInput) (*model.SetSeatRulesPayload, error)
 	AdjustStoreCredit(ctx context.Context, input model.AdjustStoreCreditInput) (*model.AdjustStoreCreditPayload, error)
 	SwapSeats(ctx context.Context, input model.SwapSeatsInput) (model.SwapSeatsResult, error)
@@ -419,6 +421,20 @@ func (ec *executionContext) field_Mutation_createPromotion_args(ctx context.Cont
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (model.CreatePromotionInput, error) {
 			return ec.unmarshalNCreatePromotionInput2marqueeᚋgraphᚋmodelᚐCreatePromotionInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_createShowtime_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.CreateShowtimeInput, error) {
+			return ec.unmarshalNCreateShowtimeInput2marqueeᚋgraphᚋmodelᚐCreateShowtimeInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -1063,6 +1079,20 @@ func (ec *executionContext) field_Mutation_updatePromotion_args(ctx context.Cont
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (model.UpdatePromotionInput, error) {
 			return ec.unmarshalNUpdatePromotionInput2marqueeᚋgraphᚋmodelᚐUpdatePromotionInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_updateShowtime_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.UpdateShowtimeInput, error) {
+			return ec.unmarshalNUpdateShowtimeInput2marqueeᚋgraphᚋmodelᚐUpdateShowtimeInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -5340,6 +5370,94 @@ func (ec *executionContext) fieldContext_Mutation_moderateReview(ctx context.Con
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_createShowtime(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_createShowtime(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().CreateShowtime(ctx, fc.Args["input"].(model.CreateShowtimeInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.CreateShowtimeResult) graphql.Marshaler {
+			return ec.marshalNCreateShowtimeResult2marqueeᚋgraphᚋmodelᚐCreateShowtimeResult(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_createShowtime(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("field of type CreateShowtimeResult does not have child fields")
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_createShowtime_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_updateShowtime(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_updateShowtime(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().UpdateShowtime(ctx, fc.Args["input"].(model.UpdateShowtimeInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.UpdateShowtimeResult) graphql.Marshaler {
+			return ec.marshalNUpdateShowtimeResult2marqueeᚋgraphᚋmodelᚐUpdateShowtimeResult(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_updateShowtime(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("field of type UpdateShowtimeResult does not have child fields")
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_updateShowtime_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_setSeatRules(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -7671,6 +7789,13 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			return graphql.Null
 		}
 		return ec._SwapUnavailable(ctx, sel, obj)
+	case model.ShowtimeReserved:
+		return ec._ShowtimeReserved(ctx, sel, &obj)
+	case *model.ShowtimeReserved:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._ShowtimeReserved(ctx, sel, obj)
 	case model.ShowtimeClosed:
 		return ec._ShowtimeClosed(ctx, sel, &obj)
 	case *model.ShowtimeClosed:
@@ -7706,6 +7831,13 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			return graphql.Null
 		}
 		return ec._SeatRuleBroken(ctx, sel, obj)
+	case model.ScreenOccupied:
+		return ec._ScreenOccupied(ctx, sel, &obj)
+	case *model.ScreenOccupied:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._ScreenOccupied(ctx, sel, obj)
 	case model.ReviewReported:
 		return ec._ReviewReported(ctx, sel, &obj)
 	case *model.ReviewReported:
@@ -8491,6 +8623,20 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "moderateReview":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_moderateReview(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "createShowtime":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_createShowtime(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "updateShowtime":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_updateShowtime(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++

@@ -465,6 +465,52 @@ func (ec *executionContext) fieldContext_Showtime_prices(_ context.Context, fiel
 	return fc, nil
 }
 
+func (ec *executionContext) _Showtime_version(ctx context.Context, field graphql.CollectedField, obj *showtime.Showtime) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Showtime_version(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Version, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int32) graphql.Marshaler {
+			return ec.marshalNInt2int32(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Showtime_version(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Showtime", field, false, false, "Int")
+}
+
+func (ec *executionContext) _Showtime_salesOpenAt(ctx context.Context, field graphql.CollectedField, obj *showtime.Showtime) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Showtime_salesOpenAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.SalesOpenAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNDateTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Showtime_salesOpenAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Showtime", field, false, false, "DateTime")
+}
+
 func (ec *executionContext) _Showtime_salesCloseAt(ctx context.Context, field graphql.CollectedField, obj *showtime.Showtime) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1065,6 +1111,16 @@ func (ec *executionContext) _Showtime(ctx context.Context, sel ast.SelectionSet,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Showtime_prices(ctx, field, obj)
 				})
+		case "version":
+			out.Values[i] = ec._Showtime_version(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "salesOpenAt":
+			out.Values[i] = ec._Showtime_salesOpenAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "salesCloseAt":
 			out.Values[i] = ec._Showtime_salesCloseAt(ctx, field, obj)
 			if out.Values[i] == graphql.Null {

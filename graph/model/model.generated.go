@@ -85,6 +85,11 @@ type ConfirmTotpResult interface {
 	IsConfirmTotpResult()
 }
 
+// What came of `createShowtime`.
+type CreateShowtimeResult interface {
+	IsCreateShowtimeResult()
+}
+
 // How the erasure of an account went.
 type DeleteAccountResult interface {
 	IsDeleteAccountResult()
@@ -228,6 +233,11 @@ type UnlinkProviderResult interface {
 // How a change of the profile went.
 type UpdateProfileResult interface {
 	IsUpdateProfileResult()
+}
+
+// What came of `updateShowtime`.
+type UpdateShowtimeResult interface {
+	IsUpdateShowtimeResult()
 }
 
 // A refusal that is part of the answer: what the caller asked for cannot be done, and why.
@@ -734,6 +744,22 @@ type CreatePromotionPayload struct {
 	// The promotion.
 	Promotion Promotion `json:"promotion"`
 }
+
+// A showtime for a screen.
+type CreateShowtimeInput struct {
+	// Id of the screen.
+	ScreenID string `json:"screenId"`
+	// The showtime.
+	Showtime ShowtimeInput `json:"showtime"`
+}
+
+// The showtime is published and on sale from when it was said.
+type CreateShowtimePayload struct {
+	// The showtime, with the newest layout of the screen's seats.
+	Showtime showtime.Showtime `json:"showtime"`
+}
+
+func (CreateShowtimePayload) IsCreateShowtimeResult() {}
 
 // A reservation whose customer is offered other seats.
 type DeclineOfferedSeatsInput struct {
@@ -2177,6 +2203,22 @@ type RevokeRolePayload struct {
 
 func (RevokeRolePayload) IsRevokeRoleResult() {}
 
+// Other showtimes have the screen at that time, cleaning included; nothing was changed.
+type ScreenOccupied struct {
+	// Always `SCREEN_OCCUPIED`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+	// Those that are in the way, soonest first.
+	Showtimes []showtime.Showtime `json:"showtimes"`
+}
+
+func (ScreenOccupied) IsUserError() {}
+
+func (ScreenOccupied) IsCreateShowtimeResult() {}
+
+func (ScreenOccupied) IsUpdateShowtimeResult() {}
+
 // A seat that has another state than before.
 type SeatChange struct {
 	// The seat's id.
@@ -2217,6 +2259,14 @@ type SeatPrice struct {
 	Category theater.Category `json:"category"`
 	// Price of one seat.
 	Price money.Money `json:"price"`
+}
+
+// What a seat of a category costs.
+type SeatPriceInput struct {
+	// The category.
+	Category theater.Category `json:"category"`
+	// The price before the rules, fees and taxes of the theater, in the minor unit of its currency: 0 to 1000000000.
+	AmountMinor int64 `json:"amountMinor"`
 }
 
 // A rule of the theater forbids the selection; nothing was reserved.
@@ -2543,6 +2593,47 @@ type ShowtimeFilter struct {
 	// Only those that start before this moment.
 	To *time.Time `json:"to,omitempty"`
 }
+
+// A showtime as it shall be. It takes its screen for the trailers, the run time of the movie and the cleaning, which the screen and
+// the movie say.
+type ShowtimeInput struct {
+	// Id of the movie. Somebody must have said how long it runs.
+	MovieID string `json:"movieId"`
+	// When it starts on the theater's clock: in the future, at most two years ahead, at a time that the clock does show.
+	StartsAtLocal time.Time `json:"startsAtLocal"`
+	// Which one, for a time that the clock shows twice; any other time needs none.
+	WhenRepeated *showtime.Repeated `json:"whenRepeated,omitempty"`
+	// Picture format: `2D`, `3D`, `IMAX`; 1 to 50 characters.
+	Format string `json:"format"`
+	// Language spoken, BCP 47.
+	Language string `json:"language"`
+	// Language of the subtitles, BCP 47; none by default.
+	Subtitles *string `json:"subtitles,omitempty"`
+	// A price for each category of seats that the layout has, each once.
+	Prices []SeatPriceInput `json:"prices"`
+	// How many seats one customer may have: 1 to 100.
+	MaxSeatsPerCustomer int32 `json:"maxSeatsPerCustomer"`
+	// When sales begin; without it, at once, or for a showtime that is there already, as it is.
+	SalesOpenAt *time.Time `json:"salesOpenAt,omitempty"`
+	// How many minutes after the start sales end: -1440 to 1440, but not after the film.
+	SalesCloseMinutesAfterStart int32 `json:"salesCloseMinutesAfterStart"`
+}
+
+// The change would give customers another showtime than they have reserved; nothing was changed.
+type ShowtimeReserved struct {
+	// Always `SHOWTIME_RESERVED`.
+	Code UserErrorCode `json:"code"`
+	// A sentence for people.
+	Message string `json:"message"`
+	// How many reservations have seats, or are just being paid.
+	Reservations int32 `json:"reservations"`
+	// The fields of the input that must stay as they are: `input.showtime.format`.
+	Fields []string `json:"fields"`
+}
+
+func (ShowtimeReserved) IsUserError() {}
+
+func (ShowtimeReserved) IsUpdateShowtimeResult() {}
 
 // Credentials.
 type SignInInput struct {
@@ -2871,6 +2962,24 @@ type UpdatePromotionPayload struct {
 	Promotion Promotion `json:"promotion"`
 }
 
+// A showtime that shall be another one, on its screen.
+type UpdateShowtimeInput struct {
+	// Id of the showtime.
+	ShowtimeID string `json:"showtimeId"`
+	// The version that was read; `CONFLICT` when somebody changed the showtime since.
+	Version int32 `json:"version"`
+	// The showtime as it shall be, all of it.
+	Showtime ShowtimeInput `json:"showtime"`
+}
+
+// The showtime is changed.
+type UpdateShowtimePayload struct {
+	// The showtime.
+	Showtime showtime.Showtime `json:"showtime"`
+}
+
+func (UpdateShowtimePayload) IsUpdateShowtimeResult() {}
+
 // Restricts the list of accounts; every given condition must hold.
 type UserFilter struct {
 	// The user with this id.
@@ -3191,6 +3300,10 @@ const (
 	UserErrorCodeReviewHidden UserErrorCode = "REVIEW_HIDDEN"
 	// Moderators have not looked yet at what was reported of the review.
 	UserErrorCodeReviewReported UserErrorCode = "REVIEW_REPORTED"
+	// Other showtimes have the screen at that time.
+	UserErrorCodeScreenOccupied UserErrorCode = "SCREEN_OCCUPIED"
+	// Customers have reserved the showtime as it is.
+	UserErrorCodeShowtimeReserved UserErrorCode = "SHOWTIME_RESERVED"
 	// A rule of the theater forbids the selection of seats.
 	UserErrorCodeSeatRuleBroken UserErrorCode = "SEAT_RULE_BROKEN"
 	// Too many holds of the customer ended unpaid.
@@ -3235,13 +3348,15 @@ var AllUserErrorCode = []UserErrorCode{
 	UserErrorCodeAlreadyReviewed,
 	UserErrorCodeReviewHidden,
 	UserErrorCodeReviewReported,
+	UserErrorCodeScreenOccupied,
+	UserErrorCodeShowtimeReserved,
 	UserErrorCodeSeatRuleBroken,
 	UserErrorCodeCoolingDown,
 }
 
 func (e UserErrorCode) IsValid() bool {
 	switch e {
-	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeInvalidProof, UserErrorCodeAccountDisabled, UserErrorCodeTooManyGrants, UserErrorCodeLastAdmin, UserErrorCodeSessionEnded, UserErrorCodeLinkExpired, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodePromotionRefused, UserErrorCodeReservationExpired, UserErrorCodeHoldLimitReached, UserErrorCodePayLaterUnavailable, UserErrorCodeCancellationClosed, UserErrorCodeSwapUnavailable, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending, UserErrorCodeUsernameTaken, UserErrorCodePayOutMethodRefused, UserErrorCodeTenderRefused, UserErrorCodePaymentUnderWay, UserErrorCodeProviderSignInFailed, UserErrorCodeAccountExists, UserErrorCodeProviderEmailUnverified, UserErrorCodeProviderLinkTaken, UserErrorCodeLastWayToSignIn, UserErrorCodeNoPassword, UserErrorCodePriceTooHigh, UserErrorCodeReservationsAhead, UserErrorCodeAccountInOffice, UserErrorCodeTicketRequired, UserErrorCodeAlreadyReviewed, UserErrorCodeReviewHidden, UserErrorCodeReviewReported, UserErrorCodeSeatRuleBroken, UserErrorCodeCoolingDown:
+	case UserErrorCodeEmailTaken, UserErrorCodeInvalidCredentials, UserErrorCodeSecondFactorRequired, UserErrorCodeInvalidProof, UserErrorCodeAccountDisabled, UserErrorCodeTooManyGrants, UserErrorCodeLastAdmin, UserErrorCodeSessionEnded, UserErrorCodeLinkExpired, UserErrorCodeSeatsUnavailable, UserErrorCodeShowtimeClosed, UserErrorCodeLimitExceeded, UserErrorCodePromotionRefused, UserErrorCodeReservationExpired, UserErrorCodeHoldLimitReached, UserErrorCodePayLaterUnavailable, UserErrorCodeCancellationClosed, UserErrorCodeSwapUnavailable, UserErrorCodePaymentDeclined, UserErrorCodePaymentPending, UserErrorCodeUsernameTaken, UserErrorCodePayOutMethodRefused, UserErrorCodeTenderRefused, UserErrorCodePaymentUnderWay, UserErrorCodeProviderSignInFailed, UserErrorCodeAccountExists, UserErrorCodeProviderEmailUnverified, UserErrorCodeProviderLinkTaken, UserErrorCodeLastWayToSignIn, UserErrorCodeNoPassword, UserErrorCodePriceTooHigh, UserErrorCodeReservationsAhead, UserErrorCodeAccountInOffice, UserErrorCodeTicketRequired, UserErrorCodeAlreadyReviewed, UserErrorCodeReviewHidden, UserErrorCodeReviewReported, UserErrorCodeScreenOccupied, UserErrorCodeShowtimeReserved, UserErrorCodeSeatRuleBroken, UserErrorCodeCoolingDown:
 		return true
 	}
 	return false

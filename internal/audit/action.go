@@ -36,6 +36,8 @@ const (
 	PriceRuleCreated     Action = "price_rule.created"
 	PriceRuleChanged     Action = "price_rule.changed"
 	PriceRuleDeleted     Action = "price_rule.deleted"
+	ShowtimeCreated      Action = "showtime.created"
+	ShowtimeChanged      Action = "showtime.changed"
 	PromotionCreated     Action = "promotion.created"
 	PromotionChanged     Action = "promotion.changed"
 	ReviewHidden         Action = "review.hidden"
@@ -124,6 +126,10 @@ func (a Action) Meaning() string {
 		return "A rule of the prices of a theater was changed, switched off or on."
 	case PriceRuleDeleted:
 		return "A rule of the prices of a theater was deleted."
+	case ShowtimeCreated:
+		return "A showtime was published on a screen of a theater and put on sale."
+	case ShowtimeChanged:
+		return "A showtime was changed: what is shown or when, while nothing was reserved; its prices, or when it is on sale."
 	case PromotionCreated:
 		return "A theater was given another promotion code."
 	case PromotionChanged:

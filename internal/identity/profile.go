@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
-	"golang.org/x/text/language"
 
 	"marquee/ent"
 	"marquee/internal/apperr"
@@ -89,7 +88,7 @@ func (in UpdateProfileInput) normalise(bad *apperr.Fields) UpdateProfileInput {
 		return number
 	})
 	in.Locale.normalise(func(text string) string {
-		locale, ok := normaliseLocale(text)
+		locale, ok := words.Language(text)
 		if !ok {
 			bad.Add("input.locale", "This is not a language such as en, de-AT or zh-Hant-TW.")
 		}
@@ -116,23 +115,6 @@ func (c *Change) normalise(with func(string) string) {
 	if c.To != nil {
 		*c = Set(with(*c.To))
 	}
-}
-
-// normaliseLocale keeps language, script and region of a tag, and nothing in which a text could be hidden.
-func normaliseLocale(text string) (string, bool) {
-	const longest = 35 // of RFC 5646
-	if len(text) > longest {
-		return "", false
-	}
-	tag, err := language.Parse(strings.TrimSpace(text))
-	if err != nil {
-		return "", false
-	}
-	base, script, region := tag.Raw()
-	if tag, err = language.Compose(base, script, region); err != nil || tag == language.Und || base.String() == "und" {
-		return "", false
-	}
-	return tag.String(), true
 }
 
 // UpdateProfile changes the viewer's own name and profile: ErrUsernameTaken, BAD_USER_INPUT.

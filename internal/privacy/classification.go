@@ -551,7 +551,7 @@ func Impersonal() map[string]string {
 		"seat_layouts":       "id screen_id version seat_count created_at",
 		"seats":              "id layout_id seat_no row_label number x y category group_no companion_of",
 		"seat_rules":         "theater_id no_seat_left_alone relaxed_at_free_percent relaxed_minutes_before_start accessible_release_minutes updated_at",
-		"showtimes":          "id movie_id theater_id screen_id layout_id starts_at ends_at occupied_until format language subtitles status created_at",
+		"showtimes":          "id movie_id theater_id screen_id layout_id starts_at ends_at occupied_until format language subtitles status created_at version",
 		"price_tiers":        "id showtime_id category amount_minor",
 		"promotions":         "id theater_id code label basis_points amount_minor starts_at ends_at max_uses max_minor per_user combinable scope active version used_count used_minor created_at",
 		"price_rules":        "id theater_id kind label ticket_type format weekdays from_minute to_minute basis_points amount_minor per_reservation included active created_at",

@@ -31,6 +31,7 @@ type Showtime struct {
 	Language  string  // BCP 47
 	Subtitles *string // BCP 47
 	Status    Status
+	Version   int32 // counts its changes from 1
 	Currency  string
 	Sale
 	MaxSeats int32 // per customer

@@ -55,7 +55,7 @@ func NewService(db *postgres.DB, c clock.Clock) *Service {
 }
 
 const columns = `s.id, s.movie_id, s.theater_id, s.screen_id, s.layout_id, s.starts_at, s.ends_at, t.time_zone, s.format,
-	s.language, s.subtitles, s.status, sale.currency, sale.max_seats, ` + saleColumns
+	s.language, s.subtitles, s.status, s.version, sale.currency, sale.max_seats, ` + saleColumns
 
 // saleColumns are those of Sale, in the order of its fields.
 const saleColumns = `sale.opens_at, sale.closes_at, sale.status <> 'OPEN', s.status = 'CANCELLED'`
@@ -345,7 +345,7 @@ func (s *Service) scan(rows *sql.Rows, leading ...any) (Showtime, error) {
 	var one Showtime
 	var zone string
 	into := append(leading, &one.ID, &one.MovieID, &one.TheaterID, &one.ScreenID, &one.LayoutID, &one.StartsAt, &one.EndsAt, &zone,
-		&one.Format, &one.Language, &one.Subtitles, &one.Status, &one.Currency, &one.MaxSeats)
+		&one.Format, &one.Language, &one.Subtitles, &one.Status, &one.Version, &one.Currency, &one.MaxSeats)
 	into = append(into, saleFields(&one.Sale)...)
 	if err := rows.Scan(into...); err != nil {
 		return Showtime{}, err

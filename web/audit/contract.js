@@ -26,6 +26,7 @@ const values = {
     ...['ReviewAspects', 'ReviewRating', 'ReviewEdit', 'ReviewReportCount', 'TicketRequired', 'AlreadyReviewed', 'ReviewHidden', 'ReviewReported'],
     // What staff may know of a reservation.
     ...['ReservationCustomer', 'CounterReceipt', 'TenderRefused', 'PayOutMethodRefused', 'PaymentUnderWay'],
+    ...['ScreenOccupied', 'ShowtimeReserved'],
     ...['TheaterStatement', 'StatementMovement', 'StatementBalance'],
     // Gateways are named, not numbered.
     ...['PaymentOption', 'TheaterGateways', 'PaymentGateway'],
