@@ -83,6 +83,9 @@ type mischief struct {
 	after  bool
 	answer nonsense
 	times  atomic.Int32 // that it still does so
+
+	strangers atomic.Int32 // requests to somebody else than the gateway
+	longest   atomic.Int64 // bytes of a body that were read
 }
 
 // nonsense is what comes instead of an answer.
@@ -92,6 +95,9 @@ type nonsense struct {
 }
 
 func (m *mischief) RoundTrip(request *http.Request) (*http.Response, error) {
+	if request.URL.Host != "sandbox" {
+		m.strangers.Add(1)
+	}
 	if m.times.Add(-1) < 0 {
 		return m.next.RoundTrip(request)
 	}
@@ -108,10 +114,27 @@ func (m *mischief) RoundTrip(request *http.Request) (*http.Response, error) {
 	if m.answer.location != "" {
 		header.Set("Location", m.answer.location)
 	}
-	return &http.Response{StatusCode: m.answer.status, Header: header, Body: io.NopCloser(strings.NewReader(m.answer.body)), Request: request}, nil
+	return &http.Response{StatusCode: m.answer.status, Header: header, Body: io.NopCloser(&counted{Reader: strings.NewReader(m.answer.body), longest: &m.longest}), Request: request}, nil
 }
 
-// TestPM13_nonsense_from_the_gateway: whatever comes instead of an answer, nothing is lost and nothing is taken twice.
+// counted counts what is read of it.
+type counted struct {
+	io.Reader
+
+	read    int64
+	longest *atomic.Int64 // of several
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	if c.read += int64(n); c.read > c.longest.Load() {
+		c.longest.Store(c.read)
+	}
+	return n, err
+}
+
+// TestPM13_nonsense_from_the_gateway: whatever comes instead of an answer is unknown: nothing is lost, nothing is taken twice, nobody else
+// is asked, and no more than a megabyte is read.
 func TestPM13_nonsense_from_the_gateway(t *testing.T) {
 	t.Parallel()
 	const json = "application/json"
@@ -142,6 +165,12 @@ func TestPM13_nonsense_from_the_gateway(t *testing.T) {
 					r := h.hold(t, viewer, h.fresh(1)...)
 					if _, err := service.Pay(t.Context(), viewer, payInput(r)); err != nil {
 						t.Errorf("paying: %v", err)
+					}
+					if n := line.strangers.Load(); n != 0 {
+						t.Errorf("%d requests go where the gateway has pointed", n)
+					}
+					if n := line.longest.Load(); n > 1<<20 {
+						t.Errorf("%d bytes of an answer are read", n)
 					}
 					line.times.Store(0) // it is itself again
 					h.endLeases(t)
