@@ -75,7 +75,7 @@ prove-checks: ensure-postgres ## Plant mistakes into the heart: the race must no
 
 .PHONY: prove-payments
 prove-payments: ensure-postgres ## Let processes exit at every failpoint of payments, with 10 seeds: nothing remains at the gateway
-	@MARQUEE_TEST_CRASH_SEEDS=10 $(GO) test -count=1 -v -timeout 15m -run '^TestP2_crash_at_every_failpoint$$' ./internal/booking | awk ' \
+	@MARQUEE_TEST_CRASH_SEEDS=10 $(GO) test -count=1 -v -timeout 15m -run '^TestP1_P2_crash_at_every_failpoint$$' ./internal/booking | awk ' \
 		/_test.go:/ && !/ RESULT / { print } \
 		/ RESULT / { sub(/.* RESULT/, "RESULT"); print; done = 1 } \
 		END { if (!done) print "RESULT verdict=failed"; exit !done }'

@@ -3,6 +3,7 @@ package graph_test
 import (
 	"fmt"
 	"log/slog"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -26,7 +27,8 @@ var unwritten = []string{
 const cardNumber = "4111 1111 1111 1111"
 
 // P14 and PM12: the number of a card, and what turns the direction of reading, are refused by name wherever people write what is
-// kept, in every field of the contract. Afterwards the number is in no answer, no line of the log and no row of any table.
+// kept, in every field of the contract. Afterwards it, and anything else that can be the number of a card, is in no answer, no line of the log, no
+// row of any table and no metric.
 func TestP14_PM12_words(t *testing.T) {
 	t.Parallel()
 	a := apitest.New(t, apitest.Still(), apitest.With(func(c *config.Config) { c.LogLevel = slog.LevelDebug }))
@@ -128,7 +130,13 @@ func TestP14_PM12_words(t *testing.T) {
 			}
 		})
 	}
-	for name, sink := range map[string]string{"answers": answers.String(), "log": a.Logged(), "tables": a.DumpAll()} {
+	runs := regexp.MustCompile(`\b[3-6]\d{12,18}\b`)
+	for name, sink := range map[string]string{"answers": answers.String(), "log": a.Logged(), "tables": a.DumpAll(), "metrics": string(a.Visit("/metrics").Body)} {
+		for _, digits := range runs.FindAllString(sink, -1) {
+			if passesLuhn(digits) {
+				t.Errorf("what can be the number of a card is found in the %s: %s", name, digits)
+			}
+		}
 		if sink == "" {
 			t.Errorf("nothing came to the %s: nothing was proved", name)
 		}
@@ -136,6 +144,39 @@ func TestP14_PM12_words(t *testing.T) {
 		for _, form := range slices.Concat(formsOf(cardNumber), formsOf(strings.ReplaceAll(cardNumber, " ", "")), formsOf(strings.ReplaceAll(cardNumber, " ", "."))) {
 			if at := strings.Index(sink, form); at >= 0 {
 				t.Errorf("the number is found in the %s: …%q…", name, around(sink, at))
+			}
+		}
+	}
+}
+
+// passesLuhn reports whether the last of the digits is the check digit of the others, as it is of cards.
+func passesLuhn(digits string) bool {
+	sum := 0
+	for i := range digits {
+		digit := int(digits[len(digits)-1-i] - '0')
+		if i%2 == 1 {
+			if digit *= 2; digit > 9 {
+				digit -= 9
+			}
+		}
+		sum += digit
+	}
+	return sum%10 == 0
+}
+
+// TestP14_contract: there is no place for the number or the security code of a card, nor for when it expires, in what clients send and read.
+func TestP14_contract(t *testing.T) {
+	t.Parallel()
+	card := regexp.MustCompile(`(?i)^(pan|cc|card(holder)?_?(no|number|code|name|expiry)?|cvv2?|cvc2?|csc|security_?code|exp(iry|iration)?_?(month|year|date))$`)
+	for _, definition := range contract(schemaFrom(t, "../schema")) {
+		for _, field := range fieldsOf(definition) {
+			if card.MatchString(field.Name) {
+				t.Errorf("%s.%s is a place for what is on a card", definition.Name, field.Name)
+			}
+			for _, argument := range field.Arguments {
+				if card.MatchString(argument.Name) {
+					t.Errorf("%s.%s(%s) is a place for what is on a card", definition.Name, field.Name, argument.Name)
+				}
 			}
 		}
 	}

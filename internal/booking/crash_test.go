@@ -119,10 +119,10 @@ func TestCrashChild(t *testing.T) {
 	}
 }
 
-// TestP2_crash_at_every_failpoint lets a process exit at each failpoint of a checkout, of a refund and of a reconciler that finds late
+// TestP1_P2_crash_at_every_failpoint lets a process exit at each failpoint of a checkout, of a refund and of a reconciler that finds late
 // money, one after the other, and retries as its customer and its fellows would. Whatever the gateway's journal has taken and not given
 // back is then what the confirmed reservations come to, and what the ledger has: nothing remains.
-func TestP2_crash_at_every_failpoint(t *testing.T) {
+func TestP1_P2_crash_at_every_failpoint(t *testing.T) {
 	t.Parallel()
 	seeds := 1
 	if set, ok := os.LookupEnv(crashSeeds); ok {
@@ -208,6 +208,16 @@ func crashAll(t *testing.T, seed uint64) (points int) {
 			switch command {
 			case "cancel":
 				_, err = node.Cancel(t.Context(), viewer, cancelInput(r))
+			case "pay": // in fifty tabs
+				const tabs = 50
+				together(tabs, func(int) {
+					if _, err := node.Pay(t.Context(), viewer, in); err != nil {
+						t.Errorf("asking again after a crash at failpoint %d: %v", at, err)
+					}
+				})
+				if n := len(h.attempts(t, r)); n != 1 {
+					t.Errorf("after a crash at failpoint %d one key has made %d attempts", at, n)
+				}
 			default:
 				_, err = node.Pay(t.Context(), viewer, in)
 			}

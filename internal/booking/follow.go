@@ -29,8 +29,8 @@ func (s *Service) Follow(ctx context.Context, a payment.Attempt) error {
 	refunds, err := s.payments.RefundsUnderWay(ctx, a)
 	for _, r := range refunds {
 		back := s.giveBack(ctx, r)
-		// That it has failed is recorded as well.
-		if _, failed := errors.AsType[failedRefundError](back); !failed && !errors.Is(back, errPending) {
+		// That it has failed is recorded as well, and so is what somebody else made of it at the same time.
+		if _, failed := errors.AsType[failedRefundError](back); !failed && !errors.Is(back, errPending) && !errors.Is(back, payment.ErrMoved) {
 			err = errors.Join(err, back)
 		}
 	}

@@ -365,7 +365,7 @@ func TestService_Pay_does_not_hide_a_fault(t *testing.T) {
 	}
 }
 
-func TestService_Pay_in_parallel(t *testing.T) {
+func TestP13_Service_Pay_in_parallel(t *testing.T) {
 	t.Parallel()
 	const tabs = 50
 	h := newHouse(t, fixture.Plan{})

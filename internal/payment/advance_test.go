@@ -248,9 +248,9 @@ func TestService_AdvanceTx_of_stray_money(t *testing.T) {
 	})
 }
 
-// TestService_AdvanceTx_in_any_order brings the same events of one attempt late, doubled and out of order: it moves along
+// TestP6_Service_AdvanceTx_in_any_order brings the same events of one attempt late, doubled and out of order: it moves along
 // the edges and never back.
-func TestService_AdvanceTx_in_any_order(t *testing.T) {
+func TestP6_Service_AdvanceTx_in_any_order(t *testing.T) {
 	t.Parallel()
 	l := newTill(t)
 	rapid.Check(t, func(rt *rapid.T) {

@@ -52,9 +52,9 @@ func lines(s payment.Statement) (movements, balances []string) {
 	return movements, balances
 }
 
-// TestLedger_follows_every_step holds that each step of an attempt is a movement exactly where it moves money, whoever
+// TestP5_Ledger_follows_every_step holds that each step of an attempt is a movement exactly where it moves money, whoever
 // makes the step.
-func TestLedger_follows_every_step(t *testing.T) {
+func TestP5_Ledger_follows_every_step(t *testing.T) {
 	t.Parallel()
 	l := newTill(t)
 	for status, want := range map[payment.AttemptStatus][]string{
@@ -82,8 +82,8 @@ func TestLedger_follows_every_step(t *testing.T) {
 	}
 }
 
-// TestLedger_stays holds that no statement changes what is in the ledger, nor one that another table's end brings.
-func TestLedger_stays(t *testing.T) {
+// TestP5_Ledger_stays holds that no statement changes what is in the ledger, nor one that another table's end brings.
+func TestP5_Ledger_stays(t *testing.T) {
 	t.Parallel()
 	l := newTill(t)
 	l.in(t, payment.AttemptCaptured)
