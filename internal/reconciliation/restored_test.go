@@ -1,9 +1,11 @@
 package reconciliation_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
+	"marquee/internal/apperr"
 	"marquee/internal/auth"
 	"marquee/internal/booking"
 	"marquee/internal/dbtest"
@@ -169,5 +171,58 @@ func TestP15_money_moved_since_a_restored_backup_is_applied_or_goes_back(t *test
 	}
 	if left != 0 || ledger != 0 {
 		t.Errorf("the gateway has %d more than the reservations come to, and the ledger %d more than the gateway", left, ledger)
+	}
+}
+
+// TestP15_money_given_back_since_a_restored_backup: of a seat that was given back since, and is the customer's again, the queue says that
+// its money is gone; once it is given back again nothing goes back twice, and nothing remains.
+func TestP15_money_given_back_since_a_restored_backup(t *testing.T) {
+	t.Parallel()
+	url := dbtest.NewURL(t)
+	db, shut := openHouse(t, url)
+	h := houseAt(t, db, newBank(t))
+	customer := viewer()
+	held, err := h.booking.Reserve(t.Context(), customer, booking.ReserveInput{ShowtimeID: h.Show(), SeatIDs: h.SeatIDs(20, 21), IdempotencyKey: typeid.New().String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := held.(booking.Reserved).Reservation
+	h.must(h.booking.Pay(t.Context(), customer, booking.PayInput{ShowtimeID: r.ShowtimeID, ReservationID: r.ID, IdempotencyKey: typeid.New().String()}))
+	cancel := func() error {
+		_, err := h.booking.Cancel(t.Context(), customer, booking.CancelInput{ShowtimeID: r.ShowtimeID, ReservationID: r.ID, SeatIDs: h.SeatIDs(20)})
+		return err
+	}
+	shut()
+	backup, at := dbtest.CopyURL(t, url), time.Now()
+	db, shut = openHouse(t, url)
+	h = h.in(db)
+	h.must(nil, cancel())
+	shut()
+
+	db, _ = openHouse(t, backup)
+	h = h.in(db)
+	run := func() reconciliation.Run {
+		got, err := h.books.ReconcileRestored(t.Context(), h.gateway.Name(), at.Add(-time.Hour), time.Now().Add(time.Minute), at)
+		if err != nil || got.Outcome != reconciliation.Done {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		return got
+	}
+	if first := run(); first.Found != 1 || !strings.HasPrefix(h.queue()[h.bank.Charges()[0].Key], "REFUND_NOT_RECORDED") {
+		t.Errorf("%+v: %v", first, h.queue())
+	}
+	if err := cancel(); err != nil && apperr.CodeOf(err) != apperr.Conflict {
+		t.Fatal(err)
+	}
+	if last := run(); last.Found != 0 {
+		t.Errorf("%+v: %v", last, h.queue())
+	}
+	if backlog, err := h.books.Backlog(t.Context()); err != nil || backlog.Open != 0 {
+		t.Errorf("%+v waits, %v: %v", backlog, err, h.queue())
+	}
+	left := fixture.Get[int64](t, h.DB, `SELECT sum(CASE 'GATEWAY' WHEN debit THEN amount_minor WHEN credit THEN -amount_minor ELSE 0 END) FROM ledger_transfers`)
+	charges := h.bank.Charges()
+	if len(charges) != 1 || charges[0].CapturedMinor != 2400 || charges[0].RefundedMinor != 1200 || left != 1200 {
+		t.Errorf("the gateway has %+v, and the ledger %d", charges, left)
 	}
 }
