@@ -332,8 +332,8 @@ func TestService_Pay_goes_on_without_the_customer(t *testing.T) {
 	}
 }
 
-// A gateway that does not answer is given its time and no more.
-func TestService_Pay_gives_a_gateway_its_time(t *testing.T) {
+// A gateway that does not answer is given its time and no more: the payment is pending then, and settled later.
+func TestV3_Service_Pay_gives_a_gateway_its_time(t *testing.T) {
 	t.Parallel()
 	h, viewer := newHouse(t, fixture.Plan{}), newViewer()
 	impatient := settings
