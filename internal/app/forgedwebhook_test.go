@@ -46,16 +46,14 @@ func TestP11_PM3_a_webhook_that_is_not_believed_changes_nothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	now, charge := time.Now(), a.Bank.Charges()[0]
-	genuine := tell(t, "evt_1", payment.EventCharge, charge, now)
+	genuine := apitest.Tell(t, "evt_1", payment.EventCharge, charge, now)
 	var anew bytes.Buffer
-	if err := json.Indent(&anew, genuine.body, "", " "); err != nil {
+	if err := json.Indent(&anew, genuine.Body, "", " "); err != nil {
 		t.Fatal(err)
 	}
-	changed := bytes.Clone(genuine.body)
+	changed := bytes.Clone(genuine.Body)
 	changed[len(changed)/2] ^= 1
-	signed := func(body string) hook {
-		return hook{http.Header{sandbox.SignatureHeader: {sandbox.Sign(apitest.BankSecret, []byte(body), now)}}, []byte(body)}
-	}
+	signed := func(body string) apitest.Webhook { return apitest.Signed(apitest.BankSecret, []byte(body), now) }
 	const atStripe, atRazorpay = "/webhooks/stripe", "/webhooks/razorpay"
 	intent := []byte(`{"id":"evt_2","object":"event","type":"payment_intent.succeeded","created":1793000000,"data":{"object":{"id":"pi_1","object":"payment_intent",
 		"status":"succeeded","amount":1200,"amount_received":1200,"currency":"nzd","metadata":{"marquee_attempt":"` + key + `"}}}}`)
@@ -64,22 +62,22 @@ func TestP11_PM3_a_webhook_that_is_not_believed_changes_nothing(t *testing.T) {
 	before := a.DumpAll()
 	for name, test := range map[string]struct {
 		path string
-		hook hook
+		hook apitest.Webhook
 		want int
 	}{
-		"unsigned":                  {inbox, hook{http.Header{}, genuine.body}, http.StatusBadRequest},
-		"a_byte_changed":            {inbox, hook{genuine.header, changed}, http.StatusBadRequest},
-		"written_anew":              {inbox, hook{genuine.header, anew.Bytes()}, http.StatusBadRequest},
-		"six_minutes_old":           {inbox, tell(t, "evt_1", payment.EventCharge, charge, now.Add(-6*time.Minute)), http.StatusBadRequest},
-		"six_minutes_ahead":         {inbox, tell(t, "evt_1", payment.EventCharge, charge, now.Add(6*time.Minute)), http.StatusBadRequest},
-		"of_another_account":        {inbox, hook{http.Header{sandbox.SignatureHeader: {sandbox.Sign("another", genuine.body, now)}}, genuine.body}, http.StatusBadRequest},
+		"unsigned":                  {inbox, apitest.Webhook{Header: http.Header{}, Body: genuine.Body}, http.StatusBadRequest},
+		"a_byte_changed":            {inbox, apitest.Webhook{Header: genuine.Header, Body: changed}, http.StatusBadRequest},
+		"written_anew":              {inbox, apitest.Webhook{Header: genuine.Header, Body: anew.Bytes()}, http.StatusBadRequest},
+		"six_minutes_old":           {inbox, apitest.Tell(t, "evt_1", payment.EventCharge, charge, now.Add(-6*time.Minute)), http.StatusBadRequest},
+		"six_minutes_ahead":         {inbox, apitest.Tell(t, "evt_1", payment.EventCharge, charge, now.Add(6*time.Minute)), http.StatusBadRequest},
+		"of_another_account":        {inbox, apitest.Signed("another", genuine.Body, now), http.StatusBadRequest},
 		"signed_and_a_page":         {inbox, signed("<html>Sign in to the network</html>"), http.StatusBadRequest},
 		"signed_without_an_id":      {inbox, signed("{}"), http.StatusBadRequest},
-		"signed_with_a_long_id":     {inbox, tell(t, strings.Repeat("e", 256), payment.EventCharge, charge, now), http.StatusBadRequest},
+		"signed_with_a_long_id":     {inbox, apitest.Tell(t, strings.Repeat("e", 256), payment.EventCharge, charge, now), http.StatusBadRequest},
 		"signed_with_a_strange_id":  {inbox, signed(`{"id":"evt_\u0000","kind":"CHARGE"}`), http.StatusBadRequest},
 		"signed_with_a_strange_day": {inbox, signed(`{"id":"evt_1","kind":"CHARGE","occurredAt":"9999999-01-01"}`), http.StatusBadRequest},
-		"empty":                     {inbox, hook{http.Header{}, nil}, http.StatusBadRequest},
-		"ten_megabytes":             {inbox, hook{genuine.header, bytes.Repeat([]byte(" "), 10<<20)}, http.StatusRequestEntityTooLarge},
+		"empty":                     {inbox, apitest.Webhook{Header: http.Header{}, Body: nil}, http.StatusBadRequest},
+		"ten_megabytes":             {inbox, apitest.Webhook{Header: genuine.Header, Body: bytes.Repeat([]byte(" "), 10<<20)}, http.StatusRequestEntityTooLarge},
 		"of_an_unknown_gateway":     {"/webhooks/paypal", genuine, http.StatusNotFound},
 
 		"of_the_sandbox_at_stripe":    {atStripe, genuine, http.StatusBadRequest},
@@ -90,64 +88,27 @@ func TestP11_PM3_a_webhook_that_is_not_believed_changes_nothing(t *testing.T) {
 		"of_razorpay_at_stripe":       {atStripe, byRazorpay(razorpaySecret, order), http.StatusBadRequest},
 		"of_another_stripe_account":   {atStripe, byStripe("whsec_theirs", intent, now), http.StatusBadRequest},
 		"of_another_razorpay_account": {atRazorpay, byRazorpay("theirs", order), http.StatusBadRequest},
-		"of_stripe_and_unsigned":      {atStripe, hook{http.Header{}, intent}, http.StatusBadRequest},
-		"of_razorpay_and_unsigned":    {atRazorpay, hook{http.Header{}, order}, http.StatusBadRequest},
-		"of_stripe_and_changed":       {atStripe, hook{byStripe(stripeSecret, intent, now).header, cut(intent)}, http.StatusBadRequest},
-		"of_razorpay_and_changed":     {atRazorpay, hook{byRazorpay(razorpaySecret, order).header, cut(order)}, http.StatusBadRequest},
+		"of_stripe_and_unsigned":      {atStripe, apitest.Webhook{Header: http.Header{}, Body: intent}, http.StatusBadRequest},
+		"of_razorpay_and_unsigned":    {atRazorpay, apitest.Webhook{Header: http.Header{}, Body: order}, http.StatusBadRequest},
+		"of_stripe_and_changed":       {atStripe, apitest.Webhook{Header: byStripe(stripeSecret, intent, now).Header, Body: cut(intent)}, http.StatusBadRequest},
+		"of_razorpay_and_changed":     {atRazorpay, apitest.Webhook{Header: byRazorpay(razorpaySecret, order).Header, Body: cut(order)}, http.StatusBadRequest},
 		"of_stripe_and_old":           {atStripe, byStripe(stripeSecret, intent, now.Add(-6*time.Minute)), http.StatusBadRequest},
 	} {
-		if got := post(t, a, test.path, test.hook); got != test.want {
+		if got := a.Deliver(test.path, test.hook); got != test.want {
 			t.Errorf("%s: %d, want %d", name, got, test.want)
 		}
 		if after := a.DumpAll(); after != before {
 			t.Fatalf("%s: the tables were\n%s\nand are\n%s", name, before, after)
 		}
 	}
-	for path, h := range map[string]hook{inbox: genuine, atStripe: byStripe(stripeSecret, intent, now), atRazorpay: byRazorpay(razorpaySecret, order)} {
-		if got := post(t, a, path, h); got != http.StatusNoContent {
+	for path, h := range map[string]apitest.Webhook{inbox: genuine, atStripe: byStripe(stripeSecret, intent, now), atRazorpay: byRazorpay(razorpaySecret, order)} {
+		if got := a.Deliver(path, h); got != http.StatusNoContent {
 			t.Errorf("a genuine one at %s: %d", path, got)
 		}
 	}
 	if after := a.DumpAll(); after == before {
 		t.Error("genuine ones change nothing: the tables do not show what a webhook does")
 	}
-}
-
-// hook is a webhook.
-type hook struct {
-	header http.Header
-	body   []byte
-}
-
-// tell returns a webhook that tells of a charge, signed at a moment.
-func tell(t *testing.T, id string, kind payment.EventKind, c sandbox.Charge, at time.Time) hook {
-	t.Helper()
-	body, err := json.Marshal(sandbox.Notice{ID: id, Kind: kind, OccurredAt: at, Charge: c})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return hook{http.Header{sandbox.SignatureHeader: {sandbox.Sign(apitest.BankSecret, body, at)}}, body}
-}
-
-// post sends a webhook to a node and returns the status of the answer. Safe in any goroutine.
-func post(t *testing.T, a *apitest.App, path string, h hook) int {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, a.URL+path, bytes.NewReader(h.body))
-	if err != nil {
-		t.Error(err)
-		return 0
-	}
-	r.Header = h.header.Clone()
-	r.Header.Set("Content-Type", "application/json")
-	answer, err := a.Anonymous().HTTP.Do(r)
-	if err != nil {
-		t.Error(err)
-		return 0
-	}
-	if err := answer.Body.Close(); err != nil {
-		t.Error(err)
-	}
-	return answer.StatusCode
 }
 
 // What the gateways of the tests sign with.
@@ -157,17 +118,17 @@ const (
 )
 
 // byStripe signs a webhook as an account at Stripe does.
-func byStripe(secret string, body []byte, at time.Time) hook {
+func byStripe(secret string, body []byte, at time.Time) apitest.Webhook {
 	stamp := strconv.FormatInt(at.Unix(), 10)
-	return hook{http.Header{"Stripe-Signature": {"t=" + stamp + ",v1=" + signature(secret, stamp+"."+string(body))}}, body}
+	return apitest.Webhook{Header: http.Header{"Stripe-Signature": {"t=" + stamp + ",v1=" + signature(secret, stamp+"."+string(body))}}, Body: body}
 }
 
 // byRazorpay signs a webhook as an account at Razorpay does.
-func byRazorpay(secret string, body []byte) hook {
+func byRazorpay(secret string, body []byte) apitest.Webhook {
 	header := http.Header{}
 	header.Set("X-Razorpay-Signature", signature(secret, string(body)))
 	header.Set("X-Razorpay-Event-Id", "event-1")
-	return hook{header, body}
+	return apitest.Webhook{Header: header, Body: body}
 }
 
 func signature(secret, text string) string {

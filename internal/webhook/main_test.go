@@ -1,17 +1,13 @@
 package webhook_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"net/http"
 	"os"
 	"sync"
 	"testing"
 	"time"
 
 	"marquee/internal/apitest"
-	"marquee/internal/payment"
 	"marquee/internal/payment/sandbox"
 	"marquee/internal/typeid"
 )
@@ -63,43 +59,6 @@ func charge(t *testing.T, a *apitest.App, key string) sandbox.Charge {
 	}
 	t.Fatalf("the bank knows no charge %s", key)
 	panic("unreachable")
-}
-
-// hook is a webhook.
-type hook struct {
-	header http.Header
-	body   []byte
-}
-
-// tell returns a webhook that tells of a charge, signed at a moment.
-func tell(t *testing.T, id string, kind payment.EventKind, c sandbox.Charge, at time.Time) hook {
-	t.Helper()
-	body, err := json.Marshal(sandbox.Notice{ID: id, Kind: kind, OccurredAt: at, Charge: c})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return hook{http.Header{sandbox.SignatureHeader: {sandbox.Sign(apitest.BankSecret, body, at)}}, body}
-}
-
-// post sends a webhook to a node and returns the status of the answer. Safe in any goroutine.
-func post(t *testing.T, a *apitest.App, path string, h hook) int {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, a.URL+path, bytes.NewReader(h.body))
-	if err != nil {
-		t.Error(err)
-		return 0
-	}
-	r.Header = h.header.Clone()
-	r.Header.Set("Content-Type", "application/json")
-	answer, err := a.Anonymous().HTTP.Do(r)
-	if err != nil {
-		t.Error(err)
-		return 0
-	}
-	if err := answer.Body.Close(); err != nil {
-		t.Error(err)
-	}
-	return answer.StatusCode
 }
 
 // work has a node do jobs, and nothing else by itself, until the test is over.

@@ -40,7 +40,7 @@ func TestP7_one_event_has_one_effect(t *testing.T) {
 			t.Fatal(err)
 		}
 		entries := apitest.Value[int64](a, `SELECT count(*) FROM audit_entries`)
-		h := tell(t, fmt.Sprint("evt_", seat), payment.EventCharge, charge(t, a, key), time.Now())
+		h := apitest.Tell(t, fmt.Sprint("evt_", seat), payment.EventCharge, charge(t, a, key), time.Now())
 		const times, looks = 50, 6
 		var wait sync.WaitGroup
 		start := make(chan struct{})
@@ -51,12 +51,12 @@ func TestP7_one_event_has_one_effect(t *testing.T) {
 			})
 		}
 		if !all {
-			at(func() { post(t, a, inbox, h) })
+			at(func() { a.Deliver(inbox, h) })
 		} else {
 			a.Exec(`UPDATE payment_attempts SET leased_until = now() - interval '1 second' WHERE id = $1`, key) // so that it is looked for
 			for i := range times {
 				at(func() {
-					if got := post(t, nodes[i%2], inbox, h); got != http.StatusNoContent {
+					if got := nodes[i%2].Deliver(inbox, h); got != http.StatusNoContent {
 						t.Errorf("number %d is answered %d", i, got)
 					}
 				})

@@ -28,11 +28,11 @@ func TestPM4_one_webhook_sent_fifty_times_has_one_effect(t *testing.T) {
 	if _, err := a.Bank.Resolve(key, true); err != nil {
 		t.Fatal(err)
 	}
-	h := tell(t, "evt_1", payment.EventCharge, charge(t, a, key), time.Now())
+	h := apitest.Tell(t, "evt_1", payment.EventCharge, charge(t, a, key), time.Now())
 	var wait sync.WaitGroup
 	for i := range 50 {
 		wait.Go(func() {
-			if got := post(t, []*apitest.App{a, b}[i%2], inbox, h); got != http.StatusNoContent {
+			if got := []*apitest.App{a, b}[i%2].Deliver(inbox, h); got != http.StatusNoContent {
 				t.Errorf("number %d is answered %d", i, got)
 			}
 		})
@@ -68,7 +68,7 @@ func TestPM5_webhooks_in_any_order_end_alike(t *testing.T) {
 		for _, i := range append(order, order...) {
 			told := charge(t, a, key)
 			told.Status = []payment.ChargeStatus{payment.ChargeAuthorized, payment.ChargeCaptured, payment.ChargeCaptured}[i]
-			if got := post(t, a, inbox, tell(t, fmt.Sprint("evt_", n, "_", i), kinds[i], told, time.Now())); got != http.StatusNoContent {
+			if got := a.Deliver(inbox, apitest.Tell(t, fmt.Sprint("evt_", n, "_", i), kinds[i], told, time.Now())); got != http.StatusNoContent {
 				t.Errorf("answered %d", got)
 			}
 		}
@@ -86,7 +86,7 @@ func TestPM6_a_webhook_of_an_unknown_payment_is_kept(t *testing.T) {
 	c := a.Customer()
 	work(t, a)
 	unknown := sandbox.Charge{Key: typeid.New().String(), Reference: "cha_early", Status: payment.ChargeCaptured}
-	if got := post(t, a, inbox, tell(t, "evt_1", payment.EventCharge, unknown, time.Now())); got != http.StatusNoContent {
+	if got := a.Deliver(inbox, apitest.Tell(t, "evt_1", payment.EventCharge, unknown, time.Now())); got != http.StatusNoContent {
 		t.Errorf("answered %d", got)
 	}
 	await(t, a, 1, `SELECT count(*) FROM webhook_events WHERE state = 'UNKNOWN_PAYMENT' AND payment_id IS NULL`)
@@ -117,7 +117,7 @@ func TestPM11_a_failed_refund_is_never_done(t *testing.T) {
 			if _, err := a.Bank.Resolve(key, well); err != nil {
 				t.Fatal(err)
 			}
-			if got := post(t, a, inbox, tell(t, "evt_1", payment.EventRefund, charge(t, a, key), time.Now())); got != http.StatusNoContent {
+			if got := a.Deliver(inbox, apitest.Tell(t, "evt_1", payment.EventRefund, charge(t, a, key), time.Now())); got != http.StatusNoContent {
 				t.Errorf("answered %d", got)
 			}
 			await(t, a, 1, `SELECT count(*) FROM webhook_events WHERE state = 'PROCESSED'`)
@@ -147,8 +147,8 @@ func TestPM12_a_card_number_in_a_webhook_is_kept_nowhere(t *testing.T) {
 		if i == 2 {
 			want = http.StatusBadRequest
 		}
-		h := hook{http.Header{sandbox.SignatureHeader: {sandbox.Sign(apitest.BankSecret, []byte(body), time.Now())}}, []byte(body)}
-		if got := post(t, a, inbox, h); got != want {
+		h := apitest.Signed(apitest.BankSecret, []byte(body), time.Now())
+		if got := a.Deliver(inbox, h); got != want {
 			t.Errorf("answered %d, want %d", got, want)
 		}
 	}
@@ -172,7 +172,7 @@ func TestService_Follow_when_the_gateway_is_away(t *testing.T) {
 	if err := a.Bank.Inject(bank.Fault{Op: bank.Lookup, Do: bank.FailBefore, Times: 1}); err != nil {
 		t.Fatal(err)
 	}
-	post(t, a, inbox, tell(t, "evt_1", payment.EventCharge, charge(t, a, key), time.Now()))
+	a.Deliver(inbox, apitest.Tell(t, "evt_1", payment.EventCharge, charge(t, a, key), time.Now()))
 	work(t, a)
 	await(t, a, 1, `SELECT count(*) FROM webhook_events WHERE state = 'FAILED'`)
 	await(t, a, 1, `SELECT count(*) FROM river.river_job WHERE errors[1] ->> 'error' = 'GATEWAY_UNAVAILABLE'`)
@@ -186,20 +186,20 @@ func TestService_Follow_when_the_gateway_is_away(t *testing.T) {
 func TestService_Receive_when_the_database_is_away(t *testing.T) {
 	t.Parallel()
 	a := apitest.New(t, apitest.Still(), apitest.Cuttable())
-	h := tell(t, "evt_1", payment.EventCharge, sandbox.Charge{Key: "k", Reference: "r"}, time.Now())
+	h := apitest.Tell(t, "evt_1", payment.EventCharge, sandbox.Charge{Key: "k", Reference: "r"}, time.Now())
 	a.CutDatabase()
-	if got := post(t, a, inbox, h); got != http.StatusServiceUnavailable {
+	if got := a.Deliver(inbox, h); got != http.StatusServiceUnavailable {
 		t.Errorf("answered %d", got)
 	}
 	a.MendDatabase()
-	if got := post(t, a, inbox, h); got != http.StatusNoContent {
+	if got := a.Deliver(inbox, h); got != http.StatusNoContent {
 		t.Errorf("answered %d", got)
 	}
 	work(t, a)
 	await(t, a, 1, `SELECT count(*) FROM webhook_events WHERE state = 'UNKNOWN_PAYMENT'`)
 	a.CutDatabase()
 	a.MendDatabase()
-	if got := post(t, a, inbox, tell(t, "evt_2", payment.EventCharge, sandbox.Charge{Key: "k", Reference: "r"}, time.Now())); got != http.StatusNoContent {
+	if got := a.Deliver(inbox, apitest.Tell(t, "evt_2", payment.EventCharge, sandbox.Charge{Key: "k", Reference: "r"}, time.Now())); got != http.StatusNoContent {
 		t.Errorf("answered %d", got)
 	}
 	await(t, a, 2, `SELECT count(*) FROM webhook_events WHERE state = 'UNKNOWN_PAYMENT'`)
@@ -213,7 +213,7 @@ func TestService_disputes(t *testing.T) {
 	held := reserve(t, a, c, 1)
 	key := pay(t, a, c, held, "")
 	for range 2 {
-		post(t, a, inbox, tell(t, "evt_1", payment.EventDispute, charge(t, a, key), time.Now()))
+		a.Deliver(inbox, apitest.Tell(t, "evt_1", payment.EventDispute, charge(t, a, key), time.Now()))
 	}
 	work(t, a)
 	await(t, a, 1, `SELECT count(*) FROM webhook_events WHERE state = 'PROCESSED' AND kind = 'DISPUTE'`)
